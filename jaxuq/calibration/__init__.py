@@ -1,0 +1,3 @@
+"""The calibration room."""
+
+__all__: list[str] = []

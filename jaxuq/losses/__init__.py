@@ -1,0 +1,3 @@
+"""The losses room."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The metrics room."""
+
+__all__: list[str] = []

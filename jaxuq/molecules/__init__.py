@@ -1,0 +1,3 @@
+"""The molecules room."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The networks room."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The parallel room."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The reporting room."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""The training room."""
+
+__all__: list[str] = []

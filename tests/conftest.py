@@ -1,0 +1,34 @@
+"""Every test runs with eight CPU devices, strict rank and dtype promotion, and a persistent compilation cache."""
+
+import os
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_threefry_partitionable", True)
+_CACHE = pathlib.Path(__file__).parent.parent / ".cache" / "jax"
+jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(_CACHE)))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+@pytest.fixture
+def rng_key():
+    """A fixed key for tests that need one."""
+    return jax.random.key(20240607)
+
+
+@pytest.fixture
+def rng():
+    """A fixed NumPy generator for making test data."""
+    return np.random.default_rng(20240607)
+
+
+@pytest.fixture
+def mesh():
+    """Eight CPU devices in a row."""
+    return jax.sharding.Mesh(np.array(jax.devices()[:8]), ("data",))

@@ -1,0 +1,35 @@
+"""What a public array function must do, said once: the `Example` that every one of them supplies to `test_protocol.py`.
+
+Each room has a `tests/<room>/protocol.py` with two dictionaries: `EXAMPLES` maps each public name of the room to one or
+several `Example`; `HOST` maps the public names that are not array functions (types, functions that read files or call
+scikit-learn) to the reason why.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+
+class Example(NamedTuple):
+    """One call of a public function on small arrays.
+
+    Attributes:
+        function: what is called as `function(*args, **kwargs)`.
+        args: positional pytrees of arrays; all are traced by `jit`, stacked by `vmap` and sharded along axis 0.
+        kwargs: static keyword arguments.
+        where: a mask passed as `where=`; the entries of `masked` that it leaves out are overwritten with NaN (or with
+            the largest integer) and neither the value nor the gradient may change.
+        masked: positions in `args` whose leading axes are those of `where`.
+        differentiable: positions in `args` with a finite gradient of the sum of all floating outputs.
+        vmappable: whether a leading batch axis may be added to every argument (False for what fixes the batch itself).
+        shardable: whether axis 0 of the arguments can be divided over eight devices.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = MappingProxyType({})
+    where: Any = None
+    masked: tuple[int, ...] = ()
+    differentiable: tuple[int, ...] = ()
+    vmappable: bool = True
+    shardable: bool = True

@@ -1,3 +1,7 @@
-"""The networks room."""
+"""The networks room: flax modules and nothing else. `apply_function` turns one into the function that jaxuq works with."""
 
-__all__: list[str] = []
+from jaxuq.networks.dnn import DNN
+from jaxuq.networks.dropout import Dropout, keep_mask
+from jaxuq.networks.functional import apply_function
+
+__all__ = ["DNN", "Dropout", "apply_function", "keep_mask"]

@@ -1,3 +1,5 @@
 """The training room."""
 
-__all__: list[str] = []
+from jaxuq.training.minibatch import History, Training, TrainState, minibatch_training
+
+__all__ = ["History", "TrainState", "Training", "minibatch_training"]

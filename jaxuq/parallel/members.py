@@ -1,0 +1,190 @@
+"""Mapping a leading member axis (ensemble members, seeds, chains, experts) over whatever devices there are."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import PyTree
+
+Strategy = Literal["auto", "vmap", "map", "pmap", "shard_map"]
+STRATEGIES: tuple[str, ...] = ("auto", "vmap", "map", "pmap", "shard_map")
+
+
+def use_cpu_cores(num_devices: int) -> bool:
+    """Let JAX see `num_devices` CPU devices, so that members train side by side on the cores of one machine.
+
+    Must be called before JAX touches a device; afterwards it does nothing. Has no effect on accelerators.
+
+    Args:
+        num_devices: usually `os.cpu_count()`.
+
+    Returns:
+        Whether the setting took effect.
+
+    Example:
+        >>> import jax
+        >>> _ = jax.devices()
+        >>> use_cpu_cores(2)  # too late: the devices are known already
+        False
+    """
+    try:
+        jax.config.update("jax_num_cpu_devices", num_devices)
+    except RuntimeError:
+        return False
+    return True
+
+
+def resolve_strategy(strategy: str, *, num_members: int) -> str:
+    """Choose a strategy for `"auto"` and refuse an unknown one.
+
+    Several devices: `"shard_map"`. One accelerator: `"vmap"`. One CPU device, or one member: `"map"`, since a CPU gains nothing
+    from batching small matrix products and stops each member as early as that member allows.
+
+    Args:
+        strategy: one of `STRATEGIES`.
+        num_members: length of the member axis.
+
+    Returns:
+        One of `"vmap"`, `"map"`, `"pmap"`, `"shard_map"`.
+
+    Raises:
+        ValueError: the strategy is unknown.
+
+    Example:
+        >>> resolve_strategy("vmap", num_members=3)
+        'vmap'
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy is {strategy!r}; expected one of {', '.join(STRATEGIES)}")
+    if strategy != "auto":
+        return strategy
+    if num_members > 1 and jax.device_count() > 1:
+        return "shard_map"
+    return "map" if num_members == 1 or jax.default_backend() == "cpu" else "vmap"
+
+
+def _within_device(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """Map members that share a device: one after another on a CPU, batched on an accelerator."""
+    if jax.default_backend() == "cpu":
+        return lambda mapped, shared: jax.lax.map(lambda member: function(member, shared), mapped)
+    return lambda mapped, shared: jax.vmap(function, in_axes=(0, None))(mapped, shared)
+
+
+def _pad_members(tree: PyTree, size: int) -> PyTree:
+    """Repeat the last member until there are `size` of them."""
+    return jax.tree.map(lambda leaf: leaf[jnp.minimum(jnp.arange(size), leaf.shape[0] - 1)], tree)
+
+
+def map_members(
+    function: Callable[..., PyTree],
+    *,
+    strategy: str = "auto",
+    shared_argnums: Sequence[int] = (),
+    devices: Sequence[jax.Device] | None = None,
+    mesh: Mesh | None = None,
+) -> Callable[..., PyTree]:
+    r"""Compile `function`, written for one member, for a leading axis of members.
+
+    `map_members(f)(a, b)[i] == f(a[i], b[i])`, whatever the strategy; results agree to rounding (1e-5 in float32).
+
+    | strategy | members are |
+    |---|---|
+    | `"vmap"` | batched into one program on one device |
+    | `"map"` | run one after another by one program (least memory; each member may stop early) |
+    | `"pmap"` | divided over the local devices with `jax.pmap` |
+    | `"shard_map"` | divided over a mesh, which may span hosts (`jax.distributed`) |
+    | `"auto"` | `"shard_map"` with several devices, else `"vmap"` (accelerator) or `"map"` (CPU) |
+
+    Members that share a device are batched on accelerators and run one after another on CPUs. A number of members that
+    the devices do not divide is padded with copies of the last, whose results are dropped.
+
+    Data parallelism inside a member: pass a `mesh` with a second axis and shared arguments sharded over that axis; the
+    compiler divides the work inside each member.
+
+    Args:
+        function: pure, of arrays and pytrees.
+        strategy: one of the table.
+        shared_argnums: positions of arguments without a member axis, such as data.
+        devices: for `"pmap"` and `"shard_map"`; default: all (local ones for `"pmap"`).
+        mesh: for `"shard_map"`; its first axis takes the members. Default: a mesh of `devices` in a row.
+
+    Returns:
+        A compiled function of the same positional arguments, with a leading member axis on all but the shared ones.
+
+    Raises:
+        ValueError: unknown strategy; arguments whose member axes differ in length; a `mesh` with another strategy.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> scaled_sum = map_members(lambda x, scale: scale * x.sum(), strategy="map", shared_argnums=(1,))
+        >>> scaled_sum(jnp.ones((3, 4)), 2.0)
+        Array([8., 8., 8.], dtype=float32)
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy is {strategy!r}; expected one of {', '.join(STRATEGIES)}")
+    if mesh is not None and strategy not in ("auto", "shard_map"):
+        raise ValueError(f"a mesh goes with strategy='shard_map', not {strategy!r}")
+    shared_argnums = tuple(shared_argnums)
+
+    def of_member(mapped: tuple[Any, ...], shared: tuple[Any, ...]) -> PyTree:
+        args, remaining = list(mapped), dict(zip(shared_argnums, shared))
+        for position in sorted(remaining):
+            args.insert(position, remaining[position])
+        return function(*args)
+
+    vmapped = jax.jit(jax.vmap(of_member, in_axes=(0, None)))
+    one_by_one = jax.jit(lambda mapped, shared: jax.lax.map(lambda member: of_member(member, shared), mapped))
+    pmapped = jax.pmap(
+        lambda mapped, shared: _within_device(of_member)(mapped, shared), in_axes=(0, None), devices=devices
+    )
+
+    @partial(jax.jit, static_argnames="on")
+    def sharded(mapped: PyTree, shared: PyTree, on: Mesh) -> PyTree:
+        axis = on.axis_names[0]
+        body = jax.shard_map(
+            lambda mapped, shared: _within_device(of_member)(mapped, shared),
+            mesh=on,
+            in_specs=(PartitionSpec(axis), PartitionSpec()),
+            out_specs=PartitionSpec(axis),
+            axis_names={axis},
+            check_vma=False,
+        )
+        return body(mapped, shared)
+
+    def over_devices(chosen: str, mapped: PyTree, shared: PyTree, num_members: int) -> PyTree:
+        if chosen == "pmap":
+            count = len(devices) if devices is not None else jax.local_device_count()
+            per_device = -(-num_members // count)
+            grouped = jax.tree.map(
+                lambda leaf: leaf.reshape(count, per_device, *leaf.shape[1:]), _pad_members(mapped, count * per_device)
+            )
+            outputs = pmapped(grouped, shared)
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_members], outputs)
+        on = Mesh(np.array(devices if devices is not None else jax.devices()), ("member",)) if mesh is None else mesh
+        count = on.shape[on.axis_names[0]]
+        padded_size = -(-num_members // count) * count
+        padded = mapped if padded_size == num_members else _pad_members(mapped, padded_size)
+        outputs = sharded(padded, shared, on)
+        return outputs if padded_size == num_members else jax.tree.map(lambda leaf: leaf[:num_members], outputs)
+
+    def apply(*args: Any) -> PyTree:
+        mapped = tuple(arg for i, arg in enumerate(args) if i not in shared_argnums)
+        shared = tuple(args[i] for i in shared_argnums)
+        lengths = {leaf.shape[0] for leaf in jax.tree.leaves(mapped)}
+        if len(lengths) != 1:
+            raise ValueError(
+                f"member axes have lengths {sorted(lengths)}; every mapped argument needs the same number of members"
+            )
+        num_members = lengths.pop()
+        chosen = "shard_map" if mesh is not None else resolve_strategy(strategy, num_members=num_members)
+        if chosen == "vmap":
+            return vmapped(mapped, shared)
+        if chosen == "map":
+            return one_by_one(mapped, shared)
+        return over_devices(chosen, mapped, shared, num_members)
+
+    return apply

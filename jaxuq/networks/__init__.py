@@ -1,4 +1,7 @@
-"""The networks room: flax modules and nothing else. `apply_function` turns one into the function that jaxuq works with."""
+"""The networks room: flax modules and nothing else.
+
+`apply_function` turns a module into the plain function that the rest of jaxuq works with.
+"""
 
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask

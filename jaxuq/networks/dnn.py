@@ -15,9 +15,9 @@ _BIAS = nn.initializers.constant(0.01)
 class DNN(nn.Module):
     r"""A multi-layer perceptron: an input layer, `depth` hidden layers, an output layer.
 
-    $h_0 = x$; $h_{l+1} = \mathrm{dropout}(\phi(W_l h_l + b_l))$ for $l = 0 \dots$ `depth`; output $W h + b$. "Eight hidden
-    layers" counts those after the input layer, so nine layers have an activation. Weights start Xavier-uniform, biases
-    at 0.01. With 200 inputs and one output: 157,953 parameters.
+    $h_0 = x$; $h_{l+1} = \mathrm{dropout}(\phi(W_l h_l + b_l))$ for $l = 0 \dots$ `depth`; output $W h + b$.
+    "Eight hidden layers" counts those after the input layer, so nine layers have an activation. Weights start
+    Xavier-uniform, biases at 0.01. With 200 inputs and one output: 157,953 parameters.
 
     The thesis names GELU, the code of the published runs uses ReLU, the default here.
 

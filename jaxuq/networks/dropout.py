@@ -11,7 +11,7 @@ _GOLDEN_RATIO = 0x9E3779B1  # 2**32 / phi, odd: multiplying by it spreads neighb
 
 
 def _mix(word: UInt32[Array, "*shape"]) -> UInt32[Array, "*shape"]:
-    """The finaliser of MurmurHash3: a bijection of 32-bit words in which every input bit flips each output bit half the time."""
+    """The finaliser of MurmurHash3: a bijection of words in which each input bit flips half of the output bits."""
     word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
     word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
     return word ^ (word >> 16)
@@ -35,8 +35,8 @@ def keep_mask(rng_key: Key[Array, ""], shape: tuple[int, ...], rate: float) -> B
 
     Example:
         >>> import jax
-        >>> float(keep_mask(jax.random.key(0), (100_000,), rate=0.1).mean().round(2))
-        0.9
+        >>> print(f"{keep_mask(jax.random.key(0), (100_000,), rate=0.1).mean():.2f}")
+        0.90
 
     References:
         A. Appleby. MurmurHash3, 2011 (the finaliser `fmix32`).

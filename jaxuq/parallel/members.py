@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,6 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import PyTree
 
-Strategy = Literal["auto", "vmap", "map", "pmap", "shard_map"]
 STRATEGIES: tuple[str, ...] = ("auto", "vmap", "map", "pmap", "shard_map")
 
 
@@ -41,8 +40,8 @@ def use_cpu_cores(num_devices: int) -> bool:
 def resolve_strategy(strategy: str, *, num_members: int) -> str:
     """Choose a strategy for `"auto"` and refuse an unknown one.
 
-    Several devices: `"shard_map"`. One accelerator: `"vmap"`. One CPU device, or one member: `"map"`, since a CPU gains nothing
-    from batching small matrix products and stops each member as early as that member allows.
+    Several devices: `"shard_map"`. One accelerator: `"vmap"`. One CPU device, or one member: `"map"`, since a CPU gains
+    nothing from batching small matrix products and can stop each member as early as that member allows.
 
     Args:
         strategy: one of `STRATEGIES`.
@@ -138,15 +137,17 @@ def map_members(
 
     vmapped = jax.jit(jax.vmap(of_member, in_axes=(0, None)))
     one_by_one = jax.jit(lambda mapped, shared: jax.lax.map(lambda member: of_member(member, shared), mapped))
-    pmapped = jax.pmap(
-        lambda mapped, shared: _within_device(of_member)(mapped, shared), in_axes=(0, None), devices=devices
-    )
+
+    def of_device(mapped: PyTree, shared: PyTree) -> PyTree:
+        return _within_device(of_member)(mapped, shared)
+
+    pmapped = jax.pmap(of_device, in_axes=(0, None), devices=devices)
 
     @partial(jax.jit, static_argnames="on")
     def sharded(mapped: PyTree, shared: PyTree, on: Mesh) -> PyTree:
         axis = on.axis_names[0]
         body = jax.shard_map(
-            lambda mapped, shared: _within_device(of_member)(mapped, shared),
+            of_device,
             mesh=on,
             in_specs=(PartitionSpec(axis), PartitionSpec()),
             out_specs=PartitionSpec(axis),
@@ -176,9 +177,7 @@ def map_members(
         shared = tuple(args[i] for i in shared_argnums)
         lengths = {leaf.shape[0] for leaf in jax.tree.leaves(mapped)}
         if len(lengths) != 1:
-            raise ValueError(
-                f"member axes have lengths {sorted(lengths)}; every mapped argument needs the same number of members"
-            )
+            raise ValueError(f"member axes have lengths {sorted(lengths)}; all mapped arguments need the same")
         num_members = lengths.pop()
         chosen = "shard_map" if mesh is not None else resolve_strategy(strategy, num_members=num_members)
         if chosen == "vmap":

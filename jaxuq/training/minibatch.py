@@ -27,7 +27,7 @@ class TrainState(NamedTuple):
     """All that training knows about one member between two epochs.
 
     Attributes:
-        rng_key: fixed for the whole run; epoch `e` uses `fold_in(rng_key, e)`, so a resumed run draws what an uninterrupted one would.
+        rng_key: fixed for the whole run; epoch `e` uses `fold_in(rng_key, e)`, so a resumed run draws the same numbers.
         params: current parameters.
         optimizer_state: of the optax transformation.
         epoch: epochs done so far.
@@ -69,7 +69,7 @@ class Training(NamedTuple):
 
 
 def _shuffled_batches(rng_key: Key[Array, ""], num_rows: int, batch_size: int) -> tuple[Array, Array]:
-    """Row numbers [batches, batch_size] in random order and which of them are real; the last batch is padded with row 0."""
+    """Row numbers [batches, batch_size] in random order, and which are real; the last batch is padded with row 0."""
     num_batches = -(-num_rows // batch_size)
     padding = num_batches * batch_size - num_rows
     order = jnp.pad(jax.random.permutation(rng_key, num_rows), (0, padding))
@@ -89,22 +89,23 @@ def minibatch_training(
     """Build the functions that train one member on arrays that fit on the device.
 
     Args:
-        loss_fn: `loss_fn(params, batch, where, rng_key) -> scalar`; `batch` has leading axis `batch_size`, and `where` says
-            which of its rows are real (the last batch of an epoch is padded).
+        loss_fn: `loss_fn(params, batch, where, rng_key) -> scalar`; `batch` has leading axis `batch_size`, and `where`
+            says which of its rows are real (the last batch of an epoch is padded).
         optimizer: any optax transformation; its update is given the parameters.
-        score_fn: `score_fn(params, validation) -> scalar`, lower is better; it chooses `best_params` and stops training.
-            A NaN never counts as better. None: every epoch counts as the best, and nothing stops early.
+        score_fn: `score_fn(params, validation) -> scalar`, lower is better; it chooses `best_params` and stops
+            training. A NaN never counts as better. None: every epoch counts as the best, and nothing stops early.
         batch_size: rows a step. A set of fewer rows makes one batch of its own size.
-        patience: epochs without a new best after which training stops: it stops when the number of such epochs *exceeds*
-            `patience`, and a tie counts as a new best (MUBen's rule). None: never.
+        patience: training stops when the number of epochs since the best *exceeds* `patience`; a tie counts as a new
+            best (MUBen's rule). None: never.
         observe: `observe(observed, params, epoch) -> observed`, called after each epoch with the number of epochs done.
 
     Returns:
         `Training(init, run)`:
 
         - `init(rng_key, params, *, optimizer_state=None, observed=None) -> TrainState`;
-        - `run(state, train, validation, *, num_epochs) -> (TrainState, History)`, where `train` and `validation` are pytrees of
-          arrays with a leading row axis. It holds two copies of the parameters beside the optimiser's state.
+        - `run(state, train, validation, max_epoch=None, *, num_epochs) -> (TrainState, History)`, where `train` and
+          `validation` are pytrees of arrays with a leading row axis; it does `num_epochs` (static) epochs, but none
+          beyond number `max_epoch` (may be traced). It holds two copies of the parameters beside the optimiser's state.
 
     Raises:
         ValueError: `batch_size` or `patience` is not positive, or `patience` is given without `score_fn`.
@@ -117,8 +118,8 @@ def minibatch_training(
         >>> training = minibatch_training(loss_fn, optax.sgd(0.5), batch_size=8)
         >>> state = training.init(jax.random.key(0), jnp.zeros(()))
         >>> state, history = training.run(state, {"x": x, "y": 3 * x}, None, num_epochs=50)
-        >>> float(state.best_params.round(3))
-        3.0
+        >>> print(f"{state.best_params:.3f}")
+        3.000
     """
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
@@ -180,10 +181,18 @@ def minibatch_training(
         )
         return state, History(losses.mean(), score)
 
-    def run(state: TrainState, train: PyTree, validation: PyTree, *, num_epochs: int) -> tuple[TrainState, History]:
+    def run(
+        state: TrainState,
+        train: PyTree,
+        validation: PyTree,
+        max_epoch: Int[Array, ""] | int | None = None,
+        *,
+        num_epochs: int,
+    ) -> tuple[TrainState, History]:
         def epoch_unless_stopped(state: TrainState, _: None) -> tuple[TrainState, History]:
             nothing = History(jnp.asarray(jnp.nan, jnp.float32), jnp.asarray(jnp.nan, jnp.float32))
-            return jax.lax.cond(state.stopped, lambda s: (s, nothing), lambda s: one_epoch(s, train, validation), state)
+            over = state.stopped if max_epoch is None else state.stopped | (state.epoch >= max_epoch)
+            return jax.lax.cond(over, lambda s: (s, nothing), lambda s: one_epoch(s, train, validation), state)
 
         return jax.lax.scan(epoch_unless_stopped, state, length=num_epochs)
 

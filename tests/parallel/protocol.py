@@ -5,7 +5,6 @@ from typing import Any
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
     "STRATEGIES": "a tuple of names",
-    "Strategy": "a type",
     "map_members": "compiles functions and places arrays on devices; tests/parallel holds its own equality tests",
     "resolve_strategy": "chooses a name on the host",
     "use_cpu_cores": "configures JAX",

@@ -77,7 +77,7 @@ def test_auto_uses_all_devices_for_many_members_and_one_for_one():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="threads.*vmap"):
+    with pytest.raises(ValueError, match=r"threads.*vmap"):
         map_members(lambda x: x, strategy="threads")
     with pytest.raises(ValueError, match=r"lengths \[2, 3\]"):
         map_members(lambda x, y: x, strategy="vmap")(jnp.zeros(2), jnp.zeros(3))

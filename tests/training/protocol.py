@@ -2,5 +2,43 @@
 
 from typing import Any
 
-EXAMPLES: dict[str, Any] = {}
-HOST: dict[str, str] = {}
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxuq.training import minibatch_training
+from tests.protocol import Example
+
+
+def _loss(weights, batch, where, rng_key):
+    return jnp.mean((batch["x"] @ weights - batch["y"]) ** 2, where=where)
+
+
+def _score(weights, validation):
+    return jnp.mean((validation["x"] @ weights - validation["y"]) ** 2)
+
+
+_X = jax.random.normal(jax.random.key(0), (24, 3))
+_DATA = {"x": _X, "y": _X @ jnp.array([1.0, -2.0, 0.5])}
+_TRAINING = minibatch_training(_loss, optax.adam(0.1), _score, batch_size=8, patience=2)
+
+EXAMPLES: dict[str, Any] = {
+    "minibatch_training": [
+        Example(_TRAINING.init, (jax.random.key(1), jnp.zeros(3))),
+        Example(
+            lambda key, weights, data: _TRAINING.run(_TRAINING.init(key, weights), data, data, num_epochs=4),
+            (jax.random.key(1), jnp.zeros(3), _DATA),
+            differentiable=(1,),
+        ),
+    ]
+}
+HOST: dict[str, str] = {
+    "Fitted": "a type",
+    "History": "a type",
+    "Progress": "a type",
+    "TrainState": "a type",
+    "Training": "a type",
+    "fit": "the host's loop; tests/training/test_fit.py",
+    "load_checkpoint": "reads files",
+    "save_checkpoint": "writes files",
+}

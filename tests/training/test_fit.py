@@ -1,0 +1,118 @@
+"""The host's loop: chunks, early end, and continuing after an interruption at any point."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxuq.training import fit, load_checkpoint, minibatch_training, save_checkpoint
+
+
+def _loss(weights, batch, where, rng_key):
+    noise = 0.1 * jax.random.normal(rng_key, batch["x"].shape)
+    return jnp.mean(((batch["x"] + noise) @ weights - batch["y"]) ** 2, where=where)
+
+
+def _score(weights, validation):
+    return jnp.mean((validation["x"] @ weights - validation["y"]) ** 2)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    x = jax.random.normal(jax.random.key(3), (21, 4))
+    data = {"x": x, "y": x @ jnp.arange(4.0)}
+    training = minibatch_training(_loss, optax.adam(3e-2), _score, batch_size=8, patience=6)
+    state = jax.vmap(training.init)(jax.random.split(jax.random.key(0), 3), jnp.zeros((3, 4)))
+    return training, state, data
+
+
+def _run(problem, **options):
+    training, state, data = problem
+    return fit(training, state, data, data, num_epochs=30, strategy="map", **options)
+
+
+def test_chunk_size_does_not_matter(problem):
+    expected = _run(problem, chunk=30)
+    for chunk in (7, 11):
+        fitted = _run(problem, chunk=chunk)
+        np.testing.assert_array_equal(fitted.state.best_params, expected.state.best_params)
+        np.testing.assert_array_equal(fitted.history.loss, expected.history.loss)
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("chunks_before_the_kill", [1, 3])
+def test_killed_and_resumed_equals_uninterrupted(problem, tmp_path, chunks_before_the_kill):
+    expected = _run(problem, chunk=5)
+    calls = []
+
+    def kill(progress):
+        calls.append(progress)
+        if len(calls) > chunks_before_the_kill:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        _run(problem, chunk=5, checkpoint=tmp_path / "state", checkpoint_seconds=0.0, on_progress=kill)
+    epochs = []
+    resumed = _run(
+        problem,
+        chunk=5,
+        checkpoint=tmp_path / "state",
+        checkpoint_seconds=0.0,
+        on_progress=lambda progress: epochs.append(progress.epoch),
+    )
+    assert epochs[0] == 5 * (chunks_before_the_kill + 1), "it must go on from the checkpoint, not begin again"
+    jax.tree.map(np.testing.assert_array_equal, resumed.state.best_params, expected.state.best_params)
+    np.testing.assert_array_equal(resumed.history.score, expected.history.score)
+
+
+def test_ends_when_every_member_has_stopped(problem):
+    data = problem[2]
+    seen = []
+    flat = minibatch_training(_loss, optax.sgd(0.0), lambda w, v: jnp.ones(()) + v, batch_size=8, patience=1)
+    worsening = flat._replace(
+        run=lambda state, train, validation, limit, num_epochs: flat.run(
+            state, train, state.epoch.astype(jnp.float32), limit, num_epochs=num_epochs
+        )
+    )
+    start = jax.vmap(flat.init)(jax.random.split(jax.random.key(0), 2), jnp.zeros((2, 4)))
+    fitted = fit(worsening, start, data, None, num_epochs=100, chunk=1, strategy="map", on_progress=seen.append)
+    assert np.asarray(fitted.state.stopped).all() and int(fitted.state.epoch[0]) == 3
+    assert seen[-1].running == 0 and len(seen) == 3
+
+
+def test_checkpoint_round_trip_keeps_keys_none_and_the_newest(tmp_path):
+    tree = {"key": jax.random.key(5), "none": None, "values": jnp.arange(3.0)}
+    save_checkpoint(tmp_path / "c", tree)
+    save_checkpoint(tmp_path / "c", {**tree, "values": jnp.arange(3.0) + 1})
+    loaded = load_checkpoint(tmp_path / "c", like=tree)
+    assert loaded is not None and loaded["none"] is None
+    np.testing.assert_array_equal(loaded["values"], jnp.arange(3.0) + 1)
+    assert bool(jnp.all(jax.random.normal(loaded["key"]) == jax.random.normal(tree["key"])))
+    assert len(list((tmp_path / "c").iterdir())) == 1
+
+
+def test_no_checkpoint_is_none_and_a_half_written_one_does_not_count(tmp_path):
+    like = {"values": jnp.zeros(3)}
+    assert load_checkpoint(tmp_path / "nothing", like=like) is None
+    save_checkpoint(tmp_path / "c", {"values": jnp.ones(3)})
+    (tmp_path / "c" / "2.orbax-checkpoint-tmp").mkdir()
+    loaded = load_checkpoint(tmp_path / "c", like=like)
+    np.testing.assert_array_equal(loaded["values"], jnp.ones(3))
+
+
+def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+    import orbax.checkpoint as ocp
+
+    save_checkpoint(tmp_path / "c", {"values": jnp.ones(3)})
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(tmp_path / "c", {"values": jnp.zeros(3)})
+    np.testing.assert_array_equal(load_checkpoint(tmp_path / "c", like={"values": jnp.zeros(3)})["values"], jnp.ones(3))

@@ -21,6 +21,7 @@ __all__ = [
     "parallel",
     "posterior",
     "reporting",
+    "results",
     "training",
 ]
 

@@ -49,7 +49,7 @@ def number_of(valid: Bool[Array, "..."], like: Float[Array, "..."]) -> Float[Arr
     return jnp.maximum(jnp.sum(valid), 1).astype(like.dtype)
 
 
-def undefined_unless(condition: Bool[Array, "*shape"], result: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def undefined_unless(condition: Bool[Array, "..."], result: Float[Array, "..."]) -> Float[Array, "..."]:
     """Give `result` where `condition` holds and NaN elsewhere."""
     return jnp.where(condition, result, jnp.nan)
 

@@ -47,7 +47,9 @@ def brier_score(
 
     References:
         Brier, Verification of Forecasts Expressed in Terms of Probability, Monthly Weather Review 78(1), 1950.
-        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024 (equation 3).
+        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
+        Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
+        Technology, 2025 (equation 2.3).
     """
     check_choice("convention", convention, ("sum", "muben"))
     valid, probabilities, labels = prepare(where, probabilities, labels)

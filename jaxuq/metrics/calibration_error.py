@@ -123,8 +123,8 @@ def adaptive_calibration_error(
         0.25
 
     References:
-        Nixon et al., Measuring Calibration in Deep Learning, CVPR Workshops, 2019 (equation 4, here on one confidence
-        an entry; apply it to each class column for their form).
+        Nixon et al., Measuring Calibration in Deep Learning, CVPR Workshops, 2019 (here on one confidence an entry;
+        apply it to each class column for their form).
     """
     valid, confidence, correct = prepare(where, confidence, correct)
     return _mean_gap(mass_totals(confidence, correct, valid, bins), valid, no_nan(confidence, correct))
@@ -165,7 +165,7 @@ def classwise_calibration_error(
 
     References:
         Kull et al., Beyond Temperature Scaling: Obtaining Well-Calibrated Multiclass Probabilities with Dirichlet
-        Calibration, NeurIPS, 2019 (section 2).
+        Calibration, NeurIPS, 2019.
     """
     valid = valid_entries(where, labels)
 
@@ -218,7 +218,9 @@ def binary_calibration_error(
 
     References:
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML, 2017 (equations 3 and 5).
-        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024 (equation 4).
+        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
+        Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
+        Technology, 2025 (equation 2.4).
     """
     check_choice("norm", norm, ("mean", "maximum"))
     check_choice("convention", convention, ("top_class", "muben"))

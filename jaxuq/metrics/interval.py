@@ -35,7 +35,7 @@ def interval_coverage(
 
     References:
         Khosravi et al., Comprehensive Review of Neural Network-Based Prediction Intervals, IEEE Transactions on Neural
-        Networks 22(9), 2011 (equation 8).
+        Networks 22(9), 2011.
     """
     valid, lower, upper, labels = prepare(where, lower, upper, labels)
     inside = ((lower <= labels) & (labels <= upper)).astype(labels.dtype)
@@ -66,7 +66,7 @@ def interval_width(
 
     References:
         Khosravi et al., Comprehensive Review of Neural Network-Based Prediction Intervals, IEEE Transactions on Neural
-        Networks 22(9), 2011 (equation 10).
+        Networks 22(9), 2011.
     """
     valid, lower, upper = prepare(where, lower, upper)
     return masked_mean(upper - lower, valid)

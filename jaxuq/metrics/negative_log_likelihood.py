@@ -7,8 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq.metrics._masked import as_float, check_choice, masked_mean, no_nan, prepare, select, undefined_unless
-from jaxuq.metrics._masked import valid_entries
+from jaxuq.metrics._masked import (
+    as_float,
+    check_choice,
+    masked_mean,
+    no_nan,
+    prepare,
+    select,
+    undefined_unless,
+    valid_entries,
+)
 
 _HALF_LOG_TWO_PI = float(0.5 * np.log(2.0 * np.pi))
 
@@ -43,6 +51,8 @@ def bernoulli_negative_log_likelihood(
     References:
         Good, Rational Decisions, JRSS B 14(1), 1952.
         Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, JASA 102(477), 2007.
+        Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
+        Technology, 2025 (equation 2.1).
     """
     valid, logits, labels = prepare(where, logits, labels)
     losses = jax.nn.softplus(jnp.where(labels > 0, -logits, logits))
@@ -122,7 +132,9 @@ def gaussian_negative_log_likelihood(
 
     References:
         Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, ICNN, 1994.
-        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024 (equation 2).
+        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
+        Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
+        Technology, 2025 (equation 2.2).
     """
     check_choice("convention", convention, ("full", "muben"))
     valid, mean, variance, labels = prepare(where, mean, variance, labels)

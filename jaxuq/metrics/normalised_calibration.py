@@ -49,7 +49,7 @@ def expected_normalised_calibration_error(
 
     References:
         Levi, Gispan, Giladi and Fetaya, Evaluating and Calibrating Uncertainty Prediction in Regression Tasks, Sensors
-        22(15), 2022 (equation 8).
+        22(15), 2022.
     """
     valid, mean, variance, labels = prepare(where, mean, variance, labels)
     groups = sort_with_ties(variance, valid, (labels - mean) ** 2)
@@ -89,7 +89,7 @@ def sharpness(variance: Float[Array, " n"], *, where: Bool[Array, " n"] | None =
     References:
         Gneiting, Balabdaoui and Raftery, Probabilistic Forecasts, Calibration and Sharpness, JRSS B 69(2), 2007.
         Tran et al., Methods for Comparing Uncertainty Quantifications for Material Property Predictions, Machine
-        Learning: Science and Technology 1, 2020 (section 2.4).
+        Learning: Science and Technology 1, 2020.
     """
     valid, variance = prepare(where, variance)
     return jnp.sqrt(masked_mean(select(variance, valid, 1), valid_entries(valid, variance)))

@@ -30,7 +30,7 @@ def root_mean_squared_error(
         2.8284
 
     References:
-        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024 (section 3).
+        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
     """
     valid, predictions, labels = prepare(where, predictions, labels)
     return jnp.sqrt(masked_mean((predictions - labels) ** 2, valid))

@@ -59,10 +59,10 @@ def reliability_bins(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> confidence, correct = jnp.array([0.5, 0.75, 1.0, 1.0]), jnp.array([0, 1, 1, 0])
+        >>> confidence, correct = jnp.array([0.25, 0.5, 0.75, 1.0]), jnp.array([0, 0, 1, 0])
         >>> rows = reliability_bins(confidence, correct, bins=2)
-        >>> print(rows.confidence.round(3), rows.accuracy.round(3), rows.weight)
-        [0.5 0.917] [0. 0.667] [0.25 0.75]
+        >>> print(rows.confidence, rows.accuracy, rows.weight)
+        [0.375 0.875] [0. 0.5] [0.5 0.5]
 
     References:
         DeGroot and Fienberg, The Comparison and Evaluation of Forecasters, The Statistician 32, 1983.

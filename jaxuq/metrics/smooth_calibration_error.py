@@ -1,5 +1,7 @@
 """SmoothECE: a calibration error with a kernel in place of bins, and no parameter to choose."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,12 +50,19 @@ def smooth_calibration_error(
         0.25
 
     References:
-        Błasiok and Nakkiran, Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing, ICLR, 2024 (arXiv 2023,
-        definitions 5 and 6).
+        Błasiok and Nakkiran, Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing, ICLR, 2024.
     """
     check_count("grid_size", grid_size, 2)
     valid, confidence, correct = prepare(where, confidence, correct)
     residuals = jnp.where(valid, correct - confidence, 0.0) / number_of(valid, confidence)
+    root = _fixed_point(residuals, confidence, grid_size)
+    return undefined_unless(jnp.any(valid) & no_nan(confidence, correct), root)
+
+
+# Compiled as a whole: outside `jit` the loop would otherwise be traced and compiled anew at every call.
+@functools.partial(jax.jit, static_argnames="grid_size")
+def _fixed_point(residuals: Float[Array, " n"], confidence: Float[Array, " n"], grid_size: int) -> Float[Array, ""]:
+    """Find the kernel width that equals the smoothed error at that width."""
     spectrum = jax.scipy.fft.dct(_spread(residuals, confidence, grid_size))
     frequencies = jnp.asarray(np.pi * np.arange(grid_size), confidence.dtype)
 
@@ -72,13 +81,10 @@ def smooth_calibration_error(
     width = jax.lax.stop_gradient(0.5 * sum(jax.lax.fori_loop(0, 24, halve, bounds)))
     # One Newton step: it sharpens the root, and its derivative is that of the implicit function.
     value, slope = jax.jvp(error, (width,), (jnp.ones_like(width),))
-    root = width + (value - width) / (1.0 - jax.lax.stop_gradient(slope))
-    return undefined_unless(jnp.any(valid) & no_nan(confidence, correct), root)
+    return width + (value - width) / (1.0 - jax.lax.stop_gradient(slope))
 
 
-def _spread(
-    mass: Float[Array, " n"], position: Float[Array, " n"], cells: int
-) -> Float[Array, " cells"]:
+def _spread(mass: Float[Array, " n"], position: Float[Array, " n"], cells: int) -> Float[Array, " cells"]:
     """Divide each mass between the centres of the two nearest cells of [0, 1], keeping its first moment."""
     place = jnp.clip(position * cells - 0.5, 0.0, cells - 1.0)
     left = jnp.clip(jnp.floor(jax.lax.stop_gradient(place)).astype(jnp.int32), 0, cells - 2)

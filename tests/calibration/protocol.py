@@ -1,6 +1,110 @@
 """Examples of the public functions of jaxuq.calibration for tests/test_protocol.py."""
 
+from functools import partial
 from typing import Any
 
-EXAMPLES: dict[str, Any] = {}
-HOST: dict[str, str] = {}
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuq import calibration
+from jaxuq.posterior import BernoulliForecast, CategoricalForecast, GaussianForecast
+from tests.protocol import Example
+
+_rng = np.random.default_rng(1)
+_shape = (32, 2)
+_zeros, _ones = np.zeros(_shape, np.float32), np.ones(_shape, np.float32)
+_where = _rng.random(_shape) < 0.75
+_logits = _rng.normal(0, 2, _shape).astype(np.float32)
+_labels = (_rng.random(_shape) < 1 / (1 + np.exp(-_logits / 2))).astype(np.int32)
+_binary = BernoulliForecast(_logits, 0.3 * _ones, 0.1 * _ones)
+_class_logits = _rng.normal(0, 2, (*_shape, 4)).astype(np.float32)
+_classes = _rng.integers(0, 4, _shape).astype(np.int32)
+_categorical = CategoricalForecast(_class_logits, 0.3 * _ones, 0.1 * _ones)
+_y = _rng.normal(size=_shape).astype(np.float32)
+_gaussian = GaussianForecast(
+    _rng.normal(size=_shape).astype(np.float32), _rng.uniform(0.5, 2, _shape).astype(np.float32), 0.5 * _ones
+)
+_interval = calibration.Interval(_gaussian.mean - 1, _gaussian.mean + 1)
+_two = np.full(2, 1.5, np.float32)
+_masked = {"where": _where, "masked": (0, 1)}
+_fit = {**_masked, "differentiable": (0,)}
+_key = jax.random.key(3)
+
+_temperature = calibration.temperature_scaling()
+_platt = calibration.platt_scaling()
+_isotonic = calibration.isotonic_calibration()
+_quantiles = calibration.isotonic_quantiles()
+_variance = calibration.variance_scaling()
+_isotonic_state = calibration.IsotonicState(
+    jnp.array([[0.1, 0.2], [0.6, 0.7], [0.9, 0.9]]), jnp.array([[0.0, 0.1], [0.5, 0.6], [1.0, 0.8]])
+)
+_quantile_state = _quantiles.fit(jax.tree.map(jnp.asarray, _gaussian), jnp.asarray(_y))
+_regression_state = calibration.ConformalState(np.full((1, 2), 1.3, np.float32))
+_probability_state = calibration.ConformalState(np.full((1, 2), 0.8, np.float32))
+
+
+def _regression(score):
+    method, forecast = calibration.conformal_regression(score), _interval if score == "quantile" else _gaussian
+    fit = partial(method.fit, level=0.7)
+    return [
+        Example(fit, (forecast, _y), **_fit),
+        Example(method.interval, (_regression_state, forecast), differentiable=(0, 1), shardable=False),
+    ]
+
+
+def _classification(score, forecast, labels, **options):
+    method = calibration.conformal_classification(score, **options)
+    keywords = {"rng_key": _key} if options.get("randomised") else {}
+    fit = partial(method.fit, level=0.7, **keywords)
+    return [
+        Example(fit, (forecast, labels), **_masked),
+        Example(partial(method.prediction_set, **keywords), (_probability_state, forecast), shardable=False),
+    ]
+
+
+EXAMPLES: dict[str, Any] = {
+    "conformal_classification": [
+        *_classification("lac", _categorical, _classes),
+        *_classification("aps", _binary, _labels),
+        *_classification("raps", _categorical, _classes, randomised=True),
+    ],
+    "conformal_regression": [*_regression("absolute"), *_regression("normalised"), *_regression("quantile")],
+    "conformal_threshold": Example(
+        calibration.conformal_threshold, (_y,), {"level": 0.7}, where=_where, masked=(0,), differentiable=(0,)
+    ),
+    "isotonic_calibration": Example(partial(_isotonic.apply, _isotonic_state), (_binary,), differentiable=(0,)),
+    "isotonic_quantiles": [
+        Example(_quantiles.fit, (_gaussian, _y), **_fit),
+        Example(partial(_quantiles.apply, _quantile_state), (_gaussian,), differentiable=(0,)),
+        Example(partial(_quantiles.cdf, _quantile_state), (_gaussian, _y), differentiable=(0, 1)),
+        Example(partial(_quantiles.quantile, _quantile_state), (_gaussian, np.float32(0.3)), differentiable=(0,)),
+    ],
+    "platt_scaling": [
+        Example(_platt.fit, (_binary, _labels), **_fit),
+        Example(_platt.apply, (calibration.PlattState(_two, _two), _binary), differentiable=(0, 1)),
+    ],
+    "temperature_scaling": [
+        Example(_temperature.fit, (_binary, _labels), **_fit),
+        Example(_temperature.fit, (_categorical, _classes), **_fit),
+        Example(_temperature.apply, (calibration.TemperatureState(_two), _binary), differentiable=(0, 1)),
+        Example(_temperature.apply, (calibration.TemperatureState(_two), _categorical), differentiable=(0, 1)),
+    ],
+    "variance_scaling": [
+        Example(_variance.fit, (_gaussian, _y), **_fit),
+        Example(_variance.apply, (calibration.VarianceState(_two), _gaussian), differentiable=(0, 1)),
+    ],
+}
+HOST: dict[str, str] = {
+    "Calibrator": "a type",
+    "ConformalClassification": "a type",
+    "ConformalRegression": "a type",
+    "ConformalState": "a type",
+    "Interval": "a type",
+    "IsotonicState": "a type",
+    "PlattState": "a type",
+    "QuantileCalibrator": "a type",
+    "QuantileState": "a type",
+    "TemperatureState": "a type",
+    "VarianceState": "a type",
+}

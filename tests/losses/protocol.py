@@ -2,5 +2,44 @@
 
 from typing import Any
 
-EXAMPLES: dict[str, Any] = {}
-HOST: dict[str, str] = {}
+import numpy as np
+
+from jaxuq import losses
+from tests.protocol import Example
+
+_rng = np.random.default_rng(0)
+_shape = (8, 3)
+_a, _b, _y = (_rng.normal(size=_shape).astype(np.float32) for _ in range(3))
+_labels = _rng.integers(0, 2, _shape).astype(np.int32)
+_classes = _rng.integers(0, 4, _shape).astype(np.int32)
+_four = _rng.normal(size=(*_shape, 4)).astype(np.float32)
+_where = _rng.random(_shape) < 0.7
+_pair = {"where": _where, "masked": (0, 1), "differentiable": (0,)}
+_triple = {"where": _where, "masked": (0, 1, 2), "differentiable": (0, 1)}
+
+EXAMPLES: dict[str, Any] = {
+    "bernoulli_cross_entropy": [
+        Example(losses.bernoulli_cross_entropy, (_a, _labels), **_pair),
+        Example(losses.bernoulli_cross_entropy, (_a, _labels.astype(np.float32)), **_pair),
+    ],
+    "beta_negative_log_likelihood": Example(losses.beta_negative_log_likelihood, (_a, _b, _y), **_triple),
+    "categorical_cross_entropy": Example(losses.categorical_cross_entropy, (_four, _classes), **_pair),
+    "dirichlet_concentrations": Example(losses.dirichlet_concentrations, (_four,), differentiable=(0,)),
+    "dirichlet_moments": Example(losses.dirichlet_moments, (1 + np.abs(_four),), differentiable=(0,)),
+    "evidential_classification_loss": Example(losses.evidential_classification_loss, (_four, _classes), **_pair),
+    "evidential_regression_loss": Example(losses.evidential_regression_loss, (_four, _y), **_pair),
+    "focal_loss": [
+        Example(losses.focal_loss, (_a, _labels), **_pair),
+        Example(losses.focal_loss, (_a, _labels), {"alpha": None, "gamma": 0.5}, **_pair),
+    ],
+    "gaussian_negative_log_likelihood": [
+        Example(losses.gaussian_negative_log_likelihood, (_a, _b, _y), **_triple),
+        Example(losses.gaussian_negative_log_likelihood, (_a, _b, _y), {"convention": "muben"}, **_triple),
+    ],
+    "normal_inverse_gamma_parameters": Example(losses.normal_inverse_gamma_parameters, (_four,), differentiable=(0,)),
+    "softplus_variance": Example(losses.softplus_variance, (_a,), differentiable=(0,)),
+}
+HOST: dict[str, str] = {
+    "DirichletMoments": "a type",
+    "NormalInverseGamma": "a type",
+}

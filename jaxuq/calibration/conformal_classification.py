@@ -1,0 +1,147 @@
+"""Split-conformal classification: sets of classes that hold the label with a chosen probability."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Key, Real
+
+from jaxuq.calibration._forecasts import expect, filled
+from jaxuq.calibration.conformal_regression import ConformalState
+from jaxuq.calibration.conformal_threshold import conformal_threshold, threshold_of_each
+from jaxuq.posterior import BernoulliForecast, CategoricalForecast
+
+
+class ConformalClassification(NamedTuple):
+    """Two pure functions.
+
+    Attributes:
+        fit: `(forecast, labels, *, level, where=None, groups=None, rng_key=None) -> ConformalState`.
+        prediction_set: `(state, forecast, *, groups=None, rng_key=None) -> bool [n, *tasks, classes]`.
+    """
+
+    fit: Callable[..., ConformalState]
+    prediction_set: Callable[..., Bool[Array, "n *tasks classes"]]
+
+
+def _cumulative(probabilities, included, penalty, free_rank):
+    """Mass of the classes more probable than each, plus `included` of its own, plus the penalty on its rank."""
+    order = jnp.argsort(-probabilities, axis=-1)
+    ordered = jnp.take_along_axis(probabilities, order, axis=-1)
+    scores = jnp.cumsum(ordered, axis=-1) - (1 - included[..., None]) * ordered
+    rank = jnp.arange(1, probabilities.shape[-1] + 1, dtype=probabilities.dtype)
+    extra = penalty * jnp.maximum(rank - free_rank, 0)
+    scores = scores + extra.reshape((1,) * (probabilities.ndim - 1) + (-1,))
+    return jnp.take_along_axis(scores, jnp.argsort(order, axis=-1), axis=-1)
+
+
+def conformal_classification(
+    score: Literal["lac", "aps", "raps"] = "lac",
+    *,
+    randomised: bool = False,
+    penalty: float = 0.1,
+    free_rank: int = 1,
+    num_groups: int = 1,
+) -> ConformalClassification:
+    r"""Split-conformal prediction sets with finite-sample marginal coverage.
+
+    | score | nonconformity of class k |
+    |---|---|
+    | "lac" | $1 - p_k$ |
+    | "aps" | $\sum_{j: p_j > p_k} p_j + u\,p_k$ |
+    | "raps" | the same $+\ \lambda\,\max(0, \mathrm{rank}(k) - r)$ |
+
+    and the set holds every class whose score is at most $\hat q$ from `conformal_threshold`. Use "lac" for the smallest
+    sets on average (they may be empty where the model is torn); "aps" for sets whose size follows the difficulty of
+    the input; "raps" when there are many classes and the tail of the probabilities is noise. With `randomised`, u is
+    uniform (the coverage is then close to exact rather than conservative and both functions need `rng_key`, a
+    different one for each); otherwise u = 1.
+
+    A `BernoulliForecast` with logits `[n, *tasks]` gives sets over two classes for each task: {0}, {1}, both ("I do
+    not know") or none. Coverage holds on average over inputs and calibration sets, not per class or input; pass the
+    class as the group during calibration only if you mean to (labels are unknown at test time).
+
+    Args:
+        score: the nonconformity score.
+        randomised: whether "aps" and "raps" break ties at random.
+        penalty: lambda >= 0 of "raps".
+        free_rank: r >= 0 of "raps", the number of most probable classes that cost nothing.
+        num_groups: how many groups; with 2 or more, both functions need `groups`, an array `[n]` of group numbers.
+
+    Returns:
+        A `ConformalClassification`. Both functions hold a few arrays of the size of the class probabilities.
+
+    Raises:
+        ValueError: if an option is unknown or out of range; by `fit` and `prediction_set` if `rng_key` is missing with
+            `randomised` or given without, and as `conformal_threshold`.
+        TypeError: by `fit` and `prediction_set`, for a Gaussian forecast.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxuq.posterior import CategoricalForecast
+        >>> logits = jnp.log(jnp.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]]))
+        >>> forecast = CategoricalForecast(logits, jnp.zeros(4), jnp.zeros(4))
+        >>> method = conformal_classification("lac")
+        >>> state = method.fit(forecast, jnp.array([0, 1, 2, 1]), level=0.8)  # the largest of 0.3, 0.6, 0.6, 0.2
+        >>> method.prediction_set(state, forecast)[0].tolist()
+        [True, False, False]
+
+    References:
+        M. Sadinle, J. Lei, L. Wasserman, "Least Ambiguous Set-Valued Classifiers with Bounded Error Levels", JASA 114,
+        2019 (lac).
+        Y. Romano, M. Sesia, E. Candès, "Classification with Valid and Adaptive Coverage", NeurIPS 2020 (aps).
+        A. N. Angelopoulos, S. Bates, J. Malik, M. I. Jordan, "Uncertainty Sets for Image Classifiers using Conformal
+        Prediction", ICLR 2021 (raps).
+    """
+    if score not in ("lac", "aps", "raps"):
+        raise ValueError(f"score is {score!r}; expected 'lac', 'aps' or 'raps'")
+    if randomised and score == "lac":
+        raise ValueError("randomised is True with score 'lac', which has no random form; expected 'aps' or 'raps'")
+    if penalty < 0 or free_rank < 0:
+        raise ValueError(f"penalty is {penalty} and free_rank {free_rank}; expected both >= 0")
+
+    def class_scores(forecast, rng_key, where=None):
+        expect(forecast, (BernoulliForecast, CategoricalForecast), "conformal_classification", "conformal_regression")
+        if randomised != (rng_key is not None):
+            given = "missing" if rng_key is None else "given"
+            raise ValueError(
+                f"rng_key is {given} with randomised={randomised}; a random score needs a key, others none"
+            )
+        logits = filled(where, forecast.logits, 0.0)
+        if isinstance(forecast, BernoulliForecast):
+            probabilities = jnp.stack([jax.nn.sigmoid(-logits), jax.nn.sigmoid(logits)], axis=-1)
+        else:
+            probabilities = jax.nn.softmax(logits, axis=-1)
+        if score == "lac":
+            return 1 - probabilities
+        shape, dtype = probabilities.shape[:-1], probabilities.dtype
+        included = jnp.ones(shape, dtype) if rng_key is None else jax.random.uniform(rng_key, shape, dtype)
+        return _cumulative(probabilities, included, penalty if score == "raps" else 0.0, free_rank)
+
+    def fit(
+        forecast: BernoulliForecast | CategoricalForecast,
+        labels: Real[Array, "n *tasks"],
+        *,
+        level: float,
+        where: Bool[Array, "n *tasks"] | None = None,
+        groups: Int[Array, " n"] | None = None,
+        rng_key: Key[Array, ""] | None = None,
+    ) -> ConformalState:
+        scores = class_scores(forecast, rng_key, where)
+        classes = filled(where, labels, 0).astype(jnp.int32)
+        scores = jnp.take_along_axis(scores, classes[..., None], axis=-1)[..., 0]
+        return ConformalState(
+            conformal_threshold(scores, level=level, where=where, groups=groups, num_groups=num_groups)
+        )
+
+    def prediction_set(
+        state: ConformalState,
+        forecast: BernoulliForecast | CategoricalForecast,
+        *,
+        groups: Int[Array, " n"] | None = None,
+        rng_key: Key[Array, ""] | None = None,
+    ) -> Bool[Array, "n *tasks classes"]:
+        return class_scores(forecast, rng_key) <= threshold_of_each(state.thresholds, groups)[..., None]
+
+    return ConformalClassification(fit, prediction_set)

@@ -1,0 +1,61 @@
+"""Gaussian likelihoods against scipy's normal density, and the limits of the beta weighting."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxuq.losses import beta_negative_log_likelihood, gaussian_negative_log_likelihood, softplus_variance
+
+
+@pytest.fixture
+def data(rng):
+    return tuple(jnp.asarray(rng.normal(size=(11, 2)), jnp.float32) for _ in range(3))
+
+
+def _variance(raw):
+    return np.log1p(np.exp(np.asarray(raw, np.float64))) + 1e-6
+
+
+def test_likelihood_is_the_full_density_of_scipy(data):
+    mean, raw, targets = data
+    expected = -stats.norm.logpdf(targets, mean, np.sqrt(_variance(raw))).mean()
+    np.testing.assert_allclose(gaussian_negative_log_likelihood(*data), expected, rtol=1e-6)
+
+
+def test_muben_convention_drops_the_constant_only(data):
+    difference = gaussian_negative_log_likelihood(*data) - gaussian_negative_log_likelihood(*data, convention="muben")
+    np.testing.assert_allclose(difference, 0.9189385, rtol=1e-6)
+
+
+def test_variance_is_floored():
+    np.testing.assert_allclose(softplus_variance(jnp.array([-1e4])), 1e-6, rtol=1e-6)
+    np.testing.assert_allclose(softplus_variance(jnp.array([-1e4]), min_variance=0.5), 0.5)
+    np.testing.assert_allclose(softplus_variance(jnp.array([1e4])), 1e4)
+
+
+def test_beta_zero_is_the_likelihood_in_value_and_gradient(data):
+    for function in (lambda f: f, jax.grad):
+        weighted = function(lambda *a: beta_negative_log_likelihood(*a, beta=0.0))(*data)
+        np.testing.assert_allclose(weighted, function(gaussian_negative_log_likelihood)(*data), rtol=1e-5)
+
+
+def test_beta_one_gives_the_mean_the_gradient_of_half_the_squared_error(data):
+    mean, raw, targets = data
+    gradient = jax.grad(beta_negative_log_likelihood)(mean, raw, targets, beta=1.0)
+    np.testing.assert_allclose(gradient, (mean - targets) / mean.size, rtol=1e-5)
+
+
+def test_beta_weights_both_gradients_by_the_stopped_variance(data):
+    mean, raw, targets = (array[0, 0] for array in data)
+    plain = jax.grad(gaussian_negative_log_likelihood, argnums=(0, 1))(mean, raw, targets)
+    weighted = jax.grad(beta_negative_log_likelihood, argnums=(0, 1))(mean, raw, targets, beta=0.3)
+    np.testing.assert_allclose(np.array(weighted), np.array(plain) * _variance(raw) ** 0.3, rtol=1e-5)
+
+
+def test_options_are_validated(data):
+    with pytest.raises(ValueError, match=r"beta is 1\.5; expected a number in"):
+        beta_negative_log_likelihood(*data, beta=1.5)
+    with pytest.raises(Exception, match="convention"):
+        gaussian_negative_log_likelihood(*data, convention="torch")  # type: ignore[arg-type]

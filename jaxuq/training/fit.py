@@ -65,7 +65,8 @@ def fit(
     """Train all members until every one has stopped or `num_epochs` are done.
 
     The device works through `chunk` epochs at a time in one compiled program; between chunks the host reports progress,
-    writes a checkpoint if the last is older than `checkpoint_seconds`, and ends early when all members have stopped.
+    writes a checkpoint if the last is older than `checkpoint_seconds`, and ends early when all members have stopped. A
+    last checkpoint holds the final state.
     Called again with the same arguments after an interruption, it goes on from the checkpoint and ends with the numbers
     of an uninterrupted run, since each epoch's randomness depends on its number alone.
 
@@ -122,5 +123,8 @@ def fit(
             save_checkpoint(checkpoint, (state, jax.tree.map(jnp.asarray, history), seconds))
             last_saved = time.monotonic()
     jax.block_until_ready(state)
+    seconds = float(earlier) + time.monotonic() - started
+    if checkpoint is not None:
+        save_checkpoint(checkpoint, (state, jax.tree.map(jnp.asarray, history), jnp.float32(seconds)))
     done = History(*(jnp.asarray(whole[:, :num_epochs]) for whole in history))
-    return Fitted(state, done, float(earlier) + time.monotonic() - started)
+    return Fitted(state, done, seconds)

@@ -1,0 +1,25 @@
+"""MUBen, the molecular uncertainty benchmark: `jaxuq muben` as a function.
+
+    configuration = MubenConfiguration(dataset="esol", methods="deterministic,ensemble", seeds=3)
+    folder = run_muben(configuration)
+
+`METHODS` and `BACKBONES` are dictionaries; a new row of the benchmark is a new entry.
+"""
+
+from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, Recipe
+from jaxuq.molecules.muben.configuration import MubenConfiguration
+from jaxuq.molecules.muben.methods import METHODS, Method
+from jaxuq.molecules.muben.run import Listener, run_muben, select_methods, summarise_rows
+
+__all__ = [
+    "BACKBONES",
+    "METHODS",
+    "Backbone",
+    "Listener",
+    "Method",
+    "MubenConfiguration",
+    "Recipe",
+    "run_muben",
+    "select_methods",
+    "summarise_rows",
+]

@@ -1,0 +1,151 @@
+"""What a benchmark run is: one dataclass, from which the command line is made."""
+
+import dataclasses
+import difflib
+import json
+import pathlib
+from typing import Any, Literal
+
+from jaxuq.molecules.records import DataError
+
+_FEWER_MEMBERS = ("muv", "qm8", "qm9")
+
+
+@dataclasses.dataclass(frozen=True)
+class MubenConfiguration:
+    """Benchmark uncertainty methods on molecules: train, forecast, calibrate, score, report.
+
+    Every default is MUBen's. A run writes a folder with run.json, predictions/, results.csv, summary.csv, report.html
+    and figures/; the same command continues an interrupted run and ends with the same numbers.
+    """
+
+    dataset: str = "esol"
+    """A MoleculeNet name (esol, bace, ...), a CSV file, or a folder with train.csv, valid.csv and test.csv."""
+
+    backbone: str = "dnn"
+    """The network and what it reads: dnn is eight hidden layers on molecular descriptors."""
+
+    methods: str = "all"
+    """Names separated by commas (deterministic,ensemble,swag,...), 'muben' for the published ones, or 'all'."""
+
+    seeds: int = 3
+    """How many repetitions, with seeds 0, 1, 2, ...; a random split is drawn anew for each."""
+
+    split: Literal["scaffold", "random"] = "scaffold"
+    """How a named data set or a CSV file is divided 8:1:1; a folder is divided already."""
+
+    output: pathlib.Path | None = None
+    """The result folder; default: runs/<dataset>-<backbone>-<split>."""
+
+    members: int | None = None
+    """Members of the ensemble; default: 10, or 3 for muv, qm8, qm9 and random splits."""
+
+    samples: int = 30
+    """Posterior samples of mc-dropout, swag, bbp, sgld and laplace."""
+
+    frozen_backbone: bool = False
+    """Train the output layer only."""
+
+    features: Literal["rdkit", "morgan"] = "rdkit"
+    """Descriptors of the dnn: 200 normalised RDKit descriptors, or Morgan fingerprints (radius 2, 1024 bits)."""
+
+    epochs: int | None = None
+    """At most so many epochs; default: the backbone's recipe (dnn: 400)."""
+
+    patience: int | None = None
+    """Stop after more than so many epochs without a better validation score; default: the recipe's (dnn: 50)."""
+
+    batch_size: int | None = None
+    """Molecules a step; default: the recipe's (dnn: 256)."""
+
+    learning_rate: float | None = None
+    """Of AdamW; default: the recipe's (dnn: 2e-4)."""
+
+    convention: Literal["exact", "muben"] = "exact"
+    """How numbers are computed: exact as defined, or muben as in the published tables (see experiments/muben)."""
+
+    resamples: int = 200
+    """Bootstrap resamples of the test molecules for the intervals in summary.csv; 0 leaves them out."""
+
+    strategy: Literal["auto", "vmap", "map", "pmap", "shard_map"] = "auto"
+    """How members and seeds are mapped over devices; the numbers do not depend on it."""
+
+    resume: bool = True
+    """Go on if the output folder holds this very run; --no-resume refuses such a folder."""
+
+    data: pathlib.Path | None = None
+    """A folder to look for data in first; then JAXUQ_DATA, the packaged files, the cache, a download."""
+
+    smiles_column: str | None = None
+    """For a CSV file: the column with the SMILES; default: guessed from its name."""
+
+    task_columns: str | None = None
+    """For a CSV file: label columns separated by commas; default: every other numeric column."""
+
+    task_type: Literal["classification", "regression"] | None = None
+    """For a CSV file: what the labels are; default: classification if all are 0 or 1."""
+
+    def __post_init__(self):
+        for name, smallest in (("seeds", 1), ("samples", 2), ("resamples", 0)):
+            if getattr(self, name) < smallest:
+                raise DataError(f"--{name} is {getattr(self, name)}; it must be at least {smallest}")
+        for name, smallest in (("members", 2), ("epochs", 1), ("patience", 1), ("batch_size", 1)):
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise DataError(f"--{name.replace('_', '-')} is {value}; it must be at least {smallest}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise DataError(f"--learning-rate is {self.learning_rate}; it must be positive")
+
+    @property
+    def dataset_name(self) -> str:
+        """Short name of the data set for tables: the name, or the file's or folder's own."""
+        name = pathlib.Path(self.dataset).name
+        return name.removesuffix(".gz").removesuffix(".csv").lower() or "data"
+
+    @property
+    def num_members(self) -> int:
+        """Members of the ensemble, MUBen's number unless given."""
+        if self.members is not None:
+            return self.members
+        return 3 if self.split == "random" or self.dataset_name in _FEWER_MEMBERS else 10
+
+    @property
+    def output_folder(self) -> pathlib.Path:
+        """Where the results go."""
+        return self.output or pathlib.Path("runs") / f"{self.dataset_name}-{self.backbone}-{self.split}"
+
+    def record(self) -> dict[str, Any]:
+        """What decides the numbers, for run.json: all options but the place of output, resuming and the strategy."""
+        options = dataclasses.asdict(self)
+        for name in ("output", "resume", "strategy", "data"):
+            options.pop(name)
+        return json.loads(json.dumps(options | {"members": self.num_members}, default=str))
+
+
+def choose(names: str, known: dict[str, Any] | list[str], what: str) -> list[str]:
+    """Split a list at commas and check every name.
+
+    Args:
+        names: as the user typed them.
+        known: the names there are.
+        what: what they name, for the message.
+
+    Returns:
+        The names, without repetitions, in the order given.
+
+    Raises:
+        DataError: an unknown name (the nearest ones are suggested) or an empty list.
+
+    Example:
+        >>> choose("swag, bbp", ["bbp", "sgld", "swag"], "method")
+        ['swag', 'bbp']
+    """
+    chosen = list(dict.fromkeys(name.strip().lower().replace("_", "-") for name in names.split(",") if name.strip()))
+    if not chosen:
+        raise DataError(f"no {what} is named; there are {', '.join(known)}")
+    for name in chosen:
+        if name not in known:
+            near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise DataError(f"unknown {what} {name!r}; {hint}There are {', '.join(known)}")
+    return chosen

@@ -1,0 +1,103 @@
+"""A data set made ready for training: features, standardised labels, masks."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PyTree
+
+from jaxuq.molecules.muben.backbones import Backbone
+from jaxuq.molecules.records import DataError, MoleculeDataset, Split
+from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels
+
+
+class Arrays(NamedTuple):
+    """One part of the data on the device.
+
+    Attributes:
+        inputs: what the backbone reads.
+        labels: as the loss wants them: 0 and 1, or standardised.
+        mask: which labels exist.
+    """
+
+    inputs: PyTree
+    labels: Float[Array, "molecules tasks"]
+    mask: Bool[Array, "molecules tasks"]
+
+
+class Problem(NamedTuple):
+    """What every method of a run is given.
+
+    Attributes:
+        task_type: `"classification"` or `"regression"`.
+        metric: what selects the best epoch on the validation part: `"roc-auc"`, `"rmse"` or `"mae"`.
+        task_names: one name per task.
+        train: training part.
+        valid: validation part.
+        test: test part; its labels are read by the scores only.
+        scaler: label standardisation, identity for classification.
+    """
+
+    task_type: Literal["classification", "regression"]
+    metric: str
+    task_names: tuple[str, ...]
+    train: Arrays
+    valid: Arrays
+    test: Arrays
+    scaler: LabelScaler
+
+    @property
+    def likelihood(self) -> Literal["gaussian", "bernoulli"]:
+        """How network outputs are read; see `jaxuq.posterior.summarise`."""
+        return "gaussian" if self.task_type == "regression" else "bernoulli"
+
+
+def make_problem(
+    split: Split[MoleculeDataset],
+    backbone: Backbone,
+    features: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Problem:
+    """Featurise the three parts and standardise regression labels by the training part's.
+
+    Args:
+        split: the data.
+        backbone: whose `featurise` is used.
+        features: kind of descriptors, for backbones that have a choice.
+        progress: called as `progress(done, total)` while features are computed.
+
+    Returns:
+        The arrays.
+
+    Raises:
+        DataError: a part is empty or has no label at all.
+    """
+    for name, part in zip(split._fields, split):
+        if not len(part.smiles):
+            sizes = ", ".join(f"{n} {len(p.smiles)}" for n, p in zip(split._fields, split))
+            raise DataError(f"the {name} part of {part.name} is empty ({sizes}); the benchmark needs all three parts")
+        if not part.mask.any():
+            raise DataError(f"the {name} part of {part.name} has no label at all; check the label columns")
+    first = split.train
+    inputs = backbone.featurise([text for part in split for text in part.smiles], features, progress)
+    borders = np.cumsum([len(part.smiles) for part in split])[:-1]
+    scaler = fit_label_scaler(jnp.asarray(first.labels), where=jnp.asarray(first.mask))
+    if first.task_type == "classification":
+        scaler = LabelScaler(jnp.zeros_like(scaler.mean), jnp.ones_like(scaler.scale))
+
+    def arrays(part: MoleculeDataset, rows: np.ndarray) -> Arrays:
+        labels = scale_labels(scaler, jnp.asarray(part.labels, jnp.float32))
+        return Arrays(jnp.asarray(rows), labels, jnp.asarray(part.mask))
+
+    parts = [arrays(part, rows) for part, rows in zip(split, np.split(inputs, borders))]
+    return Problem(first.task_type, first.metric, tuple(first.task_names), *parts, scaler)
+
+
+def one_class_tasks(split: Split[MoleculeDataset]) -> list[str]:
+    """Names of classification tasks whose test labels are all equal: AUROC and average precision do not exist there."""
+    test = split.test
+    if test.task_type != "classification":
+        return []
+    counts = [len(np.unique(test.labels[test.mask[:, task], task])) for task in range(test.labels.shape[1])]
+    return [name for name, count in zip(test.task_names, counts) if count < 2]

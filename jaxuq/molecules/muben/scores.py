@@ -1,0 +1,221 @@
+"""The columns of results.csv: every metric of a forecast, averaged over tasks."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import ndtri
+from jaxtyping import Array, Bool, Float
+
+from jaxuq import metrics
+from jaxuq.calibration import conformal_classification, conformal_regression
+from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
+
+LEVEL = 0.9
+"""Nominal coverage of the intervals and prediction sets that are scored."""
+
+REGRESSION = (
+    "rmse",
+    "mae",
+    "r2",
+    "nll",
+    "rce",
+    "crps",
+    "miscalibration_area",
+    "ence",
+    "sharpness",
+    "coverage",
+    "width",
+    "spearman",
+    "aurc",
+)
+"""Names of `regression_scores`, in its order."""
+
+CLASSIFICATION = ("auroc", "average_precision", "accuracy", "nll", "brier", "ece", "mce", "ace", "smooth_ece", "aurc")
+"""Names of `classification_scores`, in its order."""
+
+
+def score_names(task_type: str) -> tuple[str, ...]:
+    """The metric columns of a task type, those of conformal prediction last."""
+    if task_type == "regression":
+        return (*REGRESSION, "conformal_coverage", "conformal_width")
+    return (*CLASSIFICATION, "conformal_coverage", "conformal_size")
+
+
+def _regression_task(
+    mean: Float[Array, " n"],
+    variance: Float[Array, " n"],
+    labels: Float[Array, " n"],
+    *,
+    where: Bool[Array, " n"],
+    muben: bool,
+) -> Float[Array, " metrics"]:
+    deviation = jnp.sqrt(variance)
+    half = ndtri(0.5 + 0.5 * LEVEL) * deviation
+    error = jnp.abs(mean - labels)
+    nll, rce = ("muben", "muben") if muben else ("full", "elementwise")
+    values = (
+        metrics.root_mean_squared_error(mean, labels, where=where),
+        metrics.mean_absolute_error(mean, labels, where=where),
+        metrics.r2_score(mean, labels, where=where),
+        metrics.gaussian_negative_log_likelihood(mean, variance, labels, convention=nll, where=where),
+        metrics.regression_calibration_error(mean, variance, labels, convention=rce, where=where),
+        metrics.gaussian_crps(mean, variance, labels, where=where),
+        metrics.miscalibration_area(mean, variance, labels, where=where),
+        metrics.expected_normalised_calibration_error(mean, variance, labels, where=where),
+        metrics.sharpness(variance, where=where),
+        metrics.interval_coverage(mean - half, mean + half, labels, where=where),
+        metrics.interval_width(mean - half, mean + half, where=where),
+        metrics.spearman_correlation(deviation, error, where=where),
+        metrics.area_under_risk_coverage(deviation, error**2, where=where),
+    )
+    return jnp.stack(values)
+
+
+def _classification_task(
+    logits: Float[Array, " n"], labels: Float[Array, " n"], *, where: Bool[Array, " n"], muben: bool
+) -> Float[Array, " metrics"]:
+    probabilities = jax.nn.sigmoid(logits)
+    labels = labels.astype(jnp.int32)
+    predicted = (logits > 0).astype(jnp.int32)
+    confidence = jnp.maximum(probabilities, 1 - probabilities)
+    correct = predicted == labels
+    brier, ece = ("muben", "muben") if muben else ("sum", "top_class")
+    values = (
+        metrics.area_under_roc(logits, labels, where=where),
+        metrics.average_precision(logits, labels, where=where),
+        metrics.accuracy(predicted, labels, where=where),
+        metrics.bernoulli_negative_log_likelihood(logits, labels, where=where),
+        metrics.brier_score(probabilities, labels, convention=brier, where=where),
+        metrics.binary_calibration_error(probabilities, labels, convention=ece, where=where),
+        metrics.maximum_calibration_error(confidence, correct, where=where),
+        metrics.adaptive_calibration_error(confidence, correct, where=where),
+        metrics.smooth_calibration_error(confidence, correct, where=where),
+        metrics.area_under_risk_coverage(-confidence, ~correct, where=where),
+    )
+    return jnp.stack(values)
+
+
+def _mean_over_tasks(
+    of_task: Callable[..., Float[Array, " metrics"]], *arrays: Array, where: Bool[Array, "n tasks"]
+) -> Float[Array, " metrics"]:
+    """Each metric averaged over the tasks on which it is defined; NaN where it is defined on none."""
+    per_task = jax.vmap(lambda *columns: of_task(*columns[:-1], where=columns[-1]), in_axes=1)(*arrays, where)
+    defined = ~jnp.isnan(per_task)
+    total = jnp.where(defined, per_task, 0.0).sum(axis=0)
+    return jnp.where(defined.any(axis=0), total / jnp.maximum(defined.sum(axis=0), 1).astype(total.dtype), jnp.nan)
+
+
+def _arrays(forecast: Forecast, *, muben: bool) -> tuple[Array, ...]:
+    """What the metrics read of a forecast. MUBen's variance is the mean of variances, without the epistemic part."""
+    if isinstance(forecast, GaussianForecast):
+        return forecast.mean, forecast.aleatoric if muben else forecast.total
+    return (forecast.logits,)
+
+
+@partial(jax.jit, static_argnames="muben")
+def _scores(
+    forecasts: Forecast, labels: Float[Array, "n tasks"], where: Bool[Array, "n tasks"], *, muben: bool
+) -> Float[Array, "seeds metrics"]:
+    of_task = partial(
+        _regression_task if isinstance(forecasts, GaussianForecast) else _classification_task, muben=muben
+    )
+    arrays = _arrays(forecasts, muben=muben)
+    return jax.vmap(lambda *a: _mean_over_tasks(of_task, *a, labels, where=where))(*arrays)
+
+
+def _conformal(
+    valid: Forecast, valid_labels: Array, valid_mask: Array, test: Forecast, labels: Array, mask: Array
+) -> tuple[Array, Array]:
+    """Coverage and width (or set size) of split-conformal prediction fitted on the validation part, over all labels."""
+    if isinstance(test, GaussianForecast):
+        method = conformal_regression("normalised")
+        state = method.fit(valid, valid_labels, level=LEVEL, where=valid_mask)
+        interval = method.interval(state, test)
+        covered, size = (interval.lower <= labels) & (labels <= interval.upper), interval.upper - interval.lower
+    else:
+        method = conformal_classification("lac")
+        state = method.fit(valid, valid_labels, level=LEVEL, where=valid_mask)
+        allowed = method.prediction_set(state, test)
+        covered = jnp.take_along_axis(allowed, labels.astype(jnp.int32)[..., None], axis=-1)[..., 0]
+        size = allowed.sum(axis=-1).astype(jnp.float32)
+    return jnp.mean(covered, where=mask), jnp.mean(size, where=mask)
+
+
+def score_forecast(
+    valid: Forecast,
+    valid_labels: Float[Array, "valid tasks"],
+    valid_mask: Bool[Array, "valid tasks"],
+    test: Forecast,
+    labels: Float[Array, "test tasks"],
+    mask: Bool[Array, "test tasks"],
+    *,
+    muben: bool = False,
+) -> dict[str, float]:
+    """All metrics of one forecast.
+
+    Args:
+        valid: forecast of the validation part, in label units; conformal prediction is fitted on it.
+        valid_labels: its labels.
+        valid_mask: which of them exist.
+        test: forecast of the test part, in label units.
+        labels: its labels.
+        mask: which of them exist.
+        muben: follow the published code where it differs from the definitions (see experiments/muben).
+
+    Returns:
+        The metrics by column name; NaN where a metric is undefined on every task.
+    """
+    values = _scores(jax.tree.map(lambda leaf: leaf[None], test), labels, mask, muben=muben)[0]
+    conformal = _conformal(valid, valid_labels, valid_mask, test, labels, mask)
+    task_type = "regression" if isinstance(test, GaussianForecast) else "classification"
+    return {name: float(value) for name, value in zip(score_names(task_type), [*values, *conformal])}
+
+
+def score_intervals(
+    rng_key: Any,
+    forecasts: GaussianForecast | BernoulliForecast,
+    labels: Float[Array, "test tasks"],
+    mask: Bool[Array, "test tasks"],
+    *,
+    num_resamples: int,
+    muben: bool = False,
+) -> dict[str, tuple[float, float]]:
+    """95 % bootstrap intervals of the mean over seeds of each metric, over the choice of test molecules.
+
+    Args:
+        rng_key: random key.
+        forecasts: of one method, with a leading axis of seeds, all of the same test molecules.
+        labels: of the test part.
+        mask: which labels exist.
+        num_resamples: bootstrap resamples.
+        muben: as in `score_forecast`.
+
+    Returns:
+        Lower and upper ends by column name, without the conformal columns.
+    """
+    task_type = "regression" if isinstance(forecasts, GaussianForecast) else "classification"
+    rows = tuple(jnp.moveaxis(array, 0, 1) for array in _arrays(forecasts, muben=muben))
+    metric = _SEED_MEANS[task_type, muben]
+    result = metrics.bootstrap(rng_key, metric, *rows, labels, where=mask, num_resamples=num_resamples, batch_size=8)
+    ends = zip(result.lower.tolist(), result.upper.tolist())
+    return dict(zip(REGRESSION if task_type == "regression" else CLASSIFICATION, ends))
+
+
+def _make_seed_mean(of_task: Callable[..., Array]) -> Callable[..., Array]:
+    def metric(*arrays: Array, where: Array) -> Array:
+        *rows, labels = arrays
+        per_seed = jax.vmap(lambda *a: _mean_over_tasks(of_task, *a, labels, where=where), in_axes=1)(*rows)
+        return per_seed.mean(axis=0)
+
+    return metric
+
+
+_SEED_MEANS = {
+    (task_type, muben): _make_seed_mean(partial(of_task, muben=muben))
+    for task_type, of_task in (("regression", _regression_task), ("classification", _classification_task))
+    for muben in (False, True)
+}
+"""One function object each, so that `bootstrap` compiles once per shape."""

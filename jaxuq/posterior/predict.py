@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree, Shaped
+from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from jaxuq.posterior._likelihood import Likelihood
 from jaxuq.posterior._model import ApplyFn, Samples
@@ -94,9 +94,8 @@ def predict_forecast(
         >>> import jax.numpy as jnp
         >>> logits = jnp.array([4.0, -4.0])  # two samples of a model with a single parameter
         >>> model = lambda logit, x: logit * x[:, None]
-        >>> predict_forecast(model, logits, jnp.array([0.0, 1.0]), "bernoulli").epistemic  # agree at x = 0 only
-        Array([[0.        ],
-               [0.60312...]], dtype=float32)
+        >>> predict_forecast(model, logits, jnp.array([0.0, 1.0]), "bernoulli").epistemic[:, 0]  # x = 0: agreement
+        Array([0. ..., 0.6030...], dtype=float32)
 
     References:
         Chan, Golub, LeVeque. Updating formulae and a pairwise algorithm for computing sample variances. COMPSTAT 1982,
@@ -131,8 +130,11 @@ def _in_batches(function: Callable, inputs: PyTree, batch_size: int | None) -> P
     if size >= n:
         return function(inputs)
     starts = jnp.minimum(jnp.arange(0, n, size), n - size)
-    slices = lambda start: jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), inputs)
-    outputs = jax.lax.map(lambda start: function(slices(start)), starts)
+
+    def one(start: Int[Array, ""]) -> PyTree:
+        return function(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), inputs))
+
+    outputs = jax.lax.map(one, starts)
 
     def join(leaf: Float[Array, "batches size ..."]) -> Float[Array, "n ..."]:
         flat = leaf.reshape(-1, *leaf.shape[2:])
@@ -144,10 +146,10 @@ def _in_batches(function: Callable, inputs: PyTree, batch_size: int | None) -> P
 
 
 def _leading(tree: PyTree, name: str) -> int:
-    sizes = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(tree)}
-    if len(sizes) != 1 or None in sizes:
-        raise ValueError(f"{name} have leading axes of sizes {sorted(map(str, sizes))}; every leaf must have the same")
-    return sizes.pop()
+    shapes = [leaf.shape for leaf in jax.tree.leaves(tree)]
+    if not shapes or any(not shape or shape[0] != shapes[0][0] for shape in shapes):
+        raise ValueError(f"{name} have leaves of shapes {shapes[:8]}; every leaf must have the same leading axis")
+    return shapes[0][0]
 
 
 def _size(size: int | None, total: int, name: str) -> int:

@@ -47,7 +47,8 @@ def psgld(
     drift $\frac12 \sum_j \partial G_{ij} / \partial\theta_j$. That term needs second derivatives and is left out here,
     as its authors do in practice: the bias it leaves vanishes as `decay` approaches 1. $V$ averages the gradients as
     they are given and without the prior; multiplying the loss by $N$ divides $G$ by $N$, so step sizes for mean and
-    summed losses differ. $V$ starts at zero, so the first steps are long; the first update does not count as warm.
+    summed losses differ. $V$ starts at zero, so the first steps are long: let the chain run
+    for a few times $1 / (1 - \alpha)$ steps before it collects.
 
     Args:
         step_size: $\eta$, a positive number or an optax schedule of the step.

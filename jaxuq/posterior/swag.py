@@ -26,8 +26,8 @@ class SWAGState(NamedTuple):
         mean: running mean $\\bar\\theta$ (float32 or wider).
         variance: running mean of squares minus squared mean, kept as one centred number: the difference of two large
             ones would be lost to rounding.
-        deviations: `[rank, ...]` per leaf, the last `rank` columns of $\\hat D$, each $\\theta_t - \\bar\\theta_t$; zero
-            where there have been fewer snapshots. In the dtype of the parameters.
+        deviations: `[rank, ...]` per leaf, the last `rank` columns of $\\hat D$, each $\\theta_t - \\bar\\theta_t$;
+            zero where there have been fewer snapshots. In the dtype of the parameters.
     """
 
     step: Int[Array, ""]
@@ -37,7 +37,10 @@ class SWAGState(NamedTuple):
 
 
 class SWAG(NamedTuple):
-    """The functions of `swag`; `init(params)`, `update(state, params)`, `sample(rng_key, state, num_samples)`, `bind`."""
+    """The functions of `swag`.
+
+    `init(params)`, `update(state, params)`, `sample(rng_key, state, num_samples)`, `bind(apply_fn, state)`.
+    """
 
     init: Callable[[Params], SWAGState]
     update: Callable[[SWAGState, Params], SWAGState]
@@ -70,10 +73,10 @@ def swag(rank: int = 20, *, scale: float = 1.0, convention: Convention = "paper"
     Args:
         rank: most columns kept, at least 2; the state is `rank + 2` times the parameters.
         scale: factor on the covariance; 0 gives the mean (SWA).
-        convention: `"paper"`, or `"muben"` for what the published MUBen code does: the mean starts at the first snapshot
-            rather than at the weights given to `init` (whose column is then zero), the divisor is `rank - 1` however
-            many columns there are, and $\epsilon_2$ is drawn anew for each parameter array, which drops the covariance
-            between arrays.
+        convention: `"paper"`, or `"muben"` for what the published MUBen code does: the mean starts at the first
+            snapshot rather than at the weights given to `init` (whose column is then zero), the divisor is `rank - 1`
+            however many columns there are, and $\epsilon_2$ is drawn anew for each parameter array, which drops the
+            covariance between arrays.
 
     Returns:
         `SWAG(init, update, sample, bind)`. Samples have the dtype of the parameters.

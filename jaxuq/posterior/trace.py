@@ -52,7 +52,7 @@ class StochasticGradientMCMC(NamedTuple):
         `optax.multi_transform({"last": method.as_optax(rng_key), "rest": optax.adamw(1e-4)}, labels)`. Anything chained
         after it would scale its noise as well.
         """
-        return optax.GradientTransformation(functools.partial(self.init, rng_key), self.update)
+        return optax.GradientTransformation(lambda params: self.init(rng_key, params), self.update)
 
 
 def build(

@@ -34,7 +34,7 @@ class BBP(NamedTuple):
 
     Attributes:
         init: `init(rng_key, dense_params) -> state`.
-        apply: `apply(state, features, *, rng_key=None) -> pre-activations`, an `apply_fn` with the state for parameters.
+        apply: `apply(state, features, *, rng_key=None) -> pre-activations`, an `apply_fn` of the state.
         kl: `kl(state) -> KL(q || p)`, nats, for all weights of the layer.
         sample: `sample(rng_key, state, num_samples) -> dense parameters` with a leading sample axis.
         bind: `bind(apply_fn, state)` is `apply_fn`, the plain dense layer.

@@ -82,7 +82,7 @@ def predict_forecast(
         likelihood: how outputs are read, `"gaussian"`, `"bernoulli"` or `"categorical"`; see `summarise`.
         batch_size: how many inputs go through the network at once; None for all.
         sample_chunk: how many samples run side by side; larger is faster on an accelerator and holds as many
-            activations. Where it does not divide the number of samples, the samples are copied once.
+            activations.
 
     Returns:
         The forecast of `n` examples; equal to `summarise(predict(...), likelihood)` up to rounding.
@@ -110,14 +110,15 @@ def predict_forecast(
         def reduce(some):
             return moments.reduce(jax.vmap(apply_fn, in_axes=(0, None))(some, batch))
 
-        def step(running, some):
-            return moments.merge(running, reduce(some)), None
+        def step(number, running):
+            # Slices of the samples as they are: giving them a chunk axis first would copy all of them.
+            some = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * chunk, chunk), samples)
+            return moments.merge(running, reduce(some))
 
-        chunks = jax.tree.map(lambda leaf: leaf[: whole * chunk].reshape(whole, chunk, *leaf.shape[1:]), samples)
         first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((chunk, *leaf.shape[1:]), leaf.dtype), samples)
-        running, _ = jax.lax.scan(step, moments.empty(jax.eval_shape(reduce, first)), chunks)
+        running = jax.lax.fori_loop(0, whole, step, moments.empty(jax.eval_shape(reduce, first)))
         if whole * chunk < num_samples:
-            running, _ = step(running, jax.tree.map(lambda leaf: leaf[whole * chunk :], samples))
+            running = moments.merge(running, reduce(jax.tree.map(lambda leaf: leaf[whole * chunk :], samples)))
         return moments.finish(running)
 
     return _in_batches(one_batch, inputs, batch_size)

@@ -109,7 +109,10 @@ def draw(rng_key: Key[Array, ""], trace: Trace, num_samples: int) -> Samples:
 
 def step_size_at(step_size: StepSize, step: Int[Array, ""]) -> Float[Array, ""]:
     """The step size of this step, from a number or a schedule."""
-    return jnp.asarray(step_size(step) if callable(step_size) else step_size, jnp.float32)
+    if not callable(step_size):
+        return jnp.asarray(step_size, jnp.float32)
+    with jax.numpy_dtype_promotion("standard"):  # schedules mix integer steps with floats
+        return jnp.asarray(step_size(step), jnp.float32)
 
 
 def add_prior(gradients: Params, params: Params | None, prior_scale: float | None) -> Params:

@@ -43,9 +43,9 @@ def sgld(
     With a constant step the chain's covariance exceeds the target's by a factor of about $1 + \eta\lambda/4$ along a
     direction of curvature $\lambda$ of $\mathcal{L}$ (exactly $1 / (1 - \eta\lambda/4)$ for a Gaussian), and it
     diverges at $\eta\lambda > 4$; it moves a distance of about $\sqrt{\eta t}$ in $t$ steps. So choose $\eta$ well
-    under $1/\lambda_{max}$, and collect samples at least $1 / (\eta\lambda_{min})$ steps apart; samples that hardly differ
-    mean that the chain was too short for its step. Not to be confused with SGD plus weight decay: the noise must have
-    this size and follow no optimiser's preconditioner (see `psgld` for one that is accounted for).
+    under $1/\lambda_{max}$, and collect samples at least $1 / (\eta\lambda_{min})$ steps apart; samples that hardly
+    differ mean that the chain was too short for its step. Not to be confused with SGD plus weight decay: the noise
+    must have this size and follow no optimiser's preconditioner (see `psgld` for one that is accounted for).
 
     Args:
         step_size: $\eta$, a positive number or an optax schedule of the step; the drift uses half of it.

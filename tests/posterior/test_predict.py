@@ -112,7 +112,10 @@ def test_one_sample_has_no_epistemic_part(rng, likelihood):
 
 def test_small_spread_around_a_large_mean_is_not_lost():
     means = 4096.0 + np.array([-0.25, 0.25, 0.0, 0.5])
-    model = lambda mean, x: jnp.stack([mean + 0 * x, x], axis=-1)[:, None, :]
+
+    def model(mean, x):
+        return jnp.stack([mean + 0 * x, x], axis=-1)[:, None, :]
+
     forecast = predict_forecast(model, jnp.asarray(means, jnp.float32), jnp.zeros(3), "gaussian")
     np.testing.assert_allclose(forecast.epistemic, np.full((3, 1), means.var()), rtol=1e-5)
 
@@ -131,7 +134,10 @@ def test_memory_does_not_grow_with_the_number_of_samples(likelihood):
         return jnp.einsum("nh,h...->n...", x, kernel)
 
     fused = functools.partial(predict_forecast, model, likelihood=likelihood, batch_size=256)
-    whole = lambda params, x: summarise(predict(model, params, x), likelihood)
+
+    def whole(params, x):
+        return summarise(predict(model, params, x), likelihood)
+
     assert temporary_bytes(fused, 128) == temporary_bytes(fused, 8)
     assert temporary_bytes(fused, 128) < 2 * 2**20 < temporary_bytes(whole, 128)
 
@@ -139,15 +145,15 @@ def test_memory_does_not_grow_with_the_number_of_samples(likelihood):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(batch_size=0), "batch_size is 0"),
-        (dict(sample_chunk=-1), "sample_chunk is -1"),
-        (dict(samples={"in": jnp.zeros((7, 3, 6)), "out": jnp.zeros((6, 6, 4))}), "samples have leaves of shapes"),
-        (dict(likelihood="gaussian"), "the last axis must hold two numbers"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"sample_chunk": -1}, "sample_chunk is -1"),
+        ({"samples": {"in": jnp.zeros((7, 3, 6)), "out": jnp.zeros((6, 6, 4))}}, "samples have leaves of shapes"),
+        ({"likelihood": "gaussian"}, "the last axis must hold two numbers"),
     ],
 )
 def test_errors_name_what_is_wrong_in_a_call(rng, change, message):
     params, inputs = _problem(rng, "bernoulli")
-    call = dict(samples=params, inputs=inputs, likelihood="bernoulli") | change
+    call = {"samples": params, "inputs": inputs, "likelihood": "bernoulli"} | change
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(predict_forecast)(_model, **call)  # without the type checks of the test run
 

@@ -30,7 +30,10 @@ def test_deterministic_is_the_model_itself(rng_key):
 
 def test_a_member_does_not_depend_on_how_many_there_are(rng_key):
     method = ensemble()
-    init_fn = lambda key: {"kernel": jax.random.normal(key, (4, 3))}
+
+    def init_fn(key):
+        return {"kernel": jax.random.normal(key, (4, 3))}
+
     three, five = method.init(rng_key, init_fn, 3), method.init(rng_key, init_fn, 5)
     np.testing.assert_array_equal(three["kernel"], five["kernel"][:3])
     np.testing.assert_array_equal(three["kernel"][2], init_fn(named_key(rng_key, "member", 2))["kernel"])
@@ -95,7 +98,10 @@ def test_select_and_merge_are_inverse():
 
 def test_only_the_selected_part_gets_a_sample_axis():
     params = _network()
-    apply_fn = lambda p, x: x @ p["hidden"]["kernel"] @ p["output"][0] + p["output"][1][None]
+
+    def apply_fn(p, x):
+        return x @ p["hidden"]["kernel"] @ p["output"][0] + p["output"][1][None]
+
     last, rest = select(params, paths_containing("output/0"))
     samples = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf, 3 * leaf]), last)
     assert merge(samples, rest)["hidden"]["kernel"] is params["hidden"]["kernel"]

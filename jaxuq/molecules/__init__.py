@@ -13,7 +13,7 @@ from jaxuq.molecules.datasets import load_dataset, load_molecules
 from jaxuq.molecules.descriptors import descriptor_names, morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.finding import cache_folder
 from jaxuq.molecules.reading import load_csv, load_split_folder
-from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, take_split
+from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, SplitRows, take_split
 from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
 from jaxuq.molecules.splits import random_split, scaffold_split
 
@@ -26,6 +26,7 @@ __all__ = [
     "MoleculeDataset",
     "Rejected",
     "Split",
+    "SplitRows",
     "cache_folder",
     "dataset_info",
     "descriptor_names",

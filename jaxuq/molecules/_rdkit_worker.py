@@ -1,10 +1,10 @@
 """RDKit work on one molecule at a time, in a file that needs neither JAX nor the rest of jaxuq.
 
-It is used in two ways: imported, for a few molecules, and run as a program by `_workers.py`, for many. A program started
-from this file cannot inherit the threads or the devices of the caller, and does not run the caller's script again.
+It is used in two ways: imported, for a few molecules, and run as a program by `_workers.py`, for many. A program
+started from this file cannot inherit the threads or the devices of the caller, and does not run the caller's script again.
 
 A program gets `{"task": …, "options": {…}}` as its argument, answers one line when it is ready, then reads a JSON list
-of SMILES a line and answers with a JSON line (what was computed, or the type, shape and length of the bytes that follow).
+of SMILES a line and answers with a JSON line (what was computed, or type and shape of the bytes that follow).
 """
 
 import json
@@ -131,7 +131,7 @@ def _drug_likeness(mol):
 
 
 def _calculators(names):
-    """One function per descriptor: RDKit's, but for the pattern of version 1 of the set and for shared intermediates."""
+    """One function per descriptor: RDKit's, but for one pattern of version 1 of the set and for shared work."""
     from rdkit import Chem
     from rdkit.Chem import Descriptors
 

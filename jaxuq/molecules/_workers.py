@@ -48,9 +48,9 @@ class _Worker:
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
+        program = Path(__file__).with_name("_rdkit_worker.py")
         self.process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("_rdkit_worker.py"))]
-            + [json.dumps({"task": task, "options": options})],
+            [sys.executable, "-P", str(program), json.dumps({"task": task, "options": options})],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -104,9 +104,9 @@ def _regression(name, category, tasks, size, files, sha256, **more):
 
 _PHYSIOLOGY, _BIOPHYSICS = "physiology", "biophysics"
 _CHEMISTRY, _QUANTUM = "physical chemistry", "quantum mechanics"
-_TOX21 = tuple("NR-AR NR-AR-LBD NR-AhR NR-Aromatase NR-ER NR-ER-LBD NR-PPAR-gamma".split()) + tuple(
-    "SR-ARE SR-ATAD5 SR-HSE SR-MMP SR-p53".split()
-)
+_NUCLEAR = ("AR", "AR-LBD", "AhR", "Aromatase", "ER", "ER-LBD", "PPAR-gamma")
+_STRESS = ("ARE", "ATAD5", "HSE", "MMP", "p53")
+_TOX21 = (*(f"NR-{assay}" for assay in _NUCLEAR), *(f"SR-{assay}" for assay in _STRESS))
 _MUV = tuple(f"MUV-{n}" for n in (466, 548, 600, 644, 652, 689, 692, 712, 713, 733, 737, 810, 832, 846, 852, 858, 859))
 _QM8 = tuple(f"{quantity}-{method}" for method in ("CC2", "PBE0", "CAM") for quantity in ("E1", "E2", "f1", "f2"))
 

@@ -68,7 +68,9 @@ def load_molecules(
     )
     data = _clean(data, info)
     if len(data.smiles) != info.num_molecules:
-        message = f"{path} gives {len(data.smiles)} molecules where the benchmark's {info.name} has {info.num_molecules}"
+        message = (
+            f"{path} gives {len(data.smiles)} molecules where the benchmark's {info.name} has {info.num_molecules}"
+        )
         warnings.warn(message, DataWarning, stacklevel=2)
     return data
 
@@ -98,7 +100,7 @@ def load_dataset(
     task_columns: list[str] | None = None,
     task_type: str | None = None,
     workers: int | None = None,
-) -> Split[MoleculeDataset]:
+) -> Split:
     """Training, validation and test part of a data set that is a name, a CSV file, or a folder with three CSV files.
 
     For a name the benchmark's own split files are used where they are found; otherwise the split is made by
@@ -158,14 +160,14 @@ def load_dataset(
     return take_split(_concatenate(scaffold), rows)
 
 
-def _published(info: DatasetInfo, path: Path) -> Split[MoleculeDataset]:
+def _published(info: DatasetInfo, path: Path) -> Split:
     meta = read_meta(path) | {"task_type": info.task_type, "n_tasks": info.num_tasks, "eval_metric": info.metric}
     parts = (read_part(path / f"{part}.csv", info.name, meta) for part in Split._fields)
     names = info.task_columns
     return Split(*(part if names is None else part._replace(task_names=names) for part in parts))
 
 
-def _scaffold_parts(info, folder, download, workers) -> Split[MoleculeDataset]:
+def _scaffold_parts(info, folder, download, workers) -> Split:
     published = find_split(info, "scaffold", None, folder)
     if published is not None and (published / "train.csv").is_file():
         return _published(info, published)
@@ -183,7 +185,7 @@ def _scaffold_parts(info, folder, download, workers) -> Split[MoleculeDataset]:
     return Split(train._replace(rejected=data.rejected), valid, test)
 
 
-def _concatenate(split: Split[MoleculeDataset]) -> MoleculeDataset:
+def _concatenate(split: Split) -> MoleculeDataset:
     return split.train._replace(
         smiles=[text for part in split for text in part.smiles],
         labels=np.concatenate([part.labels for part in split]),

@@ -37,14 +37,14 @@ def rdkit_descriptors(
 
     $$x_j = F_j(\min(\max(d_j, l_j), u_j))$$
 
-    with the raw descriptor $d_j$, the range $[l_j, u_j]$ of the molecules on which $F_j$ was fitted and the CDF $F_j$ of
-    one of 47 kinds of distribution. The names, in the order of the columns, are `descriptor_names()`.
+    with the raw descriptor $d_j$, the range $[l_j, u_j]$ of the molecules on which $F_j$ was fitted and the CDF $F_j$
+    of one of 47 kinds of distribution. The names, in the order of the columns, are `descriptor_names()`.
 
     These are the input of the benchmark's DNN (`RDKit2DNormalized` of descriptastorus, version 1). They need no further
     standardisation. Not to be confused with the raw descriptors, or with the histogram variant of the same package.
 
-    A descriptor that cannot be computed is 0 (partial charges of metals, for instance); a molecule that RDKit cannot read
-    at all is a row of zeros, named in a warning.
+    A descriptor that cannot be computed is 0 (partial charges of metals, for instance); a molecule that RDKit cannot
+    read at all is a row of zeros, named in a warning.
 
     Args:
         smiles: the molecules.
@@ -197,7 +197,9 @@ def _read(path: Path, num_molecules: int) -> Outcome | None:
             raise ValueError(f"its values are {outcome.values.dtype} {outcome.values.shape}")
         return outcome
     except Exception as error:  # zipfile, zlib, KeyError, ValueError, …: whatever is wrong, it can be computed again
-        warnings.warn(f"the stored features {path} are damaged ({error}) and are computed again", DataWarning, stacklevel=4)
+        warnings.warn(
+            f"the stored features {path} are damaged ({error}) and are computed again", DataWarning, stacklevel=4
+        )
         return None
 
 

@@ -97,7 +97,9 @@ def load_csv(
         smiles, values = [smiles[i] for i in kept], [values[i] for i in kept]
     if not smiles:
         reasons = "; ".join(f"line {r.row}: {r.text!r}, {r.reason}" for r in rejected[:3])
-        raise DataError(f"{path} holds no usable molecule" + (f" ({len(rejected)} rejected: {reasons})" if reasons else ""))
+        raise DataError(
+            f"{path} holds no usable molecule" + (f" ({len(rejected)} rejected: {reasons})" if reasons else "")
+        )
     numbers = np.asarray(values, np.float64).reshape(len(smiles), len(columns))
     return make_dataset(
         name or path.name.removesuffix(".gz").removesuffix(".csv"),
@@ -125,7 +127,9 @@ def make_dataset(
     """A data set from float64 labels with NaN where they are missing."""
     mask = ~np.isnan(numbers)
     if not mask.any():
-        raise DataError(f"every label in {source} is missing (columns {', '.join(task_names[:5])}): nothing to learn from")
+        raise DataError(
+            f"every label in {source} is missing (columns {', '.join(task_names[:5])}): nothing to learn from"
+        )
     unlabelled = [task for task, known in zip(task_names, mask.any(axis=0)) if not known]
     if unlabelled:
         shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
@@ -153,12 +157,12 @@ def make_dataset(
     )
 
 
-def load_split_folder(path: str | os.PathLike) -> Split[MoleculeDataset]:
+def load_split_folder(path: str | os.PathLike) -> Split:
     """Read a folder with `train.csv`, `valid.csv` and `test.csv` in the benchmark's layout.
 
     Each file has the columns `smiles`, `labels` and (where labels are missing) `masks`; the last two hold lists such as
-    `[0, 1]`, one entry a task. An optional `meta.json` gives `task_type`, `n_tasks` and `eval_metric`. Lists are read as
-    data; nothing in the files is executed.
+    `[0, 1]`, one entry a task. An optional `meta.json` gives `task_type`, `n_tasks` and `eval_metric`. Lists are read
+    as data; nothing in the files is executed.
 
     Args:
         path: the folder.
@@ -250,12 +254,18 @@ def read_part(path: Path, name: str, meta: dict) -> MoleculeDataset:
         )
 
 
-def warn_of_shared_molecules(split: Split[MoleculeDataset]) -> None:
+def warn_of_shared_molecules(split: Split) -> None:
     """Say so when a SMILES is in two parts: scores on the later one would be too good."""
     train, valid, test = (set(part.smiles) for part in split)
-    for name, shared in (("train and valid", train & valid), ("train and test", train & test), ("valid and test", valid & test)):
+    for name, shared in (
+        ("train and valid", train & valid),
+        ("train and test", train & test),
+        ("valid and test", valid & test),
+    ):
         if shared:
-            message = f"{len(shared)} molecules are in both {name} ({sorted(shared)[0]!r} for one): scores will be too good"
+            message = (
+                f"{len(shared)} molecules are in both {name} ({sorted(shared)[0]!r} for one): scores will be too good"
+            )
             warnings.warn(message, DataWarning, stacklevel=3)
 
 
@@ -274,7 +284,9 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
                     yield reader.line_num, fields
                 started = started or bool(fields)
         except (csv.Error, UnicodeDecodeError, OSError, EOFError) as error:
-            raise DataError(f"{path} is not a readable UTF-8 CSV file (near line {reader.line_num}): {error}") from error
+            raise DataError(
+                f"{path} is not a readable UTF-8 CSV file (near line {reader.line_num}): {error}"
+            ) from error
 
 
 def _header(path: Path) -> tuple[list[str], Path]:
@@ -371,5 +383,7 @@ def _list(path: Path, row: int, column: str, text: str) -> list[float]:
             value = None
     value = [value] if isinstance(value, int | float) else value
     if not isinstance(value, list | tuple) or not all(isinstance(item, int | float) for item in value):
-        raise DataError(f"{path}, line {row}, column {column!r}: expected a list of numbers such as [0, 1], got {text[:60]!r}")
+        raise DataError(
+            f"{path}, line {row}, column {column!r}: expected a list of numbers such as [0, 1], got {text[:60]!r}"
+        )
     return [float(item) for item in value]

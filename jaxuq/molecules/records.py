@@ -1,13 +1,12 @@
 """What a molecular data set is in memory: SMILES, labels, a mask, and a list of what was rejected while reading."""
 
 from collections.abc import Sequence
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 TaskType = Literal["classification", "regression"]
-Part = TypeVar("Part")
 
 
 class DataError(ValueError):
@@ -80,20 +79,34 @@ class MoleculeDataset(NamedTuple):
         )
 
 
-class Split(NamedTuple, Generic[Part]):
-    """Training, validation and test part: three data sets, or three arrays of row numbers.
+class Split(NamedTuple):
+    """Training, validation and test part of a data set.
 
     Example:
-        >>> Split([0, 1], [2], [3]).valid
-        [2]
+        >>> split = load_dataset("freesolv")
+        >>> split.valid.labels.shape
+        (64, 1)
     """
 
-    train: Part
-    valid: Part
-    test: Part
+    train: MoleculeDataset
+    valid: MoleculeDataset
+    test: MoleculeDataset
 
 
-def take_split(data: MoleculeDataset, rows: Split[np.ndarray]) -> Split[MoleculeDataset]:
+class SplitRows(NamedTuple):
+    """Row numbers (int64) of the training, validation and test part.
+
+    Example:
+        >>> random_split(20, seed=0).test.shape
+        (2,)
+    """
+
+    train: Integer[np.ndarray, " train"]
+    valid: Integer[np.ndarray, " valid"]
+    test: Integer[np.ndarray, " test"]
+
+
+def take_split(data: MoleculeDataset, rows: SplitRows) -> Split:
     """The three parts of a data set that three arrays of row numbers name.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxuq.molecules._workers import Progress, run_rdkit, warn_about
-from jaxuq.molecules.records import DataError, Split
+from jaxuq.molecules.records import DataError, SplitRows
 
 
 def scaffold_split(
@@ -17,7 +17,7 @@ def scaffold_split(
     order: str = "published",
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Split[np.ndarray]:
+) -> SplitRows:
     r"""Split so that molecules with the same Bemis-Murcko scaffold are in the same part.
 
     Groups of one scaffold, sorted by (size, first row), both descending, are walked through once:
@@ -42,8 +42,8 @@ def scaffold_split(
         fractions: of the rows, for training, validation and test; they sum to 1.
         include_chirality: whether scaffolds that differ in stereo are different.
         order: of the rows inside each part. `"assignment"`: as the groups were assigned. `"row"`: ascending.
-            `"published"`: as in the files of the benchmark, that is assignment order, read back by position in the order
-            of the strings 0, 1, 10, 100, …. `"published-row"`: the same from ascending order, as in its HIV file.
+            `"published"`: as in the files of the benchmark, that is assignment order, read back by position in the
+            order of the strings 0, 1, 10, 100, …. `"published-row"`: the same from ascending order, as in its HIV file.
         workers: processes to use; None chooses, 1 stays in this process.
         progress: called as `progress(done, total)`.
 
@@ -85,15 +85,15 @@ def scaffold_split(
             valid += group
         else:
             test += group
-    parts = Split(train, valid, test)
-    empty = [name for name, part in zip(Split._fields, parts) if not part]
+    parts = SplitRows(train, valid, test)
+    empty = [name for name, part in zip(SplitRows._fields, parts) if not part]
     if empty:
         raise DataError(
             f"the {' and the '.join(empty)} part of the scaffold split would be empty: {len(smiles)} molecules have "
             f"{len(members)} scaffolds, and the largest group holds {max(map(len, members.values()), default=0)}; "
             "split at random, or give separate files"
         )
-    return Split(*(np.asarray(_in_order(part, order), np.int64) for part in parts))
+    return SplitRows(*(np.asarray(_in_order(part, order), np.int64) for part in parts))
 
 
 def _in_order(rows: list[int], order: str) -> list[int]:
@@ -110,7 +110,7 @@ def random_split(
     *,
     num_valid: int | None = None,
     num_test: int | None = None,
-) -> Split[np.ndarray]:
+) -> SplitRows:
     """Split at random: first the validation part is drawn, then, with the same seed, the test part from the rest.
 
     The published random splits come from the concatenation of the three scaffold parts (in file order), with the sizes
@@ -147,7 +147,7 @@ def random_split(
         )
     rest, valid = train_test_split(np.arange(num_molecules), test_size=num_valid, random_state=seed)
     train, test = train_test_split(rest, test_size=num_test, random_state=seed)
-    return Split(*(np.asarray(part, np.int64) for part in (train, valid, test)))
+    return SplitRows(*(np.asarray(part, np.int64) for part in (train, valid, test)))
 
 
 def _check_fractions(fractions: tuple[float, float, float]) -> None:

@@ -1,3 +1,46 @@
-"""The molecules room."""
+"""From SMILES to arrays: the benchmark's data sets, their scaffold and random splits, descriptors and label scaling.
 
-__all__: list[str] = []
+    train, valid, test = load_dataset("esol")                  # a name, a CSV file, or a folder with three CSV files
+    features = rdkit_descriptors(train.smiles)                 # [molecules, 200], in [0, 1]
+    scaler = fit_label_scaler(train.labels, where=train.mask)
+
+RDKit, SciPy and scikit-learn are loaded by the functions that need them. A mistake in the data or in a request is a
+`DataError`; what does not stop the work is a `DataWarning`.
+"""
+
+from jaxuq.molecules.catalogue import DATASETS, DatasetInfo, dataset_info
+from jaxuq.molecules.datasets import load_dataset, load_molecules
+from jaxuq.molecules.descriptors import descriptor_names, morgan_fingerprints, rdkit_descriptors
+from jaxuq.molecules.finding import cache_folder
+from jaxuq.molecules.reading import load_csv, load_split_folder
+from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, SplitRows, take_split
+from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
+from jaxuq.molecules.splits import random_split, scaffold_split
+
+__all__ = [
+    "DATASETS",
+    "DataError",
+    "DataWarning",
+    "DatasetInfo",
+    "LabelScaler",
+    "MoleculeDataset",
+    "Rejected",
+    "Split",
+    "SplitRows",
+    "cache_folder",
+    "dataset_info",
+    "descriptor_names",
+    "fit_label_scaler",
+    "load_csv",
+    "load_dataset",
+    "load_molecules",
+    "load_split_folder",
+    "morgan_fingerprints",
+    "random_split",
+    "rdkit_descriptors",
+    "scaffold_split",
+    "scale_labels",
+    "take_split",
+    "unscale_mean",
+    "unscale_variance",
+]

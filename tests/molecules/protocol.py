@@ -2,5 +2,49 @@
 
 from typing import Any
 
-EXAMPLES: dict[str, Any] = {}
-HOST: dict[str, str] = {}
+import numpy as np
+
+from jaxuq.molecules import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
+from tests.protocol import Example
+
+_rng = np.random.default_rng(3)
+_LABELS = _rng.normal(3.0, 2.0, (16, 3)).astype(np.float32)
+_WHERE = _rng.random((16, 3)) < 0.7
+_SCALER = LabelScaler(np.array([1.0, -2.0, 3.0], np.float32), np.array([0.5, 2.0, 4.0], np.float32))
+
+EXAMPLES: dict[str, Any] = {
+    "fit_label_scaler": [
+        Example(fit_label_scaler, (_LABELS,), differentiable=(0,)),
+        Example(fit_label_scaler, (_LABELS,), where=_WHERE, masked=(0,), differentiable=(0,)),
+    ],
+    "scale_labels": Example(scale_labels, (_SCALER, _LABELS), differentiable=(0, 1)),
+    "unscale_mean": Example(unscale_mean, (_SCALER, _LABELS), differentiable=(0, 1)),
+    "unscale_variance": Example(unscale_variance, (_SCALER, _LABELS**2), differentiable=(0, 1)),
+}
+
+_TYPE = "a type"
+_FILES = "reads files"
+_RDKIT = "calls RDKit on strings"
+HOST: dict[str, str] = {
+    "DATASETS": "the catalogue, a mapping",
+    "DataError": _TYPE,
+    "DataWarning": _TYPE,
+    "DatasetInfo": _TYPE,
+    "LabelScaler": _TYPE,
+    "MoleculeDataset": _TYPE,
+    "Rejected": _TYPE,
+    "Split": _TYPE,
+    "SplitRows": _TYPE,
+    "cache_folder": "a path",
+    "dataset_info": "looks a name up",
+    "descriptor_names": "names",
+    "load_csv": _FILES,
+    "load_dataset": _FILES,
+    "load_molecules": _FILES,
+    "load_split_folder": _FILES,
+    "morgan_fingerprints": _RDKIT,
+    "random_split": "calls scikit-learn, whose random numbers the published splits use",
+    "rdkit_descriptors": _RDKIT,
+    "scaffold_split": _RDKIT,
+    "take_split": "indexes lists of strings",
+}

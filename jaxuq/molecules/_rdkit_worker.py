@@ -1,0 +1,203 @@
+"""RDKit work on one molecule at a time, in a file that needs neither JAX nor the rest of jaxuq.
+
+It is used in two ways: imported, for a few molecules, and run as a program by `_workers.py`, for many. A program
+started from this file cannot inherit the threads or the devices of the caller, and does not run the caller's script again.
+
+A program gets `{"task": …, "options": {…}}` as its argument, answers one line when it is ready, then reads a JSON list
+of SMILES a line and answers with a JSON line (what was computed, or type and shape of the bytes that follow).
+"""
+
+import json
+import os
+import sys
+
+import numpy as np
+
+
+def read_molecule(smiles):
+    """A molecule and whether it took leaving out the valence check; None where even that does not help.
+
+    Older RDKit accepted, for instance, six-valent aluminium; the benchmark's files hold such molecules.
+    """
+    from rdkit import Chem
+
+    mol = Chem.MolFromSmiles(smiles)
+    if mol is not None:
+        return (mol, False) if mol.GetNumAtoms() else (None, False)
+    mol = Chem.MolFromSmiles(smiles, sanitize=False)
+    if mol is None or not mol.GetNumAtoms():
+        return None, False
+    try:
+        mol.UpdatePropertyCache(strict=False)
+        Chem.SanitizeMol(mol, Chem.SanitizeFlags.SANITIZE_ALL ^ Chem.SanitizeFlags.SANITIZE_PROPERTIES)
+        Chem.AssignStereochemistry(mol, cleanIt=True, force=True)
+    except (ValueError, RuntimeError):
+        return None, False
+    return mol, True
+
+
+def _each(smiles, compute):
+    """Apply `compute(row, molecule)` and say which rows were unreadable and which were read leniently."""
+    unreadable, relaxed = [], []
+    for row, text in enumerate(smiles):
+        mol, lenient = read_molecule(text)
+        if mol is None:
+            unreadable.append(row)
+            continue
+        if lenient:
+            relaxed.append(row)
+        compute(row, mol)
+    return unreadable, relaxed
+
+
+def scaffolds(smiles, include_chirality):
+    """Bemis-Murcko scaffolds as SMILES, "" for acyclic molecules, None for unreadable ones."""
+    from rdkit.Chem.Scaffolds import MurckoScaffold
+
+    keys = [None] * len(smiles)
+
+    def compute(row, mol):
+        keys[row] = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=include_chirality)
+
+    return keys, *_each(smiles, compute)
+
+
+def heavy_atoms(smiles):
+    """Number of atoms other than hydrogen by the strict reader; -1 for what it does not read."""
+    from rdkit import Chem
+
+    counts = np.full(len(smiles), -1, np.int64)
+    for row, text in enumerate(smiles):
+        mol = Chem.MolFromSmiles(text) if text else None
+        if mol is not None:
+            counts[row] = mol.GetNumHeavyAtoms()
+    return counts, [], []
+
+
+def morgan(smiles, radius, size):
+    """Morgan fingerprints, eight bits a byte."""
+    from rdkit.Chem import rdFingerprintGenerator
+
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=size)
+    bits = np.zeros((len(smiles), (size + 7) // 8), np.uint8)
+
+    def compute(row, mol):
+        bits[row] = np.packbits(generator.GetFingerprintAsNumPy(mol))
+
+    return bits, *_each(smiles, compute)
+
+
+def _principal_quantum_number(atomic_number):
+    return 1 + sum(atomic_number > last for last in (2, 10, 18, 36, 54, 86))
+
+
+def _estate_indices(mol):
+    """E-state indices, summed in the order in which RDKit's own double loop adds them, so equal to the last bit."""
+    from rdkit import Chem
+
+    table = Chem.GetPeriodicTable()
+    intrinsic = np.zeros(mol.GetNumAtoms())
+    for i, atom in enumerate(mol.GetAtoms()):
+        degree = atom.GetDegree()
+        if degree > 0:
+            number = atom.GetAtomicNum()
+            valence = table.GetNOuterElecs(number) - atom.GetTotalNumHs()
+            quantum = _principal_quantum_number(number)
+            intrinsic[i] = (4.0 / (quantum * quantum) * valence + 1) / degree
+    distance = Chem.GetDistanceMatrix(mol, useBO=False, useAtomWts=False) + 1
+    terms = np.where(distance < 1e6, (intrinsic[:, None] - intrinsic[None, :]) / (distance * distance), 0.0)
+    return np.cumsum(terms, axis=1)[:, -1] + intrinsic
+
+
+def _drug_likeness(mol):
+    """QED; without explicit hydrogen the molecule's own logP is used instead of that of a copy."""
+    from rdkit import Chem
+    from rdkit.Chem import QED, Crippen, MolSurf, rdMolDescriptors
+
+    if any(atom.GetAtomicNum() == 1 for atom in mol.GetAtoms()):
+        return QED.qed(mol)
+    rings = Chem.GetSSSR(Chem.DeleteSubstructs(Chem.Mol(mol), QED.AliphaticRings))
+    properties = QED.QEDproperties(
+        MW=rdMolDescriptors._CalcMolWt(mol),
+        ALOGP=Crippen.MolLogP(mol),
+        HBA=sum(len(mol.GetSubstructMatches(pattern)) for pattern in QED.Acceptors),
+        HBD=rdMolDescriptors.CalcNumHBD(mol),
+        PSA=MolSurf.TPSA(mol),
+        ROTB=rdMolDescriptors.CalcNumRotatableBonds(mol, rdMolDescriptors.NumRotatableBondsOptions.Strict),
+        AROM=len(rings),
+        ALERTS=sum(mol.HasSubstructMatch(alert) for alert in QED.StructuralAlerts),
+    )
+    return QED.qed(mol, qedProperties=properties)
+
+
+def _calculators(names):
+    """One function per descriptor: RDKit's, but for one pattern of version 1 of the set and for shared work."""
+    from rdkit import Chem
+    from rdkit.Chem import Descriptors
+
+    chain = Chem.MolFromSmarts("[R0;D2][R0;D2][R0;D2][R0;D2]")
+    functions = dict(Descriptors.descList) | {
+        "fr_unbrch_alkane": lambda mol: len(mol.GetSubstructMatches(chain, uniquify=True)),
+        "MaxEStateIndex": lambda mol: mol._eStateIndices.max(),
+        "MinEStateIndex": lambda mol: mol._eStateIndices.min(),
+        "MaxAbsEStateIndex": lambda mol: np.abs(mol._eStateIndices).max(),
+        "MinAbsEStateIndex": lambda mol: np.abs(mol._eStateIndices).min(),
+        "qed": _drug_likeness,
+    }
+    return [functions[name] for name in names]
+
+
+def descriptors(smiles, names):
+    """Raw RDKit descriptors `[molecules, names]`, float64; NaN where one cannot be computed."""
+    calculators = _calculators(names)
+    values = np.full((len(smiles), len(names)), np.nan)
+
+    def compute(row, mol):
+        try:
+            mol._eStateIndices = _estate_indices(mol)
+        except Exception:
+            mol.__dict__.pop("_eStateIndices", None)
+        for column, calculate in enumerate(calculators):
+            try:
+                values[row, column] = calculate(mol)
+            except Exception:  # whatever a single descriptor raises costs that one value
+                values[row, column] = np.nan
+
+    with np.errstate(all="ignore"):
+        return values, *_each(smiles, compute)
+
+
+TASKS = {"scaffolds": scaffolds, "heavy_atoms": heavy_atoms, "morgan": morgan, "descriptors": descriptors}
+
+
+def run_task(task, smiles, options):
+    """One task in this process, with RDKit's messages switched off meanwhile."""
+    from rdkit import rdBase
+
+    with rdBase.BlockLogs():
+        return TASKS[task](smiles, **options)
+
+
+def main():
+    """Answer requests until the input ends."""
+    request = json.loads(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    run_task(request["task"], ["C"], request["options"])
+    answers.write(b"ready\n")
+    answers.flush()
+    for line in sys.stdin.buffer:
+        values, unreadable, relaxed = run_task(request["task"], json.loads(line), request["options"])
+        header = {"unreadable": unreadable, "relaxed": relaxed}
+        if isinstance(values, np.ndarray):
+            header |= {"dtype": values.dtype.str, "shape": values.shape}
+            payload = values.tobytes()
+        else:
+            header |= {"texts": values}
+            payload = b""
+        answers.write(json.dumps(header).encode() + b"\n" + payload)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""Loading a data set by name, file or folder, whole or split."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from jaxuq.molecules._workers import run_rdkit
+from jaxuq.molecules.catalogue import DatasetInfo, dataset_info
+from jaxuq.molecules.finding import find_raw, find_split
+from jaxuq.molecules.reading import (
+    load_csv,
+    load_split_folder,
+    read_meta,
+    read_part,
+    warn_of_shared_molecules,
+)
+from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, take_split
+from jaxuq.molecules.splits import random_split, scaffold_split
+
+
+def load_molecules(
+    name: str,
+    folder: str | os.PathLike | None = None,
+    *,
+    download: bool = True,
+    workers: int | None = None,
+) -> MoleculeDataset:
+    """A named MoleculeNet data set, whole, in the order of its published file, cleaned as the benchmark cleans it.
+
+    Looked for in `folder`, the folder that the environment variable JAXUQ_DATA names, the files that come with jaxuq
+    (esol, freesolv, bace), the cache, and at last at its published address, whose content must have the known SHA-256.
+
+    Args:
+        name: one of the names in `DATASETS`.
+        folder: a data folder, with `moleculenet/raw/<file>.csv[.gz]`, or a folder with the files themselves.
+        download: whether the network may be used.
+        workers: processes that parse where the cleaning needs it; None chooses, 1 stays in this process.
+
+    Returns:
+        The data set. A warning is given when it has another number of molecules than the benchmark's.
+
+    Raises:
+        DataError: the name is unknown, or the file is nowhere; the message says where to get it and where to put it.
+
+    Example:
+        >>> load_molecules("bace").labels.shape
+        (1513, 1)
+    """
+    info = dataset_info(name)
+    path = find_raw(info, folder, download)
+    tasks = info.task_columns
+    if tasks is None:
+        from jaxuq.molecules.reading import _header
+
+        header, _ = _header(path)
+        tasks = tuple(column for column in header if column not in (info.smiles_column, *info.other_columns))
+    data = load_csv(
+        path,
+        info.smiles_column,
+        tasks,
+        task_type=info.task_type,
+        metric=info.metric,
+        name=info.name,
+        drop_unparsable=info.drop_unparsable,
+        workers=workers,
+    )
+    data = _clean(data, info)
+    if len(data.smiles) != info.num_molecules:
+        message = (
+            f"{path} gives {len(data.smiles)} molecules where the benchmark's {info.name} has {info.num_molecules}"
+        )
+        warnings.warn(message, DataWarning, stacklevel=2)
+    return data
+
+
+def _clean(data: MoleculeDataset, info: DatasetInfo) -> MoleculeDataset:
+    keep = np.ones(len(data.smiles), bool)
+    if info.drop_without_heavy_atoms:
+        keep &= run_rdkit("heavy_atoms", data.smiles, {}).values != 0
+    if info.drop_repeats:
+        first: dict[str, int] = {}
+        keep &= [first.setdefault(text, row) == row for row, text in enumerate(data.smiles)]
+    if keep.all():
+        return data
+    reason = "repeats an earlier SMILES" if info.drop_repeats else "no atom but hydrogen"
+    dropped = tuple(Rejected(0, data.smiles[row], reason) for row in np.flatnonzero(~keep))
+    return data.take(np.flatnonzero(keep))._replace(rejected=data.rejected + dropped)
+
+
+def load_dataset(
+    source: str | os.PathLike,
+    split: str = "scaffold",
+    *,
+    seed: int = 0,
+    folder: str | os.PathLike | None = None,
+    download: bool = True,
+    smiles_column: str | None = None,
+    task_columns: list[str] | None = None,
+    task_type: str | None = None,
+    workers: int | None = None,
+) -> Split:
+    """Training, validation and test part of a data set that is a name, a CSV file, or a folder with three CSV files.
+
+    For a name the benchmark's own split files are used where they are found; otherwise the split is made by
+    `scaffold_split` or `random_split`, which reproduce them. Where only the training file is missing (it is not
+    published for the largest sets), that part is the whole data set without the other two.
+
+    Args:
+        source: a name in `DATASETS`, the path of a CSV file, or the path of a folder with `train.csv`, `valid.csv` and
+            `test.csv` (then `split` and `seed` have no influence).
+        split: `"scaffold"` or `"random"`.
+        seed: of the random split; the published ones are 0, 1 and 2. Has no influence on the scaffold split.
+        folder: where to look for a named data set first; see `load_molecules`.
+        download: whether the network may be used.
+        smiles_column: for a CSV file, see `load_csv`.
+        task_columns: for a CSV file, see `load_csv`.
+        task_type: for a CSV file, see `load_csv`.
+        workers: processes that parse; None chooses, 1 stays in this process.
+
+    Returns:
+        The three parts.
+
+    Raises:
+        DataError: the source cannot be found or read, or a part would be empty.
+
+    Example:
+        >>> train, valid, test = load_dataset("esol")
+        >>> len(train.smiles), len(valid.smiles), len(test.smiles)
+        (902, 113, 113)
+    """
+    if split not in ("scaffold", "random"):
+        raise DataError(f"split must be 'scaffold' or 'random', got {split!r}")
+    path = Path(source).expanduser()
+    if path.is_dir() and (path / "train.csv").is_file():
+        return load_split_folder(path)
+    if path.name.lower().endswith((".csv", ".csv.gz")) or path.is_file():
+        data = load_csv(path, smiles_column, task_columns, task_type=task_type, workers=workers)
+        parts = (
+            scaffold_split(data.smiles, order="row", workers=workers)
+            if split == "scaffold"
+            else random_split(len(data.smiles), seed)
+        )
+        result = take_split(data, parts)
+        warn_of_shared_molecules(result)
+        return result
+    if path.is_dir():
+        return load_split_folder(path)
+
+    info = dataset_info(str(source))
+    if split == "scaffold":
+        return _scaffold_parts(info, folder, download, workers)
+    published = find_split(info, "random", seed, folder)
+    if published is not None and (published / "train.csv").is_file():
+        return _published(info, published)
+    scaffold = _scaffold_parts(info, folder, download, workers)
+    sizes = [len(part.smiles) for part in scaffold]
+    rows = random_split(sum(sizes), seed, num_valid=sizes[1], num_test=sizes[2])
+    return take_split(_concatenate(scaffold), rows)
+
+
+def _published(info: DatasetInfo, path: Path) -> Split:
+    meta = read_meta(path) | {"task_type": info.task_type, "n_tasks": info.num_tasks, "eval_metric": info.metric}
+    parts = (read_part(path / f"{part}.csv", info.name, meta) for part in Split._fields)
+    names = info.task_columns
+    return Split(*(part if names is None else part._replace(task_names=names) for part in parts))
+
+
+def _scaffold_parts(info, folder, download, workers) -> Split:
+    published = find_split(info, "scaffold", None, folder)
+    if published is not None and (published / "train.csv").is_file():
+        return _published(info, published)
+    data = load_molecules(info.name, folder, download=download, workers=workers)
+    if published is None:
+        order = "published-row" if info.parts_in_row_order else "published"
+        return take_split(data, scaffold_split(data.smiles, order=order, workers=workers))
+    meta = {"task_type": info.task_type, "n_tasks": info.num_tasks, "eval_metric": info.metric}
+    valid, test = (
+        read_part(published / f"{part}.csv", info.name, meta)._replace(task_names=data.task_names)
+        for part in ("valid", "test")
+    )
+    held_out = {*valid.smiles, *test.smiles}
+    train = data.take([row for row, text in enumerate(data.smiles) if text not in held_out])
+    return Split(train._replace(rejected=data.rejected), valid, test)
+
+
+def _concatenate(split: Split) -> MoleculeDataset:
+    return split.train._replace(
+        smiles=[text for part in split for text in part.smiles],
+        labels=np.concatenate([part.labels for part in split]),
+        mask=np.concatenate([part.mask for part in split]),
+    )

@@ -1,0 +1,125 @@
+"""What a molecular data set is in memory: SMILES, labels, a mask, and a list of what was rejected while reading."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+
+TaskType = Literal["classification", "regression"]
+
+
+class DataError(ValueError):
+    """The data or the request is at fault, not jaxuq: the command line prints the message and exits with code 2.
+
+    Example:
+        >>> issubclass(DataError, ValueError)
+        True
+    """
+
+
+class DataWarning(UserWarning):
+    """Something in the data that does not stop the work but that a reader of the results should know."""
+
+
+class Rejected(NamedTuple):
+    """One record that was left out while reading.
+
+    Attributes:
+        row: line number in the file, as an editor shows it; the header is line 1.
+        text: the SMILES as written, blanks included.
+        reason: why the record was left out.
+    """
+
+    row: int
+    text: str
+    reason: str
+
+
+class MoleculeDataset(NamedTuple):
+    """Molecules with one or several labels each, some of which may be missing.
+
+    A missing label is 0 in `labels` and False in `mask`, so both arrays are finite and can go to a device as they are.
+
+    Attributes:
+        name: what the data set is called.
+        smiles: one SMILES per molecule, blanks around it removed.
+        labels: `[molecules, tasks]`, in the units of the source (regression) or 0 and 1 (classification).
+        mask: `[molecules, tasks]`, True where the label was measured.
+        task_names: one name per task.
+        task_type: `"classification"` (every task is binary) or `"regression"`.
+        metric: what selects a model on the validation part: `"roc-auc"`, `"rmse"` or `"mae"`.
+        rejected: the records left out while reading.
+
+    Example:
+        >>> data = load_molecules("freesolv")
+        >>> len(data.smiles), data.labels.shape, data.metric
+        (642, (642, 1), 'rmse')
+        >>> data.take([0, 1]).smiles
+        ['CN(C)C(=O)c1ccc(cc1)OC', 'CS(=O)(=O)Cl']
+    """
+
+    name: str
+    smiles: list[str]
+    labels: Float[np.ndarray, "molecules tasks"]
+    mask: Bool[np.ndarray, "molecules tasks"]
+    task_names: tuple[str, ...]
+    task_type: TaskType
+    metric: str
+    rejected: tuple[Rejected, ...] = ()
+
+    def take(self, rows: Sequence[int] | Integer[np.ndarray, " rows"]) -> "MoleculeDataset":
+        """The molecules at the given positions, in that order; `rejected` is not carried over."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return self._replace(
+            smiles=[self.smiles[row] for row in rows],
+            labels=self.labels[rows],
+            mask=self.mask[rows],
+            rejected=(),
+        )
+
+
+class Split(NamedTuple):
+    """Training, validation and test part of a data set.
+
+    Example:
+        >>> split = load_dataset("freesolv")
+        >>> split.valid.labels.shape
+        (64, 1)
+    """
+
+    train: MoleculeDataset
+    valid: MoleculeDataset
+    test: MoleculeDataset
+
+
+class SplitRows(NamedTuple):
+    """Row numbers (int64) of the training, validation and test part.
+
+    Example:
+        >>> random_split(20, seed=0).test.shape
+        (2,)
+    """
+
+    train: Integer[np.ndarray, " train"]
+    valid: Integer[np.ndarray, " valid"]
+    test: Integer[np.ndarray, " test"]
+
+
+def take_split(data: MoleculeDataset, rows: SplitRows) -> Split:
+    """The three parts of a data set that three arrays of row numbers name.
+
+    Args:
+        data: the whole data set.
+        rows: row numbers of the parts, as the split functions return them.
+
+    Returns:
+        Three data sets; what was rejected while reading stays with the training part.
+
+    Example:
+        >>> data = load_molecules("freesolv")
+        >>> [len(part.smiles) for part in take_split(data, scaffold_split(data.smiles))]
+        [513, 64, 65]
+    """
+    train, valid, test = (data.take(part) for part in rows)
+    return Split(train._replace(rejected=data.rejected), valid, test)

@@ -1,0 +1,48 @@
+"""Label scaling against scikit-learn, and its edge cases."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.preprocessing import StandardScaler
+
+from jaxuq.molecules import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
+
+
+def test_equals_scikit_learn_on_known_labels(rng):
+    labels = rng.normal([-400.0, 0.02, 7.0], [100.0, 0.01, 3.0], (200, 3)).astype(np.float32)
+    where = rng.random((200, 3)) < 0.6
+    expected = StandardScaler().fit(np.where(where, labels, np.nan).astype(np.float64))
+    scaler = fit_label_scaler(jnp.asarray(labels), where=jnp.asarray(where))
+    np.testing.assert_allclose(scaler.mean, expected.mean_, rtol=1e-5)
+    np.testing.assert_allclose(scaler.scale, expected.scale_, rtol=1e-5)
+    np.testing.assert_allclose(
+        scale_labels(scaler, jnp.asarray(labels)), expected.transform(labels), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_constant_and_unlabelled_tasks_get_scale_one():
+    labels = jnp.array([[0.1, 5.0, 1.0], [0.1, jnp.nan, jnp.nan], [0.1, 7.0, jnp.nan]] * 11)
+    where = jnp.array([[True, False, True], [True, False, False], [True, False, False]] * 11)
+    scaler = fit_label_scaler(labels, where=where)
+    np.testing.assert_allclose(scaler.mean, [0.1, 0.0, 1.0], rtol=1e-6)
+    np.testing.assert_array_equal(scaler.scale, [1.0, 1.0, 1.0])
+    gradient = jax.grad(lambda y: jnp.sum(fit_label_scaler(y, where=where).scale))(labels)
+    np.testing.assert_array_equal(gradient, jnp.zeros_like(labels))
+
+
+@settings(max_examples=25, deadline=None)
+@given(hnp.arrays(np.float32, (7, 2), elements=st.floats(-1000, 1000, width=32)))
+def test_unscaling_undoes_scaling(labels):
+    scaler = fit_label_scaler(jnp.asarray(labels))
+    back = unscale_mean(scaler, scale_labels(scaler, jnp.asarray(labels)))
+    np.testing.assert_allclose(back, labels, rtol=1e-4, atol=1e-3)
+
+
+def test_variance_of_scaled_samples_is_unscaled_by_the_square(rng):
+    scaler = LabelScaler(jnp.array([3.0, -1.0]), jnp.array([2.0, 0.5]))
+    samples = jnp.asarray(rng.normal(0.3, 1.7, (500, 2)), jnp.float32)
+    expected = jnp.var(unscale_mean(scaler, samples), axis=0)
+    np.testing.assert_allclose(unscale_variance(scaler, jnp.var(samples, axis=0)), expected, rtol=1e-5)

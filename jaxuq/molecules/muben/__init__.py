@@ -7,9 +7,10 @@
 """
 
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, Recipe
+from jaxuq.molecules.muben.cells import summarise_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.methods import METHODS, Method
-from jaxuq.molecules.muben.run import Listener, run_muben, select_methods, summarise_rows
+from jaxuq.molecules.muben.run import Listener, run_muben, select_methods
 
 __all__ = [
     "BACKBONES",

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from jaxuq import calibration, losses
-from jaxuq.molecules.muben.problem import Problem
-from jaxuq.molecules.muben.trainings import Setting, Trained, likelihood_head
+from jaxuq.molecules.muben.problem import Arrays, Problem
+from jaxuq.molecules.muben.trainings import Setting, Trained, evidential_head, likelihood_head
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.networks import apply_function
 from jaxuq.posterior import (
@@ -31,15 +31,16 @@ BATCH = 4096  # molecules that are forecast at once
 FULL_LAPLACE_OUTPUTS = 32  # more outputs than that, and Laplace's curvature is Kronecker-factored
 PRIOR_PRECISIONS = tuple(10.0**exponent for exponent in range(-3, 5))
 
-ForecastFn = Callable[[Setting, Trained, int, Key[Array, ""], PyTree], Forecast]
+ForecastFn = Callable[[Setting, Any, Key[Array, ""], PyTree, Arrays], Forecast]
 
 
 class Method(NamedTuple):
     """One row of the benchmark's tables.
 
     Attributes:
-        training: name of the training that it needs, see `jaxuq.molecules.muben.run`.
-        forecast: `forecast(setting, trained, seed number, rng_key, inputs)`, regression in standardised label units.
+        training: name of the training that it needs, one of `jaxuq.molecules.muben.trainings.trainer`.
+        forecast: `forecast(setting, networks, rng_key, inputs, train)` for one seed, pure; `networks` is the `Trained`
+            of that seed, regression comes in standardised label units.
         calibrator: fitted to that forecast on the validation part, if the method is a post-hoc one.
         task_types: where it applies.
         published: whether MUBen has it.
@@ -56,89 +57,108 @@ class Method(NamedTuple):
 
 def _outputs_fn(setting: Setting) -> Callable[..., Array]:
     """`(params, inputs, *, rng_key=None) -> outputs` as `predict_forecast` reads them."""
-    head = likelihood_head(setting.problem.task_type)
+    head = likelihood_head(setting.task_type)
     apply_fn = apply_function(setting.network(head.outputs_per_task))
     return lambda params, inputs, *, rng_key=None: _read(setting, apply_fn(params, inputs, rng_key=rng_key))
 
 
 def _read(setting: Setting, outputs: Float[Array, "n outputs"]) -> Float[Array, "n tasks *outputs"]:
     """Two outputs a task for a Gaussian likelihood, one without an axis of its own for a Bernoulli one."""
-    return setting.by_task(outputs, 2) if setting.problem.likelihood == "gaussian" else outputs
+    return setting.by_task(outputs, 2) if setting.task_type == "regression" else outputs
 
 
 def _of_samples(setting: Setting, apply_fn: Callable[..., Array], samples: PyTree, inputs: PyTree) -> Forecast:
-    forecast = partial(predict_forecast, apply_fn, likelihood=setting.problem.likelihood, batch_size=BATCH)
-    return jax.jit(lambda samples, inputs: forecast(samples=samples, inputs=inputs))(samples, inputs)
+    likelihood = "gaussian" if setting.task_type == "regression" else "bernoulli"
+    return predict_forecast(apply_fn, samples, inputs, likelihood, batch_size=BATCH)
 
 
-def _member(tree: PyTree, seed: int, member: int | slice) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[seed, member], tree)
+def _first(tree: PyTree) -> PyTree:
+    """Parameters of a seed's first network."""
+    return jax.tree.map(lambda leaf: leaf[0], tree)
 
 
-def _deterministic(setting: Setting, trained: Trained, seed: int, rng_key: Key[Array, ""], inputs: PyTree) -> Forecast:
-    return _of_samples(setting, _outputs_fn(setting), _member(trained.params, seed, slice(0, 1)), inputs)
+def _networks(
+    setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays, *, members: slice
+) -> Forecast:
+    samples = jax.tree.map(lambda leaf: leaf[members], networks.params)
+    return _of_samples(setting, _outputs_fn(setting), samples, inputs)
 
 
-def _ensemble(setting: Setting, trained: Trained, seed: int, rng_key: Key[Array, ""], inputs: PyTree) -> Forecast:
-    return _of_samples(setting, _outputs_fn(setting), _member(trained.params, seed, slice(None)), inputs)
+_deterministic = partial(_networks, members=slice(0, 1))
+_ensemble = partial(_networks, members=slice(None))
 
 
-def _mc_dropout(setting: Setting, trained: Trained, seed: int, rng_key: Key[Array, ""], inputs: PyTree) -> Forecast:
-    method, params = mc_dropout(), _member(trained.params, seed, 0)
+def _mc_dropout(
+    setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays
+) -> Forecast:
+    method, params = mc_dropout(), _first(networks.params)
     samples = method.sample(rng_key, method.init(params), setting.samples)
     return _of_samples(setting, method.bind(_outputs_fn(setting), params), samples, inputs)
 
 
-def _swag(setting: Setting, trained: Trained, seed: int, rng_key: Key[Array, ""], inputs: PyTree) -> Forecast:
+def _swag(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
     method = swag(convention="muben" if setting.muben else "paper")
-    state = jax.tree.map(lambda leaf: leaf[seed], trained.observed)
-    return _of_samples(setting, _outputs_fn(setting), method.sample(rng_key, state, setting.samples), inputs)
+    samples = method.sample(rng_key, networks.observed, setting.samples)
+    return _of_samples(setting, _outputs_fn(setting), samples, inputs)
 
 
-def _sgld(setting: Setting, trained: Trained, seed: int, rng_key: Key[Array, ""], inputs: PyTree) -> Forecast:
-    trace = jax.tree.map(lambda leaf: leaf[seed], trained.observed)
+def _sgld(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
     method = sgld(setting.learning_rate, capacity=setting.samples)
-    return _of_samples(setting, _outputs_fn(setting), method.sample(rng_key, trace, setting.samples), inputs)
+    samples = method.sample(rng_key, networks.observed, setting.samples)
+    return _of_samples(setting, _outputs_fn(setting), samples, inputs)
 
 
 def _last_features(setting: Setting, params: PyTree, inputs: PyTree) -> Float[Array, "n width"]:
     """What the output layer sees, without dropout."""
-    head = likelihood_head(setting.problem.task_type)
+    head = likelihood_head(setting.task_type)
     features = apply_function(setting.network(head.outputs_per_task), method="features")
     body = {name: part for name, part in params.items() if name != "output"}
     return predict(features, jax.tree.map(lambda leaf: leaf[None], body), inputs, batch_size=BATCH)[0]
 
 
-def _bbp(setting: Setting, trained: Trained, seed: int, rng_key: Key[Array, ""], inputs: PyTree) -> Forecast:
-    params = _member(trained.params, seed, 0)
-    samples = bbp().sample(rng_key, params["output"], setting.samples)
+def _of_last_layers(setting: Setting, layers: PyTree, params: PyTree, inputs: PyTree) -> Forecast:
     features = _last_features(setting, params, inputs)
-    return _of_samples(setting, lambda layer, phi: _read(setting, dense(layer, phi)), samples, features)
+    return _of_samples(setting, lambda layer, phi: _read(setting, dense(layer, phi)), layers, features)
 
 
-def _laplace(setting: Setting, trained: Trained, seed: int, rng_key: Key[Array, ""], inputs: PyTree) -> Forecast:
-    problem, params = setting.problem, _member(trained.params, seed, 0)
+def _bbp(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
+    params = _first(networks.params)
+    return _of_last_layers(setting, bbp().sample(rng_key, params["output"], setting.samples), params, inputs)
+
+
+def _laplace(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
+    """The prior precision is the one of largest marginal likelihood among powers of ten."""
+    params = _first(networks.params)
+    likelihood = "gaussian" if setting.task_type == "regression" else "bernoulli"
     num_outputs = params["output"]["kernel"].shape[1]
-    method = laplace(problem.likelihood, "full" if num_outputs <= FULL_LAPLACE_OUTPUTS else "kronecker")
-    features = _last_features(setting, params, problem.train.inputs)
-    update = jax.jit(method.update)
-    state = method.init(params["output"])
-    for begin in range(0, features.shape[0], BATCH):
-        rows = slice(begin, begin + BATCH)
-        state = update(state, features[rows], problem.train.labels[rows], where=problem.train.mask[rows])
-    evidence = jnp.stack([method.log_marginal_likelihood(state, precision) for precision in PRIOR_PRECISIONS])
-    chosen = jnp.asarray(PRIOR_PRECISIONS)[jnp.argmax(evidence)]
-    samples = method.sample(rng_key, state._replace(prior_precision=chosen), setting.samples)
-    features = _last_features(setting, params, inputs)
-    return _of_samples(setting, lambda layer, phi: _read(setting, dense(layer, phi)), samples, features)
+    method = laplace(likelihood, "full" if num_outputs <= FULL_LAPLACE_OUTPUTS else "kronecker")
+    data = (_last_features(setting, params, train.inputs), train.labels, train.mask)
+    num_batches = -(-len(train.labels) // BATCH)
+    padding = -len(train.labels) % num_batches
+
+    def batches(leaf: Array) -> Array:
+        padded = jnp.pad(leaf, ((0, padding), (0, 0)))  # the mask's padding is False
+        return padded.reshape(num_batches, -1, leaf.shape[1])
+
+    def update(state, batch):
+        features, labels, mask = batch
+        return method.update(state, features, labels, where=mask), None
+
+    state, _ = jax.lax.scan(update, method.init(params["output"]), jax.tree.map(batches, data))
+    precisions = jnp.asarray(PRIOR_PRECISIONS)
+    evidence = jax.lax.map(lambda precision: method.log_marginal_likelihood(state, precision), precisions)
+    state = state._replace(prior_precision=precisions[jnp.argmax(evidence)])
+    return _of_last_layers(setting, method.sample(rng_key, state, setting.samples), params, inputs)
 
 
-def _evidential(setting: Setting, trained: Trained, seed: int, rng_key: Key[Array, ""], inputs: PyTree) -> Forecast:
-    width = 4 if setting.problem.likelihood == "gaussian" else 2
-    apply_fn = apply_function(setting.network(width))
-    samples = _member(trained.params, seed, slice(0, 1))
-    outputs = setting.by_task(predict(apply_fn, samples, inputs, batch_size=BATCH)[0], width)
-    if setting.problem.likelihood == "gaussian":
+def _evidential(
+    setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays
+) -> Forecast:
+    width = evidential_head(setting.task_type).outputs_per_task
+    samples = jax.tree.map(lambda leaf: leaf[:1], networks.params)
+    outputs = predict(apply_function(setting.network(width)), samples, inputs, batch_size=BATCH)[0]
+    outputs = setting.by_task(outputs, width)
+    if setting.task_type == "regression":
         parameters = losses.normal_inverse_gamma_parameters(outputs)
         return GaussianForecast(parameters.gamma, parameters.aleatoric, parameters.epistemic)
     concentrations = losses.dirichlet_concentrations(outputs)

@@ -1,7 +1,6 @@
 """Running the benchmark: train what is needed, forecast with every method, score, and write the result folder."""
 
-import csv
-import io
+import pathlib
 import shutil
 import time
 import warnings
@@ -10,20 +9,21 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
 from jaxuq.molecules.datasets import load_dataset
-from jaxuq.molecules.muben import trainings
 from jaxuq.molecules.muben.backbones import BACKBONES, Recipe
+from jaxuq.molecules.muben.cells import finished_row, method_intervals, store_cell, summarise_rows, write_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
 from jaxuq.molecules.muben.methods import METHODS, label_units
 from jaxuq.molecules.muben.problem import Problem, make_problem, one_class_tasks
-from jaxuq.molecules.muben.scores import score_forecast, score_intervals, score_names
-from jaxuq.molecules.muben.trainings import Setting, Trained
+from jaxuq.molecules.muben.scores import score_names
+from jaxuq.molecules.muben.trainings import Setting, Trained, trainer
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Split
-from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
-from jaxuq.results import RunFolder, open_run, read_arrays, write_arrays, write_text
+from jaxuq.molecules.scaling import unscale_mean
+from jaxuq.posterior import Forecast
+from jaxuq.results import RunFolder, open_run
 from jaxuq.training import Fitted, Progress, Training, TrainState, fit
 
 
@@ -89,18 +89,18 @@ def run_muben(configuration: MubenConfiguration, listener: Listener | None = Non
         rejected=[[item.row, item.text, item.reason] for item in first.rejected],
         notes=notes,
     )
-    _write_molecules(folder, splits[0])
+    molecules = [(name, text) for name in ("valid", "test") for text in getattr(splits[0], name).smiles]
+    write_rows(folder.predictions / "molecules.csv", [dict(zip(("part", "smiles"), pair)) for pair in molecules])
 
     rows: list[dict[str, Any]] = []
     for number, split in enumerate(splits):
         seeds = [number] if len(splits) > 1 else list(range(configuration.seeds))
-        cells = [(method, seed) for method in methods for seed in seeds]
-        rows += _run_group(configuration, folder, split, seeds, cells, listener)
+        rows += _run_split(configuration, folder, split, methods, seeds, listener)
         folder.write_record(seconds=round(earlier + time.monotonic() - began, 1))
     rows.sort(key=lambda row: (methods.index(row["method"]), row["seed"]))
-    _write_rows(folder.path / "results.csv", rows)
-    intervals = _intervals(configuration, folder, methods) if len(splits) == 1 else {}
-    _write_rows(folder.path / "summary.csv", summarise_rows(rows, intervals, score_names(first.task_type)))
+    write_rows(folder.path / "results.csv", rows)
+    intervals = method_intervals(configuration, folder, methods) if len(splits) == 1 else {}
+    write_rows(folder.path / "summary.csv", summarise_rows(rows, intervals, score_names(first.task_type)))
     folder.write_record(status="complete", seconds=round(earlier + time.monotonic() - began, 1))
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return folder
@@ -168,32 +168,46 @@ def _load(configuration: MubenConfiguration, listener: Listener) -> tuple[list[S
 
 
 def _is_split_folder(dataset: str) -> bool:
-    from pathlib import Path
-
-    return (Path(dataset).expanduser() / "train.csv").is_file()
+    return (pathlib.Path(dataset).expanduser() / "train.csv").is_file()
 
 
-def _run_group(
+def _run_split(
     configuration: MubenConfiguration,
     folder: RunFolder,
     split: Split[MoleculeDataset],
+    methods: Sequence[str],
     seeds: Sequence[int],
-    cells: Sequence[tuple[str, int]],
     listener: Listener,
 ) -> list[dict[str, Any]]:
-    """All cells of one split of the data."""
-    rows = {cell: row for cell in cells if (row := _finished(configuration, folder, split, *cell)) is not None}
-    missing = [cell for cell in cells if cell not in rows]
-    if missing:
-        backbone = BACKBONES[configuration.backbone]
-        problem = make_problem(split, backbone, configuration.features, listener.features)
-        setting = _setting(configuration, problem, backbone.recipe, folder, listener, tag="-".join(map(str, seeds)))
-        trained = _Trainings(setting, seeds, configuration.num_members, {METHODS[name].members for name, _ in cells})
-        for method, seed in missing:
-            row = _run_cell(configuration, folder, split, setting, trained, method, seed, list(seeds).index(seed))
+    """All methods and seeds on one split of the data; one row of results.csv each."""
+    cells = [(method, seed) for method in methods for seed in seeds]
+    rows = {cell: row for cell in cells if (row := finished_row(configuration, folder, split, *cell)) is not None}
+    if len(rows) == len(cells):
+        return [rows[cell] for cell in cells]
+    backbone = BACKBONES[configuration.backbone]
+    problem = make_problem(split, backbone, configuration.features, listener.features)
+    setting = _setting(configuration, problem, backbone.recipe, folder, listener, tag="-".join(map(str, seeds)))
+    ensembles = any(METHODS[name].members == "all" for name in methods)
+    trained = trainer(setting, seeds, configuration.num_members if ensembles else 1)
+    for method in methods:
+        missing = [seed for seed in seeds if (method, seed) not in rows]
+        if not missing:
+            continue
+        networks = trained(METHODS[method].training)
+        forecasts, seconds = _forecast(setting, method, networks, seeds)
+        per_seed = configuration.num_members if METHODS[method].members == "all" else 1
+        times = {"train_seconds": networks.seconds * per_seed, "predict_seconds": seconds / len(seeds)}
+        for position, seed in enumerate(seeds):
+            if seed not in missing:
+                continue
+            forecast = jax.tree.map(lambda leaf, i=position: leaf[i], forecasts)
+            store_cell(folder, split, method, seed, forecast, times)
+            row = finished_row(configuration, folder, split, method, seed)
+            if row is None:
+                raise OSError(f"the predictions of {method}, seed {seed} in {folder.path} cannot be read back")
             rows[method, seed] = row
             listener.scored(method, seed, row)
-            _write_rows(folder.path / "results.csv", list(rows.values()))
+        write_rows(folder.path / "results.csv", list(rows.values()))
     return [rows[cell] for cell in cells]
 
 
@@ -231,191 +245,42 @@ def _setting(
     )
 
 
-class _Trainings:
-    """Trained networks by the name of their training, each trained when first asked for."""
-
-    def __init__(self, setting: Setting, seeds: Sequence[int], num_members: int, members: set[str]):
-        self._setting, self._seeds = setting, seeds
-        self._num_members = num_members if "all" in members else 1
-        self._done: dict[str, Trained] = {}
-
-    def __getitem__(self, name: str) -> Trained:
-        if name not in self._done:
-            self._done[name] = self._train(name)
-        return self._done[name]
-
-    def _train(self, name: str) -> Trained:
-        setting, seeds, task_type = self._setting, self._seeds, self._setting.problem.task_type
-        if name == "network":
-            head = trainings.likelihood_head(task_type)
-            return trainings.train_networks(setting, name, head, seeds, self._num_members)
-        if name == "focal":
-            return trainings.train_networks(setting, name, trainings.focal_head(), seeds, 1)
-        if name == "evidential":
-            return trainings.train_networks(setting, name, trainings.evidential_head(task_type), seeds, 1)
-        if name == "swag":
-            return trainings.train_swag(setting, self["network"], seeds)
-        return {"bbp": trainings.train_bbp, "sgld": trainings.train_sgld}[name](setting, seeds)
-
-
-def _run_cell(
-    configuration: MubenConfiguration,
-    folder: RunFolder,
-    split: Split[MoleculeDataset],
-    setting: Setting,
-    trained: _Trainings,
-    name: str,
-    seed: int,
-    position: int,
-) -> dict[str, Any]:
-    """Forecast, calibrate, store and score one method with one seed."""
+def _forecast(
+    setting: Setting, name: str, networks: Trained, seeds: Sequence[int]
+) -> tuple[tuple[Forecast, Forecast], float]:
+    """Calibrated forecasts of validation and test part, seeds first, and the seconds they took once compiled."""
     method, problem = METHODS[name], setting.problem
-    networks = trained[method.training]
-    rng_key = named_key(jax.random.key(seed), name, "forecast")
-    both = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), problem.valid.inputs, problem.test.inputs)
+    num_valid = problem.valid.labels.shape[0]
+
+    def of_seed(networks: Trained, rng_key: Any, inputs: PyTree, train: Any) -> tuple[Forecast, Forecast]:
+        both = label_units(problem, method.forecast(setting, networks, rng_key, inputs, train))
+        return jax.tree.map(lambda leaf: leaf[:num_valid], both), jax.tree.map(lambda leaf: leaf[num_valid:], both)
+
+    def of_all(stacked: tuple[Any, Any, Any], inputs: PyTree, train: Any) -> tuple[Forecast, Forecast]:
+        def one(args: tuple[Any, Any, Any]) -> tuple[Forecast, Forecast]:
+            params, observed, rng_key = args
+            return of_seed(Trained(params, observed, networks.seconds), rng_key, inputs, train)
+
+        return jax.lax.map(one, stacked)
+
+    keys = jnp.stack([named_key(jax.random.key(seed), name, "forecast") for seed in seeds])
+    inputs = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), problem.valid.inputs, problem.test.inputs)
+    args = ((networks.params, networks.observed, keys), inputs, problem.train)
+    compiled = jax.jit(of_all).lower(*args).compile()
     began = time.monotonic()
-    forecast = label_units(problem, method.forecast(setting, networks, position, rng_key, both))
-    cut = len(split.valid.smiles)
-    valid = jax.tree.map(lambda leaf: leaf[:cut], forecast)
-    test = jax.tree.map(lambda leaf: leaf[cut:], forecast)
+    valid, test = jax.block_until_ready(compiled(*args))
     if method.calibrator is not None:
-        calibrator = method.calibrator()
-        state = calibrator.fit(valid, jnp.asarray(split.valid.labels), where=problem.valid.mask)
-        valid, test = calibrator.apply(state, valid), calibrator.apply(state, test)
-    jax.block_until_ready(test)
-    seconds = {
-        "train_seconds": networks.seconds * (configuration.num_members if method.members == "all" else 1),
-        "predict_seconds": time.monotonic() - began,
-    }
-    parts = {"valid": (valid, split.valid), "test": (test, split.test)}
-    arrays = {
-        f"{part}_{key}": value
-        for part, (values, data) in parts.items()
-        for key, value in {**values._asdict(), "labels": data.labels, "mask": data.mask}.items()
-    }
-    write_arrays(_cell_file(folder, name, seed), arrays | seconds)
-    return _row(configuration, folder, split, name, seed)
+        valid, test = _calibrate(method.calibrator(), problem, valid, test)
+    return (valid, test), time.monotonic() - began
 
 
-def _cell_file(folder: RunFolder, method: str, seed: int) -> Any:
-    return folder.predictions / f"{method}-seed{seed}.npz"
-
-
-def _forecasts(arrays: dict[str, np.ndarray], part: str) -> tuple[Forecast, jax.Array, jax.Array]:
-    kind = GaussianForecast if f"{part}_mean" in arrays else BernoulliForecast
-    forecast = kind(*(jnp.asarray(arrays[f"{part}_{field}"]) for field in kind._fields))
-    return forecast, jnp.asarray(arrays[f"{part}_labels"]), jnp.asarray(arrays[f"{part}_mask"])
-
-
-def _finished(
-    configuration: MubenConfiguration, folder: RunFolder, split: Split[MoleculeDataset], method: str, seed: int
-) -> dict[str, Any] | None:
-    """The row of a cell that is on disk whole and belongs to these data, else None."""
-    arrays = read_arrays(_cell_file(folder, method, seed))
-    if arrays is None or not np.array_equal(arrays.get("test_labels"), split.test.labels):
-        return None
-    return _row(configuration, folder, split, method, seed)
-
-
-def _row(
-    configuration: MubenConfiguration, folder: RunFolder, split: Split[MoleculeDataset], method: str, seed: int
-) -> dict[str, Any]:
-    """One line of results.csv, from the stored predictions."""
-    arrays = read_arrays(_cell_file(folder, method, seed))
-    if arrays is None:
-        raise OSError(f"{_cell_file(folder, method, seed)} has vanished or is damaged; run the command again")
-    scores = score_forecast(
-        *_forecasts(arrays, "valid"), *_forecasts(arrays, "test"), muben=configuration.convention == "muben"
-    )
-    where = {
-        "dataset": configuration.dataset_name,
-        "split": configuration.split,
-        "backbone": configuration.backbone,
-        "method": method,
-        "seed": seed,
-    }
-    seconds = {name: float(arrays[name]) for name in ("train_seconds", "predict_seconds")}
-    return where | scores | seconds
-
-
-def _intervals(
-    configuration: MubenConfiguration, folder: RunFolder, methods: Sequence[str]
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """Bootstrap intervals of each method; the same resamples of molecules for all, so that methods can be compared."""
-    if not configuration.resamples:
-        return {}
-    intervals = {}
-    for method in methods:
-        stored = [read_arrays(_cell_file(folder, method, seed)) for seed in range(configuration.seeds)]
-        cells = [_forecasts(arrays, "test") for arrays in stored if arrays is not None]
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(forecast for forecast, _, _ in cells))
-        intervals[method] = score_intervals(
-            named_key(jax.random.key(0), "bootstrap"),
-            stacked,
-            *cells[0][1:],
-            num_resamples=configuration.resamples,
-            muben=configuration.convention == "muben",
-        )
-    return intervals
-
-
-def summarise_rows(
-    rows: Sequence[dict[str, Any]],
-    intervals: dict[str, dict[str, tuple[float, float]]],
-    names: Sequence[str],
-) -> list[dict[str, Any]]:
-    """The lines of summary.csv: mean and sample standard deviation over seeds, and bootstrap intervals.
-
-    Args:
-        rows: the lines of results.csv.
-        intervals: by method and metric; may be empty.
-        names: the metrics.
-
-    Returns:
-        One line per method, in the order of `rows`; a seed on which a metric is undefined is left out of its mean.
-
-    Example:
-        >>> rows = [{"method": "swag", "seed": seed, "rmse": value} for seed, value in enumerate((1.0, 3.0))]
-        >>> line = summarise_rows(rows, {"swag": {"rmse": (0.5, 3.5)}}, ["rmse"])[0]
-        >>> line["rmse_mean"], round(line["rmse_std"], 3), line["rmse_lower"], line["num_seeds"]
-        (2.0, 1.414, 0.5, 2)
-    """
-    lines = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        own = [row for row in rows if row["method"] == method]
-        where = ("dataset", "split", "backbone", "method")
-        line = {key: own[0][key] for key in where if key in own[0]} | {"num_seeds": len(own)}
-        for name in names:
-            values = np.array([row[name] for row in own], np.float64)
-            values = values[~np.isnan(values)]
-            lower, upper = intervals.get(method, {}).get(name, (np.nan, np.nan))
-            line[f"{name}_mean"] = values.mean() if values.size else np.nan
-            line[f"{name}_std"] = values.std(ddof=1) if values.size > 1 else np.nan
-            line[f"{name}_lower"], line[f"{name}_upper"] = lower, upper
-        for name in ("train_seconds", "predict_seconds"):
-            if name in own[0]:
-                line[f"{name}_mean"] = float(np.mean([row[name] for row in own]))
-        lines.append(line)
-    return lines
-
-
-def _write_rows(path: Any, rows: Sequence[dict[str, Any]]) -> None:
-    """A CSV file, atomically; what is not a number is left blank."""
-
-    def text(value: Any) -> Any:
-        return "" if isinstance(value, float) and not np.isfinite(value) else value
-
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: text(value) for key, value in row.items()} for row in rows)
-    write_text(path, buffer.getvalue())
-
-
-def _write_molecules(folder: RunFolder, split: Split[MoleculeDataset]) -> None:
-    """Which molecule each row of a prediction belongs to."""
-    rows = [{"part": name, "smiles": text} for name in ("valid", "test") for text in getattr(split, name).smiles]
-    _write_rows(folder.predictions / "molecules.csv", rows)
-
-
-__all__ = ["Listener", "run_muben", "select_methods", "summarise_rows"]
+def _calibrate(calibrator: Any, problem: Problem, valid: Forecast, test: Forecast) -> tuple[Forecast, Forecast]:
+    """Fit each seed's calibrator on its validation forecast and apply it to both parts."""
+    labels = unscale_mean(problem.scaler, problem.valid.labels)
+    states = [
+        calibrator.fit(jax.tree.map(lambda leaf, i=i: leaf[i], valid), labels, where=problem.valid.mask)
+        for i in range(jax.tree.leaves(valid)[0].shape[0])
+    ]
+    apply = jax.jit(jax.vmap(calibrator.apply))
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    return apply(stacked, valid), apply(stacked, test)

@@ -108,22 +108,32 @@ def _mean_over_tasks(
     return jnp.where(defined.any(axis=0), total / jnp.maximum(defined.sum(axis=0), 1).astype(total.dtype), jnp.nan)
 
 
+_OF_TASK = {
+    (task_type, muben): partial(of_task, muben=muben)
+    for task_type, of_task in (("regression", _regression_task), ("classification", _classification_task))
+    for muben in (False, True)
+}
+
+
+def _make_seed_mean(of_task: Callable[..., Array]) -> Callable[..., Array]:
+    @jax.jit
+    def metric(*arrays: Array, where: Array) -> Array:
+        *rows, labels = arrays
+        per_seed = jax.vmap(lambda *a: _mean_over_tasks(of_task, *a, labels, where=where), in_axes=1)(*rows)
+        return per_seed.mean(axis=0)
+
+    return metric
+
+
+_SEED_MEANS = {key: _make_seed_mean(of_task) for key, of_task in _OF_TASK.items()}
+"""One function object each, so that `bootstrap` compiles once per shape."""
+
+
 def _arrays(forecast: Forecast, *, muben: bool) -> tuple[Array, ...]:
     """What the metrics read of a forecast. MUBen's variance is the mean of variances, without the epistemic part."""
     if isinstance(forecast, GaussianForecast):
         return forecast.mean, forecast.aleatoric if muben else forecast.total
     return (forecast.logits,)
-
-
-@partial(jax.jit, static_argnames="muben")
-def _scores(
-    forecasts: Forecast, labels: Float[Array, "n tasks"], where: Bool[Array, "n tasks"], *, muben: bool
-) -> Float[Array, "seeds metrics"]:
-    of_task = partial(
-        _regression_task if isinstance(forecasts, GaussianForecast) else _classification_task, muben=muben
-    )
-    arrays = _arrays(forecasts, muben=muben)
-    return jax.vmap(lambda *a: _mean_over_tasks(of_task, *a, labels, where=where))(*arrays)
 
 
 def _conformal(
@@ -142,6 +152,12 @@ def _conformal(
         covered = jnp.take_along_axis(allowed, labels.astype(jnp.int32)[..., None], axis=-1)[..., 0]
         size = allowed.sum(axis=-1).astype(jnp.float32)
     return jnp.mean(covered, where=mask), jnp.mean(size, where=mask)
+
+
+@partial(jax.jit, static_argnames=("task_type", "muben"))
+def _all_scores(valid, valid_labels, valid_mask, test, labels, mask, *, task_type: str, muben: bool) -> Array:
+    values = _mean_over_tasks(_OF_TASK[task_type, muben], *_arrays(test, muben=muben), labels, where=mask)
+    return jnp.stack([*values, *_conformal(valid, valid_labels, valid_mask, test, labels, mask)])
 
 
 def score_forecast(
@@ -168,10 +184,9 @@ def score_forecast(
     Returns:
         The metrics by column name; NaN where a metric is undefined on every task.
     """
-    values = _scores(jax.tree.map(lambda leaf: leaf[None], test), labels, mask, muben=muben)[0]
-    conformal = _conformal(valid, valid_labels, valid_mask, test, labels, mask)
     task_type = "regression" if isinstance(test, GaussianForecast) else "classification"
-    return {name: float(value) for name, value in zip(score_names(task_type), [*values, *conformal])}
+    values = _all_scores(valid, valid_labels, valid_mask, test, labels, mask, task_type=task_type, muben=muben)
+    return dict(zip(score_names(task_type), values.tolist()))
 
 
 def score_intervals(
@@ -202,20 +217,3 @@ def score_intervals(
     result = metrics.bootstrap(rng_key, metric, *rows, labels, where=mask, num_resamples=num_resamples, batch_size=8)
     ends = zip(result.lower.tolist(), result.upper.tolist())
     return dict(zip(REGRESSION if task_type == "regression" else CLASSIFICATION, ends))
-
-
-def _make_seed_mean(of_task: Callable[..., Array]) -> Callable[..., Array]:
-    def metric(*arrays: Array, where: Array) -> Array:
-        *rows, labels = arrays
-        per_seed = jax.vmap(lambda *a: _mean_over_tasks(of_task, *a, labels, where=where), in_axes=1)(*rows)
-        return per_seed.mean(axis=0)
-
-    return metric
-
-
-_SEED_MEANS = {
-    (task_type, muben): _make_seed_mean(partial(of_task, muben=muben))
-    for task_type, of_task in (("regression", _regression_task), ("classification", _classification_task))
-    for muben in (False, True)
-}
-"""One function object each, so that `bootstrap` compiles once per shape."""

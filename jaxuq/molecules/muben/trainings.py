@@ -1,5 +1,6 @@
 """How networks are trained: one recipe per loss, all run by `jaxuq.training.fit` with seeds and members stacked."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -49,6 +50,11 @@ class Setting(NamedTuple):
     frozen_backbone: bool
     muben: bool
     fit: Callable[[str, Training, TrainState, int], Fitted]
+
+    @property
+    def task_type(self) -> str:
+        """Of the data set."""
+        return self.problem.task_type
 
     @property
     def num_tasks(self) -> int:
@@ -232,7 +238,7 @@ def train_swag(setting: Setting, base: Trained, seeds: Sequence[int]) -> Trained
     Returns:
         SWAG states in `observed`; `seconds` counts the epochs of this function and the network's training before them.
     """
-    head = likelihood_head(setting.problem.task_type)
+    head = likelihood_head(setting.task_type)
     method = swag(rank=SWAG_EPOCHS, convention="muben" if setting.muben else "paper")
     slower = setting._replace(learning_rate=setting.learning_rate * SWAG_LEARNING_RATE)
     training = minibatch_training(
@@ -258,7 +264,7 @@ def train_bbp(setting: Setting, seeds: Sequence[int]) -> Trained:
     Returns:
         Parameters whose entry `output` is a `BBPState`.
     """
-    head = likelihood_head(setting.problem.task_type)
+    head = likelihood_head(setting.task_type)
     method = bbp(PRIOR_SCALE, convention="muben" if setting.muben else "paper")
     features = apply_function(setting.network(head.outputs_per_task), method="features")
     num_train = setting.problem.train.labels.shape[0]
@@ -309,7 +315,7 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
     Returns:
         Traces of whole networks in `observed`.
     """
-    head = likelihood_head(setting.problem.task_type)
+    head = likelihood_head(setting.task_type)
     method = sgld(setting.learning_rate, prior_scale=PRIOR_SCALE, capacity=setting.samples)
 
     def optimizer(rng_key: Key[Array, ""]) -> optax.GradientTransformation:
@@ -347,16 +353,28 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
     return Trained(_grouped(fitted.state.best_params, len(seeds)), sampled.state.observed, seconds)
 
 
-__all__ = [
-    "Head",
-    "Setting",
-    "Trained",
-    "evidential_head",
-    "focal_head",
-    "likelihood_head",
-    "member_keys",
-    "train_bbp",
-    "train_networks",
-    "train_sgld",
-    "train_swag",
-]
+def trainer(setting: Setting, seeds: Sequence[int], num_members: int) -> Callable[[str], Trained]:
+    """Trained networks by the name of their training, each trained when first asked for.
+
+    Args:
+        setting: the run's.
+        seeds: repetitions.
+        num_members: networks per seed of the training `"network"`, the likelihood's; all others have one.
+
+    Returns:
+        `trained(name)`, with `name` one of network, focal, evidential, swag, bbp, sgld.
+    """
+    by_name: dict[str, Callable[[], Trained]] = {
+        "network": lambda: train_networks(setting, "network", likelihood_head(setting.task_type), seeds, num_members),
+        "focal": lambda: train_networks(setting, "focal", focal_head(), seeds, 1),
+        "evidential": lambda: train_networks(setting, "evidential", evidential_head(setting.task_type), seeds, 1),
+        "swag": lambda: train_swag(setting, trained("network"), seeds),
+        "bbp": lambda: train_bbp(setting, seeds),
+        "sgld": lambda: train_sgld(setting, seeds),
+    }
+
+    @functools.cache
+    def trained(name: str) -> Trained:
+        return by_name[name]()
+
+    return trained

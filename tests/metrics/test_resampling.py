@@ -24,18 +24,22 @@ def test_tasks_without_a_value_are_left_out(rng):
     keep = rng.random((50, 4)) < 0.7
     keep[:, 1], labels[:, 2] = False, 1
     expected = [roc_auc_score(labels[keep[:, t], t], scores[keep[:, t], t]) for t in (0, 3)]
-    result = jax.jit(lambda *a: metrics.average_over_tasks(metrics.area_under_roc, *a[:2], where=a[2]))(
-        scores, labels, keep
+    run = jax.jit(
+        lambda where: metrics.average_over_tasks(
+            metrics.area_under_roc, *map(jnp.asarray, (scores, labels)), where=where
+        )
     )
+    result = run(where=keep)
     assert result.mean == pytest.approx(np.mean(expected), abs=1e-6)
     np.testing.assert_allclose(result.per_task, [expected[0], np.nan, np.nan, expected[1]], rtol=1e-5)
     np.testing.assert_array_equal(result.defined, [True, False, False, True])
-    nothing = metrics.average_over_tasks(metrics.area_under_roc, scores, labels, where=jnp.zeros((50, 4), bool))
+    nothing = run(where=jnp.zeros((50, 4), bool))
     assert np.isnan(nothing.mean)
 
 
 def test_tasks_may_have_trailing_axes(rng):
     logits, labels = rng.normal(size=(20, 3, 5)).astype(np.float32), rng.integers(0, 5, (20, 3)).astype(np.int32)
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     result = metrics.average_over_tasks(metrics.categorical_negative_log_likelihood, logits, labels)
     whole = metrics.categorical_negative_log_likelihood(logits.reshape(60, 5), labels.reshape(60))
     assert result.mean == pytest.approx(float(whole), rel=1e-5)
@@ -43,7 +47,7 @@ def test_tasks_may_have_trailing_axes(rng):
 
 def test_bootstrap_has_the_moments_of_resampling(rng_key, rng):
     values = rng.exponential(size=80).astype(np.float32)
-    result = metrics.bootstrap(rng_key, mean_value, values, num_resamples=4000, level=0.9, batch_size=500)
+    result = metrics.bootstrap(rng_key, mean_value, jnp.asarray(values), num_resamples=4000, level=0.9, batch_size=500)
     resamples = values[rng.integers(0, 80, (20000, 80))].mean(axis=1)
     assert result.estimate == pytest.approx(values.mean(), rel=1e-6)
     assert result.num_defined == 4000
@@ -75,9 +79,16 @@ def test_bootstrap_draws_counted_rows_only_and_as_many(rng_key):
 def test_bootstrap_keeps_rows_of_tasks_together(rng_key, rng):
     labels = rng.integers(0, 2, (60, 1))
     scores = (labels + rng.normal(size=(60, 1))).astype(np.float32)
-    twice = np.repeat(scores, 2, axis=1), np.repeat(labels, 2, axis=1)
-    one = metrics.bootstrap(rng_key, mean_area, scores, labels, num_resamples=64)
-    two = metrics.bootstrap(rng_key, mean_area, *twice, where=jnp.ones((60, 2), bool), num_resamples=64)
+    one, two = (
+        metrics.bootstrap(
+            rng_key,
+            mean_area,
+            *(jnp.repeat(jnp.asarray(a), tasks, axis=1) for a in (scores, labels)),
+            where=jnp.ones((60, tasks), bool),
+            num_resamples=64,
+        )
+        for tasks in (1, 2)
+    )
     # A copied task brings no information: drawn together, the interval stays exactly as wide.
     np.testing.assert_allclose(one[:4], two[:4], rtol=1e-5)
 

@@ -53,7 +53,7 @@ def test_bootstrap_has_the_moments_of_resampling(rng_key, rng):
     assert result.num_defined == 4000
     assert result.standard_error == pytest.approx(values.std() / np.sqrt(80), rel=0.05)
     low, high = np.quantile(resamples, [0.05, 0.95])
-    tolerance = 0.1 * resamples.std()
+    tolerance = 0.1 * float(resamples.std())
     assert result.lower == pytest.approx(low, abs=tolerance) and result.upper == pytest.approx(high, abs=tolerance)
 
 

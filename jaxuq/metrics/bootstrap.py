@@ -86,29 +86,21 @@ def bootstrap(
     if not arrays:
         raise ValueError("bootstrap got no arrays; pass the arrays that the metric takes after the metric")
     mask = jnp.ones(arrays[0].shape[:1], bool) if where is None else where
-    values = _resampled(rng_key, metric, arrays, mask, num_resamples, min(batch_size, num_resamples))
-    tails = jnp.asarray([0.5 - 0.5 * level, 0.5 + 0.5 * level], values.dtype)
-    lower, upper = jnp.nanquantile(values, tails, axis=0)
-    return BootstrapResult(
-        estimate=metric(*arrays, where=mask),
-        lower=lower,
-        upper=upper,
-        standard_error=jnp.nanstd(values, axis=0, ddof=1),
-        num_defined=jnp.sum(~jnp.isnan(values), axis=0),
-    )
+    return _percentiles(rng_key, metric, arrays, mask, num_resamples, float(level), min(batch_size, num_resamples))
 
 
 # Compiled as a whole: outside `jit` the loop would otherwise be traced and compiled anew at every call.
-@functools.partial(jax.jit, static_argnames=("metric", "num_resamples", "batch_size"))
-def _resampled(
+@functools.partial(jax.jit, static_argnames=("metric", "num_resamples", "level", "batch_size"))
+def _percentiles(
     rng_key: Key[Array, ""],
     metric: Callable[..., Array],
     arrays: tuple[Shaped[Array, "n ..."], ...],
     mask: Bool[Array, "n ..."],
     num_resamples: int,
+    level: float,
     batch_size: int,
-) -> Float[Array, "resamples ..."]:
-    """Compute the metric on each resample of the rows."""
+) -> BootstrapResult:
+    """Compute the metric on the data and on each resample of their rows."""
     n = mask.shape[0]
     row_counts = jnp.any(mask.reshape(n, -1), axis=1)
     rows = jnp.argsort(~row_counts)
@@ -120,4 +112,13 @@ def _resampled(
         chosen = rows[picks]
         return metric(*(array[chosen] for array in arrays), where=mask[chosen] & drawn)
 
-    return jax.lax.map(resample, jnp.arange(num_resamples), batch_size=batch_size)
+    values = jax.lax.map(resample, jnp.arange(num_resamples), batch_size=batch_size)
+    tails = jnp.asarray([0.5 - 0.5 * level, 0.5 + 0.5 * level], values.dtype)
+    lower, upper = jnp.nanquantile(values, tails, axis=0)
+    return BootstrapResult(
+        estimate=metric(*arrays, where=mask),
+        lower=lower,
+        upper=upper,
+        standard_error=jnp.nanstd(values, axis=0, ddof=1),
+        num_defined=jnp.sum(~jnp.isnan(values), axis=0),
+    )

@@ -39,8 +39,8 @@ def gaussian_crps(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> print(gaussian_crps(jnp.array([0.0]), jnp.array([1.0]), jnp.array([0.0])).round(3))
-        0.234
+        >>> print(f"{gaussian_crps(jnp.array([0.0]), jnp.array([1.0]), jnp.array([0.0])):.4f}")
+        0.2337
 
     References:
         Gneiting, Raftery, Westveld and Goldman, Calibrated Probabilistic Forecasting Using Ensemble Model Output

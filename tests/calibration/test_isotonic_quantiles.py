@@ -23,7 +23,7 @@ def test_levels_at_the_knots_are_the_isotonic_regression_of_the_paper(gaussian):
         observed = (predicted[None, :] <= predicted[:, None]).mean(axis=1)
         expected = IsotonicRegression(out_of_bounds="clip").fit(predicted, observed).predict(predicted)
         resolved = predicted < 1 - 1e-9  # nearer to 1 the levels of the oracle merge
-        assert resolved.sum() > 180
+        assert resolved.sum() > 150
         np.testing.assert_allclose(recalibrated[keep, task][resolved], expected[resolved], atol=1e-5)
 
 

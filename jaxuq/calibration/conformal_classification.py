@@ -59,8 +59,8 @@ def conformal_classification(
     different one for each); otherwise u = 1.
 
     A `BernoulliForecast` with logits `[n, *tasks]` gives sets over two classes for each task: {0}, {1}, both ("I do
-    not know") or none. Coverage holds on average over inputs and calibration sets, not per class or input; pass the
-    class as the group during calibration only if you mean to (labels are unknown at test time).
+    not know") or none. Coverage holds on average over inputs and calibration sets, not for each class or input.
+    Groups (Mondrian) must be known at test time, so the class itself cannot be one.
 
     Args:
         score: the nonconformity score.

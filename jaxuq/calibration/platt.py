@@ -37,7 +37,7 @@ def _newton_step(line, logits, targets, valid, damping):
     still = jax.lax.stop_gradient(logits)
     gradient_a, gradient_b = total(residual * logits), total(residual)
     aa, ab, bb = (total(weight * power) for power in (jnp.square(still), still, jnp.ones_like(still)))
-    aa, bb = aa * (1 + damping), bb * (1 + damping)
+    aa, bb = (aa + 1e-9 * bb) * (1 + damping), bb * (1 + damping)  # constant logits leave the slope undetermined
     determinant = aa * bb - ab * ab
     solvable = determinant > 1e-6 * aa * bb
     divisor = jnp.where(solvable, determinant, 1)
@@ -119,7 +119,7 @@ def platt_scaling(*, smooth_targets: bool = True) -> Calibrator:
             return line, jnp.where(better, trial_value, value), damping
 
         ones = jnp.ones(labels.shape[1:], logits.dtype)
-        start = PlattState(ones, centre)
+        start = PlattState(jnp.zeros_like(ones), jnp.log((positives + 1) / (negatives + 1)))  # the base rate
         line, _, _ = jax.lax.fori_loop(0, _STEPS, improve, (start, loss(start), 1e-3 * ones))
         line = jax.lax.stop_gradient(line)
         last = _newton_step(line, logits, targets, valid, jnp.zeros_like(ones))

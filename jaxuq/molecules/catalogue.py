@@ -240,6 +240,19 @@ _ALIASES = {"lipophilicity": "lipo", "delaney": "esol", "sampl": "freesolv"}
 DATASETS: Mapping[str, DatasetInfo] = MappingProxyType({info.name: info for info in _ALL})
 
 
+def dataset_names() -> tuple[str, ...]:
+    """The names of the fourteen data sets of the benchmark.
+
+    Returns:
+        Short names, classification sets first.
+
+    Example:
+        >>> dataset_names()[:3], len(dataset_names())
+        (('bbbp', 'clintox', 'tox21'), 14)
+    """
+    return tuple(DATASETS)
+
+
 def dataset_info(name: str) -> DatasetInfo:
     """The catalogue entry of a data set.
 

@@ -33,7 +33,7 @@ def load_molecules(
     (esol, freesolv, bace), the cache, and at last at its published address, whose content must have the known SHA-256.
 
     Args:
-        name: one of the names in `DATASETS`.
+        name: one of the names of `dataset_names()`.
         folder: a data folder, with `moleculenet/raw/<file>.csv[.gz]`, or a folder with the files themselves.
         download: whether the network may be used.
         workers: processes that parse where the cleaning needs it; None chooses, 1 stays in this process.
@@ -108,8 +108,8 @@ def load_dataset(
     published for the largest sets), that part is the whole data set without the other two.
 
     Args:
-        source: a name in `DATASETS`, the path of a CSV file, or the path of a folder with `train.csv`, `valid.csv` and
-            `test.csv` (then `split` and `seed` have no influence).
+        source: a name of `dataset_names()`, the path of a CSV file, or the path of a folder with `train.csv`,
+            `valid.csv` and `test.csv` (then `split` and `seed` have no influence).
         split: `"scaffold"` or `"random"`.
         seed: of the random split; the published ones are 0, 1 and 2. Has no influence on the scaffold split.
         folder: where to look for a named data set first; see `load_molecules`.

@@ -25,7 +25,7 @@ def load_csv(
     smiles_column: str | None = None,
     task_columns: Sequence[str] | None = None,
     *,
-    task_type: TaskType | None = None,
+    task_type: str | None = None,
     metric: str | None = None,
     name: str | None = None,
     drop_unparsable: bool = True,
@@ -120,7 +120,7 @@ def make_dataset(
     task_names: tuple[str, ...],
     *,
     source: str,
-    task_type: TaskType | None = None,
+    task_type: str | None = None,
     metric: str | None = None,
     rejected: Sequence[Rejected] = (),
 ) -> MoleculeDataset:
@@ -130,16 +130,15 @@ def make_dataset(
         raise DataError(
             f"every label in {source} is missing (columns {', '.join(task_names[:5])}): nothing to learn from"
         )
-    unlabelled = [task for task, known in zip(task_names, mask.any(axis=0)) if not known]
+    unlabelled = [task for task, known in zip(task_names, np.any(mask, axis=0).tolist()) if not known]
     if unlabelled:
         shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
         warnings.warn(f"{len(unlabelled)} tasks of {source} have no label at all: {shown}", DataWarning, stacklevel=3)
     binary = bool(np.isin(numbers[mask], (0.0, 1.0)).all())
-    if task_type is None:
-        task_type = "classification" if binary else "regression"
-    if task_type not in ("classification", "regression"):
+    if task_type not in (None, "classification", "regression"):
         raise DataError(f"task_type must be 'classification' or 'regression', got {task_type!r}")
-    if task_type == "classification" and not binary:
+    kind: TaskType = "classification" if (task_type or "classification" * binary) == "classification" else "regression"
+    if kind == "classification" and not binary:
         row, column = np.argwhere(mask & (numbers != 0) & (numbers != 1))[0]
         raise DataError(
             f"classification labels must be 0 or 1, but molecule {smiles[row]!r} in {source} has "
@@ -151,8 +150,8 @@ def make_dataset(
         labels=np.where(mask, numbers, 0.0).astype(np.float32),
         mask=mask,
         task_names=tuple(task_names),
-        task_type=task_type,
-        metric=metric or ("roc-auc" if task_type == "classification" else "rmse"),
+        task_type=kind,
+        metric=metric or ("roc-auc" if kind == "classification" else "rmse"),
         rejected=tuple(rejected),
     )
 

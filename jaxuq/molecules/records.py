@@ -52,6 +52,7 @@ class MoleculeDataset(NamedTuple):
         rejected: the records left out while reading.
 
     Example:
+        >>> from jaxuq.molecules import load_molecules
         >>> data = load_molecules("freesolv")
         >>> len(data.smiles), data.labels.shape, data.metric
         (642, (642, 1), 'rmse')
@@ -83,6 +84,7 @@ class Split(NamedTuple):
     """Training, validation and test part of a data set.
 
     Example:
+        >>> from jaxuq.molecules import load_dataset
         >>> split = load_dataset("freesolv")
         >>> split.valid.labels.shape
         (64, 1)
@@ -97,6 +99,7 @@ class SplitRows(NamedTuple):
     """Row numbers (int64) of the training, validation and test part.
 
     Example:
+        >>> from jaxuq.molecules import random_split
         >>> random_split(20, seed=0).test.shape
         (2,)
     """
@@ -117,6 +120,7 @@ def take_split(data: MoleculeDataset, rows: SplitRows) -> Split:
         Three data sets; what was rejected while reading stays with the training part.
 
     Example:
+        >>> from jaxuq.molecules import load_molecules, scaffold_split
         >>> data = load_molecules("freesolv")
         >>> [len(part.smiles) for part in take_split(data, scaffold_split(data.smiles))]
         [513, 64, 65]

@@ -181,18 +181,20 @@ def run_rdkit(
             worker, results[number] = solve(worker, chunks[number])
             report(len(chunks[number]))
 
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            finished, _ = wait([pool.submit(serve) for _ in range(count)], return_when=FIRST_EXCEPTION)
-            for future in finished:
-                future.result()
-        finally:
-            stop.set()
-            with lock:
-                for worker in running:
-                    worker.process.kill()
-    for worker in running:
-        worker.close()
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                finished, _ = wait([pool.submit(serve) for _ in range(count)], return_when=FIRST_EXCEPTION)
+                for future in finished:
+                    future.result()
+            finally:
+                stop.set()
+                with lock:
+                    for worker in running:
+                        worker.process.kill()
+    finally:
+        for worker in running:
+            worker.close()
     return _join([part for part in results if part is not None], [len(chunk) for chunk in chunks])
 
 

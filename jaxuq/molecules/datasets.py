@@ -12,6 +12,7 @@ from jaxuq.molecules.finding import find_raw, find_split
 from jaxuq.molecules.reading import (
     load_csv,
     load_split_folder,
+    read_header,
     read_meta,
     read_part,
     warn_of_shared_molecules,
@@ -52,9 +53,7 @@ def load_molecules(
     path = find_raw(info, folder, download)
     tasks = info.task_columns
     if tasks is None:
-        from jaxuq.molecules.reading import _header
-
-        header, _ = _header(path)
+        header = read_header(path)
         tasks = tuple(column for column in header if column not in (info.smiles_column, *info.other_columns))
     data = load_csv(
         path,

@@ -66,7 +66,7 @@ def load_csv(
         (3, 'nonsense')
     """
     path = Path(path)
-    header, _ = _header(path)
+    header = read_header(path)
     smiles_column = _smiles_column(path, header, smiles_column)
     if task_columns is None:
         task_columns = _numeric_columns(path, header, smiles_column)
@@ -215,7 +215,7 @@ def read_meta(folder: Path) -> dict:
 
 def read_part(path: Path, name: str, meta: dict) -> MoleculeDataset:
     """One file of a split folder."""
-    header, _ = _header(path)
+    header = read_header(path)
     columns = [_position(path, header, column) for column in ("smiles", "labels")]
     columns.append(header.index("masks") if "masks" in header else -1)
     smiles, values = [], []
@@ -288,7 +288,8 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
             ) from error
 
 
-def _header(path: Path) -> tuple[list[str], Path]:
+def read_header(path: Path) -> list[str]:
+    """The column names of a CSV file."""
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     with open(path, "rb") as plain:
@@ -300,7 +301,7 @@ def _header(path: Path) -> tuple[list[str], Path]:
         raise DataError(f"{path} is not a readable UTF-8 CSV file: {error}") from error
     if header is None:
         raise DataError(f"{path} is empty; a header line with column names was expected")
-    return [column.strip() for column in header], path
+    return [column.strip() for column in header]
 
 
 def _position(path: Path, header: list[str], column: str) -> int:

@@ -26,7 +26,8 @@ class Rejected(NamedTuple):
     """One record that was left out while reading.
 
     Attributes:
-        row: line number in the file, as an editor shows it; the header is line 1.
+        row: line number in the file, as an editor shows it; the header is line 1. 0 for what the cleaning of a
+            named data set left out after reading.
         text: the SMILES as written, blanks included.
         reason: why the record was left out.
     """

@@ -121,6 +121,7 @@ def test_the_rule_gives_the_published_scaffold_split(name, data_folder):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_rule_gives_the_published_parts_of_qm8_and_the_rest_is_for_training(data_folder):
     data = load_molecules("qm8")
     made = take_split(data, scaffold_split(data.smiles))

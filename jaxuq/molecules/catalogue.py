@@ -29,8 +29,8 @@ class DatasetInfo(NamedTuple):
         task_columns: the columns with the labels, or None for all but `other_columns` and the SMILES.
         other_columns: columns that are neither.
         num_tasks: how many tasks.
-        num_molecules: how many molecules the benchmark's files hold. The loader gives as many, but for clintox (1480: RDKit
-            now reads two more than it did) and toxcast (8579: three are missing there for a reason not published).
+        num_molecules: how many molecules the benchmark's files hold. The loader gives as many, but for clintox (1480)
+            and toxcast (8579), where two and three more are absent from the benchmark's for a reason that is not known.
         published_size: how many the text of the benchmark says; differs from the files for qm7 and toxcast.
         files: names under which the published file is looked for, with or without `.gz`; the first is the original's.
         sha256: hash of the uncompressed content, or None where it could not be checked: then nothing is downloaded.

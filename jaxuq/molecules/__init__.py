@@ -8,7 +8,7 @@ RDKit, SciPy and scikit-learn are loaded by the functions that need them. A mist
 `DataError`; what does not stop the work is a `DataWarning`.
 """
 
-from jaxuq.molecules.catalogue import DATASETS, DatasetInfo, dataset_info
+from jaxuq.molecules.catalogue import DatasetInfo, dataset_info, dataset_names
 from jaxuq.molecules.datasets import load_dataset, load_molecules
 from jaxuq.molecules.descriptors import descriptor_names, morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.finding import cache_folder
@@ -18,7 +18,6 @@ from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels,
 from jaxuq.molecules.splits import random_split, scaffold_split
 
 __all__ = [
-    "DATASETS",
     "DataError",
     "DataWarning",
     "DatasetInfo",
@@ -29,6 +28,7 @@ __all__ = [
     "SplitRows",
     "cache_folder",
     "dataset_info",
+    "dataset_names",
     "descriptor_names",
     "fit_label_scaler",
     "load_csv",

@@ -1,7 +1,7 @@
 """RDKit work on one molecule at a time, in a file that needs neither JAX nor the rest of jaxuq.
 
 It is used in two ways: imported, for a few molecules, and run as a program by `_workers.py`, for many. A program
-started from this file cannot inherit the threads or the devices of the caller, and does not run the caller's script again.
+started from this file inherits neither threads nor devices of the caller, and does not run the caller's script again.
 
 A program gets `{"task": …, "options": {…}}` as its argument, answers one line when it is ready, then reads a JSON list
 of SMILES a line and answers with a JSON line (what was computed, or type and shape of the bytes that follow).
@@ -112,17 +112,17 @@ def _estate_indices(mol):
 def _drug_likeness(mol):
     """QED; without explicit hydrogen the molecule's own logP is used instead of that of a copy."""
     from rdkit import Chem
-    from rdkit.Chem import QED, Crippen, MolSurf, rdMolDescriptors
+    from rdkit.Chem import QED, rdMolDescriptors
 
     if any(atom.GetAtomicNum() == 1 for atom in mol.GetAtoms()):
         return QED.qed(mol)
     rings = Chem.GetSSSR(Chem.DeleteSubstructs(Chem.Mol(mol), QED.AliphaticRings))
     properties = QED.QEDproperties(
         MW=rdMolDescriptors._CalcMolWt(mol),
-        ALOGP=Crippen.MolLogP(mol),
+        ALOGP=rdMolDescriptors.CalcCrippenDescriptors(mol)[0],
         HBA=sum(len(mol.GetSubstructMatches(pattern)) for pattern in QED.Acceptors),
         HBD=rdMolDescriptors.CalcNumHBD(mol),
-        PSA=MolSurf.TPSA(mol),
+        PSA=rdMolDescriptors.CalcTPSA(mol),
         ROTB=rdMolDescriptors.CalcNumRotatableBonds(mol, rdMolDescriptors.NumRotatableBondsOptions.Strict),
         AROM=len(rings),
         ALERTS=sum(mol.HasSubstructMatch(alert) for alert in QED.StructuralAlerts),

@@ -56,7 +56,9 @@ class _Worker:
             stderr=self.errors,
             env=environment,
         )
-        if self.process.stdout.readline() != b"ready\n":
+        assert self.process.stdin is not None and self.process.stdout is not None  # both are pipes
+        self.requests, self.answers = self.process.stdin, self.process.stdout
+        if self.answers.readline() != b"ready\n":
             self.process.wait()
             self.errors.seek(0)
             message = self.errors.read().decode(errors="replace")[-2000:]
@@ -65,9 +67,9 @@ class _Worker:
 
     def __call__(self, smiles: list[str]) -> Outcome:
         try:
-            self.process.stdin.write(json.dumps(smiles).encode() + b"\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            self.requests.write(json.dumps(smiles).encode() + b"\n")
+            self.requests.flush()
+            line = self.answers.readline()
         except BrokenPipeError:
             line = b""
         if not line.endswith(b"\n"):
@@ -77,14 +79,14 @@ class _Worker:
             return Outcome(header["texts"], header["unreadable"], header["relaxed"])
         dtype, shape = np.dtype(header["dtype"]), tuple(header["shape"])
         length = dtype.itemsize * int(np.prod(shape))
-        payload = self.process.stdout.read(length)
+        payload = self.answers.read(length)
         if len(payload) != length:
             raise _Crash
         return Outcome(np.frombuffer(payload, dtype).reshape(shape), header["unreadable"], header["relaxed"])
 
     def close(self) -> None:
         self.process.kill()
-        for pipe in (self.process.stdin, self.process.stdout, self.errors):
+        for pipe in (self.requests, self.answers, self.errors):
             with contextlib.suppress(OSError):
                 pipe.close()
         self.process.wait()
@@ -179,18 +181,20 @@ def run_rdkit(
             worker, results[number] = solve(worker, chunks[number])
             report(len(chunks[number]))
 
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            finished, _ = wait([pool.submit(serve) for _ in range(count)], return_when=FIRST_EXCEPTION)
-            for future in finished:
-                future.result()
-        finally:
-            stop.set()
-            with lock:
-                for worker in running:
-                    worker.process.kill()
-    for worker in running:
-        worker.close()
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                finished, _ = wait([pool.submit(serve) for _ in range(count)], return_when=FIRST_EXCEPTION)
+                for future in finished:
+                    future.result()
+            finally:
+                stop.set()
+                with lock:
+                    for worker in running:
+                        worker.process.kill()
+    finally:
+        for worker in running:
+            worker.close()
     return _join([part for part in results if part is not None], [len(chunk) for chunk in chunks])
 
 

@@ -12,6 +12,7 @@ from jaxuq.molecules.finding import find_raw, find_split
 from jaxuq.molecules.reading import (
     load_csv,
     load_split_folder,
+    read_header,
     read_meta,
     read_part,
     warn_of_shared_molecules,
@@ -33,7 +34,7 @@ def load_molecules(
     (esol, freesolv, bace), the cache, and at last at its published address, whose content must have the known SHA-256.
 
     Args:
-        name: one of the names in `DATASETS`.
+        name: one of the names of `dataset_names()`.
         folder: a data folder, with `moleculenet/raw/<file>.csv[.gz]`, or a folder with the files themselves.
         download: whether the network may be used.
         workers: processes that parse where the cleaning needs it; None chooses, 1 stays in this process.
@@ -52,9 +53,7 @@ def load_molecules(
     path = find_raw(info, folder, download)
     tasks = info.task_columns
     if tasks is None:
-        from jaxuq.molecules.reading import _header
-
-        header, _ = _header(path)
+        header = read_header(path)
         tasks = tuple(column for column in header if column not in (info.smiles_column, *info.other_columns))
     data = load_csv(
         path,
@@ -108,8 +107,8 @@ def load_dataset(
     published for the largest sets), that part is the whole data set without the other two.
 
     Args:
-        source: a name in `DATASETS`, the path of a CSV file, or the path of a folder with `train.csv`, `valid.csv` and
-            `test.csv` (then `split` and `seed` have no influence).
+        source: a name of `dataset_names()`, the path of a CSV file, or the path of a folder with `train.csv`,
+            `valid.csv` and `test.csv` (then `split` and `seed` have no influence).
         split: `"scaffold"` or `"random"`.
         seed: of the random split; the published ones are 0, 1 and 2. Has no influence on the scaffold split.
         folder: where to look for a named data set first; see `load_molecules`.

@@ -205,8 +205,8 @@ def _read(path: Path, num_molecules: int) -> Outcome | None:
 
 def _write(path: Path, outcome: Outcome) -> None:
     buffer = io.BytesIO()
-    rows = {name: np.asarray(getattr(outcome, name), np.int64) for name in ("unreadable", "relaxed")}
-    np.savez_compressed(buffer, values=outcome.values, **rows)
+    unreadable, relaxed = (np.asarray(rows, np.int64) for rows in (outcome.unreadable, outcome.relaxed))
+    np.savez_compressed(buffer, values=outcome.values, unreadable=unreadable, relaxed=relaxed)
     try:
         write_atomically(path, buffer.getvalue())
     except OSError as error:

@@ -61,7 +61,7 @@ def find_raw(info: DatasetInfo, folder: str | os.PathLike | None, download: bool
     """The published file of a data set; downloaded, where it is nowhere and its content is known."""
     names = [variant for file in info.files for variant in (file.removesuffix(".gz"), file.removesuffix(".gz") + ".gz")]
     cache = cache_folder() / "moleculenet" / "raw"
-    places = [place / "raw" for place in _data_folders(folder)] + _data_folders(folder)
+    places = [variant for place in _data_folders(folder) for variant in (place / "raw", place)]
     for place in (*places, _PACKAGED, cache):
         for name in names:
             if (place / name).is_file():

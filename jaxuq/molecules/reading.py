@@ -25,7 +25,7 @@ def load_csv(
     smiles_column: str | None = None,
     task_columns: Sequence[str] | None = None,
     *,
-    task_type: TaskType | None = None,
+    task_type: str | None = None,
     metric: str | None = None,
     name: str | None = None,
     drop_unparsable: bool = True,
@@ -66,7 +66,7 @@ def load_csv(
         (3, 'nonsense')
     """
     path = Path(path)
-    header, _ = _header(path)
+    header = read_header(path)
     smiles_column = _smiles_column(path, header, smiles_column)
     if task_columns is None:
         task_columns = _numeric_columns(path, header, smiles_column)
@@ -120,7 +120,7 @@ def make_dataset(
     task_names: tuple[str, ...],
     *,
     source: str,
-    task_type: TaskType | None = None,
+    task_type: str | None = None,
     metric: str | None = None,
     rejected: Sequence[Rejected] = (),
 ) -> MoleculeDataset:
@@ -130,16 +130,15 @@ def make_dataset(
         raise DataError(
             f"every label in {source} is missing (columns {', '.join(task_names[:5])}): nothing to learn from"
         )
-    unlabelled = [task for task, known in zip(task_names, mask.any(axis=0)) if not known]
+    unlabelled = [task for task, known in zip(task_names, np.any(mask, axis=0).tolist()) if not known]
     if unlabelled:
         shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
         warnings.warn(f"{len(unlabelled)} tasks of {source} have no label at all: {shown}", DataWarning, stacklevel=3)
     binary = bool(np.isin(numbers[mask], (0.0, 1.0)).all())
-    if task_type is None:
-        task_type = "classification" if binary else "regression"
-    if task_type not in ("classification", "regression"):
+    if task_type not in (None, "classification", "regression"):
         raise DataError(f"task_type must be 'classification' or 'regression', got {task_type!r}")
-    if task_type == "classification" and not binary:
+    kind: TaskType = "classification" if (task_type or "classification" * binary) == "classification" else "regression"
+    if kind == "classification" and not binary:
         row, column = np.argwhere(mask & (numbers != 0) & (numbers != 1))[0]
         raise DataError(
             f"classification labels must be 0 or 1, but molecule {smiles[row]!r} in {source} has "
@@ -151,8 +150,8 @@ def make_dataset(
         labels=np.where(mask, numbers, 0.0).astype(np.float32),
         mask=mask,
         task_names=tuple(task_names),
-        task_type=task_type,
-        metric=metric or ("roc-auc" if task_type == "classification" else "rmse"),
+        task_type=kind,
+        metric=metric or ("roc-auc" if kind == "classification" else "rmse"),
         rejected=tuple(rejected),
     )
 
@@ -216,7 +215,7 @@ def read_meta(folder: Path) -> dict:
 
 def read_part(path: Path, name: str, meta: dict) -> MoleculeDataset:
     """One file of a split folder."""
-    header, _ = _header(path)
+    header = read_header(path)
     columns = [_position(path, header, column) for column in ("smiles", "labels")]
     columns.append(header.index("masks") if "masks" in header else -1)
     smiles, values = [], []
@@ -289,7 +288,8 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
             ) from error
 
 
-def _header(path: Path) -> tuple[list[str], Path]:
+def read_header(path: Path) -> list[str]:
+    """The column names of a CSV file."""
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     with open(path, "rb") as plain:
@@ -301,7 +301,7 @@ def _header(path: Path) -> tuple[list[str], Path]:
         raise DataError(f"{path} is not a readable UTF-8 CSV file: {error}") from error
     if header is None:
         raise DataError(f"{path} is empty; a header line with column names was expected")
-    return [column.strip() for column in header], path
+    return [column.strip() for column in header]
 
 
 def _position(path: Path, header: list[str], column: str) -> int:

@@ -26,7 +26,8 @@ class Rejected(NamedTuple):
     """One record that was left out while reading.
 
     Attributes:
-        row: line number in the file, as an editor shows it; the header is line 1.
+        row: line number in the file, as an editor shows it; the header is line 1. 0 for what the cleaning of a
+            named data set left out after reading.
         text: the SMILES as written, blanks included.
         reason: why the record was left out.
     """
@@ -52,6 +53,7 @@ class MoleculeDataset(NamedTuple):
         rejected: the records left out while reading.
 
     Example:
+        >>> from jaxuq.molecules import load_molecules
         >>> data = load_molecules("freesolv")
         >>> len(data.smiles), data.labels.shape, data.metric
         (642, (642, 1), 'rmse')
@@ -83,6 +85,7 @@ class Split(NamedTuple):
     """Training, validation and test part of a data set.
 
     Example:
+        >>> from jaxuq.molecules import load_dataset
         >>> split = load_dataset("freesolv")
         >>> split.valid.labels.shape
         (64, 1)
@@ -97,6 +100,7 @@ class SplitRows(NamedTuple):
     """Row numbers (int64) of the training, validation and test part.
 
     Example:
+        >>> from jaxuq.molecules import random_split
         >>> random_split(20, seed=0).test.shape
         (2,)
     """
@@ -117,6 +121,7 @@ def take_split(data: MoleculeDataset, rows: SplitRows) -> Split:
         Three data sets; what was rejected while reading stays with the training part.
 
     Example:
+        >>> from jaxuq.molecules import load_molecules, scaffold_split
         >>> data = load_molecules("freesolv")
         >>> [len(part.smiles) for part in take_split(data, scaffold_split(data.smiles))]
         [513, 64, 65]

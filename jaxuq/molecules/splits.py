@@ -54,6 +54,7 @@ def scaffold_split(
         DataError: a part would be empty, or the arguments are out of range.
 
     Example:
+        >>> from jaxuq.molecules import load_molecules
         >>> data = load_molecules("esol")
         >>> [len(part) for part in scaffold_split(data.smiles)]
         [902, 113, 113]
@@ -77,7 +78,8 @@ def scaffold_split(
 
     train_cut = fractions[0] * len(smiles)
     valid_cut = (fractions[0] + fractions[1]) * len(smiles)
-    train, valid, test = [], [], []
+    parts: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
+    train, valid, test = parts.values()
     for group in sorted(members.values(), key=lambda rows: (len(rows), rows[0]), reverse=True):
         if len(train) + len(group) <= train_cut:
             train += group
@@ -85,15 +87,14 @@ def scaffold_split(
             valid += group
         else:
             test += group
-    parts = SplitRows(train, valid, test)
-    empty = [name for name, part in zip(SplitRows._fields, parts) if not part]
+    empty = [name for name, part in parts.items() if not part]
     if empty:
         raise DataError(
             f"the {' and the '.join(empty)} part of the scaffold split would be empty: {len(smiles)} molecules have "
             f"{len(members)} scaffolds, and the largest group holds {max(map(len, members.values()), default=0)}; "
             "split at random, or give separate files"
         )
-    return SplitRows(*(np.asarray(_in_order(part, order), np.int64) for part in parts))
+    return SplitRows(*(np.asarray(_in_order(part, order), np.int64) for part in parts.values()))
 
 
 def _in_order(rows: list[int], order: str) -> list[int]:

@@ -26,7 +26,6 @@ _TYPE = "a type"
 _FILES = "reads files"
 _RDKIT = "calls RDKit on strings"
 HOST: dict[str, str] = {
-    "DATASETS": "the catalogue, a mapping",
     "DataError": _TYPE,
     "DataWarning": _TYPE,
     "DatasetInfo": _TYPE,
@@ -37,6 +36,7 @@ HOST: dict[str, str] = {
     "SplitRows": _TYPE,
     "cache_folder": "a path",
     "dataset_info": "looks a name up",
+    "dataset_names": "names",
     "descriptor_names": "names",
     "load_csv": _FILES,
     "load_dataset": _FILES,

@@ -1,6 +1,158 @@
 """Examples of the public functions of jaxuq.metrics for tests/test_protocol.py."""
 
+import functools
 from typing import Any
 
-EXAMPLES: dict[str, Any] = {}
-HOST: dict[str, str] = {}
+import jax
+import numpy as np
+
+from jaxuq import metrics
+from tests.protocol import Example
+
+_rng = np.random.default_rng(7)
+N, CLASSES, TASKS, SAMPLES = 16, 3, 8, 8
+
+
+def _float(*shape):
+    return _rng.normal(size=shape).astype(np.float32)
+
+
+def _softmax(logits):
+    return np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+
+
+WHERE = np.arange(N) % 5 != 3
+LABELS = (_rng.random(N) < 0.5).astype(np.int32)
+CLASS_LABELS = _rng.integers(0, CLASSES, N).astype(np.int32)
+PROBABILITIES = _rng.random(N).astype(np.float32)
+SCORES = np.round(_float(N), 1)  # with ties
+MEAN, TRUTH = _float(N), _float(N)
+VARIANCE = np.exp(_float(N))
+LOWER, UPPER = MEAN - 1.5, MEAN + 1.5
+RISK = _rng.random(N).astype(np.float32)
+
+_binary = functools.partial(Example, args=(PROBABILITIES, LABELS), where=WHERE, masked=(0, 1))
+_points = functools.partial(Example, args=(MEAN, TRUTH), where=WHERE, masked=(0, 1), differentiable=(0, 1))
+_gaussian = functools.partial(Example, args=(MEAN, VARIANCE, TRUTH), where=WHERE, masked=(0, 1, 2))
+_ends = functools.partial(Example, args=(LOWER, UPPER, TRUTH), where=WHERE, masked=(0, 1, 2))
+_selective = functools.partial(Example, args=(SCORES, RISK), where=WHERE, masked=(0, 1), differentiable=(1,))
+_classes = functools.partial(
+    Example, args=(_softmax(_float(N, CLASSES)), CLASS_LABELS), where=WHERE, masked=(0, 1), differentiable=(0,)
+)
+_ranks = np.array([[1, 2, 3], [2, 1, 1.5], [3, 3, 1.5]], np.float32)
+_no_first = np.array([[False, True, True], [True, True, True], [True, False, True]])
+
+
+def _average_area(scores, labels, *, where):
+    return metrics.average_over_tasks(metrics.area_under_roc, scores, labels, where=where)
+
+
+def _bootstrap_error(rng_key, predictions, labels, *, where):
+    error = metrics.mean_absolute_error
+    return metrics.bootstrap(rng_key, error, predictions, labels, where=where, num_resamples=20, batch_size=8)
+
+
+EXAMPLES: dict[str, Any] = {
+    "accuracy": Example(metrics.accuracy, (CLASS_LABELS, CLASS_LABELS[::-1].copy()), where=WHERE, masked=(0, 1)),
+    "adaptive_calibration_error": _binary(metrics.adaptive_calibration_error, kwargs={"bins": 4}, differentiable=(0,)),
+    "area_under_generalised_risk_coverage": _selective(metrics.area_under_generalised_risk_coverage),
+    "area_under_risk_coverage": _selective(metrics.area_under_risk_coverage),
+    "area_under_roc": Example(metrics.area_under_roc, (SCORES, LABELS), where=WHERE, masked=(0, 1)),
+    "average_over_tasks": Example(
+        _average_area,
+        (_float(N, TASKS), (_rng.random((N, TASKS)) < 0.3).astype(np.int32)),
+        where=_rng.random((N, TASKS)) < 0.5,
+        masked=(0, 1),
+    ),
+    "average_precision": [
+        Example(metrics.average_precision, (SCORES, LABELS), {"convention": name}, where=WHERE, masked=(0, 1))
+        for name in ("step", "muben")
+    ],
+    "bernoulli_negative_log_likelihood": Example(
+        metrics.bernoulli_negative_log_likelihood, (MEAN, LABELS), where=WHERE, masked=(0, 1), differentiable=(0,)
+    ),
+    "binary_calibration_error": [
+        _binary(metrics.binary_calibration_error, kwargs={"convention": name, "norm": norm}, differentiable=(0,))
+        for name in ("top_class", "muben")
+        for norm in ("mean", "maximum")
+    ],
+    "bootstrap": Example(_bootstrap_error, (jax.random.key(3), MEAN, TRUTH), where=WHERE, masked=(1, 2)),
+    "brier_score": _binary(metrics.brier_score, differentiable=(0,)),
+    "categorical_negative_log_likelihood": Example(
+        metrics.categorical_negative_log_likelihood,
+        (_float(N, CLASSES), CLASS_LABELS),
+        where=WHERE,
+        masked=(0, 1),
+        differentiable=(0,),
+    ),
+    "classwise_calibration_error": _classes(metrics.classwise_calibration_error),
+    "expected_calibration_error": _binary(metrics.expected_calibration_error, differentiable=(0,)),
+    "expected_normalised_calibration_error": _gaussian(
+        metrics.expected_normalised_calibration_error, kwargs={"bins": 4}, differentiable=(0, 1, 2)
+    ),
+    "gaussian_crps": _gaussian(metrics.gaussian_crps, differentiable=(0, 1, 2)),
+    "gaussian_negative_log_likelihood": [
+        _gaussian(metrics.gaussian_negative_log_likelihood, kwargs={"convention": name}, differentiable=(0, 1, 2))
+        for name in ("full", "muben")
+    ],
+    "interval_coverage": _ends(metrics.interval_coverage),
+    "interval_score": _ends(metrics.interval_score, kwargs={"level": 0.9}, differentiable=(0, 1, 2)),
+    "interval_width": Example(
+        metrics.interval_width, (LOWER, UPPER), where=WHERE, masked=(0, 1), differentiable=(0, 1)
+    ),
+    "maximum_calibration_error": _binary(metrics.maximum_calibration_error, differentiable=(0,)),
+    "mean_absolute_error": _points(metrics.mean_absolute_error),
+    "mean_rank": Example(metrics.mean_rank, (_ranks,), where=_no_first, masked=(0,), differentiable=(0,)),
+    "mean_reciprocal_rank": Example(
+        metrics.mean_reciprocal_rank, (_ranks,), where=_no_first, masked=(0,), differentiable=(0,)
+    ),
+    "miscalibration_area": _gaussian(metrics.miscalibration_area),
+    "multiclass_brier_score": _classes(metrics.multiclass_brier_score),
+    "pinball_loss": _points(metrics.pinball_loss, kwargs={"quantile": 0.9}),
+    "prediction_rejection_ratio": [
+        _selective(metrics.prediction_rejection_ratio, kwargs={"convention": name})
+        for name in ("malinin", "lm_polygraph")
+    ],
+    "r2_score": _points(metrics.r2_score),
+    "rank_methods": Example(
+        metrics.rank_methods, (_float(3, 3),), {"higher_is_better": False}, where=_no_first, masked=(0,)
+    ),
+    "regression_calibration_curve": [
+        _gaussian(metrics.regression_calibration_curve, kwargs={"kind": kind}) for kind in ("quantile", "central")
+    ],
+    "regression_calibration_error": [
+        _gaussian(metrics.regression_calibration_error, kwargs={"convention": name})
+        for name in ("elementwise", "muben")
+    ],
+    "reliability_bins": [
+        _binary(metrics.reliability_bins, kwargs={"bins": 4, "binning": binning})
+        for binning in ("equal_width", "equal_mass")
+    ],
+    "risk_coverage_curve": _selective(metrics.risk_coverage_curve),
+    "root_mean_squared_error": _points(metrics.root_mean_squared_error),
+    "sample_crps": [
+        Example(
+            lambda samples, labels, *, where, estimator: metrics.sample_crps(
+                samples.T, labels, where=where, estimator=estimator
+            ),
+            (_float(N, SAMPLES), TRUTH),
+            {"estimator": estimator},
+            where=WHERE,
+            masked=(0, 1),
+            differentiable=(0, 1),
+        )
+        for estimator in ("plain", "fair")
+    ],
+    "sharpness": Example(metrics.sharpness, (VARIANCE,), where=WHERE, masked=(0,), differentiable=(0,)),
+    "smooth_calibration_error": _binary(
+        metrics.smooth_calibration_error, kwargs={"grid_size": 128}, differentiable=(0,)
+    ),
+    "spearman_correlation": Example(metrics.spearman_correlation, (SCORES, RISK), where=WHERE, masked=(0, 1)),
+}
+HOST: dict[str, str] = {
+    "BootstrapResult": "a result type",
+    "CalibrationCurve": "a result type",
+    "ReliabilityBins": "a result type",
+    "RiskCoverageCurve": "a result type",
+    "TaskAverage": "a result type",
+}

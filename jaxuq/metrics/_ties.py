@@ -1,0 +1,55 @@
+"""Sorting with a mask, and groups of equal values: what makes rank metrics exact and independent of the input order."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from jaxuq.metrics._masked import select
+
+
+class Sorted(NamedTuple):
+    """Entries in ascending order of their keys, the masked ones last.
+
+    Attributes:
+        keys: the sorted keys.
+        values: what was sorted along with them.
+        valid: True for the first `count` positions.
+        first: position of the first member of each entry's group of equal keys.
+        last: position of the last member of that group.
+    """
+
+    keys: Float[Array, " n"]
+    values: tuple[Shaped[Array, " n"], ...]
+    valid: Bool[Array, " n"]
+    first: Int[Array, " n"]
+    last: Int[Array, " n"]
+
+
+def sort_with_ties(keys: Float[Array, " n"], valid: Bool[Array, " n"], *values: Shaped[Array, " n"]) -> Sorted:
+    """Sort by key, masked entries last, and find the groups of equal keys. O(n log n) time, O(n) memory."""
+    masked, keys, *others = jax.lax.sort((~valid, select(keys, valid), *values), num_keys=2)
+    n = keys.shape[0]
+    position = jnp.arange(n, dtype=jnp.int32)
+    changes = (keys[1:] != keys[:-1]) | (masked[1:] != masked[:-1])
+    edge = jnp.ones((min(n, 1),), bool)
+    first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, changes]), position, 0))
+    last = jax.lax.cummin(jnp.where(jnp.concatenate([changes, edge]), position, n - 1), reverse=True)
+    return Sorted(keys, tuple(others), ~masked, first, last)
+
+
+def group_means(values: Float[Array, " n"], groups: Sorted) -> Float[Array, " n"]:
+    """Replace each sorted value by the mean over its tie group: its expectation under a random order of the ties."""
+    sums = jax.ops.segment_sum(values, groups.first, num_segments=values.shape[0])
+    sizes = (groups.last - groups.first + 1).astype(values.dtype)
+    return sums[groups.first] / sizes
+
+
+def average_ranks(values: Float[Array, " n"], valid: Bool[Array, " n"]) -> Float[Array, " n"]:
+    """Rank the valid entries from 1 in ascending order, tied entries sharing their mean rank; 0 where masked."""
+    position = jnp.arange(values.shape[0], dtype=jnp.int32)
+    groups = sort_with_ties(values, valid, position)
+    ranks = 0.5 * (groups.first + groups.last).astype(values.dtype) + 1.0
+    (order,) = groups.values
+    return select(jnp.zeros_like(values).at[order].set(ranks), valid)

@@ -1,0 +1,112 @@
+"""Continuous ranked probability score, of Gaussian predictions and of samples."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxuq.metrics._masked import as_float, check_choice, masked_mean, prepare, select, valid_entries
+
+_INVERSE_SQRT_PI = float(1.0 / np.sqrt(np.pi))
+
+
+def gaussian_crps(
+    mean: Float[Array, " n"],
+    variance: Float[Array, " n"],
+    labels: Float[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+) -> Float[Array, ""]:
+    r"""Mean continuous ranked probability score of Gaussian predictions.
+
+    $$\mathrm{CRPS} = \frac1N \sum_n \int (F_n(t) - \mathbb{I}(t \ge y_n))^2 dt
+      = \frac1N \sum_n \sigma_n \left[z_n (2 \Phi(z_n) - 1) + 2 \varphi(z_n) - \pi^{-1/2}\right],
+      \quad z_n = \frac{y_n - \mu_n}{\sigma_n}$$
+
+    A strictly proper score in the units of the labels; as the variance shrinks it becomes `mean_absolute_error`. Less
+    swayed by a few confident misses than `gaussian_negative_log_likelihood`.
+
+    Args:
+        mean: predictive means, in the units of the labels.
+        variance: predictive variances > 0 (not standard deviations).
+        labels: true values.
+        where: True for the entries that count; None counts all.
+
+    Returns:
+        A scalar >= 0 in the units of the labels; NaN if no entry counts.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(gaussian_crps(jnp.array([0.0]), jnp.array([1.0]), jnp.array([0.0])).round(3))
+        0.234
+
+    References:
+        Gneiting, Raftery, Westveld and Goldman, Calibrated Probabilistic Forecasting Using Ensemble Model Output
+        Statistics and Minimum CRPS Estimation, Monthly Weather Review 133, 2005 (equation 5).
+    """
+    valid, mean, variance, labels = prepare(where, mean, variance, labels)
+    deviation = jnp.sqrt(select(variance, valid, 1))
+    z = (labels - mean) / deviation
+    density = jax.scipy.stats.norm.pdf(z)
+    scores = deviation * (z * (2.0 * jax.scipy.special.ndtr(z) - 1.0) + 2.0 * density - _INVERSE_SQRT_PI)
+    return masked_mean(scores, valid)
+
+
+def sample_crps(
+    samples: Float[Array, "samples n"],
+    labels: Float[Array, " n"],
+    *,
+    estimator: Literal["plain", "fair"] = "plain",
+    where: Bool[Array, " n"] | None = None,
+) -> Float[Array, ""]:
+    r"""Mean continuous ranked probability score of predictions given as samples.
+
+    $$\mathrm{CRPS} = \frac1N \sum_n \left[\frac1m \sum_i |x_{in} - y_n|
+      - \frac{1}{2 c} \sum_{i,j} |x_{in} - x_{jn}|\right]$$
+
+    with $c = m^2$ (plain) or $c = m (m - 1)$ (fair). The plain form scores the empirical distribution of the samples;
+    with one sample it is the absolute error, and it favours larger ensembles. The fair form is an unbiased estimate of
+    the score of the distribution that the samples come from: use it to compare ensembles of different size. The double
+    sum is computed by sorting, O(m log m) an item; memory is that of `samples`.
+
+    Args:
+        samples: predictive samples, in the units of the labels.
+        labels: true values.
+        estimator: `"plain"` or `"fair"`.
+        where: True for the items that count; None counts all.
+
+    Returns:
+        A scalar in the units of the labels (the fair form may be negative); NaN if no item counts.
+
+    Raises:
+        ValueError: if `estimator` is unknown, or `"fair"` with fewer than two samples.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> samples, labels = jnp.array([[0.0], [2.0]]), jnp.array([1.0])
+        >>> print(sample_crps(samples, labels), sample_crps(samples, labels, estimator="fair"))
+        0.5 0.0
+
+    References:
+        Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, JASA 102(477), 2007
+        (equation 21).
+        Ferro, Fair Scores for Ensemble Forecasts, Quarterly Journal of the Royal Meteorological Society 140, 2014.
+    """
+    check_choice("estimator", estimator, ("plain", "fair"))
+    m = samples.shape[0]
+    if m < (2 if estimator == "fair" else 1):
+        raise ValueError(
+            f"samples has {m} samples on axis 0; the {estimator} estimator needs at least "
+            f"{2 if estimator == 'fair' else 1}"
+        )
+    samples = as_float(samples)
+    valid = valid_entries(where, labels)
+    labels = select(as_float(labels, samples), valid)
+    errors = jnp.sort(jnp.where(valid[None, :], samples, labels[None, :]) - labels[None, :], axis=0)
+    # Sum over pairs i < j of x_(j) - x_(i): the i-th smallest is subtracted m - i times and added i - 1 times.
+    weights = jnp.asarray(2.0 * np.arange(m) - (m - 1), errors.dtype)
+    pairs = m * m if estimator == "plain" else m * (m - 1)
+    spread = jnp.sum(weights[:, None] * errors, axis=0) / pairs
+    return masked_mean(jnp.mean(jnp.abs(errors), axis=0) - spread, valid)

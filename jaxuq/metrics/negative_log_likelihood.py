@@ -1,0 +1,145 @@
+"""Negative log likelihoods: the logarithmic score of binary, categorical and Gaussian predictions."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from jaxuq.metrics._masked import (
+    as_float,
+    check_choice,
+    masked_mean,
+    no_nan,
+    prepare,
+    select,
+    undefined_unless,
+    valid_entries,
+)
+
+_HALF_LOG_TWO_PI = float(0.5 * np.log(2.0 * np.pi))
+
+
+def bernoulli_negative_log_likelihood(
+    logits: Float[Array, " n"], labels: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+) -> Float[Array, ""]:
+    r"""Mean negative log likelihood of binary labels.
+
+    $$\mathrm{NLL} = -\frac1N \sum_n \left[y_n \log \hat p_n + (1 - y_n) \log (1 - \hat p_n)\right],
+      \qquad \hat p_n = \mathrm{sigmoid}(z_n)$$
+
+    A strictly proper score that punishes confident errors without bound; see `brier_score` for a bounded one. It reads
+    logits, so it is exact where the probability rounds to 0 or 1. To score probabilities, pass
+    `jax.scipy.special.logit(probabilities)`: probabilities of exactly 0 and 1 are then scored as 0 or infinity.
+
+    Args:
+        logits: log odds of the positive class; infinities are allowed.
+        labels: 0 or 1 (or booleans); soft labels are not accepted.
+        where: True for the entries that count; None counts all.
+
+    Returns:
+        A scalar >= 0 in nats; NaN if no entry counts.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> probabilities = jnp.array([0.5, 1.0])
+        >>> logits = jax.scipy.special.logit(probabilities)
+        >>> print(bernoulli_negative_log_likelihood(logits, jnp.array([0, 1])).round(4))
+        0.3466
+
+    References:
+        Good, Rational Decisions, JRSS B 14(1), 1952.
+        Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, JASA 102(477), 2007.
+        Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
+        Technology, 2025 (equation 2.1).
+    """
+    valid, logits, labels = prepare(where, logits, labels)
+    losses = jax.nn.softplus(jnp.where(labels > 0, -logits, logits))
+    return undefined_unless(no_nan(labels), masked_mean(losses, valid))
+
+
+def categorical_negative_log_likelihood(
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"], *, where: Bool[Array, " n"] | None = None
+) -> Float[Array, ""]:
+    r"""Mean negative log likelihood of class labels.
+
+    $$\mathrm{NLL} = -\frac1N \sum_n \log \mathrm{softmax}(z_n)_{y_n}$$
+
+    The many-class form of `bernoulli_negative_log_likelihood`. To score probabilities, pass their logarithm.
+
+    Args:
+        logits: unnormalised log probabilities of the classes; minus infinity is allowed.
+        labels: class indices in [0, classes).
+        where: True for the entries that count; None counts all.
+
+    Returns:
+        A scalar >= 0 in nats; NaN if no entry counts or a counted label lies outside the classes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> logits = jnp.log(jnp.array([[0.5, 0.25, 0.25]]))
+        >>> print(categorical_negative_log_likelihood(logits, jnp.array([0])).round(4))
+        0.6931
+
+    References:
+        Good, Rational Decisions, JRSS B 14(1), 1952.
+        Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, JASA 102(477), 2007.
+    """
+    valid = valid_entries(where, labels)
+    logits, labels = select(as_float(logits), valid), select(labels, valid)
+    inside = (labels >= 0) & (labels < logits.shape[1])
+    taken = jnp.take_along_axis(jax.nn.log_softmax(logits, axis=1), select(labels, inside)[:, None], axis=1)[:, 0]
+    return masked_mean(-undefined_unless(inside, taken), valid)
+
+
+def gaussian_negative_log_likelihood(
+    mean: Float[Array, " n"],
+    variance: Float[Array, " n"],
+    labels: Float[Array, " n"],
+    *,
+    convention: Literal["full", "muben"] = "full",
+    where: Bool[Array, " n"] | None = None,
+) -> Float[Array, ""]:
+    r"""Mean negative log likelihood of real labels under Gaussian predictions.
+
+    $$\mathrm{NLL} = \frac1N \sum_n \tfrac12 \left[\log (2 \pi \sigma^2_n) + \frac{(y_n - \mu_n)^2}{\sigma^2_n}\right]$$
+
+    A strictly proper score for densities. It depends on the units of the labels (rescaling them shifts it), and one
+    overconfident miss can decide the mean; `gaussian_crps` is gentler.
+
+    Args:
+        mean: predictive means, in the units of the labels.
+        variance: predictive variances > 0 (not standard deviations), in squared units.
+        labels: true values.
+        convention: `"full"` is the equation above. `"muben"` leaves out $\tfrac12 \log 2\pi$ and raises variances to at
+            least 1e-6, as MUBen's code and PyTorch's `gaussian_nll_loss` do; its tables hold these numbers.
+        where: True for the entries that count; None counts all.
+
+    Returns:
+        A scalar in nats, of either sign; NaN if no entry counts.
+
+    Raises:
+        ValueError: if `convention` is unknown.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> mean, variance, labels = jnp.array([0.0]), jnp.array([1.0]), jnp.array([1.0])
+        >>> print(gaussian_negative_log_likelihood(mean, variance, labels).round(4))
+        1.4189
+        >>> print(gaussian_negative_log_likelihood(mean, variance, labels, convention="muben"))
+        0.5
+
+    References:
+        Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, ICNN, 1994.
+        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
+        Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
+        Technology, 2025 (equation 2.2).
+    """
+    check_choice("convention", convention, ("full", "muben"))
+    valid, mean, variance, labels = prepare(where, mean, variance, labels)
+    variance = select(variance, valid, 1)
+    if convention == "muben":
+        variance = jnp.maximum(variance, 1e-6)
+    losses = 0.5 * (jnp.log(variance) + (labels - mean) ** 2 / variance)
+    return masked_mean(losses, valid) + (_HALF_LOG_TWO_PI if convention == "full" else 0.0)

@@ -1,0 +1,106 @@
+"""Averages over tasks and bootstrap intervals."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from jaxuq import metrics
+
+
+def mean_value(values, *, where):
+    return jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(jnp.sum(where), 1).astype(values.dtype)
+
+
+def mean_area(scores, labels, *, where):
+    return metrics.average_over_tasks(metrics.area_under_roc, scores, labels, where=where).mean
+
+
+def test_tasks_without_a_value_are_left_out(rng):
+    scores, labels = rng.normal(size=(50, 4)).astype(np.float32), rng.integers(0, 2, (50, 4))
+    keep = rng.random((50, 4)) < 0.7
+    keep[:, 1], labels[:, 2] = False, 1
+    expected = [roc_auc_score(labels[keep[:, t], t], scores[keep[:, t], t]) for t in (0, 3)]
+    result = jax.jit(lambda *a: metrics.average_over_tasks(metrics.area_under_roc, *a[:2], where=a[2]))(
+        scores, labels, keep
+    )
+    assert result.mean == pytest.approx(np.mean(expected), abs=1e-6)
+    np.testing.assert_allclose(result.per_task, [expected[0], np.nan, np.nan, expected[1]], rtol=1e-5)
+    np.testing.assert_array_equal(result.defined, [True, False, False, True])
+    nothing = metrics.average_over_tasks(metrics.area_under_roc, scores, labels, where=jnp.zeros((50, 4), bool))
+    assert np.isnan(nothing.mean)
+
+
+def test_tasks_may_have_trailing_axes(rng):
+    logits, labels = rng.normal(size=(20, 3, 5)).astype(np.float32), rng.integers(0, 5, (20, 3)).astype(np.int32)
+    result = metrics.average_over_tasks(metrics.categorical_negative_log_likelihood, logits, labels)
+    whole = metrics.categorical_negative_log_likelihood(logits.reshape(60, 5), labels.reshape(60))
+    assert result.mean == pytest.approx(float(whole), rel=1e-5)
+
+
+def test_bootstrap_has_the_moments_of_resampling(rng_key, rng):
+    values = rng.exponential(size=80).astype(np.float32)
+    result = metrics.bootstrap(rng_key, mean_value, values, num_resamples=4000, level=0.9, batch_size=500)
+    resamples = values[rng.integers(0, 80, (20000, 80))].mean(axis=1)
+    assert result.estimate == pytest.approx(values.mean(), rel=1e-6)
+    assert result.num_defined == 4000
+    assert result.standard_error == pytest.approx(values.std() / np.sqrt(80), rel=0.05)
+    low, high = np.quantile(resamples, [0.05, 0.95])
+    tolerance = 0.1 * resamples.std()
+    assert result.lower == pytest.approx(low, abs=tolerance) and result.upper == pytest.approx(high, abs=tolerance)
+
+
+def test_bootstrap_interval_covers_at_its_level(rng_key, rng):
+    data = rng.normal(size=(600, 60)).astype(np.float32)
+    keys = jax.random.split(rng_key, 600)
+    interval = functools.partial(metrics.bootstrap, num_resamples=200, level=0.9, batch_size=200)
+    result = jax.jit(jax.vmap(lambda key, values: interval(key, mean_value, values)))(keys, data)
+    coverage = np.mean((result.lower <= 0) & (result.upper >= 0))
+    assert 0.85 < coverage < 0.93
+
+
+def test_bootstrap_draws_counted_rows_only_and_as_many(rng_key):
+    values = jnp.concatenate([jnp.arange(30.0), jnp.full(50, jnp.nan)])
+    count = functools.partial(metrics.bootstrap, num_resamples=300, batch_size=300, where=jnp.arange(80) < 30)
+    size = count(rng_key, lambda v, *, where: jnp.sum(where).astype(v.dtype), values)
+    assert size.lower == size.upper == 30
+    spread = count(rng_key, mean_value, values)
+    assert spread.standard_error == pytest.approx(np.arange(30).std() / np.sqrt(30), rel=0.15)
+    assert spread.estimate == 14.5
+
+
+def test_bootstrap_keeps_rows_of_tasks_together(rng_key, rng):
+    labels = rng.integers(0, 2, (60, 1))
+    scores = (labels + rng.normal(size=(60, 1))).astype(np.float32)
+    twice = np.repeat(scores, 2, axis=1), np.repeat(labels, 2, axis=1)
+    one = metrics.bootstrap(rng_key, mean_area, scores, labels, num_resamples=64)
+    two = metrics.bootstrap(rng_key, mean_area, *twice, where=jnp.ones((60, 2), bool), num_resamples=64)
+    # A copied task brings no information: drawn together, the interval stays exactly as wide.
+    np.testing.assert_allclose(one[:4], two[:4], rtol=1e-5)
+
+
+def test_undefined_resamples_are_ignored_and_counted(rng_key):
+    scores, labels = jnp.array([0.1, 0.4, 0.8]), jnp.array([0, 0, 1])
+    result = metrics.bootstrap(rng_key, metrics.area_under_roc, scores, labels, num_resamples=2000, batch_size=500)
+    # Both classes are drawn with probability 1 - (2/3)^3 - (1/3)^3 = 2/3.
+    assert result.num_defined == pytest.approx(2000 * 2 / 3, rel=0.06)
+    assert result.lower == result.upper == 1
+
+
+def test_asking_for_more_resamples_keeps_the_first(rng_key):
+    values = jnp.arange(20.0)
+    seen = [
+        metrics.bootstrap(rng_key, mean_value, values, num_resamples=n, batch_size=b).lower for n, b in ((1, 1), (1, 4))
+    ]
+    # With one resample both ends are that resample.
+    many = metrics.bootstrap(rng_key, mean_value, values, num_resamples=7, batch_size=3)
+    assert seen[0] == seen[1] and many.lower <= seen[0] <= many.upper
+
+
+@pytest.mark.parametrize("call", [metrics.bootstrap, lambda key, metric: metrics.average_over_tasks(metric)])
+def test_forgotten_arrays_are_named(call, rng_key):
+    with pytest.raises(ValueError, match="got no arrays; pass the arrays"):
+        call(rng_key, mean_value)

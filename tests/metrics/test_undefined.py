@@ -1,0 +1,35 @@
+"""A value that does not exist is NaN: nothing to count, or a NaN among what counts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.metrics.protocol import EXAMPLES
+from tests.protocol import Example
+
+# Missing ranks and tasks are what these are for.
+EXEMPT = {"average_over_tasks", "mean_rank", "mean_reciprocal_rank", "bootstrap", "rank_methods"}
+CASES = [
+    pytest.param(example, id=f"{name}-{number}")
+    for name, examples in EXAMPLES.items()
+    if name not in EXEMPT
+    for number, example in enumerate([examples] if isinstance(examples, Example) else examples)
+]
+
+
+@pytest.mark.parametrize("example", CASES)
+def test_nothing_counted_or_a_counted_nan_is_nan(example):
+    function = jax.jit(lambda mask, *args: example.function(*args, where=mask, **example.kwargs))
+    args = [jnp.asarray(arg) for arg in example.args]
+
+    def undefined(result):
+        # A curve keeps its nominal levels; what was observed is undefined.
+        return all(np.isnan(np.asarray(leaf)).all() for leaf in jax.tree.leaves(getattr(result, "observed", result)))
+
+    assert undefined(function(jnp.zeros_like(example.where), *args))
+    counted = int(np.flatnonzero(example.where)[2])
+    for index, arg in enumerate(args):
+        if jnp.issubdtype(arg.dtype, jnp.floating):
+            spoilt = [*args[:index], arg.at[counted].set(jnp.nan), *args[index + 1 :]]
+            assert undefined(function(jnp.asarray(example.where), *spoilt)), f"argument {index}"

@@ -1,4 +1,4 @@
-"""What all figures share: sizes, grids of small panels, quiet axes, and the way to bytes. No pyplot, no global state."""
+"""What all figures share: sizes, grids of panels, quiet axes, and the way to bytes. No pyplot, no global state."""
 
 import io
 import math
@@ -27,6 +27,7 @@ def plain(text: str) -> str:
 
 def quiet(axes: "matplotlib.axes.Axes", *, grid: Literal["x", "y", "both"] = "both") -> None:
     """Draw thin light axes and a light grid behind the data."""
+    axes.grid(False)
     axes.grid(True, axis=grid, color="#e9ebee", linewidth=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -51,7 +52,8 @@ def panels(
     Returns:
         The figure and its `count` axes, row by row.
     """
-    columns = min(count, 4 if count in (4, 7, 8) or count > 10 else 5 if count > 6 else 3)
+    # As few empty places as possible; between equals, the wider grid.
+    columns = count if count <= 3 else min((5, 4, 3), key=lambda number: (-count % number, -number))
     rows = math.ceil(count / columns)
     width = WIDTH if columns >= 3 else 4.2 * columns
     figure = new_figure(width, rows * (width / columns * aspect + 0.25) + 0.4)
@@ -90,4 +92,6 @@ def figure_bytes(figure: "matplotlib.figure.Figure", kind: Literal["png", "svg"]
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {}
     figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+    # The layout is found once; a second format takes it over.
+    figure.set_layout_engine("none")
     return buffer.getvalue()

@@ -1,21 +1,21 @@
 """Whom to cite for a benchmark report and for the methods in it."""
 
 _METHODS = {
-    "ensemble": "Lakshminarayanan, Pritzel and Blundell, Simple and Scalable Predictive Uncertainty Estimation Using Deep "
-    "Ensembles, NeurIPS, 2017.",
+    "ensemble": "Lakshminarayanan, Pritzel and Blundell, Simple and Scalable Predictive Uncertainty Estimation Using "
+    "Deep Ensembles, NeurIPS, 2017.",
     "mc-dropout": "Gal and Ghahramani, Dropout as a Bayesian Approximation: Representing Model Uncertainty in Deep "
     "Learning, ICML, 2016.",
     "temperature": "Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML, 2017.",
-    "platt": "Platt, Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized Likelihood Methods, "
-    "Advances in Large Margin Classifiers, MIT Press, 1999.",
-    "isotonic": "Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD, "
-    "2002 (classification); Kuleshov, Fenner and Ermon, Accurate Uncertainties for Deep Learning Using Calibrated "
+    "platt": "Platt, Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized Likelihood "
+    "Methods, Advances in Large Margin Classifiers, MIT Press, 1999.",
+    "isotonic": "Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, "
+    "KDD, 2002 (classification); Kuleshov, Fenner and Ermon, Accurate Uncertainties for Deep Learning Using Calibrated "
     "Regression, ICML, 2018 (regression).",
-    "variance-scaling": "Levi, Gispan, Giladi and Fetaya, Evaluating and Calibrating Uncertainty Prediction in Regression "
-    "Tasks, Sensors 22, 2022.",
+    "variance-scaling": "Levi, Gispan, Giladi and Fetaya, Evaluating and Calibrating Uncertainty Prediction in "
+    "Regression Tasks, Sensors 22, 2022.",
     "focal": "Lin, Goyal, Girshick, He and Dollár, Focal Loss for Dense Object Detection, ICCV, 2017.",
-    "swag": "Maddox, Garipov, Izmailov, Vetrov and Wilson, A Simple Baseline for Bayesian Uncertainty in Deep Learning, "
-    "NeurIPS, 2019.",
+    "swag": "Maddox, Garipov, Izmailov, Vetrov and Wilson, A Simple Baseline for Bayesian Uncertainty in Deep "
+    "Learning, NeurIPS, 2019.",
     "bbp": "Blundell, Cornebise, Kavukcuoglu and Wierstra, Weight Uncertainty in Neural Networks, ICML, 2015.",
     "sgld": "Welling and Teh, Bayesian Learning via Stochastic Gradient Langevin Dynamics, ICML, 2011.",
     "laplace": "Daxberger, Kristiadi, Immer, Eschenhagen, Bauer and Hennig, Laplace Redux – Effortless Bayesian Deep "

@@ -122,8 +122,8 @@ def _compare(members: list[tuple[ResultFolder, str]], task_type: str) -> tuple[C
     if ranks.gaps:
         titles = ", ".join(metric_name(key).title for key in ranks.gaps)
         warnings.append(
-            f"Not every row has a score on every {task_type} data set ({titles}): a missing one is not ranked there and "
-            "the others move up, so mean ranks rest on different data sets."
+            f"Not every row has a score on every {task_type} data set ({titles}): a missing one is not ranked there "
+            "and the others move up, so mean ranks rest on different data sets."
         )
     return (
         Comparison(task_type.capitalize(), combined_table(scores, metrics), ranks),

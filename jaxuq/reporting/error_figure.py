@@ -99,6 +99,6 @@ def _limit(columns: Sequence[np.ndarray], shown: float) -> float:
 
 
 def _name_ray(axes, k, x_limit, y_limit):
-    x, y = (0.93 * x_limit, 0.93 * k * x_limit) if k * x_limit < y_limit else (0.8 * y_limit / k, 0.8 * y_limit)
+    x, y = (0.93 * x_limit, 0.93 * k * x_limit) if k * x_limit < 0.8 * y_limit else (0.8 * y_limit / k, 0.8 * y_limit)
     box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5}
     axes.text(x, y, f"{k}×", fontsize=SMALL - 1.5, color="#555555", ha="center", va="center", bbox=box)

@@ -223,8 +223,9 @@ def duration(seconds: float) -> str:
 
 
 def _rejected(item: Any) -> tuple[str, str, str]:
-    values = [str(value) for value in item] if isinstance(item, list | tuple) else ["", "", str(item)]
-    return tuple((values + ["", "", ""])[:3])  # type: ignore[return-value]
+    values = list(item) if isinstance(item, list | tuple) else ["", "", item]
+    row, smiles, reason = (str(value) for value in [*values, "", "", ""][:3])
+    return row, smiles, reason
 
 
 def _list(value: Any) -> list[Any]:

@@ -91,7 +91,7 @@ def pool_values(seeds: Sequence[Predictions]) -> PooledValues:
 
 
 def value_unit(seeds: Sequence[Predictions], unit: str) -> str:
-    """Name the unit of `pool_values` in brackets: the labels' own for one task, label standard deviations for several."""
+    """Name the unit of `pool_values` in brackets: the labels' own, or with several tasks their standard deviations."""
     if seeds and seeds[0].labels.shape[1] > 1:
         return " (in standard deviations of each task's labels)"
     return f" ({unit})" if unit else ""

@@ -33,10 +33,12 @@ def mean_rank_figure(ranks: RankTable) -> "matplotlib.figure.Figure":
     colours = matplotlib.colormaps["cividis"]
     top = max(float(np.nanmax(values, initial=1.0)), 1.0 + 1e-6)
     axes.imshow(values, cmap=colours, vmin=1.0, vmax=top, aspect="auto")
+    finite = values[np.isfinite(values)]
+    digits = 1 if np.any(finite % 1) else 0
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             dark = (value - 1.0) / (top - 1.0) < 0.55
-            text = f"{value:.1f}" if value % 1 else f"{value:.0f}"
+            text = f"{value:.{digits}f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color="white" if dark else "#111111")
     titles = [plain(metric_name(key).title) for key in ranks.metrics]
     axes.set_xticks(range(len(titles)), titles, rotation=35, ha="right", fontsize=SMALL, color=INK)

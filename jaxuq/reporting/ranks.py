@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -83,18 +84,17 @@ def rank_table(
         if metric_name(key).direction == "nominal":
             values = np.abs(values - nominal_coverage)
         where = np.isfinite(values)
-        higher = metric_name(key).direction == "higher"
-        ranks = rank_methods(
-            jnp.asarray(np.where(where, values, 0.0), jnp.float32), higher_is_better=higher, where=jnp.asarray(where)
-        )
+        higher = jnp.full(values.shape[1], metric_name(key).direction == "higher")
+        scored = jnp.asarray(np.where(where, values, 0.0), jnp.float32)
+        ranks = jax.jit(rank_methods)(scored, higher_is_better=higher, where=jnp.asarray(where))
         if not where.all():
             gaps.append(key)
         contests.append(values.shape[1])
         rows = [np.ravel(np.asarray(ranks)[[o == name for o in owner]]) for name in names]
         longest = max((len(row) for row in rows), default=0)
         padded = np.stack([np.pad(row, (0, longest - len(row)), constant_values=np.nan) for row in rows])
-        columns.append(np.asarray(mean_rank(jnp.asarray(padded))))
-        reciprocal.append(np.asarray(mean_reciprocal_rank(jnp.asarray(padded))))
+        columns.append(np.asarray(jax.jit(mean_rank)(jnp.asarray(padded))))
+        reciprocal.append(np.asarray(jax.jit(mean_reciprocal_rank)(jnp.asarray(padded))))
     empty = np.zeros((len(names), 0), np.float32)
     return RankTable(
         [str(name) for name in names],

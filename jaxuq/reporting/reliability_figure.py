@@ -45,7 +45,7 @@ def reliability_figure(
     figure, grid = panels(
         len(predictions),
         x_label="confidence in the predicted class" if top else "predicted probability of the positive class",
-        y_label="accuracy" if top else "observed share of positives",
+        y_label=f"{'accuracy' if top else 'observed share of positives'} (grey bars: share of predictions)",
     )
     rows_of = jax.jit(reliability_bins, static_argnames=("bins",))
     edges = np.arange(bins + 1) / bins

@@ -73,9 +73,9 @@ def _of_predictions(folder: ResultFolder, predictions: dict[str, list[Prediction
         )
         return [Drawing("reliability", "Reliability diagrams", reading, partial(reliability_figure, predictions)), risk]
     errors = (
-        "Each point is a prediction. Errors should grow with the predicted standard deviation: for a calibrated Gaussian "
-        "68, 95 and 99.7 % of the points lie below the rays error = 1, 2 and 3 standard deviations. Fewer means "
-        f"overconfident.{pooled}"
+        "Each point is a prediction. Errors should grow with the predicted standard deviation: for a calibrated "
+        "Gaussian 68, 95 and 99.7 % of the points lie below the rays error = 1, 2 and 3 standard deviations. Fewer "
+        f"means overconfident.{pooled}"
     )
     curves = (
         "The share of labels below each predicted quantile, which should be the quantile itself (dashed). An S that is "
@@ -112,8 +112,8 @@ def _of_ranks_and_cost(folder: ResultFolder) -> list[Drawing]:
             drawings.append(Drawing("ranks", "Ranks", reading, partial(mean_rank_figure, ranks)))
     if {"train_seconds", "predict_seconds"} & set(folder.metrics):
         reading = (
-            "Wall-clock seconds, mean over seeds, on the device named above. Mind the scale, which is logarithmic where "
-            "the methods differ much."
+            "Wall-clock seconds, mean over seeds, on the device named above. Mind the scale, which is logarithmic "
+            "where the methods differ much."
         )
         draw = partial(cost_figure, folder.results, folder.methods)
         drawings.append(Drawing("cost", "What each method costs", reading, draw))

@@ -23,6 +23,7 @@ def write_result_folder(
     tasks=1,
     numbers=0,
     status="complete",
+    unit=None,
     **configuration,
 ):
     """Write a folder whose scores are random and whose predictions are Gaussian or Bernoulli, and return its path."""
@@ -65,6 +66,8 @@ def write_result_folder(
         "notes": ["the seeds share one split"],
         "status": status,
     }
+    if unit:
+        run["unit"] = unit
     (path / "run.json").write_text(json.dumps(run))
     return path
 

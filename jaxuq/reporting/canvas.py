@@ -86,7 +86,7 @@ def figure_bytes(figure: "matplotlib.figure.Figure", kind: Literal["png", "svg"]
         The file's content. An SVG holds its letters as outlines, so it looks the same everywhere.
 
     Example:
-        >>> figure_bytes(new_figure(1, 1), "png")[1:4]
+        >>> figure_bytes(new_figure(1.0, 1.0), "png")[1:4]
         b'PNG'
     """
     buffer = io.BytesIO()

@@ -211,7 +211,7 @@ def duration(seconds: float) -> str:
         Text with two units at most.
 
     Example:
-        >>> duration(81.2), duration(8.04), duration(7260)
+        >>> duration(81.2), duration(8.04), duration(7260.0)
         ('1 min 21 s', '8.0 s', '2 h 1 min')
     """
     if seconds < 60:

@@ -109,7 +109,7 @@ def test_regression_and_classification_are_compared_apart(tmp_path):
 
 
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):
-    with pytest.raises(ReportError, match="no run.json in it"):
+    with pytest.raises(ReportError, match=r"no run\.json in it"):
         compare_runs([*runs, tmp_path], tmp_path / "out")
     with pytest.raises(ReportError, match="one of the runs"):
         compare_runs(runs, runs[0])

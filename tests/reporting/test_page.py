@@ -149,7 +149,7 @@ def test_nothing_is_left_behind_and_a_failed_write_keeps_the_old_page(copy, monk
     with pytest.raises(OSError, match="disk full"):
         write_report(copy)
     assert page.read_bytes() == before
-    assert not [file for file in copy.rglob(".*")]
+    assert not list(copy.rglob(".*"))
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
     page = render_template(
         "compare.html",
         title="Comparison of runs",
-        runs=[(str(run.path), str(run.run.get("status", "unknown")), _counts(run)) for run in runs],
+        runs=[(run.path.name, str(run.run.get("status", "unknown")), _counts(run)) for run in runs],
         warnings=warnings,
         notices=undrawn,
         comparisons=comparisons,
@@ -179,7 +179,7 @@ def _variants(runs: list[ResultFolder]) -> tuple[list[str], list[str]]:
         )
     for run in runs:
         if run.run.get("status", "complete") != "complete":
-            warnings.append(f"{run.path} is not complete (status {run.run['status']}).")
+            warnings.append(f"{run.path.name} is not complete (status {run.run['status']}).")
     keys = dict.fromkeys(key for run in runs for key in run.configuration if key not in _EXPECTED_TO_DIFFER)
     differing = [key for key in keys if len({repr(run.configuration.get(key)) for run in runs}) > 1]
     for key in differing:

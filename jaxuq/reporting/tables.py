@@ -107,7 +107,7 @@ def score_table(
     for key in metrics:
         name = metric_name(key)
         raw = [_statistics(results, summary, method, key) for method in order]
-        columns.append(Column(key, name, _heading(name, unit)))
+        columns.append(Column(key, name, _heading(name, unit, nominal_coverage)))
         cells.append(_mark(raw, name, nominal_coverage))
     return ScoreTable(title, columns, [(method, [c[i] for c in cells]) for i, method in enumerate(order)])
 
@@ -237,5 +237,6 @@ def _mark(raw: list[tuple[float, float, float, float]], name: MetricName, nomina
     return cells
 
 
-def _heading(name: MetricName, unit: str) -> str:
-    return " ".join(part for part in (name.title, f"({unit})" if unit and name.has_unit else "", name.arrow) if part)
+def _heading(name: MetricName, unit: str, nominal: float | None) -> str:
+    arrow = f"→ {nominal:g}" if name.direction == "nominal" and nominal is not None else name.arrow
+    return " ".join(part for part in (name.title, f"({unit})" if unit and name.has_unit else "", arrow) if part)

@@ -34,6 +34,7 @@ def test_means_spreads_and_intervals_are_those_of_pandas(kind, request):
 def test_the_best_follows_the_direction_of_the_metric():
     results = _frame(rmse=[0.5, 0.4, 0.6], auroc=[0.7, 0.8, 0.9], coverage=[0.8, 0.89, 0.97], sharpness=[1.0, 2.0, 3.0])
     table = score_table(results, metrics=["rmse", "auroc", "coverage", "sharpness"], nominal_coverage=0.9)
+    assert [column.heading for column in table.columns] == ["RMSE ↓", "AUROC ↑", "Coverage → 0.9", "Sharpness"]
     best = [[cell.best for cell in cells] for _, cells in table.rows]
     assert best == [[False, False, False, False], [True, False, True, False], [False, True, False, False]]
 

@@ -1,0 +1,5 @@
+"""The one error of this room."""
+
+
+class ReportError(ValueError):
+    """A folder is no result folder, or something in it cannot be read; the message names the file and what is wrong."""

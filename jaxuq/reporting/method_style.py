@@ -1,0 +1,71 @@
+"""A title, a colour, a line and a marker for every method, the same in all figures and all reports."""
+
+import zlib
+from typing import NamedTuple
+
+
+class MethodStyle(NamedTuple):
+    """How one method is drawn.
+
+    Attributes:
+        title: what it is called in tables and legends.
+        colour: `#rrggbb`. Colours come from palettes made for colour-blind readers.
+        line: a matplotlib dash pattern; families of methods share one: solid for sampled posteriors, dashed for
+            calibration after training, dotted for other losses.
+        marker: a matplotlib marker. No two known methods share both colour and marker.
+    """
+
+    title: str
+    colour: str
+    line: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+_DASHED, _DOTTED = (0, (5.0, 1.6)), (0, (1.4, 1.2))
+
+_STYLES = {
+    "deterministic": MethodStyle("Deterministic", "#000000", "-", "o"),
+    "ensemble": MethodStyle("Deep ensemble", "#0072B2", "-", "s"),
+    "mc-dropout": MethodStyle("MC dropout", "#D55E00", "-", "^"),
+    "swag": MethodStyle("SWAG", "#009E73", "-", "D"),
+    "bbp": MethodStyle("Bayes by backprop", "#CC79A7", "-", "v"),
+    "sgld": MethodStyle("SGLD", "#E69F00", "-", "P"),
+    "laplace": MethodStyle("Laplace", "#56B4E9", "-", "X"),
+    "temperature": MethodStyle("Temperature scaling", "#882255", _DASHED, "o"),
+    "platt": MethodStyle("Platt scaling", "#117733", _DASHED, "s"),
+    "isotonic": MethodStyle("Isotonic", "#332288", _DASHED, "^"),
+    "variance-scaling": MethodStyle("Variance scaling", "#AA4499", _DASHED, "D"),
+    "focal": MethodStyle("Focal loss", "#999933", _DOTTED, "o"),
+    "evidential": MethodStyle("Evidential", "#CC3311", _DOTTED, "s"),
+    "psgld": MethodStyle("pSGLD", "#B8860B", "-", "<"),
+    "sghmc": MethodStyle("SGHMC", "#44AA99", "-", ">"),
+    "nuts": MethodStyle("NUTS", "#777777", "-", "p"),
+}
+
+_SPARE_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#555555")
+_SPARE_MARKERS = ("h", "p", "*", "d", "8")
+
+
+def method_style(method: str) -> MethodStyle:
+    """How a method is drawn and called.
+
+    A method that the table does not know keeps its own name and gets a look that depends on the name alone, so it is
+    the same in every figure and report.
+
+    Args:
+        method: name as in `results.csv`, such as `"mc-dropout"`.
+
+    Returns:
+        `MethodStyle`.
+
+    Example:
+        >>> method_style("mc-dropout").title
+        'MC dropout'
+        >>> method_style("my-method") == method_style("my-method")
+        True
+    """
+    if method in _STYLES:
+        return _STYLES[method]
+    number = zlib.crc32(method.encode())
+    marker = _SPARE_MARKERS[number // len(_SPARE_COLOURS) % len(_SPARE_MARKERS)]
+    return MethodStyle(method, _SPARE_COLOURS[number % len(_SPARE_COLOURS)], (0, (6.0, 1.5, 1.5, 1.5)), marker)

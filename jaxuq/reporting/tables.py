@@ -1,0 +1,242 @@
+"""Score tables: mean and spread over seeds, intervals, the best in bold; for a page, for Markdown, for a terminal."""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from jaxuq.reporting.method_style import method_style
+from jaxuq.reporting.metric_names import Direction, MetricName, decimals, format_number, metric_name
+
+if TYPE_CHECKING:
+    import pandas
+    import rich.table
+
+_NAN = float("nan")
+
+
+class Cell(NamedTuple):
+    """One score of one method.
+
+    Attributes:
+        mean: mean over seeds; NaN if there is none.
+        std: sample standard deviation over seeds (n - 1); NaN for one seed.
+        lower: lower end of the bootstrap interval over test molecules; NaN if there is none.
+        upper: its upper end.
+        best: whether the mean is the best of its column, or equal to the best in the digits shown.
+        overlaps: whether the interval overlaps that of a best method; False for the best themselves.
+        text: mean and spread, in the column's digits.
+        interval: the interval, in the column's digits; empty if there is none.
+    """
+
+    mean: float
+    std: float
+    lower: float
+    upper: float
+    best: bool
+    overlaps: bool
+    text: str
+    interval: str
+
+
+class Column(NamedTuple):
+    """One column of a score table.
+
+    Attributes:
+        key: column name in the result file.
+        name: how the metric is shown.
+        heading: title, unit and direction.
+    """
+
+    key: str
+    name: MetricName
+    heading: str
+
+
+class ScoreTable(NamedTuple):
+    """Methods in rows, metrics in columns.
+
+    Attributes:
+        title: what the scores belong to: data set, split and backbone.
+        columns: the metrics.
+        rows: name of the method and its cells, one per column.
+    """
+
+    title: str
+    columns: list[Column]
+    rows: list[tuple[str, list[Cell]]]
+
+
+def score_table(
+    results: "pandas.DataFrame",
+    summary: "pandas.DataFrame | None" = None,
+    *,
+    metrics: list[str],
+    methods: list[str] | None = None,
+    title: str = "",
+    unit: str = "",
+    nominal_coverage: float | None = None,
+) -> ScoreTable:
+    r"""Mean and sample standard deviation over seeds, with the best method of every metric.
+
+    $$\bar x = \frac1S \sum_s x_s, \qquad s = \sqrt{\tfrac{1}{S-1} \sum_s (x_s - \bar x)^2}$$
+
+    A mean is best if none is better in the digits shown, so methods that differ by rounding are all marked. Best does
+    not mean significantly better: look at `Cell.overlaps`.
+
+    Args:
+        results: rows of one data set, split and backbone: columns `method`, `seed` and the metrics.
+        summary: rows of `summary.csv` for the same, for the intervals; None or no rows for none. An interval counts
+            only if its row was made from as many seeds as there are results.
+        metrics: the columns to show.
+        methods: the rows to show, in order; None takes all, in order of appearance.
+        title: what the scores belong to.
+        unit: unit of the labels.
+        nominal_coverage: what coverages should be; None leaves them without a best.
+
+    Returns:
+        `ScoreTable`.
+
+    Example:
+        >>> import pandas
+        >>> rows = {"method": ["a", "a", "b", "b"], "seed": [0, 1, 0, 1], "rmse": [0.9, 0.7, 0.5, 0.6]}
+        >>> table = score_table(pandas.DataFrame(rows), metrics=["rmse"])
+        >>> [(method, cells[0].text, cells[0].best) for method, cells in table.rows]
+        [('a', '0.8000 ± 0.1414', False), ('b', '0.5500 ± 0.0707', True)]
+    """
+    order = list(dict.fromkeys(results["method"])) if methods is None else methods
+    columns, cells = [], []
+    for key in metrics:
+        name = metric_name(key)
+        raw = [_statistics(results, summary, method, key) for method in order]
+        columns.append(Column(key, name, _heading(name, unit, nominal_coverage)))
+        cells.append(_mark(raw, name, nominal_coverage))
+    return ScoreTable(title, columns, [(method, [c[i] for c in cells]) for i, method in enumerate(order)])
+
+
+def markdown_table(table: ScoreTable, *, intervals: bool = False) -> str:
+    """Write a score table as Markdown.
+
+    Args:
+        table: what `score_table` gave.
+        intervals: whether to add the intervals to the cells.
+
+    Returns:
+        Lines of a Markdown table, the best in `**bold**`.
+
+    Example:
+        >>> import pandas
+        >>> table = score_table(pandas.DataFrame({"method": ["a"], "seed": [0], "ece": [0.05]}), metrics=["ece"])
+        >>> print(markdown_table(table))
+        | Method | ECE ↓ |
+        |:---|---:|
+        | a | **0.0500** |
+    """
+    lines = [
+        "| " + " | ".join(["Method", *(column.heading for column in table.columns)]) + " |",
+        "|:---|" + "---:|" * len(table.columns),
+    ]
+    for method, cells in table.rows:
+        words = []
+        for cell in cells:
+            text = f"**{cell.text}**" if cell.best else cell.text
+            words.append(f"{text} {cell.interval}" if intervals and cell.interval else text)
+        title = method_style(method).title.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+        lines.append("| " + " | ".join([title, *words]) + " |")
+    return "\n".join(lines)
+
+
+def terminal_table(table: ScoreTable, *, intervals: bool = False) -> "rich.table.Table":
+    """Make a rich table for the terminal, the best in bold.
+
+    Args:
+        table: what `score_table` gave.
+        intervals: whether to add the intervals on a second line.
+
+    Returns:
+        A `rich.table.Table`; `rich.print` shows it.
+
+    Example:
+        >>> import pandas, rich.console
+        >>> table = score_table(pandas.DataFrame({"method": ["a"], "seed": [0], "ece": [0.05]}), metrics=["ece"])
+        >>> terminal_table(table).row_count
+        1
+    """
+    import rich.box
+    import rich.table
+    import rich.text
+
+    lines = rich.table.Table(title=rich.text.Text(table.title) if table.title else None, box=rich.box.SIMPLE_HEAD)
+    lines.add_column("Method", no_wrap=True)
+    for column in table.columns:
+        lines.add_column(rich.text.Text(column.heading), justify="right")
+    for method, cells in table.rows:
+        row = [rich.text.Text(method_style(method).title)]
+        for cell in cells:
+            text = rich.text.Text(cell.text, style="bold" if cell.best else "")
+            if intervals and cell.interval:
+                text.append("\n" + cell.interval, style="dim")
+            row.append(text)
+        lines.add_row(*row)
+    return lines
+
+
+def best_of(values: list[float], direction: Direction, digits: int, nominal: float | None = None) -> list[bool]:
+    """Which values are the best, or equal to the best when rounded.
+
+    Args:
+        values: one per method; NaN takes no part.
+        direction: which way is better.
+        digits: digits after the point to compare in.
+        nominal: what the values should be, for direction `"nominal"`.
+
+    Returns:
+        One truth value per value; all False if nothing can be called best.
+
+    Example:
+        >>> best_of([0.71, 0.7499999, 0.75, float("nan")], "higher", 3)
+        [False, True, True, False]
+        >>> best_of([0.85, 0.93], "nominal", 3, 0.9)
+        [False, True]
+    """
+    if direction == "none" or (direction == "nominal" and nominal is None):
+        return [False] * len(values)
+    if direction == "nominal":
+        values = [abs(value - (nominal or 0.0)) for value in values]
+    sign = -1.0 if direction == "higher" else 1.0
+    rounded = [round(sign * value, digits) if math.isfinite(value) else math.inf for value in values]
+    best = min(rounded, default=math.inf)
+    return [value == best and value != math.inf for value in rounded]
+
+
+def _statistics(
+    results: "pandas.DataFrame", summary: "pandas.DataFrame | None", method: str, key: str
+) -> tuple[float, float, float, float]:
+    rows = results.loc[results["method"] == method, key].dropna()
+    mean, std = float(rows.mean()), float(rows.std(ddof=1))
+    ends = (f"{key}_lower", f"{key}_upper")
+    if summary is None or not len(summary) or any(end not in summary.columns for end in ends):
+        return mean, std, _NAN, _NAN
+    row = summary[summary["method"] == method]
+    seeds = int((results["method"] == method).sum())
+    if len(row) != 1 or ("num_seeds" in row.columns and row["num_seeds"].iloc[0] != seeds):
+        return mean, std, _NAN, _NAN
+    return mean, std, float(row[ends[0]].iloc[0]), float(row[ends[1]].iloc[0])
+
+
+def _mark(raw: list[tuple[float, float, float, float]], name: MetricName, nominal: float | None) -> list[Cell]:
+    digits = decimals([row[0] for row in raw], name)
+    best = best_of([row[0] for row in raw], name.direction, digits, nominal)
+    targets = [row for row, is_best in zip(raw, best, strict=True) if is_best]
+    cells = []
+    for row, is_best in zip(raw, best, strict=True):
+        mean, std, lower, upper = row
+        spread = "" if math.isnan(std) else f" ± {format_number(std, digits)}"
+        known = not (math.isnan(lower) or math.isnan(upper))
+        interval = f"[{format_number(lower, digits)}, {format_number(upper, digits)}]" if known else ""
+        overlaps = known and not is_best and any(lower <= other[3] and other[2] <= upper for other in targets)
+        cells.append(Cell(*row, is_best, overlaps, format_number(mean, digits) + spread, interval))
+    return cells
+
+
+def _heading(name: MetricName, unit: str, nominal: float | None) -> str:
+    arrow = f"→ {nominal:g}" if name.direction == "nominal" and nominal is not None else name.arrow
+    return " ".join(part for part in (name.title, f"({unit})" if unit and name.has_unit else "", arrow) if part)

@@ -1,0 +1,119 @@
+"""Several runs on one page: ranks over data sets, and warnings where runs are not alike."""
+
+import html.parser
+import re
+
+import numpy as np
+import pandas
+import pytest
+from scipy.stats import rankdata
+
+from jaxuq.reporting import ReportError, compare_runs
+from tests.reporting.folders import write_result_folder
+
+
+class _Words(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.words = []
+
+    def handle_data(self, data):
+        self.words.append(data.strip())
+
+
+def _text(page):
+    parser = _Words()
+    parser.feed(page.read_text())
+    return [word for word in parser.words if word]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("compare")
+    sets = ("esol", "freesolv", "lipo")
+    methods = ("deterministic", "swag", "bbp")
+    return [
+        write_result_folder(root / name, dataset=name, methods=methods, numbers=i, molecules=4)
+        for i, name in enumerate(sets)
+    ]
+
+
+def test_ranks_and_scores_equal_those_of_scipy_and_pandas(runs, tmp_path):
+    page = compare_runs(runs, tmp_path / "out")
+    words = _text(page)
+    scores = pandas.concat([pandas.read_csv(run / "results.csv") for run in runs])
+    rmse = scores.pivot_table(index="method", columns="dataset", values="rmse").loc[["deterministic", "swag", "bbp"]]
+    ranks = rankdata(rmse, axis=0)
+    ranked = page.read_text().split("ranks</h2>")[1]
+    for title, row in zip(("Deterministic", "SWAG", "Bayes by backprop"), ranks, strict=True):
+        found = re.search(rf"{title}</th>\s*<td>([\d.]+)<small>([\d.]+)</small>", ranked)
+        assert float(found.group(1)) == pytest.approx(np.mean(row), abs=0.005)
+        assert float(found.group(2)) == pytest.approx(np.mean(1 / row), abs=0.0005)
+    for dataset in rmse:
+        assert any(word.startswith(f"{rmse[dataset].min():.4f}") for word in words)
+    assert "Before you compare" not in words
+    assert (tmp_path / "out" / "figures" / "regression-method-mrr.png").exists()
+
+
+def test_the_best_of_a_backbone_and_of_a_column_are_marked(tmp_path):
+    runs = [
+        write_result_folder(tmp_path / name, backbone=name, numbers=number, molecules=4)
+        for number, name in enumerate(("dnn", "gin"))
+    ]
+    page = compare_runs(runs, tmp_path / "out").read_text()
+    scores = pandas.concat([pandas.read_csv(run / "results.csv") for run in runs])
+    means = scores.groupby(["backbone", "method"])["rmse"].mean()
+    titles = {"deterministic": "Deterministic", "ensemble": "Deep ensemble"}
+    for (backbone, method), mean in means.items():
+        cell = re.search(rf'{titles[method]} · {backbone}</th>\s*<td class="([^"]*)">([\d.]+)', page)
+        assert float(cell.group(2)) == pytest.approx(mean, abs=1e-4)
+        assert ("best" in cell.group(1)) == (mean == means[backbone].min())
+        assert ("winner" in cell.group(1)) == (mean == means.min())
+
+
+def test_runs_that_are_not_alike_are_warned_about(tmp_path):
+    runs = [
+        write_result_folder(tmp_path / "a", split="scaffold", molecules=4),
+        write_result_folder(
+            tmp_path / "b", split="random", seeds=1, dataset="lipo", molecules=4, epochs=5, status="running"
+        ),
+        write_result_folder(tmp_path / "c", dataset="qm7", methods=("deterministic",), molecules=4),
+    ]
+    text = " ".join(_text(compare_runs(runs, tmp_path / "out")))
+    for expected in (
+        "different splits (random, scaffold)",
+        "a: 2; b: 1",
+        "differ in “epochs”",
+        "not complete",
+        "not ranked",
+    ):
+        assert expected in text
+
+
+def test_the_same_thing_run_with_two_settings_gives_two_rows(tmp_path):
+    runs = [
+        write_result_folder(tmp_path / name, numbers=number, molecules=4, width=number)
+        for number, name in enumerate(("narrow", "wide"))
+    ]
+    words = _text(compare_runs(runs, tmp_path / "out"))
+    assert "Deep ensemble · width 0" in words and "Deep ensemble · width 1" in words
+
+
+def test_regression_and_classification_are_compared_apart(tmp_path):
+    runs = [
+        write_result_folder(tmp_path / "a", molecules=4),
+        write_result_folder(tmp_path / "b", task_type="classification", dataset="bbbp", molecules=4),
+    ]
+    words = _text(compare_runs(runs, tmp_path / "out"))
+    assert "Regression: scores" in words and "Classification: scores" in words
+
+
+def test_what_cannot_be_compared_is_refused(runs, tmp_path):
+    with pytest.raises(ReportError, match=r"no run\.json in it"):
+        compare_runs([*runs, tmp_path], tmp_path / "out")
+    with pytest.raises(ReportError, match="one of the runs"):
+        compare_runs(runs, runs[0])
+    (tmp_path / "run.json").write_text('{"system": "muben"}')
+    with pytest.raises(ReportError, match="no rows"):
+        compare_runs([tmp_path], tmp_path / "out")
+    assert not (tmp_path / "out").exists()

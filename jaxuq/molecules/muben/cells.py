@@ -13,7 +13,7 @@ import numpy as np
 from jaxuq._keys import named_key
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.scores import score_forecast, score_intervals
-from jaxuq.molecules.records import MoleculeDataset, Split
+from jaxuq.molecules.records import Split
 from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
 from jaxuq.results import RunFolder, read_arrays, write_arrays, write_text
 
@@ -26,7 +26,7 @@ def _file(folder: RunFolder, method: str, seed: int) -> pathlib.Path:
 
 def store_cell(
     folder: RunFolder,
-    split: Split[MoleculeDataset],
+    split: Split,
     method: str,
     seed: int,
     forecasts: tuple[Forecast, Forecast],
@@ -57,7 +57,7 @@ def _forecast(arrays: Mapping[str, np.ndarray], part: str) -> tuple[Forecast, ja
 
 
 def finished_row(
-    configuration: MubenConfiguration, folder: RunFolder, split: Split[MoleculeDataset], method: str, seed: int
+    configuration: MubenConfiguration, folder: RunFolder, split: Split, method: str, seed: int
 ) -> dict[str, Any] | None:
     """The line of results.csv of a cell that is on disk.
 

@@ -54,7 +54,7 @@ class Problem(NamedTuple):
 
 
 def make_problem(
-    split: Split[MoleculeDataset],
+    split: Split,
     backbone: Backbone,
     features: str,
     progress: Callable[[int, int], None] | None = None,
@@ -94,7 +94,7 @@ def make_problem(
     return Problem(first.task_type, first.metric, tuple(first.task_names), *parts, scaler)
 
 
-def one_class_tasks(split: Split[MoleculeDataset]) -> list[str]:
+def one_class_tasks(split: Split) -> list[str]:
     """Names of classification tasks whose test labels are all equal: AUROC and average precision do not exist there."""
     test = split.test
     if test.task_type != "classification":

@@ -20,7 +20,7 @@ from jaxuq.molecules.muben.methods import METHODS, label_units
 from jaxuq.molecules.muben.problem import Problem, make_problem, one_class_tasks
 from jaxuq.molecules.muben.scores import score_names
 from jaxuq.molecules.muben.trainings import Setting, Trained, trainer
-from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Split
+from jaxuq.molecules.records import DataError, DataWarning, Split
 from jaxuq.molecules.scaling import unscale_mean
 from jaxuq.posterior import Forecast
 from jaxuq.results import RunFolder, open_run
@@ -143,7 +143,7 @@ def _device() -> str:
     return f"{devices[0].device_kind} x {len(devices)}"
 
 
-def _load(configuration: MubenConfiguration, listener: Listener) -> tuple[list[Split[MoleculeDataset]], list[str]]:
+def _load(configuration: MubenConfiguration, listener: Listener) -> tuple[list[Split], list[str]]:
     """One split for all seeds, or a random one for each; warnings become notes of the run."""
     divided = configuration.split == "scaffold" or (_is_split_folder(configuration.dataset))
     columns = configuration.task_columns
@@ -174,7 +174,7 @@ def _is_split_folder(dataset: str) -> bool:
 def _run_split(
     configuration: MubenConfiguration,
     folder: RunFolder,
-    split: Split[MoleculeDataset],
+    split: Split,
     methods: Sequence[str],
     seeds: Sequence[int],
     listener: Listener,

@@ -1,0 +1,58 @@
+"""Parse, run, and exit: 0 when done, 2 for a user's mistake (one line), 130 after Ctrl-C, a traceback only for ours."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from jaxuq.cli.data import DataCommand
+from jaxuq.cli.report import ReportCommand
+from jaxuq.molecules.muben.configuration import MubenConfiguration
+
+_COMMANDS = {"muben": MubenConfiguration, "report": ReportCommand, "data": DataCommand}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `jaxuq` with the given arguments, or those of the process; ends by raising `SystemExit` unless all went well.
+
+    Args:
+        arguments: without the program's name.
+    """
+    from jaxuq.molecules.records import DataError
+    from jaxuq.reporting import ReportError
+    from jaxuq.results import RunFolderError
+
+    try:
+        command = tyro.extras.subcommand_cli_from_dict(
+            _COMMANDS,
+            prog="jaxuq",
+            description="How sure is this answer, and how far can few labels go?",
+            args=list(sys.argv[1:] if arguments is None else arguments),
+        )
+        _run(command)
+    except (DataError, ReportError, RunFolderError) as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; finished work is kept, and the same command continues", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
+        sys.exit(1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
+
+
+def _run(command: MubenConfiguration | ReportCommand | DataCommand) -> None:
+    if isinstance(command, MubenConfiguration):
+        from jaxuq.cli.muben import run
+
+        run(command)
+    else:
+        command.run()
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"jaxuq: {message}", file=sys.stderr)
+    sys.exit(code)

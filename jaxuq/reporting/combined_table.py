@@ -1,13 +1,11 @@
 """One table over several runs: rows are methods and backbones, columns data sets and metrics."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.metric_names import decimals, format_number, metric_name, primary_metric
 from jaxuq.reporting.tables import best_of
-
-if TYPE_CHECKING:
-    import pandas
 
 
 class CombinedCell(NamedTuple):
@@ -47,7 +45,7 @@ class CombinedTable(NamedTuple):
     rows: list[CombinedRow]
 
 
-def combined_table(scores: "pandas.DataFrame", metrics: list[str]) -> CombinedTable:
+def combined_table(scores: Frame, metrics: list[str]) -> CombinedTable:
     """Put the main scores of several runs into one table: each data set's own metric, and the log likelihood.
 
     Args:

@@ -2,21 +2,19 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jaxuq.reporting.atomic import write_atomically
 from jaxuq.reporting.combined_table import CombinedTable, combined_table
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.errors import ReportError
+from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import RUN_COLUMNS, metric_name
 from jaxuq.reporting.page import render_template
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.result_folder import ResultFolder, read_folder
-
-if TYPE_CHECKING:
-    import pandas
 
 _EXPECTED_TO_DIFFER = ("dataset", "backbone", "split", "seeds", "methods", "output", "folder", "data", "resume")
 
@@ -93,9 +91,7 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
 
 
 def _compare(members: list[tuple[ResultFolder, str]], task_type: str) -> tuple[Comparison, list[Drawing], list[str]]:
-    import pandas
-
-    scores = pandas.concat([run.results.assign(variant=variant) for run, variant in members], ignore_index=True)
+    scores = _joined(members)
     many = scores["backbone"].nunique() > 1
     scores["row"] = [
         _row_name(row.method, row.backbone if many else "", row.variant) for row in scores.itertuples(index=False)
@@ -132,7 +128,13 @@ def _compare(members: list[tuple[ResultFolder, str]], task_type: str) -> tuple[C
     )
 
 
-def _drawings(ranks_of, scores: "pandas.DataFrame", over: str, task_type: str) -> list[Drawing]:
+def _joined(members: list[tuple[ResultFolder, str]]) -> Frame:
+    import pandas
+
+    return pandas.concat([run.results.assign(variant=variant) for run, variant in members], ignore_index=True)
+
+
+def _drawings(ranks_of, scores: Frame, over: str, task_type: str) -> list[Drawing]:
     drawings = []
     if scores["row"].nunique() > 1:
         drawings.append(

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxuq.reporting.canvas import SMALL, WIDTH, new_figure, panel_title, plain, quiet
+from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import pandas
 
 _PANELS = {"train_seconds": "Training, seconds", "predict_seconds": "Prediction, seconds"}
 
 
-def cost_figure(results: "pandas.DataFrame", methods: list[str]) -> "matplotlib.figure.Figure":
+def cost_figure(results: Frame, methods: list[str]) -> "matplotlib.figure.Figure":
     """Draw mean seconds of training and of prediction per method.
 
     A scale is logarithmic if the longest takes more than 50 times the shortest.

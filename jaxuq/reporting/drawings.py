@@ -62,6 +62,8 @@ def render_drawings(drawings: list[Drawing], folder: pathlib.Path) -> tuple[list
         # Whatever is wrong with one figure's data, the reader should still get the rest of the page.
         except Exception as error:
             notices.append(f"The figure “{drawing.title}” could not be drawn ({type(error).__name__}: {error}).")
+            for kind in ("png", "svg"):  # One from an earlier call would belong to other numbers.
+                (folder / f"{drawing.name}.{kind}").unlink(missing_ok=True)
             continue
         write_atomically(folder / f"{drawing.name}.png", png)
         write_atomically(folder / f"{drawing.name}.svg", svg)

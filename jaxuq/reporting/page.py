@@ -1,20 +1,18 @@
 """The report of one run: a self-contained page and its figures."""
 
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jaxuq.reporting.atomic import write_atomically
 from jaxuq.reporting.citations import bibtex, method_references
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
+from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import QUESTIONS, format_number, metric_name
 from jaxuq.reporting.report_drawings import report_drawings
 from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_folder, read_predictions
 from jaxuq.reporting.tables import ScoreTable, score_table
-
-if TYPE_CHECKING:
-    import pandas
 
 _MOST_NAMED = 5
 # A page is wide enough for two or three questions beside each other.
@@ -72,7 +70,7 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
     return target
 
 
-def parts(folder: ResultFolder) -> "list[tuple[str, str, pandas.DataFrame, pandas.DataFrame]]":
+def parts(folder: ResultFolder) -> list[tuple[str, str, Frame, Frame]]:
     """Split the tables of a folder by data set, split and backbone.
 
     Args:
@@ -92,7 +90,7 @@ def parts(folder: ResultFolder) -> "list[tuple[str, str, pandas.DataFrame, panda
     return found
 
 
-def report_tables(folder: ResultFolder, rows: "pandas.DataFrame", summary: "pandas.DataFrame") -> list[ScoreTable]:
+def report_tables(folder: ResultFolder, rows: Frame, summary: Frame) -> list[ScoreTable]:
     """Make the score tables of one part of a folder, one per group of questions.
 
     Args:

@@ -1,6 +1,6 @@
 """Ranks of methods per metric, over data sets or seeds: which method wins, and how reliably."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxuq.metrics import mean_rank, mean_reciprocal_rank, rank_methods
+from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.metric_names import metric_name
-
-if TYPE_CHECKING:
-    import pandas
 
 
 class RankTable(NamedTuple):
@@ -35,7 +33,7 @@ class RankTable(NamedTuple):
 
 
 def rank_table(
-    scores: "pandas.DataFrame",
+    scores: Frame,
     *,
     competitor: str,
     contest: list[str],

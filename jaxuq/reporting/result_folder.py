@@ -4,16 +4,14 @@ import json
 import pathlib
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxuq.reporting.errors import ReportError
+from jaxuq.reporting.frames import Frame, OptionalFrame
 from jaxuq.reporting.metric_names import RUN_COLUMNS
-
-if TYPE_CHECKING:
-    import pandas
 
 _EXPECTED = "a result folder holds at least run.json, as a benchmark such as `jaxuq muben` writes it"
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
@@ -32,8 +30,8 @@ class ResultFolder(NamedTuple):
 
     path: pathlib.Path
     run: dict[str, Any]
-    results: "pandas.DataFrame"
-    summary: "pandas.DataFrame"
+    results: Frame
+    summary: Frame
     notices: list[str]
 
     @property
@@ -187,7 +185,7 @@ def _read_run(folder: pathlib.Path) -> dict[str, Any]:
     return run
 
 
-def _read_table(file: pathlib.Path, required: tuple[str, ...]) -> "pandas.DataFrame | None":
+def _read_table(file: pathlib.Path, required: tuple[str, ...]) -> OptionalFrame:
     """Read a CSV file with its run columns as text and all others as numbers; None if it is not there."""
     import pandas
 
@@ -213,12 +211,12 @@ def _read_table(file: pathlib.Path, required: tuple[str, ...]) -> "pandas.DataFr
                 table[name] = pandas.to_numeric(table[name])
             except (ValueError, TypeError) as error:
                 raise ReportError(f"{file}: column {name} must hold numbers ({error})") from error
-    if "seed" in required and table["seed"].isna().any():
+    if "seed" in required and bool(table["seed"].isna().to_numpy().any()):
         raise ReportError(f"{file}: column seed must not be blank")
     return table
 
 
-def _empty_table() -> "pandas.DataFrame":
+def _empty_table() -> Frame:
     import pandas
 
     return pandas.DataFrame(columns=list(RUN_COLUMNS))

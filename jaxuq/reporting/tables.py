@@ -3,11 +3,11 @@
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from jaxuq.reporting.frames import Frame, OptionalFrame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import Direction, MetricName, decimals, format_number, metric_name
 
 if TYPE_CHECKING:
-    import pandas
     import rich.table
 
 _NAN = float("nan")
@@ -66,8 +66,8 @@ class ScoreTable(NamedTuple):
 
 
 def score_table(
-    results: "pandas.DataFrame",
-    summary: "pandas.DataFrame | None" = None,
+    results: Frame,
+    summary: OptionalFrame = None,
     *,
     metrics: list[str],
     methods: list[str] | None = None,
@@ -207,9 +207,7 @@ def best_of(values: list[float], direction: Direction, digits: int, nominal: flo
     return [value == best and value != math.inf for value in rounded]
 
 
-def _statistics(
-    results: "pandas.DataFrame", summary: "pandas.DataFrame | None", method: str, key: str
-) -> tuple[float, float, float, float]:
+def _statistics(results: Frame, summary: OptionalFrame, method: str, key: str) -> tuple[float, float, float, float]:
     rows = results.loc[results["method"] == method, key].dropna()
     mean, std = float(rows.mean()), float(rows.std(ddof=1))
     ends = (f"{key}_lower", f"{key}_upper")

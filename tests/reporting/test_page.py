@@ -131,6 +131,8 @@ def test_a_figure_that_fails_costs_only_itself(copy, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError("no luck")
 
+    (copy / "figures").mkdir()
+    (copy / "figures" / "calibration.png").write_bytes(b"of an earlier call")
     monkeypatch.setattr("jaxuq.reporting.report_drawings.calibration_figure", fail)
     checker = _read(write_report(copy))
     assert "The figure “Calibration curves” could not be drawn (ZeroDivisionError: no luck)." in "".join(checker.words)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 STRATEGIES: tuple[str, ...] = ("auto", "vmap", "map", "pmap", "shard_map")
@@ -78,6 +78,28 @@ def _pad_members(tree: PyTree, size: int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[jnp.minimum(jnp.arange(size), leaf.shape[0] - 1)], tree)
 
 
+def gather_members(tree: PyTree) -> PyTree:
+    """Bring arrays that are divided over the devices of this process to its first device, by plain copies.
+
+    Use it before indexing or reshaping what `map_members` returned: on divided arrays such operations become collective
+    ones, for which every device needs a free thread, and a CPU has few. Arrays that other processes hold parts of
+    are left where they are.
+
+    Args:
+        tree: arrays.
+
+    Returns:
+        The same arrays on one device.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> gather_members(map_members(lambda x: 2 * x, strategy="shard_map")(jnp.arange(3.0)))
+        Array([0., 2., 4.], dtype=float32)
+    """
+    first = jax.local_devices()[0]
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, first) if leaf.is_fully_addressable else leaf, tree)
+
+
 def map_members(
     function: Callable[..., PyTree],
     *,
@@ -99,7 +121,8 @@ def map_members(
     | `"auto"` | `"shard_map"` with several devices, else `"vmap"` (accelerator) or `"map"` (CPU) |
 
     Members that share a device are batched on accelerators and run one after another on CPUs. A number of members that
-    the devices do not divide is padded with copies of the last, whose results are dropped.
+    the devices do not divide is padded with copies of the last, whose results are dropped. Results of an even number
+    stay divided over the devices, see `gather_members`.
 
     Data parallelism inside a member: pass a `mesh` with a second axis and shared arguments sharded over that axis; the
     compiler divides the work inside each member.
@@ -163,14 +186,19 @@ def map_members(
             grouped = jax.tree.map(
                 lambda leaf: leaf.reshape(count, per_device, *leaf.shape[1:]), _pad_members(mapped, count * per_device)
             )
-            outputs = pmapped(grouped, shared)
+            outputs = gather_members(pmapped(grouped, shared))
             return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_members], outputs)
         on = Mesh(np.array(devices if devices is not None else jax.devices()), ("member",)) if mesh is None else mesh
         count = on.shape[on.axis_names[0]]
         padded_size = -(-num_members // count) * count
         padded = mapped if padded_size == num_members else _pad_members(mapped, padded_size)
+        if jax.process_count() == 1:  # arrays committed to one device must be spread explicitly
+            padded = jax.device_put(padded, NamedSharding(on, PartitionSpec(on.axis_names[0])))
+            shared = shared if mesh is not None else jax.device_put(shared, NamedSharding(on, PartitionSpec()))
         outputs = sharded(padded, shared, on)
-        return outputs if padded_size == num_members else jax.tree.map(lambda leaf: leaf[:num_members], outputs)
+        if padded_size == num_members:
+            return outputs
+        return jax.tree.map(lambda leaf: leaf[:num_members], gather_members(outputs))
 
     def apply(*args: Any) -> PyTree:
         mapped = tuple(arg for i, arg in enumerate(args) if i not in shared_argnums)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxuq.parallel import map_members
+from jaxuq.parallel import gather_members, map_members
 from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint
 from jaxuq.training.minibatch import History, Training, TrainState
 
@@ -39,7 +39,7 @@ class Fitted(NamedTuple):
     """What `fit` returns.
 
     Attributes:
-        state: final `TrainState`, leading member axis.
+        state: final `TrainState`, leading member axis, on the first device of this process.
         history: `History` with axes `members epochs`, NaN after a member's stop; an earlier, interrupted call included.
         seconds: spent training, compilation and an earlier, interrupted call included.
     """
@@ -109,20 +109,20 @@ def fit(
     state, history, earlier = saved
     history = jax.tree.map(np.array, history)
     started = last_saved = time.monotonic()
-    while (epoch := int(jnp.max(state.epoch))) < num_epochs and not bool(jnp.all(state.stopped)):
+    while (epoch := int(np.max(state.epoch))) < num_epochs and not np.all(state.stopped):
         state, part = advance(state, train, validation)
         for whole, new in zip(history, part):
             whole[:, epoch : epoch + chunk] = new
         now = time.monotonic()
         if on_progress is not None:
-            running = int(jnp.sum(~state.stopped))
-            best = float(jnp.mean(state.best_score))
-            on_progress(Progress(int(jnp.max(state.epoch)), num_epochs, running, num_members, best, now - started))
+            running = num_members - int(np.sum(state.stopped))
+            best = float(np.mean(state.best_score))
+            on_progress(Progress(int(np.max(state.epoch)), num_epochs, running, num_members, best, now - started))
         if checkpoint is not None and now - last_saved >= checkpoint_seconds:
             seconds = earlier + jnp.float32(now - started)
             save_checkpoint(checkpoint, (state, jax.tree.map(jnp.asarray, history), seconds))
             last_saved = time.monotonic()
-    jax.block_until_ready(state)
+    state = gather_members(jax.block_until_ready(state))
     seconds = float(earlier) + time.monotonic() - started
     if checkpoint is not None:
         save_checkpoint(checkpoint, (state, jax.tree.map(jnp.asarray, history), jnp.float32(seconds)))

@@ -5,6 +5,7 @@ from typing import Any
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
     "STRATEGIES": "a tuple of names",
+    "gather_members": "copies arrays between devices",
     "map_members": "compiles functions and places arrays on devices; tests/parallel holds its own equality tests",
     "resolve_strategy": "chooses a name on the host",
     "use_cpu_cores": "configures JAX",

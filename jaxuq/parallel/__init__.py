@@ -1,5 +1,21 @@
 """The parallel room: a leading member axis mapped over the devices of one machine or of many."""
 
-from jaxuq.parallel.members import STRATEGIES, gather_members, map_members, resolve_strategy, use_cpu_cores
+from jaxuq.parallel.members import (
+    STRATEGIES,
+    even_number,
+    gather_members,
+    map_members,
+    pad_members,
+    resolve_strategy,
+    use_cpu_cores,
+)
 
-__all__ = ["STRATEGIES", "gather_members", "map_members", "resolve_strategy", "use_cpu_cores"]
+__all__ = [
+    "STRATEGIES",
+    "even_number",
+    "gather_members",
+    "map_members",
+    "pad_members",
+    "resolve_strategy",
+    "use_cpu_cores",
+]

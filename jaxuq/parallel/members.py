@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 STRATEGIES: tuple[str, ...] = ("auto", "vmap", "map", "pmap", "shard_map")
 
@@ -73,13 +73,56 @@ def _within_device(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
     return lambda mapped, shared: jax.vmap(function, in_axes=(0, None))(mapped, shared)
 
 
-def _pad_members(tree: PyTree, size: int) -> PyTree:
-    """Repeat the last member until there are `size` of them."""
-    return jax.tree.map(lambda leaf: leaf[jnp.minimum(jnp.arange(size), leaf.shape[0] - 1)], tree)
+def pad_members(tree: PyTree, size: int) -> PyTree:
+    """Repeat the last member until there are `size` of them.
+
+    Args:
+        tree: arrays with a leading member axis.
+        size: members wanted, at least as many as there are.
+
+    Returns:
+        The padded arrays.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> pad_members(jnp.arange(3), 4)
+        Array([0, 1, 2, 2], dtype=int32)
+    """
+    return jax.tree.map(lambda leaf: leaf[np.minimum(np.arange(size), leaf.shape[0] - 1)], tree)
+
+
+def even_number(num_members: int, *, strategy: str) -> int:
+    """The smallest number of members, at least `num_members`, that the strategy's devices divide evenly.
+
+    Args:
+        num_members: members there are.
+        strategy: as for `map_members`.
+
+    Returns:
+        The number; `num_members` itself for strategies that use one device.
+
+    Example:
+        >>> even_number(10, strategy="vmap")
+        10
+    """
+    chosen = resolve_strategy(strategy, num_members=num_members)
+    count = {"pmap": jax.local_device_count(), "shard_map": jax.device_count()}.get(chosen, 1)
+    return -(-num_members // count) * count
+
+
+def _through_host(tree: PyTree, put: Callable[[np.ndarray], Array]) -> PyTree:
+    """Place arrays anew from host copies, which takes neither collective operations nor compilation."""
+
+    def move(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(put(np.asarray(jax.random.key_data(leaf))), impl=jax.random.key_impl(leaf))
+        return put(np.asarray(leaf))
+
+    return jax.tree.map(move, tree)
 
 
 def gather_members(tree: PyTree) -> PyTree:
-    """Bring arrays that are divided over the devices of this process to its first device, by plain copies.
+    """Bring arrays that are divided over the devices of this process together on one, by way of the host.
 
     Use it before indexing or reshaping what `map_members` returned: on divided arrays such operations become collective
     ones, for which every device needs a free thread, and a CPU has few. Arrays that other processes hold parts of
@@ -96,8 +139,9 @@ def gather_members(tree: PyTree) -> PyTree:
         >>> gather_members(map_members(lambda x: 2 * x, strategy="shard_map")(jnp.arange(3.0)))
         Array([0., 2., 4.], dtype=float32)
     """
-    first = jax.local_devices()[0]
-    return jax.tree.map(lambda leaf: jax.device_put(leaf, first) if leaf.is_fully_addressable else leaf, tree)
+    if any(not leaf.is_fully_addressable for leaf in jax.tree.leaves(tree)):
+        return tree
+    return _through_host(tree, jnp.asarray)
 
 
 def map_members(
@@ -184,17 +228,19 @@ def map_members(
             count = len(devices) if devices is not None else jax.local_device_count()
             per_device = -(-num_members // count)
             grouped = jax.tree.map(
-                lambda leaf: leaf.reshape(count, per_device, *leaf.shape[1:]), _pad_members(mapped, count * per_device)
+                lambda leaf: leaf.reshape(count, per_device, *leaf.shape[1:]), pad_members(mapped, count * per_device)
             )
             outputs = gather_members(pmapped(grouped, shared))
             return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_members], outputs)
         on = Mesh(np.array(devices if devices is not None else jax.devices()), ("member",)) if mesh is None else mesh
         count = on.shape[on.axis_names[0]]
         padded_size = -(-num_members // count) * count
-        padded = mapped if padded_size == num_members else _pad_members(mapped, padded_size)
-        if jax.process_count() == 1:  # arrays committed to one device must be spread explicitly
-            padded = jax.device_put(padded, NamedSharding(on, PartitionSpec(on.axis_names[0])))
-            shared = shared if mesh is not None else jax.device_put(shared, NamedSharding(on, PartitionSpec()))
+        padded = mapped if padded_size == num_members else pad_members(mapped, padded_size)
+        spread = NamedSharding(on, PartitionSpec(on.axis_names[0]))
+        if jax.process_count() == 1 and any(
+            getattr(leaf, "sharding", None) != spread for leaf in jax.tree.leaves(padded)
+        ):
+            padded = _through_host(padded, lambda leaf: jax.device_put(leaf, spread))
         outputs = sharded(padded, shared, on)
         if padded_size == num_members:
             return outputs

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxuq.parallel import gather_members, map_members
+from jaxuq.parallel import even_number, gather_members, map_members, pad_members
 from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint
 from jaxuq.training.minibatch import History, Training, TrainState
 
@@ -102,7 +102,11 @@ def fit(
         shared_argnums=(1, 2),
     )
     num_members = state.epoch.shape[0]
-    empty = jnp.full((num_members, num_epochs + chunk), jnp.nan, jnp.float32)
+    even = even_number(num_members, strategy=strategy)
+    if even > num_members:  # members added for an even division have stopped already: they cost nothing
+        state = pad_members(state, even)
+        state = state._replace(stopped=state.stopped | (jnp.arange(even) >= num_members))
+    empty = jnp.full((even, num_epochs + chunk), jnp.nan, jnp.float32)
     saved = (state, History(empty, empty), jnp.zeros((), jnp.float32))
     if checkpoint is not None and (resumed := load_checkpoint(checkpoint, like=saved)) is not None:
         saved = resumed
@@ -115,8 +119,8 @@ def fit(
             whole[:, epoch : epoch + chunk] = new
         now = time.monotonic()
         if on_progress is not None:
-            running = num_members - int(np.sum(state.stopped))
-            best = float(np.mean(state.best_score))
+            running = int(np.sum(~np.asarray(state.stopped)))
+            best = float(np.mean(np.asarray(state.best_score)[:num_members]))
             on_progress(Progress(int(np.max(state.epoch)), num_epochs, running, num_members, best, now - started))
         if checkpoint is not None and now - last_saved >= checkpoint_seconds:
             seconds = earlier + jnp.float32(now - started)
@@ -126,5 +130,6 @@ def fit(
     seconds = float(earlier) + time.monotonic() - started
     if checkpoint is not None:
         save_checkpoint(checkpoint, (state, jax.tree.map(jnp.asarray, history), jnp.float32(seconds)))
-    done = History(*(jnp.asarray(whole[:, :num_epochs]) for whole in history))
+    state = jax.tree.map(lambda leaf: leaf[:num_members], state)
+    done = History(*(jnp.asarray(whole[:num_members, :num_epochs]) for whole in history))
     return Fitted(state, done, seconds)

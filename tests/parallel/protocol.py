@@ -5,6 +5,8 @@ from typing import Any
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
     "STRATEGIES": "a tuple of names",
+    "even_number": "counts devices on the host",
+    "pad_members": "repeats rows on the host; covered by map_members with uneven members",
     "gather_members": "copies arrays between devices",
     "map_members": "compiles functions and places arrays on devices; tests/parallel holds its own equality tests",
     "resolve_strategy": "chooses a name on the host",

@@ -223,7 +223,7 @@ def train_networks(setting: Setting, name: str, head: Head, seeds: Sequence[int]
         return training.init(named_key(rng_key, "epochs"), _init_params(setting, head.outputs_per_task, rng_key))
 
     keys = member_keys(seeds, num_members)
-    fitted = setting.fit(name, training, jax.vmap(start)(keys), setting.epochs)
+    fitted = setting.fit(name, training, jax.jit(jax.vmap(start))(keys), setting.epochs)
     return Trained(_grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(keys))
 
 
@@ -249,7 +249,8 @@ def train_swag(setting: Setting, base: Trained, seeds: Sequence[int]) -> Trained
     )
     keys = jnp.stack([named_key(jax.random.key(seed), "swag", "epochs") for seed in seeds])
     params = jax.tree.map(lambda leaf: leaf[:, 0], base.params)
-    state = jax.vmap(lambda key, params: training.init(key, params, observed=method.init(params)))(keys, params)
+    start = jax.vmap(lambda key, params: training.init(key, params, observed=method.init(params)))
+    state = jax.jit(start)(keys, params)
     fitted = setting.fit("swag", training, state, SWAG_EPOCHS)
     return Trained(_grouped(params, len(seeds)), fitted.state.observed, base.seconds + fitted.seconds / len(seeds))
 
@@ -293,7 +294,7 @@ def train_bbp(setting: Setting, seeds: Sequence[int]) -> Trained:
         return training.init(named_key(rng_key, "epochs"), params)
 
     keys = jnp.stack([named_key(jax.random.key(seed), "bbp") for seed in seeds])
-    fitted = setting.fit("bbp", training, jax.vmap(start)(keys), setting.epochs)
+    fitted = setting.fit("bbp", training, jax.jit(jax.vmap(start))(keys), setting.epochs)
     return Trained(_grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(seeds))
 
 
@@ -345,9 +346,12 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
         )
 
     keys = jnp.stack([named_key(jax.random.key(seed), "sgld") for seed in seeds])
-    fitted = setting.fit("sgld", training, jax.vmap(start)(keys), setting.epochs)
+    fitted = setting.fit("sgld", training, jax.jit(jax.vmap(start))(keys), setting.epochs)
     sampled = setting.fit(
-        "sgld-sampling", sampling, jax.vmap(start_sampling)(keys, fitted.state), setting.samples * SGLD_INTERVAL
+        "sgld-sampling",
+        sampling,
+        jax.jit(jax.vmap(start_sampling))(keys, fitted.state),
+        setting.samples * SGLD_INTERVAL,
     )
     seconds = (fitted.seconds + sampled.seconds) / len(seeds)
     return Trained(_grouped(fitted.state.best_params, len(seeds)), sampled.state.observed, seconds)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxuq.posterior._likelihood import Likelihood, check_likelihood, gaussian_moments
+from jaxuq.posterior._model import at_least_float32
 from jaxuq.posterior.forecast import BernoulliForecast, CategoricalForecast, Forecast, GaussianForecast
 
 
@@ -85,10 +86,6 @@ class _GaussianMoments(NamedTuple):
     variance: Float[Array, "*batch"]
 
 
-def _accumulator(outputs):
-    return outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
-
-
 def _empty_gaussian(like):
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
 
@@ -98,7 +95,7 @@ def _reduce_gaussian(outputs):
         raise ValueError(
             f"gaussian outputs have shape {outputs.shape}; the last axis must hold two numbers, mean and raw variance"
         )
-    means, variances = gaussian_moments(_accumulator(outputs))
+    means, variances = gaussian_moments(at_least_float32(outputs))
     mean = jnp.mean(means, axis=0)
     squares = jnp.sum((means - mean[None]) ** 2, axis=0)
     return _GaussianMoments(jnp.array(len(outputs), means.dtype), mean, squares, jnp.mean(variances, axis=0))
@@ -143,12 +140,12 @@ def _reduce_log_probabilities(log_probabilities):
 
 
 def _reduce_bernoulli(outputs):
-    logits = _accumulator(outputs)
+    logits = at_least_float32(outputs)
     return _reduce_log_probabilities(jnp.stack([jax.nn.log_sigmoid(-logits), jax.nn.log_sigmoid(logits)], axis=-1))
 
 
 def _reduce_categorical(outputs):
-    return _reduce_log_probabilities(jax.nn.log_softmax(_accumulator(outputs), axis=-1))
+    return _reduce_log_probabilities(jax.nn.log_softmax(at_least_float32(outputs), axis=-1))
 
 
 def _merge_mixture(left, right):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
 from jaxuq.posterior._draws import normal_like, sample_keys
-from jaxuq.posterior._model import ApplyFn, Params, Samples, bind_parameters
+from jaxuq.posterior._model import ApplyFn, Params, Samples, at_least_float32, bind_parameters
 
 Convention = Literal["paper", "muben"]
 
@@ -107,7 +107,7 @@ def swag(rank: int = 20, *, scale: float = 1.0, convention: Convention = "paper"
     counts_start = 1 if convention == "paper" else 0
 
     def init(params: Params) -> SWAGState:
-        mean = jax.tree.map(lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), params)
+        mean = jax.tree.map(at_least_float32, params)
         deviations = jax.tree.map(lambda leaf: jnp.zeros((rank, *leaf.shape), leaf.dtype), params)
         return SWAGState(jnp.zeros((), jnp.int32), mean, jax.tree.map(jnp.zeros_like, mean), deviations)
 

@@ -25,82 +25,71 @@ _WHERE = np.arange(32).reshape(16, 2) % 3 > 0
 _ROWS = np.arange(16) % 3 > 0
 
 
-def _advanced(state: Any) -> Any:
-    """A state with numbers in it: zeros become small positive numbers."""
-    return jax.tree.map(lambda leaf: leaf + 0.1 if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, state)
-
-
 def _gaussian_head(params, inputs):
     return posterior.dense(params, inputs).reshape(*inputs.shape[:-1], 4, 2)
 
 
-def _with(sampled, method, state, count=4):
-    """`sample(rng_key, state)` with the static number of samples filled in."""
-    del sampled
-    return Example(lambda key, s: method.sample(key, s, count), (_KEY, state))
+# The functions of a method are called in turn in one example: what `init` makes is what `update` and `sample` read.
 
 
 def _sampler(method):
-    params = {"kernel": _normal(8, 2)}
-    state, trace = method.init(_KEY, params), method.start(params)
-    filled = method.collect(method.collect(trace, params), jax.tree.map(lambda leaf: 2 * leaf, params))
-    gradients = {"kernel": _normal(8, 2)}
-    return [
-        Example(method.init, (_KEY, params)),
-        Example(method.update, (gradients, _advanced(state), params), differentiable=(0, 2)),
-        Example(method.start, (params,)),
-        Example(method.collect, (filled, params)),
-        Example(lambda key, t: method.sample(key, t, 2), (_KEY, filled)),
-    ]
+    def function(rng_key, params, gradients):
+        state, trace = method.init(rng_key, params), method.start(params)
+        for _ in range(2):
+            updates, state = method.update(gradients, state, params)
+            params = jax.tree.map(jnp.add, params, updates)
+            trace = method.collect(trace, params)
+        return state, method.sample(rng_key, trace, 2)
+
+    layers = ({"kernel": _normal(8, 2)}, {"kernel": _normal(8, 2)})
+    return Example(function, (_KEY, *layers), differentiable=(1, 2))
 
 
 def _laplace(likelihood, structure):
-    labels, where = (_normal(16, 2), _WHERE) if likelihood == "gaussian" else (np.float32(_WHERE[::-1]), _WHERE)
-    layer = {"kernel": _normal(3, 4 if likelihood == "gaussian" else 2), "bias": _normal(4)[:None]}
-    if likelihood != "gaussian":
-        layer["bias"] = _normal(2)
-    if likelihood == "categorical":
-        labels, where = np.arange(16) % 2, _ROWS
     method = posterior.laplace(likelihood, structure)
-    layer = jax.tree.map(jnp.asarray, layer)
-    state = method.update(method.init(layer), jnp.asarray(_INPUTS), jnp.asarray(labels))
-    masked = (1, 2) if where.ndim == 1 else (2,)
-    return [
-        Example(method.init, (layer,)),
-        Example(method.update, (state, _INPUTS, labels), where=where, masked=masked, differentiable=(0, 1)),
-        Example(lambda key, s: method.sample(key, s, 4), (_KEY, state)),
-        Example(method.linearised, (state, _INPUTS), differentiable=(1,)),
-        Example(method.log_marginal_likelihood, (state,), differentiable=(0,)),
-    ]
+    outputs = 4 if likelihood == "gaussian" else 2
+
+    def function(rng_key, layer, features, labels, new, where):
+        state = method.update(method.init(layer), features, labels, where=where)
+        return (
+            state,
+            method.sample(rng_key, state, 3),
+            method.linearised(state, new),
+            method.log_marginal_likelihood(state),
+        )
+
+    layer = {"kernel": _normal(3, outputs), "bias": _normal(outputs)}
+    if likelihood == "categorical":
+        labels, where, masked = np.arange(16) % 2, _ROWS, (2, 3)
+    else:
+        labels, where, masked = np.float32(_WHERE[::-1]), _WHERE, (3,)
+    args = (_KEY, layer, _INPUTS, labels, _normal(8, 3))
+    return Example(function, args, where=where, masked=masked, differentiable=(1, 2, 4))
 
 
-def _bbp():
-    method = posterior.bbp()
-    state = method.init(_KEY, jax.tree.map(jnp.asarray, _LAYER))
-    return [
-        Example(method.init, (_KEY, _LAYER)),
-        Example(method.apply, (state, _INPUTS), differentiable=(0, 1)),
-        Example(lambda k, s, x: method.apply(s, x, rng_key=k), (_KEY, state, _INPUTS), differentiable=(1, 2)),
-        Example(method.kl, (state,), differentiable=(0,)),
-        Example(lambda key, s: method.sample(key, s, 4), (_KEY, state), differentiable=(1,)),
-    ]
+def _bbp(convention):
+    method = posterior.bbp(convention=convention)
+
+    def function(rng_key, layer, features):
+        state = method.init(rng_key, layer)
+        noisy = method.apply(state, features, rng_key=rng_key)
+        return state, method.apply(state, features), noisy, method.kl(state), method.sample(rng_key, state, 3)
+
+    return Example(function, (_KEY, _LAYER, _INPUTS), differentiable=(1, 2))
 
 
 def _swag(convention):
     method = posterior.swag(rank=3, convention=convention)
-    params = jax.tree.map(jnp.asarray, _LAYER)
-    state = method.init(params)
-    for factor in (0.5, 2.0):
-        state = method.update(state, jax.tree.map(lambda leaf, f=factor: f * leaf, params))
-    return [
-        Example(method.init, (params,)),
-        Example(method.update, (state, params), differentiable=(1,)),
-        Example(lambda key, s: method.sample(key, s, 4), (_KEY, state)),
-    ]
+
+    def function(rng_key, layer, other):
+        state = method.update(method.update(method.init(layer), other), layer)
+        return state, method.sample(rng_key, state, 3)
+
+    return Example(function, (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)), differentiable=(1, 2))
 
 
 EXAMPLES: dict[str, Any] = {
-    "bbp": _bbp(),
+    "bbp": [_bbp("paper"), _bbp("muben")],
     "dense": Example(posterior.dense, (_LAYER, _INPUTS), differentiable=(0, 1)),
     "deterministic": [
         Example(posterior.deterministic().init, (_LAYER,)),
@@ -113,10 +102,10 @@ EXAMPLES: dict[str, Any] = {
         Example(posterior.ensemble().sample, (_KEY, _SAMPLES), differentiable=(1,)),
     ],
     "laplace": [
-        *_laplace("gaussian", "full"),
-        *_laplace("gaussian", "kronecker"),
-        *_laplace("bernoulli", "diagonal"),
-        *_laplace("categorical", "full"),
+        _laplace("gaussian", "full"),
+        _laplace("gaussian", "kronecker"),
+        _laplace("bernoulli", "diagonal"),
+        _laplace("categorical", "full"),
     ],
     "mc_dropout": [
         Example(posterior.mc_dropout().init, (_LAYER,)),
@@ -158,7 +147,7 @@ EXAMPLES: dict[str, Any] = {
         Example(lambda outputs: posterior.summarise(outputs, "bernoulli"), (_normal(8, 5, 3),), differentiable=(0,)),
         Example(lambda outputs: posterior.summarise(outputs, "categorical"), (_normal(8, 5, 3),), differentiable=(0,)),
     ],
-    "swag": [*_swag("paper"), *_swag("muben")],
+    "swag": [_swag("paper"), _swag("muben")],
 }
 HOST: dict[str, str] = {
     "BBP": "a type",

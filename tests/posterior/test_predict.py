@@ -161,3 +161,10 @@ def test_errors_name_what_is_wrong_in_a_call(rng, change, message):
 def test_an_unknown_likelihood_is_named_with_the_known_ones():
     with pytest.raises(ValueError, match="'poisson'; expected one of gaussian, bernoulli, categorical"):
         check_likelihood("poisson")
+
+
+@pytest.mark.parametrize("likelihood", WIDTHS)
+def test_half_precision_outputs_are_summed_in_single_precision(rng, likelihood):
+    outputs = jnp.asarray(rng.normal(size=(300, 4, *WIDTHS[likelihood])), jnp.bfloat16)
+    expected = summarise(outputs.astype(jnp.float32), likelihood)
+    jax.tree.map(np.testing.assert_array_equal, summarise(outputs, likelihood), expected)

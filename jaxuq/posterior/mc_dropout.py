@@ -37,8 +37,10 @@ def mc_dropout() -> MCDropout:
     Example:
         >>> import jax, jax.numpy as jnp
         >>> def model(params, inputs, *, rng_key=None):
-        ...     keep = 1.0 if rng_key is None else jax.random.bernoulli(rng_key, 0.5, params.shape) / 0.5
-        ...     return inputs @ (params * keep)
+        ...     if rng_key is None:
+        ...         return inputs @ params
+        ...     keep = jax.random.bernoulli(rng_key, 0.5, params.shape)
+        ...     return inputs @ jnp.where(keep, params / 0.5, 0.0)
         >>> method = mc_dropout()
         >>> state = method.init(jnp.ones((4, 1)))
         >>> keys = method.sample(jax.random.key(0), state, 30)

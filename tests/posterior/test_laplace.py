@@ -76,9 +76,11 @@ CASES = pytest.mark.parametrize("structure", ["full", "kronecker", "diagonal"])
 LIKELIHOODS = pytest.mark.parametrize("likelihood", OUTPUTS)
 
 
-@CASES
-@LIKELIHOODS
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("structure", "likelihood", "bias"),
+    [(structure, likelihood, True) for structure in ("full", "kronecker", "diagonal") for likelihood in OUTPUTS]
+    + [("full", "categorical", False), ("kronecker", "bernoulli", False)],
+)
 def test_every_structure_equals_its_dense_matrix(rng, rng_key, structure, likelihood, bias):
     params, features, labels = _problem(rng, likelihood, bias)
     method = laplace(likelihood, structure, prior_precision=TAU)

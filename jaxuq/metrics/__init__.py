@@ -1,9 +1,8 @@
 """How good is a prediction, and how good is its confidence?
 
 Every metric is a pure function of one-dimensional arrays with an optional `where=` mask, and gives a scalar. It works
-under
-`jit`, `vmap` and `grad` and on sharded arrays; a masked entry has no influence; a value that does not exist is NaN.
-`average_over_tasks` maps a metric over tasks with missing labels, and `bootstrap` gives any metric an interval.
+under `jit`, `vmap` and `grad` and on sharded arrays; a masked entry has no influence; a value that does not exist is
+NaN. `average_over_tasks` maps a metric over tasks with missing labels, and `bootstrap` gives any metric an interval.
 
 | question | metrics |
 |---|---|

@@ -62,7 +62,7 @@ def _outputs_fn(setting: Setting) -> Callable[..., Array]:
     return lambda params, inputs, *, rng_key=None: _read(setting, apply_fn(params, inputs, rng_key=rng_key))
 
 
-def _read(setting: Setting, outputs: Float[Array, "n outputs"]) -> Float[Array, "n tasks *outputs"]:
+def _read(setting: Setting, outputs: Float[Array, "n outputs"]) -> Float[Array, "n ..."]:
     """Two outputs a task for a Gaussian likelihood, one without an axis of its own for a Bernoulli one."""
     return setting.by_task(outputs, 2) if setting.task_type == "regression" else outputs
 

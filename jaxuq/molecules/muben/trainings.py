@@ -65,7 +65,7 @@ class Setting(NamedTuple):
         """The module with a head of so many outputs a task."""
         return self.make_network(self.num_tasks * outputs_per_task)
 
-    def by_task(self, outputs: Float[Array, "n outputs"], outputs_per_task: int) -> Float[Array, "n tasks outputs"]:
+    def by_task(self, outputs: Float[Array, "n outputs"], outputs_per_task: int) -> Float[Array, "n tasks per_task"]:
         """Outputs are laid out task by task."""
         return outputs.reshape(outputs.shape[0], self.num_tasks, outputs_per_task)
 

@@ -1,0 +1,52 @@
+# `make demo` and `make test` set up what they need on a machine that has Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs-check bench parity constraints clean
+
+help:  ## show what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"jaxuq needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[all]' --group test --group lint
+	@touch $@
+
+demo: $(READY)  ## benchmark uncertainty methods on 1,128 real molecules; under five minutes
+	$(BIN)/jaxuq muben --dataset esol --backbone dnn --methods all --seeds 2 --members 5 --split scaffold --output runs/demo
+
+test: $(READY)  ## every test, doctest and notebook
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(if $(JAXUQ_DATA),,-m "not data")
+
+lint: $(READY)  ## style, types, hooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(READY)  ## let ruff rewrite the files
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs-check: $(READY)  ## examples in docstrings, README and notebooks run; every public name is documented
+	$(BIN)/python -m pytest --numprocesses 2 jaxuq tests/test_readme.py tests/test_notebooks.py tests/test_protocol.py -k "not jit and not vmap and not sharded"
+
+bench: $(READY)  ## speed and memory against peers; prints ratios
+	$(BIN)/python experiments/benchmarks/ensemble.py
+	$(BIN)/python experiments/benchmarks/memory.py
+
+parity: $(READY)  ## oracles that need PyTorch, in an environment of their own
+	$(PYTHON) -m venv .venv-parity
+	$(BIN)/uv pip install --quiet --python .venv-parity/bin/python --constraint constraints.txt --editable '.[all]' --group test --group parity
+	.venv-parity/bin/python experiments/benchmarks/ensemble.py
+
+constraints: $(READY)  ## make constraints.txt again: names and versions, no address
+	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --upgrade --python-version 3.11 \
+		--all-extras --group test --group lint pyproject.toml --output-file constraints.txt
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .venv-parity .cache .pytest_cache .ruff_cache

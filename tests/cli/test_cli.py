@@ -1,6 +1,7 @@
-"""The command line as its users meet it: a mistake is one line and exit code 2; a killed run goes on to the same end."""
+"""The command line as its users meet it: a mistake is one line and exit code 2; a killed run goes on."""
 
 import csv
+import json
 import os
 import pathlib
 import signal
@@ -11,6 +12,9 @@ import time
 import pytest
 
 from jaxuq.cli import main
+from jaxuq.molecules import load_molecules
+from jaxuq.molecules.muben import BACKBONES
+from jaxuq.networks import DNN
 
 OPTIONS = [
     *("--features", "morgan", "--epochs", "4", "--members", "2", "--samples", "3", "--seeds", "1"),
@@ -19,7 +23,9 @@ OPTIONS = [
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path, monkeypatch):
+def _small_network_and_own_cache(tmp_path, monkeypatch):
+    small = BACKBONES["dnn"]._replace(network=lambda num_outputs: DNN(num_outputs=num_outputs, width=16, depth=0))
+    monkeypatch.setitem(BACKBONES, "dnn", small)
     monkeypatch.setenv("JAXUQ_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[2] / ".cache" / "jax"))
 
@@ -30,11 +36,9 @@ def _csv(path, rows):
     return path
 
 
-def _alcohols(number=60):
-    return [
-        ["smiles", "value"],
-        *(["C" * (1 + i % 20) + "O" * (1 + i // 20), round(0.1 * i, 1)] for i in range(number)),
-    ]
+def _molecules(number=60):
+    data = load_molecules("freesolv")
+    return [["smiles", "value"], *zip(data.smiles[:number], data.labels[:number, 0].tolist())]
 
 
 def _mistake(capsys, *arguments):
@@ -81,18 +85,18 @@ def test_bad_data_is_one_clear_line(rows, options, message, capsys, tmp_path):
 
 
 def test_an_unparsable_molecule_costs_only_itself(capsys, tmp_path):
-    rows = _alcohols()
-    rows[5] = ["C1CC(", 3.0]
+    rows = _molecules()
+    rows.insert(5, ["C1CC(", 3.0])
     main(["muben", "--dataset", str(_csv(tmp_path / "mine.csv", rows)), *OPTIONS, "--output", str(tmp_path / "run")])
     assert "report.html" in capsys.readouterr().out
     page = (tmp_path / "run" / "report.html").read_text()
     assert "C1CC(" in page, "the rejected molecule is listed on the page"
-    with (tmp_path / "run" / "predictions" / "molecules.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 12
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["rejected"][0][:2] == [6, "C1CC("] and sum(record["sizes"].values()) == 60
 
 
 def test_a_folder_of_another_configuration_is_refused(capsys, tmp_path):
-    path = _csv(tmp_path / "mine.csv", _alcohols())
+    path = _csv(tmp_path / "mine.csv", _molecules())
     main(["muben", "--dataset", str(path), *OPTIONS, "--output", str(tmp_path / "run")])
     capsys.readouterr()
     before = (tmp_path / "run" / "results.csv").read_bytes()
@@ -115,7 +119,7 @@ def _numbers(folder):
 
 @pytest.mark.slow
 def test_kill_9_in_the_middle_then_the_same_command_ends_with_the_same_numbers(tmp_path):
-    path = _csv(tmp_path / "mine.csv", _alcohols())
+    path = _csv(tmp_path / "mine.csv", _molecules())
     options = [*OPTIONS[:2], "--epochs", "60", *OPTIONS[4:], "--dataset", str(path)]
 
     def command(folder):
@@ -137,7 +141,7 @@ def test_kill_9_in_the_middle_then_the_same_command_ends_with_the_same_numbers(t
 
 
 def test_a_full_disk_keeps_what_was_complete_and_a_second_try_goes_on(capsys, tmp_path, monkeypatch):
-    path = _csv(tmp_path / "mine.csv", _alcohols())
+    path = _csv(tmp_path / "mine.csv", _molecules())
     arguments = ["muben", "--dataset", str(path), *OPTIONS, "--output", str(tmp_path / "run")]
     real, written = os.fsync, []
 

@@ -147,7 +147,8 @@ def summarise_rows(
             values = values[~np.isnan(values)]
             lower, upper = intervals.get(method, {}).get(name, (np.nan, np.nan))
             line[f"{name}_mean"] = values.mean() if values.size else np.nan
-            line[f"{name}_std"] = values.std(ddof=1) if values.size > 1 else np.nan
+            spread = values.size > 1 and np.isfinite(values).all()  # a conformal interval may be infinite
+            line[f"{name}_std"] = values.std(ddof=1) if spread else np.nan
             line[f"{name}_lower"], line[f"{name}_upper"] = lower, upper
         for name in _SECONDS:
             if name in own[0]:

@@ -85,7 +85,12 @@ class MubenConfiguration:
     task_type: Literal["classification", "regression"] | None = None
     """For a CSV file: what the labels are; default: classification if all are 0 or 1."""
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """Refuse numbers out of range.
+
+        Raises:
+            DataError: names the option, its value and its range.
+        """
         for name, smallest in (("seeds", 1), ("samples", 2), ("resamples", 0)):
             if getattr(self, name) < smallest:
                 raise DataError(f"--{name} is {getattr(self, name)}; it must be at least {smallest}")

@@ -62,6 +62,7 @@ def run_muben(configuration: MubenConfiguration, listener: Listener | None = Non
         RunFolderError: the output folder holds something else.
     """
     listener = listener or Listener()
+    configuration.check()
     began = time.monotonic()
     if configuration.backbone not in BACKBONES:
         choose(configuration.backbone, list(BACKBONES), "backbone")

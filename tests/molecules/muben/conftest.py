@@ -6,7 +6,8 @@ import dataclasses
 import pytest
 
 from jaxuq.molecules import load_molecules
-from jaxuq.molecules.muben import MubenConfiguration, run_muben
+from jaxuq.molecules.muben import BACKBONES, MubenConfiguration, run_muben
+from jaxuq.networks import DNN
 
 TINY = {
     "features": "morgan",
@@ -21,9 +22,11 @@ TINY = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Descriptors of tests are cached in a folder of their own."""
+def _small_network_and_own_cache(tmp_path_factory):
+    """One hidden layer compiles several times faster than nine; features are cached in a folder of the tests."""
     patch = pytest.MonkeyPatch()
+    small = BACKBONES["dnn"]._replace(network=lambda num_outputs: DNN(num_outputs=num_outputs, width=16, depth=0))
+    patch.setitem(BACKBONES, "dnn", small)
     patch.setenv("JAXUQ_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()

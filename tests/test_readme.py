@@ -1,0 +1,39 @@
+"""The README's Python runs, its links lead somewhere, and its table of methods is the benchmark's."""
+
+import pathlib
+import re
+
+import jax
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, flags=re.S))
+def test_python_blocks_run(block, capsys):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert float(capsys.readouterr().out) > 0
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *ROOT.glob("experiments/**/README.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_method_of_the_benchmark_is_in_the_table():
+    from jaxuq.molecules.muben import METHODS
+
+    table = README[README.index("## Methods") : README.index("## Architecture")]
+    missing = [name for name in METHODS if f"`{name}`" not in table]
+    assert not missing
+
+
+def test_every_command_and_option_in_the_readme_exists():
+    from jaxuq.molecules.muben import MubenConfiguration
+
+    options = {f"--{name.replace('_', '-')}" for name in MubenConfiguration.__dataclass_fields__}
+    named = set(re.findall(r"(--[a-z][a-z-]+)", README))
+    assert named <= options | {"--output"}

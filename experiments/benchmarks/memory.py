@@ -29,7 +29,9 @@ def measure(kind: str, num_samples: int, rows: int) -> dict[str, float]:
     inputs = jax.block_until_ready(jax.random.uniform(jax.random.key(1), (rows, 200)))
 
     def forecast(samples, inputs):
-        outputs_fn = lambda params, x: apply_fn(params, x)[:, None, :]  # one task, two outputs  # noqa: E731
+        def outputs_fn(params, x):
+            return apply_fn(params, x)[:, None, :]  # one task, two outputs
+
         if kind == "predict":
             return predict(outputs_fn, samples, inputs, batch_size=4096, sample_chunk=1)
         return predict_forecast(outputs_fn, samples, inputs, "gaussian", batch_size=4096)
@@ -59,9 +61,9 @@ def main() -> None:
         return
     print(f"{options.rows:,} rows, MiB")
     print(f"{'':<34}{'temporary':>11}{'outputs':>9}{'together':>10}{'peak growth':>13}")
-    for kind, samples in (("predict", 1), ("predict", options.samples)) + tuple(
-        ("predict_forecast", number) for number in (1, options.samples, 4 * options.samples)
-    ):
+    cells = [("predict", 1), ("predict", options.samples)]
+    cells += [("predict_forecast", number) for number in (1, options.samples, 4 * options.samples)]
+    for kind, samples in cells:
         command = [sys.executable, __file__, "--rows", str(options.rows), "--measure", kind, str(samples)]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         together = row["temporary"] + row["outputs"]

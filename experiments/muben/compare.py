@@ -1,0 +1,72 @@
+"""Our scores beside the published ones, as a Markdown table.
+
+    python experiments/muben/compare.py runs/esol runs/bace --reports ../shared/data/muben_reports/primary
+
+Reads result folders of `jaxuq muben --convention muben` and the published report files `DNN-rdkit-<dataset>.csv`. The last
+column is the difference in joint standard deviations over seeds, the root of the sum of both variances; the published
+ensemble is one run, so only our deviation counts there.
+"""
+
+import argparse
+import csv
+import math
+import pathlib
+
+_PUBLISHED = {
+    "deterministic": "none",
+    "temperature": "TemperatureScaling",
+    "focal": "FocalLoss",
+    "mc-dropout": "MCDropout",
+    "swag": "SWAG",
+    "bbp": "BBP",
+    "sgld": "SGLD",
+    "ensemble": "DeepEnsembles",
+}
+_COLUMNS = {"rmse": "rmse", "mae": "mae", "auroc": "roc-auc", "nll": "nll", "rce": "ce", "ece": "ece", "brier": "brier"}
+
+
+def published(path: pathlib.Path) -> dict[str, dict[str, str]]:
+    """The rows of a published report by method."""
+    with path.open() as file:
+        return {row["method"].rsplit("-", 1)[-1]: row for row in csv.DictReader(file)}
+
+
+def _number(text: str | None) -> float:
+    return float(text) if text else math.nan
+
+
+def main() -> None:
+    """Print one table per metric."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=pathlib.Path)
+    parser.add_argument("--reports", required=True, type=pathlib.Path)
+    parser.add_argument("--metrics", default="rmse,auroc,nll,rce,ece,brier")
+    options = parser.parse_args()
+    for metric in options.metrics.split(","):
+        lines = []
+        for folder in options.folders:
+            with (folder / "summary.csv").open() as file:
+                ours = list(csv.DictReader(file))
+            report = options.reports / f"DNN-rdkit-{ours[0]['dataset']}.csv"
+            theirs = published(report)
+            for row in ours:
+                other = theirs.get(_PUBLISHED.get(row["method"], ""))
+                if f"{metric}_mean" not in row or other is None:
+                    continue
+                mean, std = _number(row[f"{metric}_mean"]), _number(row[f"{metric}_std"])
+                column = _COLUMNS[metric]
+                their_mean, their_std = _number(other.get(f"{column}-mean")), _number(other.get(f"{column}-std"))
+                joint = math.hypot(std, 0.0 if math.isnan(their_std) else their_std)
+                distance = (mean - their_mean) / joint if joint else math.nan
+                spread = "" if math.isnan(their_std) else f" ± {their_std:.4f}"
+                lines.append(
+                    f"| {row['dataset']} | {row['method']} | {mean:.4f} ± {std:.4f} | {their_mean:.4f}{spread} "
+                    f"| {distance:+.1f} |"
+                )
+        if lines:
+            print(f"\n### {metric}\n\n| data set | method | jaxuq | published | difference |\n|---|---|---|---|---|")
+            print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ The rooms are imported on first use, so `import jaxuq` costs little more than `i
 import importlib
 from types import ModuleType
 
+from jaxuq._citation import citation
 from jaxuq._keys import named_key
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "calibration",
+    "citation",
     "losses",
     "metrics",
     "molecules",
@@ -25,7 +27,7 @@ __all__ = [
     "training",
 ]
 
-_ROOMS = tuple(name for name in __all__ if name not in ("__version__", "named_key"))
+_ROOMS = tuple(name for name in __all__ if name not in ("__version__", "citation", "named_key"))
 
 
 def __getattr__(name: str) -> ModuleType:

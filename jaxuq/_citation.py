@@ -1,0 +1,437 @@
+"""BibTeX of what was used: methods, calibrators, losses, metrics and systems."""
+
+import difflib
+from collections.abc import Iterator
+
+# key: (type, author, title, where it appeared, year); "where" is written as BibTeX fields.
+_ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
+    "jaxuq": (
+        "software",
+        "{The jaxuq authors}",
+        "jaxuq: Uncertainty Quantification and Data-Efficient Learning for Foundation Models, in {JAX}",
+        "",
+        2026,
+    ),
+    "li2025dissertation": (
+        "phdthesis",
+        "Li, Yinghao",
+        "Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models",
+        "school = {Georgia Institute of Technology}",
+        2025,
+    ),
+    "li2024muben": (
+        "article",
+        "Li, Yinghao and Kong, Lingkai and Du, Yuanqi and Yu, Yue and Zhuang, Yuchen and Mu, Wenhao and Zhang, Chao",
+        "{MUBen}: Benchmarking the Uncertainty of Molecular Representation Models",
+        "journal = {Transactions on Machine Learning Research}",
+        2024,
+    ),
+    "lakshminarayanan2017ensembles": (
+        "inproceedings",
+        "Lakshminarayanan, Balaji and Pritzel, Alexander and Blundell, Charles",
+        "Simple and Scalable Predictive Uncertainty Estimation Using Deep Ensembles",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2017,
+    ),
+    "gal2016dropout": (
+        "inproceedings",
+        "Gal, Yarin and Ghahramani, Zoubin",
+        "Dropout as a {Bayesian} Approximation: Representing Model Uncertainty in Deep Learning",
+        "booktitle = {International Conference on Machine Learning}",
+        2016,
+    ),
+    "maddox2019swag": (
+        "inproceedings",
+        "Maddox, Wesley J. and Garipov, Timur and Izmailov, Pavel and Vetrov, Dmitry and Wilson, Andrew Gordon",
+        "A Simple Baseline for {Bayesian} Uncertainty in Deep Learning",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2019,
+    ),
+    "blundell2015bbp": (
+        "inproceedings",
+        "Blundell, Charles and Cornebise, Julien and Kavukcuoglu, Koray and Wierstra, Daan",
+        "Weight Uncertainty in Neural Networks",
+        "booktitle = {International Conference on Machine Learning}",
+        2015,
+    ),
+    "welling2011sgld": (
+        "inproceedings",
+        "Welling, Max and Teh, Yee Whye",
+        "{Bayesian} Learning via Stochastic Gradient {Langevin} Dynamics",
+        "booktitle = {International Conference on Machine Learning}",
+        2011,
+    ),
+    "li2016psgld": (
+        "inproceedings",
+        "Li, Chunyuan and Chen, Changyou and Carlson, David and Carin, Lawrence",
+        "Preconditioned Stochastic Gradient {Langevin} Dynamics for Deep Neural Networks",
+        "booktitle = {AAAI Conference on Artificial Intelligence}",
+        2016,
+    ),
+    "chen2014sghmc": (
+        "inproceedings",
+        "Chen, Tianqi and Fox, Emily B. and Guestrin, Carlos",
+        "Stochastic Gradient {Hamiltonian} {Monte} {Carlo}",
+        "booktitle = {International Conference on Machine Learning}",
+        2014,
+    ),
+    "hoffman2014nuts": (
+        "article",
+        "Hoffman, Matthew D. and Gelman, Andrew",
+        "The No-{U}-Turn Sampler: Adaptively Setting Path Lengths in {Hamiltonian} {Monte} {Carlo}",
+        "journal = {Journal of Machine Learning Research}, volume = {15}",
+        2014,
+    ),
+    "phan2019numpyro": (
+        "article",
+        "Phan, Du and Pradhan, Neeraj and Jankowiak, Martin",
+        "Composable Effects for Flexible and Accelerated Probabilistic Programming in {NumPyro}",
+        "journal = {arXiv preprint arXiv:1912.11554}",
+        2019,
+    ),
+    "mackay1992laplace": (
+        "article",
+        "MacKay, David J. C.",
+        "A Practical {Bayesian} Framework for Backpropagation Networks",
+        "journal = {Neural Computation}, volume = {4}",
+        1992,
+    ),
+    "daxberger2021laplace": (
+        "inproceedings",
+        "Daxberger, Erik and Kristiadi, Agustinus and Immer, Alexander and Eschenhagen, Runa and Bauer, Matthias and "
+        "Hennig, Philipp",
+        "{Laplace} Redux: Effortless {Bayesian} Deep Learning",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2021,
+    ),
+    "amini2020evidential": (
+        "inproceedings",
+        "Amini, Alexander and Schwarting, Wilko and Soleimany, Ava and Rus, Daniela",
+        "Deep Evidential Regression",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2020,
+    ),
+    "sensoy2018evidential": (
+        "inproceedings",
+        "Sensoy, Murat and Kaplan, Lance and Kandemir, Melih",
+        "Evidential Deep Learning to Quantify Classification Uncertainty",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2018,
+    ),
+    "lin2017focal": (
+        "inproceedings",
+        "Lin, Tsung-Yi and Goyal, Priya and Girshick, Ross and He, Kaiming and Doll{\\'a}r, Piotr",
+        "Focal Loss for Dense Object Detection",
+        "booktitle = {IEEE International Conference on Computer Vision}",
+        2017,
+    ),
+    "mukhoti2020focal": (
+        "inproceedings",
+        "Mukhoti, Jishnu and Kulharia, Viveka and Sanyal, Amartya and Golodetz, Stuart and Torr, Philip and "
+        "Dokania, Puneet",
+        "Calibrating Deep Neural Networks Using Focal Loss",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2020,
+    ),
+    "nix1994gaussian": (
+        "inproceedings",
+        "Nix, David A. and Weigend, Andreas S.",
+        "Estimating the Mean and Variance of the Target Probability Distribution",
+        "booktitle = {IEEE International Conference on Neural Networks}",
+        1994,
+    ),
+    "seitzer2022beta": (
+        "inproceedings",
+        "Seitzer, Maximilian and Tavakoli, Arash and Antic, Dimitrije and Martius, Georg",
+        "On the Pitfalls of Heteroscedastic Uncertainty Estimation with Probabilistic Neural Networks",
+        "booktitle = {International Conference on Learning Representations}",
+        2022,
+    ),
+    "guo2017temperature": (
+        "inproceedings",
+        "Guo, Chuan and Pleiss, Geoff and Sun, Yu and Weinberger, Kilian Q.",
+        "On Calibration of Modern Neural Networks",
+        "booktitle = {International Conference on Machine Learning}",
+        2017,
+    ),
+    "platt1999": (
+        "incollection",
+        "Platt, John C.",
+        "Probabilistic Outputs for Support Vector Machines and Comparisons to Regularized Likelihood Methods",
+        "booktitle = {Advances in Large Margin Classifiers}, publisher = {MIT Press}",
+        1999,
+    ),
+    "zadrozny2002isotonic": (
+        "inproceedings",
+        "Zadrozny, Bianca and Elkan, Charles",
+        "Transforming Classifier Scores into Accurate Multiclass Probability Estimates",
+        "booktitle = {ACM SIGKDD International Conference on Knowledge Discovery and Data Mining}",
+        2002,
+    ),
+    "kuleshov2018regression": (
+        "inproceedings",
+        "Kuleshov, Volodymyr and Fenner, Nathan and Ermon, Stefano",
+        "Accurate Uncertainties for Deep Learning Using Calibrated Regression",
+        "booktitle = {International Conference on Machine Learning}",
+        2018,
+    ),
+    "laves2020variance": (
+        "inproceedings",
+        'Laves, Max-Heinrich and Ihler, Sontje and Fast, Jacob F. and Kahrs, L{\\"u}der A. and Ortmaier, Tobias',
+        "Well-Calibrated Regression Uncertainty in Medical Imaging with Deep Learning",
+        "booktitle = {Medical Imaging with Deep Learning}",
+        2020,
+    ),
+    "vovk2005conformal": (
+        "book",
+        "Vovk, Vladimir and Gammerman, Alexander and Shafer, Glenn",
+        "Algorithmic Learning in a Random World",
+        "publisher = {Springer}",
+        2005,
+    ),
+    "lei2018conformal": (
+        "article",
+        "Lei, Jing and G'Sell, Max and Rinaldo, Alessandro and Tibshirani, Ryan J. and Wasserman, Larry",
+        "Distribution-Free Predictive Inference for Regression",
+        "journal = {Journal of the American Statistical Association}, volume = {113}",
+        2018,
+    ),
+    "romano2019cqr": (
+        "inproceedings",
+        "Romano, Yaniv and Patterson, Evan and Cand{\\`e}s, Emmanuel J.",
+        "Conformalized Quantile Regression",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2019,
+    ),
+    "sadinle2019lac": (
+        "article",
+        "Sadinle, Mauricio and Lei, Jing and Wasserman, Larry",
+        "Least Ambiguous Set-Valued Classifiers with Bounded Error Levels",
+        "journal = {Journal of the American Statistical Association}, volume = {114}",
+        2019,
+    ),
+    "romano2020aps": (
+        "inproceedings",
+        "Romano, Yaniv and Sesia, Matteo and Cand{\\`e}s, Emmanuel J.",
+        "Classification with Valid and Adaptive Coverage",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2020,
+    ),
+    "angelopoulos2021raps": (
+        "inproceedings",
+        "Angelopoulos, Anastasios N. and Bates, Stephen and Malik, Jitendra and Jordan, Michael I.",
+        "Uncertainty Sets for Image Classifiers Using Conformal Prediction",
+        "booktitle = {International Conference on Learning Representations}",
+        2021,
+    ),
+    "gneiting2007scores": (
+        "article",
+        "Gneiting, Tilmann and Raftery, Adrian E.",
+        "Strictly Proper Scoring Rules, Prediction, and Estimation",
+        "journal = {Journal of the American Statistical Association}, volume = {102}",
+        2007,
+    ),
+    "gneiting2005crps": (
+        "article",
+        "Gneiting, Tilmann and Raftery, Adrian E. and Westveld, Anton H. and Goldman, Tom",
+        "Calibrated Probabilistic Forecasting Using Ensemble Model Output Statistics and Minimum {CRPS} Estimation",
+        "journal = {Monthly Weather Review}, volume = {133}",
+        2005,
+    ),
+    "good1952nll": (
+        "article",
+        "Good, I. J.",
+        "Rational Decisions",
+        "journal = {Journal of the Royal Statistical Society, Series B}, volume = {14}",
+        1952,
+    ),
+    "brier1950": (
+        "article",
+        "Brier, Glenn W.",
+        "Verification of Forecasts Expressed in Terms of Probability",
+        "journal = {Monthly Weather Review}, volume = {78}",
+        1950,
+    ),
+    "naeini2015ece": (
+        "inproceedings",
+        "Naeini, Mahdi Pakdaman and Cooper, Gregory F. and Hauskrecht, Milos",
+        "Obtaining Well Calibrated Probabilities Using {Bayesian} Binning",
+        "booktitle = {AAAI Conference on Artificial Intelligence}",
+        2015,
+    ),
+    "nixon2019ace": (
+        "inproceedings",
+        "Nixon, Jeremy and Dusenberry, Michael W. and Zhang, Linchuan and Jerfel, Ghassen and Tran, Dustin",
+        "Measuring Calibration in Deep Learning",
+        "booktitle = {CVPR Workshops}",
+        2019,
+    ),
+    "blasiok2024smooth": (
+        "inproceedings",
+        "B{\\l}asiok, Jaros{\\l}aw and Nakkiran, Preetum",
+        "Smooth {ECE}: Principled Reliability Diagrams via Kernel Smoothing",
+        "booktitle = {International Conference on Learning Representations}",
+        2024,
+    ),
+    "levi2022ence": (
+        "article",
+        "Levi, Dan and Gispan, Liran and Giladi, Niv and Fetaya, Ethan",
+        "Evaluating and Calibrating Uncertainty Prediction in Regression Tasks",
+        "journal = {Sensors}, volume = {22}",
+        2022,
+    ),
+    "tran2020miscalibration": (
+        "article",
+        "Tran, Kevin and Neiswanger, Willie and Yoon, Junwoong and Zhang, Qingyang and Xing, Eric and "
+        "Ulissi, Zachary W.",
+        "Methods for Comparing Uncertainty Quantifications for Material Property Predictions",
+        "journal = {Machine Learning: Science and Technology}, volume = {1}",
+        2020,
+    ),
+    "koenker1978pinball": (
+        "article",
+        "Koenker, Roger and Bassett, Gilbert",
+        "Regression Quantiles",
+        "journal = {Econometrica}, volume = {46}",
+        1978,
+    ),
+    "geifman2017selective": (
+        "inproceedings",
+        "Geifman, Yonatan and El-Yaniv, Ran",
+        "Selective Classification for Deep Neural Networks",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2017,
+    ),
+    "traub2024augrc": (
+        "inproceedings",
+        'Traub, Jeremias and Bungert, Till J. and L{\\"u}th, Carsten T. and Baumgartner, Michael and '
+        'Maier-Hein, Klaus H. and Maier-Hein, Lena and J{\\"a}ger, Paul F.',
+        "Overcoming Common Flaws in the Evaluation of Selective Classification Systems",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2024,
+    ),
+    "malinin2020prr": (
+        "inproceedings",
+        "Malinin, Andrey and Mlodozeniec, Bruno and Gales, Mark",
+        "Ensemble Distribution Distillation",
+        "booktitle = {International Conference on Learning Representations}",
+        2020,
+    ),
+    "efron1993bootstrap": (
+        "book",
+        "Efron, Bradley and Tibshirani, Robert J.",
+        "An Introduction to the Bootstrap",
+        "publisher = {Chapman and Hall}",
+        1993,
+    ),
+    "wu2018moleculenet": (
+        "article",
+        "Wu, Zhenqin and Ramsundar, Bharath and Feinberg, Evan N. and Gomes, Joseph and Geniesse, Caleb and "
+        "Pappu, Aneesh S. and Leswing, Karl and Pande, Vijay",
+        "{MoleculeNet}: A Benchmark for Molecular Machine Learning",
+        "journal = {Chemical Science}, volume = {9}",
+        2018,
+    ),
+}
+
+_SOURCES: dict[str, tuple[str, ...]] = {
+    "jaxuq": ("jaxuq",),
+    "dissertation": ("li2025dissertation",),
+    # systems and data
+    "muben": ("li2024muben",),
+    "moleculenet": ("wu2018moleculenet",),
+    # posteriors
+    "deterministic": ("li2024muben",),
+    "ensemble": ("lakshminarayanan2017ensembles",),
+    "mc-dropout": ("gal2016dropout",),
+    "swag": ("maddox2019swag",),
+    "bbp": ("blundell2015bbp",),
+    "sgld": ("welling2011sgld",),
+    "psgld": ("li2016psgld",),
+    "sghmc": ("chen2014sghmc",),
+    "nuts": ("hoffman2014nuts", "phan2019numpyro"),
+    "laplace": ("mackay1992laplace", "daxberger2021laplace"),
+    # losses
+    "evidential": ("amini2020evidential", "sensoy2018evidential"),
+    "focal": ("lin2017focal", "mukhoti2020focal"),
+    "gaussian": ("nix1994gaussian",),
+    "beta-gaussian": ("seitzer2022beta",),
+    # calibration
+    "temperature": ("guo2017temperature",),
+    "platt": ("platt1999",),
+    "isotonic": ("zadrozny2002isotonic",),
+    "isotonic-quantiles": ("kuleshov2018regression",),
+    "variance-scaling": ("laves2020variance",),
+    "conformal": ("vovk2005conformal", "lei2018conformal"),
+    "cqr": ("romano2019cqr",),
+    "lac": ("sadinle2019lac",),
+    "aps": ("romano2020aps",),
+    "raps": ("angelopoulos2021raps",),
+    # metrics
+    "nll": ("good1952nll", "gneiting2007scores"),
+    "brier": ("brier1950",),
+    "crps": ("gneiting2007scores", "gneiting2005crps"),
+    "interval-score": ("gneiting2007scores",),
+    "pinball": ("koenker1978pinball",),
+    "ece": ("naeini2015ece", "guo2017temperature"),
+    "adaptive-ece": ("nixon2019ace",),
+    "smooth-ece": ("blasiok2024smooth",),
+    "ence": ("levi2022ence",),
+    "regression-calibration": ("kuleshov2018regression",),
+    "miscalibration-area": ("tran2020miscalibration",),
+    "risk-coverage": ("geifman2017selective",),
+    "augrc": ("traub2024augrc",),
+    "prr": ("malinin2020prr",),
+    "bootstrap": ("efron1993bootstrap",),
+}
+
+
+def citation(*names: str) -> str:
+    """BibTeX entries of the methods, losses, calibrators, metrics and systems that were used.
+
+    Names are those of `jaxuq muben --methods` and of the metrics (`"swag"`, `"mc-dropout"`, `"ece"`), of conformal
+    scores (`"conformal"`, `"cqr"`, `"aps"`), and of systems (`"muben"`); `_` and capitals are read as `-` and small
+    letters. An entry that several names share is given once.
+
+    Args:
+        *names: what was used, in the order in which entries should come; none gives jaxuq itself and the dissertation
+            that it grew out of.
+
+    Returns:
+        The entries, a blank line between two.
+
+    Raises:
+        ValueError: a name is unknown; the message gives the nearest known ones, or all.
+
+    Example:
+        >>> import jaxuq
+        >>> print(jaxuq.citation("sgld"))
+        @inproceedings{welling2011sgld,
+          author = {Welling, Max and Teh, Yee Whye},
+          title = {{Bayesian} Learning via Stochastic Gradient {Langevin} Dynamics},
+          booktitle = {International Conference on Machine Learning},
+          year = {2011}
+        }
+        >>> jaxuq.citation("swag", "temperature", "muben").count("@")
+        3
+    """
+    keys = dict.fromkeys(key for name in names or ("jaxuq", "dissertation") for key in _keys(name))
+    return "\n\n".join(_entry(key) for key in keys)
+
+
+def _keys(name: str) -> Iterator[str]:
+    """Yield the keys of one name's entries."""
+    known = name.lower().replace("_", "-")
+    if known not in _SOURCES:
+        near = difflib.get_close_matches(known, _SOURCES, n=3)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known names are {', '.join(_SOURCES)}"
+        raise ValueError(f"there is no citation for {name!r}; {hint}")
+    yield from _SOURCES[known]
+
+
+def _entry(key: str) -> str:
+    """Write one entry."""
+    kind, author, title, where, year = _ENTRIES[key]
+    fields = [f"author = {{{author}}}", f"title = {{{title}}}", *where.split("}, "), f"year = {{{year}}}"]
+    lines = ",\n  ".join(field if field.endswith("}") else field + "}" for field in fields if field)
+    return f"@{kind}{{{key},\n  {lines}\n}}"

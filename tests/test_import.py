@@ -1,0 +1,76 @@
+"""Imports stay light: optional and heavy packages are loaded by the functions that need them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import jaxuq
+
+HEAVY = (
+    "IPython",
+    "descriptastorus",
+    "jinja2",
+    "matplotlib",
+    "numpyro",
+    "orbax",
+    "pandas",
+    "pooch",
+    "ray",
+    "rdkit",
+    "scipy.stats",
+    "sklearn",
+    "torch",
+    "transformers",
+)
+# Rooms that import JAX's own family only, in the order in which a lighter room cannot hide behind a heavier one.
+LEAVES = ("metrics", "losses")
+FAMILY = {"absl", "chex", "jax", "jaxlib", "jaxtyping", "numpy", "optax", "toolz", "typing_extensions", "wadler_lindig"}
+SCRIPT = """
+import importlib, json, sys
+loaded = {}
+before = set(sys.modules)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    loaded[name] = sorted(set(sys.modules) - before)
+print(json.dumps(loaded))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """Modules in a fresh process after `import jax`, then jaxuq, then each room in turn, leaves first."""
+    rooms = [*LEAVES, *(room for room in jaxuq._ROOMS if room not in LEAVES)]
+    names = ["jax", "jaxuq", *(f"jaxuq.{room}" for room in rooms)]
+    result = subprocess.run([sys.executable, "-c", SCRIPT, *names], capture_output=True, text=True, check=True)
+    return {name: set(modules) for name, modules in json.loads(result.stdout).items()}
+
+
+def test_importing_jaxuq_imports_jax_and_no_room(loaded):
+    added = loaded["jaxuq"] - loaded["jax"]
+    assert not {name for name in added if name.startswith(tuple(f"jaxuq.{room}" for room in jaxuq._ROOMS))}
+    families = {name.split(".")[0] for name in added}
+    assert not families & {"flax", "optax", "chex", "rich", "tyro"}, families
+
+
+def test_no_room_imports_a_heavy_package(loaded):
+    for step, modules in loaded.items():
+        heavy = {package for package in HEAVY if package in modules}
+        assert not heavy - {package for package in HEAVY if package in loaded["jax"]}, step
+
+
+@pytest.mark.parametrize("room", LEAVES)
+def test_leaves_import_the_family_of_jax_only(loaded, room):
+    added = loaded[f"jaxuq.{room}"] - loaded["jax"]
+    outside = {name.split(".")[0] for name in added} - set(sys.stdlib_module_names) - {"jaxuq"}
+    assert outside <= FAMILY
+    rooms = {name.split(".")[1] for name in added if name.startswith("jaxuq.")} & set(jaxuq._ROOMS)
+    assert rooms <= set(LEAVES)
+
+
+def test_rooms_and_names_are_found_by_attribute():
+    assert set(jaxuq._ROOMS) < set(dir(jaxuq))
+    assert jaxuq.metrics is sys.modules["jaxuq.metrics"]
+    with pytest.raises(AttributeError, match="no attribute 'metric'"):
+        _ = jaxuq.metric

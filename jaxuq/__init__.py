@@ -5,9 +5,24 @@ The rooms are imported on first use, so `import jaxuq` costs little more than `i
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from jaxuq._citation import citation
 from jaxuq._keys import named_key
+
+if TYPE_CHECKING:
+    from jaxuq import (
+        calibration,
+        losses,
+        metrics,
+        molecules,
+        networks,
+        parallel,
+        posterior,
+        reporting,
+        results,
+        training,
+    )
 
 __version__ = "0.1.0"
 

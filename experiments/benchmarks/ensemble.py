@@ -69,7 +69,7 @@ def measure_jaxuq(members: int, strategy: str, dataset: str) -> dict[str, float]
 
 
 def measure_torch(members: int, dataset: str) -> dict[str, float]:
-    """The same network, loss, optimiser, batches and early stopping as a plain PyTorch loop, members one after another."""
+    """The same network, loss, optimiser and early stopping as a plain PyTorch loop, one member after another."""
     import torch
 
     train_x, train_y, valid_x, valid_y = (torch.from_numpy(array) for array in load(dataset))

@@ -2,9 +2,10 @@
 
     python experiments/muben/compare.py runs/esol runs/bace --reports ../shared/data/muben_reports/primary
 
-Reads result folders of `jaxuq muben --convention muben` and the published report files `DNN-rdkit-<dataset>.csv`. The last
-column is the difference in joint standard deviations over seeds, the root of the sum of both variances; the published
-ensemble is one run, so only our deviation counts there.
+Reads result folders of `jaxuq muben --convention muben` and the published report files `DNN-rdkit-<dataset>.csv`. The
+last column is the difference in joint standard deviations over seeds, the root of the sum of both variances. The
+published ensemble is one run of ten networks without a deviation: that of their single network over the root of ten
+stands in for it, in brackets.
 """
 
 import argparse
@@ -56,9 +57,11 @@ def main() -> None:
                 mean, std = _number(row[f"{metric}_mean"]), _number(row[f"{metric}_std"])
                 column = _COLUMNS[metric]
                 their_mean, their_std = _number(other.get(f"{column}-mean")), _number(other.get(f"{column}-std"))
-                joint = math.hypot(std, 0.0 if math.isnan(their_std) else their_std)
-                distance = (mean - their_mean) / joint if joint else math.nan
-                spread = "" if math.isnan(their_std) else f" ± {their_std:.4f}"
+                spread = f" ± {their_std:.4f}"
+                if math.isnan(their_std):
+                    their_std = _number(theirs["none"].get(f"{column}-std")) / math.sqrt(10)
+                    spread = f" (± {their_std:.4f})"
+                distance = (mean - their_mean) / math.hypot(std, their_std)
                 lines.append(
                     f"| {row['dataset']} | {row['method']} | {mean:.4f} ± {std:.4f} | {their_mean:.4f}{spread} "
                     f"| {distance:+.1f} |"

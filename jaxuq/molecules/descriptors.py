@@ -20,8 +20,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from jaxuq.molecules._workers import Outcome, Progress, run_rdkit, warn_about
-from jaxuq.molecules.finding import cache_folder, write_atomically
+from jaxuq.molecules.finding import cache_folder
 from jaxuq.molecules.records import DataError, DataWarning
+from jaxuq.results import write_bytes
 
 _UNUSED = "RDKit2D_calculated"
 
@@ -208,7 +209,7 @@ def _write(path: Path, outcome: Outcome) -> None:
     unreadable, relaxed = (np.asarray(rows, np.int64) for rows in (outcome.unreadable, outcome.relaxed))
     np.savez_compressed(buffer, values=outcome.values, unreadable=unreadable, relaxed=relaxed)
     try:
-        write_atomically(path, buffer.getvalue())
+        write_bytes(path, buffer.getvalue())
     except OSError as error:
         message = f"the features could not be stored in {path.parent} ({error}); they will be computed again next time"
         warnings.warn(message, DataWarning, stacklevel=4)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from jaxuq.molecules.catalogue import DatasetInfo
 from jaxuq.molecules.records import DataError
+from jaxuq.results import write_bytes
 
 _PACKAGED = Path(__file__).parent / "data"
 _LARGEST = 256 * 2**20
@@ -106,7 +107,7 @@ def _download(info: DatasetInfo, cache: Path, by_hand: str) -> Path:
             f"{digest}, expected {info.sha256}); it was thrown away. If you trust it: {by_hand}"
         )
     target = cache / info.files[0].removesuffix(".gz")
-    write_atomically(target, content)
+    write_bytes(target, content)
     return target
 
 
@@ -119,16 +120,3 @@ def read_bytes(path: Path) -> bytes:
     if len(content) > _LARGEST:
         raise DataError(f"{path} holds more than {_LARGEST // 2**20} MiB uncompressed, more than any known data set")
     return content
-
-
-def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file so that readers see either nothing or all of it, also when two processes write at once."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

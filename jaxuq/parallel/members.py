@@ -149,7 +149,7 @@ def map_members(
     *,
     strategy: str = "auto",
     shared_argnums: Sequence[int] = (),
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
     mesh: Mesh | None = None,
 ) -> Callable[..., PyTree]:
     r"""Compile `function`, written for one member, for a leading axis of members.

@@ -42,8 +42,8 @@ def deterministic() -> Deterministic:
         (1, 3, 2)
 
     References:
-        Li, Tran, Chen, Mou, Zhang, Wang, Shah, Zhao, Zhang. MUBen: benchmarking the uncertainty of molecular
-        representation models. TMLR 2024, section 3 ("Deterministic").
+        Li, Kong, Du, Yu, Zhuang, Mu, Zhang. MUBen: benchmarking the uncertainty of molecular representation models.
+        TMLR 2024 ("Deterministic").
     """
 
     def init(params: Params) -> Params:

@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxuq.reporting.atomic import write_atomically
 from jaxuq.reporting.combined_table import CombinedTable, combined_table
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.errors import ReportError
@@ -15,6 +14,7 @@ from jaxuq.reporting.page import render_template
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.result_folder import ResultFolder, read_folder
+from jaxuq.results import write_bytes
 
 _EXPECTED_TO_DIFFER = ("dataset", "backbone", "split", "seeds", "methods", "output", "folder", "data", "resume")
 
@@ -86,7 +86,7 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
         comparisons=comparisons,
         pictures=pictures,
     )
-    write_atomically(target / "report.html", page.encode())
+    write_bytes(target / "report.html", page.encode())
     return target / "report.html"
 
 

@@ -5,8 +5,8 @@ import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from jaxuq.reporting.atomic import write_atomically
 from jaxuq.reporting.canvas import figure_bytes
+from jaxuq.results import write_bytes
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -65,8 +65,8 @@ def render_drawings(drawings: list[Drawing], folder: pathlib.Path) -> tuple[list
             for kind in ("png", "svg"):  # One from an earlier call would belong to other numbers.
                 (folder / f"{drawing.name}.{kind}").unlink(missing_ok=True)
             continue
-        write_atomically(folder / f"{drawing.name}.png", png)
-        write_atomically(folder / f"{drawing.name}.svg", svg)
+        write_bytes(folder / f"{drawing.name}.png", png)
+        write_bytes(folder / f"{drawing.name}.svg", svg)
         source = "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
         pictures.append(Picture(drawing.name, drawing.title, drawing.reading, source))
     return pictures, notices

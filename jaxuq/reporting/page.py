@@ -3,8 +3,7 @@
 import pathlib
 from typing import Any
 
-from jaxuq.reporting.atomic import write_atomically
-from jaxuq.reporting.citations import bibtex, method_references
+from jaxuq._citation import citation
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
@@ -13,6 +12,7 @@ from jaxuq.reporting.metric_names import QUESTIONS, format_number, metric_name
 from jaxuq.reporting.report_drawings import report_drawings
 from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_folder, read_predictions
 from jaxuq.reporting.tables import ScoreTable, score_table
+from jaxuq.results import write_bytes
 
 _MOST_NAMED = 5
 # A page is wide enough for two or three questions beside each other.
@@ -62,11 +62,10 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         counted="rejected" in result.run,
         configuration={str(key): _words(value) for key, value in result.configuration.items()},
         versions={str(key): str(value) for key, value in versions.items()},
-        bibtex=bibtex(str(result.run["system"]), str(versions.get("jaxuq", ""))),
-        references=method_references(result.methods),
+        bibtex=_bibtex([str(result.run["system"]), *result.methods]),
     )
     target = result.path / "report.html"
-    write_atomically(target, page.encode())
+    write_bytes(target, page.encode())
     return target
 
 
@@ -159,6 +158,18 @@ def render_template(name: str, **context: Any) -> str:
     )
     environment.globals |= {"method_style": method_style, "metric_name": metric_name, "number": format_number}
     return environment.get_template(name).render(**context)
+
+
+def _bibtex(names: list[str]) -> str:
+    """The entries of jaxuq and of what a run used; a method of the user's own has none."""
+    known = ["jaxuq"]
+    for name in names:
+        try:
+            citation(name)
+        except ValueError:
+            continue
+        known.append(name)
+    return citation(*known)
 
 
 def _missing_methods(folder: ResultFolder) -> list[str]:

@@ -9,7 +9,7 @@ Every file is written beside its place and then moved there, so that a reader ne
 started again finds whole cells only. Any domain room may write such a folder; `jaxuq.reporting` reads it.
 """
 
-from jaxuq.results.files import read_arrays, write_arrays, write_json, write_text
+from jaxuq.results.files import read_arrays, write_arrays, write_bytes, write_json, write_text
 from jaxuq.results.folder import RunFolder, RunFolderError, open_run, read_run
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "read_arrays",
     "read_run",
     "write_arrays",
+    "write_bytes",
     "write_json",
     "write_text",
 ]

@@ -12,8 +12,24 @@ from typing import Any
 import numpy as np
 
 
-def _replace(path: pathlib.Path, content: bytes) -> None:
-    """Write to a temporary name in the same folder, flush to disk, then rename over `path`."""
+def write_bytes(path: str | pathlib.Path, content: bytes) -> None:
+    """Replace a file by `content`, atomically: written under another name, flushed to disk, then renamed.
+
+    Args:
+        path: the file; its folder is made if needed.
+        content: all of it.
+
+    Raises:
+        OSError: the disk refuses (full, read-only); a previous file stays as it was.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bytes(folder + "/deep/page.html", b"<p>")
+        ...     [file.name for file in pathlib.Path(folder, "deep").iterdir()]
+        ['page.html']
+    """
+    path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -45,7 +61,7 @@ def write_text(path: str | pathlib.Path, text: str) -> None:
         ...     pathlib.Path(folder, "a", "note.txt").read_text()
         'whole'
     """
-    _replace(pathlib.Path(path), text.encode())
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:
@@ -67,7 +83,7 @@ def write_arrays(path: str | pathlib.Path, arrays: Mapping[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
-    _replace(pathlib.Path(path), buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray] | None:

@@ -147,6 +147,7 @@ def _laplace(setting: Setting, networks: Trained, rng_key: Key[Array, ""], input
     state, _ = jax.lax.scan(update, method.init(params["output"]), jax.tree.map(batches, data))
     precisions = jnp.asarray(PRIOR_PRECISIONS)
     evidence = jax.lax.map(lambda precision: method.log_marginal_likelihood(state, precision), precisions)
+    evidence = jnp.where(jnp.isnan(evidence), -jnp.inf, evidence)  # a prior too weak for single precision
     state = state._replace(prior_precision=precisions[jnp.argmax(evidence)])
     return _of_last_layers(setting, method.sample(rng_key, state, setting.samples), params, inputs)
 

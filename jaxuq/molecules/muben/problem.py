@@ -90,8 +90,8 @@ def make_problem(
         labels = scale_labels(scaler, jnp.asarray(part.labels, jnp.float32))
         return Arrays(jnp.asarray(rows), labels, jnp.asarray(part.mask))
 
-    parts = [arrays(part, rows) for part, rows in zip(split, np.split(inputs, borders))]
-    return Problem(first.task_type, first.metric, tuple(first.task_names), *parts, scaler)
+    train, valid, test = (arrays(part, rows) for part, rows in zip(split, np.split(inputs, borders)))
+    return Problem(first.task_type, first.metric, tuple(first.task_names), train, valid, test, scaler)
 
 
 def one_class_tasks(split: Split) -> list[str]:

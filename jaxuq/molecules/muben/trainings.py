@@ -1,7 +1,7 @@
 """How networks are trained: one recipe per loss, all run by `jaxuq.training.fit` with seeds and members stacked."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -151,7 +151,10 @@ def _optimizer(setting: Setting, output: optax.GradientTransformation | None = N
     adamw = optax.adamw(setting.learning_rate, weight_decay=WEIGHT_DECAY)
     if output is None and not setting.frozen_backbone:
         return adamw
-    parts = {"backbone": optax.set_to_zero() if setting.frozen_backbone else adamw, "output": output or adamw}
+    parts: dict[Hashable, optax.GradientTransformation] = {
+        "backbone": optax.set_to_zero() if setting.frozen_backbone else adamw,
+        "output": output or adamw,
+    }
 
     def labels(params: PyTree) -> PyTree:
         return {

@@ -34,6 +34,7 @@ _STYLES = {
     "temperature": MethodStyle("Temperature scaling", "#882255", _DASHED, "o"),
     "platt": MethodStyle("Platt scaling", "#117733", _DASHED, "s"),
     "isotonic": MethodStyle("Isotonic", "#332288", _DASHED, "^"),
+    "isotonic-quantiles": MethodStyle("Isotonic quantiles", "#661100", _DASHED, "v"),
     "variance-scaling": MethodStyle("Variance scaling", "#AA4499", _DASHED, "D"),
     "focal": MethodStyle("Focal loss", "#999933", _DOTTED, "o"),
     "evidential": MethodStyle("Evidential", "#CC3311", _DOTTED, "s"),

@@ -18,7 +18,7 @@ from jaxuq.molecules.muben.cells import finished_row, method_intervals, store_ce
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
 from jaxuq.molecules.muben.methods import METHODS, label_units
 from jaxuq.molecules.muben.problem import Problem, make_problem, one_class_tasks
-from jaxuq.molecules.muben.scores import score_names
+from jaxuq.molecules.muben.scores import LEVEL, score_names
 from jaxuq.molecules.muben.trainings import Setting, Trained, trainer
 from jaxuq.molecules.records import DataError, DataWarning, Split
 from jaxuq.molecules.scaling import unscale_mean
@@ -86,6 +86,7 @@ def run_muben(configuration: MubenConfiguration, listener: Listener | None = Non
         task_type=first.task_type,
         task_names=list(first.task_names),
         metric=first.metric,
+        nominal_coverage=LEVEL,
         sizes={name: len(part.smiles) for name, part in zip(splits[0]._fields, splits[0])},
         rejected=[[item.row, item.text, item.reason] for item in first.rejected],
         notes=notes,

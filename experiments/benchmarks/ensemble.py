@@ -44,8 +44,9 @@ def measure_jaxuq(members: int, strategy: str, dataset: str) -> dict[str, float]
     jax.config.update("jax_enable_compilation_cache", False)
     from jaxuq.molecules import load_dataset
     from jaxuq.molecules.muben import BACKBONES
+    from jaxuq.molecules.muben.heads import likelihood_head
     from jaxuq.molecules.muben.problem import make_problem
-    from jaxuq.molecules.muben.trainings import Setting, likelihood_head, train_networks
+    from jaxuq.molecules.muben.trainings import Setting, train_networks
     from jaxuq.training import fit
 
     backbone = BACKBONES["dnn"]

@@ -12,9 +12,10 @@ from jaxuq.molecules.catalogue import DatasetInfo, dataset_info, dataset_names
 from jaxuq.molecules.datasets import load_dataset, load_molecules
 from jaxuq.molecules.descriptors import descriptor_names, morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.finding import cache_folder
-from jaxuq.molecules.reading import load_csv, load_split_folder
+from jaxuq.molecules.reading import load_csv
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, SplitRows, take_split
 from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
+from jaxuq.molecules.split_folder import load_split_folder
 from jaxuq.molecules.splits import random_split, scaffold_split
 
 __all__ = [

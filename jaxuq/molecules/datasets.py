@@ -9,15 +9,10 @@ import numpy as np
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.catalogue import DatasetInfo, dataset_info
 from jaxuq.molecules.finding import find_raw, find_split
-from jaxuq.molecules.reading import (
-    load_csv,
-    load_split_folder,
-    read_header,
-    read_meta,
-    read_part,
-    warn_of_shared_molecules,
-)
+from jaxuq.molecules.reading import load_csv
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, take_split
+from jaxuq.molecules.rows import read_header
+from jaxuq.molecules.split_folder import load_split_folder, read_meta, read_part, warn_of_shared_molecules
 from jaxuq.molecules.splits import random_split, scaffold_split
 
 

@@ -146,9 +146,9 @@ def summarise_rows(
             values = np.array([row[name] for row in own], np.float64)
             values = values[~np.isnan(values)]
             lower, upper = intervals.get(method, {}).get(name, (np.nan, np.nan))
-            line[f"{name}_mean"] = values.mean() if values.size else np.nan
+            line[f"{name}_mean"] = float(values.mean()) if values.size else np.nan
             spread = values.size > 1 and np.isfinite(values).all()  # a conformal interval may be infinite
-            line[f"{name}_std"] = values.std(ddof=1) if spread else np.nan
+            line[f"{name}_std"] = float(values.std(ddof=1)) if spread else np.nan
             line[f"{name}_lower"], line[f"{name}_upper"] = lower, upper
         for name in _SECONDS:
             if name in own[0]:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
-from jaxuq import losses
 from jaxuq._keys import named_key
+from jaxuq.molecules.muben.heads import Head, evidential_head, focal_head, likelihood_head
 from jaxuq.molecules.muben.problem import Problem
 from jaxuq.molecules.muben.selection import validation_score
 from jaxuq.networks import apply_function
@@ -82,68 +82,6 @@ class Trained(NamedTuple):
     params: PyTree
     observed: PyTree
     seconds: float
-
-
-class Head(NamedTuple):
-    """How one loss reads the network.
-
-    Attributes:
-        outputs_per_task: width of the head for each task.
-        loss: `loss(outputs [n, tasks, k], labels, where) -> scalar`.
-        point: `point(outputs) -> [n, tasks]`, the prediction that selects the best epoch.
-    """
-
-    outputs_per_task: int
-    loss: Callable[..., Float[Array, ""]]
-    point: Callable[[Float[Array, "n tasks k"]], Float[Array, "n tasks"]]
-
-
-def likelihood_head(task_type: str) -> Head:
-    """Gaussian likelihood (mean and softplus variance), or one logit a task."""
-    if task_type == "regression":
-        return Head(
-            2,
-            lambda outputs, labels, where: losses.gaussian_negative_log_likelihood(
-                outputs[..., 0], outputs[..., 1], labels, where=where
-            ),
-            lambda outputs: outputs[..., 0],
-        )
-    return Head(
-        1,
-        lambda outputs, labels, where: losses.bernoulli_cross_entropy(outputs[..., 0], labels, where=where),
-        lambda outputs: outputs[..., 0],
-    )
-
-
-def focal_head() -> Head:
-    """The focal loss with torchvision's defaults, as the publication uses it."""
-    return Head(
-        1,
-        lambda outputs, labels, where: losses.focal_loss(outputs[..., 0], labels, where=where),
-        lambda outputs: outputs[..., 0],
-    )
-
-
-def evidential_head(task_type: str) -> Head:
-    """Normal-inverse-gamma outputs for regression, a Dirichlet over two classes for classification."""
-    if task_type == "regression":
-        return Head(
-            4,
-            lambda outputs, labels, where: losses.evidential_regression_loss(outputs, labels, where=where),
-            lambda outputs: outputs[..., 0],
-        )
-
-    def log_odds(outputs: Float[Array, "n tasks 2"]) -> Float[Array, "n tasks"]:
-        concentrations = losses.dirichlet_concentrations(outputs)
-        return jnp.log(concentrations[..., 1]) - jnp.log(concentrations[..., 0])
-
-    return Head(
-        2,
-        lambda outputs, labels, where: losses.evidential_classification_loss(
-            outputs, labels.astype(jnp.int32), where=where
-        ),
-        log_odds,
-    )
 
 
 def _optimizer(setting: Setting, output: optax.GradientTransformation | None = None) -> optax.GradientTransformation:

@@ -4,8 +4,8 @@
     python experiments/muben/grid.py --datasets esol freesolv bace --output runs --ray auto -- --methods muben
 
 What follows `--` are options of `jaxuq muben`, the same for every run. With `--ray` each run is one task on the Ray
-cluster of that address (`pip install "jaxuq[cluster]"`; all machines must see the folder of `--output`); without it they
-follow one another. A run that fails is named at the end and costs only itself; the same command goes on where it
+cluster of that address (`pip install "jaxuq[cluster]"`; all machines must see the folder of `--output`); without it
+they follow one another. A run that fails is named at the end and costs only itself; the same command goes on where it
 stopped.
 """
 

@@ -14,8 +14,8 @@ class ReportCommand:
     folders: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional]
     """Result folders; with two or more the page compares them."""
 
-    output: pathlib.Path = pathlib.Path("runs/comparison.html")
-    """The page to write when several folders are compared."""
+    output: pathlib.Path = pathlib.Path("comparison")
+    """The folder for the page and its figures when several folders are compared."""
 
     def run(self) -> None:
         """Write the page and name it."""

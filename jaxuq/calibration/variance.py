@@ -20,7 +20,7 @@ class VarianceState(NamedTuple):
     factor: Float[Array, "*tasks"]
 
 
-def squared_errors_in_variances(forecast, labels, where):
+def _squared_errors_in_variances(forecast, labels, where):
     """Squared standardised residuals, 0 where the label is unknown, and the mask."""
     residual = filled(where, labels, 0.0) - filled(where, forecast.mean, 0.0)
     standardised = jnp.square(residual) / filled(where, forecast.total, 1.0)
@@ -66,7 +66,7 @@ def variance_scaling() -> Calibrator:
         where: Bool[Array, "n *tasks"] | None = None,
     ) -> VarianceState:
         expect(forecast, (GaussianForecast,), "variance_scaling", "temperature_scaling")
-        squares, valid = squared_errors_in_variances(forecast, labels, where)
+        squares, valid = _squared_errors_in_variances(forecast, labels, where)
         count = jnp.sum(valid, axis=0, dtype=squares.dtype)
         return VarianceState(jnp.where(count > 0, jnp.sum(squares, axis=0) / jnp.maximum(count, 1), 1))
 

@@ -2,14 +2,12 @@
 
     python experiments/benchmarks/memory.py [--rows 100000] [--samples 30]
 
-`predict` returns every sample's outputs, `[samples, rows, ...]`; `predict_forecast` keeps running moments. Two figures
-are printed for each: the temporary memory and the outputs that the compiler reports, and the growth of the process's
-peak resident memory, each measured in a process of its own.
+`predict` returns every sample's outputs, `[samples, rows, ...]`; `predict_forecast` keeps running moments. Printed are
+the temporary memory and the outputs of the compiled program, as the compiler reports them, each in its own process.
 """
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 
@@ -38,13 +36,10 @@ def measure(kind: str, num_samples: int, rows: int) -> dict[str, float]:
 
     compiled = jax.jit(forecast).lower(samples, inputs).compile()
     memory = compiled.memory_analysis()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     jax.block_until_ready(compiled(samples, inputs))
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "temporary": memory.temp_size_in_bytes / 2**20,
         "outputs": memory.output_size_in_bytes / 2**20,
-        "resident": (after - before) / 2**10,
     }
 
 
@@ -60,7 +55,7 @@ def main() -> None:
         print(json.dumps(measure(kind, int(samples), options.rows)))
         return
     print(f"{options.rows:,} rows, MiB")
-    print(f"{'':<34}{'temporary':>11}{'outputs':>9}{'together':>10}{'peak growth':>13}")
+    print(f"{'':<34}{'temporary':>11}{'outputs':>9}{'together':>10}")
     cells = [("predict", 1), ("predict", options.samples)]
     cells += [("predict_forecast", number) for number in (1, options.samples, 4 * options.samples)]
     for kind, samples in cells:
@@ -68,7 +63,7 @@ def main() -> None:
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
         together = row["temporary"] + row["outputs"]
         label = f"{kind}, {samples} sample{'s' if samples > 1 else ''}"
-        print(f"{label:<34}{row['temporary']:>11.1f}{row['outputs']:>9.1f}{together:>10.1f}{row['resident']:>13.1f}")
+        print(f"{label:<34}{row['temporary']:>11.1f}{row['outputs']:>9.1f}{together:>10.1f}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Running the benchmark: train what is needed, forecast with every method, score, and write the result folder."""
 
+import dataclasses
 import pathlib
 import shutil
 import time
@@ -64,8 +65,8 @@ def run_muben(configuration: MubenConfiguration, listener: Listener | None = Non
     listener = listener or Listener()
     configuration.check()
     began = time.monotonic()
-    if configuration.backbone not in BACKBONES:
-        choose(configuration.backbone, list(BACKBONES), "backbone")
+    backbone, *_ = choose(configuration.backbone, list(BACKBONES), "backbone")
+    configuration = dataclasses.replace(configuration, backbone=backbone)
     splits, notes = _load(configuration, listener)
     first = splits[0].train
     methods = select_methods(configuration.methods, first.task_type)

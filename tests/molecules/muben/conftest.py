@@ -1,7 +1,6 @@
 """Small data sets and finished runs of the benchmark, shared by its tests."""
 
 import csv
-import dataclasses
 
 import pytest
 
@@ -70,8 +69,6 @@ def classification_run(tmp_path_factory):
         output=tmp_path_factory.mktemp("runs") / "classes",
         methods="deterministic,temperature,isotonic,ensemble,laplace,evidential",
         task_type="classification",
-        split="random",
         **TINY,
     )
-    configuration = dataclasses.replace(configuration, split="scaffold")
     return run_muben(configuration), configuration

@@ -3,16 +3,48 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jaxuq.networks import DNN, apply_function, keep_mask
+from jaxuq.networks import (
+    DNN,
+    Decoder,
+    DecoderConfig,
+    LoraConfig,
+    Places,
+    Rotary,
+    apply_function,
+    apply_rotary,
+    attend,
+    attention_weights,
+    keep_mask,
+    rotary_tables,
+    stack_layers,
+    unstack_layers,
+    visible,
+)
 from tests.protocol import Example
 
 _DNN = DNN(num_outputs=2, width=8, depth=2)
 _X = jax.random.normal(jax.random.key(0), (16, 5))
 _PARAMS = _DNN.init(jax.random.key(1), _X)["params"]
 
+_DECODER = Decoder(
+    DecoderConfig(23, 8, 12, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=4, layer_windows=(None, 3)),
+    lora=LoraConfig(rank=2),
+)
+_TOKENS = jax.random.randint(jax.random.key(4), (8, 5), 0, 23)
+_DECODER_VARIABLES = _DECODER.init(jax.random.key(5), _TOKENS)
+_PLACES = Places(jnp.broadcast_to(jnp.arange(5), (8, 5)))
+_QUERY = jax.random.normal(jax.random.key(6), (8, 5, 2, 4))
+_KEY, _VALUE = jax.random.normal(jax.random.key(7), (2, 8, 1, 5, 4))
+
 EXAMPLES: dict[str, Any] = {
     "DNN": Example(lambda x: _DNN.apply({"params": _PARAMS}, x), (_X,), differentiable=(0,)),
+    "Decoder": Example(
+        lambda variables, tokens: _DECODER.apply(variables, tokens).hidden,
+        (_DECODER_VARIABLES, _TOKENS),
+        differentiable=(0,),
+    ),
     "apply_function": [
         Example(apply_function(_DNN), (_PARAMS, _X), differentiable=(0, 1)),
         Example(
@@ -21,6 +53,39 @@ EXAMPLES: dict[str, Any] = {
             differentiable=(0, 1),
         ),
     ],
+    "apply_rotary": Example(
+        lambda x, positions: apply_rotary(x, *rotary_tables(Rotary(), 4, positions)),
+        (_QUERY, _PLACES.positions),
+        differentiable=(0,),
+    ),
+    "attend": Example(
+        lambda query, key, value, places: attend(query, key, value, places, places, scale=0.5, window=3, softcap=2.0),
+        (_QUERY, _KEY, _VALUE, _PLACES),
+        differentiable=(0, 1, 2),
+    ),
+    "attention_weights": Example(
+        lambda query, key, places: attention_weights(query, key, places, places, scale=0.5),
+        (_QUERY, _KEY, _PLACES),
+        differentiable=(0, 1),
+    ),
     "keep_mask": Example(lambda key: keep_mask(key, (16, 4), 0.3), (jax.random.key(3),)),
+    "rotary_tables": Example(lambda positions: rotary_tables(Rotary(), 4, positions), (_PLACES.positions,)),
+    "stack_layers": Example(
+        lambda params: stack_layers(unstack_layers(params, 2), 2), (_DECODER_VARIABLES["params"],), differentiable=(0,)
+    ),
+    "unstack_layers": Example(
+        lambda params: unstack_layers(params, 2), (_DECODER_VARIABLES["params"],), differentiable=(0,)
+    ),
+    "visible": Example(lambda places: visible(places, places, window=2), (_PLACES,)),
 }
-HOST: dict[str, str] = {"Dropout": "a layer; covered by DNN"}
+HOST: dict[str, str] = {
+    "DecoderConfig": "a configuration",
+    "DecoderOutput": "a type",
+    "Dropout": "a layer; covered by DNN",
+    "KeyValueCache": "a type",
+    "Linear": "a layer; covered by Decoder",
+    "LoraConfig": "a configuration",
+    "Places": "a type",
+    "Rotary": "a configuration",
+    "rotary_frequencies": "NumPy, of a configuration; covered by rotary_tables",
+}

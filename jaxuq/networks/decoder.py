@@ -1,0 +1,368 @@
+"""One decoder for the common families of language models: Llama, Mistral, Qwen 2 and 3, Gemma 1 to 3."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxuq.networks.attention import Places, attend
+from jaxuq.networks.linear import Linear, LoraConfig
+from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_tables
+
+_NO_WINDOW = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """The shape of a decoder; `jaxuq.language.decoder_config` reads it from a checkpoint.
+
+    Attributes:
+        vocab_size: tokens.
+        hidden_size: width of the residual stream.
+        intermediate_size: width of the gated MLP.
+        num_layers: blocks.
+        num_heads: query heads.
+        num_kv_heads: key and value heads; divides `num_heads`.
+        head_dim: width of a head.
+        max_positions: context the model was made for.
+        activation: of the gate: `silu`, or `gelu` (tanh approximation).
+        norm_eps: of the RMS norms.
+        norm_offset: added to the norms' weights (1 for Gemma).
+        rotary: one `Rotary` for each kind of layer.
+        layer_rotary: index into `rotary` for each layer; empty: 0.
+        layer_windows: sliding window of each layer, None for full attention; empty: none.
+        attention_bias: bias of query, key and value.
+        output_bias: bias of the attention's output layer.
+        mlp_bias: bias of gate, up and down.
+        query_key_norm: RMS norm of each query and key head before the rotary embedding.
+        post_norms: norms after attention and after the MLP too (Gemma 2, 3).
+        query_scale: on attention scores; None: `head_dim ** -0.5`.
+        attention_softcap: see `attention_weights`.
+        logit_softcap: the same for the final logits.
+        embedding_scale: on token embeddings (root of `hidden_size` for Gemma).
+        tied: whether the embedding is also the output layer.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    max_positions: int = 4096
+    activation: str = "silu"
+    norm_eps: float = 1e-5
+    norm_offset: float = 0.0
+    rotary: tuple[Rotary, ...] = (Rotary(),)
+    layer_rotary: tuple[int, ...] = ()
+    layer_windows: tuple[int | None, ...] = ()
+    attention_bias: bool = False
+    output_bias: bool = False
+    mlp_bias: bool = False
+    query_key_norm: bool = False
+    post_norms: bool = False
+    query_scale: float | None = None
+    attention_softcap: float | None = None
+    logit_softcap: float | None = None
+    embedding_scale: float = 1.0
+    tied: bool = False
+
+    def __post_init__(self):
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(f"{self.num_heads} heads cannot share {self.num_kv_heads} key heads evenly")
+        if self.activation not in ("silu", "gelu"):
+            raise ValueError(f"activation is {self.activation!r}; supported are silu and gelu")
+
+    def window(self, layer: int) -> int | None:
+        """The sliding window of a layer."""
+        return self.layer_windows[layer] if self.layer_windows else None
+
+    def rotary_index(self, layer: int) -> int:
+        """Which rotary embedding a layer uses."""
+        return self.layer_rotary[layer] if self.layer_rotary else 0
+
+    @property
+    def attention_scale(self) -> float:
+        """The factor on attention scores."""
+        return self.head_dim**-0.5 if self.query_scale is None else self.query_scale
+
+
+class KeyValueCache(NamedTuple):
+    """Keys and values of the tokens so far, in slots.
+
+    Attributes:
+        keys: `[layers, batch, kv_heads, slots, head_dim]`, or a tuple of layers without the first axis.
+        values: the same.
+        positions: `[batch, slots]`; -1 for padding and for empty slots.
+        length: slots in use; the next token goes into this slot, in every row.
+    """
+
+    keys: PyTree
+    values: PyTree
+    positions: Int[Array, "batch slots"]
+    length: Int[Array, ""]
+
+
+class DecoderOutput(NamedTuple):
+    """What a pass returns.
+
+    Attributes:
+        hidden: after the last norm, `[batch, time, hidden_size]`; `Decoder.logits` turns it into logits.
+        cache: as extended by the tokens; without a cache given, one of exactly these tokens; None if not asked for.
+        queries: after rotary embedding, `[layers, batch, time, heads, head_dim]` (or a tuple of layers); None if not
+            asked for. With the cache's keys they give any row of attention, see `attention_weights`.
+        layers: residual stream after each block, `[layers, batch, time, hidden_size]` (or a tuple); None if not asked.
+    """
+
+    hidden: Float[Array, "batch time hidden"]
+    cache: KeyValueCache | None
+    queries: PyTree
+    layers: PyTree
+
+
+class _Shared(NamedTuple):
+    """What all blocks read."""
+
+    cosines: Float[Array, "kinds batch time half"]
+    sines: Float[Array, "kinds batch time half"]
+    places: Places
+    key_places: Places
+    slot: Int[Array, ""]
+
+
+class _RMSNorm(nn.Module):
+    eps: float
+    offset: float
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        start = nn.initializers.constant(1.0 - self.offset)
+        scale = self.param("scale", start, (x.shape[-1],), self.dtype).astype(jnp.float32) + self.offset
+        wide = x.astype(jnp.float32)
+        normed = wide * jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + self.eps)
+        return (normed * jnp.broadcast_to(scale, x.shape)).astype(x.dtype)
+
+
+class _Block(nn.Module):
+    config: DecoderConfig
+    dtype: Any
+    lora: LoraConfig | None
+    keep_cache: bool
+    keep_queries: bool
+    keep_layers: bool
+
+    def _linear(self, name: str, features: int, use_bias: bool) -> Linear:
+        lora = self.lora if self.lora is not None and name in self.lora.targets else None
+        return Linear(features, use_bias, self.dtype, lora, name=name)
+
+    def _norm(self, name: str) -> _RMSNorm:
+        return _RMSNorm(self.config.norm_eps, self.config.norm_offset, self.dtype, name=name)
+
+    @nn.compact
+    def __call__(self, x: Array, layer: tuple[Any, Any, Any], shared: _Shared) -> tuple[Array, tuple[Any, Any, Any]]:
+        config = self.config
+        past, window, kind = layer
+        heads, dim = (*x.shape[:2], -1, config.head_dim), config.head_dim
+        cosines, sines = shared.cosines[kind], shared.sines[kind]
+        normed = self._norm("attention_norm")(x)
+        query = self._linear("query", config.num_heads * dim, config.attention_bias)(normed).reshape(heads)
+        key = self._linear("key", config.num_kv_heads * dim, config.attention_bias)(normed).reshape(heads)
+        value = self._linear("value", config.num_kv_heads * dim, config.attention_bias)(normed).reshape(heads)
+        if config.query_key_norm:
+            query, key = self._norm("query_norm")(query), self._norm("key_norm")(key)
+        query, key = apply_rotary(query, cosines, sines), apply_rotary(key, cosines, sines)
+        key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)
+        if past is not None:
+            key, value = (
+                jax.lax.dynamic_update_slice_in_dim(whole, new.astype(whole.dtype), shared.slot, axis=2)
+                for whole, new in zip(past, (key, value))
+            )
+        mixed = attend(
+            query,
+            key.astype(query.dtype),
+            value.astype(query.dtype),
+            shared.places,
+            shared.key_places,
+            scale=config.attention_scale,
+            window=window,
+            softcap=config.attention_softcap,
+        ).reshape(*x.shape[:2], config.num_heads * dim)
+        mixed = self._linear("output", config.hidden_size, config.output_bias)(mixed)
+        x = x + (self._norm("post_attention_norm")(mixed) if config.post_norms else mixed)
+
+        normed = self._norm("mlp_norm")(x)
+        gate = self._linear("gate", config.intermediate_size, config.mlp_bias)(normed)
+        gate = jax.nn.silu(gate) if config.activation == "silu" else jax.nn.gelu(gate, approximate=True)
+        up = self._linear("up", config.intermediate_size, config.mlp_bias)(normed)
+        down = self._linear("down", config.hidden_size, config.mlp_bias)(gate * up)
+        x = x + (self._norm("post_mlp_norm")(down) if config.post_norms else down)
+        kept = (
+            (key, value) if self.keep_cache else None,
+            query if self.keep_queries else None,
+            x if self.keep_layers else None,
+        )
+        return x, kept
+
+
+class Decoder(nn.Module):
+    """A causal language model: tokens in, hidden states out; `logits` turns those into logits.
+
+        output = decoder.apply({"params": params}, tokens)
+        logits = decoder.apply({"params": params}, output.hidden, method="logits")
+
+    What a token sees follows from positions alone: -1 marks padding, on whichever side it is. Parameters of all layers
+    are stacked and scanned over (`params["layers"]`), which compiles fast; with `scan=False` each layer has its own
+    (`params["layers_0"]`, ...), which decodes faster on CPUs. `stack_layers` and `unstack_layers` convert.
+
+    Low-rank adapters live in the collection `lora` (see `Linear`): pass `{"params": ..., "lora": ...}` to use them,
+    leave the collection out for the base model.
+
+    Attributes:
+        config: the shape.
+        dtype: of parameters and activations; norms, softmax and logits are computed in float32.
+        scan: whether layers are stacked.
+        lora: the adapters' configuration.
+        remat: recompute each block in the backward pass, which then holds one residual stream a layer.
+    """
+
+    config: DecoderConfig
+    dtype: Any = jnp.float32
+    scan: bool = True
+    lora: LoraConfig | None = None
+    remat: bool = False
+
+    def _blocks(self, x: Array, past: Any, shared: _Shared, keep: tuple[bool, bool, bool]) -> tuple[Array, Any]:
+        config = self.config
+        layers = range(config.num_layers)
+        block = nn.remat(_Block, prevent_cse=not self.scan) if self.remat else _Block
+        arguments = (config, self.dtype, self.lora, *keep)
+        if self.scan:
+            scanned = nn.scan(
+                block,
+                variable_axes={"params": 0, "lora": 0},
+                split_rngs={"params": True, "dropout": True},
+                in_axes=(0, nn.broadcast),  # pyright: ignore[reportArgumentType]
+                length=config.num_layers,
+            )
+            windows = None
+            if any(config.window(layer) is not None for layer in layers):
+                windows = jnp.asarray([config.window(layer) or _NO_WINDOW for layer in layers], jnp.int32)
+            kinds = jnp.asarray([config.rotary_index(layer) for layer in layers], jnp.int32)
+            return scanned(*arguments, name="layers")(x, (past, windows, kinds), shared)
+        kept = []
+        for layer in layers:
+            inputs = (past[layer] if past is not None else None, config.window(layer), config.rotary_index(layer))
+            x, one = block(*arguments, name=f"layers_{layer}")(x, inputs, shared)
+            kept.append(one)
+        return x, tuple(None if part[0] is None else part for part in zip(*kept))
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "batch time"],
+        positions: Int[Array, "batch time"] | None = None,
+        *,
+        segments: Int[Array, "batch time"] | None = None,
+        cache: KeyValueCache | None = None,
+        keep_cache: bool = False,
+        keep_queries: bool = False,
+        keep_layers: bool = False,
+    ) -> DecoderOutput:
+        """One pass over the tokens.
+
+        Args:
+            tokens: in `[0, vocab_size)`; padding may be any token.
+            positions: of the tokens, -1 for padding; None: 0, 1, 2, ...
+            segments: numbers of the texts packed into a row; tokens see their own text only. Not with a cache.
+            cache: keys and values of earlier tokens, which these tokens see and are appended to.
+            keep_cache: return the cache (implied by `cache`).
+            keep_queries: return the queries of all layers.
+            keep_layers: return the residual stream after each block.
+
+        Returns:
+            `DecoderOutput`. Holds activations of `time * (hidden_size + intermediate_size)` numbers a row, and
+            attention scores in blocks (see `attend`).
+        """
+        if positions is None:
+            positions = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
+        config = self.config
+        normal = nn.initializers.normal(0.02)
+        embedding = self.param("embedding", normal, (config.vocab_size, config.hidden_size), self.dtype)
+        if not config.tied:  # read by `logits`
+            self.param("unembedding", normal, (config.hidden_size, config.vocab_size), self.dtype)
+        x = jnp.take(embedding, tokens, axis=0, mode="clip").astype(self.dtype)
+        x = x * jnp.asarray(config.embedding_scale, self.dtype)
+        places = key_places = Places(positions, segments)
+        past, slot = None, jnp.zeros((), jnp.int32)
+        if cache is not None:
+            slot = cache.length
+            key_places = Places(jax.lax.dynamic_update_slice_in_dim(cache.positions, positions, slot, axis=1))
+            past = (cache.keys, cache.values) if self.scan else tuple(zip(cache.keys, cache.values))
+        tables = [rotary_tables(rotary, config.head_dim, positions) for rotary in config.rotary]
+        cosines, sines = (jnp.stack(table) for table in zip(*tables))
+        keep = (keep_cache or cache is not None, keep_queries, keep_layers)
+        x, (kept, queries, residuals) = self._blocks(x, past, _Shared(cosines, sines, places, key_places, slot), keep)
+        if kept is not None:
+            keys, values = kept if self.scan else zip(*kept)
+            kept = KeyValueCache(keys, values, key_places.positions, slot + tokens.shape[1])
+        normed = _RMSNorm(config.norm_eps, config.norm_offset, self.dtype, name="final_norm")(x)
+        return DecoderOutput(normed, kept, queries, residuals)
+
+    def logits(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch vocab"]:
+        """Logits of the next token, float32."""
+        if self.config.tied:
+            embedding = self.get_variable("params", "embedding").astype(self.dtype)
+            logits = jnp.einsum("...d,vd->...v", hidden, embedding, preferred_element_type=jnp.float32)
+        else:
+            kernel = self.get_variable("params", "unembedding").astype(self.dtype)
+            logits = jnp.einsum("...d,dv->...v", hidden, kernel, preferred_element_type=jnp.float32)
+        cap = self.config.logit_softcap
+        return logits if cap is None else cap * jnp.tanh(logits / cap)
+
+
+def unstack_layers(collection: PyTree, num_layers: int) -> PyTree:
+    """From stacked layers (`layers`) to one entry a layer (`layers_0`, ...), for `Decoder(scan=False)`.
+
+    Args:
+        collection: `params` or `lora`.
+        num_layers: how many.
+
+    Returns:
+        The same numbers, rearranged.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> sorted(unstack_layers({"layers": {"w": jnp.zeros((2, 3))}}, 2))
+        ['layers_0', 'layers_1']
+    """
+    rest = {name: part for name, part in collection.items() if name != "layers"}
+    layers = {
+        f"layers_{layer}": jax.tree.map(lambda leaf, layer=layer: leaf[layer], collection["layers"])
+        for layer in range(num_layers)
+    }
+    return rest | layers
+
+
+def stack_layers(collection: PyTree, num_layers: int) -> PyTree:
+    """From one entry a layer to stacked layers, for `Decoder(scan=True)`; the inverse of `unstack_layers`.
+
+    Args:
+        collection: `params` or `lora`.
+        num_layers: how many.
+
+    Returns:
+        The same numbers, rearranged.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> stack_layers({"layers_0": jnp.zeros(3), "layers_1": jnp.ones(3)}, 2)["layers"].shape
+        (2, 3)
+    """
+    names = [f"layers_{layer}" for layer in range(num_layers)]
+    rest = {name: part for name, part in collection.items() if name not in names}
+    return rest | {"layers": jax.tree.map(lambda *leaves: jnp.stack(leaves), *(collection[name] for name in names))}

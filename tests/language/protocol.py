@@ -1,0 +1,4 @@
+"""Examples and host-side names of the language room."""
+
+EXAMPLES = {}
+HOST = {}

@@ -23,9 +23,13 @@ class Golden(NamedTuple):
 
 
 def load(family: str) -> Golden:
-    """One family's model and outputs."""
+    """One family's model and outputs, from its file."""
     with np.load(pathlib.Path(__file__).parent / "golden" / f"{family}.npz") as file:
-        arrays = dict(file)
+        return read(dict(file))
+
+
+def read(arrays: dict[str, np.ndarray]) -> Golden:
+    """A model and outputs from the arrays that the maker returns."""
     tensors = {name[7:]: value.astype(np.float32) for name, value in arrays.items() if name.startswith("tensor:")}
     config = decoder_config(json.loads(str(arrays["config"])))
     places = tensor_places(config)

@@ -11,7 +11,7 @@ from jaxuq.language.architectures import decoder_config, tensor_places
 from jaxuq.language.errors import CheckpointError
 from jaxuq.networks import Decoder, Places, attention_weights, unstack_layers
 from jaxuq.networks import attention as attention_module
-from tests.language.golden_decoders import FAMILIES, load
+from tests.language.golden_decoders import FAMILIES, load, read
 
 golden = functools.cache(load)
 
@@ -20,10 +20,9 @@ def _positions(mask):
     return jnp.asarray(np.where(mask, np.cumsum(mask, axis=1) - 1, -1), jnp.int32)
 
 
-@functools.cache
-def _passed(family):
+def _passed(golden):
     """One scanned pass with everything kept, and the logits of an unrolled one, in one program."""
-    config, params, tokens, mask, *_ = golden(family)
+    config, params, tokens, mask, *_ = golden
     scanned, unrolled = Decoder(config), Decoder(config, scan=False)
 
     @jax.jit
@@ -50,14 +49,26 @@ def _passed(family):
     return run(params, jnp.asarray(tokens), _positions(mask))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_logits_and_attentions_equal_transformers(family):
-    _, _, _, mask, logits, attentions = golden(family)
-    scanned, unrolled, weights = _passed(family)
+def _assert_equals_transformers(golden):
+    _, _, _, mask, logits, attentions = golden
+    scanned, unrolled, weights = _passed(golden)
     np.testing.assert_allclose(scanned[mask], logits[mask], atol=1e-4, rtol=1e-4)
     np.testing.assert_allclose(unrolled[mask], logits[mask], atol=1e-4, rtol=1e-4)
     rows = np.moveaxis(attentions, 3, 2)[:, mask]  # [layers, rows, heads, keys]
     np.testing.assert_allclose(np.moveaxis(np.asarray(weights), 3, 2)[:, mask], rows, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_and_attentions_equal_transformers(family):
+    _assert_equals_transformers(golden(family))
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_and_attentions_equal_transformers_live(family):
+    from tests.language.golden.make_decoders import make
+
+    _assert_equals_transformers(read(make(family, seed=1)))
 
 
 def test_golden_models_are_longer_than_their_windows_and_the_windows_matter():

@@ -62,10 +62,10 @@ FAMILIES = {
 }
 
 
-def make(name: str, settings: dict) -> None:
-    """Write `<name>.npz` beside this script."""
-    settings = TINY | settings
-    torch.manual_seed(sum(map(ord, name)))
+def make(name: str, seed: int = 0) -> dict[str, np.ndarray]:
+    """A random model of a family and its outputs."""
+    settings = TINY | FAMILIES[name]
+    torch.manual_seed(seed)
     config = AutoConfig.for_model(**settings)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
     with torch.no_grad():
@@ -80,17 +80,16 @@ def make(name: str, settings: dict) -> None:
     arrays = {key: value.numpy().astype(np.float16) for key, value in model.state_dict().items()}
     if settings.get("tie_word_embeddings", config.tie_word_embeddings):
         arrays.pop("lm_head.weight", None)
-    np.savez_compressed(
-        pathlib.Path(__file__).with_name(f"{name}.npz"),
-        config=json.dumps(settings),
-        tokens=tokens.numpy().astype(np.int32),
-        mask=mask.numpy().astype(bool),
-        logits=output.logits.numpy(),
-        attentions=np.stack([layer.numpy() for layer in output.attentions]),
+    return {
+        "config": np.asarray(json.dumps(settings)),
+        "tokens": tokens.numpy().astype(np.int32),
+        "mask": mask.numpy().astype(bool),
+        "logits": output.logits.numpy(),
+        "attentions": np.stack([layer.numpy() for layer in output.attentions]),
         **{f"tensor:{key}": value for key, value in arrays.items()},
-    )
+    }
 
 
 if __name__ == "__main__":
-    for name, settings in FAMILIES.items():
-        make(name, settings)
+    for name in FAMILIES:
+        np.savez_compressed(pathlib.Path(__file__).with_name(f"{name}.npz"), **make(name))

@@ -1,5 +1,23 @@
-"""The confidence room: how likely is it that a language model's answer is right?"""
+"""The confidence room: how likely is it that a language model's answer is right?
 
+Every measure is a function of arrays; `MEASURES` says of each what it needs, what it costs, and which way it points.
+
+| you have | begin with |
+|---|---|
+| one answer and its token probabilities | `mean_log_probability`, `greedy_negative_log_likelihood` |
+| ... and the distributions over the vocabulary | `predictive_entropy`, `self_certainty` |
+| ... and attention and hidden states | UQAC: `attention_chain`, `similarity_filter`, `chain_confidence`, |
+| | and for the marginal `substitutions`, `answer_approximation` |
+| several answers | `self_consistency`, `greedy_clusters` and `semantic_entropy`, `degree_uncertainty` |
+| no probabilities at all | `parse_confidence`, `p_true`, `relative_confidence` |
+| labelled answers too | `calibrate_scores` (any score to a probability), `fit_logistic` (several scores to one) |
+
+Guarantees: `learn_then_test`, `abstention_threshold`, `conformal_risk_control`. Cascades: `deferral_curve`. Truth:
+`find_answer`, `grade_answers`. Evaluation as in the dissertation: `balanced_scores`.
+"""
+
+from jaxuq.confidence.answers import FoundAnswer, Grades, answer_tokens, equivalent_answers, find_answer, grade_answers
+from jaxuq.confidence.asking import StatedConfidences, p_true, parse_confidence, relative_confidence
 from jaxuq.confidence.attention_chain import (
     AttentionChain,
     aggregate_heads,
@@ -7,6 +25,8 @@ from jaxuq.confidence.attention_chain import (
     backtrack,
     eligible_tokens,
 )
+from jaxuq.confidence.attention_measures import attention_score, contextualised_sequence_likelihood, focus, rauq
+from jaxuq.confidence.cascade import DeferralCurve, deferral_curve, log_probability_quantile
 from jaxuq.confidence.chain_confidence import (
     ChainConfidence,
     Substitutions,
@@ -15,27 +35,186 @@ from jaxuq.confidence.chain_confidence import (
     substituted_tokens,
     substitutions,
 )
+from jaxuq.confidence.ensembles import (
+    EnsembleUncertainty,
+    MahalanobisState,
+    ensemble_sequence_uncertainty,
+    ensemble_uncertainty,
+    fit_mahalanobis,
+    mahalanobis_distance,
+)
+from jaxuq.confidence.evaluation import BalancedScores, balanced_scores, selective_accuracy
+from jaxuq.confidence.expressions import equal_expressions, normalise_expression
+from jaxuq.confidence.measures import MEASURES, Measure
 from jaxuq.confidence.recency import RECENCY_FACTORS, recency_factors, recency_profile, reweight_recent
+from jaxuq.confidence.relevance import claim_conditioned_probability, sentence_sar, token_sar
+from jaxuq.confidence.risk_control import (
+    abstention_threshold,
+    answer_nonconformity,
+    answer_set,
+    claim_nonconformity,
+    conformal_risk_control,
+    hoeffding_bound,
+    learn_then_test,
+    risk_p_values,
+)
+from jaxuq.confidence.sample_agreement import (
+    agreement_ratio,
+    cocoa,
+    eigen_score,
+    inverse_entropy,
+    semantic_density,
+    semantic_volume,
+)
+from jaxuq.confidence.score_calibration import (
+    LogisticState,
+    ScoreState,
+    calibrate_scores,
+    fit_logistic,
+    logistic_confidence,
+)
+from jaxuq.confidence.semantic_clusters import (
+    connected_clusters,
+    entailment_equivalence,
+    greedy_clusters,
+    number_of_sets,
+    self_consistency,
+)
+from jaxuq.confidence.semantic_entropy import discrete_semantic_entropy, semantic_entropy
 from jaxuq.confidence.similarity_filter import SimilarityFilter, similarity_filter
+from jaxuq.confidence.similarity_graph import (
+    degree_confidence,
+    degree_uncertainty,
+    eccentricity,
+    eccentricity_confidence,
+    eigenvalue_uncertainty,
+    kernel_language_entropy,
+    mean_pair_similarity,
+)
 from jaxuq.confidence.stop_tokens import stop_tokens
+from jaxuq.confidence.text_similarity import jaccard_similarities, rouge_similarities
+from jaxuq.confidence.token_distributions import (
+    alternatives_confidence,
+    boosted_probability,
+    fisher_rao_distance,
+    predictive_entropy,
+    renyi_divergence,
+    self_certainty,
+    token_entropy,
+)
+from jaxuq.confidence.token_probabilities import (
+    greedy_negative_log_likelihood,
+    mean_log_probability,
+    mean_probability,
+    minimum_probability,
+    perplexity,
+    pointwise_mutual_information,
+    sequence_entropy,
+    sequence_log_probability,
+    token_log_probs,
+)
 
 __all__ = [
+    "MEASURES",
     "RECENCY_FACTORS",
     "AttentionChain",
+    "BalancedScores",
     "ChainConfidence",
+    "DeferralCurve",
+    "EnsembleUncertainty",
+    "FoundAnswer",
+    "Grades",
+    "LogisticState",
+    "MahalanobisState",
+    "Measure",
+    "ScoreState",
     "SimilarityFilter",
+    "StatedConfidences",
     "Substitutions",
+    "abstention_threshold",
     "aggregate_heads",
+    "agreement_ratio",
+    "alternatives_confidence",
     "answer_approximation",
+    "answer_nonconformity",
+    "answer_set",
+    "answer_tokens",
     "attention_chain",
+    "attention_score",
     "backtrack",
+    "balanced_scores",
+    "boosted_probability",
+    "calibrate_scores",
     "chain_confidence",
+    "claim_conditioned_probability",
+    "claim_nonconformity",
+    "cocoa",
+    "conformal_risk_control",
+    "connected_clusters",
+    "contextualised_sequence_likelihood",
+    "deferral_curve",
+    "degree_confidence",
+    "degree_uncertainty",
+    "discrete_semantic_entropy",
+    "eccentricity",
+    "eccentricity_confidence",
+    "eigen_score",
+    "eigenvalue_uncertainty",
     "eligible_tokens",
+    "ensemble_sequence_uncertainty",
+    "ensemble_uncertainty",
+    "entailment_equivalence",
+    "equal_expressions",
+    "equivalent_answers",
+    "find_answer",
+    "fisher_rao_distance",
+    "fit_logistic",
+    "fit_mahalanobis",
+    "focus",
+    "grade_answers",
+    "greedy_clusters",
+    "greedy_negative_log_likelihood",
+    "hoeffding_bound",
+    "inverse_entropy",
+    "jaccard_similarities",
+    "kernel_language_entropy",
+    "learn_then_test",
+    "log_probability_quantile",
+    "logistic_confidence",
+    "mahalanobis_distance",
+    "mean_log_probability",
+    "mean_pair_similarity",
+    "mean_probability",
+    "minimum_probability",
+    "normalise_expression",
+    "number_of_sets",
+    "p_true",
+    "parse_confidence",
+    "perplexity",
+    "pointwise_mutual_information",
+    "predictive_entropy",
+    "rauq",
     "recency_factors",
     "recency_profile",
+    "relative_confidence",
+    "renyi_divergence",
     "reweight_recent",
+    "risk_p_values",
+    "rouge_similarities",
+    "selective_accuracy",
+    "self_certainty",
+    "self_consistency",
+    "semantic_density",
+    "semantic_entropy",
+    "semantic_volume",
+    "sentence_sar",
+    "sequence_entropy",
+    "sequence_log_probability",
     "similarity_filter",
     "stop_tokens",
     "substituted_tokens",
     "substitutions",
+    "token_entropy",
+    "token_log_probs",
+    "token_sar",
 ]

@@ -201,7 +201,8 @@ def focus(
     kept = jnp.where(probabilities >= least, probabilities, 0.0) * inverse_document_frequency[None]
     totals = jnp.sum(kept, axis=1, keepdims=True)
     kept = kept / jnp.where(totals > 0, totals, 1.0)
-    bits = jnp.sum(jax.scipy.special.entr(kept), axis=1) / jnp.log(2.0)
+    entropies = jnp.where(kept > 0, jax.scipy.special.entr(jnp.where(kept > 0, kept, 1.0)), 0.0)
+    bits = jnp.sum(entropies, axis=1) / jnp.log(2.0)
     surprise = -jnp.log(jnp.sum(kept * chosen, axis=1) + 1e-5) + jnp.exp2(bits)
     rows = jnp.tril(attention, -1) * keywords[:, None].astype(attention.dtype)
     rows = decay * rows / (jnp.sum(rows, axis=1, keepdims=True) + 1e-6)

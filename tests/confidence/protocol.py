@@ -1,7 +1,9 @@
 """Examples of the public functions of jaxuq.confidence for tests/test_protocol.py."""
 
+import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -47,6 +49,50 @@ def _backtrack(alpha, answer, eligible, *, convention):
 def _approximation(log_probs, *, where, convention):
     return confidence.answer_approximation(
         log_probs, jnp.asarray(ANSWER), jnp.asarray(CHAIN), where=where, convention=convention
+    )
+
+
+SAMPLES, VOCAB, HEADS = 8, 6, 3
+LOGITS, CHOSEN = _float(TIME, VOCAB), _rng.integers(0, VOCAB, TIME).astype(np.int32)
+WHERE, DRAWN = np.arange(TIME) % 5 != 2, np.arange(SAMPLES) % 4 != 1
+ENTROPIES = np.abs(_float(TIME))
+UNIT = _rng.random(TIME).astype(np.float32)
+SAMPLE_LOG_PROBS = -np.abs(_float(SAMPLES))
+CLUSTERS = np.array([0, -1, 0, 1, 2, -1, 1, 0], np.int32)
+CORRECT = (_rng.random(TIME) < 0.5).astype(np.int32)
+PAIRS = _rng.random((SAMPLES, SAMPLES)).astype(np.float32)
+PAIRS = 0.5 * (PAIRS + PAIRS.T)
+NLI = _rng.dirichlet([1, 1, 1], size=(SAMPLES, SAMPLES)).astype(np.float32)
+STATES = _float(SAMPLES, 5)
+P_VALUES = 0.1 * _rng.random(SAMPLES).astype(np.float32)
+
+_tokens = functools.partial(Example, args=(LOG_PROBS,), where=WHERE, masked=(0,), differentiable=(0,))
+_rows = functools.partial(Example, args=(LOGITS,), differentiable=(0,))
+_said = functools.partial(Example, args=(LOGITS, CHOSEN), differentiable=(0,))
+_graph = functools.partial(
+    Example, args=(PAIRS,), where=DRAWN, masked=(0,)
+)  # NaN rows; NaN columns in the room's tests
+_graded = functools.partial(Example, args=(UNIT, CORRECT), where=WHERE, masked=(0, 1))
+
+
+def _calibrated(scores, correct, *, where, method):
+    calibrator = confidence.calibrate_scores(method, bins=3)
+    return calibrator.apply(calibrator.fit(scores, correct, where=where), jnp.linspace(-1.0, 2.0, 5))
+
+
+def _heads_last(function):
+    """Examples are masked along their first axis; these functions have tokens on their last."""
+    return lambda log_probs, attention, **options: function(log_probs, jnp.moveaxis(attention, 0, -1), **options)
+
+
+def _mahalanobis(hidden):
+    states = jnp.asarray([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0], [2.0, 1.0]])
+    return confidence.mahalanobis_distance(confidence.fit_mahalanobis(states), hidden)
+
+
+def _logistic(features):
+    return confidence.logistic_confidence(
+        confidence.LogisticState(jnp.asarray([0.5, -1.0]), jnp.asarray(0.2)), features
     )
 
 
@@ -104,12 +150,254 @@ EXAMPLES: dict[str, Any] = {
         )
         for name in _CONVENTIONS
     ],
+    "abstention_threshold": Example(
+        lambda a, b, *, where: confidence.abstention_threshold(
+            a, b, jnp.asarray([0.8, 0.5, 0.2]), level=0.5, delta=0.5, where=where
+        ),
+        (UNIT, CORRECT),
+        where=WHERE,
+        masked=(0, 1),
+    ),
+    "agreement_ratio": Example(confidence.agreement_ratio, (NLI[..., 0], NLI[..., 1]), differentiable=(0, 1)),
+    "alternatives_confidence": [
+        Example(confidence.alternatives_confidence, (LOGITS,), {"kind": kind}, differentiable=(0,))
+        for kind in ("entropy", "margin")
+    ],
+    "answer_nonconformity": Example(
+        confidence.answer_nonconformity, (CLUSTERS, CLUSTERS == 0), where=DRAWN, masked=(0,)
+    ),
+    "answer_set": Example(
+        lambda clusters, *, where: confidence.answer_set(clusters, jnp.asarray(0.7), where=where),
+        (CLUSTERS,),
+        where=DRAWN,
+        masked=(0,),
+    ),
+    "attention_score": [
+        Example(
+            lambda rows, *, where, over_heads: confidence.attention_score(rows.T, where=where, over_heads=over_heads),
+            (_rng.random((TIME, HEADS)).astype(np.float32),),
+            {"over_heads": name},
+            where=WHERE,
+            masked=(0,),
+            differentiable=(0,),
+        )
+        for name in ("sum", "mean")
+    ],
+    "balanced_scores": [
+        Example(
+            confidence.balanced_scores,
+            (jax.random.key(4), UNIT, CORRECT),
+            {"repeats": 2, "bins": 4, "convention": name},
+            where=WHERE,
+            masked=(1, 2),
+            shardable=False,
+        )
+        for name in _CONVENTIONS
+    ],
+    "boosted_probability": _said(confidence.boosted_probability),
+    "calibrate_scores": [
+        Example(_calibrated, (UNIT, CORRECT), {"method": name}, where=WHERE, masked=(0, 1))
+        for name in ("platt", "histogram", "quantile", "minimum_maximum")  # isotonic: fitted on the host
+    ],
+    "claim_conditioned_probability": Example(
+        confidence.claim_conditioned_probability,
+        (np.exp(LOGITS) / 30, (CHOSEN[:, None] % 3 - np.arange(VOCAB, dtype=np.int32)[None] % 2).astype(np.int32)),
+        where=WHERE,
+        masked=(0, 1),
+        differentiable=(0,),
+    ),
+    "claim_nonconformity": _graded(confidence.claim_nonconformity),
+    "cocoa": Example(
+        lambda similarities, *, where: confidence.cocoa(jnp.asarray(1.5), similarities, where=where),
+        (UNIT,),
+        where=WHERE,
+        masked=(0,),
+        differentiable=(0,),
+    ),
+    "conformal_risk_control": Example(
+        confidence.conformal_risk_control, (np.sort(UNIT)[::-1].copy(),), {"n": 20, "level": 0.4}
+    ),
+    "connected_clusters": Example(confidence.connected_clusters, (PAIRS > 0.7,), where=DRAWN),
+    "contextualised_sequence_likelihood": [
+        Example(
+            _heads_last(confidence.contextualised_sequence_likelihood),
+            (LOG_PROBS, _rng.random((TIME, HEADS)).astype(np.float32)),
+            {"convention": name},
+            where=WHERE,
+            masked=(0, 1),
+            differentiable=(0, 1),
+        )
+        for name in ("per_head", "pooled")
+    ],
+    "deferral_curve": Example(
+        confidence.deferral_curve,
+        (UNIT, CORRECT, CORRECT[::-1].copy()),
+        where=WHERE,
+        masked=(0, 1, 2),
+        shardable=False,
+    ),
+    "degree_confidence": _graph(confidence.degree_confidence),
+    "degree_uncertainty": _graph(confidence.degree_uncertainty, differentiable=(0,)),
+    "discrete_semantic_entropy": Example(confidence.discrete_semantic_entropy, (CLUSTERS,)),
+    "eccentricity": _graph(confidence.eccentricity),
+    "eccentricity_confidence": _graph(confidence.eccentricity_confidence),
+    "eigen_score": [
+        Example(confidence.eigen_score, (STATES,), {"convention": name}, where=DRAWN, masked=(0,))
+        for name in ("paper", "published")
+    ],
+    "eigenvalue_uncertainty": _graph(confidence.eigenvalue_uncertainty),
+    "ensemble_sequence_uncertainty": Example(
+        lambda log_probs, *, where: confidence.ensemble_sequence_uncertainty(log_probs.T, where=where)[::4],
+        (-np.abs(_float(TIME, 3)),),
+        where=WHERE,
+        masked=(0,),
+        differentiable=(0,),
+    ),
+    "ensemble_uncertainty": Example(confidence.ensemble_uncertainty, (_float(3, TIME, VOCAB),), differentiable=(0,)),
+    "entailment_equivalence": [
+        Example(confidence.entailment_equivalence, (NLI[..., 0], NLI[..., 1]), {"rule": rule})
+        for rule in ("strict", "relaxed", "not_contradicting", "either")
+    ],
+    "fisher_rao_distance": _rows(confidence.fisher_rao_distance),
+    "fit_logistic": Example(
+        confidence.fit_logistic, (_float(TIME, 3), CORRECT), where=WHERE, masked=(0, 1), shardable=False
+    ),
+    "fit_mahalanobis": Example(
+        confidence.fit_mahalanobis,
+        (_float(TIME, 3),),
+        {"shrinkage": 0.1},
+        where=WHERE,
+        masked=(0,),
+        differentiable=(0,),
+    ),
+    "focus": Example(
+        confidence.focus,
+        (
+            np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True),
+            np.eye(VOCAB, dtype=np.float32)[CHOSEN],
+            np.linspace(0.5, 2, VOCAB, dtype=np.float32),
+            _rng.random((TIME, TIME)).astype(np.float32),
+            WHERE,
+        ),
+        differentiable=(0,),
+    ),
+    "greedy_clusters": Example(confidence.greedy_clusters, (PAIRS > 0.6,), where=DRAWN),
+    "greedy_negative_log_likelihood": _tokens(confidence.greedy_negative_log_likelihood),
+    "hoeffding_bound": Example(confidence.hoeffding_bound, (UNIT,), {"n": 50, "delta": 0.1}, differentiable=(0,)),
+    "inverse_entropy": Example(confidence.inverse_entropy, (PAIRS, PAIRS[::-1].copy()), differentiable=(0, 1)),
+    "kernel_language_entropy": [
+        _graph(confidence.kernel_language_entropy, kwargs={"kernel": kernel, "scaled": True})
+        for kernel in ("heat", "matern")
+    ],
+    "learn_then_test": [
+        Example(confidence.learn_then_test, (P_VALUES,), {"delta": 0.1, "procedure": name})
+        for name in ("fixed_sequence", "bonferroni", "holm")
+    ],
+    "log_probability_quantile": _tokens(confidence.log_probability_quantile, kwargs={"quantile": 0.3}),
+    "logistic_confidence": Example(_logistic, (_float(TIME, 2),), differentiable=(0,)),
+    "mahalanobis_distance": Example(_mahalanobis, (_float(TIME, 2),), differentiable=(0,)),
+    "mean_log_probability": _tokens(confidence.mean_log_probability),
+    "mean_pair_similarity": _graph(confidence.mean_pair_similarity, differentiable=(0,)),
+    "mean_probability": _tokens(confidence.mean_probability),
+    "minimum_probability": _tokens(confidence.minimum_probability),
+    "number_of_sets": Example(confidence.number_of_sets, (CLUSTERS,)),
+    "p_true": Example(confidence.p_true, (_float(TIME, 2), _float(TIME, 3)), differentiable=(0, 1)),
+    "perplexity": _tokens(confidence.perplexity),
+    "pointwise_mutual_information": Example(
+        confidence.pointwise_mutual_information,
+        (LOG_PROBS, LOG_PROBS[::-1].copy(), ENTROPIES),
+        {"weight": 0.5, "threshold": 0.5},
+        where=WHERE,
+        masked=(0, 1, 2),
+        differentiable=(0, 1),
+    ),
+    "predictive_entropy": [
+        Example(
+            confidence.predictive_entropy,
+            (ENTROPIES,),
+            {"normalise": normalise},
+            where=WHERE,
+            masked=(0,),
+            differentiable=(0,),
+        )
+        for normalise in (False, True)
+    ],
+    "rauq": Example(
+        lambda log_probs, attention, *, where: confidence.rauq(log_probs, jnp.moveaxis(attention, 0, -1), where=where),
+        (LOG_PROBS, _rng.random((TIME, 2, HEADS)).astype(np.float32)),
+        where=WHERE,
+        masked=(0, 1),
+        differentiable=(0, 1),
+    ),
+    "relative_confidence": Example(
+        confidence.relative_confidence,
+        (_rng.random((SAMPLES, SAMPLES)).astype(np.float32),),
+        {"iterations": 20},
+        where=(PAIRS + PAIRS.T) > 0.6,
+        masked=(0,),
+        differentiable=(0,),
+    ),
+    "renyi_divergence": [
+        Example(confidence.renyi_divergence, (LOGITS,), {"order": order}, differentiable=(0,)) for order in (0.5, 1.0)
+    ],
+    "risk_p_values": [
+        Example(confidence.risk_p_values, (UNIT, np.full(TIME, 20, np.float32)), {"level": 0.3, "loss": loss})
+        for loss in ("binary", "bounded")
+    ],
+    "selective_accuracy": _graded(confidence.selective_accuracy, kwargs={"coverage": 0.5}),
+    "self_certainty": _rows(confidence.self_certainty),
+    "self_consistency": Example(
+        confidence.self_consistency, (CLUSTERS, UNIT[:SAMPLES]), where=DRAWN, masked=(0, 1), differentiable=(1,)
+    ),
+    "semantic_density": Example(
+        confidence.semantic_density, (LOG_PROBS, UNIT), where=WHERE, masked=(0, 1), differentiable=(0, 1)
+    ),
+    "semantic_entropy": [
+        Example(confidence.semantic_entropy, (SAMPLE_LOG_PROBS, CLUSTERS), {"estimator": name}, differentiable=(0,))
+        for name in ("rao_blackwell", "samples", "clusters", "direct")
+    ],
+    "semantic_volume": Example(confidence.semantic_volume, (STATES,), {"epsilon": 0.1}, where=DRAWN, masked=(0,)),
+    "sentence_sar": Example(
+        confidence.sentence_sar, (SAMPLE_LOG_PROBS, PAIRS), where=DRAWN, masked=(0, 1), differentiable=(0, 1)
+    ),
+    "sequence_entropy": Example(
+        confidence.sequence_entropy, (LOG_PROBS, 1 + CHOSEN), where=WHERE, masked=(0, 1), differentiable=(0,)
+    ),
+    "sequence_log_probability": _tokens(confidence.sequence_log_probability),
+    "token_entropy": [
+        Example(confidence.token_entropy, (LOGITS,), {"top_k": top_k}, differentiable=(0,)) for top_k in (None, 3)
+    ],
+    "token_log_probs": [
+        Example(confidence.token_log_probs, (LOGITS, CHOSEN), {"convention": name}, differentiable=(0,))
+        for name in ("exact", "published")
+    ],
+    "token_sar": Example(confidence.token_sar, (LOG_PROBS, UNIT), where=WHERE, masked=(0, 1), differentiable=(0, 1)),
 }
 HOST: dict[str, str] = {
     "AttentionChain": "a result type",
+    "BalancedScores": "a result type",
     "ChainConfidence": "a result type",
+    "DeferralCurve": "a result type",
+    "EnsembleUncertainty": "a result type",
+    "FoundAnswer": "a result type",
+    "Grades": "a result type",
+    "LogisticState": "a result type",
+    "MEASURES": "a constant",
+    "MahalanobisState": "a result type",
+    "Measure": "a result type",
     "RECENCY_FACTORS": "a constant",
+    "ScoreState": "a result type",
     "SimilarityFilter": "a result type",
+    "StatedConfidences": "a result type",
     "Substitutions": "a result type",
+    "answer_tokens": "reads strings",
+    "equal_expressions": "reads strings",
+    "equivalent_answers": "reads strings",
+    "find_answer": "reads strings",
+    "grade_answers": "reads strings",
+    "jaccard_similarities": "reads strings",
+    "normalise_expression": "reads strings",
+    "parse_confidence": "reads strings",
+    "rouge_similarities": "reads strings",
     "stop_tokens": "reads strings",
 }

@@ -1,0 +1,187 @@
+"""Several models on the same tokens: how much of the uncertainty is their disagreement?"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxuq.metrics._masked import select
+
+
+class EnsembleUncertainty(NamedTuple):
+    """Parts of the uncertainty of an ensemble, nats; higher is more uncertain.
+
+    Attributes:
+        total: entropy of the mean distribution.
+        data: mean entropy of the members.
+        mutual_information: `total - data`.
+        pairwise_divergence: EPKL, mean Kullback-Leibler divergence over ordered pairs of members.
+        reverse_mutual_information: EPKL minus mutual information, mean divergence of the mean from the members.
+    """
+
+    total: Float[Array, "*batch"]
+    data: Float[Array, "*batch"]
+    mutual_information: Float[Array, "*batch"]
+    pairwise_divergence: Float[Array, "*batch"]
+    reverse_mutual_information: Float[Array, "*batch"]
+
+
+def ensemble_uncertainty(
+    logits: Float[Array, "members *batch vocab"], weights: Float[Array, "members *batch"] | None = None
+) -> EnsembleUncertainty:
+    r"""Uncertainties of an ensemble of language models at each token.
+
+    $$\mathrm{TU} = H(\bar p), \quad \mathrm{DU} = \textstyle\sum_m w_m H(p^m), \quad
+      \mathrm{EPKL} = -\sum_v \bar p \sum_m w_m \log p^m - \mathrm{DU}$$
+
+    Average over the answer's tokens for a score. Equal weights are the "product of expectations"; weights proportional
+    to each member's likelihood of the tokens so far give the "expectation of products".
+
+    Args:
+        logits: of the next token, from each member.
+        weights: of the members, summing to one; None: equal.
+
+    Returns:
+        `EnsembleUncertainty`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> members = jnp.log(jnp.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1]]))
+        >>> round(float(ensemble_uncertainty(members).mutual_information), 4)
+        0.0539
+
+    References:
+        Malinin and Gales. Uncertainty Estimation in Autoregressive Structured Prediction. ICLR 2021, section 3.
+    """
+    members = logits.shape[0]
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    if weights is None:
+        weights = jnp.full(logits.shape[:-1], 1.0 / members, jnp.float32)
+    weights = weights[..., None]
+    probabilities = jnp.exp(log_probs)
+    finite = jnp.maximum(log_probs, -1e30)  # suppressed tokens: 0 * log 0 = 0
+    mean = jnp.sum(weights * probabilities, axis=0)
+    total = jnp.sum(jax.scipy.special.entr(mean), axis=-1)
+    data = jnp.sum(jnp.sum(weights * jax.scipy.special.entr(probabilities), axis=0), axis=-1)
+    cross = -jnp.sum(mean * jnp.sum(weights * finite, axis=0), axis=-1)
+    return EnsembleUncertainty(total, data, total - data, cross - data, cross - total)
+
+
+def ensemble_sequence_uncertainty(
+    log_probs: Float[Array, "members hypotheses"], *, where: Bool[Array, " hypotheses"] | None = None
+) -> EnsembleUncertainty:
+    r"""Total uncertainty and reverse mutual information of an ensemble over whole answers.
+
+    $$e_b = \log \tfrac1M \sum_m P_m(y_b), \quad w \propto \exp e, \quad \mathrm{TU} = -\sum_b w_b e_b, \quad
+      \mathrm{RMI} = \sum_b w_b \tfrac1M \sum_m (e_b - \log P_m(y_b))$$
+
+    Args:
+        log_probs: of whole answers (hypotheses of a beam or samples) under each member.
+        where: True for the hypotheses that count; None counts all.
+
+    Returns:
+        `EnsembleUncertainty` with `total` and `reverse_mutual_information`; the others have no such estimate and are
+        NaN. All NaN if no hypothesis counts.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> members = jnp.log(jnp.array([[0.3, 0.1], [0.2, 0.2]]))
+        >>> round(float(ensemble_sequence_uncertainty(members).total), 4)
+        1.5779
+
+    References:
+        Malinin and Gales. Uncertainty Estimation in Autoregressive Structured Prediction. ICLR 2021, section 4.
+    """
+    valid = jnp.ones(log_probs.shape[1:], bool) if where is None else where
+    log_probs = jnp.where(jnp.broadcast_to(valid[None], log_probs.shape), log_probs, 0.0)
+    mixture = jax.nn.logsumexp(log_probs, axis=0) - jnp.log(float(log_probs.shape[0]))
+    weights = jax.nn.softmax(jnp.where(valid, mixture, -1e30))
+    weights = select(weights, valid)
+    undefined = jnp.where(jnp.any(valid), 0.0, jnp.nan)
+    total = -jnp.sum(weights * mixture) + undefined
+    reverse = jnp.sum(weights * (mixture - jnp.mean(log_probs, axis=0))) + undefined
+    nothing = jnp.full((), jnp.nan)
+    return EnsembleUncertainty(total, nothing, nothing, nothing, reverse)
+
+
+class MahalanobisState(NamedTuple):
+    """Mean and scatter of hidden states.
+
+    Attributes:
+        mean: of the states.
+        cholesky: lower factor of their covariance.
+    """
+
+    mean: Float[Array, " dim"]
+    cholesky: Float[Array, "dim dim"]
+
+
+def fit_mahalanobis(
+    states: Float[Array, "n dim"], *, shrinkage: float = 0.0, where: Bool[Array, " n"] | None = None
+) -> MahalanobisState:
+    r"""Mean and covariance of the hidden states of known prompts, for `mahalanobis_distance`.
+
+    $$\Sigma' = (1 - \rho) \Sigma + \rho\, \tfrac{\mathrm{tr}\,\Sigma}{d} I, \qquad
+      \Sigma = \tfrac{1}{n-1} \sum_i (h_i - \mu)(h_i - \mu)^\top$$
+
+    With fewer states than dimensions $\Sigma$ is singular: shrink.
+
+    Args:
+        states: one pooled state a prompt (mean over real tokens), or the last one.
+        shrinkage: $\rho$ in [0, 1].
+        where: True for the states that count; None counts all.
+
+    Returns:
+        `MahalanobisState`; NaN if the covariance is singular.
+
+    Raises:
+        ValueError: if `shrinkage` is not in [0, 1].
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> fit_mahalanobis(jnp.array([[0.0, 0], [2, 0], [0, 1], [2, 1]])).mean.tolist()
+        [1.0, 0.5]
+
+    References:
+        Lee et al. A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks. NeurIPS
+        2018.
+    """
+    if not 0 <= shrinkage <= 1:
+        raise ValueError(f"shrinkage is {shrinkage}; expected a number in [0, 1]")
+    valid = jnp.ones(states.shape[:1], bool) if where is None else where
+    kept = jnp.broadcast_to(valid[:, None], states.shape)
+    count = jnp.sum(valid).astype(jnp.float32)
+    mean = jnp.sum(jnp.where(kept, states, 0.0), axis=0) / count
+    centred = jnp.where(kept, jnp.where(kept, states, 0.0) - mean[None], 0.0)
+    covariance = centred.T @ centred / (count - 1.0)
+    target = jnp.trace(covariance) / states.shape[1] * jnp.eye(states.shape[1], dtype=covariance.dtype)
+    return MahalanobisState(mean, jnp.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * target))
+
+
+def mahalanobis_distance(state: MahalanobisState, hidden: Float[Array, "n dim"]) -> Float[Array, " n"]:
+    r"""Squared Mahalanobis distance of hidden states from known ones. Higher is more uncertain.
+
+    $$(h - \mu)^\top \Sigma^{-1} (h - \mu)$$
+
+    The relative distance subtracts that from background text; Ren et al. take squares, LM-Polygraph roots.
+
+    Args:
+        state: from `fit_mahalanobis`.
+        hidden: one state an example.
+
+    Returns:
+        Numbers >= 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> state = fit_mahalanobis(jnp.array([[0.0, 0], [2, 0], [0, 1], [2, 1]]))
+        >>> round(float(mahalanobis_distance(state, jnp.array([[3.0, 2.0]]))[0]), 3)
+        9.75
+
+    References:
+        Ren et al. Out-of-Distribution Detection and Selective Generation for Conditional Language Models. ICLR 2023.
+    """
+    centred = hidden - state.mean[None]
+    solved = jax.scipy.linalg.solve_triangular(state.cholesky, centred.T, lower=True)
+    return jnp.sum(solved**2, axis=0)

@@ -1,0 +1,237 @@
+"""How far sampled answers agree with the answer in question."""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxuq.metrics._masked import check_choice, masked_mean, prepare, undefined_unless
+
+
+def semantic_density(
+    log_probs: Float[Array, " references"],
+    distances: Float[Array, " references"],
+    *,
+    where: Bool[Array, " references"] | None = None,
+) -> Float[Array, ""]:
+    r"""Semantic density of an answer: share of the probability that lies near it in meaning. Higher: confident.
+
+    $$\frac{\sum_i \pi_i (1 - d_i^2)\, \mathbb{I}(d_i \le 1)}{\sum_i \pi_i}, \qquad \pi_i = P(r_i)^{1/T_i}$$
+
+    Args:
+        log_probs: $\log \pi_i$: mean token log-probabilities of the reference answers, each text once.
+        distances: $d_i^2$ of each reference from the answer: $C + N/2$ from the contradiction and neutral
+            probabilities of an entailment model, averaged over both directions in the authors' code.
+        where: True for the references that count; None counts all.
+
+    Returns:
+        In [0, 1]; NaN if no reference counts.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(semantic_density(jnp.log(jnp.array([0.6, 0.2])), jnp.array([0.0, 0.5]))), 4)
+        0.875
+
+    References:
+        Qiu and Miikkulainen. Semantic Density: Uncertainty Quantification for Large Language Models through Confidence
+        Measurement in Semantic Space. NeurIPS 2024.
+    """
+    valid, log_probs, distances = prepare(where, log_probs, distances)
+    weights = jnp.where(valid, jnp.exp(log_probs - jnp.max(jnp.where(valid, log_probs, -1e30))), 0.0)
+    kernel = jnp.where(distances <= 1, 1.0 - distances, 0.0)
+    total = jnp.sum(weights)
+    return undefined_unless(jnp.any(valid), jnp.sum(weights * kernel) / jnp.where(total > 0, total, 1.0))
+
+
+def agreement_ratio(
+    entailment: Float[Array, "samples samples"], contradiction: Float[Array, "samples samples"]
+) -> Float[Array, "samples samples"]:
+    r"""Entailment among what is decided, $E / (E + C)$: the similarity of LUQ, for `mean_pair_similarity`.
+
+    LUQ's uncertainty is one minus that mean. For long texts, average over the sentences of the hypothesis first.
+
+    Args:
+        entailment: $E_{ij}$.
+        contradiction: $C_{ij}$.
+
+    Returns:
+        In [0, 1]; 1/2 where both are 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> agreement_ratio(jnp.array([[0.6]]), jnp.array([[0.2]])).tolist()
+        [[0.75]]
+
+    References:
+        Zhang C. et al. LUQ: Long-text Uncertainty Quantification for LLMs. EMNLP 2024, Eq 1.
+    """
+    total = entailment + contradiction
+    return jnp.where(total > 0, entailment / jnp.where(total > 0, total, 1.0), 0.5)
+
+
+def cocoa(
+    uncertainty: Float[Array, ""],
+    similarities: Float[Array, " samples"],
+    *,
+    where: Bool[Array, " samples"] | None = None,
+) -> Float[Array, ""]:
+    r"""CoCoA: a token-based uncertainty times the disagreement of samples, $u \cdot \frac1K \sum_k (1 - g_k)$.
+
+    Higher is more uncertain. The authors take for $u$ `greedy_negative_log_likelihood`, minus `mean_log_probability`,
+    or the mean entropy (`predictive_entropy(normalise=True)`).
+
+    Args:
+        uncertainty: $u$ of the answer.
+        similarities: $g_k$ of the answer to each sample, both directions averaged, in [0, 1].
+        where: True for the samples that count; None counts all.
+
+    Returns:
+        A scalar; NaN if no sample counts.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(cocoa(jnp.array(1.848330), jnp.array([0.9, 0.5, 0.7]))), 4)
+        0.5545
+
+    References:
+        Vashurin et al. Uncertainty Quantification for LLMs through Minimum Bayes Risk: Bridging Confidence and
+        Consistency. NeurIPS 2025.
+    """
+    valid, similarities = prepare(where, similarities)
+    return uncertainty * masked_mean(1.0 - similarities, valid)
+
+
+def semantic_volume(
+    embeddings: Float[Array, "samples dim"],
+    *,
+    epsilon: float = 1e-6,
+    where: Bool[Array, " samples"] | None = None,
+) -> Float[Array, ""]:
+    r"""Semantic volume: log-volume spanned by embeddings of answers or of paraphrased questions. Higher: uncertain.
+
+    $$\log \det (V V^\top + \epsilon I)$$
+
+    for unit rows $V$, with as many rows as samples. Comparable only with the same number of samples, width and epsilon,
+    which decides below full rank. Project to the principal components first, if wanted.
+
+    Args:
+        embeddings: of the samples; rows are normalised here.
+        epsilon: regularisation > 0.
+        where: True for the samples that count; None counts all.
+
+    Returns:
+        A scalar; NaN if no sample counts.
+
+    Raises:
+        ValueError: if `epsilon` is not positive.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> embeddings = jnp.array([[1.0, 0, 0, 1], [0.9, 0.1, 0, 1], [0, 1, 1, 0]])
+        >>> round(float(semantic_volume(embeddings, epsilon=1e-3)), 2)
+        -4.89
+
+    References:
+        Li et al. Semantic Volume: Quantifying and Detecting both External and Internal Uncertainty in LLMs. AAAI 2026.
+    """
+    if not epsilon > 0:
+        raise ValueError(f"epsilon is {epsilon}; expected a positive number")
+    valid = jnp.ones(embeddings.shape[:1], bool) if where is None else where
+    rows = jnp.where(jnp.broadcast_to(valid[:, None], embeddings.shape), embeddings, 1.0).astype(jnp.float32)
+    rows = rows / jnp.maximum(jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True)), 1e-30)
+    return _log_determinant(rows @ rows.T, epsilon, valid)
+
+
+def eigen_score(
+    states: Float[Array, "samples dim"],
+    *,
+    alpha: float = 1e-3,
+    convention: Literal["paper", "published"] = "paper",
+    where: Bool[Array, " samples"] | None = None,
+) -> Float[Array, ""]:
+    r"""EigenScore (INSIDE): mean log-eigenvalue of the covariance of answers' hidden states. Higher: uncertain.
+
+    $$\frac1K \log \det(Z J Z^\top + \alpha I), \qquad J = I - \tfrac1d 1 1^\top$$
+
+    Each row is centred over its *features*.
+
+    Args:
+        states: of the samples, from a middle layer at the last real token.
+        alpha: regularisation > 0.
+        convention: `"published"` divides the covariance by d - 1 and takes logarithms to base 10, as the released code
+            does (which also averages the states over tokens).
+        where: True for the samples that count; None counts all.
+
+    Returns:
+        A scalar; NaN if no sample counts.
+
+    Raises:
+        ValueError: if `alpha` is not positive or `convention` is unknown.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> states = jnp.array([[1.0, 0, 0, 1], [0.9, 0.1, 0, 1], [0, 1, 1, 0]])
+        >>> round(float(eigen_score(states)), 2)
+        -3.56
+
+    References:
+        Chen C. et al. INSIDE: LLMs' Internal States Retain the Power of Hallucination Detection. ICLR 2024.
+    """
+    check_choice("convention", convention, ("paper", "published"))
+    if not alpha > 0:
+        raise ValueError(f"alpha is {alpha}; expected a positive number")
+    valid = jnp.ones(states.shape[:1], bool) if where is None else where
+    rows = jnp.where(jnp.broadcast_to(valid[:, None], states.shape), states, 0.0).astype(jnp.float32)
+    rows = rows - jnp.mean(rows, axis=1, keepdims=True)
+    covariance = rows @ rows.T
+    scale = 1.0
+    if convention == "published":
+        covariance, scale = covariance / (states.shape[1] - 1), jnp.log(10.0)
+    count = jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32)
+    return _log_determinant(covariance, alpha, valid) / (count * scale)
+
+
+def _log_determinant(gram, epsilon, valid):
+    """Log-determinant of the valid block plus epsilon on its diagonal, by eigenvalues floored at epsilon."""
+    eye = jnp.eye(valid.shape[0], dtype=gram.dtype)
+    pairs = valid[:, None] & valid[None]
+    eigenvalues = jnp.linalg.eigvalsh(jnp.where(pairs, gram, 0.0 * eye))
+    # Masked samples add zero eigenvalues, each worth log(epsilon).
+    masked = jnp.sum(~valid).astype(gram.dtype)
+    logs = jnp.sum(jnp.log(jnp.maximum(eigenvalues, 0.0) + epsilon))
+    return undefined_unless(jnp.any(valid), logs - masked * jnp.log(jnp.asarray(epsilon, gram.dtype)))
+
+
+def inverse_entropy(
+    prompt_similarities: Float[Array, "samples samples"], answer_similarities: Float[Array, "samples samples"]
+) -> Float[Array, ""]:
+    r"""Inv-Entropy: do similar questions get similar answers? Higher is more uncertain.
+
+    $$U = -\sum_i d_i \log d_i, \qquad d = \mathrm{diag}(P_y P_x)$$
+
+    with row-normalised similarities of paraphrased questions $P_x$ and of one answer to each $P_y$. $d$ need not sum to
+    one: a ranking score. Average it over draws of the answers.
+
+    Args:
+        prompt_similarities: $\lvert\cos\rvert$ between paraphrases, not negative.
+        answer_similarities: between their answers.
+
+    Returns:
+        A scalar.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(inverse_entropy(jnp.eye(2), jnp.eye(2))), 4)
+        0.0
+
+    References:
+        Song et al. Inv-Entropy: A Fully Probabilistic Framework for Uncertainty Quantification in Language Models.
+        NeurIPS 2025.
+    """
+    rows, columns = (
+        similarities / jnp.sum(similarities, axis=1, keepdims=True)
+        for similarities in (answer_similarities, prompt_similarities)
+    )
+    shares = jnp.sum(rows * columns.T, axis=1)
+    positive = shares > 0
+    return jnp.sum(jnp.where(positive, -shares * jnp.log(jnp.where(positive, shares, 1.0)), 0.0))

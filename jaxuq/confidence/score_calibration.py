@@ -1,0 +1,222 @@
+"""From any score to a probability of being right: one score, or several combined."""
+
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Shaped
+
+from jaxuq.calibration import Calibrator, isotonic_calibration, platt_scaling
+from jaxuq.metrics._masked import check_choice, check_count, prepare, select
+from jaxuq.posterior import BernoulliForecast
+
+
+class ScoreState(NamedTuple):
+    """A fitted map from scores to probabilities; save it beside the scores.
+
+    Attributes:
+        centre: of the scores, which were standardised and damped (`asinh`) before fitting.
+        scale: of the scores.
+        inner: what was fitted on top; of the histogram, the edges and heights of its bins.
+    """
+
+    centre: Float[Array, ""]
+    scale: Float[Array, ""]
+    inner: Any
+
+
+class _Steps(NamedTuple):
+    edges: Float[Array, " knots"]
+    heights: Float[Array, " knots"]
+
+
+def _standardised(scores, centre, scale):
+    return (scores - centre) / scale
+
+
+def calibrate_scores(
+    method: Literal["platt", "isotonic", "histogram", "quantile", "minimum_maximum"] = "isotonic", *, bins: int = 10
+) -> Calibrator:
+    r"""Turn a raw score into a probability (so that unbounded scores have a calibration error too).
+
+    | method | map | uses labels |
+    |---|---|---|
+    | "platt" | $\sigma(a s + b)$ with Platt's targets, `jaxuq.calibration.platt_scaling` | yes |
+    | "isotonic" | the best non-decreasing map, `jaxuq.calibration.isotonic_calibration` | yes |
+    | "histogram" | accuracy in bins of equally many scores | yes |
+    | "quantile" | share of calibration scores that are no higher | no |
+    | "minimum_maximum" | $(s - s_{min}) / (s_{max} - s_{min})$, clipped | no |
+
+    The last two bring scores to [0, 1] but do not make probabilities of them. Fit on questions that are not evaluated
+    on.
+
+    Args:
+        method: see above.
+        bins: of the histogram.
+
+    Returns:
+        A `Calibrator`: `fit(scores, correct, *, where=None) -> ScoreState` and `apply(state, scores) -> probabilities`,
+        both on arrays `[n]`; higher scores are more confident. `fit` of "isotonic" runs on the host, not under `jit`.
+
+    Raises:
+        ValueError: if `method` is unknown or `bins` is not a positive integer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> calibrator = calibrate_scores("quantile")
+        >>> state = calibrator.fit(jnp.array([-0.2, -0.9, -0.5, -0.7]), jnp.array([1, 0, 1, 0]))
+        >>> calibrator.apply(state, jnp.array([-0.2, -0.6, -2.0])).tolist()
+        [1.0, 0.5, 0.0]
+
+    References:
+        Platt. Probabilistic Outputs for Support Vector Machines. 1999.
+        Zadrozny and Elkan. Transforming Classifier Scores into Accurate Multiclass Probability Estimates. KDD 2002.
+    """
+    check_choice("method", method, ("platt", "isotonic", "histogram", "quantile", "minimum_maximum"))
+    check_count("bins", bins)
+    calibrator = platt_scaling() if method == "platt" else isotonic_calibration()
+
+    def forecast(state: ScoreState, scores: Array) -> BernoulliForecast:
+        # asinh keeps far-out scores apart after the sigmoid; Platt's line needs the scores as they are.
+        logits = _standardised(scores, state.centre, state.scale)
+        logits = (logits if method == "platt" else jnp.arcsinh(logits))[:, None]
+        return BernoulliForecast(logits, jnp.zeros_like(logits), jnp.zeros_like(logits))
+
+    def fit(
+        scores: Float[Array, " n"], correct: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    ) -> ScoreState:
+        valid, scores, correct = prepare(where, scores, correct)
+        count = jnp.maximum(jnp.sum(valid), 1).astype(scores.dtype)
+        ordered = jnp.sort(select(scores, valid, jnp.inf))
+        if method == "minimum_maximum":
+            lowest, highest = ordered[0], jnp.max(select(scores, valid, -jnp.inf))
+            return ScoreState(lowest, jnp.where(highest > lowest, highest - lowest, 1.0), ())
+        centre = jnp.sum(scores) / count
+        spread = jnp.sqrt(jnp.sum(select((scores - centre) ** 2, valid)) / count)
+        state = ScoreState(centre, jnp.where(spread > 0, spread, 1.0), ())
+        if method == "quantile":
+            return state._replace(inner=_Steps(ordered, jnp.broadcast_to(count, ordered.shape)))
+        if method == "histogram":
+            ranks = jnp.argsort(jnp.argsort(select(scores, valid, jnp.inf)))
+            places = jnp.minimum((ranks * bins) // jnp.maximum(jnp.sum(valid), 1), bins - 1)
+            sizes = jnp.zeros((bins,), scores.dtype).at[places].add(valid.astype(scores.dtype))
+            right = jnp.zeros((bins,), scores.dtype).at[places].add(correct)
+            lows = jnp.full((bins,), jnp.inf).at[places].min(select(scores, valid, jnp.inf))
+            heights = jnp.where(sizes > 0, right / jnp.maximum(sizes, 1.0), jnp.nan)
+            return state._replace(inner=_Steps(lows, heights))
+        given = forecast(state, scores)
+        labels, mask = correct[:, None], valid[:, None]
+        return state._replace(inner=calibrator.fit(given, labels, where=mask))
+
+    def apply(state: ScoreState, scores: Float[Array, " n"]) -> Float[Array, " n"]:
+        if method == "minimum_maximum":
+            return jnp.clip(_standardised(scores, state.centre, state.scale), 0.0, 1.0)
+        if method == "quantile":
+            below = jnp.searchsorted(state.inner.edges, scores, side="right").astype(scores.dtype)
+            return jnp.minimum(below / state.inner.heights[0], 1.0)
+        if method == "histogram":
+            place = jnp.searchsorted(state.inner.edges, scores, side="right") - 1
+            return state.inner.heights[jnp.clip(place, 0, bins - 1)]
+        return calibrator.apply(state.inner, forecast(state, scores)).probabilities[:, 0]
+
+    return Calibrator(fit, apply)
+
+
+class LogisticState(NamedTuple):
+    """A fitted logistic regression.
+
+    Attributes:
+        weights: of the features as given.
+        intercept: added to their sum.
+    """
+
+    weights: Float[Array, " features"]
+    intercept: Float[Array, ""]
+
+
+def fit_logistic(
+    features: Float[Array, "n features"],
+    correct: Shaped[Array, " n"],
+    *,
+    ridge: float = 1.0,
+    iterations: int = 30,
+    where: Bool[Array, " n"] | None = None,
+) -> LogisticState:
+    r"""Logistic regression of being right on several measures, or on a hidden state (P(IK)).
+
+    $$\min_{w, b} \sum_n \log(1 + e^{-(2 a_n - 1)(w^\top z_n + b)}) + \tfrac{\rho}{2} \lVert w \rVert^2$$
+
+    on standardised features $z$; the intercept is not penalised. With the last hidden state of the *question* as
+    features it is the P(IK) probe, with several measures it is their combination. Newton steps: for states wider than
+    about a thousand, project first.
+
+    Args:
+        features: measures, one a column, in any units.
+        correct: 0 or 1.
+        ridge: $\rho > 0$.
+        iterations: Newton steps.
+        where: True for the rows that count; None counts all.
+
+    Returns:
+        `LogisticState`, for `logistic_confidence`. Holds an array `[features, features]`.
+
+    Raises:
+        ValueError: if `ridge` is not positive.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> state = fit_logistic(jnp.array([[0.0], [1.0], [2.0], [3.0]]), jnp.array([0, 0, 1, 1]))
+        >>> [round(float(x), 2) for x in logistic_confidence(state, jnp.array([[0.0], [3.0]]))]
+        [0.22, 0.78]
+
+    References:
+        Kadavath et al. Language Models (Mostly) Know What They Know. arXiv 2207.05221, 2022, section 5.
+    """
+    if not ridge > 0:
+        raise ValueError(f"ridge is {ridge}; expected a positive number")
+    valid = jnp.ones(features.shape[:1], bool) if where is None else where
+    kept = jnp.broadcast_to(valid[:, None], features.shape)
+    features = jnp.where(kept, features, 0.0).astype(jnp.float32)
+    targets = select(correct, valid).astype(jnp.float32)
+    count = jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32)
+    mean = jnp.sum(features, axis=0) / count
+    deviation = jnp.sqrt(jnp.sum(jnp.where(kept, (features - mean[None]) ** 2, 0.0), axis=0) / count)
+    deviation = jnp.where(deviation > 0, deviation, 1.0)
+    scaled = jnp.where(kept, (features - mean[None]) / deviation[None], 0.0)
+    design = jnp.concatenate([scaled, valid[:, None].astype(jnp.float32)], axis=1)
+    size = design.shape[1]
+    penalty = jnp.full((size,), ridge, jnp.float32).at[-1].set(1e-6)
+
+    def step(_: Array, weights: Array) -> Array:
+        probabilities = jax.nn.sigmoid(design @ weights)
+        gradient = design.T @ select(probabilities - targets, valid) + penalty * weights
+        curvature = select(jnp.maximum(probabilities * (1 - probabilities), 1e-6), valid)
+        hessian = (design * curvature[:, None]).T @ design + jnp.diag(penalty)
+        move = jnp.linalg.solve(hessian, gradient)
+        return weights - move * jnp.minimum(1.0, 5.0 / (jnp.max(jnp.abs(move)) + 1e-30))
+
+    weights = jax.lax.fori_loop(0, iterations, step, jnp.zeros((size,), jnp.float32))
+    own = weights[:-1] / deviation
+    return LogisticState(own, weights[-1] - jnp.sum(own * mean))
+
+
+def logistic_confidence(state: LogisticState, features: Float[Array, "n features"]) -> Float[Array, " n"]:
+    r"""Probability of being right from a fitted logistic regression, $\sigma(w^\top h + b)$.
+
+    Args:
+        state: from `fit_logistic`.
+        features: as in the fit.
+
+    Returns:
+        In (0, 1).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> state = LogisticState(jnp.array([0.5, -1.0]), jnp.array(0.2))
+        >>> round(float(logistic_confidence(state, jnp.array([[2.0, 0.4]]))[0]), 4)
+        0.69
+
+    References:
+        Kadavath et al. Language Models (Mostly) Know What They Know. arXiv 2207.05221, 2022.
+    """
+    return jax.nn.sigmoid(features @ state.weights + state.intercept)

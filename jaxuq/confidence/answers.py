@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from jaxtyping import Bool
@@ -148,10 +149,8 @@ def _last(text: str, start: int, end: int, kind: str) -> FoundAnswer | None:
     return found[-1] if found else None
 
 
-def _parse_number(text: str):
+def _parse_number(text: str) -> tuple[Fraction, bool] | None:
     """The value as a fraction and whether a percent sign stood beside it; None if it is no number."""
-    from fractions import Fraction
-
     match = _QUANTITY.fullmatch(text.strip().strip("$").strip().rstrip("."))
     if not match or not any(character.isdigit() for character in match.group(1)):
         return None
@@ -201,9 +200,9 @@ def equivalent_answers(first: str, second: str, kind: AnswerKind = "number") -> 
     if kind == "text":
         words = [" ".join(_plain_words(text)) for text in (first, second)]
         return bool(words[0]) and words[0] == words[1]
-    numbers = [_parse_number(text) for text in (first, second)]
-    if numbers[0] is not None and numbers[1] is not None:
-        (a, percent_a), (b, percent_b) = numbers
+    one, other = _parse_number(first), _parse_number(second)
+    if one is not None and other is not None:
+        (a, percent_a), (b, percent_b) = one, other
         return a == b or (percent_a != percent_b and (a / 100 if percent_a else a) == (b / 100 if percent_b else b))
     return kind == "expression" and equal_expressions(first, second)
 

@@ -51,18 +51,17 @@ def _unit_or_word(match: re.Match) -> str:
 
 
 class _Reader:
-    """Recursive descent over LaTeX arithmetic; `values` gives numbers to the variables."""
+    """Recursive descent over LaTeX arithmetic; `point` decides the values of the variables."""
 
     def __init__(self, text: str, point: float):
-        self.tokens = [
-            match.lastindex and (match.lastindex, match.group(match.lastindex)) for match in _TOKEN.finditer(text)
-        ]
+        matches = _TOKEN.finditer(text)
+        self.tokens: list[tuple[int, str]] = [(match.lastindex or 0, match.group().lstrip("\\")) for match in matches]
         self.place, self.point, self.depth = 0, point, 0
 
-    def peek(self):
+    def peek(self) -> tuple[int, str]:
         return self.tokens[self.place] if self.place < len(self.tokens) else (0, "")
 
-    def take(self):
+    def take(self) -> tuple[int, str]:
         token = self.peek()
         self.place += 1
         return token

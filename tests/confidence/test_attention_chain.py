@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxuq import confidence
-from jaxuq.networks import Places, attention_weights
+from jaxuq.networks import Decoder, DecoderConfig, Places, attention_weights
 from tests.confidence import literal
 from tests.confidence.calling import call
 
@@ -250,3 +250,38 @@ def test_stop_tokens():
     expected = [True, True, True, False, False, True, False, False, True, False, False, True, False, True]
     assert confidence.stop_tokens(texts, extra=["<|im_end|>"]).tolist() == [*expected[:9], True, *expected[10:]]
     assert confidence.stop_tokens(texts).tolist() == expected
+
+
+def test_chains_of_a_padded_batch_of_a_decoder(rng):
+    """Queries and keys as the decoder gives them, two texts of different length in one batch, one program."""
+    config = DecoderConfig(20, 16, 16, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=4)
+    decoder = Decoder(config)
+    tokens = jnp.asarray(rng.integers(0, 20, (2, 24)), jnp.int32)
+    numbers = jnp.arange(24, dtype=jnp.int32)
+    positions = jnp.stack([numbers, jnp.maximum(numbers - 5, -1)])  # the second is padded on the left
+    params = decoder.init(jax.random.key(1), tokens)["params"]
+    params = jax.tree.map(lambda leaf: leaf * 2 if leaf.ndim > 2 else leaf, params)  # decided, not saturated
+    answer = positions >= positions[:, -1:] - 1
+    eligible = (positions >= 6) & ~answer
+
+    @jax.jit
+    def chains(tokens, positions, answer, eligible):
+        output = decoder.apply({"params": params}, tokens, positions, keep_cache=True, keep_queries=True)
+        follow = functools.partial(confidence.attention_chain, scale=config.attention_scale, num_heads=4)
+        return jax.vmap(follow, in_axes=(1, 1, 0, 0, 0))(
+            output.queries, output.cache.keys, positions, answer, eligible
+        ), (output.queries, output.cache.keys)
+
+    batch, captured = chains(tokens, positions, answer, eligible)
+    for row, start in ((0, 0), (1, 5)):
+        alone, _ = chains(*(x[row : row + 1, start:] for x in (tokens, positions, answer, eligible)))
+        np.testing.assert_array_equal(batch.tokens[row, start:], alone.tokens[0])
+        np.testing.assert_allclose(batch.weights[row, start:], alone.weights[0], rtol=1e-4)
+        queries, keys = (np.asarray(x[:, row], float) for x in captured)
+        matrices = literal.attention(queries[:, start:], keys[:, :, start:], config.attention_scale)
+        expected = literal.chain_of_the_text(
+            literal.aggregated(matrices, 4, False),
+            list(np.flatnonzero(answer[row, start:])),
+            set(np.flatnonzero(eligible[row, start:])),
+        )
+        assert set(np.flatnonzero(alone.tokens[0])) == set(expected) and expected

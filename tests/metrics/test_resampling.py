@@ -11,6 +11,11 @@ from sklearn.metrics import roc_auc_score
 from jaxuq import metrics
 
 
+@functools.partial(jax.jit, static_argnums=1, static_argnames=("num_resamples", "level", "batch_size"))
+def bootstrap(rng_key, metric, *arrays, **options):
+    return metrics.bootstrap(rng_key, metric, *arrays, **options)
+
+
 def mean_value(values, *, where):
     return jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(jnp.sum(where), 1).astype(values.dtype)
 
@@ -40,14 +45,15 @@ def test_tasks_without_a_value_are_left_out(rng):
 def test_tasks_may_have_trailing_axes(rng):
     logits, labels = rng.normal(size=(20, 3, 5)).astype(np.float32), rng.integers(0, 5, (20, 3)).astype(np.int32)
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-    result = metrics.average_over_tasks(metrics.categorical_negative_log_likelihood, logits, labels)
-    whole = metrics.categorical_negative_log_likelihood(logits.reshape(60, 5), labels.reshape(60))
+    loss = metrics.categorical_negative_log_likelihood
+    result = jax.jit(functools.partial(metrics.average_over_tasks, loss))(logits, labels)
+    whole = jax.jit(loss)(logits.reshape(60, 5), labels.reshape(60))
     assert result.mean == pytest.approx(float(whole), rel=1e-5)
 
 
 def test_bootstrap_has_the_moments_of_resampling(rng_key, rng):
     values = rng.exponential(size=80).astype(np.float32)
-    result = metrics.bootstrap(rng_key, mean_value, jnp.asarray(values), num_resamples=4000, level=0.9, batch_size=500)
+    result = bootstrap(rng_key, mean_value, jnp.asarray(values), num_resamples=4000, level=0.9, batch_size=500)
     resamples = values[rng.integers(0, 80, (20000, 80))].mean(axis=1)
     assert result.estimate == pytest.approx(values.mean(), rel=1e-6)
     assert result.num_defined == 4000
@@ -68,7 +74,7 @@ def test_bootstrap_interval_covers_at_its_level(rng_key, rng):
 
 def test_bootstrap_draws_counted_rows_only_and_as_many(rng_key):
     values = jnp.concatenate([jnp.arange(30.0), jnp.full(50, jnp.nan)])
-    count = functools.partial(metrics.bootstrap, num_resamples=300, batch_size=300, where=jnp.arange(80) < 30)
+    count = functools.partial(bootstrap, num_resamples=300, batch_size=300, where=jnp.arange(80) < 30)
     size = count(rng_key, lambda v, *, where: jnp.sum(where).astype(v.dtype), values)
     assert size.lower == size.upper == 30
     spread = count(rng_key, mean_value, values)
@@ -80,7 +86,7 @@ def test_bootstrap_keeps_rows_of_tasks_together(rng_key, rng):
     labels = rng.integers(0, 2, (60, 1))
     scores = (labels + rng.normal(size=(60, 1))).astype(np.float32)
     one, two = (
-        metrics.bootstrap(
+        bootstrap(
             rng_key,
             mean_area,
             *(jnp.repeat(jnp.asarray(a), tasks, axis=1) for a in (scores, labels)),
@@ -95,7 +101,7 @@ def test_bootstrap_keeps_rows_of_tasks_together(rng_key, rng):
 
 def test_undefined_resamples_are_ignored_and_counted(rng_key):
     scores, labels = jnp.array([0.1, 0.4, 0.8]), jnp.array([0, 0, 1])
-    result = metrics.bootstrap(rng_key, metrics.area_under_roc, scores, labels, num_resamples=2000, batch_size=500)
+    result = bootstrap(rng_key, metrics.area_under_roc, scores, labels, num_resamples=2000, batch_size=500)
     # Both classes are drawn with probability 1 - (2/3)^3 - (1/3)^3 = 2/3.
     assert result.num_defined == pytest.approx(2000 * 2 / 3, rel=0.06)
     assert result.lower == result.upper == 1
@@ -103,11 +109,9 @@ def test_undefined_resamples_are_ignored_and_counted(rng_key):
 
 def test_asking_for_more_resamples_keeps_the_first(rng_key):
     values = jnp.arange(20.0)
-    seen = [
-        metrics.bootstrap(rng_key, mean_value, values, num_resamples=n, batch_size=b).lower for n, b in ((1, 1), (1, 4))
-    ]
+    seen = [bootstrap(rng_key, mean_value, values, num_resamples=n, batch_size=b).lower for n, b in ((1, 1), (1, 4))]
     # With one resample both ends are that resample.
-    many = metrics.bootstrap(rng_key, mean_value, values, num_resamples=7, batch_size=3)
+    many = bootstrap(rng_key, mean_value, values, num_resamples=7, batch_size=3)
     assert seen[0] == seen[1] and many.lower <= seen[0] <= many.upper
 
 

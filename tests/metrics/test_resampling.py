@@ -11,11 +11,6 @@ from sklearn.metrics import roc_auc_score
 from jaxuq import metrics
 
 
-@functools.partial(jax.jit, static_argnums=1, static_argnames=("num_resamples", "level", "batch_size"))
-def bootstrap(rng_key, metric, *arrays, **options):
-    return metrics.bootstrap(rng_key, metric, *arrays, **options)
-
-
 def mean_value(values, *, where):
     return jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(jnp.sum(where), 1).astype(values.dtype)
 
@@ -53,7 +48,7 @@ def test_tasks_may_have_trailing_axes(rng):
 
 def test_bootstrap_has_the_moments_of_resampling(rng_key, rng):
     values = rng.exponential(size=80).astype(np.float32)
-    result = bootstrap(rng_key, mean_value, jnp.asarray(values), num_resamples=4000, level=0.9, batch_size=500)
+    result = metrics.bootstrap(rng_key, mean_value, jnp.asarray(values), num_resamples=4000, level=0.9, batch_size=500)
     resamples = values[rng.integers(0, 80, (20000, 80))].mean(axis=1)
     assert result.estimate == pytest.approx(values.mean(), rel=1e-6)
     assert result.num_defined == 4000
@@ -74,7 +69,7 @@ def test_bootstrap_interval_covers_at_its_level(rng_key, rng):
 
 def test_bootstrap_draws_counted_rows_only_and_as_many(rng_key):
     values = jnp.concatenate([jnp.arange(30.0), jnp.full(50, jnp.nan)])
-    count = functools.partial(bootstrap, num_resamples=300, batch_size=300, where=jnp.arange(80) < 30)
+    count = functools.partial(metrics.bootstrap, num_resamples=300, batch_size=300, where=jnp.arange(80) < 30)
     size = count(rng_key, lambda v, *, where: jnp.sum(where).astype(v.dtype), values)
     assert size.lower == size.upper == 30
     spread = count(rng_key, mean_value, values)
@@ -86,7 +81,7 @@ def test_bootstrap_keeps_rows_of_tasks_together(rng_key, rng):
     labels = rng.integers(0, 2, (60, 1))
     scores = (labels + rng.normal(size=(60, 1))).astype(np.float32)
     one, two = (
-        bootstrap(
+        metrics.bootstrap(
             rng_key,
             mean_area,
             *(jnp.repeat(jnp.asarray(a), tasks, axis=1) for a in (scores, labels)),
@@ -101,7 +96,7 @@ def test_bootstrap_keeps_rows_of_tasks_together(rng_key, rng):
 
 def test_undefined_resamples_are_ignored_and_counted(rng_key):
     scores, labels = jnp.array([0.1, 0.4, 0.8]), jnp.array([0, 0, 1])
-    result = bootstrap(rng_key, metrics.area_under_roc, scores, labels, num_resamples=2000, batch_size=500)
+    result = metrics.bootstrap(rng_key, metrics.area_under_roc, scores, labels, num_resamples=2000, batch_size=500)
     # Both classes are drawn with probability 1 - (2/3)^3 - (1/3)^3 = 2/3.
     assert result.num_defined == pytest.approx(2000 * 2 / 3, rel=0.06)
     assert result.lower == result.upper == 1
@@ -109,9 +104,11 @@ def test_undefined_resamples_are_ignored_and_counted(rng_key):
 
 def test_asking_for_more_resamples_keeps_the_first(rng_key):
     values = jnp.arange(20.0)
-    seen = [bootstrap(rng_key, mean_value, values, num_resamples=n, batch_size=b).lower for n, b in ((1, 1), (1, 4))]
+    seen = [
+        metrics.bootstrap(rng_key, mean_value, values, num_resamples=n, batch_size=b).lower for n, b in ((1, 1), (1, 4))
+    ]
     # With one resample both ends are that resample.
-    many = bootstrap(rng_key, mean_value, values, num_resamples=7, batch_size=3)
+    many = metrics.bootstrap(rng_key, mean_value, values, num_resamples=7, batch_size=3)
     assert seen[0] == seen[1] and many.lower <= seen[0] <= many.upper
 
 

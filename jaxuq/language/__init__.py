@@ -3,4 +3,5 @@
 The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints, runs it, and trains adapters for it.
 """
 
-__all__: list[str] = []
+from jaxuq.language.architectures import decoder_config
+__all__: list[str] = ["decoder_config"]

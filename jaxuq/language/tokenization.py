@@ -1,7 +1,7 @@
 """From prompts and chats to tokens and back; what a user types is text, whatever it looks like."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from jaxuq.language.errors import PromptError
@@ -169,7 +169,7 @@ def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]
     return str(rendered)
 
 
-def decode_tokens(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int], *, skip_special: bool = True) -> str:
+def decode_tokens(tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[int], *, skip_special: bool = True) -> str:
     """The text of tokens, as it is: no spaces are cleaned up.
 
     Args:

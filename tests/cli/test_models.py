@@ -23,7 +23,7 @@ def test_info_describes_a_checkpoint(capsys, tmp_path):
     main(["models", "info", str(write_folder(tmp_path / "model", "gemma2"))])
     shown = {
         parts[1].strip(): parts[2].strip()
-        for parts in map(lambda line: line.split("│"), capsys.readouterr().out.splitlines())
+        for parts in (line.split("│") for line in capsys.readouterr().out.splitlines())
         if len(parts) == 4
     }
     assert shown["family"] == "gemma2"

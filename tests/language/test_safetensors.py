@@ -141,7 +141,7 @@ def test_a_file_cut_at_any_byte_is_named(tmp_path):
     whole = (folder / "model.safetensors").read_bytes()
     for size in range(len(whole)):
         (folder / "model.safetensors").write_bytes(whole[:size])
-        with pytest.raises(CheckpointError, match="model.safetensors is damaged or incomplete"):
+        with pytest.raises(CheckpointError, match=r"model.safetensors is damaged or incomplete"):
             safetensors_module.stored_tensors(folder)
 
 
@@ -161,11 +161,11 @@ def test_a_header_that_lies_is_named(tmp_path):
     for lie in lies:
         text = json.dumps(lie).encode()
         (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + whole[-24:])
-        with pytest.raises(CheckpointError, match="model.safetensors is damaged or incomplete"):
+        with pytest.raises(CheckpointError, match=r"model.safetensors is damaged or incomplete"):
             safetensors_module.stored_tensors(folder)
     for length in (2**62, 2**64 - 1, len(whole)):
         (folder / "model.safetensors").write_bytes(length.to_bytes(8, "little") + whole[8:])
-        with pytest.raises(CheckpointError, match="model.safetensors is damaged or incomplete"):
+        with pytest.raises(CheckpointError, match=r"model.safetensors is damaged or incomplete"):
             safetensors_module.stored_tensors(folder)
 
 
@@ -179,7 +179,7 @@ def _folder_without(tmp_path, *names, **more):
 def test_files_that_are_missing_are_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"config.json is missing"):
         load_model(_folder_without(tmp_path / "a", "config.json"))
-    with pytest.raises(CheckpointError, match="holds no weights: expected model.safetensors"):
+    with pytest.raises(CheckpointError, match=r"holds no weights: expected model.safetensors"):
         load_model(_folder_without(tmp_path / "b", "model.safetensors"))
     with pytest.raises(CheckpointError, match=r"lacks 1 of the 3 files .*model-00002-of-00003.safetensors"):
         load_model(_folder_without(tmp_path / "c", "model-00002-of-00003.safetensors", shards=3))

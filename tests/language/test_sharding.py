@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxuq.language import load_model, partition_specs, shard_params
-from jaxuq.networks import Decoder, unstack_layers
+from jaxuq.networks import Decoder, KeyValueCache, unstack_layers
 from tests.language.golden_decoders import load
 from tests.language.tiny_checkpoints import write_folder
 
@@ -61,9 +61,7 @@ def test_eight_devices_equal_one(scan, grid):
         config, layers = golden.config, golden.config.num_layers
         shape = (rows.shape[0], config.num_kv_heads, rows.shape[1], config.head_dim)
         zeros = jnp.zeros((layers, *shape)) if scan else tuple(jnp.zeros(shape) for _ in range(layers))
-        cache = decoder.apply({"params": params}, rows[:, :1], positions[:, :1], keep_cache=True).cache
-        slots = jnp.full(rows.shape, -1, jnp.int32)
-        return cache._replace(keys=zeros, values=zeros, positions=slots, length=jnp.zeros((), jnp.int32))
+        return KeyValueCache(zeros, zeros, jnp.full(rows.shape, -1, jnp.int32), jnp.zeros((), jnp.int32))
 
     def both(params, cache, place):
         logits, cache = run(params, cache, place(rows[:, first]), place(positions[:, first]))

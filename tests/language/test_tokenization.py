@@ -1,5 +1,6 @@
 """Prompts become the tokens that transformers makes of them, and what a user types never becomes a special token."""
 
+import itertools
 import json
 
 import numpy as np
@@ -207,12 +208,14 @@ def _pieces(rng):
 
 
 def _by_hand(text, tokens, scores):
-    """SentencePiece's BPE: join the neighbours whose piece has the best score, the leftmost first, until none is left."""
+    """SentencePiece's BPE: join the neighbours whose piece has the best score, leftmost first, until none is left."""
     index = {token: number for number, token in enumerate(tokens)}
     parts = list(text)
     while True:
         pairs = [
-            (-scores[index[a + b]], at) for at, (a, b) in enumerate(zip(parts, parts[1:])) if index.get(a + b, 0) > 258
+            (-scores[index[a + b]], at)
+            for at, (a, b) in enumerate(itertools.pairwise(parts))
+            if index.get(a + b, 0) > 258
         ]
         if not pairs:
             break

@@ -91,7 +91,7 @@ def gguf_name(name, architecture):
 
 
 def _interleave(array, heads):
-    """As llama.cpp's converter stores queries and keys of Llama: row 2i of a head is its row i, row 2i + 1 its other half's."""
+    """As llama.cpp's converter stores Llama's queries and keys: row i of each half of a head, in turns."""
     half = array.shape[0] // heads // 2
     order = [head * 2 * half + index // 2 + (index % 2) * half for head in range(heads) for index in range(2 * half)]
     return array[order]

@@ -3,4 +3,24 @@
 The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints, runs it, and trains adapters for it.
 """
 
-__all__: list[str] = []
+from jaxuq.language.sampling import (
+    GREEDY,
+    Sampling,
+    check_sampling,
+    filter_logits,
+    min_p_mask,
+    sample_token,
+    top_k_mask,
+    top_p_mask,
+)
+
+__all__ = [
+    "GREEDY",
+    "Sampling",
+    "check_sampling",
+    "filter_logits",
+    "min_p_mask",
+    "sample_token",
+    "top_k_mask",
+    "top_p_mask",
+]

@@ -3,6 +3,7 @@
 The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints, runs it, and trains adapters for it.
 """
 
+from jaxuq.language.architectures import decoder_config
 from jaxuq.language.sampling import (
     GREEDY,
     Sampling,
@@ -18,6 +19,7 @@ __all__ = [
     "GREEDY",
     "Sampling",
     "check_sampling",
+    "decoder_config",
     "filter_logits",
     "min_p_mask",
     "sample_token",

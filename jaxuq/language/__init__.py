@@ -4,6 +4,8 @@ The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints,
 """
 
 from jaxuq.language.architectures import decoder_config
+from jaxuq.language.attention import Captured, attention_rows
+from jaxuq.language.generation import Generation, continue_generation, generate_tokens, start_generation
 from jaxuq.language.sampling import (
     GREEDY,
     Sampling,
@@ -14,15 +16,27 @@ from jaxuq.language.sampling import (
     top_k_mask,
     top_p_mask,
 )
+from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
 
 __all__ = [
     "GREEDY",
+    "Alternatives",
+    "Captured",
+    "Generation",
     "Sampling",
+    "Scores",
+    "TokenScores",
+    "attention_rows",
     "check_sampling",
+    "continue_generation",
     "decoder_config",
     "filter_logits",
+    "generate_tokens",
     "min_p_mask",
     "sample_token",
+    "score_tokens",
+    "start_generation",
+    "token_scores",
     "top_k_mask",
     "top_p_mask",
 ]

@@ -1,4 +1,4 @@
-"""Choosing the next token: temperature, top-k, top-p, min-p, and a draw; on logits of any leading shape, nothing sorted.
+"""Choosing the next token: temperature, top-k, top-p, min-p, and a draw; nothing is sorted.
 
 The three filters each keep the tokens above a threshold. The threshold is found by bisection over the bits of float32,
 which takes 32 passes over the vocabulary and is exact: no two numbers lie between neighbouring bit patterns.
@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, UInt
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
 
-_BLOCK = 256  # vocabularies are summed in blocks: vectorised, in an order that does not depend on the batch
+_BLOCK = 256
 
 
 class Sampling(NamedTuple):
@@ -34,6 +34,7 @@ class Sampling(NamedTuple):
 
 
 GREEDY = Sampling(temperature=None)
+PLAIN = Sampling()
 
 
 def check_sampling(sampling: Sampling) -> Sampling:
@@ -73,9 +74,9 @@ def check_sampling(sampling: Sampling) -> Sampling:
     return GREEDY if temperature is None else Sampling(temperature, top_k, top_p, min_p)
 
 
-def _sum(x: Float[Array, "*batch vocab"]) -> Float[Array, "*batch"]:
-    size = x.shape[-1]
-    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -size % _BLOCK)])
+def vocabulary_sum(x: Shaped[Array, "*batch vocab"]) -> Shaped[Array, "*batch"]:
+    """Sum over the vocabulary in blocks, which is vectorised and takes the same order whatever the batch."""
+    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % _BLOCK)])
     return padded.reshape(*x.shape[:-1], -1, _BLOCK).sum(-2).sum(-1)
 
 
@@ -122,7 +123,7 @@ def top_k_mask(logits: Float[Array, "*batch vocab"], top_k: int | Int[Array, ""]
     References:
         A. Fan, M. Lewis, Y. Dauphin. Hierarchical neural story generation. ACL 2018.
     """
-    return _threshold(_ordered(logits), lambda mask: mask.sum(-1, dtype=jnp.int32) >= top_k)
+    return _threshold(_ordered(logits), lambda mask: vocabulary_sum(mask.astype(jnp.int32)) >= top_k)
 
 
 def top_p_mask(logits: Float[Array, "*batch vocab"], top_p: float | Float[Array, ""]) -> Bool[Array, "*batch vocab"]:
@@ -147,8 +148,8 @@ def top_p_mask(logits: Float[Array, "*batch vocab"], top_p: float | Float[Array,
         A. Holtzman et al. The curious case of neural text degeneration. ICLR 2020, Eq 2.
     """
     weights = jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True)).astype(jnp.float32)
-    target = top_p * _sum(weights)
-    kept = _threshold(_ordered(logits), lambda mask: _sum(jnp.where(mask, weights, 0.0)) >= target)
+    target = top_p * vocabulary_sum(weights)
+    kept = _threshold(_ordered(logits), lambda mask: vocabulary_sum(jnp.where(mask, weights, 0.0)) >= target)
     return kept & (weights > 0) | (weights == 1)
 
 

@@ -79,8 +79,7 @@ def test_min_p_compares_with_the_largest(rng):
 
 def test_filters_apply_one_after_another():
     probabilities = np.array([0.4, 0.3, 0.15, 0.1, 0.05], np.float32)
-    # Of the first four, renormalised, the nucleus of 0.7 is 0.4 + 0.3 of 0.95 = 0.737: two tokens; of all it is two too,
-    # but 0.73 tells them apart: 0.7 of all falls short, 0.737 of the four does not.
+    # 0.4 + 0.3 is 0.70 of all tokens, which falls short of 0.73, but 0.737 of the first four, which does not.
     kept = np.isfinite(filter_logits(jnp.log(probabilities), Sampling(top_k=4, top_p=0.73)))
     assert kept.tolist() == [True, True, False, False, False]
     kept = np.isfinite(filter_logits(jnp.log(probabilities), Sampling(top_p=0.73)))

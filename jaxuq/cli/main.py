@@ -7,11 +7,18 @@ from collections.abc import Sequence
 import tyro
 
 from jaxuq.cli.data import DataCommand
+from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 
-_COMMANDS = {"muben": MubenConfiguration, "report": ReportCommand, "data": DataCommand, "models": ModelsCommand}
+_COMMANDS = {
+    "muben": MubenConfiguration,
+    "report": ReportCommand,
+    "data": DataCommand,
+    "generate": GenerateCommand,
+    "models": ModelsCommand,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
 
 
-def _run(command: MubenConfiguration | ReportCommand | DataCommand | ModelsCommand) -> None:
+def _run(command: MubenConfiguration | ReportCommand | DataCommand | GenerateCommand | ModelsCommand) -> None:
     if isinstance(command, MubenConfiguration):
         from jaxuq.cli.muben import run
 

@@ -176,7 +176,7 @@ def _watched(
                 if stream.stopped:
                     break
                 token = int(tokens[row, index])
-                text = stream.push(token, last=ended and index + 1 == counts[row])
+                text = stream.push(token, last=bool(ended and index + 1 == counts[row]))
                 if on_token is not None:
                     told = float(log_probs[row, index]), float(entropies[row, index])
                     on_token(NewToken(prompt, sample, token, text, *told))
@@ -395,7 +395,7 @@ def score(
     return sorted(answers, key=lambda answer: answer.prompt)
 
 
-def _response(model: LanguageModel, number: int, response: str | Sequence[int]) -> list[int]:
+def _response(model: LanguageModel, number: int, response: str | Sequence[int] | np.ndarray) -> list[int]:
     if isinstance(response, str):
         try:
             response.encode("utf-8")

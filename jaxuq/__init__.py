@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         posterior,
         reporting,
         results,
+        tagging,
         training,
     )
 
@@ -39,6 +40,7 @@ __all__ = [
     "posterior",
     "reporting",
     "results",
+    "tagging",
     "training",
 ]
 

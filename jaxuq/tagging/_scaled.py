@@ -60,32 +60,32 @@ def scaled_messages(chain: Chain) -> Scaled:
 
     def step(carry, inputs):
         alpha, beta = carry
-        evidence, valid, later_evidence, later_valid = inputs
+        evidence, later_evidence, later_valid = inputs
         following, scale = divide(jnp.matmul(transition.T, alpha, precision=_HIGHEST) * evidence)
-        following = jnp.where(valid[None], following, alpha)
         earlier, beta_scale = divide(jnp.matmul(transition, beta * later_evidence, precision=_HIGHEST))
         earlier = jnp.where(later_valid[None], earlier, beta)
-        scales = jnp.where(valid, scale, 1.0), jnp.where(later_valid, beta_scale, 1.0)
-        return (following, earlier), (following, beta, *scales)
+        return (following, earlier), (following, beta, scale, beta_scale)
 
     initial_peak = finite_or_zero(jnp.max(chain.initial, axis=-1))
     first, first_scale = divide(jnp.exp(chain.initial - initial_peak[:, None]).T * evidence[0])
     uniform = jnp.full_like(first, 1.0 / first.shape[0])
     valid = chain.valid[1:]
-    inputs = (evidence[1:], valid, evidence[1:][::-1], valid[::-1])
-    (_, beta_first), (alpha, beta, scales, beta_scales) = jax.lax.scan(step, (first, uniform), inputs)
+    # The forward pass runs on into the padding: nothing reads what it finds there.
+    inputs = (evidence[1:], evidence[1:][::-1], valid[::-1])
+    (_, beta_first), (alpha, beta, scales, beta_scales) = jax.lax.scan(step, (first, uniform), inputs, unroll=4)
 
     alpha = jnp.concatenate([first[None], alpha])
     beta = jnp.concatenate([beta, beta_first[None]])[::-1]
     overlap = jnp.sum(alpha * beta, axis=1)
-    scales = jnp.concatenate([jnp.where(chain.valid[0], first_scale, 1.0)[None], scales])
+    scales = jnp.where(chain.valid, jnp.concatenate([first_scale[None], scales]), 1.0)
+    beta_scales = jnp.where(valid, beta_scales[::-1], 1.0)
     smallest = jnp.minimum(jnp.min(scales), jnp.min(overlap, where=chain.valid, initial=1.0))
     smallest = jnp.minimum(smallest, jnp.min(beta_scales, initial=1.0))
     steps = jnp.sum(valid, axis=0).astype(evidence.dtype)
     logs = jnp.log(scales) + jnp.where(chain.valid, peak, 0.0)
     log_likelihood = long_sum(logs) + initial_peak + steps * largest
     log_likelihood = jnp.where(chain.valid[0], log_likelihood, 0.0)
-    return Scaled(alpha, beta, overlap, beta_scales[::-1], evidence, transition, log_likelihood, smallest > enough)
+    return Scaled(alpha, beta, overlap, beta_scales, evidence, transition, log_likelihood, smallest > enough)
 
 
 def scaled_marginals(messages: Scaled, chain: Chain) -> Float[Array, "time batch state"]:

@@ -94,3 +94,73 @@ def test_the_parallel_scan_gives_the_same():
         for seed, per_token, hard in ((0, False, True), (1, True, False)):
             chain = random_chain(seed, 4, 5, 3, per_token=per_token, hard=hard)
             _compare(_ASSOCIATIVE(*_cast(chain, np.float64)), brute_force(chain, 1), 1e-10)
+
+
+def test_padding_may_hold_anything():
+    chain = random_chain(5, 4, 6, 3, per_token=True, hard=True, dtype=np.float32)
+    padding = np.arange(6)[None] >= chain.lengths[:, None]
+    evidence, transition = chain.evidence.copy(), chain.transition.copy()
+    evidence[padding], transition[padding], transition[:, 0] = np.nan, np.nan, np.nan
+    spoiled = _EVERYTHING(*_cast(chain._replace(evidence=evidence, transition=transition), np.float32))
+    jax.tree.map(np.testing.assert_array_equal, spoiled, _EVERYTHING(*_cast(chain, np.float32)))
+
+
+def test_a_padded_batch_equals_its_sequences_one_by_one():
+    chain = random_chain(6, 3, 6, 3, dtype=np.float32)
+    together = _EVERYTHING(*_cast(chain, np.float32))
+    for b, length in enumerate(chain.lengths):
+        one = slice(b, b + 1)
+        alone = (chain.initial[one], chain.transition, chain.evidence[one, :length], chain.lengths[one])
+        alone = _EVERYTHING(*_cast(RandomChain(*alone), np.float32))
+        for name in ("log_likelihood", "filtered", "smoothed", "gradient"):
+            expected = together[name][one] if together[name].ndim == 1 else together[name][one, :length]
+            np.testing.assert_allclose(alone[name], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_ten_thousand_steps_in_float32():
+    time, states = 10_000, 4
+    rng = np.random.default_rng(0)
+    transition = rng.dirichlet(np.ones(states), states)
+    transition[0, 1] = 0.0
+    transition /= transition.sum(1, keepdims=True)
+    evidence = rng.normal(size=(1, time, states)).astype(np.float32) * 5
+    with np.errstate(divide="ignore"):
+        log_transition = np.log(transition).astype(np.float32)
+    arrays = (np.zeros(states, np.float32), log_transition, evidence)
+
+    @jax.jit
+    def run(*chain):
+        gradient = jax.grad(lambda e: jnp.sum(log_likelihood(chain[0], chain[1], e, checkpoint=True)))(chain[2])
+        return log_likelihood(*chain), smoothed_marginals(*chain), gradient, expected_counts(*chain).transitions
+
+    single = run(*map(jnp.asarray, arrays))
+    with jax.enable_x64(True):
+        double = run(*(jnp.asarray(a.astype(np.float64)) for a in arrays))
+    assert float(double[0][0]) > 20_000  # the likelihood itself has a resolution of only 0.002 here
+    np.testing.assert_allclose(single[0], double[0], rtol=1e-6)
+    for actual, expected in zip(single[1:3], double[1:3]):
+        np.testing.assert_allclose(actual, expected, atol=1e-4)
+    np.testing.assert_allclose(single[3], double[3], rtol=1e-4)
+
+
+def test_checkpointing_keeps_the_gradient_in_the_root_of_the_length():
+    def temporary(time, checkpoint):
+        def total(log_transition, evidence):
+            return jnp.sum(log_likelihood(jnp.zeros(8), log_transition, evidence, checkpoint=checkpoint))
+
+        arrays = (jax.ShapeDtypeStruct((8, 8), jnp.float32), jax.ShapeDtypeStruct((16, time, 8), jnp.float32))
+        return jax.jit(jax.grad(total)).lower(*arrays).compile().memory_analysis().temp_size_in_bytes
+
+    input_size = 16 * 4096 * 8 * 4  # a copy of the evidence, time first, is made in any case
+    kept, recomputed = temporary(4096, False), temporary(4096, True)
+    assert recomputed < kept / 2
+    assert recomputed < 1.2 * input_size + 24 * 64 * 16 * 8 * 4
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"log_transition has shape \(2, 3\)"):
+        log_likelihood(jnp.zeros(3), jnp.zeros((2, 3)), jnp.zeros((1, 4, 3)))
+    with pytest.raises(ValueError, match="lengths has shape"):
+        log_likelihood(jnp.zeros(3), jnp.zeros((3, 3)), jnp.zeros((1, 4, 3)), jnp.array([4, 4]))
+    with pytest.raises(ValueError, match="associative and checkpoint"):
+        log_likelihood(jnp.zeros(3), jnp.zeros((3, 3)), jnp.zeros((1, 4, 3)), associative=True, checkpoint=True)

@@ -1,6 +1,7 @@
 """Labels for tokens from many unreliable labelling functions, and the hidden Markov engine behind it."""
 
 from jaxuq.tagging.decoding import BestPaths, k_best_viterbi, viterbi
+from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.inference import (
     ExpectedCounts,
     expected_counts,
@@ -18,6 +19,7 @@ __all__ = [
     "filtered_marginals",
     "k_best_viterbi",
     "log_likelihood",
+    "observation_log_evidence",
     "pairwise_marginals",
     "path_entropy",
     "posterior_sample",

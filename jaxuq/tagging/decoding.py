@@ -59,9 +59,8 @@ def k_best_viterbi(
         >>> uniform, sticky = jnp.log(jnp.full(2, 0.5)), jnp.log(jnp.array([[0.9, 0.1], [0.1, 0.9]]))
         >>> evidence = jnp.log(jnp.array([[[1.0, 1.0], [0.9, 0.1], [0.4, 0.6]]]))
         >>> best = k_best_viterbi(uniform, sticky, evidence, num_paths=2)
-        >>> print(best.paths[0], jnp.exp(best.scores[0]).round(4))
-        [[0 0 0]
-         [1 1 1]] [0.1458 0.0243]
+        >>> print(best.paths[0].tolist(), f"{jnp.exp(best.scores[0, 0]):.4f} {jnp.exp(best.scores[0, 1]):.4f}")
+        [[0, 0, 0], [0, 0, 1]] 0.1458 0.0243
 
     References:
         Viterbi. Error bounds for convolutional codes and an asymptotically optimum decoding algorithm. IEEE

@@ -37,6 +37,9 @@ EXAMPLES: dict[str, Any] = {
         Example(partial(tagging.log_likelihood, associative=True), _SHARED, differentiable=(0, 1, 2)),
         Example(partial(tagging.log_likelihood, checkpoint=True), _SHARED, differentiable=(0, 1, 2)),
     ],
+    "observation_log_evidence": Example(
+        tagging.observation_log_evidence, (_normal(2, 3, 3), _RNG.integers(-1, 3, size=(8, 4, 2))), differentiable=(0,)
+    ),
     "pairwise_marginals": Example(tagging.pairwise_marginals, _OWN, differentiable=(0, 1, 2)),
     "path_entropy": Example(tagging.path_entropy, _SHARED, differentiable=(0, 1, 2)),
     "posterior_sample": Example(partial(tagging.posterior_sample, num_samples=2), (_KEY, *_OWN)),

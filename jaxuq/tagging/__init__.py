@@ -2,6 +2,7 @@
 
 from jaxuq.tagging.decoding import BestPaths, k_best_viterbi, viterbi
 from jaxuq.tagging.evidence import observation_log_evidence
+from jaxuq.tagging.hmm import HMMParams, hmm
 from jaxuq.tagging.inference import (
     ExpectedCounts,
     expected_counts,
@@ -10,19 +11,42 @@ from jaxuq.tagging.inference import (
     pairwise_marginals,
     smoothed_marginals,
 )
+from jaxuq.tagging.label_model import Fitted, LabelForecast, LabelModel
+from jaxuq.tagging.majority_vote import MajorityParams, best_consensus, majority_vote
 from jaxuq.tagging.posterior_paths import path_entropy, posterior_sample
+from jaxuq.tagging.reading import load_weak_labels, read_columns
+from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels
+from jaxuq.tagging.token_models import TokenParams, dawid_skene, snorkel
 
 __all__ = [
     "BestPaths",
     "ExpectedCounts",
+    "Fitted",
+    "HMMParams",
+    "LabelForecast",
+    "LabelModel",
+    "MajorityParams",
+    "TaggingDataError",
+    "TokenParams",
+    "WeakLabels",
+    "best_consensus",
+    "bio_label_names",
+    "dawid_skene",
     "expected_counts",
     "filtered_marginals",
+    "hmm",
     "k_best_viterbi",
+    "load_weak_labels",
     "log_likelihood",
+    "majority_vote",
+    "make_weak_labels",
     "observation_log_evidence",
     "pairwise_marginals",
     "path_entropy",
     "posterior_sample",
+    "read_columns",
     "smoothed_marginals",
+    "snorkel",
+    "spans_to_labels",
     "viterbi",
 ]

@@ -52,7 +52,9 @@ def associative_smoothed(chain: Chain) -> Float[Array, "time batch state"]:
     log_alpha, _ = associative_forward(chain)
     suffixes = _elements(chain)
     if suffixes[1].shape[0]:
-        suffixes = jax.lax.associative_scan(lambda later, earlier: _chain_products(earlier, later), suffixes, reverse=True)
+        suffixes = jax.lax.associative_scan(
+            lambda later, earlier: _chain_products(earlier, later), suffixes, reverse=True
+        )
     log_beta = jnp.where(suffixes[2][..., None], safe_logsumexp(suffixes[0]), 0.0)
     log_beta = jnp.concatenate([log_beta, jnp.zeros_like(log_alpha[:1])])
     return mask_lengths(normalise(log_alpha + log_beta), chain)

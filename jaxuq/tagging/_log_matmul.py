@@ -97,9 +97,9 @@ def responsibilities_pullback(
         )
 
     def exact() -> tuple[Float[Array, "*batch n k"], Float[Array, "*batch k m"]]:
-        joint = jnp.exp(_terms(a, b) - finite_or_zero(out)[..., None, :]) * jnp.where(reached, weights, 0.0)[
-            ..., None, :
-        ]
+        joint = (
+            jnp.exp(_terms(a, b) - finite_or_zero(out)[..., None, :]) * jnp.where(reached, weights, 0.0)[..., None, :]
+        )
         return jnp.sum(joint, axis=-1), jnp.sum(joint, axis=-3)
 
     return jax.lax.cond(jnp.any(log_inverse > most), exact, fast)

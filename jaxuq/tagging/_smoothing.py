@@ -18,9 +18,7 @@ def step_back(
     """Marginals of a token from those of the next, and the expected transitions between the two."""
     if transition.ndim == 2:
         return responsibilities_pullback(log_alpha, transition, log_predicted, weights)
-    before, counts = responsibilities_pullback(
-        log_alpha[:, None], transition, log_predicted[:, None], weights[:, None]
-    )
+    before, counts = responsibilities_pullback(log_alpha[:, None], transition, log_predicted[:, None], weights[:, None])
     return before[:, 0], counts
 
 
@@ -56,9 +54,7 @@ def smoothed(chain: Chain) -> Float[Array, "time batch state"]:
     if chain.shared is None:
         return _smoothed_exact(chain)
     messages = scaled_messages(chain)
-    return jax.lax.cond(
-        messages.trusted, lambda: scaled_marginals(messages, chain), lambda: _smoothed_exact(chain)
-    )
+    return jax.lax.cond(messages.trusted, lambda: scaled_marginals(messages, chain), lambda: _smoothed_exact(chain))
 
 
 def _smoothed_forward(chain):

@@ -102,7 +102,9 @@ def log_likelihood(
     chain = make_chain(log_initial, log_transition, log_evidence, lengths)
     if associative:
         if checkpoint:
-            raise ValueError("associative and checkpoint are both True; a parallel scan keeps all its products: choose one")
+            raise ValueError(
+                "associative and checkpoint are both True; a parallel scan keeps all its products: choose one"
+            )
         return associative_forward(chain)[1]
     first, first_shift = start(chain)
 

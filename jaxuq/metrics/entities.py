@@ -76,7 +76,7 @@ def _counts(predicted: Sequence[Sequence[str]], gold: Sequence[Sequence[str]]) -
     for number, (ours, theirs) in enumerate(zip(predicted, gold)):
         if len(ours) != len(theirs):
             raise ValueError(
-                f"sequence {number} has {len(ours)} predicted and {len(theirs)} gold tags; expected one of each per token"
+                f"sequence {number} has {len(ours)} predicted and {len(theirs)} gold tags; expected as many"
             )
         found, true = set(entity_spans(ours)), set(entity_spans(theirs))
         for name, spans in (("correct", found & true), ("predicted", found), ("gold", true)):

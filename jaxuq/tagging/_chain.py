@@ -38,7 +38,8 @@ class Filtered(NamedTuple):
     Attributes:
         log_alpha: `[time, batch, state]` filtered log-probabilities, each shifted to a maximum of 0; in padding the
             last one is repeated.
-        log_predicted: `[time - 1, batch, state]` what reaches each state of token t + 1 from the shifted `log_alpha` of t.
+        log_predicted: `[time - 1, batch, state]` what reaches each state of token t + 1 from the shifted `log_alpha`
+            of t.
         log_likelihood: `[batch]`.
     """
 

@@ -44,8 +44,8 @@ def scaled_messages(chain: Chain) -> Scaled:
     """Both passes for a transition matrix that all tokens share.
 
     A product that underflows is below `tiny` of the float type (1e-38) times the scale of its step. The messages are
-    therefore exact to rounding if each step's scale and each token's overlap of the two messages, which measures how much
-    the future can favour what the past has lost, stay above the square root of `tiny` times 10,000 (1e-15).
+    therefore exact to rounding if each step's scale and each token's overlap of the two messages, which measures how
+    much the future can favour what the past has lost, stay above the square root of `tiny` times 10,000 (1e-15).
     """
     assert chain.shared is not None
     largest = finite_or_zero(jnp.max(chain.shared))

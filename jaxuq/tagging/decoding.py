@@ -14,8 +14,8 @@ class BestPaths(NamedTuple):
     """Label paths with their scores.
 
     Attributes:
-        paths: `[batch, rank, time]` states, best path first; -1 in padding, and everywhere in a path that does not exist
-            or is impossible.
+        paths: `[batch, rank, time]` states, best path first; -1 in padding, and everywhere in a path that does not
+            exist or is impossible.
         scores: `[batch, rank]` $\\log p(z_{1:T}, x_{1:T})$; minus infinity for a path that does not exist.
     """
 
@@ -65,9 +65,9 @@ def k_best_viterbi(
     References:
         Viterbi. Error bounds for convolutional codes and an asymptotically optimum decoding algorithm. IEEE
         Transactions on Information Theory, 1967.
-        Seshadri, Sundberg. List Viterbi decoding algorithms with applications. IEEE Transactions on Communications, 1994.
-        Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
-        Technology, 2025, Eq. 4.12.
+        Seshadri, Sundberg. List Viterbi decoding algorithms with applications. IEEE Transactions on Communications,
+        1994. Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia
+        Institute of Technology, 2025, Eq. 4.12.
     """
     if num_paths < 1:
         raise ValueError(f"num_paths is {num_paths}; expected at least 1")

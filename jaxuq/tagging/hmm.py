@@ -54,8 +54,8 @@ def hmm(num_labels: int, *, num_steps: int = 30, pseudo_count: float = 0.1, sche
         num_labels: number of labels.
         num_steps: EM steps.
         pseudo_count: $c$, added to every count (the mode under a Dirichlet($c + 1$) prior); at least 0.
-        scheme: `"bio"` makes an `I-` that continues nothing impossible (labels in the order of `bio_label_names`); `"any"`
-            lets every label follow every other.
+        scheme: `"bio"` makes an `I-` that continues nothing impossible (labels in the order of `bio_label_names`);
+            `"any"` lets every label follow every other.
 
     Returns:
         `LabelModel` with `HMMParams`; it starts from the shares of the votes.
@@ -72,9 +72,9 @@ def hmm(num_labels: int, *, num_steps: int = 30, pseudo_count: float = 0.1, sche
         Array([1, 2, 0, 0], dtype=int32)
 
     References:
-        Nguyen, Wallace, Li, Nenkova, Lease. Aggregating and predicting sequence labels from crowd annotations. ACL 2017.
-        Lison, Barnes, Hubin, Touileb. Named entity recognition without labelled data: a weak supervision approach. ACL
-        2020.
+        Nguyen, Wallace, Li, Nenkova, Lease. Aggregating and predicting sequence labels from crowd annotations. ACL
+        2017. Lison, Barnes, Hubin, Touileb. Named entity recognition without labelled data: a weak supervision
+        approach. ACL 2020.
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
         Technology, 2025, Eq. 4.14.
     """

@@ -3,9 +3,9 @@ r"""Exact inference in a batch of hidden Markov chains: likelihood, marginals, e
 $p(z_{1:T}, x_{1:T}) = \pi(z_1)\, e_1(z_1) \prod_{t=2}^T \Psi^{(t)}(z_{t-1}, z_t)\, e_t(z_t)$
 
 The functions share their first four arguments. `log_initial`: $\log\pi$, `[state]` or `[batch, state]`.
-`log_transition`: $\log\Psi$, one `[state, state]` matrix (from, to), or `[batch, time, state, state]`, entry `t` leading
-into token `t`, so that entry 0 is never read. `log_evidence`: $\log e$, `[batch, time, state]`. `lengths`: `[batch]`,
-None where no sequence is padded. Nothing needs to be normalised, so the same functions serve a linear-chain
+`log_transition`: $\log\Psi$, one `[state, state]` matrix (from, to), or `[batch, time, state, state]`, entry `t`
+leading into token `t`, so that entry 0 is never read. `log_evidence`: $\log e$, `[batch, time, state]`. `lengths`:
+`[batch]`, None where no sequence is padded. Nothing needs to be normalised, so the same functions serve a linear-chain
 conditional random field. Minus infinity is a hard zero anywhere; anything may stand in padding, NaN included.
 
 A chain of the dissertation starts one step earlier, at an unobserved $z^{(0)}$: pass
@@ -41,7 +41,8 @@ class ExpectedCounts(NamedTuple):
     """What an EM step needs from a batch.
 
     Attributes:
-        log_likelihood: `[batch]`, minus infinity where the model calls a sequence impossible, which then counts nothing.
+        log_likelihood: `[batch]`, minus infinity where the model calls a sequence impossible, which then counts
+            nothing.
         initial: `[state]` expected number of sequences that start in each state.
         transitions: `[state, state]` expected number of transitions, from and to, over the batch.
         marginals: `[batch, time, state]` smoothed marginals, zero in padding.
@@ -172,9 +173,9 @@ def smoothed_marginals(
     $\gamma_t(i) = p(z_t = i \mid x_{1:T}) = \alpha_t(i) \sum_j \frac{\Psi^{(t+1)}_{ij} e_{t+1}(j)}{c_{t+1}}\cdots$,
     the gradient of the log-likelihood with respect to `log_evidence`.
 
-    The label that is right most often per token is its maximum; the most probable whole path is `viterbi`. The recursion
-    back from token $t+1$ uses the transition into and the evidence of $t+1$; published code of CHMM and Sparse-CHMM takes
-    those of $t$, which is another quantity.
+    The label that is right most often per token is its maximum; the most probable whole path is `viterbi`. The
+    recursion back from token $t+1$ uses the transition into and the evidence of $t+1$; published code of CHMM and
+    Sparse-CHMM takes those of $t$, which is another quantity.
 
     With a shared transition both passes run in one loop of scaled probabilities; where a check afterwards finds that
     something may have underflowed, they are done again in log space. The gradient is that of the log-space form.
@@ -270,8 +271,8 @@ def expected_counts(
 
     $\sum_b \gamma_{b,1}(i)$ and $\sum_b \sum_{t \ge 2} p(z_{t-1} = i, z_t = j \mid x_b)$
 
-    Equal to summing `pairwise_marginals`, but `[batch, time, state, state]` is never formed: with a shared transition it
-    holds six arrays of the size of `log_evidence`. With transitions per token the sum is that over tokens.
+    Equal to summing `pairwise_marginals`, but `[batch, time, state, state]` is never formed: with a shared transition
+    it holds six arrays of the size of `log_evidence`. With transitions per token the sum is that over tokens.
 
     Args:
         log_initial: log-probabilities of the first state.

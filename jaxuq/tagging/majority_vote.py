@@ -35,9 +35,9 @@ def majority_vote(num_labels: int, scheme: Scheme = "types") -> LabelModel:
 
     $\hat y_t = \arg\max_{l \ne O} \sum_k \mathbb{I}(x_k^{(t)} = l)$, ties at random
 
-    With `"types"`, `B-` and `I-` of a type are one vote for the type, and each run of tokens of a type becomes one entity.
-    This is the rule behind published majority-vote rows (Wrench). With `"tokens"`, `B-` and `I-` are labels like any other,
-    which often yields an `I-` that continues nothing.
+    With `"types"`, `B-` and `I-` of a type are one vote for the type, and each run of tokens of a type becomes one
+    entity. This is the rule behind published majority-vote rows (Wrench). With `"tokens"`, `B-` and `I-` are labels
+    like any other, which often yields an `I-` that continues nothing.
 
     Nothing is fitted. A vote counts every function alike: `dawid_skene` and `hmm` learn whom to trust.
 

@@ -26,7 +26,8 @@ def posterior_sample(
 
     $z_T \sim \alpha_T$, then $z_{t} \sim p(z_t \mid z_{t+1}, x_{1:t}) \propto \alpha_t(z_t) \Psi^{(t+1)}_{z_t z_{t+1}}$
 
-    (forward filtering, backward sampling). Each draw is a possible path, as independent draws from the marginals are not.
+    (forward filtering, backward sampling). Each draw is a possible path, as independent draws from the marginals are
+    not.
 
     Args:
         rng_key: a key.
@@ -50,8 +51,8 @@ def posterior_sample(
         (100, 1, 4) 1
 
     References:
-        Scott. Bayesian methods for hidden Markov models: recursive computing in the 21st century. Journal of the American
-        Statistical Association, 2002, section 2.1.
+        Scott. Bayesian methods for hidden Markov models: recursive computing in the 21st century. Journal of the
+        American Statistical Association, 2002, section 2.1.
     """
     chain = make_chain(log_initial, log_transition, log_evidence, lengths)
     filtered = forward(chain)
@@ -86,8 +87,8 @@ def path_entropy(
     $H(z_{1:T} \mid x_{1:T}) = H(\gamma_T) + \sum_{t < T} \sum_j \gamma_{t+1}(j)\, H(z_t \mid z_{t+1} = j, x_{1:t})$
 
     How unsure the labelling of a sequence is as a whole; a score for choosing what to annotate next. At most the sum of
-    the entropies of the marginals, which ignores that neighbours move together. It is a sum of non-negative terms, and so
-    stays accurate where log-likelihood minus expected score would cancel.
+    the entropies of the marginals, which ignores that neighbours move together. It is a sum of non-negative terms, and
+    so stays accurate where log-likelihood minus expected score would cancel.
 
     Args:
         log_initial: log-probabilities of the first state.

@@ -21,9 +21,10 @@ def _find_folder(name_or_folder: str | os.PathLike) -> Path:
     for place in places:
         if (place / "meta.json").is_file():
             return place
+    looked = ", ".join(map(str, places))
     raise TaggingDataError(
-        f"no folder with a meta.json for {os.fspath(name_or_folder)!r}; looked in {', '.join(map(str, places))}. Give a "
-        "folder, or put the data set as ner_weak/<name> into the folder that the environment variable JAXUQ_DATA names"
+        f"no folder with a meta.json for {os.fspath(name_or_folder)!r}; looked in {looked}. Give a folder, or put the "
+        "data set as ner_weak/<name> into the folder that the environment variable JAXUQ_DATA names"
     )
 
 
@@ -60,7 +61,8 @@ def load_weak_labels(
         jaxuq.tagging.records.TaggingDataError: no folder with a meta.json for 'nowhere'; looked in nowhere...
 
     References:
-        Li, Song, Zhang. Sparse conditional hidden Markov model for weakly supervised named entity recognition. KDD 2022.
+        Li, Song, Zhang. Sparse conditional hidden Markov model for weakly supervised named entity recognition. KDD
+        2022.
         Zhang, Yu, Li, Wang, Yang, Yang, Ratner. WRENCH: a comprehensive benchmark for weak supervision. NeurIPS 2021.
     """
     folder = _find_folder(name_or_folder)
@@ -76,8 +78,8 @@ def load_weak_labels(
         columns = [all_names.index(name) for name in names]
     except (KeyError, ValueError, TypeError) as error:
         raise TaggingDataError(
-            f"{folder / 'meta.json'} is not as expected ({error!r}); it needs entity_types, lf and optionally lf_rec, all "
-            "lists of names, lf_rec a part of lf"
+            f"{folder / 'meta.json'} is not as expected ({error!r}); it needs entity_types, lf and optionally lf_rec, "
+            "all lists of names, lf_rec a part of lf"
         ) from error
     tokens, observations, labels, ids = [], [], [], []
     sentences = _read_json(path)
@@ -117,8 +119,8 @@ def read_columns(path: str | os.PathLike, *, gold: bool = True) -> WeakLabels:
         `WeakLabels` with the functions named `column 1`, `column 2`, ...
 
     Raises:
-        TaggingDataError: if the number of columns changes, a tag is not IOB2 (IO or BIOES tags, say), or an `I-` does not
-            continue an entity of its type, with the sentence and the token.
+        TaggingDataError: if the number of columns changes, a tag is not IOB2 (IO or BIOES tags, say), or an `I-` does
+            not continue an entity of its type, with the sentence and the token.
 
     Example:
         >>> import pathlib, tempfile
@@ -163,7 +165,7 @@ def read_columns(path: str | os.PathLike, *, gold: bool = True) -> WeakLabels:
                     )
                 if prefix == "I" and previous[column] not in (f"B-{kind}", f"I-{kind}"):
                     raise TaggingDataError(
-                        f"{where}, column {column}: {tag} follows {previous[column]}; in IOB2 an entity begins with B-{kind}"
+                        f"{where}, column {column}: {tag} follows {previous[column]}; an entity begins with B-{kind}"
                     )
                 if tag != "O":
                     kinds.add(kind)

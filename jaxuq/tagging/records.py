@@ -1,7 +1,7 @@
 """What weakly labelled text is in memory: tokens, what each labelling function said of them, and labels if known."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -26,8 +26,8 @@ class WeakLabels(NamedTuple):
     Attributes:
         ids: a name for each sentence.
         tokens: the words of each sentence.
-        observations: `[batch, time, function]` indices into `label_names`; a function that marks nothing at a token says
-            `O`, index 0; -1 in padding.
+        observations: `[batch, time, function]` indices into `label_names`; a function that marks nothing at a token
+            says `O`, index 0; -1 in padding.
         lengths: `[batch]` number of tokens.
         labels: `[batch, time]` gold indices, -1 in padding; None where there are none.
         label_names: `O, B-x, I-x, B-y, I-y, ...`
@@ -96,7 +96,7 @@ def bio_label_names(types: Iterable[str]) -> tuple[str, ...]:
 
 
 def spans_to_labels(
-    spans: Iterable[Span], length: int, label_names: Sequence[str], *, sentence: str, source: str = "gold"
+    spans: Iterable[Sequence[Any]], length: int, label_names: Sequence[str], *, sentence: str, source: str = "gold"
 ) -> Int[np.ndarray, " length"]:
     """Mark the spans of one sentence.
 
@@ -185,8 +185,8 @@ def make_weak_labels(
             raise TaggingDataError(f"sentence {name} is empty, so it has no token 0; leave it out")
         if votes.shape != (len(words), len(function_names)):
             raise TaggingDataError(
-                f"sentence {name} has observations of shape {votes.shape}; expected {(len(words), len(function_names))}, "
-                "tokens x functions"
+                f"sentence {name} has observations of shape {votes.shape}; expected "
+                f"{(len(words), len(function_names))}, tokens x functions"
             )
         if labels is not None and len(labels[row]) != len(words):
             raise TaggingDataError(f"sentence {name} has {len(words)} tokens and {len(labels[row])} gold labels")

@@ -29,8 +29,8 @@ class TokenParams(NamedTuple):
 
     Attributes:
         log_prior: `[state]` log-probability of each true label.
-        log_emission: `[function, state, label]` log-probability that a function says a label of a token whose true label
-            is `state`.
+        log_emission: `[function, state, label]` log-probability that a function says a label of a token whose true
+            label is `state`.
     """
 
     log_prior: Float[Array, " state"]
@@ -43,8 +43,8 @@ def dawid_skene(num_labels: int, *, num_steps: int = 30, pseudo_count: float = 0
     $p(x^{(t)}) = \sum_i \pi_i \prod_k \Phi_{k, i, x_k^{(t)}}$
 
     E-step: $\gamma_i \propto \pi_i \prod_k \Phi_{k,i,x_k}$. M-step: $\Phi_{k,i,j} \propto c + \sum_t \gamma_i^{(t)}
-    \mathbb{I}(x_k^{(t)} = j)$, $\pi$ alike. Tokens are taken as independent of each other; `hmm` is the same model with a
-    memory of the label before. Saying `O` is an observation like any other.
+    \mathbb{I}(x_k^{(t)} = j)$, $\pi$ alike. Tokens are taken as independent of each other; `hmm` is the same model
+    with a memory of the label before. Saying `O` is an observation like any other.
 
     Args:
         num_labels: number of labels.

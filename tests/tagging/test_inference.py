@@ -78,7 +78,8 @@ def _compare(actual, truth, tolerance):
         np.testing.assert_allclose(summed, transitions, rtol=tolerance, atol=tolerance)
 
 
-# At scale 60 whole paths lie hundreds of nats apart, so that with hard zeros the underflow of scaled passes must be seen.
+# At scale 60 whole paths lie hundreds of nats apart, so that with hard zeros the underflow of scaled passes must be
+# seen.
 @pytest.mark.parametrize("per_token", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 1e-4)])
 def test_sums_over_all_paths(per_token, dtype, tolerance):

@@ -43,8 +43,8 @@ def bayesian_dawid_skene(
     $p(x) = \prod_t \sum_i \pi_i \prod_k \Phi_{k,i,x_k^{(t)}}$
 
     `predict` averages the label probabilities over the draws, so what is not known of the functions shows in them. The
-    extra weight $d$ on the diagonal keeps the labels from changing names. It is a yardstick for small data: minutes where
-    EM takes seconds. `fit` runs on the host and cannot be compiled into other code.
+    extra weight $d$ on the diagonal keeps the labels from changing names. It is a yardstick for small data: minutes
+    where EM takes seconds. `fit` runs on the host and cannot be compiled into other code.
 
     Args:
         num_labels: number of labels.
@@ -101,7 +101,9 @@ def bayesian_dawid_skene(
 
         kernel = numpyro.infer.NUTS(model)
         sampler = numpyro.infer.MCMC(kernel, num_warmup=num_warmup, num_samples=num_samples, progress_bar=False)
-        sampler.run(params.rng_key)
+        # NumPyro's own code relies on both promotions.
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            sampler.run(params.rng_key)
         draws = sampler.get_samples()
         fitted = BayesianTokenParams(params.rng_key, jnp.log(draws["prior"]), jnp.log(draws["emission"]))
         return Fitted(fitted, draws["log_likelihood"])

@@ -25,7 +25,7 @@ def length_buckets(
 
     Example:
         >>> [rows.tolist() for rows in length_buckets(np.array([9, 2, 10, 2, 3]))]
-        [[1, 3, 4], [0, 2]]
+        [[1, 3], [4], [0, 2]]
     """
     if not 0 <= max_padding < 1 or (max_rows is not None and max_rows < 1):
         raise ValueError(

@@ -146,8 +146,8 @@ def spans_to_labels(
 
 def make_weak_labels(
     tokens: Sequence[Sequence[str]],
-    observations: Sequence[Int[np.ndarray, "length function"]],
-    labels: Sequence[Int[np.ndarray, " length"]] | None,
+    observations: Sequence[Int[np.ndarray, "_ _"]],
+    labels: Sequence[Int[np.ndarray, " _"]] | None,
     label_names: Sequence[str],
     function_names: Sequence[str],
     *,

@@ -82,7 +82,7 @@ def test_the_hmm_recovers_its_parameters_and_beats_the_vote(simulated):
 
 def test_dawid_skene_recovers_the_confusions(simulated):
     emission, states, observations, lengths = simulated
-    fitted, forecast = _run(dawid_skene(3, num_steps=60), observations, lengths)
+    fitted, _ = _run(dawid_skene(3, num_steps=60), observations, lengths)
     assert (np.diff(fitted.objective) > -0.5).all()
     assert _correlation(np.exp(fitted.params.log_emission), emission) > 0.95
     share = np.bincount(states[states >= 0], minlength=3) / (states >= 0).sum()

@@ -8,6 +8,8 @@ import tyro
 
 from jaxuq.cli.data import DataCommand
 from jaxuq.cli.generate import GenerateCommand
+from jaxuq.cli.models import ModelsCommand
+from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 
@@ -15,6 +17,8 @@ _COMMANDS = {
     "muben": MubenConfiguration,
     "report": ReportCommand,
     "data": DataCommand,
+    "models": ModelsCommand,
+    "models": ModelsCommand,
     "generate": GenerateCommand,
 }
 
@@ -30,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
 
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     try:
         command = tyro.extras.subcommand_cli_from_dict(
             _COMMANDS,
@@ -51,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
 
 
-def _run(command: MubenConfiguration | ReportCommand | DataCommand | GenerateCommand) -> None:
+def _run(command: MubenConfiguration | ReportCommand | DataCommand | ModelsCommand | ModelsCommand | GenerateCommand) -> None:
     if isinstance(command, MubenConfiguration):
         from jaxuq.cli.muben import run
 

@@ -16,7 +16,7 @@ from jaxuq.language.architectures import decoder_config
 from jaxuq.language.catalogue import fetch_model
 from jaxuq.language.config_json import config_json
 from jaxuq.language.errors import CheckpointError
-from jaxuq.language.gguf import gguf_tensors, read_gguf
+from jaxuq.language.gguf import GGUFFile, gguf_tensors, read_gguf
 from jaxuq.language.gguf_config import gguf_config
 from jaxuq.language.gguf_tokenizer import gguf_tokenizer
 from jaxuq.language.safetensors import read_json, stored_tensors, write_weights
@@ -82,12 +82,14 @@ class _Checkpoint(NamedTuple):
     content: Mapping[str, Any]
     config: DecoderConfig
     tensors: dict[str, StoredTensor]
+    gguf: GGUFFile | None
 
 
 def _open(path: Path) -> _Checkpoint:
+    file = None
     if path.is_dir():
         content = read_json(path / "config.json")
-        source, tensors = path / "config.json", None
+        source, tensors = path / "config.json", stored_tensors(path)
     elif path.suffix == ".gguf":
         file = read_gguf(path)
         content = gguf_config(file)
@@ -102,16 +104,20 @@ def _open(path: Path) -> _Checkpoint:
         raise CheckpointError(
             f"{path} is neither a folder with config.json and safetensors nor a .gguf file; other files are not read"
         )
+    layers = content.get("num_hidden_layers")
+    if isinstance(layers, int) and layers > len(tensors):  # or listing their tensors could take forever
+        raise CheckpointError(f"{source}: {layers} layers are announced, but {path} has {len(tensors)} tensors")
     try:
         config = decoder_config(content)
-    except (CheckpointError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-        raise CheckpointError(f"{source}: {error}") from error
-    return _Checkpoint(path, content, config, stored_tensors(path) if tensors is None else tensors)
+    except Exception as error:  # wrong values surface as many kinds, some of other libraries
+        raise CheckpointError(f"{source}: {' '.join(str(error).split())}") from error
+    return _Checkpoint(path, content, config, tensors, file)
 
 
-def _tokenizer(path: Path) -> "PreTrainedTokenizerBase":
-    if not path.is_dir():
-        return gguf_tokenizer(read_gguf(path))
+def _tokenizer(checkpoint: _Checkpoint) -> "PreTrainedTokenizerBase":
+    if checkpoint.gguf is not None:
+        return gguf_tokenizer(checkpoint.gguf)
+    path = checkpoint.path
     if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise CheckpointError(f"{path} holds no tokenizer (tokenizer.json or tokenizer.model)")
     from transformers import AutoTokenizer
@@ -170,7 +176,7 @@ def load_model(
     checkpoint = _open(path)
     scan = jax.default_backend() != "cpu" if scan is None else scan
     check_tensors(checkpoint.config, checkpoint.tensors, path)
-    tokenizer, stops = _tokenizer(path), _stops(path)
+    tokenizer, stops = _tokenizer(checkpoint), _stops(path)
     highest = max([len(tokenizer) - 1, *stops, *stop_tokens(tokenizer)])
     if highest >= checkpoint.config.vocab_size:
         raise CheckpointError(
@@ -237,13 +243,13 @@ def inspect_model(name_or_path: str | os.PathLike) -> CheckpointInfo:
         for length in tensor.shape:
             count *= length
         parameters += count
-    if path.is_dir():
+    if checkpoint.gguf is None:
         settings = path / "tokenizer_config.json"
         template = (path / "chat_template.jinja").is_file() or (
             settings.is_file() and "chat_template" in read_json(settings)
         )
     else:
-        template = "tokenizer.chat_template" in read_gguf(path).metadata
+        template = "tokenizer.chat_template" in checkpoint.gguf.metadata
     files = {tensor.file for tensor in checkpoint.tensors.values()}
     return CheckpointInfo(
         path,

@@ -386,12 +386,16 @@ def score(
         fetched = jax.device_get((scores.log_probs, scores.entropies, scores.alternatives, scores.hidden))
         for row, index in enumerate(group):
             part = slice(len(encoded[index]), len(texts[index]))
-            parts = jax.tree.map(lambda leaf, row=row, part=part: np.array(leaf[row, part]), fetched)
+            log_probs, entropies, alternatives, hidden = jax.tree.map(
+                lambda leaf, row=row, part=part: np.array(leaf[row, part]), fetched
+            )
             reply = np.asarray(replies[index], np.int32)
             text = given[index] if isinstance(given[index], str) else decode_tokens(model.tokenizer, replies[index])
             captured = None if scores.captured is None else _captured(scores.captured, row)
             prompt = np.asarray(encoded[index], np.int32)
-            answers.append(Answer(index, 0, text, reply, "given", *parts, captured, prompt))
+            answers.append(
+                Answer(index, 0, text, reply, "given", log_probs, entropies, alternatives, hidden, captured, prompt)
+            )
     return sorted(answers, key=lambda answer: answer.prompt)
 
 

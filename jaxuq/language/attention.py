@@ -86,5 +86,5 @@ def attention_rows(
         mapped = jax.lax.map(lambda pair: one(*pair, windows[0]), (captured.queries, captured.keys))
     else:
         widths = jnp.asarray([window or 2**30 for window in windows], jnp.int32)
-        mapped = jax.lax.map(lambda pair: one(*pair), (captured.queries, captured.keys, widths))
+        mapped = jax.lax.map(lambda part: one(part[0], part[1], part[2]), (captured.queries, captured.keys, widths))
     return jnp.moveaxis(mapped, 0, 1)

@@ -111,7 +111,8 @@ def _forward(a, b):
 
 
 def _backward(residuals, gradient):
-    return responsibilities_pullback(*residuals, gradient)
+    a, b, out = residuals
+    return responsibilities_pullback(a, b, out, gradient)
 
 
 log_matmul.defvjp(_forward, _backward)

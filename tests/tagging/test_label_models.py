@@ -99,10 +99,11 @@ def test_snorkel_recovers_the_accuracies():
     np.testing.assert_allclose(np.exp(fitted.params.log_emission)[:, 0, 0], ACCURACY, atol=0.03)
 
 
+@pytest.mark.slow
 def test_the_posterior_agrees_with_the_estimate_and_covers_the_truth(simulated):
     emission, states, observations, lengths = simulated
     observations, lengths, states = observations[:60], lengths[:60], states[:60]
-    model = bayesian_dawid_skene(3, num_samples=200, num_warmup=200)
+    model = bayesian_dawid_skene(3, num_samples=100, num_warmup=100)
     fitted = model.fit(model.init(jax.random.key(0), observations, lengths), observations, lengths).params
     draws = np.exp(fitted.log_emission)
     assert _correlation(draws.mean(0), emission) > 0.95

@@ -13,6 +13,7 @@ from jaxuq._keys import named_key
 if TYPE_CHECKING:
     from jaxuq import (
         calibration,
+        language,
         losses,
         metrics,
         molecules,
@@ -30,6 +31,7 @@ __all__ = [
     "__version__",
     "calibration",
     "citation",
+    "language",
     "losses",
     "metrics",
     "molecules",

@@ -3,4 +3,10 @@
 The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints, runs it, and trains adapters for it.
 """
 
-__all__: list[str] = []
+from jaxuq.language.adapters import init_adapters, merge_adapters, stack_adapters
+
+__all__ = [
+    "init_adapters",
+    "merge_adapters",
+    "stack_adapters",
+]

@@ -15,7 +15,7 @@ from jaxuq.networks.decoder import (
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
-from jaxuq.networks.linear import Linear, LoraConfig
+from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
 
 __all__ = [
@@ -29,10 +29,12 @@ __all__ = [
     "LoraConfig",
     "Places",
     "Rotary",
+    "adapted_norm",
     "apply_function",
     "apply_rotary",
     "attend",
     "attention_weights",
+    "init_adapter",
     "keep_mask",
     "rotary_frequencies",
     "rotary_tables",

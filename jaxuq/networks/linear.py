@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from jaxuq.networks.dropout import Dropout
 
@@ -85,19 +85,67 @@ class Linear(nn.Module):
         return y
 
     def _adapted(self, x: Array, y: Array, kernel: Array, lora: LoraConfig) -> Array:
-        def start() -> Array:  # as PEFT: uniform within one over root inputs
-            bound = x.shape[-1] ** -0.5
-            shape = (x.shape[-1], lora.rank)
-            return jax.random.uniform(self.make_rng("params"), shape, jnp.float32, -bound, bound)
-
-        a = self.variable("lora", "a", start).value
+        shape = (x.shape[-1], self.features)
+        a = self.variable("lora", "a", lambda: init_adapter(self.make_rng("params"), shape, lora)["a"]).value
         b = self.variable("lora", "b", jnp.zeros, (lora.rank, self.features), jnp.float32).value
         narrow = Dropout(lora.dropout)(x) @ a.astype(self.dtype)
         y = y + (narrow @ b.astype(self.dtype)) * lora.scale
         if lora.dora:
-            wide, a, b = kernel.astype(jnp.float32), a.astype(jnp.float32), lora.scale * b.astype(jnp.float32)
-            squares = (wide**2).sum(0) + 2 * ((wide.T @ a) * b.T).sum(1) + (b * ((a.T @ a) @ b)).sum(0)
-            norm = jax.lax.stop_gradient(jnp.sqrt(squares))
+            norm = jax.lax.stop_gradient(adapted_norm(kernel, a, b, lora.scale))
             magnitude = self.variable("lora", "magnitude", lambda: norm).value
             y = y * jnp.broadcast_to((magnitude / norm).astype(self.dtype), y.shape)
         return y
+
+
+def init_adapter(rng_key: Key[Array, ""], shape: tuple[int, int], lora: LoraConfig) -> dict[str, Array]:
+    r"""The factors of a new adapter of one layer: it changes nothing, since $B = 0$.
+
+    $A_{ij} \sim U(-1/\sqrt{in}, 1/\sqrt{in})$, as in PEFT. DoRA needs `magnitude` besides, which is `adapted_norm` of
+    the kernel; `jaxuq.language.init_adapters` makes all of a decoder.
+
+    Args:
+        rng_key: for $A$.
+        shape: of the kernel, `(in, out)`.
+        lora: its rank.
+
+    Returns:
+        `a` and `b`, float32.
+
+    Example:
+        >>> import jax
+        >>> jax.tree.map(jax.numpy.shape, init_adapter(jax.random.key(0), (6, 5), LoraConfig(rank=2)))
+        {'a': (6, 2), 'b': (2, 5)}
+    """
+    bound = shape[0] ** -0.5
+    a = jax.random.uniform(rng_key, (shape[0], lora.rank), jnp.float32, -bound, bound)
+    return {"a": a, "b": jnp.zeros((lora.rank, shape[1]), jnp.float32)}
+
+
+def adapted_norm(
+    kernel: Float[Array, "inputs features"],
+    a: Float[Array, "inputs rank"],
+    b: Float[Array, "rank features"],
+    scale: float,
+) -> Float[Array, " features"]:
+    r"""The norm of each column of $W + s A B$, from products of rank $r$: the sum itself is never formed.
+
+    Args:
+        kernel: $W$.
+        a: $A$.
+        b: $B$.
+        scale: $s$.
+
+    Returns:
+        Norms in float32, at least 1e-15.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> adapted_norm(3 * jnp.eye(2), jnp.ones((2, 1)), jnp.array([[4.0, 0.0]]), 1.0)
+        Array([8.062258, 3.      ], dtype=float32)
+
+    References:
+        S.-Y. Liu et al. DoRA: weight-decomposed low-rank adaptation. ICML 2024, Eq 5.
+    """
+    wide, a, b = kernel.astype(jnp.float32), a.astype(jnp.float32), scale * b.astype(jnp.float32)
+    squares = (wide**2).sum(0) + 2 * ((wide.T @ a) * b.T).sum(1) + (b * ((a.T @ a) @ b)).sum(0)
+    return jnp.sqrt(jnp.maximum(squares, 1e-30))

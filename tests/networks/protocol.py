@@ -12,10 +12,12 @@ from jaxuq.networks import (
     LoraConfig,
     Places,
     Rotary,
+    adapted_norm,
     apply_function,
     apply_rotary,
     attend,
     attention_weights,
+    init_adapter,
     keep_mask,
     rotary_tables,
     stack_layers,
@@ -45,6 +47,9 @@ EXAMPLES: dict[str, Any] = {
         (_DECODER_VARIABLES, _TOKENS),
         differentiable=(0,),
     ),
+    "adapted_norm": Example(
+        lambda kernel, a, b: adapted_norm(kernel, a, b, 2.0), (_X, _X[:, :2], _X[:2]), differentiable=(0, 1, 2)
+    ),
     "apply_function": [
         Example(apply_function(_DNN), (_PARAMS, _X), differentiable=(0, 1)),
         Example(
@@ -68,6 +73,7 @@ EXAMPLES: dict[str, Any] = {
         (_QUERY, _KEY, _PLACES),
         differentiable=(0, 1),
     ),
+    "init_adapter": Example(lambda key: init_adapter(key, (6, 5), LoraConfig(rank=2)), (jax.random.key(8),)),
     "keep_mask": Example(lambda key: keep_mask(key, (16, 4), 0.3), (jax.random.key(3),)),
     "rotary_tables": Example(lambda positions: rotary_tables(Rotary(), 4, positions), (_PLACES.positions,)),
     "stack_layers": Example(

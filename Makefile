@@ -21,7 +21,7 @@ demo: $(READY)  ## benchmark uncertainty methods on 1,128 real molecules; under 
 	$(BIN)/jaxuq muben --dataset esol --backbone dnn --methods all --seeds 2 --members 5 --split scaffold --output runs/demo
 
 test: $(READY)  ## every test, doctest and notebook
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(if $(JAXUQ_DATA),,-m "not data")
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not oracle$(if $(JAXUQ_DATA),, and not data)"
 
 lint: $(READY)  ## style, types, hooks
 	$(BIN)/ruff check .
@@ -42,6 +42,7 @@ bench: $(READY)  ## speed and memory against peers; prints ratios
 parity: $(READY)  ## oracles that need PyTorch, in an environment of their own
 	$(PYTHON) -m venv .venv-parity
 	$(BIN)/uv pip install --quiet --python .venv-parity/bin/python --constraint constraints.txt --editable '.[all]' --group test --group parity
+	.venv-parity/bin/python -m pytest tests -m oracle
 	.venv-parity/bin/python experiments/benchmarks/ensemble.py
 
 constraints: $(READY)  ## make constraints.txt again: names and versions, no address

@@ -15,6 +15,8 @@ _CACHE = pathlib.Path(__file__).parent.parent / ".cache" / "jax"
 jax.config.update("jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(_CACHE)))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
+collect_ignore_glob = ["*/golden/*.py"]  # makers of golden files: scripts that need other libraries
+
 
 @pytest.fixture
 def rng_key():

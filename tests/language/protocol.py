@@ -23,4 +23,7 @@ EXAMPLES: dict[str, Any] = {
     ),
     "stack_adapters": Example(lambda a, b: stack_adapters([a, b]), (_LORA, _LORA), differentiable=(0, 1)),
 }
-HOST: dict[str, str] = {}
+HOST: dict[str, str] = {
+    "load_peft": "reads files",
+    "save_peft": "writes files",
+}

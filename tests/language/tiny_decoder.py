@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxuq.language import init_adapters
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
@@ -15,10 +16,16 @@ CONFIG = DecoderConfig(
 
 
 @functools.cache
-def base_params(scan=True):
-    decoder = Decoder(CONFIG, scan=scan)
-    params = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
-    return jax.tree.map(lambda leaf: leaf * 3.0 if leaf.ndim > 1 else leaf, params)  # activations of a useful size
+def base_params():
+    """Random parameters whose activations have a useful size; stacked layers."""
+    shapes = jax.eval_shape(Decoder(CONFIG).init, jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+    rng = np.random.default_rng(0)
+
+    def fill(path, leaf):
+        spread = 0.2 if path[-1].key == "scale" else 0.4
+        return jnp.asarray((path[-1].key == "scale") + spread * rng.normal(size=leaf.shape), jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(fill, shapes)
 
 
 def decoder_with(scan=True, config=CONFIG, **options):
@@ -27,15 +34,15 @@ def decoder_with(scan=True, config=CONFIG, **options):
 
 def moved_adapters(decoder, params, seed=1):
     """Adapters as after training: no factor is zero, DoRA's magnitudes are not the norms."""
-    lora = init_adapters(jax.random.key(seed), decoder, params)
+    shapes = jax.eval_shape(lambda params: init_adapters(jax.random.key(seed), decoder, params), params)
+    rng = np.random.default_rng(seed)
+    centre = {"a": 0.0, "b": 0.0, "magnitude": 2.0}
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jnp.asarray(centre[path[-1].key] + 0.25 * rng.normal(size=leaf.shape), jnp.float32), shapes
+    )
 
-    def move(path, leaf):
-        key = jax.random.fold_in(jax.random.key(seed), sum(map(ord, jax.tree_util.keystr(path))))
-        return leaf * 1.1 + 0.2 * jax.random.normal(key, leaf.shape)
 
-    return jax.tree_util.tree_map_with_path(move, lora)
-
-
+@functools.partial(jax.jit, static_argnums=0)
 def logits_of(decoder, params, lora, tokens, **kwargs):
     variables = {"params": params} if lora is None else {"params": params, "lora": lora}
     output = decoder.apply(variables, tokens, **kwargs)

@@ -59,10 +59,10 @@ def init_adapters(rng_key: Key[Array, ""], decoder: Decoder, params: PyTree) -> 
     """
     lora = _configured(decoder)
 
-    def one(layer: Array, kernel: Array, name: str) -> dict[str, Array]:
+    def one(layer: Array, kernel: Any, name: str) -> dict[str, Array]:
         adapter = init_adapter(jax.random.fold_in(named_key(rng_key, name), layer), kernel.shape, lora)
         if lora.dora:
-            adapter["magnitude"] = adapted_norm(kernel, adapter["a"], adapter["b"], lora.scale)
+            adapter["magnitude"] = adapted_norm(kernel.astype(jnp.float32), adapter["a"], adapter["b"], lora.scale)
         return adapter
 
     num_layers = decoder.config.num_layers
@@ -83,7 +83,7 @@ def merge_adapters(params: PyTree, lora: PyTree, lora_config: LoraConfig) -> PyT
 
     With DoRA, $W \leftarrow m \odot (W + s A B) / \lVert W + s A B \rVert$, column by column. Use it to export a model
     or to run it without adapters; dropout is not part of it. Merged kernels keep the base's type, so merging into
-    bfloat16 rounds.
+    bfloat16 rounds; those of a quantised base become float32.
 
     Args:
         params: of the base model, layers stacked or not.
@@ -115,10 +115,11 @@ def merge_adapters(params: PyTree, lora: PyTree, lora_config: LoraConfig) -> PyT
     return merged
 
 
-def _merged(kernel: Array, adapter: dict[str, Array], lora: LoraConfig) -> Array:
-    whole = kernel.astype(jnp.float32) + lora.scale * (adapter["a"] @ adapter["b"]).astype(jnp.float32)
+def _merged(kernel: Any, adapter: dict[str, Array], lora: LoraConfig) -> Array:
+    wide = kernel.astype(jnp.float32)
+    whole = wide + lora.scale * (adapter["a"] @ adapter["b"]).astype(jnp.float32)
     if lora.dora:
-        norm = adapted_norm(kernel, adapter["a"], adapter["b"], lora.scale)
+        norm = adapted_norm(wide, adapter["a"], adapter["b"], lora.scale)
         whole = whole * jnp.broadcast_to(adapter["magnitude"] / norm, whole.shape)
     return whole.astype(kernel.dtype)
 

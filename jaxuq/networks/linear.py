@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxuq.networks.dropout import Dropout
+from jaxuq.networks.quantized import QuantizedKernel, kernel_product
 
 LINEAR_LAYERS = ("query", "key", "value", "output", "gate", "up", "down")
 
@@ -58,7 +59,8 @@ class Linear(nn.Module):
     The base product is computed once and is shared by whatever is mapped over adapters: under
     `jax.vmap(module.apply, in_axes=({"params": None, "lora": 0}, 0))` it stays one product of all tokens with one
     kernel. No merged kernel is ever formed. With DoRA, $y = m \odot (x W + s\, x A B) / \lVert W + s A B \rVert + b$,
-    where the norm of each column comes from products of rank $r$ and carries no gradient.
+    where the norm of each column comes from products of rank $r$ and carries no gradient. The kernel may be quantised
+    (see `quantize_params`).
 
     Attributes:
         features: width of the output.
@@ -75,8 +77,10 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch features"]:
         """Apply the layer."""
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features), self.dtype)
-        y = x @ kernel.astype(self.dtype)
+        kernel = self.get_variable("params", "kernel")
+        if not isinstance(kernel, QuantizedKernel):
+            kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features), self.dtype)
+        y = kernel_product(x, kernel, self.dtype)
         if self.lora is not None and (self.is_initializing() or self.has_variable("lora", "a")):
             y = self._adapted(x, y, kernel, self.lora)
         if self.use_bias:
@@ -84,14 +88,14 @@ class Linear(nn.Module):
             y = y + jnp.broadcast_to(bias.astype(self.dtype), y.shape)
         return y
 
-    def _adapted(self, x: Array, y: Array, kernel: Array, lora: LoraConfig) -> Array:
+    def _adapted(self, x: Array, y: Array, kernel: Array | QuantizedKernel, lora: LoraConfig) -> Array:
         shape = (x.shape[-1], self.features)
         a = self.variable("lora", "a", lambda: init_adapter(self.make_rng("params"), shape, lora)["a"]).value
         b = self.variable("lora", "b", jnp.zeros, (lora.rank, self.features), jnp.float32).value
         narrow = Dropout(lora.dropout)(x) @ a.astype(self.dtype)
         y = y + (narrow @ b.astype(self.dtype)) * lora.scale
         if lora.dora:
-            norm = jax.lax.stop_gradient(adapted_norm(kernel, a, b, lora.scale))
+            norm = jax.lax.stop_gradient(adapted_norm(kernel.astype(jnp.float32), a, b, lora.scale))
             magnitude = self.variable("lora", "magnitude", lambda: norm).value
             y = y * jnp.broadcast_to((magnitude / norm).astype(self.dtype), y.shape)
         return y

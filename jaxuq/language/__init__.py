@@ -4,12 +4,46 @@ The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints,
 """
 
 from jaxuq.language.adapters import init_adapters, merge_adapters, stack_adapters
+from jaxuq.language.architectures import decoder_config
+from jaxuq.language.attention import Captured, attention_rows
+from jaxuq.language.generation import Generation, continue_generation, generate_tokens, start_generation
 from jaxuq.language.peft import load_peft, save_peft
+from jaxuq.language.sampling import (
+    GREEDY,
+    Sampling,
+    check_sampling,
+    filter_logits,
+    min_p_mask,
+    sample_token,
+    top_k_mask,
+    top_p_mask,
+)
+from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
 
 __all__ = [
+    "GREEDY",
+    "Alternatives",
+    "Captured",
+    "Generation",
+    "Sampling",
+    "Scores",
+    "TokenScores",
+    "attention_rows",
+    "check_sampling",
+    "continue_generation",
+    "decoder_config",
+    "filter_logits",
+    "generate_tokens",
     "init_adapters",
     "load_peft",
     "merge_adapters",
+    "min_p_mask",
+    "sample_token",
     "save_peft",
+    "score_tokens",
     "stack_adapters",
+    "start_generation",
+    "token_scores",
+    "top_k_mask",
+    "top_p_mask",
 ]

@@ -6,7 +6,9 @@ The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints,
 from jaxuq.language.adapters import init_adapters, merge_adapters, stack_adapters
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.attention import Captured, attention_rows
+from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
 from jaxuq.language.generation import Generation, continue_generation, generate_tokens, start_generation
+from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction
 from jaxuq.language.peft import load_peft, save_peft
 from jaxuq.language.sampling import (
     GREEDY,
@@ -19,30 +21,44 @@ from jaxuq.language.sampling import (
     top_p_mask,
 )
 from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
+from jaxuq.language.tokenization import decode_tokens, encode_prompt, stop_tokens
 
 __all__ = [
     "GREEDY",
     "Alternatives",
+    "BatchPlan",
     "Captured",
     "Generation",
+    "Instruction",
+    "InstructionFile",
+    "Rejected",
     "Sampling",
     "Scores",
+    "Survey",
+    "TokenBatch",
     "TokenScores",
     "attention_rows",
     "check_sampling",
     "continue_generation",
+    "decode_tokens",
     "decoder_config",
+    "encode_instruction",
+    "encode_prompt",
     "filter_logits",
     "generate_tokens",
     "init_adapters",
     "load_peft",
+    "make_batch",
     "merge_adapters",
     "min_p_mask",
+    "plan_batches",
     "sample_token",
     "save_peft",
     "score_tokens",
     "stack_adapters",
     "start_generation",
+    "stop_tokens",
+    "survey_examples",
     "token_scores",
     "top_k_mask",
     "top_p_mask",

@@ -89,9 +89,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         try:
             from safetensors import SafetensorError, safe_open
         except ImportError as error:
-            raise CheckpointError(
-                f"reading {file} needs the package safetensors: pip install jaxuq[language]"
-            ) from error
+            raise CheckpointError(f"reading {file} needs the package safetensors: pip install jaxuq[language]") from error
         try:
             opened = safe_open(file, framework="numpy")
             for name in opened.keys():  # noqa: SIM118: no mapping

@@ -7,8 +7,11 @@ from jaxuq.language.adapters import init_adapters, merge_adapters, stack_adapter
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.attention import Captured, attention_rows
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
+from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune, finetune_bar
 from jaxuq.language.generation import Generation, continue_generation, generate_tokens, start_generation
 from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction
+from jaxuq.language.logit_blocks import MAX_LOGITS, map_logits
+from jaxuq.language.model import LanguageModel, load_model
 from jaxuq.language.peft import load_peft, save_peft
 from jaxuq.language.sampling import (
     GREEDY,
@@ -22,36 +25,65 @@ from jaxuq.language.sampling import (
 )
 from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
 from jaxuq.language.tokenization import decode_tokens, encode_prompt, stop_tokens
+from jaxuq.language.tuning import (
+    FinetuneConfig,
+    FinetuneState,
+    StepReport,
+    cross_entropy,
+    finetune_step,
+    init_finetuning,
+    learning_rate_schedule,
+    make_optimizer,
+    response_loss,
+)
 
 __all__ = [
     "GREEDY",
+    "MAX_LOGITS",
     "Alternatives",
     "BatchPlan",
     "Captured",
+    "FinetuneConfig",
+    "FinetuneHistory",
+    "FinetuneProgress",
+    "FinetuneState",
+    "Finetuned",
     "Generation",
     "Instruction",
     "InstructionFile",
+    "LanguageModel",
     "Rejected",
     "Sampling",
     "Scores",
+    "StepReport",
     "Survey",
     "TokenBatch",
     "TokenScores",
     "attention_rows",
     "check_sampling",
     "continue_generation",
+    "cross_entropy",
     "decode_tokens",
     "decoder_config",
     "encode_instruction",
     "encode_prompt",
     "filter_logits",
+    "finetune",
+    "finetune_bar",
+    "finetune_step",
     "generate_tokens",
     "init_adapters",
+    "init_finetuning",
+    "learning_rate_schedule",
+    "load_model",
     "load_peft",
     "make_batch",
+    "make_optimizer",
+    "map_logits",
     "merge_adapters",
     "min_p_mask",
     "plan_batches",
+    "response_loss",
     "sample_token",
     "save_peft",
     "score_tokens",

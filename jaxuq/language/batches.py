@@ -74,6 +74,7 @@ def survey_examples(
 
     Example:
         >>> import numpy as np
+        >>> from jaxuq.language import Instruction
         >>> example = Instruction(np.arange(3), np.array([False, True, True]))
         >>> survey_examples([example, example]).lengths
         array([3, 3], dtype=int32)
@@ -183,6 +184,7 @@ def make_batch(data: Sequence[Any], plan: BatchPlan, *, batch_size: int) -> Toke
 
     Example:
         >>> import numpy as np
+        >>> from jaxuq.language import Instruction
         >>> data = [Instruction(np.array([7, 8]), np.array([False, True]))] * 2
         >>> batch = make_batch(data, BatchPlan(((0, 1),), 5), batch_size=1)
         >>> batch.positions, batch.examples

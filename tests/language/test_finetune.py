@@ -75,7 +75,12 @@ def test_the_folder_of_another_run_is_refused(whole, changed, name):
 
 def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path):
     """`kill -9` in the middle of an epoch, between two checkpoints; then the same command again."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache"),  # the second and third process compile nothing
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
     def command(name, delay):
         (tmp_path / name).mkdir(exist_ok=True)

@@ -142,9 +142,9 @@ def fetch_model(name: str, *, progress: bool = False) -> Path:
     if is_hub_name(name):
         return _fetch_hub(name)
     near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = f": did you mean {near[0]}?" if near else "."
     raise CheckpointError(
-        f"no model is called {name!r}, and there is no such file or folder: {hint}Known names are {', '.join(MODELS)}; "
+        f"no model is called {name!r}, and there is no such file or folder{hint} Known names are {', '.join(MODELS)}; "
         "a folder with config.json and safetensors, a .gguf file, and organisation/model on the hub work as well"
     )
 

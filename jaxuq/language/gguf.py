@@ -79,7 +79,9 @@ class _Cursor:
         """A number of things that take at least `each` bytes."""
         number = self.number("Q")
         if number * each > len(self.data) - self.at:
-            raise self.fail(f"{number} entries are announced, more than fit in the {len(self.data) - self.at} bytes left")
+            raise self.fail(
+                f"{number} entries are announced, more than fit in the {len(self.data) - self.at} bytes left"
+            )
         return number
 
     def text(self) -> str:
@@ -286,7 +288,9 @@ def stored_gguf_tensor(
                 stored = raw[:, start * block_size : (start + step) * block_size]
                 numbers[start * block : (start + step) * block] = dequantize(stored, kind)[0]
         except (NotImplementedError, OSError, ValueError) as error:
-            raise CheckpointError(f"tensor {tensor.name} ({kind.name}) in {file.path} cannot be read: {error}") from error
+            raise CheckpointError(
+                f"tensor {tensor.name} ({kind.name}) in {file.path} cannot be read: {error}"
+            ) from error
         numbers = numbers.reshape(tensor.shape)
         return numbers if change is None else change(numbers)
 

@@ -83,6 +83,8 @@ def gguf_config(file: GGUFFile) -> dict[str, Any]:
     if number("rope.dimension_count", head_dim) != head_dim:
         raise CheckpointError(f"{file.path} rotates a part of each head only, which is not supported")
     layers = number("block_count")
+    if layers > len(file.tensors):
+        raise CheckpointError(f"{file.path} announces {layers} layers and has {len(file.tensors)} tensors")
     config = {
         "model_type": GGUF_ARCHITECTURES[name],
         "vocab_size": table.shape[0],

@@ -87,7 +87,7 @@ class _Checkpoint(NamedTuple):
 def _open(path: Path) -> _Checkpoint:
     if path.is_dir():
         content = read_json(path / "config.json")
-        source, tensors = path / "config.json", None
+        source, tensors = path / "config.json", stored_tensors(path)
     elif path.suffix == ".gguf":
         file = read_gguf(path)
         content = gguf_config(file)
@@ -102,11 +102,14 @@ def _open(path: Path) -> _Checkpoint:
         raise CheckpointError(
             f"{path} is neither a folder with config.json and safetensors nor a .gguf file; other files are not read"
         )
+    layers = content.get("num_hidden_layers")
+    if isinstance(layers, int) and layers > len(tensors):  # or listing their tensors could take forever
+        raise CheckpointError(f"{source}: {layers} layers are announced, but {path} has {len(tensors)} tensors")
     try:
         config = decoder_config(content)
-    except (CheckpointError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
-        raise CheckpointError(f"{source}: {error}") from error
-    return _Checkpoint(path, content, config, stored_tensors(path) if tensors is None else tensors)
+    except Exception as error:  # wrong values surface as many kinds, some of other libraries
+        raise CheckpointError(f"{source}: {' '.join(str(error).split())}") from error
+    return _Checkpoint(path, content, config, tensors)
 
 
 def _tokenizer(path: Path) -> "PreTrainedTokenizerBase":

@@ -65,8 +65,8 @@ def _weight_files(folder: Path) -> list[Path]:
     pickled = sorted(path.name for end in ("bin", "pt", "pth") for path in folder.glob(f"*.{end}"))
     if pickled:
         raise CheckpointError(
-            f"{folder} holds pickled weights only ({', '.join(pickled)}), which are not read because unpickling can run "
-            "any code; if you trust them, convert them where PyTorch is installed: "
+            f"{folder} holds pickled weights only ({', '.join(pickled)}), which are not read because unpickling can "
+            "run any code; if you trust them, convert them where PyTorch is installed: "
             "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
         )
     raise CheckpointError(f"{folder} holds no weights: expected {_SINGLE}, or shards and {_INDEX}")
@@ -89,10 +89,12 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         try:
             from safetensors import SafetensorError, safe_open
         except ImportError as error:
-            raise CheckpointError(f"reading {file} needs the package safetensors: pip install jaxuq[language]") from error
+            raise CheckpointError(
+                f"reading {file} needs the package safetensors: pip install jaxuq[language]"
+            ) from error
         try:
             opened = safe_open(file, framework="numpy")
-            for name in opened.keys():  # noqa: SIM118: no mapping
+            for name in opened.keys():  # noqa: SIM118
                 part = opened.get_slice(name)
                 shape, kind = tuple(part.get_shape()), str(part.get_dtype())
                 if name in tensors:

@@ -19,8 +19,8 @@ PARTITION_RULES: tuple[tuple[str, PartitionSpec], ...] = (
 )
 """Patterns of parameter names and how their *last* axes are split; the first pattern found counts.
 
-Over `tensor`, attention is split by heads, the MLP by inner width, the tables by vocabulary. Over `data` go the examples
-and the cache's rows; the parameters are split over it as well (fully sharded), and gathered when they are used.
+Over `tensor`, attention is split by heads, the MLP by inner width, the tables by vocabulary. Over `data` go the
+examples and the cache's rows; parameters are split over it as well (fully sharded), and gathered when they are used.
 """
 
 

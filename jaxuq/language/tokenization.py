@@ -1,8 +1,8 @@
 """From prompts and chats to tokens and back; what a user types is text, whatever it looks like."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, SupportsInt
 
 from jaxuq.language.errors import PromptError
 
@@ -38,7 +38,7 @@ def encode_prompt(
         chat: whether a string is a chat message.
         generation_prompt: end a chat where the answer begins.
         max_tokens: the longest prompt that fits the model; None: any length.
-        truncation: what to do with a longer one: keep its end (`left` is cut), its beginning (`right` is cut), or raise.
+        truncation: of a longer one: `left` keeps its end, `right` its beginning; None: raise.
 
     Returns:
         Token numbers, at least one.
@@ -75,8 +75,8 @@ def _fit(tokens: list[int], max_tokens: int | None, truncation: str | None) -> l
         return tokens
     if truncation is None or max_tokens < 1:
         raise PromptError(
-            f"the prompt has {len(tokens)} tokens and {max_tokens} fit; shorten it, or ask for truncation ('left' keeps "
-            "its end, 'right' its beginning)"
+            f"the prompt has {len(tokens)} tokens and {max_tokens} fit; shorten it, or ask for truncation ('left' "
+            "keeps its end, 'right' its beginning)"
         )
     return tokens[-max_tokens:] if truncation == "left" else tokens[:max_tokens]
 
@@ -169,7 +169,9 @@ def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]
     return str(rendered)
 
 
-def decode_tokens(tokenizer: "PreTrainedTokenizerBase", tokens: Sequence[int], *, skip_special: bool = True) -> str:
+def decode_tokens(
+    tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[SupportsInt], *, skip_special: bool = True
+) -> str:
     """The text of tokens, as it is: no spaces are cleaned up.
 
     Args:

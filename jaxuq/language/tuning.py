@@ -205,7 +205,7 @@ def make_optimizer(config: FinetuneConfig, num_steps: int) -> optax.GradientTran
     return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), adamw)
 
 
-def learning_rate_schedule(config: FinetuneConfig, num_steps: int) -> Callable[[Any], Float[Array, ""]]:
+def learning_rate_schedule(config: FinetuneConfig, num_steps: int) -> Callable[[Any], Float[Array, "*steps"]]:
     """The learning rate of each step, see `make_optimizer`.
 
     Args:
@@ -222,7 +222,7 @@ def learning_rate_schedule(config: FinetuneConfig, num_steps: int) -> Callable[[
     """
     warmup = round(config.warmup * num_steps)
 
-    def schedule(step: Any) -> Float[Array, ""]:
+    def schedule(step: Any) -> Float[Array, "*steps"]:
         step = jnp.asarray(step, jnp.float32)
         rising = (step + 1) / max(warmup, 1)
         falling = (num_steps - step) / max(num_steps - warmup, 1) if config.decay else jnp.ones_like(step)

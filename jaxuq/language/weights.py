@@ -147,9 +147,7 @@ def _insert(tree: dict[str, Any], path: tuple[str, ...], leaf: jax.Array) -> Non
 def weight_sizes(config: DecoderConfig, params: PyTree) -> dict[str, int]:
     """Bytes of every tensor that `named_weights` gives, by name."""
     places = tensor_places(config)
-    return {
-        name: _leaf(params, place).dtype.itemsize * int(np.prod(place.shape)) for name, place in places.items()
-    }
+    return {name: _leaf(params, place).dtype.itemsize * int(np.prod(place.shape)) for name, place in places.items()}
 
 
 def named_weights(config: DecoderConfig, params: PyTree) -> Iterator[tuple[str, np.ndarray]]:

@@ -3,27 +3,126 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from jaxuq.language import init_adapters, merge_adapters, stack_adapters
-from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
+from jaxuq.language import (
+    Sampling,
+    attention_rows,
+    continue_generation,
+    filter_logits,
+    generate_tokens,
+    min_p_mask,
+    sample_token,
+    score_tokens,
+    start_generation,
+    token_scores,
+    top_k_mask,
+    top_p_mask,
+)
+from jaxuq.networks import Decoder, DecoderConfig
+from tests.language import protocol_adapters
 from tests.protocol import Example
 
-_DECODER = Decoder(
-    DecoderConfig(23, 8, 12, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=4), lora=LoraConfig(rank=2, dora=True)
-)
-_VARIABLES = jax.jit(_DECODER.init)(jax.random.key(5), jax.numpy.zeros((1, 2), jax.numpy.int32))
-_PARAMS, _LORA = _VARIABLES["params"], _VARIABLES["lora"]
+_LOGITS = 2 * jax.random.normal(jax.random.key(0), (8, 11))
+_CONFIG = DecoderConfig(13, 8, 8, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=4)
+_DECODER = Decoder(_CONFIG)
+_TOKENS = jax.random.randint(jax.random.key(1), (8, 4), 0, 13)
+_VARIABLES = _DECODER.init(jax.random.key(2), _TOKENS)
+_LENGTHS = jnp.array([4, 2, 3, 4, 1, 4, 4, 2], jnp.int32)
+_WHERE = jnp.arange(8) % 3 > 0
+_SAMPLING = Sampling(0.8, top_k=5, top_p=0.9, min_p=0.01)
+
+
+def _keys(seed):
+    """Keys for eight rows from the one number that the protocol's transformations leave alone."""
+    return jax.random.split(jax.random.key(seed), 8)
+
+
+def _generated(variables, tokens, lengths):
+    options = {"sampling": _SAMPLING, "stop_tokens": (3,)}
+    return generate_tokens(
+        _DECODER,
+        variables,
+        tokens,
+        lengths,
+        _keys(3),
+        max_new_tokens=3,
+        top_alternatives=2,
+        keep_queries=True,
+        **options,
+    )._replace(rng_keys=None)
+
+
+def _continued(variables, tokens, lengths):
+    state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=3, keep_hidden=True)
+    return continue_generation(_DECODER, variables, state, until=2)._replace(rng_keys=None)
+
+
+def _started(variables, tokens, lengths):
+    state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=2, num_samples=2)
+    return state._replace(rng_keys=None)
+
+
+def _rows(variables, tokens):
+    captured = score_tokens(_DECODER, variables, tokens, keep_queries=True).captured
+    return attention_rows(captured, _CONFIG, tokens[:, :2] % 4)
+
 
 EXAMPLES: dict[str, Any] = {
-    "init_adapters": Example(
-        lambda key, params: init_adapters(key, _DECODER, params), (jax.random.key(1), _PARAMS), differentiable=(1,)
+    "attention_rows": Example(_rows, (_VARIABLES, _TOKENS), differentiable=(0,)),
+    "continue_generation": Example(_continued, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "filter_logits": Example(lambda logits: jnp.exp(filter_logits(logits, _SAMPLING)), (_LOGITS,)),
+    "generate_tokens": Example(_generated, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "min_p_mask": Example(lambda logits: min_p_mask(logits, 0.2), (_LOGITS,)),
+    "sample_token": Example(lambda key, logits: sample_token(key, logits, _SAMPLING), (jax.random.key(5), _LOGITS)),
+    "score_tokens": Example(
+        lambda variables, tokens: score_tokens(_DECODER, variables, tokens, top_alternatives=2, keep_hidden=True),
+        (_VARIABLES, _TOKENS),
+        differentiable=(0,),
     ),
-    "merge_adapters": Example(
-        lambda params, lora: merge_adapters(params, lora, _DECODER.lora), (_PARAMS, _LORA), differentiable=(0, 1)
+    "start_generation": Example(_started, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "token_scores": Example(
+        lambda logits, tokens: token_scores(logits, tokens, top_alternatives=3),
+        (_LOGITS, _TOKENS[:, 0] % 11),
+        differentiable=(0,),
     ),
-    "stack_adapters": Example(lambda a, b: stack_adapters([a, b]), (_LORA, _LORA), differentiable=(0, 1)),
+    "top_k_mask": Example(lambda logits: top_k_mask(logits, 4), (_LOGITS,)),
+    "top_p_mask": Example(lambda logits: top_p_mask(logits, 0.7), (_LOGITS,)),
 }
-HOST: dict[str, str] = {
-    "load_peft": "reads files",
-    "save_peft": "writes files",
+
+HOST = {
+    "Alternatives": "a type",
+    "Answer": "a type",
+    "Captured": "a type",
+    "GREEDY": "a constant",
+    "Generation": "a type",
+    "NewToken": "a type",
+    "PLAIN": "a constant",
+    "Sampling": "a type",
+    "Scores": "a type",
+    "TextStream": "text",
+    "TokenScores": "a type",
+    "check_sampling": "checks numbers",
+    "generate": "texts; the arrays are those of generate_tokens",
+    "score": "texts; the arrays are those of score_tokens",
+    "CheckpointError": "an error",
+    "CheckpointInfo": "a type",
+    "LanguageModel": "a type",
+    "PARTITION_RULES": "a constant",
+    "PromptError": "an error",
+    "config_json": "reads a configuration",
+    "decode_tokens": "text",
+    "decoder_config": "reads a configuration",
+    "encode_prompt": "text",
+    "fetch_model": "files",
+    "inspect_model": "files",
+    "load_model": "files",
+    "model_names": "names",
+    "partition_specs": "layout of parameters on devices",
+    "save_model": "files",
+    "shard_params": "places parameters on devices",
+    "stop_tokens": "reads a tokenizer",
 }
+
+EXAMPLES |= protocol_adapters.EXAMPLES
+HOST |= protocol_adapters.HOST

@@ -157,8 +157,8 @@ def test_an_empty_row_generates_nothing_and_disturbs_nobody(model):
     lengths = LENGTHS.copy()
     lengths[1] = 0
     answer = generate_tokens(
-        model.decoder, model.variables, model.inputs[0], jnp.asarray(lengths), model.keys, max_new_tokens=NEW, sampling=GREEDY,
-        top_alternatives=3, stop_tokens=NEVER,
+        model.decoder, model.variables, model.inputs[0], jnp.asarray(lengths), model.keys, max_new_tokens=NEW,
+        sampling=GREEDY, top_alternatives=3, stop_tokens=NEVER,
     )  # fmt: skip
     assert answer.num_generated.tolist() == [NEW, 0, NEW]
     np.testing.assert_array_equal(answer.tokens[::2], model.greedy.tokens[::2])
@@ -182,7 +182,8 @@ def test_scoring_its_own_answers_gives_what_generation_reported(model):
         positions = np.where(slots < ends[:, None], slots, -1).astype(np.int32)
         where = (slots >= LENGTHS[:, None]) & (slots < ends[:, None])
         scores = score_tokens(
-            model.decoder, model.variables, *map(jnp.asarray, (texts, positions)), where=jnp.asarray(where), top_alternatives=3, keep_hidden=True,
+            model.decoder, model.variables, *map(jnp.asarray, (texts, positions)), where=jnp.asarray(where),
+            top_alternatives=3, keep_hidden=True,
             keep_queries=True,
         )  # fmt: skip
         assert not scores.log_probs[~where].any()
@@ -281,9 +282,9 @@ def _temporary_bytes(function, *args):
 
 
 def test_scoring_never_holds_time_by_vocabulary():
-    config = DecoderConfig(32_768, 8, 8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8, tied=True)
+    config = DecoderConfig(131_072, 8, 8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8, tied=True)
     decoder = Decoder(config)
-    time = 4096
+    time = 1024
     tokens = jax.ShapeDtypeStruct((1, time), jnp.int32)
     variables = jax.eval_shape(decoder.init, jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
 
@@ -291,7 +292,7 @@ def test_scoring_never_holds_time_by_vocabulary():
         scores = score_tokens(decoder, variables, tokens, top_alternatives=5)
         return scores.log_probs.sum() + scores.entropies.sum()
 
-    whole = time * 32_768 * 4
+    whole = time * 131_072 * 4
     assert _temporary_bytes(loss, variables, tokens) < whole / 4
     assert _temporary_bytes(jax.grad(loss), variables, tokens) < whole / 2
 

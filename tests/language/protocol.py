@@ -20,6 +20,7 @@ from jaxuq.language import (
     top_p_mask,
 )
 from jaxuq.networks import Decoder, DecoderConfig
+from tests.language import protocol_adapters
 from tests.protocol import Example
 
 _LOGITS = 2 * jax.random.normal(jax.random.key(0), (8, 11))
@@ -125,3 +126,6 @@ HOST: dict[str, str] = {
     "shard_params": "places arrays on devices",
     "stop_tokens": _TEXT,
 }
+
+EXAMPLES |= protocol_adapters.EXAMPLES
+HOST |= protocol_adapters.HOST

@@ -9,7 +9,6 @@ import tyro
 from jaxuq.cli.data import DataCommand
 from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
-from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 
@@ -17,7 +16,6 @@ _COMMANDS = {
     "muben": MubenConfiguration,
     "report": ReportCommand,
     "data": DataCommand,
-    "models": ModelsCommand,
     "models": ModelsCommand,
     "generate": GenerateCommand,
 }
@@ -56,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
 
 
-def _run(command: MubenConfiguration | ReportCommand | DataCommand | ModelsCommand | ModelsCommand | GenerateCommand) -> None:
+def _run(command: MubenConfiguration | ReportCommand | DataCommand | ModelsCommand | GenerateCommand) -> None:
     if isinstance(command, MubenConfiguration):
         from jaxuq.cli.muben import run
 

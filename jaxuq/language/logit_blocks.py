@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxuq.networks import Decoder
 
@@ -19,7 +19,8 @@ def map_logits(
     variables: PyTree,
     hidden: Float[Array, "batch time hidden"],
     *arrays: Array,
-    max_logits: int = MAX_LOGITS,
+    where: Bool[Array, "batch time"] | None = None,
+    max_logits: int | None = None,
 ) -> PyTree:
     r"""`function(logits, *arrays)` in blocks of time; logits are computed again in the backward pass.
 
@@ -32,7 +33,8 @@ def map_logits(
         variables: its parameters.
         hidden: last hidden states.
         *arrays: with leading axes `batch time`, such as target tokens.
-        max_logits: how many logits a block may have; it has at least one moment of time.
+        where: tokens that are wanted; the others give zeros, and blocks without any are not computed. None: all.
+        max_logits: how many logits a block may have; it has at least one moment of time. None: `MAX_LOGITS`.
 
     Returns:
         What `function` returns for the whole. Holds one block of logits and its gradient.
@@ -47,11 +49,28 @@ def map_logits(
         (1, 5)
     """
     batch, time = hidden.shape[:2]
+    max_logits = MAX_LOGITS if max_logits is None else max_logits
     size = max(1, min(time, max_logits // (batch * decoder.config.vocab_size)))
     blocks = -(-time // size)
 
-    def compute(hidden: Array, *arrays: Array) -> PyTree:
-        return function(decoder.apply(variables, hidden, method="logits"), *arrays)
+    wanted = jnp.ones((batch, time), bool) if where is None else where
+
+    def compute(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
+        def keep(x: Array) -> Array:
+            mask = wanted.reshape(wanted.shape + (1,) * (x.ndim - 2))
+            return jnp.where(jnp.broadcast_to(mask, x.shape), x, jnp.zeros_like(x))
+
+        return jax.tree.map(keep, function(decoder.apply(variables, hidden, method="logits"), *arrays))
+
+    def block(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
+        if where is None:
+            return compute(hidden, wanted, *arrays)
+        shapes = jax.eval_shape(compute, hidden, wanted, *arrays)
+
+        def skip(*parts: Array) -> PyTree:
+            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+        return jax.lax.cond(wanted.any(), compute, skip, hidden, wanted, *arrays)
 
     def split(x: Any) -> Array:
         padded = jnp.pad(x, ((0, 0), (0, blocks * size - time), *((0, 0),) * (x.ndim - 2)))
@@ -60,5 +79,5 @@ def map_logits(
     def join(x: Array) -> Array:
         return jnp.moveaxis(x, 0, 1).reshape(batch, blocks * size, *x.shape[3:])[:, :time]
 
-    again = jax.checkpoint(compute, prevent_cse=False)
-    return jax.tree.map(join, jax.lax.map(lambda parts: again(*parts), jax.tree.map(split, (hidden, *arrays))))
+    again = jax.checkpoint(block, prevent_cse=False)
+    return jax.tree.map(join, jax.lax.map(lambda parts: again(*parts), jax.tree.map(split, (hidden, wanted, *arrays))))

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxuq.language.attention import Captured
+from jaxuq.language.logit_blocks import map_logits
 from jaxuq.language.sampling import vocabulary_sum
 from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
-
-_MAX_LOGITS = 2**22  # logits held at a time: 16 MiB
 
 
 class Alternatives(NamedTuple):
@@ -103,49 +102,6 @@ def token_scores(
     return TokenScores(log_probs, entropies, Alternatives(numbers, values - log_total[..., None]))
 
 
-def _scores_of_blocks(
-    decoder: Decoder,
-    variables: PyTree,
-    hidden: Float[Array, "batch time hidden"],
-    tokens: Int[Array, "batch time"],
-    wanted: Bool[Array, "batch time"],
-    top_alternatives: int,
-) -> TokenScores:
-    """`token_scores` in blocks of time, computed only where a token is wanted, and again in the backward pass."""
-    batch, time = tokens.shape
-    size = max(1, min(time, _MAX_LOGITS // (batch * decoder.config.vocab_size)))
-    blocks = -(-time // size)
-
-    def split(x: Array) -> Array:
-        padded = jnp.pad(x, ((0, 0), (0, blocks * size - time), *((0, 0),) * (x.ndim - 2)))
-        return jnp.moveaxis(padded.reshape(batch, blocks, size, *x.shape[2:]), 1, 0)
-
-    def compute(hidden: Array, tokens: Array, wanted: Array) -> TokenScores:
-        logits = cast(Array, decoder.apply(variables, hidden, method="logits"))
-        scores = token_scores(logits, tokens, top_alternatives=top_alternatives)
-
-        def keep(x: Array) -> Array:
-            mask = wanted.reshape(wanted.shape + (1,) * (x.ndim - 2))
-            return jnp.where(jnp.broadcast_to(mask, x.shape), x, jnp.zeros_like(x))
-
-        return jax.tree.map(keep, scores)
-
-    def block(hidden: Array, tokens: Array, wanted: Array) -> TokenScores:
-        def skip(*parts: Array) -> TokenScores:
-            shapes = jax.eval_shape(compute, *parts)
-            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-
-        return jax.lax.cond(wanted.any(), compute, skip, hidden, tokens, wanted)
-
-    again = jax.checkpoint(block, prevent_cse=False)
-    scores = jax.lax.map(lambda parts: again(*parts), (split(hidden), split(tokens), split(wanted)))
-
-    def join(x: Array) -> Array:
-        return jnp.moveaxis(x, 0, 1).reshape(batch, blocks * size, *x.shape[3:])[:, :time]
-
-    return jax.tree.map(join, scores)
-
-
 @functools.partial(
     jax.jit, static_argnames=("decoder", "top_alternatives", "keep_hidden", "keep_queries", "keep_cache")
 )
@@ -169,7 +125,8 @@ def _score(
     before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
     follows = jnp.pad((positions[:, :-1] >= 0) & (positions[:, 1:] > positions[:, :-1]), ((0, 0), (1, 0)))
     wanted = follows if where is None else follows & where
-    scores = _scores_of_blocks(decoder, variables, before, tokens, wanted, top_alternatives)
+    one = functools.partial(token_scores, top_alternatives=top_alternatives)
+    scores = map_logits(one, decoder, variables, before, tokens, where=wanted)
     captured = None
     if keep_queries and output.cache is not None:
         captured = Captured(output.queries, output.cache.keys, positions)

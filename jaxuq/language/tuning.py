@@ -168,8 +168,9 @@ def response_loss(
     output = decoder.apply(variables, batch.tokens, batch.positions, segments=batch.examples, rngs=rngs)
     before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
     wanted = jnp.asarray(batch.where) & (jnp.asarray(batch.positions) > 0)
-    losses = map_logits(token_loss, decoder, variables, before, jnp.asarray(batch.tokens), jnp.asarray(batch.examples))
-    return jnp.sum(jnp.where(wanted, losses, jnp.zeros_like(losses))), jnp.sum(wanted, dtype=jnp.int32)
+    arrays = (jnp.asarray(batch.tokens), jnp.asarray(batch.examples))
+    losses = map_logits(token_loss, decoder, variables, before, *arrays, where=wanted)
+    return jnp.sum(losses), jnp.sum(wanted, dtype=jnp.int32)
 
 
 def make_optimizer(config: FinetuneConfig, num_steps: int) -> optax.GradientTransformation:

@@ -19,7 +19,7 @@ from jaxuq.language import (
     token_scores,
 )
 from jaxuq.language import generation as generation_module
-from jaxuq.language import scoring as scoring_module
+from jaxuq.language import logit_blocks
 from jaxuq.networks import Decoder, DecoderConfig, KeyValueCache, unstack_layers
 from tests.language.golden_decoders import load
 
@@ -256,7 +256,7 @@ def test_scoring_in_blocks_has_the_values_and_gradients_of_one_softmax(model, mo
         scores = score_tokens(model.scanned, {"params": params}, tokens, where=where)
         return (scores.log_probs + 0.3 * scores.entropies).sum()
 
-    monkeypatch.setattr(scoring_module, "_MAX_LOGITS", 3 * 3 * 40)  # blocks of three tokens, the last in part
+    monkeypatch.setattr(logit_blocks, "MAX_LOGITS", 3 * 3 * 40)  # blocks of three tokens, the last in part
     params = model.scanned_variables["params"]
     expected, actual = (jax.jit(jax.value_and_grad(function))(params) for function in (plain, blocks))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), actual, expected)

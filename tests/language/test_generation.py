@@ -14,12 +14,12 @@ from jaxuq.language import (
     attention_rows,
     continue_generation,
     generate_tokens,
+    logit_blocks,
     score_tokens,
     start_generation,
     token_scores,
 )
 from jaxuq.language import generation as generation_module
-from jaxuq.language import logit_blocks
 from jaxuq.networks import Decoder, DecoderConfig, KeyValueCache, unstack_layers
 from tests.language.golden_decoders import load
 

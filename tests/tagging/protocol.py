@@ -23,7 +23,7 @@ _OWN = (_normal(8, 3), _normal(8, 4, 3, 3), _normal(8, 4, 3), _LENGTHS)
 
 
 def _both(function):
-    """With a shared transition; with one per token, compiled at once, since eager loops cost the most here."""
+    """With a shared transition; with one per token, compiled at once, since eager loops cost most."""
     return [
         Example(f, chain, differentiable=(0, 1, 2)) for f, chain in ((function, _SHARED), (jax.jit(function), _OWN))
     ]

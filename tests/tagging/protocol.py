@@ -22,8 +22,11 @@ _SHARED = (_normal(3), _normal(3, 3), _normal(8, 4, 3), _LENGTHS)
 _OWN = (_normal(8, 3), _normal(8, 4, 3, 3), _normal(8, 4, 3), _LENGTHS)
 
 
-def _both(function, **keywords):
-    return [Example(partial(function, **keywords), chain, differentiable=(0, 1, 2)) for chain in (_SHARED, _OWN)]
+def _both(function):
+    """With a shared transition; with one per token, compiled at once, since eager loops cost most."""
+    return [
+        Example(f, chain, differentiable=(0, 1, 2)) for f, chain in ((function, _SHARED), (jax.jit(function), _OWN))
+    ]
 
 
 _VOTES = _RNG.integers(0, 3, size=(8, 4, 2)).astype(np.int32)
@@ -34,7 +37,7 @@ def _label_model(model):
         fitted = model.fit(model.init(rng_key, observations, lengths), observations, lengths)
         return fitted.objective, model.predict(fitted.params, observations, lengths)
 
-    return Example(function, (_KEY, _VOTES, _LENGTHS))
+    return Example(jax.jit(function), (_KEY, _VOTES, _LENGTHS))
 
 
 EXAMPLES: dict[str, Any] = {
@@ -48,8 +51,8 @@ EXAMPLES: dict[str, Any] = {
     ),
     "log_likelihood": [
         *_both(tagging.log_likelihood),
-        Example(partial(tagging.log_likelihood, associative=True), _SHARED, differentiable=(0, 1, 2)),
-        Example(partial(tagging.log_likelihood, checkpoint=True), _SHARED, differentiable=(0, 1, 2)),
+        Example(jax.jit(partial(tagging.log_likelihood, associative=True)), _SHARED, differentiable=(0, 1, 2)),
+        Example(jax.jit(partial(tagging.log_likelihood, checkpoint=True)), _SHARED, differentiable=(0, 1, 2)),
     ],
     "majority_vote": [_label_model(tagging.majority_vote(3, scheme)) for scheme in ("types", "tokens")],
     "observation_log_evidence": Example(

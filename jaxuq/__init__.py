@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         posterior,
         reporting,
         results,
+        tagging,
         training,
     )
 
@@ -41,6 +42,7 @@ __all__ = [
     "posterior",
     "reporting",
     "results",
+    "tagging",
     "training",
 ]
 

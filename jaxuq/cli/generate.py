@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,7 +114,6 @@ class GenerateCommand:
 
 
 def _load(name: str) -> "LanguageModel":
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that PyTorch is not there
     from jaxuq.language import load_model
     from jaxuq.language.catalogue import MODELS, fetch_model, find_model
     from jaxuq.language.errors import CheckpointError

@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
 
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     try:
         command = tyro.extras.subcommand_cli_from_dict(
             _COMMANDS,

@@ -24,11 +24,8 @@ def _console():
 
 
 def _size(number: int) -> str:
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:.3g} GB"
+    power = min((len(str(number)) - 1) // 3, 3)
+    return f"{number / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
 
 
 @dataclasses.dataclass(frozen=True)

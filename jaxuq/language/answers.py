@@ -176,7 +176,7 @@ def _watched(
                 if stream.stopped:
                     break
                 token = int(tokens[row, index])
-                text = stream.push(token, last=ended and index + 1 == counts[row])
+                text = stream.push(token, last=bool(ended and index + 1 == counts[row]))
                 if on_token is not None:
                     told = float(log_probs[row, index]), float(entropies[row, index])
                     on_token(NewToken(prompt, sample, token, text, *told))
@@ -386,16 +386,20 @@ def score(
         fetched = jax.device_get((scores.log_probs, scores.entropies, scores.alternatives, scores.hidden))
         for row, index in enumerate(group):
             part = slice(len(encoded[index]), len(texts[index]))
-            parts = jax.tree.map(lambda leaf, row=row, part=part: np.array(leaf[row, part]), fetched)
+            log_probs, entropies, alternatives, hidden = jax.tree.map(
+                lambda leaf, row=row, part=part: np.array(leaf[row, part]), fetched
+            )
             reply = np.asarray(replies[index], np.int32)
             text = given[index] if isinstance(given[index], str) else decode_tokens(model.tokenizer, replies[index])
             captured = None if scores.captured is None else _captured(scores.captured, row)
             prompt = np.asarray(encoded[index], np.int32)
-            answers.append(Answer(index, 0, text, reply, "given", *parts, captured, prompt))
+            answers.append(
+                Answer(index, 0, text, reply, "given", log_probs, entropies, alternatives, hidden, captured, prompt)
+            )
     return sorted(answers, key=lambda answer: answer.prompt)
 
 
-def _response(model: LanguageModel, number: int, response: str | Sequence[int]) -> list[int]:
+def _response(model: LanguageModel, number: int, response: str | Sequence[int] | np.ndarray) -> list[int]:
     if isinstance(response, str):
         try:
             response.encode("utf-8")

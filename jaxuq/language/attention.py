@@ -79,12 +79,15 @@ def attention_rows(
         return jnp.where(kept, ordered, 0.0)
 
     if isinstance(captured.keys, tuple):
-        layers = [one(*pair, config.window(layer)) for layer, pair in enumerate(zip(captured.queries, captured.keys))]
+        layers = [
+            one(queries, keys, config.window(layer))
+            for layer, (queries, keys) in enumerate(zip(captured.queries, captured.keys))
+        ]
         return jnp.stack(layers, axis=1)
     windows = [config.window(layer) for layer in range(config.num_layers)]
     if len(set(windows)) == 1:
-        mapped = jax.lax.map(lambda pair: one(*pair, windows[0]), (captured.queries, captured.keys))
+        mapped = jax.lax.map(lambda pair: one(pair[0], pair[1], windows[0]), (captured.queries, captured.keys))
     else:
         widths = jnp.asarray([window or 2**30 for window in windows], jnp.int32)
-        mapped = jax.lax.map(lambda pair: one(*pair), (captured.queries, captured.keys, widths))
+        mapped = jax.lax.map(lambda part: one(part[0], part[1], part[2]), (captured.queries, captured.keys, widths))
     return jnp.moveaxis(mapped, 0, 1)

@@ -1,7 +1,7 @@
 """Generating tokens on the device: one prefill, one compiled loop, all about a token computed where it is made."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from jaxuq.language.attention import Captured
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
-from jaxuq.networks import Decoder, KeyValueCache
+from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
 
 
 class Generation(NamedTuple):
@@ -67,7 +67,7 @@ def _choose(
     decoder: Decoder, variables: PyTree, state: Generation, hidden: Array, sampling: Sampling, stops: Array
 ) -> Generation:
     """The next token of every running row, and all about it, written into the next column."""
-    logits = decoder.apply(variables, hidden, method="logits")
+    logits = cast(Array, decoder.apply(variables, hidden, method="logits"))
     if sampling.temperature is None:
         chosen = sample_token(state.rng_keys[0], logits, sampling)
     else:
@@ -115,6 +115,8 @@ def _start(
     slots = jnp.broadcast_to(jnp.arange(prompts.shape[1], dtype=jnp.int32), prompts.shape)
     positions = jnp.where(slots < lengths[:, None], slots, -1)
     output = decoder.apply(variables, prompts, positions, keep_cache=True, keep_queries=keep_queries)
+    output = cast(DecoderOutput, output)
+    assert output.cache is not None
     last = jnp.maximum(lengths - 1, 0)[:, None, None]
     hidden = jnp.take_along_axis(output.hidden, last, axis=1)[:, 0]
 
@@ -169,6 +171,8 @@ def _continue(
         tokens = jax.lax.dynamic_slice_in_dim(state.tokens, state.step - 1, 1, axis=1)
         positions = jnp.where(state.running, state.lengths + state.step - 1, -1)[:, None]
         output = decoder.apply(variables, tokens, positions, cache=state.cache, keep_queries=state.queries is not None)
+        output = cast(DecoderOutput, output)
+        assert output.cache is not None
         queries = state.queries
         if isinstance(queries, tuple):
             pairs = zip(queries, output.queries)

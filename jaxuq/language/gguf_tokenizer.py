@@ -72,7 +72,7 @@ def _byte_level(file: GGUFFile, tokens: list[str]) -> "Tokenizer":
     vocabulary = {token: index for index, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocabulary, _merges(file), ignore_merges=name == "llama-bpe"))
     split = _SPLITS[name]
-    parts = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split is None)]
+    parts: list[Any] = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split is None)]
     if split is not None:
         parts.insert(0, pre_tokenizers.Split(Regex(split), "isolated"))
     if name == "smollm":

@@ -16,7 +16,7 @@ from jaxuq.language.architectures import decoder_config
 from jaxuq.language.catalogue import fetch_model
 from jaxuq.language.config_json import config_json
 from jaxuq.language.errors import CheckpointError
-from jaxuq.language.gguf import gguf_tensors, read_gguf
+from jaxuq.language.gguf import GGUFFile, gguf_tensors, read_gguf
 from jaxuq.language.gguf_config import gguf_config
 from jaxuq.language.gguf_tokenizer import gguf_tokenizer
 from jaxuq.language.safetensors import read_json, stored_tensors, write_weights
@@ -82,9 +82,11 @@ class _Checkpoint(NamedTuple):
     content: Mapping[str, Any]
     config: DecoderConfig
     tensors: dict[str, StoredTensor]
+    gguf: GGUFFile | None
 
 
 def _open(path: Path) -> _Checkpoint:
+    file = None
     if path.is_dir():
         content = read_json(path / "config.json")
         source, tensors = path / "config.json", stored_tensors(path)
@@ -109,12 +111,13 @@ def _open(path: Path) -> _Checkpoint:
         config = decoder_config(content)
     except Exception as error:  # wrong values surface as many kinds, some of other libraries
         raise CheckpointError(f"{source}: {' '.join(str(error).split())}") from error
-    return _Checkpoint(path, content, config, tensors)
+    return _Checkpoint(path, content, config, tensors, file)
 
 
-def _tokenizer(path: Path) -> "PreTrainedTokenizerBase":
-    if not path.is_dir():
-        return gguf_tokenizer(read_gguf(path))
+def _tokenizer(checkpoint: _Checkpoint) -> "PreTrainedTokenizerBase":
+    if checkpoint.gguf is not None:
+        return gguf_tokenizer(checkpoint.gguf)
+    path = checkpoint.path
     if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise CheckpointError(f"{path} holds no tokenizer (tokenizer.json or tokenizer.model)")
     from transformers import AutoTokenizer
@@ -173,7 +176,7 @@ def load_model(
     checkpoint = _open(path)
     scan = jax.default_backend() != "cpu" if scan is None else scan
     check_tensors(checkpoint.config, checkpoint.tensors, path)
-    tokenizer, stops = _tokenizer(path), _stops(path)
+    tokenizer, stops = _tokenizer(checkpoint), _stops(path)
     highest = max([len(tokenizer) - 1, *stops, *stop_tokens(tokenizer)])
     if highest >= checkpoint.config.vocab_size:
         raise CheckpointError(
@@ -240,13 +243,13 @@ def inspect_model(name_or_path: str | os.PathLike) -> CheckpointInfo:
         for length in tensor.shape:
             count *= length
         parameters += count
-    if path.is_dir():
+    if checkpoint.gguf is None:
         settings = path / "tokenizer_config.json"
         template = (path / "chat_template.jinja").is_file() or (
             settings.is_file() and "chat_template" in read_json(settings)
         )
     else:
-        template = "tokenizer.chat_template" in read_gguf(path).metadata
+        template = "tokenizer.chat_template" in checkpoint.gguf.metadata
     files = {tensor.file for tensor in checkpoint.tensors.values()}
     return CheckpointInfo(
         path,

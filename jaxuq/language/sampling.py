@@ -199,10 +199,12 @@ def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> F
         raise ValueError("greedy choice filters no logits; give a temperature above 0")
     logits = logits.astype(jnp.float32)
     logits = (logits - jnp.max(logits, axis=-1, keepdims=True)) / sampling.temperature
-    filters = ((top_k_mask, sampling.top_k), (top_p_mask, sampling.top_p), (min_p_mask, sampling.min_p))
-    for mask, number in filters:
-        if number is not None:
-            logits = jnp.where(mask(logits, number), logits, -jnp.inf)
+    if sampling.top_k is not None:
+        logits = jnp.where(top_k_mask(logits, sampling.top_k), logits, -jnp.inf)
+    if sampling.top_p is not None:
+        logits = jnp.where(top_p_mask(logits, sampling.top_p), logits, -jnp.inf)
+    if sampling.min_p is not None:
+        logits = jnp.where(min_p_mask(logits, sampling.min_p), logits, -jnp.inf)
     return logits
 
 

@@ -1,7 +1,7 @@
 """What a model thought of each token of a given text: one pass, and never `[time, vocabulary]` at once."""
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxuq.language.attention import Captured
 from jaxuq.language.sampling import vocabulary_sum
-from jaxuq.networks import Decoder, KeyValueCache
+from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
 
 _MAX_LOGITS = 2**22  # logits held at a time: 16 MiB
 
@@ -121,7 +121,7 @@ def _scores_of_blocks(
         return jnp.moveaxis(padded.reshape(batch, blocks, size, *x.shape[2:]), 1, 0)
 
     def compute(hidden: Array, tokens: Array, wanted: Array) -> TokenScores:
-        logits = decoder.apply(variables, hidden, method="logits")
+        logits = cast(Array, decoder.apply(variables, hidden, method="logits"))
         scores = token_scores(logits, tokens, top_alternatives=top_alternatives)
 
         def keep(x: Array) -> Array:
@@ -165,14 +165,18 @@ def _score(
     output = decoder.apply(
         variables, tokens, positions, cache=cache, keep_cache=keep_cache or keep_queries, keep_queries=keep_queries
     )
+    output = cast(DecoderOutput, output)
     before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
     follows = jnp.pad((positions[:, :-1] >= 0) & (positions[:, 1:] > positions[:, :-1]), ((0, 0), (1, 0)))
     wanted = follows if where is None else follows & where
     scores = _scores_of_blocks(decoder, variables, before, tokens, wanted, top_alternatives)
+    captured = None
+    if keep_queries and output.cache is not None:
+        captured = Captured(output.queries, output.cache.keys, positions)
     return Scores(
         *scores,
         hidden=jnp.where(wanted[..., None], before, jnp.zeros((), before.dtype)) if keep_hidden else None,
-        captured=Captured(output.queries, output.cache.keys, positions) if keep_queries else None,
+        captured=captured,
         cache=output.cache if keep_cache or cache is not None else None,
     )
 

@@ -194,7 +194,7 @@ def finetune(
     for number, epoch, plan, batch in _ahead(prepared()):
         shaped = jax.tree.map(lambda leaf: leaf.reshape(-1, micro, leaf.shape[-1]), batch)
         state, report = step(state, frozen, _spread(shaped, mesh), dropout)
-        report = StepReport(*(np.asarray(part) for part in report))
+        report = StepReport(*jax.device_get(report))
         for whole, value in zip(history, report):
             whole[number] = value
         failures = 0 if report.applied else failures + 1
@@ -217,7 +217,7 @@ def finetune(
                 )
             )
         last = number + 1 == min(int(steps_before[epoch + 1]), num_steps)
-        if keep_latest is not None:
+        if folder is not None and keep_latest is not None:
             if last:
                 save_checkpoint(folder / f"epoch-{epoch + 1}", state)
             if last or (checkpoint_steps and (number + 1) % checkpoint_steps == 0):

@@ -128,7 +128,7 @@ def _encode_messages(tokenizer: "PreTrainedTokenizerBase", messages: Any) -> tup
             answer = _encode_answer(tokenizer, message["content"])
         end = next((i for i, token in enumerate(answer) if token in stops), None)
         if end is None:
-            answer = answer + ([] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)])
+            answer = answer + _end(tokenizer)
             end = len(answer) - 1
         response += [False] * (len(before) - len(tokens)) + [i <= end for i in range(len(answer))]
         tokens = before + answer
@@ -144,7 +144,11 @@ def _encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]
     except UnicodeError as error:
         raise PromptError(f"the response is not valid Unicode text: {error}") from None
     tokens = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return [int(token) for token in tokens] + ([] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)])
+    return [int(token) for token in tokens] + _end(tokenizer)
+
+
+def _end(tokenizer: Any) -> list[int]:
+    return [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
 
 
 class InstructionFile(Sequence):

@@ -165,7 +165,7 @@ def response_loss(
         Array(2, dtype=int32)
     """
     rngs = None if rng_key is None else {"dropout": rng_key}
-    output = decoder.apply(variables, batch.tokens, batch.positions, segments=batch.examples, rngs=rngs)
+    output: Any = decoder.apply(variables, batch.tokens, batch.positions, segments=batch.examples, rngs=rngs)
     before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
     wanted = jnp.asarray(batch.where) & (jnp.asarray(batch.positions) > 0)
     arrays = (jnp.asarray(batch.tokens), jnp.asarray(batch.examples))

@@ -37,6 +37,17 @@ def rng():
     return np.random.default_rng(20240607)
 
 
+@pytest.fixture(scope="session")
+def smollm2_weights():
+    """The file with SmolLM2's weights, fetched once; tests that want it are marked `weights`."""
+    from jaxuq.language import CheckpointError, fetch_model
+
+    try:
+        return fetch_model("smollm2")
+    except CheckpointError as error:
+        pytest.skip(f"the weights cannot be had: {error}")
+
+
 @pytest.fixture
 def mesh():
     """Eight CPU devices in a row."""

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jaxuq.cli import main
-from jaxuq.language import GREEDY, CheckpointError, generate, load_model, save_model, score
+from jaxuq.language import GREEDY, generate, load_model, save_model, score
 from tests.language.test_answers import model  # noqa: F401
 
 
@@ -63,11 +63,8 @@ def test_an_empty_prompt_is_refused(folder, capsys):
 
 @pytest.mark.weights
 @pytest.mark.slow
-def test_smollm2_knows_the_capital_of_france():
-    try:
-        real = load_model("smollm2")
-    except CheckpointError as error:
-        pytest.skip(f"the weights cannot be had: {error}")
+def test_smollm2_knows_the_capital_of_france(smollm2_weights):
+    real = load_model("smollm2")
     (answer,) = generate(real, "What is the capital of France?", max_new_tokens=16, sampling=GREEDY)
     assert "Paris" in answer.text and answer.finish == "stop"
     (scored,) = score(real, "What is the capital of France?", [answer.tokens])

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from jaxuq.language import (
-    CheckpointError,
     decode_tokens,
     encode_prompt,
-    fetch_model,
     load_model,
     save_model,
     stop_tokens,
@@ -21,11 +19,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def model():
-    try:
-        fetch_model("smollm2")
-    except CheckpointError as error:
-        pytest.skip(str(error))
+def model(smollm2_weights):
     return load_model("smollm2", scan=True)
 
 

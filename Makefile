@@ -33,7 +33,7 @@ format: $(READY)  ## let ruff rewrite the files
 	$(BIN)/ruff format .
 
 docs-check: $(READY)  ## examples in docstrings, README and notebooks run; every public name is documented
-	$(BIN)/python -m pytest --numprocesses 2 jaxuq tests/test_readme.py tests/test_notebooks.py tests/test_protocol.py -k "not jit and not vmap and not sharded"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup jaxuq tests/test_readme.py tests/test_notebooks.py tests/test_protocol.py -k "not jit and not vmap and not sharded"
 
 bench: $(READY)  ## speed and memory against peers; prints ratios
 	$(BIN)/python experiments/benchmarks/ensemble.py

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jaxuq import (
         calibration,
         confidence,
+        language,
         losses,
         metrics,
         molecules,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         posterior,
         reporting,
         results,
+        tagging,
         training,
     )
 
@@ -32,6 +34,7 @@ __all__ = [
     "calibration",
     "citation",
     "confidence",
+    "language",
     "losses",
     "metrics",
     "molecules",
@@ -41,6 +44,7 @@ __all__ = [
     "posterior",
     "reporting",
     "results",
+    "tagging",
     "training",
 ]
 

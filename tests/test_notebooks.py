@@ -34,9 +34,24 @@ def test_stored_without_outputs(path):
             assert cell.execution_count is None, f"cell {number} has an execution count"
 
 
+WITH_SMOLLM2 = ("03_language_models",)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem not in WITH_SMOLLM2], ids=lambda p: p.stem)
 def test_runs_from_a_clean_kernel(path, tmp_path, monkeypatch):
+    _run(path, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem in WITH_SMOLLM2], ids=lambda p: p.stem)
+def test_runs_with_smollm2(path, tmp_path, monkeypatch, smollm2_weights):
+    monkeypatch.setenv("XLA_FLAGS", "")  # a model of this size is compiled as users compile it
+    _run(path, tmp_path, monkeypatch)
+
+
+def _run(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(path, as_version=4)

@@ -32,8 +32,10 @@ def test_every_method_of_the_benchmark_is_in_the_table():
 
 
 def test_every_command_and_option_in_the_readme_exists():
+    from jaxuq.cli.generate import GenerateCommand
     from jaxuq.molecules.muben import MubenConfiguration
 
-    options = {f"--{name.replace('_', '-')}" for name in MubenConfiguration.__dataclass_fields__}
+    fields = {*MubenConfiguration.__dataclass_fields__, *GenerateCommand.__dataclass_fields__}
+    options = {f"--{name.replace('_', '-')}" for name in fields}
     named = set(re.findall(r"(--[a-z][a-z-]+)", README))
     assert named <= options | {"--output"}

@@ -7,10 +7,18 @@ from collections.abc import Sequence
 import tyro
 
 from jaxuq.cli.data import DataCommand
+from jaxuq.cli.generate import GenerateCommand
+from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 
-_COMMANDS = {"muben": MubenConfiguration, "report": ReportCommand, "data": DataCommand}
+_COMMANDS = {
+    "muben": MubenConfiguration,
+    "report": ReportCommand,
+    "data": DataCommand,
+    "generate": GenerateCommand,
+    "models": ModelsCommand,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -19,10 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name.
     """
+    from jaxuq.language.errors import CheckpointError, PromptError
     from jaxuq.molecules.records import DataError
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
 
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     try:
         command = tyro.extras.subcommand_cli_from_dict(
             _COMMANDS,
@@ -31,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             args=list(sys.argv[1:] if arguments is None else arguments),
         )
         _run(command)
-    except (DataError, ReportError, RunFolderError) as error:
+    except (CheckpointError, DataError, PromptError, ReportError, RunFolderError) as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted; finished work is kept, and the same command continues", 130)
@@ -44,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
 
 
-def _run(command: MubenConfiguration | ReportCommand | DataCommand) -> None:
+def _run(command: MubenConfiguration | ReportCommand | DataCommand | GenerateCommand | ModelsCommand) -> None:
     if isinstance(command, MubenConfiguration):
         from jaxuq.cli.muben import run
 

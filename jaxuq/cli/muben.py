@@ -13,14 +13,10 @@ def run(configuration: MubenConfiguration) -> None:
     Args:
         configuration: the options.
     """
-    import jax
-
-    from jaxuq.molecules import cache_folder
+    from jaxuq.cli.compiled import keep_compiled_programs
     from jaxuq.parallel import use_cpu_cores
 
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    keep_compiled_programs()
     if configuration.strategy in ("auto", "pmap", "shard_map"):
         use_cpu_cores(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 

@@ -3,4 +3,118 @@
 The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints, runs it, and trains adapters for it.
 """
 
-__all__: list[str] = []
+from jaxuq.language.adapters import init_adapters, merge_adapters, stack_adapters
+from jaxuq.language.answers import Answer, NewToken, generate, score
+from jaxuq.language.architectures import decoder_config
+from jaxuq.language.attention import Captured, attention_rows
+from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
+from jaxuq.language.catalogue import fetch_model, model_names
+from jaxuq.language.config_json import config_json
+from jaxuq.language.errors import CheckpointError, PromptError
+from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune, finetune_bar
+from jaxuq.language.generation import Generation, continue_generation, generate_tokens, start_generation
+from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction
+from jaxuq.language.logit_blocks import map_logits
+from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
+from jaxuq.language.peft import load_peft, save_peft
+from jaxuq.language.sampling import (
+    GREEDY,
+    PLAIN,
+    Sampling,
+    check_sampling,
+    filter_logits,
+    min_p_mask,
+    sample_token,
+    top_k_mask,
+    top_p_mask,
+)
+from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
+from jaxuq.language.sharding import PARTITION_RULES, partition_specs, shard_params
+from jaxuq.language.streaming import TextStream
+from jaxuq.language.tokenization import decode_tokens, encode_prompt, stop_tokens
+from jaxuq.language.tuning import (
+    FinetuneConfig,
+    FinetuneState,
+    StepReport,
+    cross_entropy,
+    finetune_step,
+    init_finetuning,
+    learning_rate_schedule,
+    make_optimizer,
+    response_loss,
+)
+
+__all__ = [
+    "GREEDY",
+    "PARTITION_RULES",
+    "PLAIN",
+    "Alternatives",
+    "Answer",
+    "BatchPlan",
+    "Captured",
+    "CheckpointError",
+    "CheckpointInfo",
+    "FinetuneConfig",
+    "FinetuneHistory",
+    "FinetuneProgress",
+    "FinetuneState",
+    "Finetuned",
+    "Generation",
+    "Instruction",
+    "InstructionFile",
+    "LanguageModel",
+    "NewToken",
+    "PromptError",
+    "Rejected",
+    "Sampling",
+    "Scores",
+    "StepReport",
+    "Survey",
+    "TextStream",
+    "TokenBatch",
+    "TokenScores",
+    "attention_rows",
+    "check_sampling",
+    "config_json",
+    "continue_generation",
+    "cross_entropy",
+    "decode_tokens",
+    "decoder_config",
+    "encode_instruction",
+    "encode_prompt",
+    "fetch_model",
+    "filter_logits",
+    "finetune",
+    "finetune_bar",
+    "finetune_step",
+    "generate",
+    "generate_tokens",
+    "init_adapters",
+    "init_finetuning",
+    "inspect_model",
+    "learning_rate_schedule",
+    "load_model",
+    "load_peft",
+    "make_batch",
+    "make_optimizer",
+    "map_logits",
+    "merge_adapters",
+    "min_p_mask",
+    "model_names",
+    "partition_specs",
+    "plan_batches",
+    "response_loss",
+    "sample_token",
+    "save_model",
+    "save_peft",
+    "score",
+    "score_tokens",
+    "shard_params",
+    "stack_adapters",
+    "start_generation",
+    "stop_tokens",
+    "survey_examples",
+    "token_scores",
+    "top_k_mask",
+    "top_p_mask",
+]

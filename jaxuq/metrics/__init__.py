@@ -28,6 +28,7 @@ from jaxuq.metrics.calibration_error import (
     maximum_calibration_error,
 )
 from jaxuq.metrics.crps import gaussian_crps, sample_crps
+from jaxuq.metrics.entities import EntityScores, entity_scores, entity_scores_by_type, entity_spans
 from jaxuq.metrics.interval import interval_coverage, interval_score, interval_width
 from jaxuq.metrics.method_ranks import mean_rank, mean_reciprocal_rank, rank_methods
 from jaxuq.metrics.negative_log_likelihood import (
@@ -58,6 +59,7 @@ from jaxuq.metrics.smooth_calibration_error import smooth_calibration_error
 __all__ = [
     "BootstrapResult",
     "CalibrationCurve",
+    "EntityScores",
     "ReliabilityBins",
     "RiskCoverageCurve",
     "TaskAverage",
@@ -74,6 +76,9 @@ __all__ = [
     "brier_score",
     "categorical_negative_log_likelihood",
     "classwise_calibration_error",
+    "entity_scores",
+    "entity_scores_by_type",
+    "entity_spans",
     "expected_calibration_error",
     "expected_normalised_calibration_error",
     "gaussian_crps",

@@ -13,25 +13,13 @@ import os
 import tempfile
 from pathlib import Path
 
+from jaxuq._cache import cache_folder
 from jaxuq.molecules.catalogue import DatasetInfo
 from jaxuq.molecules.records import DataError
 from jaxuq.results import write_bytes
 
 _PACKAGED = Path(__file__).parent / "data"
 _LARGEST = 256 * 2**20
-
-
-def cache_folder() -> Path:
-    """Where downloads and computed features are kept: `JAXUQ_CACHE`, or `~/.cache/jaxuq`.
-
-    Returns:
-        The folder; it is made when something is first written.
-
-    Example:
-        >>> cache_folder().is_absolute()
-        True
-    """
-    return Path(os.environ.get("JAXUQ_CACHE") or Path.home() / ".cache" / "jaxuq").expanduser().absolute()
 
 
 def _data_folders(folder: str | os.PathLike | None) -> list[Path]:

@@ -15,11 +15,22 @@ from jaxuq.networks.decoder import (
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
-from jaxuq.networks.linear import Linear, LoraConfig
+from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
+from jaxuq.networks.quantized import (
+    NF4_LEVELS,
+    QUANTIZED_KINDS,
+    QuantizedKernel,
+    dequantize,
+    kernel_product,
+    quantize,
+    quantize_params,
+)
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
 
 __all__ = [
     "DNN",
+    "NF4_LEVELS",
+    "QUANTIZED_KINDS",
     "Decoder",
     "DecoderConfig",
     "DecoderOutput",
@@ -28,12 +39,19 @@ __all__ = [
     "Linear",
     "LoraConfig",
     "Places",
+    "QuantizedKernel",
     "Rotary",
+    "adapted_norm",
     "apply_function",
     "apply_rotary",
     "attend",
     "attention_weights",
+    "dequantize",
+    "init_adapter",
     "keep_mask",
+    "kernel_product",
+    "quantize",
+    "quantize_params",
     "rotary_frequencies",
     "rotary_tables",
     "stack_layers",

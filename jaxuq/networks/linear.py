@@ -7,9 +7,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from jaxuq.networks.dropout import Dropout
+from jaxuq.networks.quantized import QuantizedKernel, kernel_product
 
 LINEAR_LAYERS = ("query", "key", "value", "output", "gate", "up", "down")
 
@@ -58,7 +59,8 @@ class Linear(nn.Module):
     The base product is computed once and is shared by whatever is mapped over adapters: under
     `jax.vmap(module.apply, in_axes=({"params": None, "lora": 0}, 0))` it stays one product of all tokens with one
     kernel. No merged kernel is ever formed. With DoRA, $y = m \odot (x W + s\, x A B) / \lVert W + s A B \rVert + b$,
-    where the norm of each column comes from products of rank $r$ and carries no gradient.
+    where the norm of each column comes from products of rank $r$ and carries no gradient. The kernel may be quantised
+    (see `quantize_params`).
 
     Attributes:
         features: width of the output.
@@ -75,8 +77,10 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch features"]:
         """Apply the layer."""
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features), self.dtype)
-        y = x @ kernel.astype(self.dtype)
+        kernel = self.get_variable("params", "kernel")
+        if not isinstance(kernel, QuantizedKernel):
+            kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features), self.dtype)
+        y = kernel_product(x, kernel, self.dtype)
         if self.lora is not None and (self.is_initializing() or self.has_variable("lora", "a")):
             y = self._adapted(x, y, kernel, self.lora)
         if self.use_bias:
@@ -84,20 +88,68 @@ class Linear(nn.Module):
             y = y + jnp.broadcast_to(bias.astype(self.dtype), y.shape)
         return y
 
-    def _adapted(self, x: Array, y: Array, kernel: Array, lora: LoraConfig) -> Array:
-        def start() -> Array:  # as PEFT: uniform within one over root inputs
-            bound = x.shape[-1] ** -0.5
-            shape = (x.shape[-1], lora.rank)
-            return jax.random.uniform(self.make_rng("params"), shape, jnp.float32, -bound, bound)
-
-        a = self.variable("lora", "a", start).value
+    def _adapted(self, x: Array, y: Array, kernel: Array | QuantizedKernel, lora: LoraConfig) -> Array:
+        shape = (x.shape[-1], self.features)
+        a = self.variable("lora", "a", lambda: init_adapter(self.make_rng("params"), shape, lora)["a"]).value
         b = self.variable("lora", "b", jnp.zeros, (lora.rank, self.features), jnp.float32).value
         narrow = Dropout(lora.dropout)(x) @ a.astype(self.dtype)
         y = y + (narrow @ b.astype(self.dtype)) * lora.scale
         if lora.dora:
-            wide, a, b = kernel.astype(jnp.float32), a.astype(jnp.float32), lora.scale * b.astype(jnp.float32)
-            squares = (wide**2).sum(0) + 2 * ((wide.T @ a) * b.T).sum(1) + (b * ((a.T @ a) @ b)).sum(0)
-            norm = jax.lax.stop_gradient(jnp.sqrt(squares))
+            norm = jax.lax.stop_gradient(adapted_norm(kernel.astype(jnp.float32), a, b, lora.scale))
             magnitude = self.variable("lora", "magnitude", lambda: norm).value
             y = y * jnp.broadcast_to((magnitude / norm).astype(self.dtype), y.shape)
         return y
+
+
+def init_adapter(rng_key: Key[Array, ""], shape: tuple[int, int], lora: LoraConfig) -> dict[str, Array]:
+    r"""The factors of a new adapter of one layer: it changes nothing, since $B = 0$.
+
+    $A_{ij} \sim U(-1/\sqrt{in}, 1/\sqrt{in})$, as in PEFT. DoRA needs `magnitude` besides, which is `adapted_norm` of
+    the kernel; `jaxuq.language.init_adapters` makes all of a decoder.
+
+    Args:
+        rng_key: for $A$.
+        shape: of the kernel, `(in, out)`.
+        lora: its rank.
+
+    Returns:
+        `a` and `b`, float32.
+
+    Example:
+        >>> import jax
+        >>> jax.tree.map(jax.numpy.shape, init_adapter(jax.random.key(0), (6, 5), LoraConfig(rank=2)))
+        {'a': (6, 2), 'b': (2, 5)}
+    """
+    bound = shape[0] ** -0.5
+    a = jax.random.uniform(rng_key, (shape[0], lora.rank), jnp.float32, -bound, bound)
+    return {"a": a, "b": jnp.zeros((lora.rank, shape[1]), jnp.float32)}
+
+
+def adapted_norm(
+    kernel: Float[Array, "inputs features"],
+    a: Float[Array, "inputs rank"],
+    b: Float[Array, "rank features"],
+    scale: float,
+) -> Float[Array, " features"]:
+    r"""The norm of each column of $W + s A B$, from products of rank $r$: the sum itself is never formed.
+
+    Args:
+        kernel: $W$.
+        a: $A$.
+        b: $B$.
+        scale: $s$.
+
+    Returns:
+        Norms in float32, at least 1e-15.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> adapted_norm(3 * jnp.eye(2), jnp.ones((2, 1)), jnp.array([[4.0, 0.0]]), 1.0)
+        Array([8.062258, 3.      ], dtype=float32)
+
+    References:
+        S.-Y. Liu et al. DoRA: weight-decomposed low-rank adaptation. ICML 2024, Eq 5.
+    """
+    wide, a, b = kernel.astype(jnp.float32), a.astype(jnp.float32), scale * b.astype(jnp.float32)
+    squares = (wide**2).sum(0) + 2 * ((wide.T @ a) * b.T).sum(1) + (b * ((a.T @ a) @ b)).sum(0)
+    return jnp.sqrt(jnp.maximum(squares, 1e-30))

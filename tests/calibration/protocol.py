@@ -77,7 +77,8 @@ EXAMPLES: dict[str, Any] = {
     "isotonic_quantiles": [
         Example(_quantiles.fit, (_gaussian, _y), **_fit),
         Example(partial(_quantiles.apply, _quantile_state), (_gaussian,), differentiable=(0,)),
-        Example(partial(_quantiles.cdf, _quantile_state), (_gaussian, _y), differentiable=(0, 1)),
+        # Between the knots: at a knot, the last bit of a residual decides which of two slopes it is on.
+        Example(partial(_quantiles.cdf, _quantile_state), (_gaussian, _y[::-1].copy()), differentiable=(0, 1)),
         Example(partial(_quantiles.quantile, _quantile_state), (_gaussian, np.float32(0.3)), differentiable=(0,)),
     ],
     "platt_scaling": [

@@ -1,4 +1,131 @@
 """Examples and host-side names of the language room."""
 
-EXAMPLES = {}
-HOST = {}
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxuq.language import (
+    Sampling,
+    attention_rows,
+    continue_generation,
+    filter_logits,
+    generate_tokens,
+    min_p_mask,
+    sample_token,
+    score_tokens,
+    start_generation,
+    token_scores,
+    top_k_mask,
+    top_p_mask,
+)
+from jaxuq.networks import Decoder, DecoderConfig
+from tests.language import protocol_adapters
+from tests.protocol import Example
+
+_LOGITS = 2 * jax.random.normal(jax.random.key(0), (8, 11))
+_CONFIG = DecoderConfig(13, 8, 8, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=4)
+_DECODER = Decoder(_CONFIG)
+_TOKENS = jax.random.randint(jax.random.key(1), (8, 4), 0, 13)
+_VARIABLES = _DECODER.init(jax.random.key(2), _TOKENS)
+_LENGTHS = jnp.array([4, 2, 3, 4, 1, 4, 4, 2], jnp.int32)
+_WHERE = jnp.arange(8) % 3 > 0
+_SAMPLING = Sampling(0.8, top_k=5, top_p=0.9, min_p=0.01)
+
+
+def _keys(seed):
+    """Keys for eight rows from the one number that the protocol's transformations leave alone."""
+    return jax.random.split(jax.random.key(seed), 8)
+
+
+def _generated(variables, tokens, lengths):
+    options = {"sampling": _SAMPLING, "stop_tokens": (3,)}
+    return generate_tokens(
+        _DECODER,
+        variables,
+        tokens,
+        lengths,
+        _keys(3),
+        max_new_tokens=3,
+        top_alternatives=2,
+        keep_queries=True,
+        **options,
+    )._replace(rng_keys=None)
+
+
+def _continued(variables, tokens, lengths):
+    state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=3, keep_hidden=True)
+    return continue_generation(_DECODER, variables, state, until=2)._replace(rng_keys=None)
+
+
+def _started(variables, tokens, lengths):
+    state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=2, num_samples=2)
+    return state._replace(rng_keys=None)
+
+
+def _rows(variables, tokens):
+    captured = score_tokens(_DECODER, variables, tokens, keep_queries=True).captured
+    return attention_rows(captured, _CONFIG, tokens[:, :2] % 4)
+
+
+EXAMPLES: dict[str, Any] = {
+    "attention_rows": Example(_rows, (_VARIABLES, _TOKENS), differentiable=(0,)),
+    "continue_generation": Example(_continued, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "filter_logits": Example(lambda logits: jnp.exp(filter_logits(logits, _SAMPLING)), (_LOGITS,)),
+    "generate_tokens": Example(_generated, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "min_p_mask": Example(lambda logits: min_p_mask(logits, 0.2), (_LOGITS,)),
+    "sample_token": Example(lambda key, logits: sample_token(key, logits, _SAMPLING), (jax.random.key(5), _LOGITS)),
+    "score_tokens": Example(
+        lambda variables, tokens: score_tokens(_DECODER, variables, tokens, top_alternatives=2, keep_hidden=True),
+        (_VARIABLES, _TOKENS),
+        differentiable=(0,),
+    ),
+    "start_generation": Example(_started, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "token_scores": Example(
+        lambda logits, tokens: token_scores(logits, tokens, top_alternatives=3),
+        (_LOGITS, _TOKENS[:, 0] % 11),
+        differentiable=(0,),
+    ),
+    "top_k_mask": Example(lambda logits: top_k_mask(logits, 4), (_LOGITS,)),
+    "top_p_mask": Example(lambda logits: top_p_mask(logits, 0.7), (_LOGITS,)),
+}
+
+_TYPE = "a type"
+_FILES = "reads or writes files"
+_TEXT = "works on strings"
+HOST: dict[str, str] = {
+    "Alternatives": _TYPE,
+    "Answer": _TYPE,
+    "Captured": _TYPE,
+    "GREEDY": "a constant",
+    "Generation": _TYPE,
+    "NewToken": _TYPE,
+    "PLAIN": "a constant",
+    "Sampling": _TYPE,
+    "Scores": _TYPE,
+    "TextStream": _TEXT,
+    "TokenScores": _TYPE,
+    "check_sampling": "checks numbers",
+    "generate": "texts; the arrays are those of generate_tokens",
+    "score": "texts; the arrays are those of score_tokens",
+    "CheckpointError": _TYPE,
+    "CheckpointInfo": _TYPE,
+    "LanguageModel": _TYPE,
+    "PARTITION_RULES": "a table",
+    "PromptError": _TYPE,
+    "config_json": "configurations",
+    "decode_tokens": _TEXT,
+    "decoder_config": "configurations",
+    "encode_prompt": _TEXT,
+    "fetch_model": "downloads files",
+    "inspect_model": _FILES,
+    "load_model": _FILES,
+    "model_names": "names",
+    "partition_specs": "makes placements, no arrays",
+    "save_model": _FILES,
+    "shard_params": "places arrays on devices",
+    "stop_tokens": _TEXT,
+}
+
+EXAMPLES |= protocol_adapters.EXAMPLES
+HOST |= protocol_adapters.HOST

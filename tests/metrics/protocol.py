@@ -152,7 +152,11 @@ EXAMPLES: dict[str, Any] = {
 HOST: dict[str, str] = {
     "BootstrapResult": "a result type",
     "CalibrationCurve": "a result type",
+    "EntityScores": "a result type",
     "ReliabilityBins": "a result type",
     "RiskCoverageCurve": "a result type",
     "TaskAverage": "a result type",
+    "entity_scores": "reads tag strings",
+    "entity_scores_by_type": "reads tag strings",
+    "entity_spans": "reads tag strings",
 }

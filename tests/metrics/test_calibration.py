@@ -94,7 +94,7 @@ def test_classwise_error_is_the_mean_over_columns(run, rng):
     assert ours == pytest.approx(np.mean(columns), rel=1e-5)
 
 
-def brute_smooth_error(confidence, correct, points=4000):
+def brute_smooth_error(confidence, correct, points=1000):
     """Reflected kernel by images, integral by midpoints, root by bisection, all in double precision."""
     grid = (np.arange(points) + 0.5) / points
     images = np.concatenate([2 * k + sign * confidence for k in range(-2, 3) for sign in (1, -1)])
@@ -104,7 +104,7 @@ def brute_smooth_error(confidence, correct, points=4000):
         return np.abs(norm.pdf(grid[:, None], images, width) @ residuals / len(confidence)).mean()
 
     low, high = 1e-3, 1.0
-    for _ in range(25):
+    for _ in range(18):
         middle = (low + high) / 2
         low, high = (middle, high) if error(middle) > middle else (low, middle)
     return low

@@ -1,7 +1,6 @@
 """A value that does not exist is NaN: nothing to count, or a NaN among what counts."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -21,15 +20,16 @@ CASES = [
 @pytest.mark.parametrize("example", CASES)
 def test_nothing_counted_or_a_counted_nan_is_nan(example):
     function = jax.jit(lambda mask, *args: example.function(*args, where=mask, **example.kwargs))
-    args = [jnp.asarray(arg) for arg in example.args]
+    args = [np.asarray(arg) for arg in example.args]
 
     def undefined(result):
         # A curve keeps its nominal levels; what was observed is undefined.
         return all(np.isnan(np.asarray(leaf)).all() for leaf in jax.tree.leaves(getattr(result, "observed", result)))
 
-    assert undefined(function(jnp.zeros_like(example.where), *args))
+    assert undefined(function(np.zeros_like(example.where), *args))
     counted = int(np.flatnonzero(example.where)[2])
     for index, arg in enumerate(args):
-        if jnp.issubdtype(arg.dtype, jnp.floating):
-            spoilt = [*args[:index], arg.at[counted].set(jnp.nan), *args[index + 1 :]]
-            assert undefined(function(jnp.asarray(example.where), *spoilt)), f"argument {index}"
+        if np.issubdtype(arg.dtype, np.floating):
+            spoilt = [np.array(other) for other in args]
+            spoilt[index][counted] = np.nan
+            assert undefined(function(np.asarray(example.where), *spoilt)), f"argument {index}"

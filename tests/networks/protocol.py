@@ -12,11 +12,17 @@ from jaxuq.networks import (
     LoraConfig,
     Places,
     Rotary,
+    adapted_norm,
     apply_function,
     apply_rotary,
     attend,
     attention_weights,
+    dequantize,
+    init_adapter,
     keep_mask,
+    kernel_product,
+    quantize,
+    quantize_params,
     rotary_tables,
     stack_layers,
     unstack_layers,
@@ -45,6 +51,9 @@ EXAMPLES: dict[str, Any] = {
         (_DECODER_VARIABLES, _TOKENS),
         differentiable=(0,),
     ),
+    "adapted_norm": Example(
+        lambda kernel, a, b: adapted_norm(kernel, a, b, 2.0), (_X, _X[:, :2], _X[:2]), differentiable=(0, 1, 2)
+    ),
     "apply_function": [
         Example(apply_function(_DNN), (_PARAMS, _X), differentiable=(0, 1)),
         Example(
@@ -68,7 +77,17 @@ EXAMPLES: dict[str, Any] = {
         (_QUERY, _KEY, _PLACES),
         differentiable=(0, 1),
     ),
+    "dequantize": [
+        Example(lambda x: dequantize(quantize(x, "int8")), (_X,)),
+        Example(lambda x: dequantize(quantize(x, "nf4", double=True)), (_X,)),
+    ],
+    "init_adapter": Example(lambda key: init_adapter(key, (6, 5), LoraConfig(rank=2)), (jax.random.key(8),)),
     "keep_mask": Example(lambda key: keep_mask(key, (16, 4), 0.3), (jax.random.key(3),)),
+    "kernel_product": Example(
+        lambda x, kernel: kernel_product(x, quantize(kernel, "int8"), jnp.float32), (_X, _X.T), differentiable=(0,)
+    ),
+    "quantize": Example(quantize, (_X,)),
+    "quantize_params": Example(quantize_params, ({"layers": {"query": {"kernel": _X[None]}}},), {"kind": "int8"}),
     "rotary_tables": Example(lambda positions: rotary_tables(Rotary(), 4, positions), (_PLACES.positions,)),
     "stack_layers": Example(
         lambda params: stack_layers(unstack_layers(params, 2), 2), (_DECODER_VARIABLES["params"],), differentiable=(0,)
@@ -85,7 +104,10 @@ HOST: dict[str, str] = {
     "KeyValueCache": "a type",
     "Linear": "a layer; covered by Decoder",
     "LoraConfig": "a configuration",
+    "NF4_LEVELS": "a constant",
     "Places": "a type",
+    "QUANTIZED_KINDS": "a constant",
+    "QuantizedKernel": "a type",
     "Rotary": "a configuration",
     "rotary_frequencies": "NumPy, of a configuration; covered by rotary_tables",
 }

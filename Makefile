@@ -21,7 +21,7 @@ demo: $(READY)  ## benchmark uncertainty methods on 1,128 real molecules; under 
 	$(BIN)/jaxuq muben --dataset esol --backbone dnn --methods all --seeds 2 --members 5 --split scaffold --output runs/demo
 
 test: $(READY)  ## every test, doctest and notebook
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not oracle$(if $(JAXUQ_DATA),, and not data)"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0 -m "not oracle$(if $(JAXUQ_DATA),, and not data)"
 
 lint: $(READY)  ## style, types, hooks
 	$(BIN)/ruff check .

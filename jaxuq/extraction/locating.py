@@ -2,6 +2,7 @@
 
 import bisect
 import difflib
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -209,7 +210,7 @@ def _dense(phrase: str, haystack: Haystack, rules: LocatingRules) -> list[Match]
 def _written(tokens: Sequence[str]) -> str:
     """A window as a person would write it, nearly."""
     parts = [tokens[0]]
-    for previous, token in zip(tokens, tokens[1:]):
+    for previous, token in itertools.pairwise(tokens):
         parts.append(token if token in _TIGHT or previous.endswith("-") else f" {token}")
     return "".join(parts)
 
@@ -250,7 +251,7 @@ def _order_bounds(
 ) -> list[tuple[float, int, int]]:
     """Twice the longest common subsequence by the sum of the lengths, which no similarity exceeds.
 
-    Bit k of `state` is 0 where the phrase's letter k adds to the subsequence; windows with one beginning share the work.
+    Bit k of `state` is 0 where the phrase's letter k adds to the subsequence; windows that begin together share work.
     """
     places: dict[str, int] = {}
     for place, letter in enumerate(phrase):

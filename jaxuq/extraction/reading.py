@@ -151,9 +151,9 @@ def read_all_entities(
         matches = reader.find(phrase)
         found[kind] = matches if published else [*found.get(kind, []), *matches]
     spans = {
-        kind: [Span(match.start, match.end, kind, match.score) for match in (matches if published else merge_overlaps(matches))]
+        kind: [Span(*match[:2], kind, match.score) for match in (matches if published else merge_overlaps(matches))]
         for kind, matches in found.items()
-    }  # fmt: skip
+    }
     return {kind: spans[kind] for kind in (found if published else labels) if kind in spans}, parsed.status
 
 

@@ -1,4 +1,4 @@
-"""Predicted spans: from located matches to one set of spans a text, with documented rules for overlaps and conflicts."""
+"""Predicted spans: from located matches to one set of spans a text, by written rules for overlaps and conflicts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -72,7 +72,7 @@ def settle_types(spans: Mapping[str, Sequence[Span]], *, rule: str = "best") -> 
     """Decide about spans that have two types.
 
     `"best"`: of equal or overlapping spans of different types only one stays: the one with the higher confidence if
-    both have one, else the better match, else the longer, else the type that is listed first. `"last"`, as published:
+    both have one, else the better match, else the longer, else the type listed last. `"last"`, as published:
     of equal spans the type listed last, and overlaps stay. `"keep"`: all stay.
 
     Args:
@@ -113,4 +113,4 @@ def settle_types(spans: Mapping[str, Sequence[Span]], *, rule: str = "best") -> 
 
 
 def _rank(number: int, span: Span, known: bool) -> tuple[float | int, ...]:
-    return (-span.confidence if known else 0.0, -span.score, span.start - span.end, number, span.start)
+    return (-span.confidence if known else 0.0, -span.score, span.start - span.end, -number, span.start)

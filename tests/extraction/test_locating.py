@@ -1,6 +1,7 @@
 """Where phrases are found: against brute force, and as properties that must always hold."""
 
 import difflib
+import itertools
 import time
 
 import hypothesis.strategies as st
@@ -16,7 +17,7 @@ WORDS = ["ada", "lovelace", "lovelac", "met", "bo", "-", ",", ".", "poly", "poly
 
 def written(tokens):
     text = tokens[0]
-    for before, token in zip(tokens, tokens[1:]):
+    for before, token in itertools.pairwise(tokens):
         text += token if token in {",", ".", "-", ";", "!"} or before.endswith("-") else " " + token
     return text
 

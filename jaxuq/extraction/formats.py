@@ -123,14 +123,19 @@ def brat_annotations(passage: Passage, spans: Sequence[Span]) -> str:
 
 
 def tagging_records(
-    passages: Sequence[Passage], extractions: Sequence[Extraction], *, others: Sequence[Sequence[Span]] = ()
+    passages: Sequence[Passage],
+    extractions: Sequence[Extraction],
+    *,
+    others: Sequence[Sequence[Span]] = (),
+    pseudo_labels: bool = False,
 ) -> dict[str, Any]:
     """What was found, as one more labelling function in the layout that `jaxuq.tagging` reads.
 
     Args:
         passages: the texts; those without tokens are left out.
         extractions: of each.
-        others: votes of other labelling functions on the same texts, to stand before it; one list of spans a text.
+        others: votes of another labelling function on the same texts, to stand before it; one list of spans a text.
+        pseudo_labels: give what was found as labels too, in place of gold, for training a tagger on it (FT).
 
     Returns:
         `{id: {"label": gold, "data": {"text": tokens}, "weak_labels": [votes of each function]}}`.
@@ -148,7 +153,7 @@ def tagging_records(
             continue
         votes = [list(others[row])] if others else []
         records[passage.id] = {
-            "label": [list(span[:3]) for span in passage.gold or ()],
+            "label": [list(span[:3]) for span in (found.spans if pseudo_labels else passage.gold or ())],
             "data": {"text": list(passage.text.tokens)},
             "weak_labels": [[list(span[:3]) for span in spans] for spans in [*votes, found.spans]],
         }
@@ -199,7 +204,13 @@ def doc_bin(passages: Sequence[Passage], extractions: Sequence[Extraction]) -> b
 
 
 def write_formats(
-    folder: pathlib.Path, formats: Sequence[str], passages: Sequence[Passage], extractions: Sequence[Extraction]
+    folder: pathlib.Path,
+    formats: Sequence[str],
+    passages: Sequence[Passage],
+    extractions: Sequence[Extraction],
+    *,
+    types: Sequence[str] = (),
+    function: str = "extraction",
 ) -> list[pathlib.Path]:
     """Write what was found in the wanted formats.
 
@@ -208,6 +219,8 @@ def write_formats(
         formats: of `FORMATS`.
         passages: the texts.
         extractions: of each.
+        types: names of all types, for the tagging room's `meta.json`.
+        function: what the labelling function is called there.
 
     Returns:
         The files and folders written.
@@ -229,8 +242,10 @@ def write_formats(
             path = folder / "extractions.spacy"
             write_bytes(path, doc_bin(passages, extractions))
         elif name == "tagging":
-            path = folder / "tagging.json"
-            write_text(path, json.dumps(tagging_records(passages, extractions), ensure_ascii=False))
+            path = folder / "tagging"
+            write_text(path / "train.json", json.dumps(tagging_records(passages, extractions), ensure_ascii=False))
+            meta = {"entity_types": list(types), "lf": [function], "lf_rec": [function]}
+            write_text(path / "meta.json", json.dumps(meta, ensure_ascii=False))
         else:
             path = folder / "brat"
             for number, (passage, found) in enumerate(pairs):

@@ -37,10 +37,11 @@ section.text h3 { font-size:.95rem; margin:0 0 .3rem; }
 mark { color:inherit; border-radius:3px; padding:0 .15em; } mark sub { font-size:.68em; margin-left:.25em; opacity:.8; }
 mark.right { background:var(--right); } mark.part { background:var(--part); }
 mark.wrong { background:var(--wrong); } mark.missed { background:var(--missed); }
+mark.found, mark.failed, mark.nothing { background:var(--tint); border:1px solid var(--line); }
 details > summary { cursor:pointer; color:var(--accent); margin:.3rem 0; }
 pre { background:var(--tint); border:1px solid var(--line); border-radius:6px; padding:.6rem .8rem; font-size:.82rem;
   white-space:pre-wrap; overflow-wrap:anywhere; unicode-bidi:plaintext; margin:.3rem 0; }
-.filters label { margin-right:1rem; }
+.filters label { margin-right:1rem; white-space:nowrap; }
 ul { margin:.3rem 0; padding-left:1.2rem; }
 """
 _SCRIPT = """
@@ -52,6 +53,7 @@ function show() {
 }
 boxes.forEach(b => b.addEventListener('change', show));
 """
+_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\N{REPLACEMENT CHARACTER}")
 _TITLES = {
     "partial_f1": "F1, partial",
     "full_f1": "F1, full",
@@ -124,10 +126,10 @@ def error_page(
 
 
 def _e(text: Any) -> str:
-    """Escape, and show control characters instead of sending them."""
+    """Escape, and show control characters, and marks that turn a line around, instead of sending them."""
     plain = "".join(
         letter if letter.isprintable() or letter in "\n\t " or ord(letter) > 0x2000 else "\N{REPLACEMENT CHARACTER}"
-        for letter in str(text)
+        for letter in str(text).translate(_TURNING)
     )
     return html.escape(plain.encode("utf-8", "replace").decode("utf-8"))
 

@@ -19,7 +19,7 @@ from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Conversation, Extraction, conversation_of, extract
 from jaxuq.extraction.prompts import Plan, Prompts
 from jaxuq.extraction.schema import Schema
-from jaxuq.results import RunFolder, write_text
+from jaxuq.results import RunFolder, write_bytes, write_text
 
 
 class RunResult(NamedTuple):
@@ -129,7 +129,9 @@ def run_extraction(
             on_conversation=ended,
             on_plan=planned,
         )
-    written = write_formats(folder.path, formats, passages, extractions)
+    written = write_formats(
+        folder.path, formats, passages, extractions, types=schema.names, function=_method(plan, False, 1)
+    )
     evaluation = evaluate(passages, extractions, schema, convention=convention, num_resamples=num_resamples, seed=seed)
     broken = [one for one in conversations if one.error]
     method = _method(plan, resolve_conflicts, num_samples)
@@ -180,7 +182,7 @@ class open_log:
     """A context that gives a function which appends a conversation to a log, line by line and at once.
 
     Args:
-        path: the file; made if needed. A last line without an end is ended first.
+        path: the file; made if needed. A last line that an interruption has cut is taken out first.
     """
 
     def __init__(self, path: pathlib.Path):
@@ -188,9 +190,11 @@ class open_log:
 
     def __enter__(self) -> Callable[[Conversation], None]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.exists():
+            content = self._path.read_bytes()
+            if not content.endswith(b"\n"):
+                write_bytes(self._path, content[: content.rfind(b"\n") + 1])
         self._file = open(self._path, "ab")
-        if self._file.tell() and self._path.read_bytes()[-1:] != b"\n":
-            self._file.write(b"\n")
         return self._append
 
     def _append(self, conversation: Conversation) -> None:

@@ -124,7 +124,9 @@ def make_server(backend: Backend, name: str, *, host: str = "127.0.0.1", port: i
     return server
 
 
-def _number(fields: dict[str, Any], name: str, otherwise: float, low: float, high: float) -> float:
+def _number(
+    fields: dict[str, Any], name: str, otherwise: float | int, low: float | int, high: float | int
+) -> float | int:
     value = fields.get(name)
     value = otherwise if value is None else value
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:

@@ -2,7 +2,7 @@
 
 import jaxuq.extraction as extraction
 
-_CONSTANTS = {"CONFLICT_RULES", "CORRECTED", "COUNTS", "PUBLISHED", "PUBLISHED_EARLY", "STATUSES", "STRATEGIES"}
+_CONSTANTS = {name for name in extraction.__all__ if name.isupper()}
 
 EXAMPLES: dict = {}
 HOST: dict[str, str] = {

@@ -103,7 +103,7 @@ def make_haystack(tokens: Sequence[str], *, ignore_case: bool = True) -> Haystac
     counts = np.zeros((len(tokens) + 1, len(alphabet)), np.int32)
     if dense:
         rows = np.repeat(np.arange(1, len(tokens) + 1), lengths)
-        np.add.at(counts, (rows, [alphabet[character] for character in dense]), 1)
+        np.add.at(counts, (rows, np.array([alphabet[character] for character in dense])), 1)
     spaced_out = [
         not (token in _TIGHT or previous.endswith("-")) for previous, token in zip(("", *tokens[:-1]), tokens)
     ]

@@ -142,8 +142,9 @@ def _passage(number: int, record: Any, schema: Schema, tokenizer: str) -> Passag
     where = f"text {number}"
     if not isinstance(fields, Mapping):
         raise ExtractionError(f"{where} is {type(record).__name__}; expected text or a record with text")
-    if isinstance(fields.get("data"), Mapping):
-        fields = {**fields, **fields["data"]}
+    data = fields.get("data")
+    if isinstance(data, Mapping):
+        fields = {**fields, **data}
     name = str(fields.get("id", number))
     source = fields.get("text", fields.get("sentence", fields.get("tokens")))
     if isinstance(source, str):

@@ -73,11 +73,11 @@ def make_reader(
     def count(phrase: str) -> int:
         return len(tokenize(phrase, tokenizer).tokens)
 
-    haystacks = (make_haystack(text.tokens, ignore_case=flag) for flag in (True, False))
+    lower, exact = make_haystack(text.tokens), make_haystack(text.tokens, ignore_case=False)
     if convention not in ("corrected", "published"):
         raise ValueError(f"convention is {convention!r}; expected 'corrected' or 'published'")
     rules = rules or (PUBLISHED if convention == "published" else CORRECTED)
-    return Reader(text, *haystacks, count, rules, convention)
+    return Reader(text, lower, exact, count, rules, convention)
 
 
 def read_entities(reply: str, kind: str, column: str, reader: Reader) -> tuple[list[Span], str]:

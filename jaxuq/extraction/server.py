@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from jaxuq.language import LanguageModel
+    from jaxuq.language import Answer, LanguageModel
 
 _LONGEST_REQUEST = 8 * 2**20  # bytes
 _ROLES = ("system", "user", "assistant", "tool")
@@ -65,20 +65,26 @@ def language_backend(model: "LanguageModel") -> Backend:
                 f"the prompt has {prompt} tokens and the answer may have {wanted}: the context is {context} tokens"
             )
         top_p = None if request["top_p"] >= 1 else request["top_p"]
+        options = {
+            "max_new_tokens": wanted,
+            "sampling": Sampling(request["temperature"], None, top_p),
+            "rng_key": request["seed"],
+            "stop": request["stop"],
+            "batch_size": 1,
+        }
+        if not request["stream"]:  # without a look at every token
+            with lock:
+                (made,) = generate(model, [messages], **options)
+            yield from _pieces(model, made)
+            yield Piece("", None, "length" if made.finish == "length" else "stop", prompt)
+            return
         pieces: queue.Queue[Piece | BaseException] = queue.Queue()
 
         def work() -> None:
             try:
                 with lock:
                     (made,) = generate(
-                        model,
-                        [messages],
-                        max_new_tokens=wanted,
-                        sampling=Sampling(request["temperature"], None, top_p),
-                        rng_key=request["seed"],
-                        stop=request["stop"],
-                        on_token=lambda new: pieces.put(Piece(new.text, new.log_prob)),
-                        batch_size=1,
+                        model, [messages], on_token=lambda new: pieces.put(Piece(new.text, new.log_prob)), **options
                     )
                 pieces.put(Piece("", None, "length" if made.finish == "length" else "stop", prompt))
             except BaseException as error:
@@ -94,6 +100,17 @@ def language_backend(model: "LanguageModel") -> Backend:
                 return
 
     return answer
+
+
+def _pieces(model: "LanguageModel", answer: "Answer") -> Iterator[Piece]:
+    from jaxuq.language import TextStream
+
+    stream, left = TextStream(model.tokenizer), answer.text
+    last = len(answer.tokens) - 1
+    for number, (token, log_prob) in enumerate(zip(answer.tokens, answer.log_probs)):
+        text = stream.push(int(token), last=number == last)
+        text, left = left[: len(text)], left[len(text) :]  # nothing of a stop string
+        yield Piece(text, float(log_prob))
 
 
 def make_server(backend: Backend, name: str, *, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:

@@ -10,9 +10,8 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 FOLDER = pathlib.Path(os.environ.get("JAXUQ_DATA", "")) / "gno"
 # One of each kind of history, small enough to be quick.
 RUNS = [
-    ("NER", "gpt-3.5", "aeio", "PolyIE"),
-    ("NER", "gpt-3.5", "ino_cr", "CoNLL 2003"),
-    ("NER", "mixtral", "ino", "PolyIE-Sent"),
+    ("NER", "gpt-3.5", "aeio", "CoNLL 2003"),
+    ("NER", "gpt-3.5", "ino_cr", "PolyIE"),
     ("RE", "gpt-3.5", "ino", "conll04"),
     ("RE", "mixtral", "one_step", "PolyIE"),
 ]
@@ -30,7 +29,7 @@ def script():
 
 
 @pytest.mark.data
-@pytest.mark.slow  # some 15 seconds: thousands of stored replies
+@pytest.mark.slow  # about a minute with checked types: thousands of stored replies
 @pytest.mark.parametrize("key", RUNS, ids="-".join)
 def test_stored_conversations_give_the_published_scores(script, key):
     (run,) = [run for run in script.find_runs(FOLDER) if run.key == key]

@@ -39,6 +39,7 @@ from jaxuq.extraction import (
     Span,
     entity_counts,
     make_reader,
+    parse_rows,
     published_pair_counts,
     published_pairs,
     published_tuple_counts,
@@ -188,9 +189,8 @@ def replay_entities(run: Run, corpus: Corpus, published: bool, *, repair_only: b
             continue  # the published code leaves sentences without a reply out
         reply = replies.get(row, "" if run.strategy == "aeio" else {})
         if run.strategy == "aeio":
-            spans, _ = read_all_entities(
-                reply, labels, reader._replace(convention="corrected") if repair_only else reader
-            )
+            read = read_all_rows if repair_only else read_all_entities
+            spans = read(reply, labels, reader)[0]
         else:
             columns = meta["entity2columns"]
             spans = {kind: read_entities(reply.get(kind, ""), kind, columns[kind][0], reader)[0] for kind in types}
@@ -199,6 +199,17 @@ def replay_entities(run: Run, corpus: Corpus, published: bool, *, repair_only: b
         settled = settle_types(spans, rule="last" if published else "best")
         total += entity_counts(settled, corpus.gold_spans(row, history), types)
     return total
+
+
+def read_all_rows(reply: str, labels: dict[str, str], reader: Reader) -> tuple[dict[str, list[Span]], str]:
+    """All-Entity-in-One as published, except that a row does not forget the rows before it."""
+    kinds = {label: kind for kind, label in labels.items()}
+    found: dict[str, list[Span]] = {}
+    for phrase, label in parse_rows(reply, ["Entity", "Entity Type"], convention="published").rows:
+        if label in kinds:
+            spans = [Span(*match[:2], kinds[label], match.score) for match in reader.find(phrase)]
+            found.setdefault(kinds[label], []).extend(spans)
+    return found, ""
 
 
 def replay_relations(run: Run, corpus: Corpus, published: bool) -> np.ndarray:
@@ -320,9 +331,7 @@ def main() -> int:
     for run in repaired:
         counts = replay_entities(run, corpora[run.task, run.dataset], True, repair_only=True)
         partial, full = f1(counts, "published")
-        print(
-            f"\nAEiO on {run.dataset}, the row rule repaired and nothing else: partial {partial:.4f}, full {full:.4f}"
-        )
+        print(f"\nAEiO on {run.dataset}, only the row rule repaired: partial {partial:.4f}, full {full:.4f}")
     print(f"\n{len(rows) - len(wrong)} of {len(rows)} runs agree with their report to four digits.")
     return 1 if wrong else 0
 

@@ -53,7 +53,7 @@ class Table(NamedTuple):
     Attributes:
         header: names of the columns; empty for a list of bullets.
         rows: cells of each row, as many as it has.
-        kind: `"table"` or `"bullets"`.
+        kind: `"table"`, `"plain"` (one column, no pipes) or `"bullets"`.
     """
 
     header: tuple[str, ...]
@@ -162,8 +162,9 @@ def reply_tables(reply: str) -> list[Table]:
 
     A table is a run of lines with pipes, of which one of the first is a line of dashes; outer pipes, code fences, quote
     marks (`>`) and blank lines around it do not matter, nor do rows with more or fewer cells than the header. Without a
-    line of dashes, two or more lines with pipes on both sides are a table with the first as its header. A run of
-    bullets or numbers is a list. Cells are unescaped; emphasis, quotes and tags around them are taken off; `<br>` makes
+    line of dashes, two or more lines with pipes on both sides are a table with the first as its header. A line under
+    which dashes stand, and the lines down to a blank one, are a table of one column without pipes. A run of bullets or
+    numbers is a list. Cells are unescaped; emphasis, quotes and tags around them are taken off; `<br>` makes
     two rows. Time is linear in the reply.
 
     Args:
@@ -181,8 +182,16 @@ def reply_tables(reply: str) -> list[Table]:
     tables: list[Table] = []
     block: list[str] = []
     bullets: list[str] = []
+    plain: list[str] | None = None  # rows of a table of one column without any pipe
+    previous = ""
     for line in [*reply.splitlines(), ""]:
         line = line.strip().lstrip(">").strip()
+        if plain is not None and (not line or "|" in line or line.startswith("```")):
+            tables.append(Table((clean_cell(previous),), tuple(_rows(plain)), "plain"))
+            plain = None
+        if plain is not None:
+            plain.append(line)
+            continue
         if "|" in line or (block and _is_dashes(line)):
             block.append(line)
             tables += _list(bullets)
@@ -190,11 +199,15 @@ def reply_tables(reply: str) -> list[Table]:
             continue
         tables += _table(block)
         block = []
+        if previous and len(line) >= 3 and _is_dashes(line):
+            plain = []
+            continue
         if match := _BULLET.match(line):
             bullets.append(line[match.end() :])
         elif line and not line.startswith("```"):
             tables += _list(bullets)
             bullets = []
+        previous = "" if line.startswith("```") else line
     return tables + _list(bullets)
 
 

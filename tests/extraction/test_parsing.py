@@ -15,6 +15,9 @@ TABLE = "Here you are:\n\n| Person |\n|--------|\n| Ada |\n| None |\n"
 VARIANTS = {
     "plain": (TABLE, ["Ada"]),
     "no outer pipes": ("Person | Role\n--- | ---\nAda | writer\nBo | cook\n", ["Ada", "Bo"]),
+    "no pipes at all": ("Person\n---\nAda\nBo\n\nAnything else?", ["Ada", "Bo"]),
+    "no pipes, to the end": ("The list:\nPerson\n------\nAda", ["Ada"]),
+    "a rule between paragraphs": ("Let me see.\n---\nAda, perhaps.\n\n| Person |\n|---|\n| Bo |", ["Bo"]),
     "no line of dashes": ("| Person |\n| Ada |\n| Bo |", ["Ada", "Bo"]),
     "code fence": ("```markdown\n| Person |\n|---|\n| Ada |\n```\nAnything else?", ["Ada"]),
     "quoted lines": ("> | Person |\n> |:--|\n> | Ada |\n", ["Ada"]),

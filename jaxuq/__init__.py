@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jaxuq import (
         calibration,
         confidence,
+        extraction,
         language,
         losses,
         metrics,
@@ -34,6 +35,7 @@ __all__ = [
     "calibration",
     "citation",
     "confidence",
+    "extraction",
     "language",
     "losses",
     "metrics",

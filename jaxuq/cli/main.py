@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tyro
 
 from jaxuq.cli.data import DataCommand
+from jaxuq.cli.extract import ExtractCommand, ServeCommand
 from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
@@ -17,6 +18,8 @@ _COMMANDS = {
     "report": ReportCommand,
     "data": DataCommand,
     "generate": GenerateCommand,
+    "extract": ExtractCommand,
+    "serve": ServeCommand,
     "models": ModelsCommand,
 }
 
@@ -27,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name.
     """
+    from jaxuq.extraction.errors import ExtractionError
     from jaxuq.language.errors import CheckpointError, PromptError
     from jaxuq.molecules.records import DataError
     from jaxuq.reporting import ReportError
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             args=list(sys.argv[1:] if arguments is None else arguments),
         )
         _run(command)
-    except (CheckpointError, DataError, PromptError, ReportError, RunFolderError) as error:
+    except (CheckpointError, DataError, ExtractionError, PromptError, ReportError, RunFolderError) as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted; finished work is kept, and the same command continues", 130)
@@ -54,7 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
 
 
-def _run(command: MubenConfiguration | ReportCommand | DataCommand | GenerateCommand | ModelsCommand) -> None:
+def _run(
+    command: MubenConfiguration
+    | ReportCommand
+    | DataCommand
+    | GenerateCommand
+    | ExtractCommand
+    | ServeCommand
+    | ModelsCommand,
+) -> None:
     if isinstance(command, MubenConfiguration):
         from jaxuq.cli.muben import run
 

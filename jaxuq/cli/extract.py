@@ -1,0 +1,335 @@
+"""`jaxuq extract`: entities or relations from texts by a chat model, and `jaxuq serve`: jaxuq's own model as one."""
+
+import dataclasses
+import pathlib
+import sys
+import time
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from jaxuq.extraction import ChatModel, RunResult, Usage
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtractCommand:
+    """Extract entities or relations from texts with a chat model, zero-shot: generate first, organise after (G&O)."""
+
+    data: pathlib.Path
+    """The texts: .txt (one a line), .json or .jsonl with text, and gold where it is known."""
+
+    types: pathlib.Path
+    """What to look for: a .json file such as ["person", {"name": "place", "description": "...", "examples": []}]."""
+
+    model: str = "smollm2"
+    """The address of an OpenAI-compatible server (http://localhost:8000/v1), a model of jaxuq (a name, a folder, a
+    .gguf file), or replay:FILE with stored conversations."""
+
+    output: pathlib.Path = pathlib.Path("runs/extract")
+    """The folder for results. A run that was interrupted goes on when started again with the same options."""
+
+    strategy: Literal["gno", "one_step", "aeio"] = "gno"
+    """gno: answer freely, clean up, organise as a table, for each type. one_step: a table at once. aeio: all types in
+    one conversation."""
+
+    reasoning: bool = True
+    """Ask the model to think step by step."""
+
+    clean_up: bool = True
+    """Ask the model to take out what does not belong."""
+
+    resolve_conflicts: bool = False
+    """Ask once more about each text in which entities of different types overlap."""
+
+    samples: int = 1
+    """Conversations for each text and type; with several, a span's confidence is the share that has it."""
+
+    least_agreement: float = 0.5
+    """With several samples: the share of them that must have a span."""
+
+    server_model: str = "default"
+    """The name of the model at the server."""
+
+    temperature: float | None = None
+    """Of sampling; by default 0 for one sample and 0.7 for several."""
+
+    max_tokens: int = 1024
+    """The longest reply, in tokens."""
+
+    log_probs: bool = True
+    """Ask for the probabilities of tokens, which give every span a confidence."""
+
+    prompts: pathlib.Path | None = None
+    """A TOML file with your own prompts in place of some or all of jaxuq's."""
+
+    tokenizer: Literal["words", "spacy"] = "words"
+    """How texts are cut into tokens; spacy needs the package."""
+
+    convention: Literal["corrected", "published"] = "corrected"
+    """Of the scores: published leaves failed texts out and mixes predictions into the recall."""
+
+    formats: tuple[Literal["jsonl", "bio", "brat", "docbin", "tagging"], ...] = ("jsonl",)
+    """Files of what was found; tagging is one more labelling function for jaxuq's label models."""
+
+    limit: int | None = None
+    """Only the first so many texts."""
+
+    seed: int = 0
+    """Of samples and of the bootstrap."""
+
+    batch_size: int = 8
+    """Conversations at a time with a model of jaxuq."""
+
+    concurrency: int = 8
+    """Requests at a time to a server."""
+
+    timeout: float = 60.0
+    """Seconds of silence after which a request to a server is tried again."""
+
+    attempts: int = 6
+    """Attempts for each request to a server."""
+
+    stream: bool = False
+    """Have the server send replies in parts."""
+
+    cache: pathlib.Path | None = None
+    """A folder of earlier replies of servers, so that nothing is asked (and paid) twice."""
+
+    prices: tuple[float, float] | None = None
+    """What a million tokens cost, read and written; the cost is then counted."""
+
+    def run(self) -> None:
+        """Ask, read, score, write."""
+        from jaxuq.extraction import (
+            ExtractionError,
+            Plan,
+            Usage,
+            check_formats,
+            data_name,
+            read_passages,
+            read_prompts,
+            read_schema,
+            run_extraction,
+        )
+        from jaxuq.results import open_run
+
+        if (
+            self.samples < 1
+            or self.max_tokens < 1
+            or self.batch_size < 1
+            or (self.limit is not None and self.limit < 1)
+        ):
+            raise ExtractionError("--samples, --max-tokens, --batch-size and --limit start at 1")
+        if self.temperature is not None and not self.temperature >= 0:
+            raise ExtractionError(f"--temperature is {self.temperature}; expected 0 or more")
+        temperature = (0.0 if self.samples == 1 else 0.7) if self.temperature is None else self.temperature
+        if self.samples > 1 and temperature == 0 and not self.model.startswith("replay:"):
+            raise ExtractionError(f"{self.samples} samples at temperature 0 are the same; add --temperature 0.7")
+        if not 0 < self.least_agreement <= 1:
+            raise ExtractionError(f"--least-agreement is {self.least_agreement}; expected a share in (0, 1]")
+        schema = read_schema(self.types)
+        passages = read_passages(self.data, schema, tokenizer=self.tokenizer)[: self.limit]
+        prompts = read_prompts(self.prompts)
+        check_formats(self.formats, relations=bool(schema.relations))
+        usage = Usage()
+        model = self._model(temperature, usage)
+        asked = dataclasses.asdict(self)
+        configuration = {
+            name: asked[name]
+            for name in (
+                *("strategy", "reasoning", "clean_up", "resolve_conflicts", "samples", "least_agreement", "max_tokens"),
+                *("tokenizer", "convention", "limit", "seed"),
+            )
+        }
+        configuration |= {
+            "model": model.name if "://" not in self.model else f"{_address(self.model)} {self.server_model}",
+            "temperature": temperature,
+            "data": data_name(self.data),
+            "types": _digest(self.types),
+            "texts": _digest(self.data),
+            "prompts": "jaxuq" if self.prompts is None else _digest(self.prompts),
+        }
+        folder = open_run(self.output, system="extract", configuration=configuration, device=_device(self.model))
+        began = time.monotonic()
+        with _Progress() as progress:
+            result = run_extraction(
+                folder,
+                model,
+                passages,
+                schema,
+                Plan(self.strategy, self.reasoning, self.clean_up),
+                dataset=data_name(self.data),
+                prompts=prompts,
+                num_samples=self.samples,
+                least_agreement=self.least_agreement,
+                resolve_conflicts=self.resolve_conflicts,
+                convention=self.convention,
+                tokenizer=self.tokenizer,
+                formats=self.formats,
+                seed=self.seed,
+                usage=usage if "://" in self.model else None,
+                prices=self.prices,
+                on_progress=progress.show,
+            )
+        _tell(folder.path, result, usage, self.prices, time.monotonic() - began)
+
+    def _model(self, temperature: float, usage: "Usage") -> "ChatModel":
+        from jaxuq.extraction import ChatSettings, Patience, local_chat, open_endpoint, replay_chat
+
+        settings = ChatSettings(temperature, self.max_tokens, 1.0, self.seed, self.log_probs)
+        if self.model.startswith("replay:"):
+            return replay_chat(self.model.removeprefix("replay:"))
+        if "://" in self.model:
+            patience = Patience(concurrency=self.concurrency, timeout=self.timeout, attempts=self.attempts)
+            return open_endpoint(
+                self.model,
+                self.server_model,
+                settings,
+                patience=patience,
+                stream=self.stream,
+                cache=self.cache,
+                usage=usage,
+            )
+        from jaxuq.cli.compiled import keep_compiled_programs
+        from jaxuq.cli.generate import _load
+
+        keep_compiled_programs()
+        return local_chat(_load(self.model), settings, batch_size=self.batch_size, name=self.model)
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeCommand:
+    """Serve a language model to programs that speak the OpenAI chat protocol, on this machine: jaxuq serve smollm2."""
+
+    model: tyro.conf.Positional[str] = "smollm2"
+    """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
+
+    host: str = "127.0.0.1"
+    """The address to listen at; there is no key, so leave it at this machine unless the network is yours."""
+
+    port: int = 8000
+    """The port; 0 takes a free one."""
+
+    def run(self) -> None:
+        """Load and serve until interrupted."""
+        from jaxuq.cli.compiled import keep_compiled_programs
+        from jaxuq.cli.generate import _load
+        from jaxuq.extraction import ExtractionError, language_backend, make_server
+
+        if not 0 <= self.port <= 65535:
+            raise ExtractionError(f"--port is {self.port}; expected 0 to 65535")
+        keep_compiled_programs()
+        model = _load(self.model)
+        try:
+            server = make_server(language_backend(model), self.model, host=self.host, port=self.port)
+        except (OSError, OverflowError) as error:
+            raise ExtractionError(f"cannot listen at {self.host}:{self.port}: {error}; choose another --port") from None
+        host, port = server.server_address[:2]
+        print(f"{self.model} at http://{host}:{port}/v1  (Ctrl-C ends it)", file=sys.stderr, flush=True)
+        with server:
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                print("ended", file=sys.stderr)
+
+
+def _address(url: str) -> str:
+    import urllib.parse
+
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _digest(path: pathlib.Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _device(model: str) -> str:
+    if model.startswith("replay:"):
+        return "replay"
+    if "://" in model:
+        return "server"
+    import jax
+
+    return f"{jax.default_backend()} x {jax.device_count()}"
+
+
+class _Progress:
+    """A bar on a terminal, a line now and then in a log."""
+
+    def __enter__(self) -> "_Progress":
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        columns = TextColumn("conversations"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn()
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task, self._shown = None, time.monotonic()
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+    def show(self, done: int, total: int) -> None:
+        """Show how far the run is."""
+        if not self._bar.disable:
+            if self._task is None:
+                self._task = self._bar.add_task("", total=total)
+            self._bar.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._shown >= 10:
+            self._shown = time.monotonic()
+            print(f"conversations: {done}/{total}", file=sys.stderr, flush=True)
+
+
+def _tell(
+    folder: pathlib.Path, result: "RunResult", usage: "Usage", prices: tuple[float, float] | None, seconds: float
+) -> None:
+    """Scores on standard output, the rest on standard error."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if result.evaluation is not None:
+        table = Table(title="Scores", title_justify="left")
+        for column in ("type", "F1 partial", "F1 full", "P partial", "R partial", "P full", "R full"):
+            table.add_column(column, justify="left" if column == "type" else "right")
+        scores, ends = result.evaluation.scores, result.evaluation.intervals
+        cells = [
+            f"{value:.4f}" + (f" ({ends[name][0]:.3f} to {ends[name][1]:.3f})" if name in ends and "f1" in name else "")
+            for name, value in scores.items()
+        ]
+        table.add_row("all", *cells)
+        for name, values in result.evaluation.by_type.items():
+            table.add_row(name, *(f"{value:.4f}" for value in values.values()))
+        Console(width=None if sys.stdout.isatty() else 140).print(table)
+    else:
+        found = sum(len(one.spans) + sum(map(len, one.relations.values())) for one in result.extractions)
+        print(f"{found} found in {len(result.extractions)} texts (no gold to score against)")
+    kept = result.conversations - result.new
+    print(
+        f"{result.conversations} conversations in {seconds:.0f} s"
+        + (f", {kept} of them kept from before" if kept > 0 else "")
+        + (f"; {result.failed} gave no answer, for example: {result.first_error}" if result.failed else ""),
+        file=sys.stderr,
+    )
+    if usage.requests:
+        record = usage.record(prices)
+        cost = f", cost {record['cost']:.4f}" if prices is not None else ""
+        print(
+            f"{usage.requests} requests ({usage.cached} from the cache, {usage.retries} retries): "
+            f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written{cost}",
+            file=sys.stderr,
+        )
+    files = [("report.html", "open this: scores, and every text with its conversation")]
+    if result.evaluation is not None:
+        files += [
+            ("results.csv", "scores over all types"),
+            ("types.csv", "for each type"),
+            ("summary.csv", "intervals"),
+        ]
+    files += [(path.name, "what was found") for path in result.written]
+    for name, content in (*files, ("predictions/", "all conversations"), ("run.json", "configuration, versions")):
+        print(f"  {folder / name}  ({content})", file=sys.stderr)

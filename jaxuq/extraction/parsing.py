@@ -1,0 +1,117 @@
+"""From a reply to the words in it that are answers, with the reason where there are none."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jaxuq.extraction.tables import (
+    Table,
+    find_column,
+    is_nothing,
+    published_tables,
+    reply_tables,
+)
+
+STATUSES = ("found", "nothing", "empty reply", "no table", "no column", "malformed table")
+
+
+class ParsedRows(NamedTuple):
+    """What the last table of a reply says.
+
+    Attributes:
+        rows: the wanted cells of each row; none-words among them are empty strings, but not as published.
+        status: one of `STATUSES`; all but the first two are failures.
+    """
+
+    rows: tuple[tuple[str, ...], ...]
+    status: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the reply was no answer at all, rather than the answer that there is nothing."""
+        return self.status not in ("found", "nothing")
+
+
+def parse_rows(reply: str, columns: Sequence[str], *, convention: str = "corrected") -> ParsedRows:
+    """Read the wanted columns of the last table of a reply.
+
+    The last table that has all columns counts (`find_column`); without one, for a single wanted column, the last table
+    of one column, and without that the last list of bullets. Cells that say that there is nothing become empty, and
+    rows of nothing but those are dropped. Time is linear in the reply.
+
+    `convention="published"` takes the last strict table whatever its columns, drops a table whose longest row is not as
+    long as its header (pandas refuses it), reads the header itself where a name appears twice, and passes cells on as
+    they are written.
+
+    Args:
+        reply: what the model wrote; anything.
+        columns: expected names, one or more.
+        convention: `"corrected"` or `"published"`.
+
+    Returns:
+        `ParsedRows`.
+
+    Raises:
+        ValueError: an unknown convention or no column.
+
+    Example:
+        >>> parse_rows("| Person |\\n|---|\\n| Ada |\\n| None |\\n", ["Person"])
+        ParsedRows(rows=(('Ada',),), status='found')
+        >>> parse_rows("I am sorry, I cannot help with that.", ["Person"]).status
+        'no table'
+    """
+    if convention not in ("corrected", "published"):
+        raise ValueError(f"convention is {convention!r}; expected 'corrected' or 'published'")
+    if not columns:
+        raise ValueError("no column is wanted; name at least one")
+    if not reply.strip():
+        return ParsedRows((), "empty reply")
+    return _published_rows(reply, columns) if convention == "published" else _corrected_rows(reply, columns)
+
+
+def _published_rows(reply: str, columns: Sequence[str]) -> ParsedRows:
+    tables = published_tables(reply)
+    if not tables:
+        return ParsedRows((), "no table")
+    table = tables[-1]
+    width = max((len(row) for row in table.rows), default=len(table.header))
+    if width != len(table.header):
+        return ParsedRows((), "malformed table")
+    numbers = [find_column(table.header, name, ignore_case=False) for name in columns]
+    if -1 in numbers:
+        return ParsedRows((), "no column")
+    repeated = [table.header.count(table.header[number]) for number in numbers]
+    if any(count > 1 for count in repeated):
+        rows = [tuple(table.header[number] for number in numbers)] * min(
+            count if count > 1 else len(table.rows) for count in repeated
+        )
+    else:
+        rows = [tuple(row[number] if number < len(row) else "" for number in numbers) for row in table.rows]
+    return _parsed(rows)
+
+
+def _corrected_rows(reply: str, columns: Sequence[str]) -> ParsedRows:
+    tables = reply_tables(reply)
+    if not tables:
+        if is_nothing(reply):
+            return ParsedRows((), "nothing")
+        return ParsedRows((), "no table")
+    for table in reversed(tables):
+        numbers = [find_column(table.header, name) for name in columns]
+        if -1 not in numbers and len(set(numbers)) == len(numbers):
+            return _parsed(_pick(table, numbers))
+    if len(columns) == 1:
+        for kind in ("table", "bullets"):
+            for table in reversed(tables):
+                if table.kind == kind and len(table.header) <= 1 and all(len(row) == 1 for row in table.rows):
+                    return _parsed(_pick(table, [0]))
+    return ParsedRows((), "no column")
+
+
+def _pick(table: Table, numbers: Sequence[int]) -> list[tuple[str, ...]]:
+    cells = [tuple(row[number] if number < len(row) else "" for number in numbers) for row in table.rows]
+    return [tuple("" if is_nothing(cell) else cell for cell in row) for row in cells]
+
+
+def _parsed(rows: Sequence[tuple[str, ...]]) -> ParsedRows:
+    kept = tuple(row for row in rows if any(row))
+    return ParsedRows(kept, "found" if kept else "nothing")

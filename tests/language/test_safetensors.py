@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from jaxuq.checkpoints import safetensors as safetensors_module
 from jaxuq.language import CheckpointError, config_json, decoder_config, inspect_model, load_model, save_model
-from jaxuq.language import safetensors as safetensors_module
 from jaxuq.networks import DecoderConfig, unstack_layers
 from tests.language.golden_decoders import FAMILIES, load
 from tests.language.tiny_checkpoints import golden_arrays, write_folder

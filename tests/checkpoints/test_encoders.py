@@ -116,4 +116,4 @@ def test_minilm_finds_the_synonym():
     vectors = (hidden * where[..., None]).sum(1) / where.sum(1)[:, None]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     similarity = vectors @ vectors.T
-    assert similarity[0, 1] > 0.6 > 0.25 > max(similarity[0, 2], similarity[1, 2])
+    assert similarity[0, 1] > 0.5 > 0.25 > max(similarity[0, 2], similarity[1, 2])

@@ -2,7 +2,17 @@
 
 from jaxuq.tagging.bayesian_dawid_skene import BayesianTokenParams, bayesian_dawid_skene
 from jaxuq.tagging.buckets import length_buckets
+from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
 from jaxuq.tagging.decoding import BestPaths, k_best_viterbi, viterbi
+from jaxuq.tagging.emission_prior import (
+    emission_addon_prior,
+    emission_base_prior,
+    emission_concentration,
+    log_dirichlet_mean,
+    log_dirichlet_sample,
+    scale_reliability,
+    silence_probability,
+)
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.functions import apply_labelling_functions, gazetteer_function, heuristic_function, regex_function
 from jaxuq.tagging.hmm import HMMParams, hmm
@@ -16,36 +26,58 @@ from jaxuq.tagging.inference import (
 )
 from jaxuq.tagging.label_model import Fitted, LabelForecast, LabelModel
 from jaxuq.tagging.majority_vote import MajorityParams, best_consensus, majority_vote
+from jaxuq.tagging.neural_model import EmbeddedText, Linear, NeuralFitted, NeuralLabelModel, TrainOptions
 from jaxuq.tagging.posterior_paths import path_entropy, posterior_sample
 from jaxuq.tagging.reading import load_weak_labels, read_columns
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels
+from jaxuq.tagging.sparse_chmm import SparseCHMMParams, SparseOptions, sparse_chmm, sparse_reliabilities
+from jaxuq.tagging.statistics import initial_emission, initial_transition
 from jaxuq.tagging.token_models import TokenParams, dawid_skene, snorkel
+from jaxuq.tagging.wxor import WXORCounts, wxor_counts, wxor_scores
 
 __all__ = [
     "BayesianTokenParams",
     "BestPaths",
+    "CHMMParams",
+    "EmbeddedText",
     "ExpectedCounts",
     "Fitted",
     "HMMParams",
     "LabelForecast",
     "LabelModel",
+    "Linear",
     "MajorityParams",
+    "NeuralFitted",
+    "NeuralLabelModel",
+    "SparseCHMMParams",
+    "SparseOptions",
     "TaggingDataError",
     "TokenParams",
+    "TrainOptions",
+    "WXORCounts",
     "WeakLabels",
     "apply_labelling_functions",
     "bayesian_dawid_skene",
     "best_consensus",
     "bio_label_names",
+    "chmm",
+    "chmm_fixed_emissions",
     "dawid_skene",
+    "emission_addon_prior",
+    "emission_base_prior",
+    "emission_concentration",
     "expected_counts",
     "filtered_marginals",
     "gazetteer_function",
     "heuristic_function",
     "hmm",
+    "initial_emission",
+    "initial_transition",
     "k_best_viterbi",
     "length_buckets",
     "load_weak_labels",
+    "log_dirichlet_mean",
+    "log_dirichlet_sample",
     "log_likelihood",
     "majority_vote",
     "make_weak_labels",
@@ -55,8 +87,15 @@ __all__ = [
     "posterior_sample",
     "read_columns",
     "regex_function",
+    "scale_reliability",
+    "silence_probability",
     "smoothed_marginals",
     "snorkel",
     "spans_to_labels",
+    "sparse_chmm",
+    "sparse_reliabilities",
+    "true_emissions",
     "viterbi",
+    "wxor_counts",
+    "wxor_scores",
 ]

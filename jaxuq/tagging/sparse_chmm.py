@@ -1,0 +1,418 @@
+"""The sparse conditional hidden Markov model: emissions of each sentence from a few reliabilities."""
+
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from jaxuq.tagging._context_chain import ContextChain
+from jaxuq.tagging.embedded import Bucket, Bucketed, check_embeddings
+from jaxuq.tagging.emission_prior import (
+    emission_addon_prior,
+    emission_base_prior,
+    emission_concentration,
+    log_dirichlet_mean,
+    log_dirichlet_sample,
+    scale_reliability,
+)
+from jaxuq.tagging.hmm import Scheme
+from jaxuq.tagging.label_model import LabelForecast, inside
+from jaxuq.tagging.majority_vote import majority_vote
+from jaxuq.tagging.neural_model import (
+    DEFAULT_OPTIONS,
+    EmbeddedText,
+    Linear,
+    NeuralFitted,
+    NeuralLabelModel,
+    OutsideVotes,
+    TrainOptions,
+    chain_loss,
+    check_options,
+    forecast_chains,
+    make_linear,
+    make_score,
+    prepare,
+    silence,
+    standardisation,
+    train,
+    transition_head,
+    with_silence_column,
+)
+from jaxuq.tagging.statistics import Statistics, initial_emission, initial_transition
+from jaxuq.tagging.wxor import Convention, WXORCounts, wxor_counts, wxor_scores
+
+Stages = Literal["1", "1-2", "1-2-3", "1-3", "1-23"]
+Level = Literal["label", "entity"]
+
+
+class SparseOptions(NamedTuple):
+    r"""How Sparse-CHMM builds and trains its emissions; one switch for each row of the published ablation.
+
+    Attributes:
+        level: a reliability for each `"label"`, or one for `B-` and `I-` of an `"entity"` type together.
+        root: $s$ of `scale_reliability`; its split is one over the number of functions.
+        power: $n$ of `scale_reliability`.
+        scaling: False leaves the shares as they are ("w/o h").
+        softmax: False takes the sigmoid of each logit instead of shares over the functions ("w/o SoftMax").
+        naive: even off-diagonal emissions ("naive emiss").
+        split: times one over the number of labels, $r$ of `silence_probability`.
+        split_decay: what that split is multiplied by after the first stage.
+        silence_power: $n$ of `silence_probability`.
+        base: $\nu^{base}$.
+        expansion: $\nu^{expan}$; base + expansion is `dirichlet_conc_max` of the published code.
+        dirichlet: False takes the normalised priors instead of draws and means ("w/o Dirichlet"). The published code
+            then also leaves out the add-on prior; here it stays.
+        stages: which are run: `"1"` (S1), `"1-2"` (S2), `"1-3"` (w/o S2), `"1-23"` (merge S2 & S3).
+        extra_majority: adds the majority vote as a labelling function while the emissions are trained.
+        wxor: normalisation of the WXOR scores.
+        second_rate: what the learning rate is multiplied by in stage 2.
+        third_rate: what the learning rate is multiplied by in stage 3.
+        second_patience: patience of stage 2.
+        old_weight: $\lambda$, the weight of the statistics in what stage 2 is first fitted to.
+
+    Example:
+        >>> SparseOptions(naive=True).stages
+        '1-2-3'
+    """
+
+    level: Level = "label"
+    root: float = 2.0
+    power: float = 1.2
+    scaling: bool = True
+    softmax: bool = True
+    naive: bool = False
+    split: float = 0.05
+    split_decay: float = 1.0
+    silence_power: float = 4.0
+    base: float = 2.0
+    expansion: float = 998.0
+    dirichlet: bool = True
+    stages: Stages = "1-2-3"
+    extra_majority: bool = False
+    wxor: Convention = "dissertation"
+    second_rate: float = 0.2
+    third_rate: float = 1.0
+    second_patience: int = 5
+    old_weight: float = 0.2
+
+
+_DEFAULT = SparseOptions()
+
+
+class SparseCHMMParams(NamedTuple):
+    """Parameters of `sparse_chmm`.
+
+    Attributes:
+        transition: from a word vector to `state x state` logits.
+        outside: from a sentence vector to a logit of each function's reliability at `O`.
+        entity: from a sentence vector to `function x label` or `function x type` logits of the others.
+        addon: from a sentence vector to `function x label` logits of the scale of the add-on prior, without `O`.
+        wxor: `[function, query, target]` scores; zero before stage 2, and then there is no add-on prior.
+        split: the split of `silence_probability`, which may decay after stage 1.
+        statistics: `[state, state]` and `[function, state, label]`, what the heads are fitted to first.
+        shift: `[width]` subtracted from word vectors.
+        spread: `[width]` what they are then divided by.
+        sentence_spread: `[width]` what shifted sentence vectors are divided by.
+    """
+
+    transition: Linear
+    outside: Linear
+    entity: Linear
+    addon: Linear
+    wxor: Float[Array, "function query target"]
+    split: Float[Array, ""]
+    statistics: tuple[Float[Array, "state state"], Float[Array, "function state label"]]
+    shift: Float[Array, " width"]
+    spread: Float[Array, " width"]
+    sentence_spread: Float[Array, " width"]
+
+
+def sparse_chmm(
+    num_labels: int,
+    *,
+    options: TrainOptions = DEFAULT_OPTIONS,
+    sparse: SparseOptions = _DEFAULT,
+    scheme: Scheme = "bio",
+    statistics: Statistics = "votes",
+    outside_votes: OutsideVotes = "votes",
+    weight_scale: float = 0.1,
+) -> NeuralLabelModel:
+    r"""CHMM whose emissions are built for each sentence from reliabilities of the labelling functions.
+
+    $A = \mathrm{FC}(e^{(0)})$; $\hat A_{:,l} = \mathrm{softmax}_k(A_{:,l})$, $\hat A_{:,1} = \sigma(A_{:,1})$;
+    $\tilde A = h(\hat A)$; $\Lambda = f(\tilde A)$; $\Delta_{k,:,l}$ from WXOR; $\Phi_{k,l} \sim
+    \mathrm{Dir}(\nu^{expan}(\Lambda + \Delta)_{k,l} + \nu^{base})$
+
+    Stage 1 trains transitions and base prior, stage 2 the scale of the add-on prior with the rest frozen, stage 3 the
+    transitions with all emissions frozen. Draws are taken where the emissions are trained; the mean stands for them
+    elsewhere. `sparse_reliabilities` gives $\tilde A$, an estimate of how good each function is. The emissions take
+    $2 K L$ outputs instead of $K L^2$ for each token in `chmm`; `[batch, time, function, state, label]` is never formed,
+    but `[batch, function, state, label]` and `[batch, time, function, label]` are. The sentence vector $e^{(0)}$ is
+    the mean of the word vectors.
+
+    Args:
+        num_labels: number of labels, in the order of `bio_label_names`.
+        options: how each stage is trained.
+        sparse: how the emissions are built, and the stages.
+        scheme: `"bio"` makes an `I-` that continues nothing impossible, `"any"` (as published) does not.
+        statistics: which first estimate of the emissions.
+        outside_votes: as in `chmm`.
+        weight_scale: scale of the random weights at the start.
+
+    Returns:
+        `NeuralLabelModel` with `SparseCHMMParams`.
+
+    Raises:
+        ValueError: if an option is out of range.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from jaxuq.tagging import EmbeddedText, TrainOptions, make_weak_labels
+        >>> names, rng = ("O", "B-x", "I-x"), np.random.default_rng(0)
+        >>> votes = [np.array([[1, 1], [2, 0], [0, 0]])] * 8
+        >>> text = EmbeddedText(
+        ...     make_weak_labels([["a", "b", "c"]] * 8, votes, None, names, ["f", "g"]), rng.normal(size=(8, 3, 4))
+        ... )
+        >>> model = sparse_chmm(3, options=TrainOptions(num_epochs=2))
+        >>> fitted = model.fit(jax.random.key(1), model.init(jax.random.key(0), text), text)
+        >>> model.predict(fitted.params, text).labels[0]
+        array([1, 2, 0], dtype=int32)
+
+    References:
+        Li, Song, Zhang. Sparse conditional hidden Markov model for weakly supervised named entity recognition. KDD
+        2022.
+        Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
+        Technology, 2025, sections 4.3.2 to 4.3.8.
+    """
+    _check(num_labels, options, sparse, scheme, outside_votes)
+
+    def init(rng_key: Key[Array, ""], text: EmbeddedText) -> SparseCHMMParams:
+        data = text.labels
+        width = check_embeddings(data, text.embeddings)
+        observations, lengths = jnp.asarray(_with_majority(data.observations, data.lengths)), jnp.asarray(data.lengths)
+        transition = initial_transition(jnp.asarray(data.observations), lengths, num_labels)
+        emission = initial_emission(observations, lengths, num_labels, statistics=statistics)
+        functions = observations.shape[2]
+        heads = (num_labels - 1) if sparse.level == "label" else num_labels // 2
+        keys = jax.random.split(rng_key, 4)
+        shift, spread = standardisation(text.embeddings)
+        means = [np.mean(np.asarray(vectors, np.float64), axis=0, keepdims=True) for vectors in text.embeddings]
+        return SparseCHMMParams(
+            make_linear(keys[0], width, jnp.log(jnp.maximum(transition, 1e-6)), weight_scale),
+            make_linear(keys[1], width, jnp.zeros(functions), weight_scale),
+            make_linear(keys[2], width, jnp.zeros(functions * heads), weight_scale),
+            make_linear(keys[3], width, jnp.zeros(functions * (num_labels - 1)), weight_scale),
+            jnp.zeros((functions, num_labels, num_labels)),
+            jnp.float32(sparse.split / num_labels),
+            (transition, emission),
+            shift,
+            spread,
+            standardisation(means)[1],
+        )
+
+    def _with_majority(observations: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """The majority vote as one more function; ties by a fixed key, since the data must not change."""
+        if not sparse.extra_majority:
+            return observations
+        model = majority_vote(num_labels)
+        arrays = jnp.asarray(observations), jnp.asarray(lengths)
+        labels = model.predict(model.init(jax.random.key(0), *arrays), *arrays).labels
+        return np.concatenate([observations, np.asarray(labels)[..., None]], axis=-1)
+
+    def observed(text: EmbeddedText, *, voting: bool) -> np.ndarray:
+        """Observations with the extra function, which counts only while the emissions are trained."""
+        values = _with_majority(text.labels.observations, text.labels.lengths)
+        values = silence(values, num_labels, outside_votes)
+        if sparse.extra_majority and not voting:
+            values = values.copy()
+            values[..., -1] = -1
+        return values
+
+    def log_emissions(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> Array:
+        """`[row, function, state, label]`."""
+        vectors = _sentence(params, batch)
+        reliability = _reliability(params, vectors, sparse)
+        power = sparse.silence_power
+        prior = emission_base_prior(reliability, split=params.split, power=power, naive=sparse.naive)  # type: ignore
+        scale = jax.nn.sigmoid(params.addon(vectors)).reshape(*reliability.shape[:2], -1)
+        scale = jnp.concatenate([jnp.zeros_like(scale[..., :1]), scale], axis=-1)
+        prior = prior + emission_addon_prior(scale, params.wxor)
+        if not sparse.dirichlet:
+            return log_dirichlet_mean(prior + 1e-9)
+        concentration = emission_concentration(prior, base=sparse.base, expansion=sparse.expansion)
+        return log_dirichlet_mean(concentration) if rng_key is None else log_dirichlet_sample(rng_key, concentration)
+
+    def chain_of(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> ContextChain:
+        centred = batch.embeddings - params.shift[None, None]
+        log_transition = transition_head(params.transition, centred / params.spread[None, None], scheme)
+        emission = log_emissions(params, batch, rng_key)
+        if outside_votes == "published":
+            emission = with_silence_column(emission)
+        said = jax.nn.one_hot(batch.observations, emission.shape[-1], dtype=emission.dtype)
+        rows, time, functions, labels = said.shape
+        table = jnp.moveaxis(emission, 2, 3).reshape(rows, functions * labels, num_labels)
+        evidence = jnp.matmul(said.reshape(rows, time, functions * labels), table)
+        return ContextChain(log_transition, evidence, inside(batch.observations, batch.lengths))
+
+    def mean_chain(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> ContextChain:
+        """Frozen emissions are means in training too."""
+        return chain_of(params, batch, None)
+
+    def distance(with_transition: bool):
+        def loss(params: SparseCHMMParams, old: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""]) -> Array:
+            transition, emission = params.statistics
+            log_emission = log_emissions(params, batch, rng_key)
+            off = jnp.sum((jnp.exp(log_emission) - emission[None]) ** 2, axis=(1, 2, 3))
+            if not with_transition:
+                return off
+            centred = batch.embeddings - params.shift[None, None]
+            log_transition = transition_head(params.transition, centred / params.spread[None, None], scheme)
+            steps = jnp.sum((jnp.exp(log_transition) - transition[None, None]) ** 2, axis=(2, 3))
+            steps = jnp.where(inside(batch.observations, batch.lengths), steps, 0.0)
+            return off + jnp.sum(steps, axis=1) / batch.lengths.astype(off.dtype)
+
+        return loss
+
+    base_distance, addon_distance = distance(True), distance(False)
+    loss, frozen_loss = chain_loss(chain_of, options.objective), chain_loss(mean_chain, options.objective)
+
+    @jax.jit
+    def mean_emission(params: SparseCHMMParams, bucket: Bucket) -> Array:
+        return jnp.sum(jnp.exp(log_emissions(params, bucket, None)), axis=0)
+
+    @jax.jit
+    def doubts(params: SparseCHMMParams, bucket: Bucket) -> WXORCounts:
+        reliability = _reliability(params, _sentence(params, bucket), sparse)
+        return wxor_counts(bucket.observations, reliability, bucket.lengths, convention=sparse.wxor)
+
+    def prepare_second(params: SparseCHMMParams, texts: list[Bucketed]) -> SparseCHMMParams:
+        """WXOR scores from all text, and what stage 2 is first fitted to."""
+        buckets = [bucket for text in texts for bucket in text.buckets]
+        counts = [doubts(params, bucket) for bucket in buckets]
+        scores = wxor_scores(jax.tree.map(lambda *leaves: sum(leaves), *counts), convention=sparse.wxor)
+        rows = sum(bucket.lengths.shape[0] for bucket in texts[0].buckets)
+        emission = sum(mean_emission(params, bucket) for bucket in texts[0].buckets) / rows
+        transition, observed_emission = params.statistics
+        target = sparse.old_weight * observed_emission + (1 - sparse.old_weight) * emission
+        split = params.split * sparse.split_decay
+        return params._replace(wxor=scores, split=split, statistics=(transition, target))
+
+    def fit(
+        rng_key: Key[Array, ""], params: SparseCHMMParams, text: EmbeddedText, valid: EmbeddedText | None = None
+    ) -> NeuralFitted:
+        width = params.shift.shape[0]
+        voting = prepare(text, observed(text, voting=True), options, width=width)
+        silent = prepare(text, observed(text, voting=False), options, width=width) if sparse.extra_majority else voting
+        texts, score = [voting], None
+        if valid is not None:
+            validation = prepare(valid, observed(valid, voting=False), options, width=width)
+            score = make_score(chain_of, validation, valid.labels, options)
+            texts.append(prepare(valid, observed(valid, voting=True), options, width=width))
+        history: list[NeuralFitted] = []
+        keys = iter(jax.random.split(rng_key, 8))
+
+        def run(loss, trainable, params, source=voting, rate=1.0, patience=None):
+            learning_rate = rate * options.learning_rate
+            history.append(
+                train(
+                    next(keys), loss, trainable, params, source, options, learning_rate=learning_rate,
+                    num_epochs=options.num_epochs, patience=patience, score=score,
+                )
+            )  # fmt: skip
+            return history[-1].params
+
+        def pretrain(loss, trainable, params):
+            rate, epochs = options.pretrain_learning_rate, options.pretrain_epochs
+            return train(
+                next(keys), loss, trainable, params, voting, options, learning_rate=rate, num_epochs=epochs
+            ).params
+
+        first = ("transition", "outside", "entity")
+        params = run(loss, first, pretrain(base_distance, first, params))
+        if "2" in sparse.stages:
+            params = pretrain(addon_distance, ("addon",), prepare_second(params, texts))
+            merged = sparse.stages == "1-23"
+            trainable = ("addon", "transition") if merged else ("addon",)
+            params = run(loss, trainable, params, rate=sparse.second_rate, patience=sparse.second_patience)
+        if sparse.stages in ("1-2-3", "1-3"):
+            params = run(frozen_loss, ("transition",), params, source=silent, rate=sparse.third_rate)
+        return NeuralFitted(
+            params,
+            np.concatenate([stage.objective for stage in history]),
+            np.concatenate([stage.scores for stage in history]),
+        )
+
+    def predict(params: SparseCHMMParams, text: EmbeddedText) -> LabelForecast:
+        buckets = prepare(text, observed(text, voting=False), options, width=params.shift.shape[0])
+        return forecast_chains(chain_of, params, buckets, text.labels, options.batch_size, num_labels)
+
+    return NeuralLabelModel(init, fit, predict)
+
+
+def _sentence(params: SparseCHMMParams, batch: Bucket) -> Float[Array, "row width"]:
+    centred = batch.sentence - params.shift[None]
+    return centred / params.sentence_spread[None]
+
+
+def _reliability(
+    params: SparseCHMMParams, vectors: Float[Array, "row width"], sparse: SparseOptions
+) -> Float[Array, "row function state"]:
+    """Eq. 4.1 to 4.3."""
+    outside = jax.nn.sigmoid(params.outside(vectors))
+    rows, functions = outside.shape
+    logits = params.entity(vectors).reshape(rows, functions, -1)
+    shares = jax.nn.softmax(logits, axis=1) if sparse.softmax else jax.nn.sigmoid(logits)
+    if sparse.scaling:
+        shares = scale_reliability(shares, split=1 / max(functions, 2), power=sparse.power, root=sparse.root)
+    if sparse.level == "entity":
+        shares = jnp.repeat(shares, 2, axis=-1)
+    return jnp.concatenate([outside[..., None], shares], axis=-1)
+
+
+def sparse_reliabilities(
+    params: SparseCHMMParams, text: EmbeddedText, sparse: SparseOptions = _DEFAULT
+) -> Float[np.ndarray, "batch function state"]:
+    r"""How reliable a fitted Sparse-CHMM takes each labelling function to be in each sentence ($\tilde A$).
+
+    Args:
+        params: from `sparse_chmm(...).fit`.
+        text: sentences.
+        sparse: the options that the model was made with.
+
+    Returns:
+        Reliabilities in [0, 1], `O` first; with `extra_majority` the last function is the majority vote.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from jaxuq.tagging import EmbeddedText, make_weak_labels
+        >>> votes = [np.array([[1, 0], [2, 0]])]
+        >>> data = make_weak_labels([["a", "b"]], votes, None, ("O", "B-x", "I-x"), ["f", "g"])
+        >>> text = EmbeddedText(data, [np.ones((2, 4))])
+        >>> sparse_reliabilities(sparse_chmm(3).init(jax.random.key(0), text), text).shape
+        (1, 2, 3)
+
+    References:
+        Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
+        Technology, 2025, Eq. 4.1 to 4.3 and Figure 4.11.
+    """
+    check_embeddings(text.labels, text.embeddings, width=params.shift.shape[0])
+    means = np.stack([np.mean(np.asarray(vectors, np.float32), axis=0) for vectors in text.embeddings])
+    vectors = (jnp.asarray(means) - params.shift[None]) / params.sentence_spread[None]
+    return np.asarray(_reliability(params, vectors, sparse))
+
+
+def _check(num_labels: int, options: TrainOptions, sparse: SparseOptions, scheme: str, outside_votes: str) -> None:
+    check_options(options)
+    for name, value, kind in (
+        ("scheme", scheme, Scheme),
+        ("outside_votes", outside_votes, OutsideVotes),
+        ("level", sparse.level, Level),
+        ("stages", sparse.stages, Stages),
+        ("wxor", sparse.wxor, Convention),
+    ):
+        if value not in get_args(kind):
+            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(get_args(kind))}")
+    if num_labels < 3 or num_labels % 2 == 0:
+        raise ValueError(f"num_labels is {num_labels}; expected an odd number, O and then B- and I- of each type")

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import tyro
 
@@ -11,6 +12,7 @@ from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
 from jaxuq.molecules.muben.configuration import MubenConfiguration
+from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 
 _COMMANDS = {
     "muben": MubenConfiguration,
@@ -18,6 +20,7 @@ _COMMANDS = {
     "data": DataCommand,
     "generate": GenerateCommand,
     "models": ModelsCommand,
+    "tag": TaggingConfiguration,
 }
 
 
@@ -31,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from jaxuq.molecules.records import DataError
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
+    from jaxuq.tagging.records import TaggingDataError
 
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     try:
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             args=list(sys.argv[1:] if arguments is None else arguments),
         )
         _run(command)
-    except (CheckpointError, DataError, PromptError, ReportError, RunFolderError) as error:
+    except (CheckpointError, DataError, PromptError, ReportError, RunFolderError, TaggingDataError) as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted; finished work is kept, and the same command continues", 130)
@@ -54,11 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
 
 
-def _run(command: MubenConfiguration | ReportCommand | DataCommand | GenerateCommand | ModelsCommand) -> None:
+def _run(command: Any) -> None:
     if isinstance(command, MubenConfiguration):
         from jaxuq.cli.muben import run
 
         run(command)
+    elif isinstance(command, TaggingConfiguration):
+        from jaxuq.cli.tag import run as tag
+
+        tag(command)
     else:
         command.run()
 

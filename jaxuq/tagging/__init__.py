@@ -4,6 +4,7 @@ from jaxuq.tagging.bayesian_dawid_skene import BayesianTokenParams, bayesian_daw
 from jaxuq.tagging.buckets import length_buckets
 from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
 from jaxuq.tagging.decoding import BestPaths, k_best_viterbi, viterbi
+from jaxuq.tagging.embeddings import embed_words
 from jaxuq.tagging.emission_prior import (
     emission_addon_prior,
     emission_base_prior,
@@ -32,6 +33,7 @@ from jaxuq.tagging.reading import load_weak_labels, read_columns
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels
 from jaxuq.tagging.sparse_chmm import SparseCHMMParams, SparseOptions, sparse_chmm, sparse_reliabilities
 from jaxuq.tagging.statistics import initial_emission, initial_transition
+from jaxuq.tagging.tagger import Tagger, TaggerParams, crf_loss, crf_tagger, hard_targets
 from jaxuq.tagging.token_models import TokenParams, dawid_skene, snorkel
 from jaxuq.tagging.wxor import WXORCounts, wxor_counts, wxor_scores
 
@@ -51,6 +53,8 @@ __all__ = [
     "NeuralLabelModel",
     "SparseCHMMParams",
     "SparseOptions",
+    "Tagger",
+    "TaggerParams",
     "TaggingDataError",
     "TokenParams",
     "TrainOptions",
@@ -62,13 +66,17 @@ __all__ = [
     "bio_label_names",
     "chmm",
     "chmm_fixed_emissions",
+    "crf_loss",
+    "crf_tagger",
     "dawid_skene",
+    "embed_words",
     "emission_addon_prior",
     "emission_base_prior",
     "emission_concentration",
     "expected_counts",
     "filtered_marginals",
     "gazetteer_function",
+    "hard_targets",
     "heuristic_function",
     "hmm",
     "initial_emission",

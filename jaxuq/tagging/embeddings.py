@@ -1,6 +1,7 @@
 """Vectors of words from an encoder: computed once, kept on disk, read by memory map."""
 
 import hashlib
+import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -121,7 +122,8 @@ def windows(length: int, limit: int) -> list[Window]:
         return [Window(0, length, 0, length)]
     step = limit - limit // 2
     starts = [*range(0, length - limit, step), length - limit]
-    middles = [(a + limit + b) // 2 for a, b in zip(starts, starts[1:])]  # as far from the end of one as from the next
+    # as far from the end of one as from the start of the next
+    middles = [(a + limit + b) // 2 for a, b in itertools.pairwise(starts)]
     bounds = [0, *middles, length]
     return [Window(a, a + limit, first, last) for a, first, last in zip(starts, bounds, bounds[1:])]
 

@@ -114,8 +114,8 @@ def crf_loss(
 ) -> Float[Array, " batch"]:
     r"""How far a linear-chain conditional random field is from soft labels.
 
-    `"expected"`: $-\mathbb{E}_{z \sim \prod_t q_t} \log p(z \mid w)$, the cross-entropy under labels drawn independently;
-    with hard labels the usual negative log-likelihood.
+    `"expected"`: $-\mathbb{E}_{z \sim \prod_t q_t} \log p(z \mid w)$, the cross-entropy under labels drawn
+    independently; with hard labels the usual negative log-likelihood.
     `"marginals"`: $\sum_t KL(q_t \,\|\, p(z_t \mid w))$, which leaves the transitions to the emissions' needs.
 
     Args:
@@ -161,8 +161,8 @@ def crf_tagger(num_labels: int, *, loss: Loss = "expected", options: TrainOption
     r"""A linear layer on frozen word vectors and a conditional random field on top.
 
     The usual second stage of weak supervision: a label model needs the labelling functions wherever it labels, the
-    tagger needs words only, and generalises to those that no function knows. Trained on gold labels it is the supervised
-    reference. `finetune_tagger` trains the encoder too.
+    tagger needs words only, and generalises to those that no function knows. Trained on gold labels it is the
+    supervised reference. `finetune_tagger` trains the encoder too.
 
     Args:
         num_labels: number of labels, in the order of `bio_label_names`.
@@ -173,14 +173,16 @@ def crf_tagger(num_labels: int, *, loss: Loss = "expected", options: TrainOption
         `Tagger`. Its labels are the best path on which every `I-` continues an entity.
 
     Raises:
-        ValueError: if the number of labels is even or the loss unknown; from `init` and `predict` if vectors do not fit.
+        ValueError: if the number of labels is even or the loss unknown; from its functions if vectors do not fit.
 
     Example:
         >>> import jax, numpy as np
         >>> from jaxuq.tagging import EmbeddedText, bio_label_names, make_weak_labels
         >>> vectors = [np.eye(3, dtype=np.float32)[[1, 2, 0]]] * 8
         >>> nobody = [np.zeros((3, 1), int)] * 8
-        >>> text = EmbeddedText(make_weak_labels([["a", "b", "c"]] * 8, nobody, None, bio_label_names(["X"]), ["f"]), vectors)
+        >>> text = EmbeddedText(
+        ...     make_weak_labels([["a", "b", "c"]] * 8, nobody, None, bio_label_names(["X"]), ["f"]), vectors
+        ... )
         >>> tagger = crf_tagger(3)
         >>> targets = hard_targets(np.array([[1, 2, 0]] * 8), 3)
         >>> fitted = tagger.fit(jax.random.key(1), tagger.init(jax.random.key(0), text), text, targets)
@@ -256,7 +258,9 @@ def tagger_forecast(
     return LabelForecast(labels, probabilities)  # type: ignore[arg-type]
 
 
-def emission_scores(params: TaggerParams, vectors: Float[Array, "batch time width"]) -> Float[Array, "batch time label"]:
+def emission_scores(
+    params: TaggerParams, vectors: Float[Array, "batch time width"]
+) -> Float[Array, "batch time label"]:
     """Scores of the labels at each token."""
     centred = (vectors - params.mean[None, None]) / params.spread[None, None]
     return centred @ params.weight + params.bias[None, None]

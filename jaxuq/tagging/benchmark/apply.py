@@ -17,7 +17,8 @@ from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels
 
 
 def apply_model(
-    configuration: TaggingConfiguration, listener: Listener = Listener()  # noqa: B008
+    configuration: TaggingConfiguration,
+    listener: Listener = Listener(),  # noqa: B008
 ) -> tuple[pathlib.Path, dict[str, dict[str, float] | None]]:
     """Label the data with the model in `configuration.apply`.
 

@@ -254,7 +254,9 @@ def alternate(rng_key: Key[Array, ""], problem: Problem, run: Run, first: Outcom
         if number == rounds:
             break
         texts = (problem.fit, problem.valid, problem.test)
-        fit, valid, test = (with_function(text, _tagger_predict(fitted.params, text, problem.settings)) for text in texts)
+        fit, valid, test = (
+            with_function(text, _tagger_predict(fitted.params, text, problem.settings)) for text in texts
+        )
         again = run(named_key(rng_key, "label model", number), problem._replace(fit=fit, valid=valid, test=test))
         assert again.soft is not None
         soft = again.soft

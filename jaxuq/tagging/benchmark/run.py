@@ -304,7 +304,11 @@ def _finished(
     folder: RunFolder, configuration: TaggingConfiguration, names: list[str], source: _Source
 ) -> Iterator[tuple[_Cell, dict[str, np.ndarray]]]:
     """The cells that are there, second stages after their first."""
-    endings = ["", *(["+tagger"] if configuration.tagger else []), *(["+alternating"] if configuration.alternate else [])]
+    endings = [
+        "",
+        *(["+tagger"] if configuration.tagger else []),
+        *(["+alternating"] if configuration.alternate else []),
+    ]
     for name in names:
         for ending in endings if not configuration.ablations else [""]:
             for seed in range(configuration.seeds):
@@ -367,9 +371,7 @@ def _write_predictions(
     write_text(folder.path / "predictions.jsonl", "".join(lines))
 
 
-def prediction_lines(
-    data: WeakLabels, labels: np.ndarray, confidences: np.ndarray, head: dict[str, Any]
-) -> list[str]:
+def prediction_lines(data: WeakLabels, labels: np.ndarray, confidences: np.ndarray, head: dict[str, Any]) -> list[str]:
     """A line of JSON for each sentence."""
     size = len(data.label_names)
     forecast = LabelForecast(labels, hard_targets(labels, size))  # type: ignore[arg-type]

@@ -49,7 +49,9 @@ def save_model(
         "function_names": list(data.function_names),
         "embeddings": embeddings if width else None,
         "width": width,
-        "settings": {name: value._asdict() if hasattr(value, "_asdict") else value for name, value in settings._asdict().items()},
+        "settings": {
+            name: value._asdict() if hasattr(value, "_asdict") else value for name, value in settings._asdict().items()
+        },
     }
     write_json(folder / "model.json", record)
 
@@ -121,7 +123,9 @@ class SavedModel:
         wanted = dict(_named(template))
         shapes = {name: np.shape(_plain(leaf)) for name, leaf in wanted.items()}
         if {name: value.shape for name, value in stored.items()} != shapes:
-            raise TaggingDataError(f"{file} does not hold the arrays of {self.name} for this text's labels and functions")
+            raise TaggingDataError(
+                f"{file} does not hold the arrays of {self.name} for this text's labels and functions"
+            )
         leaves = [_like(stored[name], leaf) for name, leaf in wanted.items()]
         params = jax.tree.unflatten(jax.tree.structure(template), leaves)
         return self.method.predict(params, text, self.settings)

@@ -4,7 +4,14 @@ Safetensors and JSON only; nothing that could run code is read. Domain rooms bui
 decoders, `jaxuq.tagging` makes word vectors, and whoever needs BERT or RoBERTa calls `load_encoder`.
 """
 
-from jaxuq.checkpoints.encoders import LoadedEncoder, encoder_config, encoder_names, find_encoder, load_encoder
+from jaxuq.checkpoints.encoders import (
+    LoadedEncoder,
+    encoder_config,
+    encoder_digest,
+    encoder_names,
+    find_encoder,
+    load_encoder,
+)
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged, find_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
@@ -18,6 +25,7 @@ __all__ = [
     "SubwordTokenizer",
     "compare_names",
     "encoder_config",
+    "encoder_digest",
     "encoder_names",
     "fetch_packaged",
     "fill_array",

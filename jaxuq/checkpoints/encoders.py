@@ -204,9 +204,7 @@ def load_encoder(name_or_folder: str | Path, *, dtype: Any = jnp.float32, progre
     settings = read_json(folder / "config.json")
     stored = {_plain(name): tensor for name, tensor in stored_tensors(folder).items()}
     config = encoder_config(settings, pooler=any(name.startswith("pooler.") for name in stored))
-    return LoadedEncoder(
-        folder, Encoder(config, dtype), _load(config, stored, folder, dtype), _digest(folder, settings)
-    )
+    return LoadedEncoder(folder, Encoder(config, dtype), _load(config, stored, folder, dtype), encoder_digest(folder))
 
 
 def _plain(name: str) -> str:
@@ -268,7 +266,24 @@ def _load(config: EncoderConfig, stored: Mapping[str, StoredTensor], source: Pat
     return params
 
 
-def _digest(folder: Path, settings: Mapping[str, Any]) -> str:
+def encoder_digest(folder: Path) -> str:
+    """What tells one encoder from another: a hash of its configuration, weights and tokenizer, without loading them.
+
+    Args:
+        folder: of the encoder.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        CheckpointError: there is no readable configuration.
+
+    Example:
+        >>> encoder_digest(Path("no such folder"))
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: no such folder/config.json is missing
+    """
+    settings = read_json(folder / "config.json")
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for file in sorted(folder.glob("*.safetensors")):
         with open(file, "rb") as opened:

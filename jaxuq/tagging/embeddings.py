@@ -5,6 +5,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxuq._cache import cache_folder
-from jaxuq.checkpoints import LoadedEncoder, SubwordTokenizer, load_encoder, load_subwords
+from jaxuq.checkpoints import (
+    LoadedEncoder,
+    SubwordTokenizer,
+    encoder_digest,
+    find_encoder,
+    load_encoder,
+    load_subwords,
+)
 
 _VERSION = "1"  # of how vectors are computed
 _LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # padded lengths: one compiled program each
@@ -78,28 +86,32 @@ def embed_words(
     for number, words in enumerate(sentences):
         if not len(words):
             raise ValueError(f"sentence {number} has no word; expected at least one")
-    loaded = encoder if isinstance(encoder, LoadedEncoder) else load_encoder(encoder, progress=on_progress is not None)
+    loaded, digest = (encoder, encoder.digest) if isinstance(encoder, LoadedEncoder) else (None, "")
+    if loaded is None:
+        folder = find_encoder(encoder, progress=on_progress is not None)  # type: ignore[arg-type]
+        digest = encoder_digest(folder)
     count = sum(len(words) for words in sentences)
+    path = cache_folder() / "embeddings" / f"{_digest(digest, sentences)}.npy"
+    vectors = _open(path, count) if cache else None
+    if vectors is not None:
+        return _divide(vectors, sentences)
+    loaded = load_encoder(folder) if loaded is None else loaded
     shape = (count, loaded.module.config.hidden_size)
     if not cache:
         vectors = np.zeros(shape, np.float32)
         _compute(loaded, sentences, vectors, on_progress)
         return _divide(vectors, sentences)
-    path = cache_folder() / "embeddings" / f"{_digest(loaded.digest, sentences)}.npy"
-    vectors = _open(path, shape)
-    if vectors is None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".embedding-")
-        os.close(descriptor)
-        try:
-            written = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-            _compute(loaded, sentences, written, on_progress)
-            written.flush()
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    return _divide(vectors, sentences)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".embedding-")
+    os.close(descriptor)
+    try:
+        written = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        _compute(loaded, sentences, written, on_progress)
+        written.flush()
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return _divide(np.load(path, mmap_mode="r", allow_pickle=False), sentences)
 
 
 def windows(length: int, limit: int) -> list[Window]:
@@ -137,13 +149,14 @@ def _digest(encoder: str, sentences: Sequence[Sequence[str]]) -> str:
     return digest.hexdigest()[:40]
 
 
-def _open(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+def _open(path: Path, count: int) -> np.ndarray | None:
     """The stored vectors, if there are any and they are whole."""
     try:
         vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, ValueError, OSError, EOFError):
         return None
-    return vectors if vectors.shape == shape and vectors.dtype == np.float32 else None
+    whole = vectors.ndim == 2 and vectors.shape[0] == count and vectors.dtype == np.float32
+    return vectors if whole else None
 
 
 def _divide(vectors: np.ndarray, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
@@ -196,6 +209,11 @@ def _batches(pieces: Sequence[_Piece], longest: int) -> Iterator[tuple[int, list
         yield time, group
 
 
+@partial(jax.jit, static_argnums=0)
+def _encode(module: Any, params: Any, tokens: Array, where: Array) -> Array:
+    return module.apply({"params": params}, tokens, where).hidden.astype(jnp.float32)
+
+
 def _compute(
     loaded: LoadedEncoder,
     sentences: Sequence[Sequence[str]],
@@ -206,12 +224,6 @@ def _compute(
     subwords = load_subwords(loaded.path)
     longest = loaded.module.config.max_tokens
     pieces, counts = _pieces(subwords, sentences, longest - 2)
-    module: Any = loaded.module
-
-    @jax.jit
-    def encode(params: Any, tokens: Array, where: Array) -> Array:
-        return module.apply({"params": params}, tokens, where).hidden.astype(jnp.float32)
-
     done, total = 0, sum(len(piece.words) for piece in pieces)
     for time, group in _batches(pieces, longest):
         rows = max(1, _TOKENS // time)
@@ -219,7 +231,7 @@ def _compute(
         where = np.zeros((rows, time), bool)
         for row, piece in enumerate(group):
             tokens[row, : len(piece.tokens)], where[row, : len(piece.tokens)] = piece.tokens, True
-        hidden = np.asarray(encode(loaded.params, jnp.asarray(tokens), jnp.asarray(where)))
+        hidden = np.asarray(_encode(loaded.module, loaded.params, jnp.asarray(tokens), jnp.asarray(where)))
         for row, piece in enumerate(group):
             found = hidden[row, piece.first : piece.first + len(piece.words)]
             np.add.at(vectors, piece.words, found / counts[piece.words, None])

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxuq.tagging._context_chain import ContextChain
-from jaxuq.tagging.embedded import Bucket, Bucketed, check_embeddings
+from jaxuq.tagging.embedded import Bucket, Bucketed, Scaling, check_embeddings, scaling_of
 from jaxuq.tagging.emission_prior import (
     emission_addon_prior,
     emission_base_prior,
@@ -35,7 +35,6 @@ from jaxuq.tagging.neural_model import (
     make_score,
     prepare,
     silence,
-    standardisation,
     train,
     transition_head,
     with_silence_column,
@@ -112,9 +111,7 @@ class SparseCHMMParams(NamedTuple):
         wxor: `[function, query, target]` scores; zero before stage 2, and then there is no add-on prior.
         split: the split of `silence_probability`, which may decay after stage 1.
         statistics: `[state, state]` and `[function, state, label]`, what the heads are fitted to first.
-        shift: `[width]` subtracted from word vectors.
-        spread: `[width]` what they are then divided by.
-        sentence_spread: `[width]` what shifted sentence vectors are divided by.
+        scaling: what vectors are shifted by and divided by first.
     """
 
     transition: Linear
@@ -124,9 +121,7 @@ class SparseCHMMParams(NamedTuple):
     wxor: Float[Array, "function query target"]
     split: Float[Array, ""]
     statistics: tuple[Float[Array, "state state"], Float[Array, "function state label"]]
-    shift: Float[Array, " width"]
-    spread: Float[Array, " width"]
-    sentence_spread: Float[Array, " width"]
+    scaling: Scaling
 
 
 def sparse_chmm(
@@ -148,8 +143,8 @@ def sparse_chmm(
     Stage 1 trains transitions and base prior, stage 2 the scale of the add-on prior with the rest frozen, stage 3 the
     transitions with all emissions frozen. Draws are taken where the emissions are trained; the mean stands for them
     elsewhere. `sparse_reliabilities` gives $\tilde A$, an estimate of how good each function is. The emissions take
-    $2 K L$ outputs instead of $K L^2$ for each token in `chmm`; `[batch, time, function, state, label]` is never formed,
-    but `[batch, function, state, label]` and `[batch, time, function, label]` are. The sentence vector $e^{(0)}$ is
+    $2 K L$ outputs instead of $K L^2$ for each token in `chmm`. Of `[batch, function, state, label]` and `[batch, time,
+    function, label]` it holds some, and never `[batch, time, function, state, label]`. The sentence vector $e^{(0)}$ is
     the mean of the word vectors.
 
     Args:
@@ -197,8 +192,6 @@ def sparse_chmm(
         functions = observations.shape[2]
         heads = (num_labels - 1) if sparse.level == "label" else num_labels // 2
         keys = jax.random.split(rng_key, 4)
-        shift, spread = standardisation(text.embeddings)
-        means = [np.mean(np.asarray(vectors, np.float64), axis=0, keepdims=True) for vectors in text.embeddings]
         return SparseCHMMParams(
             make_linear(keys[0], width, jnp.log(jnp.maximum(transition, 1e-6)), weight_scale),
             make_linear(keys[1], width, jnp.zeros(functions), weight_scale),
@@ -207,9 +200,7 @@ def sparse_chmm(
             jnp.zeros((functions, num_labels, num_labels)),
             jnp.float32(sparse.split / num_labels),
             (transition, emission),
-            shift,
-            spread,
-            standardisation(means)[1],
+            scaling_of(text.embeddings),
         )
 
     def _with_majority(observations: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -232,11 +223,10 @@ def sparse_chmm(
 
     def log_emissions(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> Array:
         """`[row, function, state, label]`."""
-        vectors = _sentence(params, batch)
-        reliability = _reliability(params, vectors, sparse)
+        reliability = _reliability(params, batch.sentence, sparse)
         power = sparse.silence_power
         prior = emission_base_prior(reliability, split=params.split, power=power, naive=sparse.naive)  # type: ignore
-        scale = jax.nn.sigmoid(params.addon(vectors)).reshape(*reliability.shape[:2], -1)
+        scale = jax.nn.sigmoid(params.addon(batch.sentence)).reshape(*reliability.shape[:2], -1)
         scale = jnp.concatenate([jnp.zeros_like(scale[..., :1]), scale], axis=-1)
         prior = prior + emission_addon_prior(scale, params.wxor)
         if not sparse.dirichlet:
@@ -245,8 +235,7 @@ def sparse_chmm(
         return log_dirichlet_mean(concentration) if rng_key is None else log_dirichlet_sample(rng_key, concentration)
 
     def chain_of(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> ContextChain:
-        centred = batch.embeddings - params.shift[None, None]
-        log_transition = transition_head(params.transition, centred / params.spread[None, None], scheme)
+        log_transition = transition_head(params.transition, batch.embeddings, scheme)
         emission = log_emissions(params, batch, rng_key)
         if outside_votes == "published":
             emission = with_silence_column(emission)
@@ -267,8 +256,7 @@ def sparse_chmm(
             off = jnp.sum((jnp.exp(log_emission) - emission[None]) ** 2, axis=(1, 2, 3))
             if not with_transition:
                 return off
-            centred = batch.embeddings - params.shift[None, None]
-            log_transition = transition_head(params.transition, centred / params.spread[None, None], scheme)
+            log_transition = transition_head(params.transition, batch.embeddings, scheme)
             steps = jnp.sum((jnp.exp(log_transition) - transition[None, None]) ** 2, axis=(2, 3))
             steps = jnp.where(inside(batch.observations, batch.lengths), steps, 0.0)
             return off + jnp.sum(steps, axis=1) / batch.lengths.astype(off.dtype)
@@ -284,7 +272,7 @@ def sparse_chmm(
 
     @jax.jit
     def doubts(params: SparseCHMMParams, bucket: Bucket) -> WXORCounts:
-        reliability = _reliability(params, _sentence(params, bucket), sparse)
+        reliability = _reliability(params, bucket.sentence, sparse)
         return wxor_counts(bucket.observations, reliability, bucket.lengths, convention=sparse.wxor)
 
     def prepare_second(params: SparseCHMMParams, texts: list[Bucketed]) -> SparseCHMMParams:
@@ -302,14 +290,15 @@ def sparse_chmm(
     def fit(
         rng_key: Key[Array, ""], params: SparseCHMMParams, text: EmbeddedText, valid: EmbeddedText | None = None
     ) -> NeuralFitted:
-        width = params.shift.shape[0]
-        voting = prepare(text, observed(text, voting=True), options, width=width)
-        silent = prepare(text, observed(text, voting=False), options, width=width) if sparse.extra_majority else voting
+        voting = prepare(text, observed(text, voting=True), params.scaling, options)
+        silent = (
+            prepare(text, observed(text, voting=False), params.scaling, options) if sparse.extra_majority else voting
+        )
         texts, score = [voting], None
         if valid is not None:
-            validation = prepare(valid, observed(valid, voting=False), options, width=width)
+            validation = prepare(valid, observed(valid, voting=False), params.scaling, options)
             score = make_score(chain_of, validation, valid.labels, options)
-            texts.append(prepare(valid, observed(valid, voting=True), options, width=width))
+            texts.append(prepare(valid, observed(valid, voting=True), params.scaling, options))
         history: list[NeuralFitted] = []
         keys = iter(jax.random.split(rng_key, 8))
 
@@ -338,22 +327,13 @@ def sparse_chmm(
             params = run(loss, trainable, params, rate=sparse.second_rate, patience=sparse.second_patience)
         if sparse.stages in ("1-2-3", "1-3"):
             params = run(frozen_loss, ("transition",), params, source=silent, rate=sparse.third_rate)
-        return NeuralFitted(
-            params,
-            np.concatenate([stage.objective for stage in history]),
-            np.concatenate([stage.scores for stage in history]),
-        )
+        return NeuralFitted(params, *(np.concatenate(parts) for parts in list(zip(*history))[1:]))
 
     def predict(params: SparseCHMMParams, text: EmbeddedText) -> LabelForecast:
-        buckets = prepare(text, observed(text, voting=False), options, width=params.shift.shape[0])
+        buckets = prepare(text, observed(text, voting=False), params.scaling, options)
         return forecast_chains(chain_of, params, buckets, text.labels, options.batch_size, num_labels)
 
     return NeuralLabelModel(init, fit, predict)
-
-
-def _sentence(params: SparseCHMMParams, batch: Bucket) -> Float[Array, "row width"]:
-    centred = batch.sentence - params.shift[None]
-    return centred / params.sentence_spread[None]
 
 
 def _reliability(
@@ -397,10 +377,10 @@ def sparse_reliabilities(
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
         Technology, 2025, Eq. 4.1 to 4.3 and Figure 4.11.
     """
-    check_embeddings(text.labels, text.embeddings, width=params.shift.shape[0])
-    means = np.stack([np.mean(np.asarray(vectors, np.float32), axis=0) for vectors in text.embeddings])
-    vectors = (jnp.asarray(means) - params.shift[None]) / params.sentence_spread[None]
-    return np.asarray(_reliability(params, vectors, sparse))
+    check_embeddings(text.labels, text.embeddings, width=params.scaling.shift.shape[0])
+    means = np.stack([np.mean(vectors, axis=0, dtype=np.float32) for vectors in text.embeddings])
+    vectors = (means - np.asarray(params.scaling.shift)) / np.asarray(params.scaling.sentences)
+    return np.asarray(_reliability(params, jnp.asarray(vectors), sparse))
 
 
 def _check(num_labels: int, options: TrainOptions, sparse: SparseOptions, scheme: str, outside_votes: str) -> None:

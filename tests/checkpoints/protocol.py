@@ -11,6 +11,7 @@ HOST: dict[str, str] = {
     "SubwordTokenizer": "a type",
     "compare_names": "compares strings and shapes",
     "encoder_config": "makes a configuration",
+    "encoder_digest": "reads files",
     "encoder_names": "gives strings",
     "fetch_packaged": "downloads files",
     "fill_array": "reads a file into a host array",

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxuq.tagging._context_chain import ContextChain
-from jaxuq.tagging.embedded import Bucket, check_embeddings
+from jaxuq.tagging.embedded import Bucket, Scaling, check_embeddings, scaling_of
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.hmm import Scheme
 from jaxuq.tagging.label_model import LabelForecast, emission_counts, inside
@@ -27,7 +27,6 @@ from jaxuq.tagging.neural_model import (
     make_score,
     prepare,
     silence,
-    standardisation,
     train,
     transition_head,
     with_silence_column,
@@ -43,15 +42,13 @@ class CHMMParams(NamedTuple):
         emission: from a word vector to `function x state x label` logits; None with fixed emissions.
         statistics: `[state, state]` and `[function, state, label]`, what the heads are fitted to first; with fixed
             emissions the second are those.
-        shift: `[width]` subtracted from word vectors.
-        spread: `[width]` what they are then divided by.
+        scaling: what vectors are shifted by and divided by first.
     """
 
     transition: Linear
     emission: Linear | None
     statistics: tuple[Float[Array, "state state"], Float[Array, "function state label"]]
-    shift: Float[Array, " width"]
-    spread: Float[Array, " width"]
+    scaling: Scaling
 
 
 def chmm(
@@ -219,7 +216,7 @@ def _init(rng_key, text: EmbeddedText, num_labels: int, weight_scale: float, emi
         make_linear(keys[0], width, jnp.log(jnp.maximum(transition, 1e-6)), weight_scale),
         None if fixed else make_linear(keys[1], width, jnp.log(jnp.maximum(emission, 1e-6)), weight_scale),
         (transition, emission),
-        *standardisation(text.embeddings),
+        scaling_of(text.embeddings),
     )
 
 
@@ -228,8 +225,7 @@ def _model(num_labels: int, options: TrainOptions, scheme, outside_votes: Outsid
 
     def heads(params: CHMMParams, batch: Bucket) -> tuple[Array, Array]:
         """Log-transitions and log-emissions, `[row, time, function, state, label]` or without the first two axes."""
-        centred = batch.embeddings - params.shift[None, None]
-        vectors = centred / params.spread[None, None]
+        vectors = batch.embeddings
         transition = transition_head(params.transition, vectors, scheme)
         if params.emission is None:
             return transition, jnp.log(params.statistics[1])
@@ -265,11 +261,10 @@ def _model(num_labels: int, options: TrainOptions, scheme, outside_votes: Outsid
     def fit(
         rng_key: Key[Array, ""], params: CHMMParams, text: EmbeddedText, valid: EmbeddedText | None = None
     ) -> NeuralFitted:
-        width = params.shift.shape[0]
-        buckets = prepare(text, observed(text), options, width=width)
+        buckets = prepare(text, observed(text), params.scaling, options)
         score = None
         if valid is not None:
-            validation = prepare(valid, observed(valid), options, width=width)
+            validation = prepare(valid, observed(valid), params.scaling, options)
             score = make_score(chain_of, validation, valid.labels, options)
         trainable = ("transition",) if params.emission is None else ("transition", "emission")
         keys = jax.random.split(rng_key)
@@ -283,7 +278,7 @@ def _model(num_labels: int, options: TrainOptions, scheme, outside_votes: Outsid
         )
 
     def predict(params: CHMMParams, text: EmbeddedText) -> LabelForecast:
-        buckets = prepare(text, observed(text), options, width=params.shift.shape[0])
+        buckets = prepare(text, observed(text), params.scaling, options)
         return forecast_chains(chain_of, params, buckets, text.labels, options.batch_size, num_labels)
 
     return NeuralLabelModel(init, fit, predict)

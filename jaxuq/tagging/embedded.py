@@ -18,8 +18,8 @@ class Bucket(NamedTuple):
     """Sentences of like length, on the device.
 
     Attributes:
-        embeddings: `[row, time, width]`, zero in padding.
-        sentence: `[row, width]` the mean of the words' vectors.
+        embeddings: `[row, time, width]`, scaled, zero in padding.
+        sentence: `[row, width]` the mean of the words' vectors, scaled.
         observations: `[row, time, function]`, -1 in padding.
         lengths: `[row]`.
     """
@@ -64,17 +64,43 @@ def check_embeddings(data: WeakLabels, embeddings: Embeddings, *, width: int | N
     return width
 
 
-def bucketed(data: WeakLabels, embeddings: Embeddings, *, max_padding: float) -> Bucketed:
-    """Pad each bucket by itself; the vector of a sentence is the mean of its words'."""
+class Scaling(NamedTuple):
+    """What makes the vectors of the training text have mean 0 and, in each dimension, standard deviation 1.
+
+    Attributes:
+        shift: `[width]` subtracted from all vectors.
+        words: `[width]` what shifted word vectors are divided by.
+        sentences: `[width]` what shifted sentence vectors are divided by.
+    """
+
+    shift: Float[Array, " width"]
+    words: Float[Array, " width"]
+    sentences: Float[Array, " width"]
+
+
+def scaling_of(embeddings: Embeddings) -> Scaling:
+    """The scaling that suits a text; a constant dimension keeps its scale."""
+    means = np.stack([np.mean(vectors, axis=0, dtype=np.float64) for vectors in embeddings])
+    counts = np.array([len(vectors) for vectors in embeddings], np.float64)[:, None]
+    shift = (means * counts).sum(0) / counts.sum()
+    square = sum(np.sum((vectors - shift) ** 2, axis=0) for vectors in embeddings) / counts.sum()
+    spreads = [np.sqrt(square), np.sqrt(np.mean((means - shift) ** 2, axis=0))]
+    safe = [jnp.asarray(np.where(spread > 1e-6, spread, 1.0), jnp.float32) for spread in spreads]
+    return Scaling(jnp.asarray(shift, jnp.float32), *safe)
+
+
+def bucketed(data: WeakLabels, embeddings: Embeddings, scaling: Scaling, *, max_padding: float) -> Bucketed:
+    """Scale all vectors, and pad each bucket by itself; the vector of a sentence is the mean of its words'."""
+    shift, words, sentences = (np.asarray(leaf) for leaf in scaling)
     buckets, groups = [], length_buckets(data.lengths, max_padding=max_padding)
     width = embeddings[0].shape[1]
     for rows in groups:
         time = int(data.lengths[rows].max())
         vectors = np.zeros((len(rows), time, width), np.float32)
         for place, row in enumerate(rows):
-            vectors[place, : data.lengths[row]] = embeddings[row]
+            vectors[place, : data.lengths[row]] = (embeddings[row] - shift) / words
         lengths = data.lengths[rows]
-        mean = vectors.sum(1) / lengths[:, None].astype(np.float32)
+        mean = vectors.sum(1) / lengths[:, None].astype(np.float32) * (words / sentences)
         observations = np.where(
             np.arange(time)[None, :, None] < lengths[:, None, None], data.observations[rows, :time], -1
         )

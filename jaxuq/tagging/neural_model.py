@@ -1,5 +1,6 @@
 """What the neural label models have in common: their three functions, their options, their training."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
@@ -19,7 +20,7 @@ from jaxuq.tagging._context_chain import (
     published_objective,
 )
 from jaxuq.tagging.decoding import viterbi
-from jaxuq.tagging.embedded import Bucket, Bucketed, Embeddings, bucketed, check_embeddings, scattered
+from jaxuq.tagging.embedded import Bucket, Bucketed, Embeddings, Scaling, bucketed, check_embeddings, scattered
 from jaxuq.tagging.inference import smoothed_marginals
 from jaxuq.tagging.label_model import LabelForecast
 from jaxuq.tagging.records import WeakLabels
@@ -57,11 +58,13 @@ class NeuralFitted(NamedTuple):
         params: the parameters of the best epoch.
         objective: `[epoch]` what was maximised, per sentence, averaged over each epoch; of all stages.
         scores: `[epoch]` what the epochs were compared by; empty without validation text.
+        seconds: `[epoch]` how long the steps of each epoch took, compilation included where it fell.
     """
 
     params: Params
     objective: Float[np.ndarray, " epoch"]
     scores: Float[np.ndarray, " epoch"]
+    seconds: Float[np.ndarray, " epoch"]
 
 
 class NeuralLabelModel(NamedTuple):
@@ -136,24 +139,25 @@ class Linear(NamedTuple):
     """A linear layer.
 
     Attributes:
-        weight: `[width, output]`.
+        weight: `[output, width]`; in this order the gradient is a product of contiguous rows.
         bias: `[output]`.
     """
 
-    weight: Float[Array, "width output"]
+    weight: Float[Array, "output width"]
     bias: Float[Array, " output"]
 
     def __call__(self, inputs: Float[Array, "... width"]) -> Float[Array, "... output"]:
         """The outputs."""
-        outputs = inputs @ self.weight
-        return outputs + jnp.broadcast_to(self.bias, outputs.shape)
+        rows = inputs.reshape(-1, inputs.shape[-1])
+        outputs = rows @ self.weight.T + self.bias[None]
+        return outputs.reshape(*inputs.shape[:-1], -1)
 
 
 def make_linear(rng_key: Key[Array, ""], width: int, bias: Float[Array, "..."], scale: float = 1.0) -> Linear:
     """Glorot-uniform weights times `scale`; the bias as given."""
     bias = jnp.ravel(bias)
     limit = scale * (6.0 / (width + bias.size)) ** 0.5
-    return Linear(jax.random.uniform(rng_key, (width, bias.size), minval=-limit, maxval=limit), bias)
+    return Linear(jax.random.uniform(rng_key, (bias.size, width), minval=-limit, maxval=limit), bias)
 
 
 # What of a model the training needs: the chain of a batch, and how far its matrices are from the statistics.
@@ -228,9 +232,9 @@ def train(
     rates = jnp.float32(learning_rate), jnp.float32(options.weight_decay)
     patience = options.patience if patience is None else patience
     best, best_score, waited, step = params, -np.inf, 0, 0
-    objectives, scores = [], []
+    objectives, scores, seconds = [], [], []
     for _ in range(num_epochs):
-        old, values, sizes = params, [], []
+        began, old, values, sizes = time.perf_counter(), params, [], []
         for bucket, rows, weights in _epoch_batches(text, options.batch_size, rng):
             key = jax.random.fold_in(rng_key, step)
             params, optimiser, value = _step(
@@ -240,6 +244,7 @@ def train(
             sizes.append(weights.sum())
             step += 1
         objectives.append(-np.average(jax.device_get(values), weights=sizes))
+        seconds.append(time.perf_counter() - began)
         if score is None:
             best = params
             continue
@@ -251,7 +256,8 @@ def train(
             waited += 1
             if waited > patience:
                 break
-    return NeuralFitted(best, np.array(objectives, np.float32), np.array(scores, np.float32))
+    history = (np.array(values, np.float32) for values in (objectives, scores, seconds))
+    return NeuralFitted(best, *history)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -335,21 +341,11 @@ def with_silence_column(log_emission: Float[Array, "... label"]) -> Float[Array,
     return jnp.concatenate([log_emission, jnp.log(soft)], axis=-1)
 
 
-def prepare(
-    text: EmbeddedText, observations: np.ndarray, options: TrainOptions, *, width: int | None = None
-) -> Bucketed:
+def prepare(text: EmbeddedText, observations: np.ndarray, scaling: Scaling, options: TrainOptions) -> Bucketed:
     """Check and bucket a text with changed observations."""
-    check_embeddings(text.labels, text.embeddings, width=width)
-    return bucketed(text.labels._replace(observations=observations), text.embeddings, max_padding=options.max_padding)
-
-
-def standardisation(embeddings: Embeddings) -> tuple[Float[Array, " width"], Float[Array, " width"]]:
-    """Mean and standard deviation of each dimension over all words; a constant dimension keeps its scale."""
-    count = sum(len(vectors) for vectors in embeddings)
-    mean = sum(np.asarray(vectors, np.float64).sum(0) for vectors in embeddings) / count
-    square = sum((np.asarray(vectors, np.float64) ** 2).sum(0) for vectors in embeddings) / count
-    spread = np.sqrt(np.maximum(square - mean**2, 0))
-    return jnp.asarray(mean, jnp.float32), jnp.asarray(np.where(spread > 1e-6, spread, 1.0), jnp.float32)
+    check_embeddings(text.labels, text.embeddings, width=scaling.shift.shape[0])
+    changed = text.labels._replace(observations=observations)
+    return bucketed(changed, text.embeddings, scaling, max_padding=options.max_padding)
 
 
 def transition_head(head: Linear, vectors: Float[Array, "row time width"], scheme: str) -> Array:

@@ -70,10 +70,10 @@ class TagDisplay:
 
     def _scored(self, dataset: str, method: str, seed: int, scores: dict[str, float] | None) -> None:
         text = "done" if scores is None else ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        self._console.print(f"  {dataset}, {method}, seed {seed}: {text}", highlight=False)
+        self._console.print(f"  {dataset}, {method}, seed {seed}: {text}", highlight=False, soft_wrap=True)
 
     def _message(self, text: str) -> None:
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def percent(mean: str, deviation: str) -> str:

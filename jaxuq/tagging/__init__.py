@@ -15,6 +15,7 @@ from jaxuq.tagging.emission_prior import (
     silence_probability,
 )
 from jaxuq.tagging.evidence import observation_log_evidence
+from jaxuq.tagging.finetuning import FinetunedParams, finetune_tagger
 from jaxuq.tagging.functions import apply_labelling_functions, gazetteer_function, heuristic_function, regex_function
 from jaxuq.tagging.hmm import HMMParams, hmm
 from jaxuq.tagging.inference import (
@@ -43,6 +44,7 @@ __all__ = [
     "CHMMParams",
     "EmbeddedText",
     "ExpectedCounts",
+    "FinetunedParams",
     "Fitted",
     "HMMParams",
     "LabelForecast",
@@ -75,6 +77,7 @@ __all__ = [
     "emission_concentration",
     "expected_counts",
     "filtered_marginals",
+    "finetune_tagger",
     "gazetteer_function",
     "hard_targets",
     "heuristic_function",

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from jaxuq.checkpoints import LoadedEncoder, load_subwords
 from jaxuq.metrics import entity_scores
 from jaxuq.tagging.buckets import length_buckets
+from jaxuq.tagging.embedded import Bucketed
 from jaxuq.tagging.embeddings import embed_words
 from jaxuq.tagging.label_model import LabelForecast
 from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, TrainOptions
@@ -68,13 +69,6 @@ class PieceBucket(NamedTuple):
     def take(self, rows: Int[Array, " batch"]) -> "PieceBucket":
         """Some of the pieces."""
         return jax.tree.map(lambda leaf: leaf[rows], self)
-
-
-class PieceText(NamedTuple):
-    """All pieces in buckets, and their numbers."""
-
-    buckets: tuple[PieceBucket, ...]
-    rows: tuple[Int[np.ndarray, " row"], ...]
 
 
 def finetune_tagger(
@@ -191,7 +185,7 @@ def _divide(parts: Sequence[Sequence[int]], limit: int) -> list[tuple[int, int]]
 
 def _pieces(
     encoder: LoadedEncoder, text: EmbeddedText, targets: np.ndarray, limit: int, options: TrainOptions
-) -> PieceText:
+) -> Bucketed:
     subwords = load_subwords(encoder.path)
     pieces: list[_Piece] = []
     for words, wanted in zip(text.labels.tokens, targets):
@@ -217,4 +211,4 @@ def _pieces(
             wanted[place, : len(piece.targets)] = piece.targets
         lengths = np.array([len(pieces[row].targets) for row in rows], np.int32)
         buckets.append(PieceBucket(*map(jnp.asarray, (tokens, where, owner, wanted, lengths))))
-    return PieceText(tuple(buckets), tuple(groups))
+    return Bucketed(tuple(buckets), tuple(groups))  # type: ignore[arg-type]

@@ -15,10 +15,10 @@ from jaxtyping import Array, Float, Int, Key
 from jaxuq.metrics import entity_scores
 from jaxuq.tagging.buckets import length_buckets
 from jaxuq.tagging.decoding import viterbi
-from jaxuq.tagging.embedded import check_embeddings
+from jaxuq.tagging.embedded import Bucketed, check_embeddings, scaling_of
 from jaxuq.tagging.inference import log_likelihood, smoothed_marginals
 from jaxuq.tagging.label_model import LabelForecast
-from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, TrainOptions, allowed_transitions, standardisation
+from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, TrainOptions, allowed_transitions
 from jaxuq.tagging.neural_model import train as train_epochs
 
 Loss = Literal["expected", "marginals"]
@@ -74,13 +74,6 @@ class TargetBucket(NamedTuple):
     def take(self, rows: Int[Array, " batch"]) -> "TargetBucket":
         """Some of the sentences."""
         return jax.tree.map(lambda leaf: leaf[rows], self)
-
-
-class TargetText(NamedTuple):
-    """All sentences in buckets, and their numbers."""
-
-    buckets: tuple[TargetBucket, ...]
-    rows: tuple[Int[np.ndarray, " row"], ...]
 
 
 TAGGER_OPTIONS = TrainOptions(learning_rate=5e-3, num_epochs=30, batch_size=32, patience=5)
@@ -202,10 +195,10 @@ def crf_tagger(num_labels: int, *, loss: Loss = "expected", options: TrainOption
 
     def init(rng_key: Key[Array, ""], text: EmbeddedText) -> TaggerParams:
         width = check_embeddings(text.labels, text.embeddings)
-        mean, spread = standardisation(text.embeddings)
+        scaling = scaling_of(text.embeddings)
         weight = jax.random.normal(rng_key, (width, num_labels)) * 0.1 / width**0.5
         zero = jnp.zeros(num_labels)
-        return TaggerParams(weight, zero, jnp.zeros((num_labels, num_labels)), zero, mean, spread)
+        return TaggerParams(weight, zero, jnp.zeros((num_labels, num_labels)), zero, scaling.shift, scaling.words)
 
     def fit(
         rng_key: Key[Array, ""],
@@ -281,7 +274,7 @@ def _row_loss(kind: Loss, params: TaggerParams, old: Any, batch: TargetBucket, r
     return crf_loss(scores, params.transition, params.initial, batch.targets, batch.lengths, kind=kind)
 
 
-def _bucketed(text: EmbeddedText, targets: Targets, max_padding: float) -> TargetText:
+def _bucketed(text: EmbeddedText, targets: Targets, max_padding: float) -> Bucketed:
     lengths, buckets = text.labels.lengths, []
     groups = length_buckets(lengths, max_padding=max_padding)
     for rows in groups:
@@ -291,7 +284,7 @@ def _bucketed(text: EmbeddedText, targets: Targets, max_padding: float) -> Targe
             vectors[place, : lengths[row]] = text.embeddings[row]
         wanted = targets[rows, :time].astype(np.float32)
         buckets.append(TargetBucket(jnp.asarray(vectors), jnp.asarray(wanted), jnp.asarray(lengths[rows], jnp.int32)))
-    return TargetText(tuple(buckets), tuple(groups))
+    return Bucketed(tuple(buckets), tuple(groups))  # type: ignore[arg-type]
 
 
 def _f1_score(predict: Callable[[Any, EmbeddedText], LabelForecast], valid: EmbeddedText) -> Callable[[Any], float]:

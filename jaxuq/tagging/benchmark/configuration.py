@@ -32,12 +32,18 @@ class TaggingConfiguration:
     epochs: int | None = None
     """Most epochs of a stage of training; by default what the settings say."""
 
+    batch_size: int | None = None
+    """Sentences of a training step; by default what the settings say."""
+
     selection: Literal["f1", "likelihood"] = "f1"
     """How the best epoch is chosen on the validation part: F1 against its gold labels, as published, or the likelihood,
     which needs none. Without gold labels there it is the likelihood."""
 
     functions: Literal["recommended", "all"] = "recommended"
     """Labelling functions: those that meta.json recommends (lf_rec), or all."""
+
+    outside: Literal["abstain", "votes"] = "abstain"
+    """What a function's O means at a token where another function marks an entity: nothing, or a vote for O."""
 
     tagger: bool = False
     """Train a tagger (linear layer and CRF on the frozen vectors) on the soft labels of every label model besides; it

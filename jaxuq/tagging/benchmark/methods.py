@@ -16,7 +16,7 @@ from jaxuq.tagging.benchmark.settings import Settings
 from jaxuq.tagging.embedded import Embeddings
 from jaxuq.tagging.label_model import LabelForecast, LabelModel
 from jaxuq.tagging.majority_vote import best_consensus, majority_vote
-from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted
+from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, silence
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
 from jaxuq.tagging.tagger import crf_tagger, hard_targets
 
@@ -94,8 +94,10 @@ class Method(NamedTuple):
 _BATCH = 256
 
 
-def _arrays(text: EmbeddedText) -> tuple[Array, Array]:
-    return jnp.asarray(text.labels.observations), jnp.asarray(text.labels.lengths, jnp.int32)
+def _arrays(text: EmbeddedText, settings: Settings) -> tuple[Array, Array]:
+    outside = "votes" if settings.outside == "votes" else "abstain"
+    observations = silence(text.labels.observations, len(text.labels.label_names), outside)
+    return jnp.asarray(observations, jnp.int32), jnp.asarray(text.labels.lengths, jnp.int32)
 
 
 @functools.cache
@@ -103,8 +105,8 @@ def _compiled(model: LabelModel) -> tuple[Any, Any]:
     return jax.jit(model.fit), jax.jit(model.predict)
 
 
-def _predict_votes(model: LabelModel, params: Any, text: EmbeddedText) -> LabelForecast:
-    return jax.device_get(_compiled(model)[1](params, *_arrays(text)))
+def _predict_votes(model: LabelModel, params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
+    return jax.device_get(_compiled(model)[1](params, *_arrays(text, settings)))
 
 
 def _vote_method(title: str, make: Callable[[int], LabelModel], *, random: bool) -> Method:
@@ -113,23 +115,24 @@ def _vote_method(title: str, make: Callable[[int], LabelModel], *, random: bool)
 
     def run(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
         model = make(problem.num_labels)
-        fitted = _compiled(model)[0](model.init(rng_key, *_arrays(problem.fit)), *_arrays(problem.fit))
+        arrays = _arrays(problem.fit, problem.settings)
+        fitted = _compiled(model)[0](model.init(rng_key, *arrays), *arrays)
         emission = getattr(fitted.params, "log_emission", None)
         return Outcome(
-            _predict_votes(model, fitted.params, problem.test),
+            _predict_votes(model, fitted.params, problem.test, problem.settings),
             fitted.params,
             None if emission is None else _diagonal(np.exp(np.asarray(emission))),
             np.asarray(fitted.objective),
             np.zeros(0),
-            np.asarray(_predict_votes(model, fitted.params, problem.fit).probabilities),
+            np.asarray(_predict_votes(model, fitted.params, problem.fit, problem.settings).probabilities),
         )
 
     def template(text: EmbeddedText, settings: Settings) -> Any:
         model = make(len(text.labels.label_names))
-        return model.init(jax.random.key(0), *_arrays(text))
+        return model.init(jax.random.key(0), *_arrays(text, settings))
 
     def predict(params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
-        return _predict_votes(make(len(text.labels.label_names)), params, text)
+        return _predict_votes(make(len(text.labels.label_names)), params, text, settings)
 
     return Method(title, run, template, predict, random=random)
 
@@ -182,16 +185,18 @@ def _from_room(module: str, name: str) -> Callable[..., Any]:
 
 
 def _chmm(num_labels: int, settings: Settings) -> Any:
-    return _from_room("chmm", "chmm")(num_labels, options=settings.chmm, outside_votes=settings.chmm_outside_votes)
+    return _from_room("chmm", "chmm")(num_labels, options=settings.chmm, outside_votes=settings.chmm_outside)
 
 
 def _chmm_fixed(num_labels: int, settings: Settings) -> Any:
     make = _from_room("chmm", "chmm_fixed_emissions")
-    return make(num_labels, options=settings.chmm, outside_votes=settings.chmm_outside_votes)
+    return make(num_labels, options=settings.chmm, outside_votes=settings.chmm_outside)
 
 
 def _sparse(num_labels: int, settings: Settings) -> Any:
-    return _from_room("sparse_chmm", "sparse_chmm")(num_labels, options=settings.sparse_options, sparse=settings.sparse)
+    return _from_room("sparse_chmm", "sparse_chmm")(
+        num_labels, options=settings.sparse_options, sparse=settings.sparse, outside_votes=settings.sparse_outside
+    )
 
 
 def _connet(num_labels: int, settings: Settings) -> Any:

@@ -119,8 +119,10 @@ def _check(configuration: TaggingConfiguration) -> list[str]:
         raise TaggingDataError(
             f"--seeds is {configuration.seeds} and --alternate {configuration.alternate}; expected at least 1 and 0"
         )
-    if configuration.epochs is not None and configuration.epochs < 1:
-        raise TaggingDataError(f"--epochs is {configuration.epochs}; expected at least 1")
+    for name in ("epochs", "batch_size"):
+        value = getattr(configuration, name)
+        if value is not None and value < 1:
+            raise TaggingDataError(f"--{name.replace('_', '-')} is {value}; expected at least 1")
     return names
 
 
@@ -151,7 +153,12 @@ class _Source:
                 listener.message(f"{self.name} has no gold labels for validation: epochs are chosen by likelihood")
                 selection = "likelihood"
             settings = settings_for(
-                self.name, self.configuration.settings, epochs=self.configuration.epochs, selection=selection
+                self.name,
+                self.configuration.settings,
+                epochs=self.configuration.epochs,
+                batch_size=self.configuration.batch_size,
+                selection=selection,
+                outside=self.configuration.outside,
             )
             fit, valid, test = (EmbeddedText(texts[name], vectors[name]) for name in ("fit", "valid", "test"))
             self._problem = Problem(self.name, fit, valid, test, settings)

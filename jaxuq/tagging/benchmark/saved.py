@@ -79,11 +79,13 @@ class SavedModel:
         self.method: Method = TAGGER if "+" in name else METHODS[name]
         stored: dict[str, Any] = self.record["settings"]
         self.settings = Settings(
-            TrainOptions(**stored["chmm"]),
-            stored["chmm_outside_votes"],
-            TrainOptions(**stored["sparse_options"]),
-            SparseOptions(**stored["sparse"]),
-            TrainOptions(**stored["tagger"]),
+            outside=stored["outside"],
+            chmm=TrainOptions(**stored["chmm"]),
+            chmm_outside=stored["chmm_outside"],
+            sparse_options=TrainOptions(**stored["sparse_options"]),
+            sparse_outside=stored["sparse_outside"],
+            sparse=SparseOptions(**stored["sparse"]),
+            tagger=TrainOptions(**stored["tagger"]),
         )
 
     def check(self, text: EmbeddedText) -> None:

@@ -11,16 +11,20 @@ class Settings(NamedTuple):
     """Options of every neural model.
 
     Attributes:
+        outside: what an `O` beside an entity means to models of votes.
         chmm: training of CHMM.
-        chmm_outside_votes: what an `O` beside an entity means to CHMM.
+        chmm_outside: the same for CHMM; the published scripts have a rule of their own.
         sparse_options: training of Sparse-CHMM.
+        sparse_outside: the same for Sparse-CHMM; a vote in the published scripts.
         sparse: emissions of Sparse-CHMM.
         tagger: training of the second stage.
     """
 
+    outside: OutsideVotes = "abstain"
     chmm: TrainOptions = TrainOptions()
-    chmm_outside_votes: OutsideVotes = "votes"
+    chmm_outside: OutsideVotes = "abstain"
     sparse_options: TrainOptions = TrainOptions()
+    sparse_outside: OutsideVotes = "abstain"
     sparse: SparseOptions = SparseOptions()
     tagger: TrainOptions = TAGGER_OPTIONS
 
@@ -52,23 +56,33 @@ _PUBLISHED = {
 }
 
 
-def settings_for(dataset: str, kind: str, *, epochs: int | None, selection: str) -> Settings:
+def settings_for(
+    dataset: str,
+    kind: str,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    selection: str = "f1",
+    outside: OutsideVotes = "abstain",
+) -> Settings:
     """Options for a data set.
 
     Args:
         dataset: name of its folder.
         kind: `"default"`, or `"published"`, which is the default where nothing is published for the data set.
         epochs: most epochs of a stage; None: what the options say.
+        batch_size: sentences of a step; None: what the options say.
         selection: `"f1"` or `"likelihood"`.
+        outside: what an `O` beside an entity means.
 
     Returns:
         `Settings`.
 
     Example:
-        >>> settings_for("NCBI-Disease", "published", epochs=None, selection="f1").sparse.root
+        >>> settings_for("NCBI-Disease", "published").sparse.root
         3.0
     """
-    settings = Settings()
+    settings = Settings(outside=outside, chmm_outside=outside, sparse_outside=outside)
     row = _PUBLISHED.get(dataset.lower()) if kind == "published" else None
     if row is not None:
         schedule = {"num_epochs": 100, "patience": 20, "pretrain_epochs": 5, "pretrain_learning_rate": 5e-4}
@@ -82,17 +96,17 @@ def settings_for(dataset: str, kind: str, *, epochs: int | None, selection: str)
         chmm = sparse._replace(learning_rate=row.chmm_rate, batch_size=row.chmm_batch, smoothing=1)
         settings = settings._replace(
             chmm=chmm,
-            chmm_outside_votes="published" if dataset.lower() != "conll" else "votes",
+            chmm_outside="published" if dataset.lower() != "conll" else "votes",
             sparse_options=sparse,
+            sparse_outside="votes",
             sparse=SparseOptions(**row.sparse),
         )
-    changes: dict[str, Any] = {"selection": selection}
-    if epochs is not None:
-        changes["num_epochs"] = epochs
+    asked = {"num_epochs": epochs, "batch_size": batch_size}
+    changes: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     return settings._replace(
-        chmm=settings.chmm._replace(**changes),
-        sparse_options=settings.sparse_options._replace(**changes),
-        tagger=settings.tagger._replace(**({"num_epochs": epochs} if epochs is not None else {})),
+        chmm=settings.chmm._replace(selection=selection, **changes),
+        sparse_options=settings.sparse_options._replace(selection=selection, **changes),
+        tagger=settings.tagger._replace(**changes),
     )
 
 

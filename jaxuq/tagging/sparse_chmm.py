@@ -190,12 +190,12 @@ def sparse_chmm(
         transition = initial_transition(jnp.asarray(data.observations), lengths, num_labels)
         emission = initial_emission(observations, lengths, num_labels, statistics=statistics)
         functions = observations.shape[2]
-        heads = (num_labels - 1) if sparse.level == "label" else num_labels // 2
+        right = jnp.clip(jnp.diagonal(emission, axis1=1, axis2=2), 0.01, 0.99)
         keys = jax.random.split(rng_key, 4)
         return SparseCHMMParams(
             make_linear(keys[0], width, jnp.log(jnp.maximum(transition, 1e-6)), weight_scale),
-            make_linear(keys[1], width, jnp.zeros(functions), weight_scale),
-            make_linear(keys[2], width, jnp.zeros(functions * heads), weight_scale),
+            make_linear(keys[1], width, _logit(right[:, 0]), weight_scale),
+            make_linear(keys[2], width, _entity_logits(right[:, 1:], sparse), weight_scale),
             make_linear(keys[3], width, jnp.zeros(functions * (num_labels - 1)), weight_scale),
             jnp.zeros((functions, num_labels, num_labels)),
             jnp.float32(sparse.split / num_labels),
@@ -349,6 +349,23 @@ def _reliability(
     if sparse.level == "entity":
         shares = jnp.repeat(shares, 2, axis=-1)
     return jnp.concatenate([outside[..., None], shares], axis=-1)
+
+
+def _logit(probabilities: Array) -> Array:
+    return jnp.log(probabilities) - jnp.log1p(-probabilities)
+
+
+def _entity_logits(right: Float[Array, "function label"], sparse: SparseOptions) -> Float[Array, "function head"]:
+    """Logits whose reliabilities are near the given ones; shares that would sum to more than one shrink."""
+    functions = right.shape[0]
+    if sparse.level == "entity":
+        right = (right[:, ::2] + right[:, 1::2]) / 2
+    if sparse.scaling:
+        split, power = 1 / max(functions, 2), sparse.power
+        low = (right * split ** (power - 1)) ** (1 / power)
+        high = 1 - ((1 - right) * (1 - split) ** (power - 1)) ** (1 / power)
+        right = jnp.where(right < split, low, high) ** sparse.root
+    return jnp.log(right) if sparse.softmax else _logit(right)
 
 
 def sparse_reliabilities(

@@ -3,6 +3,7 @@
 from jaxuq.tagging.bayesian_dawid_skene import BayesianTokenParams, bayesian_dawid_skene
 from jaxuq.tagging.buckets import length_buckets
 from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
+from jaxuq.tagging.connet import ConNetParams, connet
 from jaxuq.tagging.decoding import BestPaths, k_best_viterbi, viterbi
 from jaxuq.tagging.embeddings import embed_words
 from jaxuq.tagging.emission_prior import (
@@ -42,6 +43,7 @@ __all__ = [
     "BayesianTokenParams",
     "BestPaths",
     "CHMMParams",
+    "ConNetParams",
     "EmbeddedText",
     "ExpectedCounts",
     "FinetunedParams",
@@ -68,6 +70,7 @@ __all__ = [
     "bio_label_names",
     "chmm",
     "chmm_fixed_emissions",
+    "connet",
     "crf_loss",
     "crf_tagger",
     "dawid_skene",

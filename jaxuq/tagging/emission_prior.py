@@ -228,10 +228,11 @@ def log_dirichlet_sample(
     $\log \phi_j = \log G_j - \log \sum_m G_m$, $G_j \sim \mathrm{Gamma}(\omega_j, 1)$
 
     The gradient with respect to the concentrations follows the draw. A gamma variable is made of one with a shape eight
-    higher and eight powers of uniform ones, $G_\omega = G_{\omega+8} \prod_{i<8} U_i^{1/(\omega+i)}$; the former is a transformed normal (Marsaglia and Tsang), of which 99 in 100 are accepted, so that the gradient may go through
-    the transformation (the acceptance would correct it by less than one part in a thousand). That is twelve times
-    faster than the gradient of `jax.random.loggamma`, and as good. In log space a label of low concentration gets a
-    very small probability and never the logarithm of 0. Holds some twenty arrays of the size of the concentrations.
+    higher and eight uniform ones, $G_\omega = G_{\omega+8} \prod_{i<8} U_i^{1/(\omega+i)}$; the first is a transformed
+    normal (Marsaglia and Tsang), of which 99 in 100 are accepted, so that the gradient may go through the
+    transformation: the acceptance would correct it by less than one part in a thousand. That is twelve times faster
+    than the gradient of `jax.random.loggamma`. In log space a label of low concentration gets a very small probability
+    and never the logarithm of 0. Holds some twenty arrays of the size of the concentrations.
 
     Args:
         rng_key: a key.

@@ -159,7 +159,6 @@ def test_bad_sentences_end_the_command_with_one_line(changes, message, tmp_path,
         (["--model", "hnm"], "--model is 'hnm': 'hnm' is no model; known are majority-vote"),
         (["--seeds", "0"], "--seeds is 0"),
         (["--epochs", "0"], "--epochs is 0; expected at least 1"),
-        (["--part", "dev"], "has no part 'dev'; choose another --part"),
         (["--model", "chmm", "--embeddings", "minilmm"], "no encoder is called 'minilmm'.* did you mean minilm"),
     ],
 )

@@ -115,7 +115,8 @@ def test_fine_tuning_sees_the_vectors_that_labelling_sees(texts):
     for bucket, rows in zip(pieces.buckets, pieces.rows):
         for place, row in list(enumerate(rows))[:2]:
             length = int(train.labels.lengths[row])
-            scores = (train.embeddings[row] - head.mean) / head.spread @ head.weight + head.bias
+            mean, spread, weight, bias = map(np.asarray, (head.mean, head.spread, head.weight, head.bias))
+            scores = (train.embeddings[row] - mean) / spread @ weight + bias
             alone = crf_loss(
                 jnp.asarray(scores)[None],
                 head.transition,

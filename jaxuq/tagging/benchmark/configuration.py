@@ -55,7 +55,7 @@ class TaggingConfiguration:
     ablations: bool = False
     """Run the ablations of Sparse-CHMM (Table 4.4 of the dissertation) instead of --model."""
 
-    part: str = "test"
+    part: Literal["train", "valid", "test"] = "test"
     """The part of the data that is labelled and, if it has gold labels, scored."""
 
     apply: pathlib.Path | None = None

@@ -7,7 +7,7 @@ import pathlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -201,7 +201,7 @@ def read_texts(entry: str, configuration: TaggingConfiguration) -> dict[str, Wea
             raise TaggingDataError(f"{path}, sentence 0: two columns; expected token, labelling functions, gold tag")
         return {"fit": data, "valid": data, "test": data}
 
-    def load(part: str) -> WeakLabels | None:
+    def load(part: Literal["train", "valid", "test"]) -> WeakLabels | None:
         try:
             return load_weak_labels(entry, part, functions=configuration.functions)
         except TaggingDataError as error:
@@ -209,7 +209,7 @@ def read_texts(entry: str, configuration: TaggingConfiguration) -> dict[str, Wea
                 return None
             raise
 
-    parts = {part: load(part) for part in ("train", "valid", configuration.part)}
+    parts = {part: load(part) for part in ("train", "valid", configuration.part)}  # type: ignore[misc]
     test = parts[configuration.part]
     if test is None:
         raise TaggingDataError(f"{entry} has no part {configuration.part!r}; choose another --part")

@@ -85,6 +85,7 @@ class SavedModel:
             sparse_options=TrainOptions(**stored["sparse_options"]),
             sparse_outside=stored["sparse_outside"],
             sparse=SparseOptions(**stored["sparse"]),
+            connet=TrainOptions(**stored["connet"]),
             tagger=TrainOptions(**stored["tagger"]),
         )
 

@@ -17,6 +17,7 @@ class Settings(NamedTuple):
         sparse_options: training of Sparse-CHMM.
         sparse_outside: the same for Sparse-CHMM; a vote in the published scripts.
         sparse: emissions of Sparse-CHMM.
+        connet: training of ConNet.
         tagger: training of the second stage.
     """
 
@@ -26,6 +27,7 @@ class Settings(NamedTuple):
     sparse_options: TrainOptions = TrainOptions()
     sparse_outside: OutsideVotes = "abstain"
     sparse: SparseOptions = SparseOptions()
+    connet: TrainOptions = CONNET_OPTIONS
     tagger: TrainOptions = TAGGER_OPTIONS
 
 
@@ -106,6 +108,7 @@ def settings_for(
     return settings._replace(
         chmm=settings.chmm._replace(selection=selection, **changes),
         sparse_options=settings.sparse_options._replace(selection=selection, **changes),
+        connet=settings.connet._replace(selection=selection, **changes),
         tagger=settings.tagger._replace(**changes),
     )
 

@@ -27,7 +27,7 @@ class Settings(NamedTuple):
     sparse_options: TrainOptions = TrainOptions()
     sparse_outside: OutsideVotes = "abstain"
     sparse: SparseOptions = SparseOptions()
-    connet: TrainOptions = CONNET_OPTIONS
+    connet: TrainOptions = TrainOptions()
     tagger: TrainOptions = TAGGER_OPTIONS
 
 

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 _NAMED = 8  # functions up to which each point carries its name
 
 
+def _apart(values: np.ndarray, distance: float = 0.055) -> np.ndarray:
+    """Heights for names beside points, moved up until no two are closer than a line of text."""
+    heights, last = np.array(values, float), -np.inf
+    for place in np.argsort(values, kind="stable"):
+        if np.isfinite(heights[place]):
+            heights[place] = last = max(heights[place], last + distance)
+    return heights
+
+
 def function_figure(table: Frame, methods: list[str], column: str) -> "matplotlib.figure.Figure":
     """Scatter the estimated reliability of each labelling function over its true F1, a panel per method.
 
@@ -38,13 +47,13 @@ def function_figure(table: Frame, methods: list[str], column: str) -> "matplotli
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.scatter(true, seen, color=style.colour, marker=style.marker, s=28, zorder=3)
         if len(rows) <= _NAMED:
-            for name, x, y in zip(rows.index, true, seen):
+            heights = _apart(seen)
+            for name, x, y, height in zip(rows.index, true, seen, heights):
                 right = x < 0.55
                 axes.annotate(
                     str(name).removeprefix("tag-").removeprefix("link-"),
                     (x, y),
-                    textcoords="offset points",
-                    xytext=(5 if right else -5, -3),
+                    xytext=(x + (0.03 if right else -0.03), height - 0.015),
                     ha="left" if right else "right",
                     fontsize=SMALL - 2.5,
                     color=INK,

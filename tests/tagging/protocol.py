@@ -42,6 +42,20 @@ def _label_model(model):
 
 EXAMPLES: dict[str, Any] = {
     "best_consensus": Example(tagging.best_consensus, (_VOTES, _VOTES[..., 0])),
+    "crf_loss": [
+        Example(
+            jax.jit(partial(tagging.crf_loss, kind=kind)),
+            (
+                _normal(8, 4, 3),
+                _normal(3, 3),
+                _normal(3),
+                np.full((8, 4, 3), 1 / 3, np.float32),
+                np.maximum(_LENGTHS, 1),
+            ),
+            differentiable=(0, 1, 2),
+        )
+        for kind in ("expected", "marginals")
+    ],
     "dawid_skene": _label_model(tagging.dawid_skene(3, num_steps=2)),
     "expected_counts": _both(tagging.expected_counts),
     "filtered_marginals": _both(tagging.filtered_marginals),
@@ -69,18 +83,25 @@ HOST: dict[str, str] = {
     "BayesianTokenParams": "a type",
     "BestPaths": "a type",
     "ExpectedCounts": "a type",
+    "FinetunedParams": "a type",
     "Fitted": "a type",
     "HMMParams": "a type",
     "LabelForecast": "a type",
     "LabelModel": "a type",
     "MajorityParams": "a type",
+    "Tagger": "a type",
+    "TaggerParams": "a type",
     "TaggingDataError": "a type",
     "TokenParams": "a type",
     "WeakLabels": "a type",
     "apply_labelling_functions": "runs Python callables on strings",
     "bayesian_dawid_skene": "runs NumPyro's own compiled loop from the host",
     "bio_label_names": "makes strings",
+    "crf_tagger": "trains from the host, in buckets of like length",
+    "embed_words": "reads and writes files",
+    "finetune_tagger": "trains from the host, in buckets of like length",
     "gazetteer_function": "makes a function of strings",
+    "hard_targets": "NumPy, of host arrays",
     "heuristic_function": "makes a function of strings",
     "length_buckets": "groups of different sizes, made on the host",
     "load_weak_labels": "reads files",

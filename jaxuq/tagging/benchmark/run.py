@@ -89,6 +89,7 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
         device=device,
         resume=configuration.resume,
     )
+    folder.write_record(datasets=[source.record() for source in problems])
     began, earlier = time.monotonic(), float(folder.record.get("seconds", 0.0))
     try:
         for source in problems:
@@ -100,7 +101,7 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
         folder.write_record(seconds=round(earlier + time.monotonic() - began, 1))
     _write_tables(folder, problems, configuration, names)
     _write_predictions(folder, problems, configuration, names)
-    folder.write_record(status="complete", datasets=[source.record() for source in problems])
+    folder.write_record(status="complete")
     return folder
 
 

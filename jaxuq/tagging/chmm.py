@@ -1,6 +1,6 @@
 """The conditional hidden Markov model: transitions and emissions that depend on the words."""
 
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from jaxuq.tagging._context_chain import ContextChain
 from jaxuq.tagging.embedded import Bucket, Scaling, check_embeddings, scaling_of
 from jaxuq.tagging.evidence import observation_log_evidence
-from jaxuq.tagging.hmm import Scheme
+from jaxuq.tagging.hmm import Scheme, hmm
 from jaxuq.tagging.label_model import LabelForecast, emission_counts, inside
 from jaxuq.tagging.neural_model import (
     DEFAULT_OPTIONS,
@@ -31,7 +31,9 @@ from jaxuq.tagging.neural_model import (
     transition_head,
     with_silence_column,
 )
-from jaxuq.tagging.statistics import Statistics, initial_emission, initial_transition
+from jaxuq.tagging.statistics import initial_emission, initial_transition
+
+StartFrom = Literal["votes", "published", "hmm"]
 
 
 class CHMMParams(NamedTuple):
@@ -56,7 +58,7 @@ def chmm(
     *,
     options: TrainOptions = DEFAULT_OPTIONS,
     scheme: Scheme = "bio",
-    statistics: Statistics = "votes",
+    statistics: StartFrom = "votes",
     outside_votes: OutsideVotes = "votes",
     weight_scale: float = 0.1,
 ) -> NeuralLabelModel:
@@ -76,7 +78,8 @@ def chmm(
         num_labels: number of labels, in the order of `bio_label_names`.
         options: how it is trained.
         scheme: `"bio"` makes an `I-` that continues nothing impossible, `"any"` (as published) does not.
-        statistics: which first estimate of the emissions.
+        statistics: which first estimate of the emissions, as in `initial_emission`; `"hmm"` takes both matrices of an
+            `hmm` fitted to the text by EM, which is good where every function says much, and bad where EM is.
         outside_votes: what an `O` means at a token where another function marks an entity: `"votes"`, an observation
             like any other; `"abstain"`, nothing; `"published"`, the soft observation $[0.01, 0.99/L, \dots]$ which the
             published code calls observation normalisation.
@@ -111,8 +114,8 @@ def chmm(
 
     def init(rng_key: Key[Array, ""], text: EmbeddedText) -> CHMMParams:
         observations, lengths = jnp.asarray(text.labels.observations), jnp.asarray(text.labels.lengths)
-        emission = initial_emission(observations, lengths, num_labels, statistics=statistics)
-        return _init(rng_key, text, num_labels, weight_scale, emission, fixed=False)
+        targets = first_statistics(observations, observations, lengths, num_labels, statistics, scheme)
+        return _init(rng_key, text, weight_scale, targets, fixed=False)
 
     return _model(num_labels, options, scheme, outside_votes, init)
 
@@ -191,7 +194,8 @@ def chmm_fixed_emissions(
         if data.labels is None:
             raise ValueError("the text has no gold labels, which the true emissions are counted from; use chmm")
         emission = true_emissions(data.observations, data.labels, data.lengths, num_labels)
-        return _init(rng_key, text, num_labels, weight_scale, emission, fixed=True)
+        transition = initial_transition(jnp.asarray(data.observations), jnp.asarray(data.lengths), num_labels)
+        return _init(rng_key, text, weight_scale, (transition, emission), fixed=True)
 
     return _model(num_labels, options, scheme, outside_votes, init)
 
@@ -207,15 +211,27 @@ def _check(num_labels: int, options: TrainOptions, scheme: str, outside_votes: s
         raise ValueError(f"num_labels is {num_labels}; expected an odd number, O and then B- and I- of each type")
 
 
-def _init(rng_key, text: EmbeddedText, num_labels: int, weight_scale: float, emission, *, fixed: bool) -> CHMMParams:
-    data = text.labels
-    width = check_embeddings(data, text.embeddings)
-    transition = initial_transition(jnp.asarray(data.observations), jnp.asarray(data.lengths), num_labels)
+def first_statistics(
+    observations: Array, with_majority: Array, lengths: Array, num_labels: int, statistics: StartFrom, scheme: Scheme
+) -> tuple[Array, Array]:
+    """The matrices that the heads are fitted to first; the emissions of the functions of the second argument."""
+    if statistics == "hmm":
+        model = hmm(num_labels, scheme=scheme)
+        start = model.init(jax.random.key(0), with_majority, lengths)
+        fitted = jax.jit(model.fit)(start, with_majority, lengths).params
+        return jnp.exp(fitted.log_transition), jnp.exp(fitted.log_emission)
+    transition = initial_transition(observations, lengths, num_labels)
+    return transition, initial_emission(with_majority, lengths, num_labels, statistics=statistics)
+
+
+def _init(rng_key, text: EmbeddedText, weight_scale: float, targets, *, fixed: bool) -> CHMMParams:
+    width = check_embeddings(text.labels, text.embeddings)
     keys = jax.random.split(rng_key)
+    logs = [jnp.log(jnp.maximum(matrix, 1e-6)) for matrix in targets]
     return CHMMParams(
-        make_linear(keys[0], width, jnp.log(jnp.maximum(transition, 1e-6)), weight_scale),
-        None if fixed else make_linear(keys[1], width, jnp.log(jnp.maximum(emission, 1e-6)), weight_scale),
-        (transition, emission),
+        make_linear(keys[0], width, logs[0], weight_scale),
+        None if fixed else make_linear(keys[1], width, logs[1], weight_scale),
+        tuple(targets),
         scaling_of(text.embeddings),
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxuq.tagging._context_chain import ContextChain
+from jaxuq.tagging.chmm import StartFrom, first_statistics
 from jaxuq.tagging.embedded import Bucket, Bucketed, Scaling, check_embeddings, scaling_of
 from jaxuq.tagging.emission_prior import (
     emission_addon_prior,
@@ -39,7 +40,6 @@ from jaxuq.tagging.neural_model import (
     transition_head,
     with_silence_column,
 )
-from jaxuq.tagging.statistics import Statistics, initial_emission, initial_transition
 from jaxuq.tagging.wxor import Convention, WXORCounts, wxor_counts, wxor_scores
 
 Stages = Literal["1", "1-2", "1-2-3", "1-3", "1-23"]
@@ -130,7 +130,7 @@ def sparse_chmm(
     options: TrainOptions = DEFAULT_OPTIONS,
     sparse: SparseOptions = _DEFAULT,
     scheme: Scheme = "bio",
-    statistics: Statistics = "votes",
+    statistics: StartFrom = "votes",
     outside_votes: OutsideVotes = "votes",
     weight_scale: float = 0.1,
 ) -> NeuralLabelModel:
@@ -152,7 +152,7 @@ def sparse_chmm(
         options: how each stage is trained.
         sparse: how the emissions are built, and the stages.
         scheme: `"bio"` makes an `I-` that continues nothing impossible, `"any"` (as published) does not.
-        statistics: which first estimate of the emissions.
+        statistics: as in `chmm`.
         outside_votes: as in `chmm`.
         weight_scale: scale of the random weights at the start.
 
@@ -187,8 +187,8 @@ def sparse_chmm(
         data = text.labels
         width = check_embeddings(data, text.embeddings)
         observations, lengths = jnp.asarray(_with_majority(data.observations, data.lengths)), jnp.asarray(data.lengths)
-        transition = initial_transition(jnp.asarray(data.observations), lengths, num_labels)
-        emission = initial_emission(observations, lengths, num_labels, statistics=statistics)
+        plain = jnp.asarray(data.observations)
+        transition, emission = first_statistics(plain, observations, lengths, num_labels, statistics, scheme)
         functions = observations.shape[2]
         right = jnp.clip(jnp.diagonal(emission, axis1=1, axis2=2), 0.01, 0.99)
         keys = jax.random.split(rng_key, 4)

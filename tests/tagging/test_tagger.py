@@ -21,7 +21,7 @@ from jaxuq.tagging import (
     hard_targets,
     load_weak_labels,
 )
-from tests.tagging.small_data import write_data, write_encoder
+from tests.tagging.small_data import PEOPLE, PLACES, WORDS, write_data, write_encoder
 
 _LENGTHS = np.array([3, 2])
 
@@ -75,7 +75,12 @@ def _f1(text, forecast):
 
 
 def test_a_tagger_learns_what_words_tell(texts):
-    _, (train, valid, test) = texts
+    table = np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32)
+    words = {word: table[number] for number, word in enumerate(WORDS + PEOPLE + PLACES)}
+    train, valid, test = (
+        text._replace(embeddings=[np.stack([words[w] for w in tokens]) for tokens in text.labels.tokens])
+        for text in texts[1]
+    )
     tagger = crf_tagger(5, options=TrainOptions(learning_rate=0.02, num_epochs=15, batch_size=8, patience=15))
     targets = hard_targets(train.labels.labels, 5)
     fitted = tagger.fit(jax.random.key(1), tagger.init(jax.random.key(0), train), train, targets, valid)

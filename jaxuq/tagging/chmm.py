@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from jaxuq.tagging._context_chain import ContextChain
 from jaxuq.tagging.embedded import Bucket, Scaling, check_embeddings, scaling_of
@@ -121,7 +121,12 @@ def chmm(
 
 
 def true_emissions(
-    observations: np.ndarray, labels: np.ndarray, lengths: np.ndarray, num_labels: int, *, pseudo_count: float = 0.01
+    observations: Int[Array, "batch time function"],
+    labels: Int[Array, "batch time"],
+    lengths: Int[Array, " batch"],
+    num_labels: int,
+    *,
+    pseudo_count: float = 0.01,
 ) -> Float[Array, "function state label"]:
     r"""Gold access: what each labelling function says of each true label.
 
@@ -138,16 +143,15 @@ def true_emissions(
         The matrices; rows sum to one.
 
     Example:
-        >>> import numpy as np
-        >>> true_emissions(np.array([[[1], [0]]]), np.array([[1, 1]]), np.array([2]), 3)[0, 1].round(1)
+        >>> import jax.numpy as jnp
+        >>> true_emissions(jnp.array([[[1], [0]]]), jnp.array([[1, 1]]), jnp.array([2]), 3)[0, 1].round(1)
         Array([0.5, 0.5, 0. ], dtype=float32)
 
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
         Technology, 2025, the equation in section 4.3.8.
     """
-    observations, labels = jnp.asarray(observations), jnp.asarray(labels)
-    valid = inside(observations, jnp.asarray(lengths))
+    valid = inside(observations, lengths)
     states = jax.nn.one_hot(jnp.where(valid, labels, -1), num_labels, dtype=jnp.float32)
     counts = emission_counts(states, observations, num_labels) + pseudo_count
     return counts / jnp.sum(counts, axis=-1, keepdims=True)
@@ -193,8 +197,9 @@ def chmm_fixed_emissions(
         data = text.labels
         if data.labels is None:
             raise ValueError("the text has no gold labels, which the true emissions are counted from; use chmm")
-        emission = true_emissions(data.observations, data.labels, data.lengths, num_labels)
-        transition = initial_transition(jnp.asarray(data.observations), jnp.asarray(data.lengths), num_labels)
+        observations, lengths = jnp.asarray(data.observations), jnp.asarray(data.lengths)
+        emission = true_emissions(observations, jnp.asarray(data.labels), lengths, num_labels)
+        transition = initial_transition(observations, lengths, num_labels)
         return _init(rng_key, text, weight_scale, (transition, emission), fixed=True)
 
     return _model(num_labels, options, scheme, outside_votes, init)

@@ -193,8 +193,7 @@ def _step(loss, trainable, params, optimiser, old, bucket, rows, weights, rates,
     chosen = {name: getattr(params, name) for name in trainable}
     value, gradient = jax.value_and_grad(mean_loss)(chosen)
     gradient = jax.tree.map(lambda g, p: g + weight_decay * p, gradient, chosen)
-    # optax's bias corrections mix integers and floats, which a strict setting of the user's would refuse.
-    with jax.numpy_dtype_promotion("standard"):
+    with jax.numpy_dtype_promotion("standard"):  # Optax's own code relies on it
         direction, optimiser = optax.scale_by_adam().update(gradient, optimiser)
     chosen = jax.tree.map(lambda p, d: p - learning_rate * d, chosen, direction)
     return params._replace(**chosen), optimiser, value

@@ -40,6 +40,10 @@ def _label_model(model):
     return Example(jax.jit(function), (_KEY, _VOTES, _LENGTHS))
 
 
+_SHARES = _RNG.random((8, 2, 3)).astype(np.float32)  # sentences, functions, states
+_WXOR = tagging.WXORCounts(_RNG.random((2, 3, 3)).astype(np.float32), np.full((2, 3), 4.0, np.float32))
+_PART = {"split": 0.2}
+
 EXAMPLES: dict[str, Any] = {
     "best_consensus": Example(tagging.best_consensus, (_VOTES, _VOTES[..., 0])),
     "crf_loss": [
@@ -57,12 +61,25 @@ EXAMPLES: dict[str, Any] = {
         for kind in ("expected", "marginals")
     ],
     "dawid_skene": _label_model(tagging.dawid_skene(3, num_steps=2)),
+    "emission_addon_prior": Example(tagging.emission_addon_prior, (_SHARES[:2], _WXOR.logits), differentiable=(0, 1)),
+    "emission_base_prior": [
+        Example(tagging.emission_base_prior, (_SHARES,), _PART | {"naive": naive}, differentiable=(0,))
+        for naive in (False, True)
+    ],
+    "emission_concentration": Example(tagging.emission_concentration, (_SHARES,), differentiable=(0,)),
     "expected_counts": _both(tagging.expected_counts),
     "filtered_marginals": _both(tagging.filtered_marginals),
     "hmm": [_label_model(tagging.hmm(3, num_steps=2)), _label_model(tagging.hmm(3, num_steps=1, scheme="any"))],
+    "initial_emission": [
+        Example(jax.jit(partial(tagging.initial_emission, num_labels=3, statistics=kind)), (_VOTES, _LENGTHS))
+        for kind in ("votes", "published")
+    ],
+    "initial_transition": Example(jax.jit(partial(tagging.initial_transition, num_labels=3)), (_VOTES, _LENGTHS)),
     "k_best_viterbi": Example(
         lambda *chain: tagging.k_best_viterbi(*chain, num_paths=2).paths, _SHARED, differentiable=()
     ),
+    "log_dirichlet_mean": Example(tagging.log_dirichlet_mean, (_SHARES + 1,), differentiable=(0,)),
+    "log_dirichlet_sample": Example(jax.jit(tagging.log_dirichlet_sample), (_KEY, _SHARES + 1), differentiable=(1,)),
     "log_likelihood": [
         *_both(tagging.log_likelihood),
         Example(jax.jit(partial(tagging.log_likelihood, associative=True)), _SHARED, differentiable=(0, 1, 2)),
@@ -75,24 +92,51 @@ EXAMPLES: dict[str, Any] = {
     "pairwise_marginals": Example(tagging.pairwise_marginals, _OWN, differentiable=(0, 1, 2)),
     "path_entropy": Example(tagging.path_entropy, _SHARED, differentiable=(0, 1, 2)),
     "posterior_sample": Example(partial(tagging.posterior_sample, num_samples=2), (_KEY, *_OWN)),
+    "scale_reliability": Example(tagging.scale_reliability, (_SHARES,), _PART, differentiable=(0,)),
+    "silence_probability": Example(
+        tagging.silence_probability, (_SHARES,), _PART | {"num_labels": 3}, differentiable=(0,)
+    ),
     "smoothed_marginals": _both(tagging.smoothed_marginals),
     "snorkel": _label_model(tagging.snorkel(3, num_steps=2)),
+    "true_emissions": Example(
+        jax.jit(partial(tagging.true_emissions, num_labels=3)), (_VOTES, _VOTES[..., 0], _LENGTHS)
+    ),
     "viterbi": Example(lambda *chain: tagging.viterbi(*chain).scores, _OWN, differentiable=(0, 1, 2)),
+    "wxor_counts": [
+        Example(
+            jax.jit(partial(tagging.wxor_counts, convention=kind)), (_VOTES, _SHARES, _LENGTHS), differentiable=(1,)
+        )
+        for kind in ("dissertation", "published")
+    ],
+    "wxor_scores": [
+        Example(partial(tagging.wxor_scores, convention=kind), (_WXOR,), differentiable=(0,), shardable=False)
+        for kind in ("dissertation", "published")
+    ],
 }
 HOST: dict[str, str] = {
     "BayesianTokenParams": "a type",
     "BestPaths": "a type",
+    "CHMMParams": "a type",
+    "ConNetParams": "a type",
+    "EmbeddedText": "a type",
     "ExpectedCounts": "a type",
     "FinetunedParams": "a type",
     "Fitted": "a type",
     "HMMParams": "a type",
     "LabelForecast": "a type",
     "LabelModel": "a type",
+    "Linear": "a type",
     "MajorityParams": "a type",
     "Tagger": "a type",
     "TaggerParams": "a type",
+    "NeuralFitted": "a type",
+    "NeuralLabelModel": "a type",
+    "SparseCHMMParams": "a type",
+    "SparseOptions": "a type",
     "TaggingDataError": "a type",
     "TokenParams": "a type",
+    "TrainOptions": "a type",
+    "WXORCounts": "a type",
     "WeakLabels": "a type",
     "apply_labelling_functions": "runs Python callables on strings",
     "bayesian_dawid_skene": "runs NumPyro's own compiled loop from the host",
@@ -100,6 +144,9 @@ HOST: dict[str, str] = {
     "crf_tagger": "trains from the host, in buckets of like length",
     "embed_words": "reads and writes files",
     "finetune_tagger": "trains from the host, in buckets of like length",
+    "chmm": "the host sends bucketed batches to compiled programs",
+    "chmm_fixed_emissions": "the host sends bucketed batches to compiled programs",
+    "connet": "the host sends bucketed batches to compiled programs",
     "gazetteer_function": "makes a function of strings",
     "hard_targets": "NumPy, of host arrays",
     "heuristic_function": "makes a function of strings",
@@ -108,5 +155,7 @@ HOST: dict[str, str] = {
     "make_weak_labels": "pads host arrays",
     "read_columns": "reads a file",
     "regex_function": "makes a function of strings",
+    "sparse_chmm": "the host sends bucketed batches to compiled programs",
+    "sparse_reliabilities": "takes a list of host arrays",
     "spans_to_labels": "checks Python values",
 }

@@ -190,7 +190,7 @@ def _emissions(
         return {}
     preferred = ("sparse-chmm", "chmm", "hmm", "dawid-skene", "majority-vote")
     chosen = [method for method in preferred if method in methods] or methods
-    sources, true = {}, None
+    sources, true, marked = {}, None, np.zeros(0)
     for method in chosen[: _MOST_SOURCES - 1]:
         arrays = read_arrays(folder.path / "predictions" / dataset / method.replace(" ", "-") / "seed-0.npz")
         if arrays is None:

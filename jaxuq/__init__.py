@@ -13,6 +13,7 @@ from jaxuq._keys import named_key
 if TYPE_CHECKING:
     from jaxuq import (
         calibration,
+        checkpoints,
         confidence,
         extraction,
         language,
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "calibration",
+    "checkpoints",
     "citation",
     "confidence",
     "extraction",

@@ -332,6 +332,57 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "journal = {Chemical Science}, volume = {9}",
         2018,
     ),
+    "zhang2021wrench": (
+        "inproceedings",
+        "Zhang, Jieyu and Yu, Yue and Li, Yinghao and Wang, Yujing and Yang, Yaming and Yang, Mao and "
+        "Ratner, Alexander",
+        "{WRENCH}: A Comprehensive Benchmark for Weak Supervision",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2021,
+    ),
+    "ratner2018snorkel": (
+        "article",
+        "Ratner, Alexander and Bach, Stephen H. and Ehrenberg, Henry and Fries, Jason and Wu, Sen and R{\\'e}, "
+        "Christopher",
+        "Snorkel: Rapid Training Data Creation with Weak Supervision",
+        "journal = {Proceedings of the VLDB Endowment}",
+        2018,
+    ),
+    "dawid1979observer": (
+        "article",
+        "Dawid, A. P. and Skene, A. M.",
+        "Maximum Likelihood Estimation of Observer Error-Rates Using the {EM} Algorithm",
+        "journal = {Journal of the Royal Statistical Society C}",
+        1979,
+    ),
+    "lison2020weak": (
+        "inproceedings",
+        "Lison, Pierre and Barnes, Jeremy and Hubin, Aliaksandr and Touileb, Samia",
+        "Named Entity Recognition without Labelled Data: A Weak Supervision Approach",
+        "booktitle = {Annual Meeting of the Association for Computational Linguistics}",
+        2020,
+    ),
+    "li2021chmm": (
+        "inproceedings",
+        "Li, Yinghao and Shetty, Pranav and Liu, Lucas and Zhang, Chao and Song, Le",
+        "{BERT}ifying the Hidden {Markov} Model for Multi-Source Weakly Supervised Named Entity Recognition",
+        "booktitle = {Annual Meeting of the Association for Computational Linguistics}",
+        2021,
+    ),
+    "li2022sparsechmm": (
+        "inproceedings",
+        "Li, Yinghao and Song, Le and Zhang, Chao",
+        "Sparse Conditional Hidden {Markov} Model for Weakly Supervised Named Entity Recognition",
+        "booktitle = {ACM SIGKDD Conference on Knowledge Discovery and Data Mining}",
+        2022,
+    ),
+    "lan2020connet": (
+        "inproceedings",
+        "Lan, Ouyu and Huang, Xiao and Lin, Bill Yuchen and Jiang, He and Liu, Liyuan and Ren, Xiang",
+        "Learning to Contextually Aggregate Multi-Source Supervision for Sequence Labeling",
+        "booktitle = {Annual Meeting of the Association for Computational Linguistics}",
+        2020,
+    ),
 }
 
 _SOURCES: dict[str, tuple[str, ...]] = {
@@ -340,6 +391,16 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     # systems and data
     "muben": ("li2024muben",),
     "moleculenet": ("wu2018moleculenet",),
+    "tag": ("li2022sparsechmm",),
+    # label models
+    "majority-vote": ("zhang2021wrench",),
+    "snorkel": ("ratner2018snorkel",),
+    "dawid-skene": ("dawid1979observer",),
+    "hmm": ("lison2020weak",),
+    "chmm": ("li2021chmm",),
+    "chmm-fixed-emissions": ("li2021chmm",),
+    "sparse-chmm": ("li2022sparsechmm",),
+    "connet": ("lan2020connet",),
     # posteriors
     "deterministic": ("li2024muben",),
     "ensemble": ("lakshminarayanan2017ensembles",),

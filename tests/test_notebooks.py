@@ -35,10 +35,13 @@ def test_stored_without_outputs(path):
 
 
 WITH_SMOLLM2 = ("03_language_models",)
+WITH_MINILM = ("02_weak_supervision",)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem not in WITH_SMOLLM2], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if path.stem not in WITH_SMOLLM2 + WITH_MINILM], ids=lambda p: p.stem
+)
 def test_runs_from_a_clean_kernel(path, tmp_path, monkeypatch):
     _run(path, tmp_path, monkeypatch)
 
@@ -48,6 +51,19 @@ def test_runs_from_a_clean_kernel(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem in WITH_SMOLLM2], ids=lambda p: p.stem)
 def test_runs_with_smollm2(path, tmp_path, monkeypatch, smollm2_weights):
     monkeypatch.setenv("XLA_FLAGS", "")  # a model of this size is compiled as users compile it
+    _run(path, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem in WITH_MINILM], ids=lambda p: p.stem)
+def test_runs_with_minilm(path, tmp_path, monkeypatch):
+    from jaxuq.checkpoints import CheckpointError, find_encoder
+
+    try:
+        find_encoder("minilm")
+    except CheckpointError as error:
+        pytest.skip(f"the weights cannot be had: {error}")
     _run(path, tmp_path, monkeypatch)
 
 

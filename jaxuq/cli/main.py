@@ -3,24 +3,30 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import tyro
 
+from jaxuq.cli.confidence import AskCommand
 from jaxuq.cli.data import DataCommand
 from jaxuq.cli.extract import ExtractCommand, ServeCommand
 from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
+from jaxuq.confidence.study.configuration import StudyConfiguration
 from jaxuq.molecules.muben.configuration import MubenConfiguration
+from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 
 _COMMANDS = {
     "muben": MubenConfiguration,
-    "report": ReportCommand,
-    "data": DataCommand,
-    "generate": GenerateCommand,
+    "tag": TaggingConfiguration,
+    "confidence": StudyConfiguration,
     "extract": ExtractCommand,
+    "generate": GenerateCommand,
     "serve": ServeCommand,
     "models": ModelsCommand,
+    "data": DataCommand,
+    "report": ReportCommand,
 }
 
 
@@ -30,22 +36,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name.
     """
+    from jaxuq.confidence.questions.records import QuestionError
     from jaxuq.extraction.errors import ExtractionError
     from jaxuq.language.errors import CheckpointError, PromptError
     from jaxuq.molecules.records import DataError
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
+    from jaxuq.tagging.records import TaggingDataError
 
+    mistakes = (
+        CheckpointError, DataError, ExtractionError, PromptError, QuestionError, ReportError, RunFolderError,
+        TaggingDataError,
+    )  # fmt: skip
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            _COMMANDS,
-            prog="jaxuq",
-            description="How sure is this answer, and how far can few labels go?",
-            args=list(sys.argv[1:] if arguments is None else arguments),
-        )
+        if given[:2] == ["confidence", "ask"]:
+            command = tyro.cli(AskCommand, prog="jaxuq confidence ask", args=given[2:])
+        else:
+            command = tyro.extras.subcommand_cli_from_dict(
+                _COMMANDS,
+                prog="jaxuq",
+                description="How sure is this answer, and how far can few labels go?",
+                args=given,
+            )
         _run(command)
-    except (CheckpointError, DataError, ExtractionError, PromptError, ReportError, RunFolderError) as error:
+    except mistakes as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted; finished work is kept, and the same command continues", 130)
@@ -58,19 +74,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
 
 
-def _run(
-    command: MubenConfiguration
-    | ReportCommand
-    | DataCommand
-    | GenerateCommand
-    | ExtractCommand
-    | ServeCommand
-    | ModelsCommand,
-) -> None:
+def _run(command: Any) -> None:
     if isinstance(command, MubenConfiguration):
         from jaxuq.cli.muben import run
 
         run(command)
+    elif isinstance(command, TaggingConfiguration):
+        from jaxuq.cli.tag import run as tag
+
+        tag(command)
+    elif isinstance(command, StudyConfiguration):
+        from jaxuq.cli.confidence import run as study
+
+        study(command)
     else:
         command.run()
 

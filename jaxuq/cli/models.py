@@ -88,12 +88,16 @@ class FetchModel:
     """Download a model, verify it, and print where it is: jaxuq models fetch smollm2."""
 
     name: tyro.conf.Positional[str]
-    """A name of `jaxuq models list`, or organisation/model on the Hugging Face hub."""
+    """A name of `jaxuq models list`, minilm (word vectors), or organisation/model on the Hugging Face hub."""
 
     def run(self) -> None:
         """Download unless it is there."""
+        from jaxuq.checkpoints import encoder_names, find_encoder
         from jaxuq.language import fetch_model
 
+        if self.name in encoder_names():
+            print(find_encoder(self.name, progress=sys.stderr.isatty()))
+            return
         print(fetch_model(self.name, progress=sys.stderr.isatty()))
 
 

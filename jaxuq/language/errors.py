@@ -1,8 +1,8 @@
 """What goes wrong with a user's files and texts, said in one line."""
 
+from jaxuq.checkpoints import CheckpointError
 
-class CheckpointError(ValueError):
-    """A model's files are missing, damaged, or of an architecture that is not supported; the message names the file."""
+__all__ = ["CheckpointError", "PromptError"]
 
 
 class PromptError(ValueError):

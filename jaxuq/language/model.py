@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from jaxuq.checkpoints import StoredTensor, read_json, stored_tensors
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.catalogue import fetch_model
 from jaxuq.language.config_json import config_json
@@ -19,9 +20,9 @@ from jaxuq.language.errors import CheckpointError
 from jaxuq.language.gguf import GGUFFile, gguf_tensors, read_gguf
 from jaxuq.language.gguf_config import gguf_config
 from jaxuq.language.gguf_tokenizer import gguf_tokenizer
-from jaxuq.language.safetensors import read_json, stored_tensors, write_weights
+from jaxuq.language.safetensors import write_weights
 from jaxuq.language.tokenization import stop_tokens
-from jaxuq.language.weights import StoredTensor, check_tensors, load_weights
+from jaxuq.language.weights import check_tensors, load_weights
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
 
 if TYPE_CHECKING:

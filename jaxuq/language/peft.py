@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq.checkpoints import read_json
 from jaxuq.language.architectures import linear_names, tensor_places
 from jaxuq.language.errors import CheckpointError
-from jaxuq.language.safetensors import read_json
 from jaxuq.networks import DecoderConfig, LoraConfig, stack_layers, unstack_layers
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -1,38 +1,18 @@
 """From the tensors of a checkpoint to the parameters of a decoder, one tensor at a time, and back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq.checkpoints import StoredTensor, compare_names, fill_array
 from jaxuq.language.architectures import TensorPlace, tensor_places
-from jaxuq.language.errors import CheckpointError
 from jaxuq.language.sharding import leaf_sharding
 from jaxuq.networks import DecoderConfig
-
-_CHUNK = 2**22
-
-
-class StoredTensor(NamedTuple):
-    """A tensor of a checkpoint that has not been read yet.
-
-    Attributes:
-        file: which holds it.
-        name: in that file.
-        shape: as Hugging Face has it.
-        kind: how numbers are stored, such as `BF16` or `Q4_1`.
-        read: gives the numbers; raises `CheckpointError` if the file is damaged.
-    """
-
-    file: Path
-    name: str
-    shape: tuple[int, ...]
-    kind: str
-    read: Callable[[], np.ndarray]
 
 
 def _ignored(name: str, config: DecoderConfig) -> bool:
@@ -53,23 +33,8 @@ def check_tensors(config: DecoderConfig, stored: Mapping[str, StoredTensor], sou
     Raises:
         CheckpointError: lists all missing and unexpected tensors, or all wrong shapes.
     """
-    places = tensor_places(config)
-    missing = [name for name in places if name not in stored]
-    unexpected = [name for name in stored if name not in places and not _ignored(name, config)]
-    if missing or unexpected:
-        parts = [
-            f"{len(names)} {kind} ({', '.join(names)})"
-            for kind, names in (("missing", missing), ("unexpected", unexpected))
-            if names
-        ]
-        raise CheckpointError(f"{source} does not hold the tensors that its configuration asks for: {'; '.join(parts)}")
-    wrong = [
-        f"{stored[name].name} in {stored[name].file} is {list(stored[name].shape)}, expected {list(place.shape)}"
-        for name, place in places.items()
-        if tuple(stored[name].shape) != place.shape
-    ]
-    if wrong:
-        raise CheckpointError("wrong shape: " + "; ".join(wrong))
+    wanted = {name: place.shape for name, place in tensor_places(config).items()}
+    compare_names(wanted, stored, [name for name in stored if _ignored(name, config)], source)
 
 
 def load_weights(
@@ -108,7 +73,7 @@ def load_weights(
         stacked = scan and place.layer is not None
         array = np.empty((len(members), *shape) if stacked else shape, dtype)
         for index, (name, _) in enumerate(members):
-            _fill(array[index] if stacked else array, stored[name], place.transposed)
+            fill_array(array[index] if stacked else array, stored[name], transposed=place.transposed)
         sharding = None if mesh is None else leaf_sharding(path, array.shape, mesh)
         _insert(params, path, jax.device_put(array, sharding))
     return params
@@ -124,18 +89,6 @@ def _leaves(config: DecoderConfig, scan: bool) -> dict[tuple[str, ...], list[tup
 
 def _path(place: TensorPlace, scan: bool) -> tuple[str, ...]:
     return place.path if scan or place.layer is None else (f"layers_{place.layer}", *place.path[1:])
-
-
-def _fill(target: np.ndarray, tensor: StoredTensor, transposed: bool) -> None:
-    array = tensor.read()
-    with np.errstate(over="ignore"):  # reported below, with the tensor's name
-        target[...] = array.T if transposed else array
-    flat = target.reshape(-1)
-    if not all(np.isfinite(flat[start : start + _CHUNK]).all() for start in range(0, flat.size, _CHUNK)):
-        raise CheckpointError(
-            f"tensor {tensor.name} in {tensor.file} holds NaN or infinite numbers (stored as {tensor.kind}, "
-            f"read as {target.dtype})"
-        )
 
 
 def _insert(tree: dict[str, Any], path: tuple[str, ...], leaf: jax.Array) -> None:

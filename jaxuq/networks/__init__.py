@@ -4,6 +4,7 @@
 """
 
 from jaxuq.networks.attention import Places, attend, attention_weights, visible
+from jaxuq.networks.bert import Encoder, EncoderConfig, EncoderOutput
 from jaxuq.networks.decoder import (
     Decoder,
     DecoderConfig,
@@ -35,6 +36,9 @@ __all__ = [
     "DecoderConfig",
     "DecoderOutput",
     "Dropout",
+    "Encoder",
+    "EncoderConfig",
+    "EncoderOutput",
     "KeyValueCache",
     "Linear",
     "LoraConfig",

@@ -41,6 +41,16 @@ _STYLES = {
     "psgld": MethodStyle("pSGLD", "#B8860B", "-", "<"),
     "sghmc": MethodStyle("SGHMC", "#44AA99", "-", ">"),
     "nuts": MethodStyle("NUTS", "#777777", "-", "p"),
+    "majority-vote": MethodStyle("Majority vote", "#777777", "-", "s"),
+    "snorkel": MethodStyle("Snorkel", "#E69F00", "-", "^"),
+    "dawid-skene": MethodStyle("Dawid–Skene", "#CC79A7", "-", "v"),
+    "hmm": MethodStyle("HMM", "#0072B2", "-", "D"),
+    "chmm": MethodStyle("CHMM", "#009E73", "-", "o"),
+    "sparse-chmm": MethodStyle("Sparse-CHMM", "#D55E00", "-", "P"),
+    "connet": MethodStyle("ConNet", "#56B4E9", "-", "X"),
+    "best-consensus": MethodStyle("Best consensus (gold access)", "#000000", _DOTTED, "s"),
+    "chmm-fixed-emissions": MethodStyle("CHMM, true emissions (gold access)", "#117733", _DOTTED, "^"),
+    "supervised": MethodStyle("Supervised tagger (gold access)", "#332288", _DOTTED, "D"),
 }
 
 _SPARE_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#555555")

@@ -12,6 +12,7 @@ from jaxuq.reporting.metric_names import QUESTIONS, format_number, metric_name
 from jaxuq.reporting.report_drawings import report_drawings
 from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_folder, read_predictions
 from jaxuq.reporting.tables import ScoreTable, score_table
+from jaxuq.reporting.tagging_page import tagging_sections
 from jaxuq.results import write_bytes
 
 _MOST_NAMED = 5
@@ -41,6 +42,8 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         jaxuq.reporting.errors.ReportError: no/such/folder: no such folder; ...
     """
     result = read_folder(folder)
+    if result.run["system"] == "tag":
+        return _write_tagging_report(result)
     notices = [*result.notices, *_missing_methods(result)]
     predictions, unread = load_predictions(result)
     notices += _shorten(unread)
@@ -63,6 +66,29 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         configuration={str(key): _words(value) for key, value in result.configuration.items()},
         versions={str(key): str(value) for key, value in versions.items()},
         bibtex=_bibtex([str(result.run["system"]), *result.methods]),
+    )
+    target = result.path / "report.html"
+    write_bytes(target, page.encode())
+    return target
+
+
+def _write_tagging_report(result: ResultFolder) -> pathlib.Path:
+    """The page of `jaxuq tag`."""
+    sections, notices = tagging_sections(result)
+    versions, run = result.run.get("versions"), result.run
+    facts = [("Models", str(len(result.methods)))]
+    facts += [("Device", str(run["device"]))] if run.get("device") else []
+    facts += [("Time", duration(float(run["seconds"])))] if isinstance(run.get("seconds"), int | float) else []
+    page = render_template(
+        "tagging.html",
+        title=" · ".join(section.name for section in sections) or result.path.name,
+        status=str(run.get("status", "unknown")),
+        facts=facts,
+        notices=[notice for notice in result.notices if "summary" not in notice] + notices,
+        sections=sections,
+        configuration={str(key): _words(value) for key, value in result.configuration.items()},
+        versions={str(key): str(value) for key, value in (versions if isinstance(versions, dict) else {}).items()},
+        bibtex=_bibtex(["tag", *result.methods]),
     )
     target = result.path / "report.html"
     write_bytes(target, page.encode())

@@ -5,6 +5,7 @@ from jaxuq.tagging.buckets import length_buckets
 from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
 from jaxuq.tagging.connet import ConNetParams, connet
 from jaxuq.tagging.decoding import BestPaths, k_best_viterbi, viterbi
+from jaxuq.tagging.embeddings import embed_words
 from jaxuq.tagging.emission_prior import (
     emission_addon_prior,
     emission_base_prior,
@@ -15,6 +16,7 @@ from jaxuq.tagging.emission_prior import (
     silence_probability,
 )
 from jaxuq.tagging.evidence import observation_log_evidence
+from jaxuq.tagging.finetuning import FinetunedParams, finetune_tagger
 from jaxuq.tagging.functions import apply_labelling_functions, gazetteer_function, heuristic_function, regex_function
 from jaxuq.tagging.hmm import HMMParams, hmm
 from jaxuq.tagging.inference import (
@@ -33,6 +35,7 @@ from jaxuq.tagging.reading import load_weak_labels, read_columns
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels
 from jaxuq.tagging.sparse_chmm import SparseCHMMParams, SparseOptions, sparse_chmm, sparse_reliabilities
 from jaxuq.tagging.statistics import initial_emission, initial_transition
+from jaxuq.tagging.tagger import Tagger, TaggerParams, crf_loss, crf_tagger, hard_targets
 from jaxuq.tagging.token_models import TokenParams, dawid_skene, snorkel
 from jaxuq.tagging.wxor import WXORCounts, wxor_counts, wxor_scores
 
@@ -43,6 +46,7 @@ __all__ = [
     "ConNetParams",
     "EmbeddedText",
     "ExpectedCounts",
+    "FinetunedParams",
     "Fitted",
     "HMMParams",
     "LabelForecast",
@@ -53,6 +57,8 @@ __all__ = [
     "NeuralLabelModel",
     "SparseCHMMParams",
     "SparseOptions",
+    "Tagger",
+    "TaggerParams",
     "TaggingDataError",
     "TokenParams",
     "TrainOptions",
@@ -65,13 +71,18 @@ __all__ = [
     "chmm",
     "chmm_fixed_emissions",
     "connet",
+    "crf_loss",
+    "crf_tagger",
     "dawid_skene",
+    "embed_words",
     "emission_addon_prior",
     "emission_base_prior",
     "emission_concentration",
     "expected_counts",
     "filtered_marginals",
+    "finetune_tagger",
     "gazetteer_function",
+    "hard_targets",
     "heuristic_function",
     "hmm",
     "initial_emission",

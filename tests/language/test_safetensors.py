@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from jaxuq.checkpoints import safetensors as safetensors_module
 from jaxuq.language import CheckpointError, config_json, decoder_config, inspect_model, load_model, save_model
-from jaxuq.language import safetensors as safetensors_module
+from jaxuq.language.safetensors import write_weights
 from jaxuq.networks import DecoderConfig, unstack_layers
 from tests.language.golden_decoders import FAMILIES, load
 from tests.language.tiny_checkpoints import golden_arrays, write_folder
@@ -74,7 +75,7 @@ def test_loaded_models_compute_what_transformers_computes(tmp_path):
 def test_large_models_are_saved_in_shards_with_an_index(tmp_path):
     golden = load("llama")
     tmp_path.mkdir(exist_ok=True)
-    safetensors_module.write_weights(tmp_path, golden.config, golden.params, shard_bytes=4000)
+    write_weights(tmp_path, golden.config, golden.params, shard_bytes=4000)
     files = sorted(tmp_path.glob("*.safetensors"))
     assert len(files) > 2
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())

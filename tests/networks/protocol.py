@@ -9,6 +9,8 @@ from jaxuq.networks import (
     DNN,
     Decoder,
     DecoderConfig,
+    Encoder,
+    EncoderConfig,
     LoraConfig,
     Places,
     Rotary,
@@ -44,6 +46,18 @@ _PLACES = Places(jnp.broadcast_to(jnp.arange(5), (8, 5)))
 _QUERY = jax.random.normal(jax.random.key(6), (8, 5, 2, 4))
 _KEY, _VALUE = jax.random.normal(jax.random.key(7), (2, 8, 1, 5, 4))
 
+_ENCODER = Encoder(EncoderConfig(13, 8, 12, num_layers=2, num_heads=2, max_positions=6))
+_ENCODER_TOKENS = jax.random.randint(jax.random.key(5), (8, 4), 0, 13)
+_ENCODER_WHERE = jnp.arange(4)[None] < jnp.array([4, 2, 3, 4, 1, 4, 4, 2])[:, None]
+_ENCODER_VARIABLES = jax.jit(_ENCODER.init)(jax.random.key(6), _ENCODER_TOKENS)
+
+
+def _encoded(tokens, where, variables):
+    """Real tokens only: what comes out in padding means nothing."""
+    output = _ENCODER.apply(variables, tokens, where)
+    return jnp.where(where[..., None], output.hidden, 0.0), output.pooled
+
+
 EXAMPLES: dict[str, Any] = {
     "DNN": Example(lambda x: _DNN.apply({"params": _PARAMS}, x), (_X,), differentiable=(0,)),
     "Decoder": Example(
@@ -71,6 +85,13 @@ EXAMPLES: dict[str, Any] = {
         lambda query, key, value, places: attend(query, key, value, places, places, scale=0.5, window=3, softcap=2.0),
         (_QUERY, _KEY, _VALUE, _PLACES),
         differentiable=(0, 1, 2),
+    ),
+    "Encoder": Example(
+        jax.jit(lambda tokens, variables, where: _encoded(tokens, where, variables)),
+        (_ENCODER_TOKENS, _ENCODER_VARIABLES),
+        where=_ENCODER_WHERE,
+        masked=(0,),
+        differentiable=(1,),
     ),
     "attention_weights": Example(
         lambda query, key, places: attention_weights(query, key, places, places, scale=0.5),
@@ -101,6 +122,8 @@ HOST: dict[str, str] = {
     "DecoderConfig": "a configuration",
     "DecoderOutput": "a type",
     "Dropout": "a layer; covered by DNN",
+    "EncoderConfig": "a configuration",
+    "EncoderOutput": "a type",
     "KeyValueCache": "a type",
     "Linear": "a layer; covered by Decoder",
     "LoraConfig": "a configuration",

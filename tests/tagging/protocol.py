@@ -46,6 +46,20 @@ _PART = {"split": 0.2}
 
 EXAMPLES: dict[str, Any] = {
     "best_consensus": Example(tagging.best_consensus, (_VOTES, _VOTES[..., 0])),
+    "crf_loss": [
+        Example(
+            jax.jit(partial(tagging.crf_loss, kind=kind)),
+            (
+                _normal(8, 4, 3),
+                _normal(3, 3),
+                _normal(3),
+                np.full((8, 4, 3), 1 / 3, np.float32),
+                np.maximum(_LENGTHS, 1),
+            ),
+            differentiable=(0, 1, 2),
+        )
+        for kind in ("expected", "marginals")
+    ],
     "dawid_skene": _label_model(tagging.dawid_skene(3, num_steps=2)),
     "emission_addon_prior": Example(tagging.emission_addon_prior, (_SHARES[:2], _WXOR.logits), differentiable=(0, 1)),
     "emission_base_prior": [
@@ -106,12 +120,15 @@ HOST: dict[str, str] = {
     "ConNetParams": "a type",
     "EmbeddedText": "a type",
     "ExpectedCounts": "a type",
+    "FinetunedParams": "a type",
     "Fitted": "a type",
     "HMMParams": "a type",
     "LabelForecast": "a type",
     "LabelModel": "a type",
     "Linear": "a type",
     "MajorityParams": "a type",
+    "Tagger": "a type",
+    "TaggerParams": "a type",
     "NeuralFitted": "a type",
     "NeuralLabelModel": "a type",
     "SparseCHMMParams": "a type",
@@ -124,10 +141,15 @@ HOST: dict[str, str] = {
     "apply_labelling_functions": "runs Python callables on strings",
     "bayesian_dawid_skene": "runs NumPyro's own compiled loop from the host",
     "bio_label_names": "makes strings",
+    "crf_tagger": "trains from the host, in buckets of like length",
+    "embed_words": "reads and writes files",
+    "finetune_tagger": "trains from the host, in buckets of like length",
     "chmm": "the host sends bucketed batches to compiled programs",
     "chmm_fixed_emissions": "the host sends bucketed batches to compiled programs",
     "connet": "the host sends bucketed batches to compiled programs",
     "gazetteer_function": "makes a function of strings",
+    "hard_targets": "NumPy, of host arrays",
+    "heuristic_function": "makes a function of strings",
     "heuristic_function": "makes a function of strings",
     "length_buckets": "groups of different sizes, made on the host",
     "load_weak_labels": "reads files",

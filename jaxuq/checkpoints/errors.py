@@ -1,0 +1,5 @@
+"""What goes wrong with a model's files, said in one line."""
+
+
+class CheckpointError(ValueError):
+    """A model's files are missing, damaged, or of an architecture that is not supported; the message names the file."""

@@ -1,0 +1,191 @@
+"""BERT and RoBERTa: encoders that look at a whole text at once."""
+
+import dataclasses
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxuq.networks.dropout import Dropout
+from jaxuq.networks.linear import Linear, LoraConfig
+
+Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+_ACTIVATIONS = {
+    "gelu": lambda x: nn.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: nn.gelu(x, approximate=True),
+    "relu": nn.relu,
+    "silu": nn.silu,
+}
+_MASKED = -1e30
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """The shape of an encoder.
+
+    Attributes:
+        vocab_size: number of tokens.
+        hidden_size: width.
+        intermediate_size: width inside the MLP.
+        num_layers: number of layers.
+        num_heads: attention heads; divides the width.
+        max_positions: rows of the position table.
+        type_vocab_size: kinds of segments.
+        first_position: row of the position table of a text's first token: 0 in BERT, padding index + 1 in RoBERTa.
+        positions_skip_padding: count real tokens only, as RoBERTa does; otherwise the column is the position.
+        norm_eps: added to the variance in layer normalisation.
+        activation: in the MLP.
+        dropout: rate on the embeddings and on what each block adds; acts when a `dropout` key is given.
+        attention_dropout: rate on attention weights.
+        pooler: whether there is the dense layer on the first token that sentence classifiers read.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_layers: int
+    num_heads: int
+    max_positions: int = 512
+    type_vocab_size: int = 2
+    first_position: int = 0
+    positions_skip_padding: bool = False
+    norm_eps: float = 1e-12
+    activation: Activation = "gelu"
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    pooler: bool = True
+
+    def __post_init__(self):
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"hidden_size is {self.hidden_size}; it must be a multiple of num_heads, {self.num_heads}")
+        if self.activation not in _ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(_ACTIVATIONS)}")
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text that the position table has room for, special tokens included."""
+        return self.max_positions - self.first_position
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder computes.
+
+    Attributes:
+        hidden: vectors of the tokens after the last layer; they mean nothing in padding.
+        pooled: the first token's vector through the pooler, None if there is no pooler.
+    """
+
+    hidden: Float[Array, "batch time width"]
+    pooled: Float[Array, "batch width"] | None
+
+
+class _Layer(nn.Module):
+    """Attention and MLP, each added to its input and normalised afterwards."""
+
+    config: EncoderConfig
+    dtype: Any
+    lora: LoraConfig | None
+
+    @nn.compact
+    def __call__(self, x: Array, where: Array) -> tuple[Array, None]:
+        """Form suitable for `nn.scan`."""
+        config = self.config
+        batch, time, width = x.shape
+        heads = (batch, time, config.num_heads, width // config.num_heads)
+
+        def linear(name: str, features: int) -> Linear:
+            adapted = self.lora if self.lora is not None and name in self.lora.targets else None
+            return Linear(features, use_bias=True, dtype=self.dtype, lora=adapted, name=name)
+
+        query, key, value = (linear(name, width)(x).reshape(heads) for name in ("query", "key", "value"))
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+        scores = jnp.where(where[:, None, None, :], scores * heads[-1] ** -0.5, _MASKED)
+        weights = Dropout(config.attention_dropout)(jax.nn.softmax(scores, axis=-1)).astype(value.dtype)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, value).reshape(x.shape)
+        x = self._add("attention_norm", x, linear("output", width)(mixed))
+        inner = _ACTIVATIONS[config.activation](linear("up", config.intermediate_size)(x))
+        return self._add("mlp_norm", x, linear("down", width)(inner)), None
+
+    def _add(self, name: str, x: Array, change: Array) -> Array:
+        return _norm(self.config, name, self.dtype)(x + Dropout(self.config.dropout)(change))
+
+
+def _norm(config: EncoderConfig, name: str, dtype: Any) -> nn.LayerNorm:
+    return nn.LayerNorm(epsilon=config.norm_eps, dtype=dtype, param_dtype=dtype, use_fast_variance=False, name=name)
+
+
+class Encoder(nn.Module):
+    r"""BERT (or RoBERTa) without a head: $h^{(l+1)} = \mathrm{LN}(a + \mathrm{MLP}(a))$,
+    $a = \mathrm{LN}(h^{(l)} + \mathrm{attention}(h^{(l)}))$, every token seeing every real token.
+
+    For vectors of words, sentences or SMILES; to generate text use `Decoder`. Layers are stacked on axis 0 of
+    `params["layers"]` and run in one loop. One layer's attention weights, `[batch, heads, time, time]`, are held at a
+    time (by the backward pass: those of all layers), so bound `batch * time**2`.
+
+    Attributes:
+        config: the shape.
+        dtype: of parameters and computations.
+        lora: adapters on some linear layers (`query, key, value, output, up, down`), in the collection `lora`.
+
+    References:
+        J. Devlin, M.-W. Chang, K. Lee, K. Toutanova. BERT: pre-training of deep bidirectional transformers for language
+        understanding. NAACL 2019.
+        Y. Liu et al. RoBERTa: a robustly optimized BERT pretraining approach. 2019.
+    """
+
+    config: EncoderConfig
+    dtype: Any = jnp.float32
+    lora: LoraConfig | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "batch time"],
+        where: Bool[Array, "batch time"] | None = None,
+        types: Int[Array, "batch time"] | None = None,
+    ) -> EncoderOutput:
+        """Encode.
+
+        Args:
+            tokens: with the special tokens; at most `config.max_tokens` a row.
+            where: False in padding, which may hold anything; None: no padding.
+            types: segment of each token; None: 0.
+
+        Returns:
+            `EncoderOutput(hidden, pooled)`.
+
+        Raises:
+            ValueError: more tokens than there are positions.
+        """
+        config, time = self.config, tokens.shape[1]
+        if time > config.max_tokens:
+            raise ValueError(
+                f"{time} tokens a row; the encoder has positions for {config.max_tokens}: divide the text into windows"
+            )
+        where = jnp.ones(tokens.shape, bool) if where is None else where
+        columns = jnp.broadcast_to(jnp.arange(time)[None], tokens.shape)
+        if config.positions_skip_padding:  # padding has the position before the first
+            counted = jnp.cumsum(where.astype(jnp.int32), axis=1) - 1
+            columns = jnp.where(where, counted, -1)
+
+        def table(name: str, rows: int) -> nn.Embed:
+            return nn.Embed(rows, config.hidden_size, dtype=self.dtype, param_dtype=self.dtype, name=name)
+
+        x = table("tokens", config.vocab_size)(jnp.where(where, tokens, 0))
+        x = x + table("positions", config.max_positions)(columns + config.first_position)
+        types = jnp.zeros_like(tokens) if types is None else jnp.where(where, types, 0)
+        x = x + table("types", config.type_vocab_size)(types)
+        x = Dropout(config.dropout)(_norm(config, "embedding_norm", self.dtype)(x))
+        layers = nn.scan(
+            _Layer,
+            variable_axes={"params": 0, "lora": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]
+            length=config.num_layers,
+        )
+        x, _ = layers(config, self.dtype, self.lora, name="layers")(x, where)
+        if not config.pooler:
+            return EncoderOutput(x, None)
+        return EncoderOutput(x, jnp.tanh(Linear(config.hidden_size, True, self.dtype, name="pooler")(x[:, 0])))

@@ -1,0 +1,71 @@
+"""Label new text with a saved model."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jaxuq.results import write_text
+from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
+from jaxuq.tagging.benchmark.evaluation import entities, forecast_scores
+from jaxuq.tagging.benchmark.methods import no_embeddings
+from jaxuq.tagging.benchmark.run import Listener, prediction_lines, read_texts
+from jaxuq.tagging.benchmark.saved import SavedModel
+from jaxuq.tagging.embeddings import embed_words
+from jaxuq.tagging.neural_model import EmbeddedText
+from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels
+
+
+def apply_model(
+    configuration: TaggingConfiguration,
+    listener: Listener = Listener(),  # noqa: B008
+) -> tuple[pathlib.Path, dict[str, dict[str, float] | None]]:
+    """Label the data with the model in `configuration.apply`.
+
+    Args:
+        configuration: `apply`, `data`, `part` and `output` are used.
+        listener: hears of progress.
+
+    Returns:
+        The file `predictions.jsonl` in the output folder, and for each data set its scores, None without gold labels.
+
+    Raises:
+        TaggingDataError: the model or the data is at fault, or they do not fit each other.
+    """
+    assert configuration.apply is not None
+    model = SavedModel(configuration.apply)
+    lines: list[str] = []
+    scores: dict[str, dict[str, float] | None] = {}
+    for entry in configuration.data:
+        data = _read(entry, configuration, model)
+        vectors: Any = no_embeddings(data)
+        if model.method.neural:
+            encoder = configuration.embeddings if configuration.embeddings != "minilm" else model.record["embeddings"]
+            vectors = embed_words(encoder, data.tokens, on_progress=lambda *at, e=entry: listener.embedding(e, *at))
+        forecast = model.predict(EmbeddedText(data, vectors))
+        labels = np.asarray(forecast.labels)
+        sure = [entity["confidence"] for row in range(len(data.ids)) for entity in entities(data, forecast, row)]
+        name = pathlib.Path(entry).name
+        lines += prediction_lines(data, labels, np.array(sure), {"dataset": name, "method": model.name})
+        found = forecast_scores(data, labels)
+        scores[name] = None if found is None else found._asdict()
+    target = configuration.folder() if configuration.output else pathlib.Path("runs") / "tag-applied"
+    write_text(target / "predictions.jsonl", "".join(lines))
+    return target / "predictions.jsonl", scores
+
+
+def _read(entry: str, configuration: TaggingConfiguration, model: SavedModel) -> WeakLabels:
+    path = pathlib.Path(entry)
+    if not (path.is_file() and path.suffix == ".txt"):
+        return read_texts(entry, configuration)["test"]
+    if model.method.votes:
+        raise TaggingDataError(
+            f"{path} holds text only, and {model.name} labels by what labelling functions say; use a tagger (fit with "
+            "--tagger, apply <model>+tagger), or a folder with weak labels"
+        )
+    try:
+        sentences = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaggingDataError(f"{path} could not be read as UTF-8 text: {error}") from None
+    names = tuple(model.record["label_names"])
+    return make_weak_labels(sentences, [np.zeros((len(words), 0), np.int32) for words in sentences], None, names, [])

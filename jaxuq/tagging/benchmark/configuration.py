@@ -1,0 +1,80 @@
+"""What `jaxuq tag` can be told."""
+
+import dataclasses
+import pathlib
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class TaggingConfiguration:
+    """Label tokens by several labelling functions: jaxuq tag --data NCBI-Disease --model majority-vote,hmm."""
+
+    data: tuple[str, ...]
+    """Data sets: folders with meta.json and train, valid, test.json, or their names below JAXUQ_DATA/ner_weak. With
+    --apply also a text file, one sentence a line, words separated by blanks."""
+
+    model: str = "majority-vote,snorkel,dawid-skene,hmm,best-consensus"
+    """Label models, separated by commas: majority-vote, snorkel, dawid-skene, hmm, chmm, sparse-chmm, connet; with gold
+    access best-consensus, chmm-fixed-emissions, supervised."""
+
+    embeddings: str = "minilm"
+    """Encoder of the words for the neural models: minilm, or a folder with a BERT or RoBERTa in safetensors."""
+
+    seeds: int = 5
+    """Runs of every model that draws random numbers; those that draw none run once."""
+
+    output: pathlib.Path | None = None
+    """The result folder; by default runs/tag-<first data set>."""
+
+    settings: Literal["default", "published"] = "default"
+    """Options of the neural models: the library's, or those published for each data set (much longer schedules)."""
+
+    epochs: int | None = None
+    """Most epochs of a stage of training; by default what the settings say."""
+
+    batch_size: int | None = None
+    """Sentences of a training step; by default what the settings say."""
+
+    selection: Literal["f1", "likelihood"] = "f1"
+    """How the best epoch is chosen on the validation part: F1 against its gold labels, as published, or the likelihood,
+    which needs none. Without gold labels there it is the likelihood."""
+
+    functions: Literal["recommended", "all"] = "recommended"
+    """Labelling functions: those that meta.json recommends (lf_rec), or all."""
+
+    outside: Literal["abstain", "votes"] = "abstain"
+    """What a function's O means at a token where another function marks an entity: nothing, or a vote for O."""
+
+    tagger: bool = False
+    """Train a tagger (linear layer and CRF on the frozen vectors) on the soft labels of every label model besides; it
+    appears as <model>+tagger."""
+
+    alternate: int = 0
+    """Rounds of CHMM-ALT: the tagger becomes a labelling function of the label model, which then teaches it again."""
+
+    ablations: bool = False
+    """Run the ablations of Sparse-CHMM (Table 4.4 of the dissertation) instead of --model."""
+
+    part: Literal["train", "valid", "test"] = "test"
+    """The part of the data that is labelled and, if it has gold labels, scored."""
+
+    apply: pathlib.Path | None = None
+    """A saved model, such as runs/ncbi/models/NCBI-Disease/hmm/seed-0: label --data with it instead of fitting."""
+
+    resume: bool = True
+    """Go on with an interrupted run in the same folder."""
+
+    def numbers(self) -> dict[str, Any]:
+        """Everything that decides the numbers, for `run.json`."""
+        values = dataclasses.asdict(self)
+        for name in ("output", "resume", "apply"):
+            del values[name]
+        return values
+
+    def models(self) -> list[str]:
+        """The names in `model`, each once."""
+        return list(dict.fromkeys(name.strip() for name in self.model.split(",") if name.strip()))
+
+    def folder(self) -> pathlib.Path:
+        """Where results go."""
+        return self.output or pathlib.Path("runs") / f"tag-{pathlib.Path(self.data[0]).name.lower()}"

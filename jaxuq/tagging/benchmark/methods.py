@@ -1,0 +1,306 @@
+"""The table of methods: how each is fitted and what it says, by one function for all."""
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from jaxuq._keys import named_key
+from jaxuq.tagging.benchmark.settings import Settings
+from jaxuq.tagging.embedded import Embeddings
+from jaxuq.tagging.label_model import LabelForecast, LabelModel
+from jaxuq.tagging.majority_vote import best_consensus, majority_vote
+from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, silence
+from jaxuq.tagging.records import TaggingDataError, WeakLabels
+from jaxuq.tagging.tagger import crf_tagger, hard_targets
+
+
+class Problem(NamedTuple):
+    """A data set as methods see it.
+
+    Attributes:
+        name: of the data set.
+        fit: text to fit on.
+        valid: text to choose epochs by.
+        test: text to label.
+        settings: options of the neural models.
+    """
+
+    name: str
+    fit: EmbeddedText
+    valid: EmbeddedText
+    test: EmbeddedText
+    settings: Settings
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels."""
+        return len(self.fit.labels.label_names)
+
+
+class Outcome(NamedTuple):
+    """What a method gives.
+
+    Attributes:
+        forecast: labels of the test text.
+        params: the fitted parameters, None if there are none.
+        reliability: for each function what the model takes its reliability to be; None if it has no such notion.
+        objective: what was maximised, by step or epoch.
+        scores: validation scores by epoch.
+        soft: labels of the text that was fitted on, for a second stage; None for gold access without them.
+    """
+
+    forecast: LabelForecast
+    params: Any
+    reliability: np.ndarray | None
+    objective: np.ndarray
+    scores: np.ndarray
+    soft: np.ndarray | None
+
+
+Run = Callable[[Key[Array, ""], Problem], Outcome]
+
+
+class Method(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        title: for readers.
+        run: fits and labels.
+        template: parameters of the right shapes, for reading a saved model; None where nothing is saved.
+        predict: labels text with given parameters.
+        random: whether seeds differ.
+        neural: whether it needs word vectors.
+        gold: whether it sees gold labels: a reference, no method.
+        votes: whether it needs labelling functions to label.
+    """
+
+    title: str
+    run: Run
+    template: Callable[[EmbeddedText, Settings], Any] | None
+    predict: Callable[[Any, EmbeddedText, Settings], LabelForecast] | None
+    random: bool = True
+    neural: bool = False
+    gold: bool = False
+    votes: bool = True
+
+
+_BATCH = 256
+
+
+def _arrays(text: EmbeddedText, settings: Settings) -> tuple[Array, Array]:
+    outside = "votes" if settings.outside == "votes" else "abstain"
+    observations = silence(text.labels.observations, len(text.labels.label_names), outside)
+    return jnp.asarray(observations, jnp.int32), jnp.asarray(text.labels.lengths, jnp.int32)
+
+
+@functools.cache
+def _compiled(model: LabelModel) -> tuple[Any, Any]:
+    return jax.jit(model.fit), jax.jit(model.predict)
+
+
+def _predict_votes(model: LabelModel, params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
+    return jax.device_get(_compiled(model)[1](params, *_arrays(text, settings)))
+
+
+def _vote_method(title: str, make: Callable[[int], LabelModel], *, random: bool) -> Method:
+    """Models that see votes only."""
+    make = functools.cache(make)
+
+    def run(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
+        model = make(problem.num_labels)
+        arrays = _arrays(problem.fit, problem.settings)
+        fitted = _compiled(model)[0](model.init(rng_key, *arrays), *arrays)
+        emission = getattr(fitted.params, "log_emission", None)
+        return Outcome(
+            _predict_votes(model, fitted.params, problem.test, problem.settings),
+            fitted.params,
+            None if emission is None else _diagonal(np.exp(np.asarray(emission))),
+            np.asarray(fitted.objective),
+            np.zeros(0),
+            np.asarray(_predict_votes(model, fitted.params, problem.fit, problem.settings).probabilities),
+        )
+
+    def template(text: EmbeddedText, settings: Settings) -> Any:
+        model = make(len(text.labels.label_names))
+        return model.init(jax.random.key(0), *_arrays(text, settings))
+
+    def predict(params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
+        return _predict_votes(make(len(text.labels.label_names)), params, text, settings)
+
+    return Method(title, run, template, predict, random=random)
+
+
+def _diagonal(emission: np.ndarray) -> np.ndarray:
+    """The mean probability of saying the label of an entity's token."""
+    return np.diagonal(emission, axis1=1, axis2=2)[:, 1:].mean(axis=1)
+
+
+def _neural_method(
+    title: str,
+    make: Callable[[int, Settings], Any],
+    *,
+    gold: bool = False,
+    reliability: Callable[[Any, EmbeddedText, Settings], np.ndarray] | None = None,
+) -> Method:
+    """Models that see votes and word vectors."""
+
+    def run(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
+        model = make(problem.num_labels, problem.settings)
+        params = model.init(named_key(rng_key, "init"), problem.fit)
+        fitted = model.fit(named_key(rng_key, "fit"), params, problem.fit, problem.valid)
+        return Outcome(
+            model.predict(fitted.params, problem.test),
+            fitted.params,
+            None if reliability is None else reliability(fitted.params, problem.test, problem.settings),
+            np.asarray(fitted.objective),
+            np.asarray(fitted.scores),
+            np.asarray(model.predict(fitted.params, problem.fit).probabilities),
+        )
+
+    def template(text: EmbeddedText, settings: Settings) -> Any:
+        return make(len(text.labels.label_names), settings).init(jax.random.key(0), text)
+
+    def predict(params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
+        return make(len(text.labels.label_names), settings).predict(params, text)
+
+    return Method(title, run, template, predict, neural=True, gold=gold)
+
+
+def _sparse_reliability(params: Any, text: EmbeddedText, settings: Settings) -> np.ndarray:
+    from jaxuq.tagging.sparse_chmm import sparse_reliabilities
+
+    values = sparse_reliabilities(params, text, settings.sparse)
+    return values[:, : text.labels.observations.shape[2], 1:].mean(axis=(0, 2))
+
+
+def _from_room(module: str, name: str) -> Callable[..., Any]:
+    return getattr(importlib.import_module(f"jaxuq.tagging.{module}"), name)
+
+
+def _chmm(num_labels: int, settings: Settings) -> Any:
+    return _from_room("chmm", "chmm")(num_labels, options=settings.chmm, outside_votes=settings.chmm_outside)
+
+
+def _chmm_fixed(num_labels: int, settings: Settings) -> Any:
+    make = _from_room("chmm", "chmm_fixed_emissions")
+    return make(num_labels, options=settings.chmm, outside_votes=settings.chmm_outside)
+
+
+def _sparse(num_labels: int, settings: Settings) -> Any:
+    return _from_room("sparse_chmm", "sparse_chmm")(
+        num_labels, options=settings.sparse_options, sparse=settings.sparse, outside_votes=settings.sparse_outside
+    )
+
+
+def _connet(num_labels: int, settings: Settings) -> Any:
+    return _from_room("connet", "connet")(num_labels, options=settings.connet)
+
+
+def _best_consensus(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
+    data = problem.test.labels
+    if data.labels is None:
+        raise TaggingDataError(f"best-consensus reads gold labels, and the part of {problem.name} to label has none")
+    labels = np.asarray(best_consensus(jnp.asarray(data.observations), jnp.asarray(data.labels)))
+    forecast = LabelForecast(labels, hard_targets(labels, problem.num_labels))  # type: ignore[arg-type]
+    return Outcome(forecast, None, None, np.zeros(0), np.zeros(0), None)
+
+
+def teach(rng_key: Key[Array, ""], problem: Problem, targets: np.ndarray) -> tuple[LabelForecast, NeuralFitted]:
+    """Train the tagger of the second stage on probabilities of the labels of `problem.fit`."""
+    tagger = crf_tagger(problem.num_labels, options=problem.settings.tagger)
+    valid = problem.valid if problem.valid.labels.labels is not None else None
+    params = tagger.init(named_key(rng_key, "init"), problem.fit)
+    fitted = tagger.fit(named_key(rng_key, "fit"), params, problem.fit, targets, valid)
+    return tagger.predict(fitted.params, problem.test), fitted
+
+
+def _supervised(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
+    gold = problem.fit.labels.labels
+    if gold is None:
+        raise TaggingDataError(f"supervised learns from gold labels, and the training part of {problem.name} has none")
+    forecast, fitted = teach(rng_key, problem, hard_targets(gold, problem.num_labels))
+    return Outcome(forecast, fitted.params, None, fitted.objective, fitted.scores, None)
+
+
+def _tagger_template(text: EmbeddedText, settings: Settings) -> Any:
+    return crf_tagger(len(text.labels.label_names)).init(jax.random.key(0), text)
+
+
+def _tagger_predict(params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
+    return crf_tagger(len(text.labels.label_names)).predict(params, text)
+
+
+def alternate(rng_key: Key[Array, ""], problem: Problem, run: Run, first: Outcome, rounds: int) -> Outcome:
+    """CHMM-ALT: what the tagger says becomes a labelling function, the label model learns afresh, and so on.
+
+    Args:
+        rng_key: for all rounds.
+        problem: the data set.
+        run: of the label model.
+        first: what it gave without the tagger.
+        rounds: how often.
+
+    Returns:
+        The tagger's outcome after the last round; `soft` is the last label model's.
+    """
+    if first.soft is None:
+        raise TaggingDataError("alternation needs a label model that labels the text it is fitted on")
+    soft, outcome = first.soft, first
+    for number in range(rounds + 1):
+        forecast, fitted = teach(named_key(rng_key, "tagger", number), problem, soft)
+        outcome = Outcome(forecast, fitted.params, None, fitted.objective, fitted.scores, soft)
+        if number == rounds:
+            break
+        texts = (problem.fit, problem.valid, problem.test)
+        fit, valid, test = (
+            with_function(text, _tagger_predict(fitted.params, text, problem.settings)) for text in texts
+        )
+        again = run(named_key(rng_key, "label model", number), problem._replace(fit=fit, valid=valid, test=test))
+        assert again.soft is not None
+        soft = again.soft
+    return outcome
+
+
+def with_function(text: EmbeddedText, forecast: LabelForecast, name: str = "tagger") -> EmbeddedText:
+    """The text with one more labelling function, which says what a forecast says."""
+    data: WeakLabels = text.labels
+    observations = np.concatenate([data.observations, np.asarray(forecast.labels)[..., None]], axis=-1)
+    data = data._replace(observations=observations, function_names=(*data.function_names, name))
+    return EmbeddedText(data, text.embeddings)
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "majority-vote": _vote_method("Majority vote", majority_vote, random=True),
+        "snorkel": _vote_method("Snorkel", lambda n: _from_room("token_models", "snorkel")(n), random=False),
+        "dawid-skene": _vote_method(
+            "Dawid and Skene", lambda n: _from_room("token_models", "dawid_skene")(n), random=False
+        ),
+        "hmm": _vote_method("HMM", lambda n: _from_room("hmm", "hmm")(n), random=False),
+        "chmm": _neural_method("CHMM", _chmm),
+        "sparse-chmm": _neural_method("Sparse-CHMM", _sparse, reliability=_sparse_reliability),
+        "connet": _neural_method("ConNet", _connet),
+        "best-consensus": Method("Best consensus (gold access)", _best_consensus, None, None, random=False, gold=True),
+        "chmm-fixed-emissions": _neural_method("CHMM, true emissions (gold access)", _chmm_fixed, gold=True),
+        "supervised": Method(
+            *("Supervised tagger (gold access)", _supervised, _tagger_template, _tagger_predict),
+            neural=True,
+            gold=True,
+            votes=False,
+        ),
+    }
+)
+TAGGER = Method("Tagger", _supervised, _tagger_template, _tagger_predict, neural=True, votes=False)
+Level = Literal["label", "entity"]
+
+
+def no_embeddings(data: WeakLabels) -> Embeddings:
+    """Vectors of width one for methods that read none."""
+    return [np.zeros((int(length), 1), np.float32) for length in data.lengths]

@@ -1,0 +1,150 @@
+"""Fitted label models on disk: `model.json` says what it is, `weights.safetensors` holds its arrays."""
+
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuq.results import write_bytes, write_json
+from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, Method
+from jaxuq.tagging.benchmark.settings import Settings
+from jaxuq.tagging.neural_model import EmbeddedText, TrainOptions
+from jaxuq.tagging.records import TaggingDataError, WeakLabels
+from jaxuq.tagging.sparse_chmm import SparseOptions
+
+_FORMAT = 1
+
+
+def save_model(
+    folder: pathlib.Path,
+    params: Any,
+    *,
+    method: str,
+    data: WeakLabels,
+    settings: Settings,
+    embeddings: str,
+    width: int,
+) -> None:
+    """Store a fitted model.
+
+    Args:
+        folder: where.
+        params: a pytree of arrays.
+        method: its name in the table; names that end in `+tagger` or `+alternating` are taggers.
+        data: what it was fitted on, for the names of labels and functions.
+        settings: options of the neural models.
+        embeddings: name or folder of the encoder.
+        width: of the word vectors; 0 if it reads none.
+    """
+    from safetensors.numpy import save
+
+    leaves = {name: np.ascontiguousarray(np.asarray(_plain(leaf))) for name, leaf in _named(params)}
+    write_bytes(folder / "weights.safetensors", save(leaves))
+    record = {
+        "format": _FORMAT,
+        "method": method,
+        "label_names": list(data.label_names),
+        "function_names": list(data.function_names),
+        "embeddings": embeddings if width else None,
+        "width": width,
+        "settings": {
+            name: value._asdict() if hasattr(value, "_asdict") else value for name, value in settings._asdict().items()
+        },
+    }
+    write_json(folder / "model.json", record)
+
+
+class SavedModel:
+    """A model read from a folder: what it is, and how it labels.
+
+    Attributes:
+        record: the contents of `model.json`.
+        method: its row of the table.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        from jaxuq.checkpoints import CheckpointError, read_json
+
+        self.folder = folder
+        try:
+            self.record = read_json(folder / "model.json")
+        except CheckpointError as error:
+            raise TaggingDataError(f"{folder} is no saved tagging model: {error}") from None
+        name = str(self.record.get("method"))
+        if self.record.get("format") != _FORMAT or (name not in METHODS and "+" not in name):
+            raise TaggingDataError(f"{folder / 'model.json'} is not of a model that this version of jaxuq can read")
+        self.name = name
+        self.method: Method = TAGGER if "+" in name else METHODS[name]
+        stored: dict[str, Any] = self.record["settings"]
+        self.settings = Settings(
+            outside=stored["outside"],
+            chmm=TrainOptions(**stored["chmm"]),
+            chmm_outside=stored["chmm_outside"],
+            sparse_options=TrainOptions(**stored["sparse_options"]),
+            sparse_outside=stored["sparse_outside"],
+            sparse=SparseOptions(**stored["sparse"]),
+            connet=TrainOptions(**stored["connet"]),
+            tagger=TrainOptions(**stored["tagger"]),
+        )
+
+    def check(self, text: EmbeddedText) -> None:
+        """Refuse text whose labels, functions or vectors are others.
+
+        Raises:
+            TaggingDataError: with what differs.
+        """
+        for what, ours, theirs in (
+            ("labels", self.record["label_names"], text.labels.label_names),
+            ("labelling functions", self.record["function_names"], text.labels.function_names),
+        ):
+            if (what == "labels" or self.method.votes) and list(ours) != list(theirs):
+                raise TaggingDataError(
+                    f"{self.folder} was fitted with the {what} {', '.join(ours)}; the data has {', '.join(theirs)}"
+                )
+        width = text.embeddings[0].shape[1]
+        if self.method.neural and width != self.record["width"]:
+            raise TaggingDataError(
+                f"sentence {text.labels.ids[0]}, token 0: the word vectors have {width} numbers, and the model in "
+                f"{self.folder} was fitted to {self.record['width']}; use --embeddings {self.record['embeddings']}"
+            )
+
+    def predict(self, text: EmbeddedText) -> Any:
+        """Label text; see `check`."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        self.check(text)
+        assert self.method.template is not None and self.method.predict is not None
+        template = self.method.template(text, self.settings)
+        file = self.folder / "weights.safetensors"
+        try:
+            stored = load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise TaggingDataError(f"{file} is missing or damaged: {error}") from None
+        wanted = dict(_named(template))
+        shapes = {name: np.shape(_plain(leaf)) for name, leaf in wanted.items()}
+        if {name: value.shape for name, value in stored.items()} != shapes:
+            raise TaggingDataError(
+                f"{file} does not hold the arrays of {self.name} for this text's labels and functions"
+            )
+        leaves = [_like(stored[name], leaf) for name, leaf in wanted.items()]
+        params = jax.tree.unflatten(jax.tree.structure(template), leaves)
+        return self.method.predict(params, text, self.settings)
+
+
+def _named(params: Any) -> list[tuple[str, Any]]:
+    return [(jax.tree_util.keystr(path) or "value", leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(params)]
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _like(value: np.ndarray, leaf: Any) -> Any:
+    return jax.random.wrap_key_data(jnp.asarray(value)) if _is_key(leaf) else jnp.asarray(value)

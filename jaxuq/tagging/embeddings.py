@@ -1,0 +1,240 @@
+"""Vectors of words from an encoder: computed once, kept on disk, read by memory map."""
+
+import hashlib
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxuq._cache import cache_folder
+from jaxuq.checkpoints import (
+    LoadedEncoder,
+    SubwordTokenizer,
+    encoder_digest,
+    find_encoder,
+    load_encoder,
+    load_subwords,
+)
+
+_VERSION = "1"  # of how vectors are computed
+_LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # padded lengths: one compiled program each
+_TOKENS = 4096  # sub-words of a batch, padding included
+
+
+class Window(NamedTuple):
+    """A stretch of a sentence's sub-words that the encoder sees at once.
+
+    Attributes:
+        start: its first sub-word.
+        end: one beyond its last.
+        first: the first sub-word whose vector is taken from it.
+        last: one beyond the last of these.
+    """
+
+    start: int
+    end: int
+    first: int
+    last: int
+
+
+def embed_words(
+    encoder: str | Path | LoadedEncoder,
+    sentences: Sequence[Sequence[str]],
+    *,
+    cache: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Float[np.ndarray, "token width"]]:
+    """A vector for every word: the mean of the last layer over its sub-words.
+
+    A sentence longer than the encoder's limit is seen through windows that overlap by half, and each sub-word's vector
+    comes from the window in which it is farthest from an edge: nothing is cut. Words are told apart as the data has
+    them; one without printable letters counts as unknown.
+
+    The vectors of one call are one file, named by a hash of the encoder and of all words. The second call with the same
+    words only maps it into memory. While computing, one batch of 4,096 sub-words is held.
+
+    Args:
+        encoder: a name such as `"minilm"`, a folder, or what `jaxuq.checkpoints.load_encoder` gave.
+        sentences: the words of each sentence.
+        cache: keep the vectors in the folder `embeddings` of the cache; False: in memory.
+        on_progress: called with the number of sub-words done and in all.
+
+    Returns:
+        For each sentence `[token, width]`, in float32; slices of one memory map, to be read only.
+
+    Raises:
+        CheckpointError: there is no such encoder, or its files are at fault.
+        ValueError: a sentence has no word.
+
+    Example:
+        >>> embed_words("no such encoder", [["a"]])
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: no encoder is called 'no such encoder'...
+
+    References:
+        Devlin, Chang, Lee, Toutanova. BERT: pre-training of deep bidirectional transformers for language understanding.
+        NAACL 2019.
+    """
+    for number, words in enumerate(sentences):
+        if not len(words):
+            raise ValueError(f"sentence {number} has no word; expected at least one")
+    loaded, digest = (encoder, encoder.digest) if isinstance(encoder, LoadedEncoder) else (None, "")
+    if loaded is None:
+        folder = find_encoder(encoder, progress=on_progress is not None)  # type: ignore[arg-type]
+        digest = encoder_digest(folder)
+    count = sum(len(words) for words in sentences)
+    path = cache_folder() / "embeddings" / f"{_digest(digest, sentences)}.npy"
+    vectors = _open(path, count) if cache else None
+    if vectors is not None:
+        return _divide(vectors, sentences)
+    loaded = load_encoder(folder) if loaded is None else loaded
+    shape = (count, loaded.module.config.hidden_size)
+    if not cache:
+        vectors = np.zeros(shape, np.float32)
+        _compute(loaded, sentences, vectors, on_progress)
+        return _divide(vectors, sentences)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".embedding-")
+    os.close(descriptor)
+    try:
+        written = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        _compute(loaded, sentences, written, on_progress)
+        written.flush()
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return _divide(np.load(path, mmap_mode="r", allow_pickle=False), sentences)
+
+
+def windows(length: int, limit: int) -> list[Window]:
+    """Divide a sequence into windows that overlap by half, and say which part of each counts.
+
+    Args:
+        length: sub-words of the sentence, at least 1.
+        limit: most sub-words of a window, at least 2.
+
+    Returns:
+        Windows whose counted parts follow each other without a gap.
+
+    Example:
+        >>> windows(5, 8)
+        [Window(start=0, end=5, first=0, last=5)]
+        >>> [tuple(window) for window in windows(10, 6)]
+        [(0, 6, 0, 4), (3, 9, 4, 6), (4, 10, 6, 10)]
+    """
+    if length <= limit:
+        return [Window(0, length, 0, length)]
+    step = limit - limit // 2
+    starts = [*range(0, length - limit, step), length - limit]
+    # as far from the end of one as from the start of the next
+    middles = [(a + limit + b) // 2 for a, b in itertools.pairwise(starts)]
+    bounds = [0, *middles, length]
+    return [Window(a, a + limit, first, last) for a, first, last in zip(starts, bounds, bounds[1:])]
+
+
+def _digest(encoder: str, sentences: Sequence[Sequence[str]]) -> str:
+    digest = hashlib.sha256(f"{_VERSION} {encoder}\n".encode())
+    for words in sentences:
+        for word in words:
+            digest.update(word.encode("utf-8", "surrogatepass") + b"\0")
+        digest.update(b"\1")
+    return digest.hexdigest()[:40]
+
+
+def _open(path: Path, count: int) -> np.ndarray | None:
+    """The stored vectors, if there are any and they are whole."""
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, OSError, EOFError):
+        return None
+    whole = vectors.ndim == 2 and vectors.shape[0] == count and vectors.dtype == np.float32
+    return vectors if whole else None
+
+
+def _divide(vectors: np.ndarray, sentences: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    ends = np.cumsum([len(words) for words in sentences])
+    return [vectors[end - len(words) : end] for words, end in zip(sentences, ends)]
+
+
+class _Piece(NamedTuple):
+    """A window with its tokens and the word, over all sentences, of each sub-word that counts."""
+
+    tokens: list[int]
+    first: int
+    words: np.ndarray
+
+
+def _pieces(
+    subwords: SubwordTokenizer, sentences: Sequence[Sequence[str]], limit: int
+) -> tuple[list[_Piece], np.ndarray]:
+    """All windows of all sentences, and how many sub-words each word has."""
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys(w for words in sentences for w in words))}
+    encoded = subwords.encode(vocabulary)
+    pieces, counts, done = [], [], 0
+    for words in sentences:
+        parts = [encoded[vocabulary[word]] for word in words]
+        lengths = [len(part) for part in parts]
+        tokens = [token for part in parts for token in part]
+        owner = np.repeat(np.arange(done, done + len(words)), lengths)
+        for window in windows(len(tokens), limit):
+            row = [subwords.first, *tokens[window.start : window.end], subwords.last]
+            pieces.append(_Piece(row, 1 + window.first - window.start, owner[window.first : window.last]))
+        counts += lengths
+        done += len(words)
+    return pieces, np.array(counts, np.float32)
+
+
+def _batches(pieces: Sequence[_Piece], longest: int) -> Iterator[tuple[int, list[_Piece]]]:
+    """Windows of like length and the length they are padded to."""
+    order = sorted(range(len(pieces)), key=lambda i: len(pieces[i].tokens))
+    lengths = [length for length in _LENGTHS if length < longest] + [longest]
+    group: list[_Piece] = []
+    time = 0
+    for index in order:
+        needed = next(length for length in lengths if length >= len(pieces[index].tokens))
+        if group and (needed != time or len(group) == max(1, _TOKENS // time)):
+            yield time, group
+            group = []
+        time = needed
+        group.append(pieces[index])
+    if group:
+        yield time, group
+
+
+@partial(jax.jit, static_argnums=0)
+def _encode(module: Any, params: Any, tokens: Array, where: Array) -> Array:
+    return module.apply({"params": params}, tokens, where).hidden.astype(jnp.float32)
+
+
+def _compute(
+    loaded: LoadedEncoder,
+    sentences: Sequence[Sequence[str]],
+    vectors: np.ndarray,
+    on_progress: Callable[[int, int], None] | None,
+) -> None:
+    """Fill `vectors`, which holds zeros."""
+    subwords = load_subwords(loaded.path)
+    longest = loaded.module.config.max_tokens
+    pieces, counts = _pieces(subwords, sentences, longest - 2)
+    done, total = 0, sum(len(piece.words) for piece in pieces)
+    for time, group in _batches(pieces, longest):
+        rows = max(1, _TOKENS // time)
+        tokens = np.full((rows, time), subwords.padding, np.int32)
+        where = np.zeros((rows, time), bool)
+        for row, piece in enumerate(group):
+            tokens[row, : len(piece.tokens)], where[row, : len(piece.tokens)] = piece.tokens, True
+        hidden = np.asarray(_encode(loaded.module, loaded.params, jnp.asarray(tokens), jnp.asarray(where)))
+        for row, piece in enumerate(group):
+            found = hidden[row, piece.first : piece.first + len(piece.words)]
+            np.add.at(vectors, piece.words, found / counts[piece.words, None])
+            done += len(piece.words)
+        if on_progress is not None:
+            on_progress(done, total)

@@ -1,0 +1,24 @@
+"""Why the names of jaxuq.checkpoints are no array functions, for tests/test_protocol.py."""
+
+from typing import Any
+
+EXAMPLES: dict[str, Any] = {}
+HOST: dict[str, str] = {
+    "CheckpointError": "a type",
+    "LoadedEncoder": "a type",
+    "PackagedModel": "a type",
+    "StoredTensor": "a type",
+    "SubwordTokenizer": "a type",
+    "compare_names": "compares strings and shapes",
+    "encoder_config": "makes a configuration",
+    "encoder_digest": "reads files",
+    "encoder_names": "gives strings",
+    "fetch_packaged": "downloads files",
+    "fill_array": "reads a file into a host array",
+    "find_encoder": "finds files",
+    "find_packaged": "finds files",
+    "load_encoder": "reads files",
+    "load_subwords": "reads files",
+    "read_json": "reads a file",
+    "stored_tensors": "reads files",
+}

@@ -1,0 +1,119 @@
+"""Encoders compute what transformers computes, and say what is wrong with a checkpoint."""
+
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from jaxuq.checkpoints import CheckpointError, load_encoder, load_subwords
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def _read(family):
+    with np.load(GOLDEN / f"{family}.npz") as stored:
+        arrays = dict(stored)
+    tensors = {key.removeprefix("tensor:"): arrays.pop(key) for key in list(arrays) if key.startswith("tensor:")}
+    return json.loads(str(arrays.pop("config"))), tensors, arrays
+
+
+def _write(folder, config, tensors):
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+def _as_in_a_language_model(name):
+    """Names of an old checkpoint with a head: prefix, gamma and beta."""
+    return "bert." + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+
+
+def _encode(loaded, arrays):
+    apply = jax.jit(lambda params, *inputs: loaded.module.apply({"params": params}, *inputs))
+    return apply(loaded.params, arrays["tokens"], arrays["mask"], arrays["types"])
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_outputs_are_those_of_transformers(family, tmp_path):
+    config, tensors, arrays = _read(family)
+    output = _encode(load_encoder(_write(tmp_path / "model", config, tensors)), arrays)
+    mask = arrays["mask"]
+    np.testing.assert_allclose(np.asarray(output.hidden)[mask], arrays["hidden"][mask], atol=1e-4)
+    np.testing.assert_allclose(output.pooled, arrays["pooled"], atol=1e-4)
+
+
+def test_prefixes_old_names_heads_and_a_missing_pooler(tmp_path):
+    config, tensors, arrays = _read("bert")
+    renamed = {_as_in_a_language_model(name): value for name, value in tensors.items() if "pooler" not in name}
+    renamed |= {"cls.predictions.bias": np.zeros(30, np.float32), "bert.embeddings.position_ids": np.arange(16)}
+    loaded = load_encoder(_write(tmp_path / "model", config, renamed))
+    output = _encode(loaded, arrays)
+    np.testing.assert_allclose(np.asarray(output.hidden)[arrays["mask"]], arrays["hidden"][arrays["mask"]], atol=1e-4)
+    assert output.pooled is None
+    assert loaded.digest != load_encoder(_write(tmp_path / "other", config, tensors)).digest
+
+
+def test_all_names_that_do_not_fit_are_reported_together(tmp_path):
+    config, tensors, _ = _read("bert")
+    tensors["encoder.layer.0.rotary"] = tensors["encoder.layer.2.odd"] = np.zeros(2, np.float16)
+    del tensors["encoder.layer.1.output.dense.bias"], tensors["embeddings.word_embeddings.weight"]
+    with pytest.raises(CheckpointError) as error:
+        load_encoder(_write(tmp_path / "model", config, tensors))
+    assert "2 missing (embeddings.word_embeddings.weight, encoder.layer.1.output.dense.bias)" in str(error.value)
+    assert "2 unexpected (encoder.layer.0.rotary, encoder.layer.2.odd)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "gpt2"}, "model_type is 'gpt2'; supported encoders are bert"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
+        ({"hidden_act": "mish"}, "hidden_act is 'mish'"),
+        ({"is_decoder": True}, "is a decoder"),
+        ({"num_attention_heads": 3}, "hidden_size is 16; it must be a multiple of num_heads, 3"),
+        ({"max_position_embeddings": 17}, r"wrong shape: embeddings.position_embeddings.weight in .* is \[16, 16\]"),
+    ],
+)
+def test_what_is_not_supported_is_refused(change, message, tmp_path):
+    config, tensors, _ = _read("bert")
+    with pytest.raises(CheckpointError, match=message):
+        load_encoder(_write(tmp_path / "model", config | change, tensors))
+
+
+def test_too_long_a_row_is_refused_by_the_module(tmp_path):
+    config, tensors, _ = _read("roberta")
+    loaded = load_encoder(_write(tmp_path / "model", config, tensors))
+    assert loaded.module.config.max_tokens == 14  # two rows of the table of 16 are for padding
+    with pytest.raises(ValueError, match="15 tokens a row; the encoder has positions for 14"):
+        loaded.module.apply({"params": loaded.params}, jnp.zeros((1, 15), jnp.int32))
+
+
+def test_words_without_printable_letters_are_unknown(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "ab", "##c", "d"]))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    subwords = load_subwords(tmp_path)
+    assert (subwords.first, subwords.last, subwords.padding) == (2, 3, 0)
+    assert subwords.encode(["abc", "d", "\x07", "zz", "abcc" * 2]) == [[4, 5], [6], [1], [1], [1]]
+
+
+@pytest.mark.weights
+def test_minilm_finds_the_synonym():
+    loaded = load_encoder("minilm")
+    subwords = load_subwords(loaded.path)
+    texts = ["a doctor treats a patient", "a physician cures the sick", "stock prices fell"]
+    words = [[token for word in subwords.encode(text.split()) for token in word] for text in texts]
+    rows = [[subwords.first, *tokens, subwords.last] for tokens in words]
+    time = max(map(len, rows))
+    tokens = np.array([row + [subwords.padding] * (time - len(row)) for row in rows], np.int32)
+    where = np.array([[i < len(row) for i in range(time)] for row in rows])
+    hidden = np.asarray(jax.jit(loaded.module.apply)({"params": loaded.params}, tokens, where).hidden)
+    vectors = (hidden * where[..., None]).sum(1) / where.sum(1)[:, None]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarity = vectors @ vectors.T
+    assert similarity[0, 1] > 0.5 > 0.25 > max(similarity[0, 2], similarity[1, 2])

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import tyro
 
+from jaxuq.cli.confidence import AskCommand
 from jaxuq.cli.data import DataCommand
 from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
+from jaxuq.confidence.study.configuration import StudyConfiguration
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 
 _COMMANDS = {
@@ -18,6 +20,7 @@ _COMMANDS = {
     "data": DataCommand,
     "generate": GenerateCommand,
     "models": ModelsCommand,
+    "confidence": StudyConfiguration,
 }
 
 
@@ -27,21 +30,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name.
     """
+    from jaxuq.confidence.questions.records import QuestionError
     from jaxuq.language.errors import CheckpointError, PromptError
     from jaxuq.molecules.records import DataError
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
 
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            _COMMANDS,
-            prog="jaxuq",
-            description="How sure is this answer, and how far can few labels go?",
-            args=list(sys.argv[1:] if arguments is None else arguments),
-        )
+        if given[:2] == ["confidence", "ask"]:
+            command = tyro.cli(AskCommand, prog="jaxuq confidence ask", args=given[2:])
+        else:
+            command = tyro.extras.subcommand_cli_from_dict(
+                _COMMANDS,
+                prog="jaxuq",
+                description="How sure is this answer, and how far can few labels go?",
+                args=given,
+            )
         _run(command)
-    except (CheckpointError, DataError, PromptError, ReportError, RunFolderError) as error:
+    except (CheckpointError, DataError, PromptError, QuestionError, ReportError, RunFolderError) as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
         _fail("interrupted; finished work is kept, and the same command continues", 130)
@@ -54,11 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
 
 
-def _run(command: MubenConfiguration | ReportCommand | DataCommand | GenerateCommand | ModelsCommand) -> None:
+_Command = (
+    MubenConfiguration | StudyConfiguration | AskCommand | ReportCommand | DataCommand | GenerateCommand | ModelsCommand
+)
+
+
+def _run(command: _Command) -> None:
     if isinstance(command, MubenConfiguration):
         from jaxuq.cli.muben import run
 
         run(command)
+    elif isinstance(command, StudyConfiguration):
+        from jaxuq.cli.confidence import run as run_confidence
+
+        run_confidence(command)
     else:
         command.run()
 

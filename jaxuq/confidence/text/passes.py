@@ -56,6 +56,11 @@ def response_mask(texts: Texts) -> Bool[Array, "batch time"]:
     return text_positions(texts) >= texts.begins[:, None]
 
 
+def inner_mask(texts: Texts) -> Bool[Array, "batch time"]:
+    """True for the tokens of the responses but the last, whose own state a generation does not know."""
+    return response_mask(texts) & (text_positions(texts) < texts.lengths[:, None] - 1)
+
+
 def stacked(part: Any) -> Array:
     """Layers on the first axis, however the decoder keeps them."""
     return jnp.stack(part) if isinstance(part, tuple) else part

@@ -11,7 +11,7 @@ from jaxuq.confidence.attention_chain import AttentionChain, attention_chain, el
 from jaxuq.confidence.chain_confidence import ChainConfidence, Substitutions, chain_confidence, substitutions
 from jaxuq.confidence.similarity_filter import SimilarityFilter, similarity_filter
 from jaxuq.confidence.text.options import ChainOptions
-from jaxuq.confidence.text.passes import Pass, Texts, response_mask, stacked, text_positions
+from jaxuq.confidence.text.passes import Pass, Texts, inner_mask, response_mask, stacked, text_positions
 from jaxuq.confidence.text.token_quantities import TokenQuantities, looks_back, token_quantities
 from jaxuq.language import map_logits
 from jaxuq.networks import Decoder, DecoderConfig
@@ -97,15 +97,14 @@ def read_pass(
     chain, filtered, confidence, changes = jax.lax.map(chain_of, rows)
     back, itself = looks_back(queries, keys, positions, config)
 
-    counted = jnp.broadcast_to(response[..., None], hidden.shape)
+    inner = inner_mask(texts)
+    counted = jnp.broadcast_to(inner[..., None], hidden.shape)
     states = jnp.where(counted, hidden, 0.0)
-    total, number = jnp.sum(states, axis=1), jnp.maximum(jnp.sum(response, axis=1), 1).astype(jnp.float32)[:, None]
+    total, number = jnp.sum(states, axis=1), jnp.maximum(jnp.sum(inner, axis=1), 1).astype(jnp.float32)[:, None]
     rest = jnp.broadcast_to(total[:, None], states.shape) - states
     dots = jnp.einsum("bd,btd->bt", total, rest)
     norms = jnp.linalg.norm(total, axis=-1, keepdims=True) * jnp.linalg.norm(rest, axis=-1)
-    without = jnp.where(response & (norms > 0), dots / jnp.where(norms > 0, norms, 1.0), 1.0)
+    without = jnp.where(inner & (norms > 0), dots / jnp.where(norms > 0, norms, 1.0), 1.0)
     first = jnp.minimum(texts.begins, texts.tokens.shape[1] - 1)[:, None, None]
     state = jnp.take_along_axis(kept.before, first, axis=1)[:, 0].astype(jnp.float32)
-    return Reading(
-        quantities, chain, filtered, confidence, changes, back, itself, without, total / number, state
-    )
+    return Reading(quantities, chain, filtered, confidence, changes, back, itself, without, total / number, state)

@@ -34,9 +34,7 @@ def same_answers(
             second = answers[j]
             same = first is not None and second is not None and equivalent_answers(first.text, second.text, kind)
             equal[i, j] = equal[j, i] = same
-    like = [
-        one is not None and extra is not None and equivalent_answers(one.text, extra.text, kind) for one in answers
-    ]
+    like = [one is not None and extra is not None and equivalent_answers(one.text, extra.text, kind) for one in answers]
     return equal, np.array(like, bool)
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from jaxuq.confidence.attention_measures import attention_score, rauq
 from jaxuq.confidence.cascade import log_probability_quantile
 from jaxuq.confidence.relevance import token_sar
-from jaxuq.confidence.text.passes import Texts, response_mask
+from jaxuq.confidence.text.passes import Texts, inner_mask, response_mask
 from jaxuq.confidence.text.reading import Reading
 from jaxuq.confidence.token_distributions import predictive_entropy
 from jaxuq.confidence.token_probabilities import (
@@ -30,7 +30,7 @@ def _mean(values: Array, where: Array) -> Array:
     return jnp.where(count > 0, total / jnp.maximum(count, 1).astype(total.dtype), jnp.nan)
 
 
-def _one(reading: Reading, response: Array, answer: Array) -> dict[str, Array]:
+def _one(reading: Reading, response: Array, inner: Array, answer: Array) -> dict[str, Array]:
     quantities = reading.quantities
     log_probs = quantities.log_probs
     whole, end = functools.partial(_mean, where=response), {"where": answer}
@@ -54,9 +54,9 @@ def _one(reading: Reading, response: Array, answer: Array) -> dict[str, Array]:
         "fisher_rao_distance": whole(quantities.fisher_rao),
         "self_certainty": whole(quantities.self_certainty),
         "boosted_probability": whole(quantities.boosted),
-        "attention_score": attention_score(reading.itself, where=response),
-        "rauq": rauq(log_probs, reading.back, where=response),
-        "token_sar": token_sar(log_probs, reading.without, where=response),
+        "attention_score": attention_score(reading.itself, where=inner),
+        "rauq": rauq(log_probs, reading.back, where=inner),
+        "token_sar": token_sar(log_probs, reading.without, where=inner),
         "uqac_attention": reading.confidence.attention,
         "uqac_similarity": reading.confidence.similarity,
     }
@@ -67,6 +67,7 @@ def single_answer_measures(texts: Texts, reading: Reading) -> dict[str, Float[Ar
     """Every measure of one answer but $\\tilde P$ (`marginal_confidence`), a value for each text.
 
     Relevance in `token_sar` is by the model's own mean hidden state, so that no second model is needed. Measures of the
-    final answer are NaN where none was found.
+    final answer are NaN where none was found. Those of attention and of hidden states leave the last token out, which is
+    usually the one that ends the response and which nothing has followed; they are NaN for a response of one token.
     """
-    return jax.vmap(_one)(reading, response_mask(texts), texts.answer)
+    return jax.vmap(_one)(reading, response_mask(texts), inner_mask(texts), texts.answer)

@@ -89,6 +89,7 @@ def looks_back(
                     Places(positions[None]), scale=config.attention_scale, window=config.window(number),
                     softcap=config.attention_softcap,
                 )[0]  # fmt: skip
+
                 def column(at: Array) -> Array:
                     index = jnp.clip(at, 0, time - 1)[None, :, None]
                     index = jnp.broadcast_to(index, (*rows.shape[:2], 1))

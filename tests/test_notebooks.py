@@ -34,7 +34,7 @@ def test_stored_without_outputs(path):
             assert cell.execution_count is None, f"cell {number} has an execution count"
 
 
-WITH_SMOLLM2 = ("03_language_models",)
+WITH_SMOLLM2 = ("03_language_models", "04_confidence")
 
 
 @pytest.mark.slow

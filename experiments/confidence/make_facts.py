@@ -16,7 +16,8 @@ TARGET = pathlib.Path(__file__).parents[2] / "jaxuq" / "confidence" / "data" / "
 CAPITALS = """
 France Paris; Germany Berlin; Italy Rome; Spain Madrid; Portugal Lisbon; Greece Athens; Austria Vienna; Hungary Budapest
 Poland Warsaw; Norway Oslo; Sweden Stockholm; Finland Helsinki; Denmark Copenhagen; Iceland Reykjavik; Ireland Dublin
-Belgium Brussels; Romania Bucharest; Bulgaria Sofia; Croatia Zagreb; Serbia Belgrade; Slovenia Ljubljana; Estonia Tallinn
+Belgium Brussels; Romania Bucharest; Bulgaria Sofia; Croatia Zagreb; Serbia Belgrade; Slovenia Ljubljana
+Estonia Tallinn
 Latvia Riga; Lithuania Vilnius; Albania Tirana; Ukraine Kyiv/Kiev; Russia Moscow; Turkey Ankara; Japan Tokyo
 China Beijing; India New_Delhi/Delhi; Pakistan Islamabad; Nepal Kathmandu; Thailand Bangkok; Vietnam Hanoi
 Indonesia Jakarta; Malaysia Kuala_Lumpur; Mongolia Ulaanbaatar/Ulan_Bator; Iran Tehran; Iraq Baghdad; Syria Damascus
@@ -45,12 +46,26 @@ North_America: Canada Mexico Cuba Honduras
 """
 
 SEQUENCES = {
-    "day": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split(),
-    "month": "January February March April May June July August September October November December".split(),
+    "day": ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
+    "month": [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ],
 }
 
 COUNTS = """
-How many legs does a spider have? 8 eight; How many legs does an insect have? 6 six; How many sides does a hexagon have? 6 six
+How many legs does a spider have? 8 eight; How many legs does an insect have? 6 six
+How many sides does a hexagon have? 6 six
 How many sides does an octagon have? 8 eight; How many sides does a pentagon have? 5 five
 How many minutes are in an hour? 60 sixty; How many hours are in a day? 24 twenty-four
 How many days are in a week? 7 seven; How many months are in a year? 12 twelve; How many days are in April? 30 thirty
@@ -64,8 +79,25 @@ How many sides does a cube have? 6 six; How many wheels does a bicycle have? 2 t
 How many squares does a chessboard have? 64 -; How many continents are there? 7 seven
 """
 
-NAMES = "Anna Ben Clara David Emma Felix Grace Henry Iris Jack Kate Liam Maya Noah Olga Paul".split()
-THINGS = "apples books coins marbles pencils stamps shells cards".split()
+NAMES = [
+    "Anna",
+    "Ben",
+    "Clara",
+    "David",
+    "Emma",
+    "Felix",
+    "Grace",
+    "Henry",
+    "Iris",
+    "Jack",
+    "Kate",
+    "Liam",
+    "Maya",
+    "Noah",
+    "Olga",
+    "Paul",
+]
+THINGS = ["apples", "books", "coins", "marbles", "pencils", "stamps", "shells", "cards"]
 
 
 def split(text: str) -> list[str]:

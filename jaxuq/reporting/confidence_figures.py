@@ -35,8 +35,10 @@ def confidence_reliability(found: Evaluated) -> "matplotlib.figure.Figure":
     """Draw accuracy against stated confidence, a panel for each of the main measures, in twenty bins."""
     shown = [name for name in SHOWN if name in found.scores]
     figure, grid = panels(
-        len(shown), x_label="confidence, as the measure gives it", y_label="share of right answers (grey: share of answers)"
-    )  # fmt: skip
+        len(shown),
+        x_label="confidence, as the measure gives it",
+        y_label="share of right answers (grey: share of answers)",
+    )
     bins_of = jax.jit(reliability_bins, static_argnames=("bins",))
     edges = np.arange(_BINS + 1) / _BINS
     for axes, name in zip(grid, shown):

@@ -181,61 +181,43 @@ def _mistakes(found: Evaluated) -> list[dict[str, Any]]:
     wrong = np.flatnonzero((found.correct == 0) & np.isfinite(values))
     order = wrong[np.argsort(-values[wrong], kind="stable")][:_MISTAKES]
     agree = found.scores.get("agreement", np.full(len(values), np.nan))
+    shown = [f"{value:.1f}" if np.isfinite(value) else "–" for value in agree[order]]
     return [
-        found.lines[at] | {"confidence": f"{values[at]:.3f}", "agreement": f"{agree[at]:.1f}" if agree[at] == agree[at] else "–"}
-        for at in order
-    ]  # fmt: skip
+        found.lines[at] | {"confidence": f"{values[at]:.3f}", "agreement": share} for at, share in zip(order, shown)
+    ]
+
+
+_READINGS = {
+    "reliability": "Points on the diagonal mean that answers given with 80 % confidence are right 80 % of the time; "
+    "below it a measure is overconfident. Raw values, before any calibration. Grey bars: the share of answers in each "
+    "of twenty bins; a point over a short bar rests on few answers.",
+    "risk-coverage": "Keep the most confident answers only (left) and fewer of them should be wrong. The two best "
+    "measures of every group by AUROC, and UQAC. The right end is the share of wrong answers among all.",
+    "cost": "Seconds that a measure takes for one answer beside generating it, and how well it tells right from wrong "
+    "answers; grey bars are 95 % bootstrap intervals. The dashed line is what generating an answer takes.",
+    "calibration-and-ranking": "Two different virtues: a measure may rank answers well and still state wrong "
+    "probabilities. Raw measures that lie in [0, 1], on balanced subsamples; bars are deviations over five of them.",
+    "lengths": "Chains are short whatever the length of the response, so products of probabilities along them do not "
+    "fall with it.",
+    "measures-alike": "Rank correlation over the answers; all measures are turned so that higher is more confident. "
+    "Blocks of red are measures of which one would do.",
+}
 
 
 def _drawings(found: Evaluated, summary: Frame, both: bool) -> list[Drawing]:
-    drawings = []
+    wanted = []
     if both:
-        drawings += [
-            Drawing(
-                "reliability", "Reliability diagrams",
-                "Points on the diagonal mean that answers given with 80 % confidence are right 80 % of the time; below it "
-                "a measure is overconfident. Raw values, before any calibration. Grey bars: the share of answers in each "
-                "of twenty bins; a point over a short bar rests on few answers.",
-                partial(confidence_reliability, found),
-            ),
-            Drawing(
-                "risk-coverage", "Risk against coverage",
-                "Keep the most confident answers only (left) and fewer of them should be wrong. The two best measures of "
-                "every group by AUROC, and UQAC. The right end is the share of wrong answers among all.",
-                partial(confidence_risk_coverage, found, summary),
-            ),
-            Drawing(
-                "cost", "Cost against quality",
-                "Seconds that a measure takes for one answer beside generating it, and how well it tells right from wrong "
-                "answers; grey bars are 95 % bootstrap intervals. The dashed line is what generating an answer takes.",
-                partial(confidence_cost, found, summary),
-            ),
-            Drawing(
-                "calibration-and-ranking", "Calibration error against AUROC",
-                "Two different virtues: a measure may rank answers well and still state wrong probabilities. Raw measures "
-                "that lie in [0, 1], on balanced subsamples; bars are deviations over five of them.",
-                partial(error_against_auroc, summary),
-            ),
-        ]  # fmt: skip
+        wanted += [
+            ("reliability", "Reliability diagrams", partial(confidence_reliability, found)),
+            ("risk-coverage", "Risk against coverage", partial(confidence_risk_coverage, found, summary)),
+            ("cost", "Cost against quality", partial(confidence_cost, found, summary)),
+            ("calibration-and-ranking", "Calibration error against AUROC", partial(error_against_auroc, summary)),
+        ]
     if found.lines:
-        drawings.append(
-            Drawing(
-                "lengths", "Lengths of responses and of attention chains",
-                "Chains are short whatever the length of the response, so products of probabilities along them do not "
-                "fall with it.",
-                partial(chain_lengths, found),
-            )
-        )  # fmt: skip
+        wanted.append(("lengths", "Lengths of responses and of attention chains", partial(chain_lengths, found)))
     if found.common.sum() > 2:
-        drawings.append(
-            Drawing(
-                "agreement", "Which measures say the same",
-                "Rank correlation over the answers; all measures are turned so that higher is more confident. Blocks of red "
-                "are measures of which one would do.",
-                partial(measure_agreement, found),
-            )
-        )  # fmt: skip
-    return drawings
+        wanted.append(("measures-alike", "Which measures say the same", partial(measure_agreement, found)))
+    return [Drawing(name, title, _READINGS[name], draw) for name, title, draw in wanted]
 
 
 def _bibtex() -> str:

@@ -28,7 +28,9 @@ def line_of(question: Question, found: Assessment, number: int) -> dict[str, Any
         "answer": None if found.found is None else found.found.text,
         "correct": right,
         "tokens": len(found.pieces),
-        "chain": [[link.token, link.text, link.step, _number(link.weight), link.source, link.kept] for link in found.chain],
+        "chain": [
+            [link.token, link.text, link.step, _number(link.weight), link.source, link.kept] for link in found.chain
+        ],
         "samples": [{"text": text, "answer": one.text if one else None} for text, one in found.samples],
         "reply": found.reply,
         "seconds": {name: round(value, 4) for name, value in found.seconds.items()},

@@ -116,9 +116,9 @@ def score_measures(found: Evaluated, seed: int, dataset: str) -> tuple[list[dict
         auroc = np.asarray(taken.auroc)
         ece = np.asarray(taken.calibration_error) if confidence is not None else np.full(BALANCED_SEEDS, np.nan)
         rows += [
-            {"method": name, "dataset": dataset, "seed": number, "auroc": float(auroc[number]), "ece": float(ece[number])}
-            for number in range(BALANCED_SEEDS)
-        ]  # fmt: skip
+            {"method": name, "dataset": dataset, "seed": number, "auroc": float(one), "ece": float(other)}
+            for number, (one, other) in enumerate(zip(auroc, ece))
+        ]
         whole = _on_all(named_key(key, "bootstrap"), scores, correct, where, _RESAMPLES)
         row: dict[str, Any] = {"method": name, "dataset": dataset, "n": int(shared.sum())}
         row |= {"undefined": int((~defined).sum()), "per_class": int(taken.per_class)}
@@ -143,7 +143,7 @@ def score_measures(found: Evaluated, seed: int, dataset: str) -> tuple[list[dict
 
 
 def write_scores(path: Path, lines: Sequence[Mapping[str, Any]], dataset: str, seed: int) -> list[str]:
-    """Write `results.csv` and `summary.csv`; returns what a reader must know, such as that nothing could be compared."""
+    """Write `results.csv` and `summary.csv`; returns what a reader must know, such as that all answers are wrong."""
     found = evaluated(lines, seed)
     notes = []
     missing = sum(line["correct"] is None for line in lines)

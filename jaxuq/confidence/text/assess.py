@@ -124,6 +124,9 @@ class Plan(NamedTuple):
     options: ChainOptions = ChainOptions()
 
 
+_PLAIN = Plan()
+
+
 class _Clock:
     def __init__(self):
         self.spent: dict[str, float] = {}
@@ -136,7 +139,7 @@ class _Clock:
 
 
 def assess(
-    model: "LanguageModel", batch: Sequence[Asked], rng_key: Key[Array, ""], *, plan: Plan = Plan(), rows: int
+    model: "LanguageModel", batch: Sequence[Asked], rng_key: Key[Array, ""], *, plan: Plan = _PLAIN, rows: int
 ) -> list[Assessment]:
     """Assess the answers to one batch of questions; see `uqac` for the parts that most users need.
 

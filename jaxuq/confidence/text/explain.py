@@ -12,21 +12,24 @@ if TYPE_CHECKING:
 
 _ANSWER, _CHAIN = "#D55E00", "#0072B2"
 _STYLE = """
-body { font: 16px/1.7 system-ui, sans-serif; max-width: 900px; margin: 2rem auto; padding: 0 1rem; color: #1c2430; background: #fff; }
+body { font: 16px/1.7 system-ui, sans-serif; max-width: 900px; margin: 2rem auto; padding: 0 1rem; }
+body { color: #1c2430; background: #fff; }
 h1 { font-size: 1.3rem; } h2 { font-size: 1.02rem; margin: 1.6rem 0 .3rem; }
 .soft { color: #5b6675; font-size: .9rem; }
-.text { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #dfe3e8; border-radius: 6px; padding: .6rem .8rem; }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; }
+.text { border: 1px solid #dfe3e8; border-radius: 6px; padding: .6rem .8rem; }
 .text span { border-radius: 3px; padding: .08em 0; }
 .answer { background: #fbe3d3; outline: 1.5px solid #D55E00; }
 .before { background: #dcebfa; } .source { background: #dcebfa; outline: 1.5px solid #0072B2; }
 .new { background: #0072B2; color: #fff; } .dropped { text-decoration: underline dotted #5b6675; }
-table { border-collapse: collapse; font-size: .9rem; } th, td { padding: .2rem .7rem; border-bottom: 1px solid #dfe3e8; text-align: left; }
+table { border-collapse: collapse; font-size: .9rem; }
+th, td { padding: .2rem .7rem; border-bottom: 1px solid #dfe3e8; text-align: left; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
 
 def explain(assessment: Assessment) -> str:
-    """A page that shows how an answer's chain was found: the response once for every step, new tokens highlighted.
+    """A page that shows how an answer's chain was found: the response for every step, its new tokens highlighted.
 
     Args:
         assessment: from `uqac`.
@@ -40,8 +43,8 @@ def explain(assessment: Assessment) -> str:
     parts = [
         f"<h1>{html.escape(assessment.question)}</h1>",
         f"<p>{html.escape(said)} &middot; confidence P̃ = <b>{sure}</b></p>",
-        '<p class="soft">Orange: the answer. In every step attention is followed back from the framed tokens; dark blue '
-        "tokens are those it finds. Point at a token for its numbers.</p>",
+        '<p class="soft">Orange: the answer. In every step attention is followed back from the framed tokens; dark '
+        "blue tokens are those it finds. Point at a token for its numbers.</p>",
     ]
     steps = max((link.step for link in chain), default=0)
     if not steps:
@@ -49,9 +52,9 @@ def explain(assessment: Assessment) -> str:
     for step in range(1, steps + 1):
         parts.append(f'<h2>Step {step}</h2><div class="text">{_drawn(assessment, step)}</div>')
         rows = "".join(
-            f"<tr><td>{_shown(link.text)}</td><td class=n>{link.weight:.2f}</td><td>{_shown(_source(assessment, link))}</td>"
-            f"<td class=n>{link.similarity:.2f}</td><td class=n>{link.probability:.3f}</td>"
-            f"<td>{'kept' if link.kept else 'left out'}</td></tr>"
+            f"<tr><td>{_shown(link.text)}</td><td class=n>{link.weight:.2f}</td>"
+            f"<td>{_shown(_source(assessment, link))}</td><td class=n>{link.similarity:.2f}</td>"
+            f"<td class=n>{link.probability:.3f}</td><td>{'kept' if link.kept else 'left out'}</td></tr>"
             for link in sorted(chain, key=lambda link: -link.weight)
             if link.step == step
         )

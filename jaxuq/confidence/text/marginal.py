@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxuq.confidence.chain_confidence import answer_approximation
-from jaxuq.confidence.text.options import ChainOptions
+from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.confidence.text.passes import Texts
 from jaxuq.confidence.text.reading import Reading
 from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
@@ -76,7 +76,7 @@ def _sums(log_probs: Array, answer: Array, filtered: Array, where: Array, conven
     )
 
 
-def _batches(work: list[_Row], ends: np.ndarray) -> Iterator[list[_Row]]:
+def _batches(work: list[_Row], ends: list[int]) -> Iterator[list[_Row]]:
     """Rows of similar length together."""
     ordered = sorted(work, key=lambda row: ends[row.text] - row.begin)
     for begin in range(0, len(ordered), _ROWS):
@@ -90,7 +90,7 @@ def marginal_confidence(
     reading: Reading,
     cache: KeyValueCache,
     *,
-    options: ChainOptions = ChainOptions(),
+    options: ChainOptions = DEFAULTS,
 ) -> np.ndarray:
     r"""$\tilde P$ of each text: the sum over the chain as it is and with single tokens changed (Eq 3.12).
 
@@ -104,10 +104,10 @@ def marginal_confidence(
     tokens, answer, filtered, changes, log_probs = jax.device_get(
         (texts.tokens, texts.answer, reading.filtered.tokens, reading.changes, reading.quantities.log_probs)
     )
-    batch, time = tokens.shape
+    batch = tokens.shape[0]
     size = changes.positions.shape[1]
     counted = answer | filtered
-    ends = np.array([row.nonzero()[0].max(initial=0) for row in counted])
+    ends = [int(row.nonzero()[0].max(initial=0)) for row in counted]
     work = []
     for text, number in zip(*np.nonzero(changes.valid & answer.any(1)[:, None])):
         begin = int(changes.positions[text, number])

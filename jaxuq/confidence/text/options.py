@@ -33,3 +33,7 @@ class ChainOptions(NamedTuple):
     substitution_threshold: float = 0.01
     max_substitutions: int = 10
     convention: Literal["text", "published"] = "text"
+
+
+DEFAULTS = ChainOptions()
+"""Those of the dissertation."""

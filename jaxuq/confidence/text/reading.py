@@ -5,12 +5,12 @@ from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from jaxuq.confidence.attention_chain import AttentionChain, attention_chain, eligible_tokens
 from jaxuq.confidence.chain_confidence import ChainConfidence, Substitutions, chain_confidence, substitutions
 from jaxuq.confidence.similarity_filter import SimilarityFilter, similarity_filter
-from jaxuq.confidence.text.options import ChainOptions
+from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.confidence.text.passes import Pass, Texts, inner_mask, response_mask, stacked, text_positions
 from jaxuq.confidence.text.token_quantities import TokenQuantities, looks_back, token_quantities
 from jaxuq.language import map_logits
@@ -26,7 +26,7 @@ class Reading(NamedTuple):
         filtered: its tokens most similar to the answer.
         confidence: $\\tilde P_{attn}$ and $\\tilde P_{sim}$.
         changes: single tokens to try in the place of filtered ones.
-        back: attention of each token on the one before it, in the middle layers, `[batch, layers, heads, time]`.
+        back: attention of each token on the one before it, in the middle layers, `[batch, middle, heads, time]`.
         itself: attention of each token on itself in the middle layer, `[batch, heads, time]`.
         without: similarity of the response to itself without each token, by mean hidden states.
         embedding: mean hidden state of the response.
@@ -38,7 +38,7 @@ class Reading(NamedTuple):
     filtered: SimilarityFilter
     confidence: ChainConfidence
     changes: Substitutions
-    back: Float[Array, "batch layers heads time"]
+    back: Float[Array, "batch middle heads time"]
     itself: Float[Array, "batch heads time"]
     without: Float[Array, "batch time"]
     embedding: Float[Array, "batch hidden"]
@@ -53,7 +53,7 @@ def layer_windows(config: DecoderConfig) -> Int[Array, " layers"] | None:
 
 @functools.partial(jax.jit, static_argnames=("decoder", "options"))
 def read_pass(
-    decoder: Decoder, variables: PyTree, texts: Texts, kept: Pass, *, options: ChainOptions = ChainOptions()
+    decoder: Decoder, variables: PyTree, texts: Texts, kept: Pass, *, options: ChainOptions = DEFAULTS
 ) -> Reading:
     """All that the single-answer measures are made of; see `Reading`.
 

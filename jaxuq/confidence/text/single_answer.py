@@ -67,7 +67,7 @@ def single_answer_measures(texts: Texts, reading: Reading) -> dict[str, Float[Ar
     """Every measure of one answer but $\\tilde P$ (`marginal_confidence`), a value for each text.
 
     Relevance in `token_sar` is by the model's own mean hidden state, so that no second model is needed. Measures of the
-    final answer are NaN where none was found. Those of attention and of hidden states leave the last token out, which is
-    usually the one that ends the response and which nothing has followed; they are NaN for a response of one token.
+    final answer are NaN where none was found. Those of attention and of hidden states leave the last token out, which
+    is usually the one that ends the response and which nothing has followed; they are NaN for a response of one token.
     """
     return jax.vmap(_one)(reading, response_mask(texts), inner_mask(texts), texts.answer)

@@ -62,7 +62,7 @@ def looks_back(
     keys: Float[Array, "layers batch kv_heads time dim"],
     positions: Int[Array, "batch time"],
     config: DecoderConfig,
-) -> tuple[Float[Array, "batch layers heads time"], Float[Array, "batch heads time"]]:
+) -> tuple[Float[Array, "batch middle heads time"], Float[Array, "batch heads time"]]:
     """Attention of each token on the one before it (middle layers), and on itself (middle layer).
 
     Rows are made for 64 tokens of one text at a time, and forgotten.

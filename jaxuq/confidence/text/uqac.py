@@ -7,7 +7,7 @@ import jax
 
 from jaxuq.confidence.answers import AnswerKind
 from jaxuq.confidence.text.assess import Asked, Assessment, Plan, assess
-from jaxuq.confidence.text.options import ChainOptions
+from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -27,7 +27,7 @@ def uqac(
     ask: bool = False,
     seed: int = 0,
     batch_size: int = 8,
-    options: ChainOptions = ChainOptions(),
+    options: ChainOptions = DEFAULTS,
 ) -> list[Assessment]:
     r"""How likely is the final answer of a language model right? UQAC, and all other measures of one answer.
 

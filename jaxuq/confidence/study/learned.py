@@ -1,11 +1,13 @@
 """What is fitted on one half of the questions and used on the other: combinations, probes, calibration."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from jaxuq._keys import named_key
 from jaxuq.confidence.score_calibration import calibrate_scores, fit_logistic, logistic_confidence
@@ -25,7 +27,7 @@ def _halves(count: int, seed: int, number: int) -> np.ndarray:
     return np.asarray(jax.random.permutation(key, count)) < count // 2
 
 
-_fit = jax.jit(fit_logistic, static_argnames=("iterations",))
+_fit = jax.jit(fit_logistic, static_argnames=("ridge", "iterations"))
 
 
 def _crossed(features: np.ndarray, correct: np.ndarray, seed: int, ridge: float) -> np.ndarray | None:
@@ -71,34 +73,45 @@ def learned_measures(
     return found
 
 
-_error = jax.jit(expected_calibration_error, static_argnames=("bins",))
+@functools.partial(jax.jit, static_argnames=("method",))
+def _calibrated_error(state: Any, scores: Array, correct: Array, where: Array, method: Any) -> tuple[Array, Array]:
+    probabilities = calibrate_scores(method).apply(state, scores)
+    return expected_calibration_error(probabilities, correct, bins=CALIBRATED_BINS, where=where), probabilities
 
 
-def calibrated_halves(scores: np.ndarray, correct: np.ndarray, seed: int) -> dict[str, float]:
+@jax.jit
+def _platt(scores: Array, correct: Array, where: Array) -> Any:
+    return calibrate_scores("platt").fit(scores, correct, where=where)
+
+
+@jax.jit
+def _floor(probabilities: Array, drawn: Array, where: Array) -> Array:
+    truth = (drawn < probabilities).astype(jnp.float32)
+    return expected_calibration_error(probabilities, truth, bins=CALIBRATED_BINS, where=where)
+
+
+def calibrated_halves(scores: np.ndarray, correct: np.ndarray, where: np.ndarray, seed: int) -> dict[str, float]:
     """Calibration error of a measure on one half after Platt and isotonic calibration on the other.
 
     Mean over five random splits, both ways. `ece_floor` is what this error would be of the isotonic probabilities if
     they were exactly true: with some hundred answers in bins, chance alone makes a gap.
     """
     named = {"ece_platt": np.nan, "ece_isotonic": np.nan, "ece_floor": np.nan}
-    if len(scores) < _FEWEST:
+    if where.sum() < _FEWEST:
         return named
     errors: dict[str, list[float]] = {name: [] for name in named}
+    values, labels = jnp.asarray(scores), jnp.asarray(correct)
     for number in range(_SPLITS):
         first = _halves(len(scores), seed, number)
-        for half in (first, ~first):
+        drawn = jax.random.uniform(named_key(jax.random.key(seed), "floor", number), values.shape)
+        for half in (first & where, ~first & where):
             if len(set(correct[half])) < 2:
                 continue
-            # Fixed shapes: masks choose the half, so everything compiles once.
-            for method in ("platt", "isotonic"):
-                calibrator = calibrate_scores(method)
-                state = calibrator.fit(jnp.asarray(scores), jnp.asarray(correct), where=jnp.asarray(half))
-                probabilities = calibrator.apply(state, jnp.asarray(scores))
-                rest = jnp.asarray(~half)
-                errors[f"ece_{method}"].append(
-                    float(_error(probabilities, jnp.asarray(correct), bins=CALIBRATED_BINS, where=rest))
-                )
-            drawn = jax.random.uniform(named_key(jax.random.key(seed), "floor", number), probabilities.shape)
-            truth = (drawn < probabilities).astype(jnp.float32)
-            errors["ece_floor"].append(float(_error(probabilities, truth, bins=CALIBRATED_BINS, where=rest)))
-    return {name: float(np.mean(values)) if values else np.nan for name, values in errors.items()}
+            fitted, rest = jnp.asarray(half), jnp.asarray(where & ~half)  # masks: everything compiles once
+            error, _ = _calibrated_error(_platt(values, labels, fitted), values, labels, rest, "platt")
+            errors["ece_platt"].append(float(error))
+            state = calibrate_scores("isotonic").fit(values, labels, where=fitted)
+            error, probabilities = _calibrated_error(state, values, labels, rest, "isotonic")
+            errors["ece_isotonic"].append(float(error))
+            errors["ece_floor"].append(float(_floor(probabilities, drawn, rest)))
+    return {name: float(np.mean(found)) if found else np.nan for name, found in errors.items()}

@@ -133,7 +133,7 @@ def score_measures(found: Evaluated, seed: int, dataset: str) -> tuple[list[dict
         if confidence is not None:
             error, brier = _errors(jnp.asarray(confidence), correct, where)
             row |= {"ece_all": float(error), "brier": float(brier)}
-        row |= calibrated_halves(np.asarray(scores)[shared], found.correct[shared], seed)
+        row |= calibrated_halves(np.asarray(scores), found.correct, shared, seed)
         seconds = [
             sum(line["seconds"].get(part, 0.0) for part in SCORED[name].costs) for line in found.lines
         ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Print the scores of a confidence study as the Markdown table of this folder's README.
 
-    python experiments/confidence/markdown.py runs/facts
+python experiments/confidence/markdown.py runs/facts
 """
 
 import csv

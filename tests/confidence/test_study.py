@@ -19,9 +19,9 @@ from tests.confidence.tiny_text import model
 WORDS = ("cat", "dog", "fish", "bird", "tree")
 
 
-def questions(path, answer="a"):
+def questions(path, answer="b"):
     rows = [
-        {"id": f"q{n}", "question": f"what is a {w}", "answer": answer, "kind": "choice"} for n, w in enumerate(WORDS)
+        {"id": f"q{n}", "question": f"what is a {w}", "answer": answer, "kind": "text"} for n, w in enumerate(WORDS)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "no json\n" + '{"question": "x"}\n')
     return path
@@ -70,13 +70,13 @@ def test_given_responses_are_scored_and_wrong_files_are_told(tmp_path):
     found = confidence.load_questions(str(data))
     file = tmp_path / "responses.jsonl"
     given = [
-        {"id": "q0", "response": "the answer is a"},
-        {"id": "q3", "response": "so it is b."},
+        {"id": "q0", "response": "the answer is b"},
+        {"id": "q3", "response": "the answer is c."},
         {"id": "zz", "response": "x"},
     ]
     file.write_text("".join(json.dumps(one) + "\n" for one in given))
     kept = add_responses(found, file)
-    assert [one.response for one in kept.questions] == ["the answer is a", "so it is b."]
+    assert [one.response for one in kept.questions] == ["the answer is b", "the answer is c."]
     assert len(kept.rejected) == 2 + 1 + 3
     folder = confidence.run_study(
         configured(tmp_path / "out", data, responses=file, measures=("single",)), model=model()

@@ -164,7 +164,7 @@ def test_single_answer_measures_equal_sums_over_tokens():
         "self_certainty": -(rows[inside - 1].mean(1) + np.log(40)).mean(),
     }
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name][0], value, rtol=1e-3, err_msg=name)
+        np.testing.assert_allclose(found[name][0], value, rtol=1e-3, atol=1e-30, err_msg=name)
     queries = np.asarray(kept.queries[:, 0, : len(tokens)], np.float64)
     keys = np.asarray(kept.cache.keys[:, 0, :, : len(tokens)], np.float64)
     rows = literal.attention(queries, keys, CONFIG.attention_scale).reshape(3, 8, len(tokens), len(tokens))
@@ -176,8 +176,8 @@ def test_single_answer_measures_equal_sums_over_tokens():
 
 BAD = {
     "no answer": ("a cat eats fish", "text"),
-    "the answer at the first token": ("b", "choice"),
-    "an answer of one character": ("so it is b", "choice"),
+    "the answer at the first token": ("b. so it is", "text"),
+    "an answer of one character": ("so it is. the answer is b", "text"),
     "an answer longer than the reasoning": ("the answer is a green fish that swims in the sea", "text"),
     "no reasoning": ("the answer is oak", "text"),
     "characters in pieces": ("naïve 🙂. the answer is café 🙂", "text"),
@@ -186,7 +186,8 @@ BAD = {
 
 
 def test_bad_responses_cost_themselves_alone():
-    batch = [Asked("q", "name a fish", kind, response=text) for text, kind in BAD.values()]
+    known = {"the answer at the first token": "b"}
+    batch = [Asked("q", "name a fish", kind, text, known.get(name)) for name, (text, kind) in BAD.items()]
     found = assess(model(), batch, jax.random.key(0), plan=Plan(), rows=8)
     for name, one in zip(BAD, found):
         assert one.text == "".join(one.pieces)

@@ -112,7 +112,7 @@ def _fitting(
         try:
             if one.response is not None:
                 tokens = model.tokenizer(one.response, add_special_tokens=False)["input_ids"]
-                room = min(room, context - 1 - len(tokens))
+                room = context - 1 - len(tokens)
             if room < 1:
                 raise PromptError(f"the answer leaves no room in the model's context of {context}")
             encode_prompt(model.tokenizer, one.prompt, chat=one.chat, max_tokens=room)

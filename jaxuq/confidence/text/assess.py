@@ -205,8 +205,11 @@ def assess(
 
 
 def _encoded(model: "LanguageModel", one: Asked, plan: Plan) -> list[int]:
-    room = model.decoder.config.max_positions - plan.max_new_tokens - 1
-    return encode_prompt(model.tokenizer, one.prompt, chat=one.chat, max_tokens=max(room, 1))
+    longest = plan.max_new_tokens if one.response is None else len(_given(model, one))
+    room = model.decoder.config.max_positions - longest - 1
+    if room < 1:
+        raise PromptError(f"an answer of {longest} tokens leaves no room in the model's context")
+    return encode_prompt(model.tokenizer, one.prompt, chat=one.chat, max_tokens=room)
 
 
 def _generate(model: "LanguageModel", prompts: Sequence[Sequence[int]], plan: Plan, rows: int) -> Any:

@@ -324,6 +324,67 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "publisher = {Chapman and Hall}",
         1993,
     ),
+    "li2025uqac": (
+        "article",
+        "Li, Yinghao and Qiang, Rushi and Moukheiber, Lama and Zhang, Chao",
+        "Language Model Uncertainty Quantification with Attention Chain",
+        "journal = {arXiv preprint arXiv:2503.19168}",
+        2025,
+    ),
+    "kuhn2023semantic": (
+        "inproceedings",
+        "Kuhn, Lorenz and Gal, Yarin and Farquhar, Sebastian",
+        "Semantic Uncertainty: Linguistic Invariances for Uncertainty Estimation in Natural Language Generation",
+        "booktitle = {International Conference on Learning Representations}",
+        2023,
+    ),
+    "farquhar2024semantic": (
+        "article",
+        "Farquhar, Sebastian and Kossen, Jannik and Kuhn, Lorenz and Gal, Yarin",
+        "Detecting Hallucinations in Large Language Models Using Semantic Entropy",
+        "journal = {Nature}, volume = {630}",
+        2024,
+    ),
+    "wang2023selfconsistency": (
+        "inproceedings",
+        "Wang, Xuezhi and Wei, Jason and Schuurmans, Dale and Le, Quoc and Chi, Ed and Narang, Sharan and "
+        "Chowdhery, Aakanksha and Zhou, Denny",
+        "Self-Consistency Improves Chain of Thought Reasoning in Language Models",
+        "booktitle = {International Conference on Learning Representations}",
+        2023,
+    ),
+    "kadavath2022know": (
+        "article",
+        "Kadavath, Saurav and others",
+        "Language Models (Mostly) Know What They Know",
+        "journal = {arXiv preprint arXiv:2207.05221}",
+        2022,
+    ),
+    "lin2024confidence": (
+        "article",
+        "Lin, Zhen and Trivedi, Shubhendu and Sun, Jimeng",
+        "Generating with Confidence: Uncertainty Quantification for Black-Box Large Language Models",
+        "journal = {Transactions on Machine Learning Research}",
+        2024,
+    ),
+    "duan2024sar": (
+        "inproceedings",
+        "Duan, Jinhao and Cheng, Hao and Wang, Shiqi and Zavalny, Alex and Wang, Chenan and Xu, Renjing and "
+        "Kailkhura, Bhavya and Xu, Kaidi",
+        "Shifting Attention to Relevance: Towards the Predictive Uncertainty Quantification of Free-Form Large "
+        "Language Models",
+        "booktitle = {Annual Meeting of the Association for Computational Linguistics}",
+        2024,
+    ),
+    "tian2023ask": (
+        "inproceedings",
+        "Tian, Katherine and Mitchell, Eric and Zhou, Allan and Sharma, Archit and Rafailov, Rafael and Yao, Huaxiu "
+        "and Finn, Chelsea and Manning, Christopher D.",
+        "Just Ask for Calibration: Strategies for Eliciting Calibrated Confidence Scores from Language Models "
+        "Fine-Tuned with Human Feedback",
+        "booktitle = {Conference on Empirical Methods in Natural Language Processing}",
+        2023,
+    ),
     "wu2018moleculenet": (
         "article",
         "Wu, Zhenqin and Ramsundar, Bharath and Feinberg, Evan N. and Gomes, Joseph and Geniesse, Caleb and "
@@ -392,6 +453,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "muben": ("li2024muben",),
     "moleculenet": ("wu2018moleculenet",),
     "tag": ("li2022sparsechmm",),
+    "uqac": ("li2025uqac",),
     # label models
     "majority-vote": ("zhang2021wrench",),
     "snorkel": ("ratner2018snorkel",),
@@ -401,6 +463,13 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "chmm-fixed-emissions": ("li2021chmm",),
     "sparse-chmm": ("li2022sparsechmm",),
     "connet": ("lan2020connet",),
+    # confidence of language models
+    "self-consistency": ("wang2023selfconsistency",),
+    "semantic-entropy": ("kuhn2023semantic", "farquhar2024semantic"),
+    "p-true": ("kadavath2022know",),
+    "degree-uncertainty": ("lin2024confidence",),
+    "token-sar": ("duan2024sar",),
+    "stated-confidence": ("tian2023ask",),
     # posteriors
     "deterministic": ("li2024muben",),
     "ensemble": ("lakshminarayanan2017ensembles",),

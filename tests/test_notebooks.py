@@ -34,7 +34,7 @@ def test_stored_without_outputs(path):
             assert cell.execution_count is None, f"cell {number} has an execution count"
 
 
-WITH_SMOLLM2 = ("03_language_models",)
+WITH_SMOLLM2 = ("03_language_models", "04_confidence")
 WITH_MINILM = ("02_weak_supervision",)
 
 
@@ -72,7 +72,7 @@ def _run(path, tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=300, kernel_manager_class=ThisPython, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=1200, kernel_manager_class=ThisPython, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()  # raises CellExecutionError, with the cell and its traceback
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -76,7 +76,7 @@ class GenerateCommand:
             raise PromptError(str(error)) from None
         prompt = sys.stdin.read() if self.prompt == "-" else self.prompt
         keep_compiled_programs()
-        model = _load(self.model)
+        model = load_named_model(self.model)
 
         from jaxuq.language import generate
 
@@ -113,7 +113,18 @@ class GenerateCommand:
             print(f"[{tokens} tokens in {seconds:.1f} s{ending}]", file=sys.stderr)
 
 
-def _load(name: str) -> "LanguageModel":
+def load_named_model(name: str) -> "LanguageModel":
+    """Load a model as the commands do: one that the catalogue knows is fetched first, and that is said.
+
+    Args:
+        name: as for `jaxuq.language.load_model`.
+
+    Returns:
+        The model.
+
+    Raises:
+        CheckpointError: it cannot be found, fetched or read.
+    """
     from jaxuq.language import load_model
     from jaxuq.language.catalogue import MODELS, fetch_model, find_model
     from jaxuq.language.errors import CheckpointError

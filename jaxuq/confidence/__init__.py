@@ -1,5 +1,8 @@
 """The confidence room: how likely is it that a language model's answer is right?
 
+For a language model of `jaxuq.language` begin with `uqac`: it answers (or takes a response), and gives every measure of
+the answer and the tokens that it rests on, which `explain` draws; `run_study` compares measures over many questions.
+
 Every measure is a function of arrays; `MEASURES` says of each what it needs, what it costs, and which way it points.
 
 | you have | begin with |
@@ -46,6 +49,8 @@ from jaxuq.confidence.ensembles import (
 from jaxuq.confidence.evaluation import BalancedScores, balanced_scores, selective_accuracy
 from jaxuq.confidence.expressions import equal_expressions, normalise_expression
 from jaxuq.confidence.measures import MEASURES, Measure
+from jaxuq.confidence.questions.files import load_questions
+from jaxuq.confidence.questions.records import Question, QuestionError, QuestionSet
 from jaxuq.confidence.recency import RECENCY_FACTORS, recency_factors, recency_profile, reweight_recent
 from jaxuq.confidence.relevance import claim_conditioned_probability, sentence_sar, token_sar
 from jaxuq.confidence.risk_control import (
@@ -92,6 +97,12 @@ from jaxuq.confidence.similarity_graph import (
     mean_pair_similarity,
 )
 from jaxuq.confidence.stop_tokens import stop_tokens
+from jaxuq.confidence.study.configuration import StudyConfiguration
+from jaxuq.confidence.study.run import run_study
+from jaxuq.confidence.text.assess import Assessment, Link
+from jaxuq.confidence.text.explain import explain, explain_figure
+from jaxuq.confidence.text.options import ChainOptions
+from jaxuq.confidence.text.uqac import uqac
 from jaxuq.confidence.text_similarity import jaccard_similarities, rouge_similarities
 from jaxuq.confidence.token_distributions import (
     alternatives_confidence,
@@ -117,19 +128,26 @@ from jaxuq.confidence.token_probabilities import (
 __all__ = [
     "MEASURES",
     "RECENCY_FACTORS",
+    "Assessment",
     "AttentionChain",
     "BalancedScores",
     "ChainConfidence",
+    "ChainOptions",
     "DeferralCurve",
     "EnsembleUncertainty",
     "FoundAnswer",
     "Grades",
+    "Link",
     "LogisticState",
     "MahalanobisState",
     "Measure",
+    "Question",
+    "QuestionError",
+    "QuestionSet",
     "ScoreState",
     "SimilarityFilter",
     "StatedConfidences",
+    "StudyConfiguration",
     "Substitutions",
     "abstention_threshold",
     "aggregate_heads",
@@ -166,6 +184,8 @@ __all__ = [
     "entailment_equivalence",
     "equal_expressions",
     "equivalent_answers",
+    "explain",
+    "explain_figure",
     "find_answer",
     "fisher_rao_distance",
     "fit_logistic",
@@ -179,6 +199,7 @@ __all__ = [
     "jaccard_similarities",
     "kernel_language_entropy",
     "learn_then_test",
+    "load_questions",
     "log_probability_quantile",
     "logistic_confidence",
     "mahalanobis_distance",
@@ -201,6 +222,7 @@ __all__ = [
     "reweight_recent",
     "risk_p_values",
     "rouge_similarities",
+    "run_study",
     "selective_accuracy",
     "self_certainty",
     "self_consistency",
@@ -217,4 +239,5 @@ __all__ = [
     "token_entropy",
     "token_log_probs",
     "token_sar",
+    "uqac",
 ]

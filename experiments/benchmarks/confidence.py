@@ -1,0 +1,101 @@
+"""What all measures of one answer cost beside generating it: SmolLM2-135M, 256 new tokens, float32, this machine.
+
+    python experiments/benchmarks/confidence.py [--model smollm2] [--new-tokens 256] [--repeats 3]
+
+Prints seconds and shares of the time of plain generation (no states kept, no measures). The best of the repeats counts,
+since other work on a machine only ever adds time; the measurements take turns. Compilation is left out. The answer is
+the last two words before the end of the text, so that chains may reach back through all of it.
+"""
+
+import argparse
+import functools
+import json
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuq.confidence.text.answering import locate_answer, make_texts
+from jaxuq.confidence.text.generating import generate_greedy
+from jaxuq.confidence.text.marginal import marginal_confidence
+from jaxuq.confidence.text.passes import generated_pass, response_mask, text_positions
+from jaxuq.confidence.text.reading import read_pass
+from jaxuq.confidence.text.single_answer import single_answer_measures
+from jaxuq.confidence.text.token_quantities import looks_back, token_quantities
+from jaxuq.language import encode_prompt, load_model, map_logits, token_scores
+
+QUESTION = "A farmer has 17 sheep and buys 25 more. Explain step by step how many sheep the farmer has, and why."
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--new-tokens", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", help="also write the seconds here")
+    options = parser.parse_args()
+
+    model = load_model(options.model)
+    decoder, variables = model.decoder, model.variables
+    prompts = [encode_prompt(model.tokenizer, QUESTION)]
+    greedy = functools.partial(generate_greedy, model, prompts, max_new_tokens=options.new_tokens, stops=(), rows=1)
+    generation, tokens = greedy()
+    response = locate_answer(model, np.array(prompts[0], np.int32), tokens[0], "text")
+    marks = np.zeros(len(tokens[0]), bool)
+    marks[-4:-2] = True
+    texts = make_texts([response._replace(answer=marks)])
+    kept = generated_pass(generation, texts)
+    reading = read_pass(decoder, variables, texts, kept)
+
+    quantities = jax.jit(
+        lambda states: map_logits(
+            token_quantities, decoder, variables, states, texts.tokens, where=response_mask(texts)
+        )
+    )
+    scores = jax.jit(
+        lambda states: map_logits(token_scores, decoder, variables, states, texts.tokens, where=response_mask(texts))
+    )
+    back = jax.jit(
+        lambda queries, keys: looks_back(
+            queries, jnp.stack(keys) if isinstance(keys, tuple) else keys, text_positions(texts), decoder.config
+        )
+    )
+    stages = {
+        "generate, nothing kept": lambda: greedy(keep=False)[0].tokens,
+        "generate, states kept": lambda: greedy()[0].tokens,
+        "put the pass in order": lambda: generated_pass(generation, texts),
+        "read: all of it": lambda: read_pass(decoder, variables, texts, kept),
+        "  of it: logits and log-probabilities": lambda: scores(kept.before),
+        "  of it: these and all reductions": lambda: quantities(kept.before),
+        "  of it: RAUQ, AttentionScore": lambda: back(kept.queries, kept.cache.keys),
+        "measures from arrays": lambda: single_answer_measures(texts, reading),
+        "substitutions (P~)": lambda: marginal_confidence(decoder, variables, texts, reading, kept.cache),
+    }
+    best = dict.fromkeys(stages, float("inf"))
+    for repeat in range(options.repeats + 1):
+        for name, stage in stages.items():
+            began = time.perf_counter()
+            jax.block_until_ready(stage())
+            if repeat:
+                best[name] = min(best[name], time.perf_counter() - began)
+    plain = best["generate, nothing kept"]
+    best["keeping the states"] = max(0.0, best["generate, states kept"] - plain)
+    chain = best["read: all of it"] - best["  of it: these and all reductions"] - best["  of it: RAUQ, AttentionScore"]
+    best["  of it: chain, filter, candidates"] = max(0.0, chain)
+    single = sum(best[name] for name in ("keeping the states", "put the pass in order", "read: all of it",
+                                         "measures from arrays"))  # fmt: skip
+    best["all but P~"] = single
+    best["all measures of one answer"] = single + best["substitutions (P~)"]
+    tried, length = int(reading.changes.valid.sum()), int(reading.chain.tokens.sum())
+    print(f"{len(prompts[0])} tokens of prompt, {len(tokens[0])} of answer, chain of {length}, {tried} substitutions")
+    for name, seconds in best.items():
+        print(f"{name:42s}{seconds:9.3f} s {seconds / plain:8.1%}")
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(best, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What `jaxuq confidence ask` prints: the answer, how sure the model is of it, and the chain."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxuq.cli.confidence import AskCommand
+    from jaxuq.confidence.text.assess import Assessment
+
+
+def answer_question(command: "AskCommand") -> None:
+    """Answer, and print."""
+    import sys
+
+    import jax
+
+    from jaxuq.cli.generate import load_named_model
+    from jaxuq.confidence.questions.prompts import short_prompt
+    from jaxuq.confidence.questions.records import QuestionError
+    from jaxuq.confidence.text.assess import Asked, Plan, assess
+
+    kinds = ("auto", "number", "expression", "choice", "text")
+    if command.kind not in kinds:
+        raise QuestionError(f"--kind is {command.kind!r}; expected one of {', '.join(kinds)}")
+    if command.samples < 0 or command.max_new_tokens < 1:
+        raise QuestionError("--samples starts at 0 and --max-new-tokens at 1")
+    if command.answer is not None and (command.response is None or command.answer not in command.response):
+        raise QuestionError("--answer must be part of --response")
+    question = sys.stdin.read() if command.question == "-" else command.question
+    if not question.strip():
+        raise QuestionError("the question is empty")
+    model = load_named_model(command.model)
+    prompt = question if command.chat else short_prompt(question.strip())
+    kind = "text" if command.kind == "auto" else command.kind
+    plan = Plan(command.max_new_tokens, not command.chat, command.samples, ask=True)
+    asked = Asked(question, prompt, kind, command.response, command.answer, command.chat)
+    found = assess(model, [asked], jax.random.key(command.seed), plan=plan, rows=1)[0]
+    if command.kind == "auto" and found.found is None and command.answer is None:
+        numbered = asked._replace(kind="number", response=found.text)
+        found = assess(model, [numbered], jax.random.key(command.seed), plan=plan, rows=1)[0]
+    _print(found)
+    if command.explain is not None:
+        from jaxuq.confidence.text.explain import explain
+        from jaxuq.results import write_text
+
+        write_text(Path(command.explain), explain(found))
+        print(f"\nThe chain step by step: {command.explain}")
+
+
+def _print(found: "Assessment") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+
+    def plain(text: str) -> str:
+        return "".join(letter if letter.isprintable() or letter == "\n" else "�" for letter in text).strip()
+
+    console.print(f"Response    {plain(found.text)}", markup=False)
+    if found.found is None:
+        console.print("Answer      none was found, so there is no confidence in it; see --kind")
+        return
+    console.print(f"Answer      {plain(found.found.text)}", markup=False)
+    console.print(f"Confidence  {found.confidence:.3f}  (UQAC's P̃, not calibrated)", markup=False)
+    shown = ("answer_probability", "mean_response_probability", "uqac_similarity", "uqac_attention", "agreement",
+             "p_true", "stated_confidence")  # fmt: skip
+    values = [f"{name} {found.measures[name]:.3f}" for name in shown if name in found.measures]
+    console.print("Others      " + ", ".join(values), markup=False)
+    if not found.chain:
+        console.print("Chain       empty: no token of the reasoning is attended to")
+        return
+    table = Table(box=None, title="Attention chain, from the answer back", title_justify="left", pad_edge=False)
+    for heading in ("step", "token", "attention", "from", "similarity", "probability"):
+        table.add_column(heading, justify="left" if heading in ("token", "from") else "right")
+    for link in sorted(found.chain, key=lambda link: (link.step, -link.weight)):
+        source = found.pieces[link.source] if 0 <= link.source < len(found.pieces) else ""
+        cells = (str(link.step), repr(plain(link.text)), f"{link.weight:.2f}", repr(plain(source)))
+        table.add_row(*cells, f"{link.similarity:.2f}{'' if link.kept else ' (left out)'}", f"{link.probability:.3f}")
+    console.print(table)

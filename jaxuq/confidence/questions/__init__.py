@@ -1,0 +1,1 @@
+"""Questions with their truths: packaged, published, or a user's own."""

@@ -1,0 +1,1 @@
+"""A study: many questions, all measures, and how well each tells right from wrong answers."""

@@ -1,0 +1,123 @@
+"""What a run of `jaxuq confidence` does: one dataclass for the command line and for Python."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from jaxuq.confidence.questions.records import QuestionError
+from jaxuq.confidence.text.assess import Plan
+from jaxuq.confidence.text.options import ChainOptions
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfiguration:
+    """Score how sure a model is of its answers to a set of questions, and compare the scores with the truth.
+
+    For one question: jaxuq confidence ask "What is the capital of France?"
+    """
+
+    model: str = "smollm2"
+    """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
+
+    data: str = "facts"
+    """facts, gsm8k, math, svamp, bbh, mmlu, or a JSONL file with `question` and `answer` on each line."""
+
+    measures: tuple[str, ...] = ("all",)
+    """all; single (from one answer alone), samples (several answers), asking; or several of these."""
+
+    samples: int = 5
+    """Further answers to each question, for the measures of several answers."""
+
+    temperature: float = 0.7
+    """Of the further answers."""
+
+    output: Path = Path("runs/confidence")
+    """The result folder; the same command goes on with it."""
+
+    responses: Path | None = None
+    """A JSONL file with `id` and `response` on each line: score these instead of letting the model answer."""
+
+    folder: Path | None = None
+    """Where the published sets are; otherwise JAXUQ_DATA and the cache."""
+
+    limit: int | None = None
+    """Take this many of the questions (a fixed choice)."""
+
+    max_new_tokens: int | None = None
+    """The longest answer; 32 for answers of one line (facts), else 256."""
+
+    batch_size: int = 16
+    """Questions that run together."""
+
+    seed: int = 0
+    """Of the further answers and of the questions that --limit takes."""
+
+    use_attention: bool = True
+    """--no-use-attention leaves the attention chain out and filters by similarity alone (Table 3.2)."""
+
+    similar_tokens: int = 10
+    """Most tokens that the similarity filter keeps."""
+
+    similarity_threshold: float = 0.0
+    """What a similarity must exceed."""
+
+    published: bool = False
+    """Follow UQAC's released code where it differs from the text."""
+
+    resume: bool = True
+    """--no-resume refuses a folder that holds this run already."""
+
+
+_KINDS = ("all", "single", "samples", "asking")
+
+
+def check_configuration(configuration: StudyConfiguration) -> None:
+    """Refuse what cannot work, in one sentence.
+
+    Raises:
+        QuestionError: an option out of range.
+    """
+    unknown = [name for name in configuration.measures if name not in _KINDS]
+    if unknown or not configuration.measures:
+        raise QuestionError(f"--measures {' '.join(unknown)}: expected {', '.join(_KINDS)}")
+    for name in ("samples", "batch_size", "similar_tokens"):
+        if getattr(configuration, name) < 1:
+            raise QuestionError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; it starts at 1")
+    for name in ("limit", "max_new_tokens"):
+        value = getattr(configuration, name)
+        if value is not None and value < 1:
+            raise QuestionError(f"--{name.replace('_', '-')} is {value}; it starts at 1")
+    if not 0 < configuration.temperature < float("inf"):
+        raise QuestionError(f"--temperature is {configuration.temperature}; expected a positive number")
+
+
+def plan_of(configuration: StudyConfiguration, one_line: bool) -> Plan:
+    """What is done for each question."""
+    wanted = set(configuration.measures)
+    longest = configuration.max_new_tokens or (32 if one_line else 256)
+    return Plan(
+        max_new_tokens=longest,
+        one_line=one_line,
+        num_samples=configuration.samples if wanted & {"all", "samples"} else 0,
+        temperature=configuration.temperature,
+        ask=bool(wanted & {"all", "asking"}),
+        options=ChainOptions(
+            use_attention=configuration.use_attention,
+            max_tokens=configuration.similar_tokens,
+            similarity_threshold=configuration.similarity_threshold,
+            convention="published" if configuration.published else "text",
+        ),
+    )
+
+
+def recorded(configuration: StudyConfiguration, one_line: bool) -> dict[str, Any]:
+    """Everything that decides the numbers, for `run.json`."""
+    left_out = ("output", "resume", "folder")
+    named = {
+        field.name: getattr(configuration, field.name)
+        for field in dataclasses.fields(configuration)
+        if field.name not in left_out
+    }
+    named["measures"] = list(configuration.measures)
+    named["responses"] = str(configuration.responses) if configuration.responses else None
+    return named | {"max_new_tokens": plan_of(configuration, one_line).max_new_tokens}

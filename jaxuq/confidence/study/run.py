@@ -1,0 +1,140 @@
+"""The run itself: questions in fixed batches, a line each as they are done, and the scores at the end."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from jaxuq._keys import named_key
+from jaxuq.confidence.questions.files import add_responses, load_questions, spread
+from jaxuq.confidence.questions.records import Question, QuestionError, QuestionSet
+from jaxuq.confidence.study.configuration import StudyConfiguration, check_configuration, plan_of, recorded
+from jaxuq.confidence.study.lines import append_lines, line_of, read_lines
+from jaxuq.confidence.study.scores import write_scores
+from jaxuq.confidence.text.assess import Asked, assess
+from jaxuq.language import PromptError, encode_prompt
+from jaxuq.results import RunFolder, open_run
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+Progress = Callable[[int, int, int, int], None]
+"""Called after every batch with questions done, questions in all, right ones, and ones without an answer."""
+
+
+def run_study(
+    configuration: StudyConfiguration,
+    *,
+    model: "LanguageModel | None" = None,
+    on_progress: Progress | None = None,
+) -> RunFolder:
+    """Score a model's confidence in its answers; `jaxuq confidence` in Python.
+
+    Batches are fixed by the questions alone, and the random numbers of a batch by its first question: a run that was
+    killed continues with the batches that are not complete, to the numbers that it would have had.
+
+    Args:
+        configuration: what to do.
+        model: a loaded model; None loads `configuration.model`.
+        on_progress: see `Progress`.
+
+    Returns:
+        The result folder: `predictions.jsonl`, `results.csv`, `summary.csv`, `run.json`.
+
+    Raises:
+        QuestionError: questions or responses that cannot be read, options out of range.
+        RunFolderError: the folder holds another run.
+        CheckpointError: the model cannot be loaded.
+    """
+    check_configuration(configuration)
+    found = load_questions(configuration.data, folder=configuration.folder)
+    if configuration.responses is not None:
+        found = add_responses(found, configuration.responses)
+    answered = [one.response is not None for one in found.questions]
+    if any(answered) and not all(answered):
+        missing = answered.index(False)
+        raise QuestionError(
+            f"{sum(answered)} of {len(answered)} questions have a response and others have none (first: "
+            f"{found.questions[missing].id}); give one to all or to none"
+        )
+    found = found._replace(questions=spread(found.questions, configuration.limit, configuration.seed))
+    device = f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores"
+    folder = open_run(
+        configuration.output,
+        system="confidence",
+        configuration=recorded(configuration, found.one_line),
+        device=device,
+        resume=configuration.resume,
+    )
+    began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
+    if model is None:
+        from jaxuq.language import load_model
+
+        model = load_model(configuration.model)
+    path = folder.path / "predictions.jsonl"
+    kept, rejected = _fitting(model, found, configuration)
+    rejected = [*found.rejected, *rejected]
+    folder.write_record(rejected=[list(one) for one in rejected], questions=len(kept))
+    lines = read_lines(path, repair=True)
+    done = {line["id"] for line in lines}
+    batches = _batches(model, kept, configuration.batch_size)
+    plan = plan_of(configuration, found.one_line)
+    numbers = {one.id: number for number, one in enumerate(kept)}
+    _report(on_progress, lines, len(kept))
+    for batch in batches:
+        if all(one.id in done for one in batch):
+            continue
+        key = named_key(jax.random.key(configuration.seed), "samples", batch[0].id)
+        asked = [Asked(one.question, one.prompt, one.kind, one.response, None, one.chat) for one in batch]
+        assessed = assess(model, asked, key, plan=plan, rows=configuration.batch_size)
+        new = [line_of(one, result, numbers[one.id]) for one, result in zip(batch, assessed) if one.id not in done]
+        append_lines(path, new)
+        lines += new
+        folder.write_record(seconds=round(before + time.monotonic() - began, 1))
+        _report(on_progress, lines, len(kept))
+    lines.sort(key=lambda line: line["number"])
+    notes = write_scores(folder.path, lines, configuration.data, configuration.seed)
+    folder.write_record(status="complete", seconds=round(before + time.monotonic() - began, 1), notes=notes)
+    return folder
+
+
+def _fitting(
+    model: "LanguageModel", found: QuestionSet, configuration: StudyConfiguration
+) -> tuple[list[Question], list[tuple[str, str]]]:
+    """Questions that the model can be asked, and why not the others."""
+    context = model.decoder.config.max_positions
+    longest = plan_of(configuration, found.one_line).max_new_tokens
+    kept, rejected = [], []
+    for one in found.questions:
+        room = context - 1 - longest
+        try:
+            if one.response is not None:
+                tokens = model.tokenizer(one.response, add_special_tokens=False)["input_ids"]
+                room = context - 1 - len(tokens)
+            if room < 1:
+                raise PromptError(f"the answer leaves no room in the model's context of {context}")
+            encode_prompt(model.tokenizer, one.prompt, chat=one.chat, max_tokens=room)
+            kept.append(one)
+        except PromptError as error:
+            rejected.append((one.id, str(error)))
+    if not kept:
+        raise QuestionError(f"the model can take none of the questions; the first: {rejected[0][1]}")
+    return kept, rejected
+
+
+def _batches(model: "LanguageModel", questions: Sequence[Question], size: int) -> list[list[Question]]:
+    """Questions of similar length together, whatever has been done already."""
+    lengths = [
+        len(encode_prompt(model.tokenizer, one.prompt, chat=one.chat)) + (len(one.response or "") // 4)
+        for one in questions
+    ]
+    order = sorted(range(len(questions)), key=lambda at: (lengths[at], at))
+    return [[questions[at] for at in order[begin : begin + size]] for begin in range(0, len(order), size)]
+
+
+def _report(on_progress: Progress | None, lines: Sequence[dict[str, Any]], total: int) -> None:
+    if on_progress is not None:
+        right = sum(line["correct"] is True for line in lines)
+        on_progress(len(lines), total, right, sum(line["answer"] is None for line in lines))

@@ -1,0 +1,187 @@
+"""From lines to scores: balanced AUROC and ECE, the same and more on all items, calibration on the other half."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxuq._keys import named_key
+from jaxuq.confidence.evaluation import balanced_scores
+from jaxuq.confidence.study.catalogue import SCORED
+from jaxuq.confidence.study.learned import calibrated_halves, learned_measures
+from jaxuq.metrics import (
+    area_under_risk_coverage,
+    area_under_roc,
+    average_precision,
+    bootstrap,
+    brier_score,
+    expected_calibration_error,
+    prediction_rejection_ratio,
+)
+from jaxuq.results import write_text
+
+BALANCED_SEEDS = 5
+_BINS = 20
+_OFTEN = 0.9  # share of the answers on which a measure must be defined to be compared with the others
+_RESAMPLES = 500
+
+
+class Evaluated(NamedTuple):
+    """The measures of a run as arrays over its answers.
+
+    Attributes:
+        lines: those with an answer.
+        correct: 0 or 1 of each.
+        scores: by measure; higher is more confident, NaN where undefined.
+        common: answers on which every usual measure is defined: measures are compared on these.
+    """
+
+    lines: list[dict[str, Any]]
+    correct: np.ndarray
+    scores: dict[str, np.ndarray]
+    common: np.ndarray
+
+
+def evaluated(lines: Sequence[Mapping[str, Any]], seed: int) -> Evaluated:
+    """Collect measures, turn them so that higher is more confident, and fit the learned ones on halves."""
+    kept = [dict(line) for line in lines if line["correct"] is not None]
+    correct = np.array([line["correct"] for line in kept], np.float32)
+    scores = {}
+    for name, about in SCORED.items():
+        values = [line["measures"].get(name) for line in kept]
+        if any(value is not None for value in values):
+            scores[name] = about.sign * np.array([np.nan if one is None else one for one in values], np.float32)
+    usual = [values for values in scores.values() if np.isfinite(values).mean() >= _OFTEN]
+    common = np.all([np.isfinite(values) for values in usual], axis=0) if usual else np.zeros(len(kept), bool)
+    scores |= learned_measures(kept, correct, scores, common, seed)
+    return Evaluated(kept, correct, scores, common)
+
+
+def confidence_of(name: str, scores: np.ndarray) -> np.ndarray | None:
+    """A measure as a confidence in [0, 1], without any labels; None for unbounded ones."""
+    bounded = SCORED[name].bounded
+    if bounded is False:
+        return None
+    return np.clip(1.0 + scores if bounded == "one minus" else scores, 0.0, 1.0)
+
+
+@functools.partial(jax.jit, static_argnames=("resamples",))
+def _on_all(key: Array, scores: Array, correct: Array, where: Array, resamples: int) -> Any:
+    def metric(scores: Array, correct: Array, where: Array) -> Array:
+        wrong = 1.0 - correct
+        return jnp.stack(
+            [
+                area_under_roc(scores, correct, where=where),
+                average_precision(scores, correct, where=where),
+                prediction_rejection_ratio(0.0 - scores, wrong, where=where),
+                area_under_risk_coverage(0.0 - scores, wrong, where=where),
+            ]
+        )
+
+    return bootstrap(key, metric, scores, correct, where=where, num_resamples=resamples)
+
+
+@jax.jit
+def _balanced(key: Array, scores: Array, correct: Array, where: Array) -> Any:
+    return balanced_scores(key, scores, correct, repeats=BALANCED_SEEDS, bins=_BINS, where=where)
+
+
+@jax.jit
+def _errors(confidence: Array, correct: Array, where: Array) -> tuple[Array, Array]:
+    return (
+        expected_calibration_error(confidence, correct, bins=_BINS, where=where),
+        brier_score(confidence, correct, where=where),
+    )
+
+
+def score_measures(found: Evaluated, seed: int, dataset: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of `results.csv` (a measure and a balanced subsample each) and of `summary.csv` (a measure each)."""
+    rows, summary = [], []
+    key = jax.random.key(seed)
+    correct = jnp.asarray(found.correct)
+    for name, values in found.scores.items():
+        defined = np.isfinite(values)
+        shared = found.common if not (found.common & ~defined).any() else defined
+        scores = jnp.asarray(np.where(defined, values, 0.0).astype(np.float32))
+        where = jnp.asarray(shared)
+        confidence = confidence_of(name, np.asarray(scores))
+        # The same subsamples for all measures: the key does not depend on the name.
+        taken = _balanced(named_key(key, "balanced"), scores if confidence is None else jnp.asarray(confidence),
+                          correct, where)  # fmt: skip
+        auroc = np.asarray(taken.auroc)
+        ece = np.asarray(taken.calibration_error) if confidence is not None else np.full(BALANCED_SEEDS, np.nan)
+        rows += [
+            {"method": name, "dataset": dataset, "seed": number, "auroc": float(one), "ece": float(other)}
+            for number, (one, other) in enumerate(zip(auroc, ece))
+        ]
+        whole = _on_all(named_key(key, "bootstrap"), scores, correct, where, _RESAMPLES)
+        row: dict[str, Any] = {"method": name, "dataset": dataset, "n": int(shared.sum())}
+        row |= {"undefined": int((~defined).sum()), "per_class": int(taken.per_class)}
+        row |= {"auroc_mean": auroc.mean(), "auroc_std": auroc.std(), "ece_mean": ece.mean(), "ece_std": ece.std()}
+        for at, metric in enumerate(("auroc_all", "auprc", "prr", "aurc")):
+            row |= {
+                metric: float(whole.estimate[at]),
+                f"{metric}_lower": float(whole.lower[at]),
+                f"{metric}_upper": float(whole.upper[at]),
+            }
+        row |= {"ece_all": np.nan, "brier": np.nan}
+        if confidence is not None:
+            error, brier = _errors(jnp.asarray(confidence), correct, where)
+            row |= {"ece_all": float(error), "brier": float(brier)}
+        row |= calibrated_halves(np.asarray(scores), found.correct, shared, seed)
+        seconds = [
+            sum(line["seconds"].get(part, 0.0) for part in SCORED[name].costs) for line in found.lines
+        ]  # fmt: skip
+        row |= {"seconds": float(np.mean(seconds))}
+        summary.append(row)
+    return rows, summary
+
+
+def write_scores(path: Path, lines: Sequence[Mapping[str, Any]], dataset: str, seed: int) -> list[str]:
+    """Write `results.csv` and `summary.csv`; returns what a reader must know, such as that all answers are wrong."""
+    found = evaluated(lines, seed)
+    notes = []
+    missing = sum(line["correct"] is None for line in lines)
+    if missing:
+        notes.append(
+            f"No answer was found in {missing} of {len(lines)} responses; they are counted here and left out of scores."
+        )
+    right = int(found.correct.sum())
+    if not found.lines:
+        notes.append("No response has an answer: there is nothing to score.")
+    elif right in (0, len(found.lines)):
+        which = "wrong" if right == 0 else "right"
+        notes.append(
+            f"All {len(found.lines)} answers are {which}: AUROC and everything else that compares right with wrong "
+            "answers is undefined, and left empty."
+        )
+    elif not found.common.any():
+        notes.append("On no answer all measures are defined: each is scored on its own answers.")
+    rows, summary = score_measures(found, seed, dataset) if found.lines else ([], [])
+    write_text(path / "results.csv", _csv(rows, ("method", "dataset", "seed", "auroc", "ece")))
+    write_text(path / "summary.csv", _csv(summary, ("method", "dataset", "n")))
+    return notes
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    import csv
+    import io
+
+    names = list(rows[0]) if rows else list(columns)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return "" if not np.isfinite(value) else f"{float(value):.6g}"
+    return value

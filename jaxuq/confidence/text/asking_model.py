@@ -1,0 +1,151 @@
+"""Asking the model about its answer: P(True) with the judge's attention, and a confidence in words."""
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxuq.confidence.asking import p_true, parse_confidence
+from jaxuq.confidence.attention_measures import contextualised_sequence_likelihood
+from jaxuq.confidence.text.answering import bucket
+from jaxuq.confidence.text.generating import all_stops, generate_greedy
+from jaxuq.confidence.text.passes import stacked
+from jaxuq.language import Captured, attention_rows, decode_tokens, encode_prompt
+from jaxuq.networks import Decoder, DecoderOutput
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+_JUDGE = ("Question: {question}\nProposed answer:", "\nIs the proposed answer true or false? The proposed answer is")
+_CONFIDENCE = (
+    "Question: {question}\nProposed answer: {answer}\n\nHow sure are you that the proposed answer is right? Give a "
+    "number from 0 (certainly wrong) to 10 (certainly right) and nothing else."
+)
+_REPLY_TOKENS = 12
+
+
+def _spellings(model: "LanguageModel", word: str) -> list[int]:
+    """First tokens of the ways to write a word."""
+    found = set()
+    for text in (word, word.capitalize(), " " + word, " " + word.capitalize()):
+        tokens = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(tokens) == 1:
+            found.add(int(tokens[0]))
+    if not found:
+        found.add(int(model.tokenizer(" " + word, add_special_tokens=False)["input_ids"][0]))
+    return sorted(found)
+
+
+@functools.partial(jax.jit, static_argnames=("decoder",))
+def _judged(
+    decoder: Decoder,
+    variables: PyTree,
+    tokens: Int[Array, "batch time"],
+    lengths: Int[Array, " batch"],
+    true: Int[Array, " spellings"],
+    false: Int[Array, " others"],
+) -> tuple[Float[Array, " batch"], Float[Array, "batch heads time"]]:
+    slots = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
+    positions = jnp.where(slots < lengths[:, None], slots, -1)
+    output = decoder.apply(variables, tokens, positions, keep_cache=True, keep_queries=True)
+    output = cast(DecoderOutput, output)
+    assert output.cache is not None
+    last = jnp.maximum(lengths - 1, 0)
+    hidden = jnp.take_along_axis(output.hidden, last[:, None, None], axis=1)[:, 0]
+    logits = cast(Array, decoder.apply(variables, hidden, method="logits")).astype(jnp.float32)
+    captured = Captured(stacked(output.queries), stacked(output.cache.keys), positions)
+    rows = attention_rows(captured, decoder.config, last[:, None])[:, :, :, 0]
+    return p_true(logits[:, true], logits[:, false]), rows.reshape(rows.shape[0], -1, rows.shape[-1])
+
+
+def ask_true(
+    model: "LanguageModel",
+    questions: Sequence[str],
+    answers: Sequence[np.ndarray | None],
+    log_probs: Sequence[np.ndarray],
+    *,
+    rows: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """P(True) of final answers, and CSL: their log-probability weighted by the attention of that question on them.
+
+    CSL takes all heads alike, as no labelled questions are at hand that would tell which separate best.
+
+    Args:
+        model: the judge.
+        questions: as asked.
+        answers: tokens of the final answers; None where there is none.
+        log_probs: of these tokens, in their response.
+        rows: of the batch.
+
+    Returns:
+        P(True) and CSL; NaN where there is no answer.
+    """
+    judged = np.full((2, len(questions)), np.nan, np.float32)
+    asked = [number for number, answer in enumerate(answers) if answer is not None and len(answer)]
+    if not asked:
+        return judged[0], judged[1]
+    after = model.tokenizer(_JUDGE[1], add_special_tokens=False)["input_ids"]
+    parts = []
+    for number in asked:
+        before = encode_prompt(model.tokenizer, _JUDGE[0].format(question=questions[number]), chat=False)
+        answer = answers[number]
+        assert answer is not None
+        parts.append((before, answer.tolist()))
+    size = bucket(max(len(before) + len(answer) + len(after) for before, answer in parts))
+    tokens, lengths = np.zeros((rows, size), np.int32), np.zeros(rows, np.int32)
+    for row, (before, answer) in enumerate(parts):
+        text = [*before, *answer, *after]
+        tokens[row, : len(text)], lengths[row] = text, len(text)
+    options = (jnp.asarray(_spellings(model, word), jnp.int32) for word in ("true", "false"))
+    truth, attention = jax.device_get(
+        _judged(model.decoder, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options)
+    )
+    for row, (number, (before, answer)) in enumerate(zip(asked, parts)):
+        judged[0, number] = truth[row]
+        width = bucket(len(answer))
+        weights = np.zeros((attention.shape[1], width), np.float32)
+        weights[:, : len(answer)] = attention[row, :, len(before) : len(before) + len(answer)]
+        values = np.zeros(width, np.float32)
+        values[: len(answer)] = log_probs[number]
+        where = np.arange(width) < len(answer)
+        judged[1, number] = _likelihood(jnp.asarray(values), jnp.asarray(weights), jnp.asarray(where))
+    return judged[0], judged[1]
+
+
+@jax.jit
+def _likelihood(values: Array, weights: Array, where: Array) -> Array:
+    return contextualised_sequence_likelihood(values, weights, where=where)
+
+
+def ask_confidence(
+    model: "LanguageModel", questions: Sequence[str], answers: Sequence[str | None], *, rows: int
+) -> tuple[np.ndarray, list[str]]:
+    """The confidence from 0 to 10 that the model states of its answers, as a share; NaN for a reply without a number.
+
+    Returns:
+        Confidences in [0, 1], and the replies.
+    """
+    values, replies = np.full(len(questions), np.nan, np.float32), [""] * len(questions)
+    asked = [number for number, answer in enumerate(answers) if answer is not None]
+    if not asked:
+        return values, replies
+    chat = bool(model.tokenizer.chat_template)
+    prompts = [
+        encode_prompt(
+            model.tokenizer,
+            _CONFIDENCE.format(question=questions[number], answer=answers[number]) + ("" if chat else "\nNumber:"),
+            chat=chat,
+        )
+        for number in asked
+    ]
+    _, tokens = generate_greedy(
+        model, prompts, max_new_tokens=_REPLY_TOKENS, stops=all_stops(model, True), rows=rows, keep=False
+    )
+    for number, reply in zip(asked, tokens):
+        replies[number] = decode_tokens(model.tokenizer, reply.tolist()).strip()
+        values[number] = parse_confidence([replies[number]], scale="ten").values[0]
+    return values, replies

@@ -1,0 +1,131 @@
+"""Answers for the measures: greedy ones with all that the pass knew, and sampled ones with their mean states."""
+
+import functools
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from jaxuq.confidence.text.answering import bucket
+from jaxuq.language import GREEDY, Generation, Sampling, continue_generation, start_generation, stop_tokens
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+_LINE_ENDS: "weakref.WeakKeyDictionary[object, tuple[int, ...]]" = weakref.WeakKeyDictionary()
+
+
+class Sampled(NamedTuple):
+    """Sampled answers to one prompt.
+
+    Attributes:
+        tokens: of each.
+        log_probs: of each whole answer, by the model's own distribution at temperature 1.
+        embeddings: mean last hidden state of each, `[samples, hidden]`.
+    """
+
+    tokens: list[np.ndarray]
+    log_probs: np.ndarray
+    embeddings: np.ndarray
+
+
+def line_ends(model: "LanguageModel") -> tuple[int, ...]:
+    """Tokens whose text has a line end: stop tokens for answers of one line, found without leaving the device."""
+    tokenizer = model.tokenizer
+    if tokenizer not in _LINE_ENDS:
+        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        _LINE_ENDS[tokenizer] = tuple(token for token, text in enumerate(texts) if "\n" in text)
+    return _LINE_ENDS[tokenizer]
+
+
+def all_stops(model: "LanguageModel", one_line: bool) -> tuple[int, ...]:
+    """The model's stop tokens, and line ends if answers are one line."""
+    return tuple(sorted({*stop_tokens(model), *(line_ends(model) if one_line else ())}))
+
+
+def _padded(prompts: Sequence[Sequence[int]], rows: int) -> tuple[Array, Array]:
+    tokens = np.zeros((rows, bucket(max(map(len, prompts)))), np.int32)
+    for row, prompt in enumerate(prompts):
+        tokens[row, : len(prompt)] = prompt
+    lengths = [*map(len, prompts), *(0,) * (rows - len(prompts))]
+    return jnp.asarray(tokens), jnp.asarray(lengths, jnp.int32)
+
+
+def generate_greedy(
+    model: "LanguageModel",
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    stops: tuple[int, ...],
+    rows: int,
+    keep: bool = True,
+) -> tuple[Generation, list[np.ndarray]]:
+    """Answer prompts greedily, and keep queries and hidden states.
+
+    One token more than is wanted is generated, so that the state of the last one is known too.
+
+    Returns:
+        The generation, and the tokens of each answer (at most `max_new_tokens`, the stop token included).
+    """
+    tokens, lengths = _padded(prompts, rows)
+    keys = jax.random.split(jax.random.key(0), rows)  # not used by greedy choice
+    state = start_generation(
+        model.decoder, model.variables, tokens, lengths, keys, capacity=max_new_tokens + 1, sampling=GREEDY,
+        stop_tokens=stops, keep_hidden=keep, keep_queries=keep,
+    )  # fmt: skip
+    state = continue_generation(
+        model.decoder, model.variables, state, until=max_new_tokens + keep, sampling=GREEDY, stop_tokens=stops
+    )
+    made, counts = np.asarray(state.tokens), np.asarray(state.num_generated)
+    return state, [made[row, : min(counts[row], max_new_tokens)] for row in range(len(prompts))]
+
+
+@functools.partial(jax.jit, static_argnames=("samples",))
+def _summaries(state: Generation, samples: int) -> tuple[Array, Array]:
+    """Joint log-probability and mean state; tokens that were not generated have zeros."""
+    assert state.hidden is not None
+    # The state from which a token was predicted is that of the token before: the first one is the prompt's.
+    states = state.hidden[:, 1:].astype(jnp.float32)
+    index = jnp.arange(states.shape[1], dtype=jnp.int32)[None, :, None]
+    inside = jnp.broadcast_to(index < state.num_generated[:, None, None] - 1, states.shape)
+    count = jnp.maximum(state.num_generated - 1, 1).astype(jnp.float32)[:, None]
+    means = jnp.sum(jnp.where(inside, states, 0.0), axis=1) / count
+    shape = (-1, samples)
+    return jnp.sum(state.log_probs, axis=1).reshape(shape), means.reshape(*shape, means.shape[-1])
+
+
+def sample_answers(
+    model: "LanguageModel",
+    prompts: Sequence[Sequence[int]],
+    rng_keys: Key[Array, " rows"],
+    *,
+    num_samples: int,
+    temperature: float,
+    max_new_tokens: int,
+    stops: tuple[int, ...],
+) -> list[Sampled]:
+    """Sample several answers to each prompt, which is read once.
+
+    The mean state leaves the last token out, which nothing has followed.
+    """
+    rows = rng_keys.shape[0]
+    tokens, lengths = _padded(prompts, rows)
+    sampling = Sampling(temperature)
+    state = start_generation(
+        model.decoder, model.variables, tokens, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
+        stop_tokens=stops, num_samples=num_samples, keep_hidden=True,
+    )  # fmt: skip
+    state = continue_generation(
+        model.decoder, model.variables, state, until=max_new_tokens, sampling=sampling, stop_tokens=stops
+    )
+    log_probs, means = map(np.asarray, _summaries(state, num_samples))
+    made, counts = np.asarray(state.tokens), np.asarray(state.num_generated)
+    answers = []
+    for row in range(len(prompts)):
+        at = range(row * num_samples, (row + 1) * num_samples)
+        answers.append(Sampled([made[one, : counts[one]] for one in at], log_probs[row], means[row]))
+    return answers

@@ -1,0 +1,138 @@
+"""The sum over substituted chains: sequences with one token changed, scored from where they differ."""
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from jaxuq.confidence.chain_confidence import answer_approximation
+from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
+from jaxuq.confidence.text.passes import Texts
+from jaxuq.confidence.text.reading import Reading
+from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
+
+_ROWS = 16  # sequences scored at a time
+
+
+class _Row(NamedTuple):
+    """One substitution: which text, which of its substitutions, and which stretch must be read again."""
+
+    text: int
+    number: int
+    begin: int
+    targets: np.ndarray  # tokens whose probabilities count, after the changed one
+
+
+def _bucket(length: int) -> int:
+    size = 16
+    while size < length:
+        size *= 2
+    return size
+
+
+@functools.partial(jax.jit, static_argnames=("decoder",))
+def _score_suffixes(
+    decoder: Decoder,
+    variables: PyTree,
+    cache: KeyValueCache,
+    owner: Int[Array, " rows"],
+    begins: Int[Array, " rows"],
+    tokens: Int[Array, "rows length"],
+    valid: Bool[Array, "rows length"],
+    places: Int[Array, "rows targets"],
+    targets: Int[Array, "rows targets"],
+) -> Float[Array, "rows targets"]:
+    """Log-probabilities of targets after the suffixes' tokens at `places`, each row on its own text's prefix."""
+    length = tokens.shape[1]
+
+    def rows(part: Any) -> Any:
+        """The owner's keys, with room for the suffix."""
+        if isinstance(part, tuple):
+            return tuple(rows(layer[None])[0] for layer in part)
+        return jnp.pad(part[:, owner], ((0, 0), (0, 0), (0, 0), (0, length), (0, 0)))
+
+    slots = jnp.arange(cache.positions.shape[1], dtype=jnp.int32)
+    seen = slots[None] < begins[:, None]
+    positions = jnp.where(seen, cache.positions[owner], -1)
+    positions = jnp.pad(positions, ((0, 0), (0, length)), constant_values=-1)
+    room = KeyValueCache(rows(cache.keys), rows(cache.values), positions, jnp.asarray(slots.shape[0], jnp.int32))
+    steps = begins[:, None] + jnp.arange(length, dtype=jnp.int32)[None]
+    output = decoder.apply(variables, tokens, jnp.where(valid, steps, -1), cache=room)
+    hidden = jnp.take_along_axis(cast(DecoderOutput, output).hidden, places[..., None], axis=1)
+    logits = cast(Array, decoder.apply(variables, hidden, method="logits")).astype(jnp.float32)
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
+    return jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+
+
+@functools.partial(jax.jit, static_argnames=("convention",))
+def _sums(log_probs: Array, answer: Array, filtered: Array, where: Array, convention: Any) -> Array:
+    one = functools.partial(answer_approximation, convention=convention)
+    return jax.vmap(lambda rows, answer, filtered, where: one(rows, answer, filtered, where=where))(
+        log_probs, answer, filtered, where
+    )
+
+
+def _batches(work: list[_Row], ends: list[int]) -> Iterator[list[_Row]]:
+    """Rows of similar length together."""
+    ordered = sorted(work, key=lambda row: ends[row.text] - row.begin)
+    for begin in range(0, len(ordered), _ROWS):
+        yield ordered[begin : begin + _ROWS]
+
+
+def marginal_confidence(
+    decoder: Decoder,
+    variables: PyTree,
+    texts: Texts,
+    reading: Reading,
+    cache: KeyValueCache,
+    *,
+    options: ChainOptions = DEFAULTS,
+) -> np.ndarray:
+    r"""$\tilde P$ of each text: the sum over the chain as it is and with single tokens changed (Eq 3.12).
+
+    Every changed sequence starts from the cache of its own text up to the change, and is read from there to the last
+    token of the answer; logits are made for the tokens that count and for no others. Sixteen sequences, whichever texts
+    they belong to, run together. Holds their caches.
+
+    Returns:
+        In [0, 1]; NaN for texts without an answer.
+    """
+    tokens, answer, filtered, changes, log_probs = jax.device_get(
+        (texts.tokens, texts.answer, reading.filtered.tokens, reading.changes, reading.quantities.log_probs)
+    )
+    batch = tokens.shape[0]
+    size = changes.positions.shape[1]
+    counted = answer | filtered
+    ends = [int(row.nonzero()[0].max(initial=0)) for row in counted]
+    work = []
+    for text, number in zip(*np.nonzero(changes.valid & answer.any(1)[:, None])):
+        begin = int(changes.positions[text, number])
+        targets = np.flatnonzero(counted[text])
+        work.append(_Row(int(text), int(number), begin, targets[targets > begin]))
+    rows = np.repeat(log_probs[:, None], size + 1, axis=1)
+    wide = _bucket(max((len(row.targets) for row in work), default=1))
+    for group in _batches(work, ends):
+        length = _bucket(max(ends[row.text] - row.begin for row in group))
+        suffixes, valid = np.zeros((_ROWS, length), np.int32), np.zeros((_ROWS, length), bool)
+        places, targets = np.zeros((_ROWS, wide), np.int32), np.zeros((_ROWS, wide), np.int32)
+        owner, begins = np.zeros(_ROWS, np.int32), np.zeros(_ROWS, np.int32)
+        for at, row in enumerate(group):
+            count = ends[row.text] - row.begin  # the last token of the answer is predicted, not read
+            suffixes[at, :count] = tokens[row.text, row.begin : row.begin + count]
+            suffixes[at, 0] = changes.tokens[row.text, row.number]
+            valid[at, :count] = True
+            owner[at], begins[at] = row.text, row.begin
+            places[at, : len(row.targets)] = row.targets - row.begin - 1
+            targets[at, : len(row.targets)] = tokens[row.text, row.targets]
+        arguments = map(jnp.asarray, (owner, begins, suffixes, valid, places, targets))
+        scored = np.asarray(_score_suffixes(decoder, variables, cache, *arguments))
+        for at, row in enumerate(group):
+            rows[row.text, row.number + 1, row.targets] = scored[at, : len(row.targets)]
+            rows[row.text, row.number + 1, row.begin] = changes.log_probs[row.text, row.number]
+    where = np.concatenate([np.ones((batch, 1), bool), changes.valid], axis=1)
+    arrays = map(jnp.asarray, (rows, answer, filtered, where))
+    return np.asarray(_sums(*arrays, options.convention))

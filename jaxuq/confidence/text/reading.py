@@ -1,0 +1,110 @@
+"""From one pass to what the single-answer measures are made of: token quantities, chain, filter, substitutions."""
+
+import functools
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxuq.confidence.attention_chain import AttentionChain, attention_chain, eligible_tokens
+from jaxuq.confidence.chain_confidence import ChainConfidence, Substitutions, chain_confidence, substitutions
+from jaxuq.confidence.similarity_filter import SimilarityFilter, similarity_filter
+from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
+from jaxuq.confidence.text.passes import Pass, Texts, inner_mask, response_mask, stacked, text_positions
+from jaxuq.confidence.text.token_quantities import TokenQuantities, looks_back, token_quantities
+from jaxuq.language import map_logits
+from jaxuq.networks import Decoder, DecoderConfig
+
+
+class Reading(NamedTuple):
+    """What a pass over `Texts` tells; index t belongs to token t.
+
+    Attributes:
+        quantities: of each token of the response, given those before it.
+        chain: the attention chain.
+        filtered: its tokens most similar to the answer.
+        confidence: $\\tilde P_{attn}$ and $\\tilde P_{sim}$.
+        changes: single tokens to try in the place of filtered ones.
+        back: attention of each token on the one before it, in the middle layers, `[batch, middle, heads, time]`.
+        itself: attention of each token on itself in the middle layer, `[batch, heads, time]`.
+        without: similarity of the response to itself without each token, by mean hidden states.
+        embedding: mean hidden state of the response.
+        state: hidden state at the end of the prompt.
+    """
+
+    quantities: TokenQuantities
+    chain: AttentionChain
+    filtered: SimilarityFilter
+    confidence: ChainConfidence
+    changes: Substitutions
+    back: Float[Array, "batch middle heads time"]
+    itself: Float[Array, "batch heads time"]
+    without: Float[Array, "batch time"]
+    embedding: Float[Array, "batch hidden"]
+    state: Float[Array, "batch hidden"]
+
+
+def layer_windows(config: DecoderConfig) -> Int[Array, " layers"] | None:
+    """Sliding windows, one a layer; None if there are none."""
+    windows = [config.window(layer) for layer in range(config.num_layers)]
+    return None if all(window is None for window in windows) else jnp.asarray([w or 2**30 for w in windows], jnp.int32)
+
+
+@functools.partial(jax.jit, static_argnames=("decoder", "options"))
+def read_pass(
+    decoder: Decoder, variables: PyTree, texts: Texts, kept: Pass, *, options: ChainOptions = DEFAULTS
+) -> Reading:
+    """All that the single-answer measures are made of; see `Reading`.
+
+    Logits are made once more, in blocks, for the tokens of the responses. Beside the pass it holds one token's
+    attention at a time: memory is linear in the length. Chains are found one row after the other.
+    """
+    config, response, positions = decoder.config, response_mask(texts), text_positions(texts)
+    quantities = map_logits(token_quantities, decoder, variables, kept.before, texts.tokens, where=response)
+    hidden = kept.own.astype(jnp.float32)
+    queries, keys, windows = kept.queries, stacked(kept.cache.keys), layer_windows(config)
+    size = options.max_tokens
+    candidates = min(options.max_substitutions + 1, config.vocab_size)
+
+    def chain_of(row: tuple[Array, ...]) -> tuple[Any, ...]:
+        queries, keys, positions, response, answer, stop, log_probs, hidden, before, tokens = row
+        eligible = eligible_tokens(response, answer, stop)
+        chain = attention_chain(
+            queries, keys, positions, answer, eligible, scale=config.attention_scale, windows=windows,
+            softcap=config.attention_softcap, factors=options.factors, num_heads=options.num_heads,
+            buffer=options.buffer, threshold=options.threshold, free_tokens=options.free_tokens,
+            convention=options.convention,
+        )  # fmt: skip
+        among = chain.tokens if options.use_attention else eligible
+        filtered = similarity_filter(
+            hidden, among, answer, max_tokens=size, threshold=options.similarity_threshold,
+            convention=options.convention,
+        )  # fmt: skip
+        confidence = chain_confidence(log_probs, answer, among, filtered.tokens)
+        places = jnp.nonzero(filtered.tokens, size=size, fill_value=tokens.shape[0])[0].astype(jnp.int32)
+        inside = jnp.minimum(places, tokens.shape[0] - 1)
+        logits = cast(Array, decoder.apply(variables, before[inside], method="logits")).astype(jnp.float32)
+        likely, names = jax.lax.top_k(jax.nn.log_softmax(logits, axis=-1), candidates)
+        changes = substitutions(
+            tokens[inside], places < tokens.shape[0], names.astype(jnp.int32), likely,
+            threshold=options.substitution_threshold, size=options.max_substitutions, convention=options.convention,
+        )  # fmt: skip
+        return chain, filtered, confidence, changes._replace(positions=inside[changes.positions])
+
+    rows = (queries.swapaxes(0, 1), keys.swapaxes(0, 1), positions, response, texts.answer, texts.stop)
+    rows = (*rows, quantities.log_probs, hidden, kept.before, texts.tokens)
+    chain, filtered, confidence, changes = jax.lax.map(chain_of, rows)
+    back, itself = looks_back(queries, keys, positions, config)
+
+    inner = inner_mask(texts)
+    counted = jnp.broadcast_to(inner[..., None], hidden.shape)
+    states = jnp.where(counted, hidden, 0.0)
+    total, number = jnp.sum(states, axis=1), jnp.maximum(jnp.sum(inner, axis=1), 1).astype(jnp.float32)[:, None]
+    rest = jnp.broadcast_to(total[:, None], states.shape) - states
+    dots = jnp.einsum("bd,btd->bt", total, rest)
+    norms = jnp.linalg.norm(total, axis=-1, keepdims=True) * jnp.linalg.norm(rest, axis=-1)
+    without = jnp.where(inner & (norms > 0), dots / jnp.where(norms > 0, norms, 1.0), 1.0)
+    first = jnp.minimum(texts.begins, texts.tokens.shape[1] - 1)[:, None, None]
+    state = jnp.take_along_axis(kept.before, first, axis=1)[:, 0].astype(jnp.float32)
+    return Reading(quantities, chain, filtered, confidence, changes, back, itself, without, total / number, state)

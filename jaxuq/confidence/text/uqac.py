@@ -1,0 +1,90 @@
+"""`uqac`: from questions to answers with a confidence each, and the tokens that it rests on."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from jaxuq.confidence.answers import AnswerKind
+from jaxuq.confidence.text.assess import Asked, Assessment, Plan, assess
+from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+
+def uqac(
+    model: "LanguageModel",
+    questions: str | Sequence[str | Sequence[Mapping[str, str]]],
+    responses: str | Sequence[str] | None = None,
+    *,
+    answers: Sequence[str | None] | None = None,
+    kind: AnswerKind = "number",
+    chat: bool = True,
+    max_new_tokens: int = 256,
+    num_samples: int = 0,
+    temperature: float = 0.7,
+    ask: bool = False,
+    seed: int = 0,
+    batch_size: int = 8,
+    options: ChainOptions = DEFAULTS,
+) -> list[Assessment]:
+    r"""How likely is the final answer of a language model right? UQAC, and all other measures of one answer.
+
+    $$\tilde P = \sum_{x'_{attn} \in S} P(x_{ans}, x'_{attn} \mid x_{instr})$$
+
+    The model answers greedily (or its response is given); the final answer is found in the text and in the tokens; from
+    what that one pass left behind come the attention chain, its filtered version, $\tilde P_{attn}$, $\tilde P_{sim}$,
+    and every other measure of one answer; $\tilde P$ scores the substituted sequences on the caches of their prefixes.
+    The numbers are scores: make probabilities of them with `calibrate_scores` on labelled answers.
+
+    Args:
+        model: from `jaxuq.language.load_model`.
+        questions: prompts, or chats.
+        responses: to each; None: the model answers.
+        answers: final answers of the responses, where known: their last occurrence counts. None: looked for.
+        kind: of answers, see `find_answer`.
+        chat: whether a prompt of text goes into the model's chat template.
+        max_new_tokens: longest answer.
+        num_samples: further answers to each question, for the measures of several answers.
+        temperature: of these.
+        ask: ask the model about its answers too: P(True), a stated confidence, and CSL.
+        seed: of the samples.
+        batch_size: questions that run together.
+        options: of UQAC: heads, thresholds, ablations.
+
+    Returns:
+        An `Assessment` for each question; NaN where there is no answer. `explain` draws them.
+
+    Raises:
+        PromptError: a prompt or response that is empty or too long.
+        ValueError: numbers of questions, responses and answers that differ, or `batch_size` below 1.
+
+    References:
+        Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, chapter 3.
+    """
+    listed: list[Any] = [questions] if isinstance(questions, str) else list(questions)
+    given = [responses] if isinstance(responses, str) else responses
+    for name, values in (("responses", given), ("answers", answers)):
+        if values is not None and len(values) != len(listed):
+            raise ValueError(f"{len(listed)} questions have {len(values)} {name}; expected one for each question")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    asked = [
+        Asked(
+            prompt if isinstance(prompt, str) else str(prompt[-1]["content"]),
+            prompt,
+            kind,
+            given[number] if given is not None else None,
+            answers[number] if answers is not None else None,
+            chat,
+        )
+        for number, prompt in enumerate(listed)
+    ]
+    plan = Plan(max_new_tokens, False, num_samples, temperature, ask, options)
+    rows = min(batch_size, 1 << max(0, len(asked) - 1).bit_length())
+    found: list[Assessment] = []
+    for number, begin in enumerate(range(0, len(asked), batch_size)):
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        found += assess(model, asked[begin : begin + batch_size], key, plan=plan, rows=rows)
+    return found

@@ -1,0 +1,222 @@
+"""Questions, a study that is killed and goes on, scores that are said to be undefined, and the page."""
+
+import functools
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from jaxuq import confidence
+from jaxuq.cli.main import main
+from jaxuq.confidence.questions.files import add_responses
+from jaxuq.confidence.study.lines import append_lines, read_lines
+from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
+from jaxuq.reporting.confidence_page import write_confidence_report
+from tests.confidence.tiny_text import model
+
+WORDS = ("cat", "dog", "fish", "bird", "tree")
+
+
+def questions(path, answer="b"):
+    rows = [
+        {"id": f"q{n}", "question": f"what is a {w}", "answer": answer, "kind": "text"} for n, w in enumerate(WORDS)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + "no json\n" + '{"question": "x"}\n')
+    return path
+
+
+def configured(folder, data, **options):
+    defaults = {"max_new_tokens": 6, "samples": 2, "batch_size": 2}
+    return confidence.StudyConfiguration(model="tiny", data=str(data), output=folder, **(defaults | options))
+
+
+def numbers(folder):
+    lines = read_lines(folder / "predictions.jsonl")
+    return sorted(({**line, "seconds": None} for line in lines), key=lambda line: line["id"])
+
+
+def test_a_killed_run_continues_to_the_same_numbers(tmp_path):
+    data = questions(tmp_path / "mine.jsonl")
+    whole = confidence.run_study(configured(tmp_path / "whole", data), model=model())
+    assert len(whole.record["rejected"]) == 2  # the bad lines cost themselves, and are named
+    assert whole.record["status"] == "complete"
+
+    class Killed(BaseException):
+        pass
+
+    def kill(done, total, right, missing):
+        if done >= 2:
+            raise Killed
+
+    broken = configured(tmp_path / "broken", data)
+    with pytest.raises(Killed):
+        confidence.run_study(broken, model=model(), on_progress=kill)
+    path = broken.output / "predictions.jsonl"
+    kept = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(kept[0] + kept[1][:40])  # killed while writing: half a line, and half a batch
+    again = confidence.run_study(broken, model=model())
+    assert again.record["status"] == "complete"
+    assert numbers(broken.output) == numbers(tmp_path / "whole")
+    for name in ("results.csv",):
+        assert (broken.output / name).read_text() == (tmp_path / "whole" / name).read_text()
+    with pytest.raises(ValueError, match="another configuration"):
+        confidence.run_study(configured(tmp_path / "whole", data, seed=1), model=model())
+
+
+def test_given_responses_are_scored_and_wrong_files_are_told(tmp_path):
+    data = questions(tmp_path / "mine.jsonl")
+    found = confidence.load_questions(str(data))
+    file = tmp_path / "responses.jsonl"
+    given = [
+        {"id": "q0", "response": "the answer is b"},
+        {"id": "q3", "response": "the answer is c."},
+        {"id": "zz", "response": "x"},
+    ]
+    file.write_text("".join(json.dumps(one) + "\n" for one in given))
+    kept = add_responses(found, file)
+    assert [one.response for one in kept.questions] == ["the answer is b", "the answer is c."]
+    assert len(kept.rejected) == 2 + 1 + 3
+    folder = confidence.run_study(
+        configured(tmp_path / "out", data, responses=file, measures=("single",)), model=model()
+    )
+    lines = read_lines(folder.path / "predictions.jsonl")
+    assert {line["id"]: line["correct"] for line in lines} == {"q0": True, "q3": False}
+    for text, reason in (('{"id": "other", "response": "x"}\n', "no response to any"), ("", "no response to any")):
+        file.write_text(text)
+        with pytest.raises(confidence.QuestionError, match=reason):
+            add_responses(found, file)
+
+
+def _lines(count=60, correct=None, seed=0):
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        right = bool(rng.random() < 0.5) if correct is None else correct
+        sure = float(np.clip(0.5 + (0.25 if right else -0.25) + 0.2 * rng.normal(), 0, 1))
+        measures = {"uqac": sure, "perplexity": 3.0 - sure, "p_true": float(rng.random())}
+        measures |= {"agreement": 1.0, "stated_confidence": None if number % 2 else 0.5}
+        found.append(
+            {"id": str(number), "number": number, "correct": right, "answer": "x", "question": "<i>q</i>", "truth": "y",
+             "response": "<script>r</script>", "measures": measures, "tokens": 9, "chain": [[0, "a", 1, 0.5, 3, True]],
+             "samples": [], "seconds": {"generate": 1.0, "read": 0.1}, "category": "", "kind": "text", "reply": "",
+             "state": "AAA="}
+        )  # fmt: skip
+    return found
+
+
+@functools.cache
+def scored():
+    found = evaluated(_lines(), 0)
+    return found, {row["method"]: row for row in score_measures(found, 0, "mine")[1]}
+
+
+def test_scores_tell_measures_apart():
+    found, rows = scored()
+    right = found.correct > 0
+    sure = found.scores["uqac"]
+    pairs = sure[right][:, None] - sure[~right][None]
+    assert rows["uqac"]["auroc_all"] == pytest.approx(np.mean(pairs > 0), abs=1e-5)
+    assert rows["perplexity"]["auroc_all"] == pytest.approx(rows["uqac"]["auroc_all"])  # turned: lower is surer
+    assert np.isnan(rows["perplexity"]["ece_mean"]) and np.isfinite(rows["perplexity"]["ece_platt"])
+    assert rows["agreement"]["auroc_mean"] == 0.5 and rows["agreement"]["auroc_std"] == 0  # all equal: no information
+    assert rows["stated_confidence"]["n"] == 30 and rows["stated_confidence"]["undefined"] == 30
+    assert rows["uqac"]["n"] == 60  # ... which does not take answers from the others
+    assert rows["uqac"]["auroc_all_lower"] < rows["uqac"]["auroc_all"] < rows["uqac"]["auroc_all_upper"]
+    assert rows["logistic_all"]["auroc_all"] > 0.7
+    assert rows["uqac"]["ece_isotonic"] < 0.25
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_one_class_is_said_and_nothing_invented(tmp_path, right):
+    notes = write_scores(tmp_path, _lines(12, correct=right), "mine", 0)
+    assert any(("right" if right else "wrong") in note and "undefined" in note for note in notes)
+    rows = (tmp_path / "summary.csv").read_text().splitlines()
+    header, first = rows[0].split(","), rows[1].split(",")
+    assert first[header.index("auroc_mean")] == "" and first[header.index("method")] == "uqac"
+
+
+def test_no_answer_anywhere_is_said(tmp_path):
+    lines = [line | {"correct": None, "answer": None} for line in _lines(3)]
+    assert any("nothing to score" in note for note in write_scores(tmp_path, lines, "mine", 0))
+
+
+def test_page_has_every_measure_and_escapes_texts(tmp_path):
+    lines = _lines()
+    append_lines(tmp_path / "predictions.jsonl", lines)
+    (tmp_path / "run.json").write_text(json.dumps({"system": "confidence", "configuration": {"model": "m"}}))
+    write_scores(tmp_path, lines, "mine", 0)
+    page = write_confidence_report(tmp_path).read_text()
+    assert "<script>" not in page and "&lt;script&gt;" in page
+    for title in ("UQAC: P̃", "Perplexity", "P(True)", "Verbalised confidence", "Logistic: all measures"):
+        assert title in page
+    assert "could not be drawn" not in page and page.count("<figure>") == 6
+    assert "30 answers only" in page
+    assert len(list((tmp_path / "figures").glob("*.png"))) == 6
+
+
+def test_facts_are_many_and_consistent():
+    found = confidence.load_questions("facts")
+    assert len(found.questions) >= 300 and not found.rejected
+    assert len({one.question for one in found.questions}) >= 0.97 * len(found.questions)
+    sums = re.compile(r"What is (\d+) ([-+*]) (\d+)\?")
+    for one in found.questions:
+        assert confidence.find_answer(f"So it is. The answer is {one.answers[0]}.", one.kind).text == one.answers[0]
+        if match := sums.fullmatch(one.question):
+            a, sign, b = int(match[1]), match[2], int(match[3])
+            assert int(one.answers[0]) == {"+": a + b, "-": a - b, "*": a * b}[sign]
+
+
+def test_benchmarks_are_read_as_published(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAXUQ_DATA", raising=False)
+    monkeypatch.setenv("JAXUQ_CACHE", str(tmp_path / "nothing"))
+    with pytest.raises(confidence.QuestionError, match="gsm8k is not on this machine"):
+        confidence.load_questions("gsm8k")
+
+    def put(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    put("gsm8k/test.jsonl", json.dumps({"question": "q", "answer": "so\n#### 1,200"}) + "\n{broken\n")
+    put(
+        "math/math500.jsonl",
+        json.dumps({"problem": "p", "solution": "thus \\boxed{\\frac12}", "type": "Algebra"}) + "\n",
+    )
+    put("svamp/SVAMP.json", json.dumps([{"Body": "He has 3", "Question": "How many?", "Answer": 3.0, "ID": "c"}, {}]))
+    put("mmlu/test/law_test.csv", 'question,a,b,c,d,answer\n"Why, then?",x,y,z,w,2\nshort,1\n')
+    put(
+        "bbh/bbh/sums.json",
+        json.dumps({"examples": [{"input": "1 + 1 =", "target": "2"}, {"input": "?", "target": "(B)"}]}),
+    )
+    put("bbh/cot-prompts/sums.txt", "canary\n-----\nAdd.\n\nQ: 1 =\nA: So the answer is 1.\n")
+    expected = {"gsm8k": ("1,200", 1), "math": ("\\frac12", 0), "svamp": ("3", 1), "mmlu": ("C", 1), "bbh": ("2", 0)}
+    for name, (truth, bad) in expected.items():
+        found = confidence.load_questions(name, folder=tmp_path)
+        assert found.questions[0].answers == (truth,) and len(found.rejected) == bad, name
+    kinds = [one.kind for one in confidence.load_questions("bbh", folder=tmp_path).questions]
+    assert kinds == ["number", "choice"]
+    assert "\\boxed{1}" in confidence.load_questions("bbh", folder=tmp_path).questions[0].prompt
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "nosuch"], "neither a file nor a known set"),
+        (["--samples", "0"], "--samples is 0"),
+        (["--measures", "some"], "expected all, single"),
+        (["--temperature", "-1"], "positive"),
+        (["ask", " "], "empty"),
+        (["ask", "q", "--answer", "x"], "part of --response"),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(capsys, tmp_path, options, message):
+    extra = [] if options[0] == "ask" else ["--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        main(["confidence", *options, *extra])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert message in said[-1] and len(said) == 1
+    assert not (tmp_path / "out").exists()
+    assert jax.devices()

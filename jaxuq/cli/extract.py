@@ -23,15 +23,13 @@ class ExtractCommand:
     """What to look for: a .json file such as ["person", {"name": "place", "description": "...", "examples": []}]."""
 
     model: str = "smollm2"
-    """The address of an OpenAI-compatible server (http://localhost:8000/v1), a model of jaxuq (a name, a folder, a
-    .gguf file), or replay:FILE with stored conversations."""
+    """A server that speaks the OpenAI protocol (http://localhost:8000/v1), a model of jaxuq's, or replay:FILE."""
 
     output: pathlib.Path = pathlib.Path("runs/extract")
     """The folder for results. A run that was interrupted goes on when started again with the same options."""
 
     strategy: Literal["gno", "one_step", "aeio"] = "gno"
-    """gno: answer freely, clean up, organise as a table, for each type. one_step: a table at once. aeio: all types in
-    one conversation."""
+    """gno: answer freely, then organise, type by type. one_step: a table at once. aeio: all types together."""
 
     reasoning: bool = True
     """Ask the model to think step by step."""

@@ -54,8 +54,9 @@ def evaluate(
         passages: the texts; those without gold do not count.
         extractions: of each passage.
         schema: what was wanted.
-        convention: `"corrected"` counts a text whose conversations failed with all its gold missed, and recall by gold
-            spans; `"published"` leaves such texts out and mixes predictions into the recall (`scores_from_counts`).
+        convention: `"corrected"` counts a text whose conversations failed with its gold missed, and recall by gold
+            spans; `"published"` leaves texts without a reply out (not those whose reply cannot be read), and mixes
+            predictions into the recall (`scores_from_counts`).
         num_resamples: of the bootstrap; 0 leaves intervals out.
         seed: of the bootstrap.
 
@@ -77,7 +78,7 @@ def evaluate(
         else:
             continue
         failed += found.failed
-        if published and found.failed:
+        if published and found.unanswered:
             continue
         counts.append(row)
         items.append(passage.id)

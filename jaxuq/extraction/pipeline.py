@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from jaxuq.extraction.chat import ChatModel, Message, Reply, Request
 from jaxuq.extraction.confidence import agreement, cell_confidence
 from jaxuq.extraction.errors import ExtractionError
-from jaxuq.extraction.parsing import parse_rows
+from jaxuq.extraction.parsing import STATUSES, parse_rows
 from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.prompts import DEFAULT_PLAN, Plan, Prompts, fill, read_prompts, steps
 from jaxuq.extraction.reading import (
@@ -95,8 +95,13 @@ class Extraction(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether some conversation gave no answer."""
+        """Whether some conversation gave no answer, or one that could not be read."""
         return any(status not in ("found", "nothing") for status in self.statuses.values())
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether some conversation, conflicts aside, got no reply at all."""
+        return any(status not in STATUSES for kind, status in self.statuses.items() if kind != CONFLICT)
 
 
 class Wanted(NamedTuple):

@@ -32,10 +32,9 @@ def test_every_method_of_the_benchmark_is_in_the_table():
 
 
 def test_every_command_and_option_in_the_readme_exists():
-    from jaxuq.cli.generate import GenerateCommand
-    from jaxuq.molecules.muben import MubenConfiguration
+    from jaxuq.cli.main import _COMMANDS
 
-    fields = {*MubenConfiguration.__dataclass_fields__, *GenerateCommand.__dataclass_fields__}
+    fields = {name for command in _COMMANDS.values() for name in getattr(command, "__dataclass_fields__", ())}
     options = {f"--{name.replace('_', '-')}" for name in fields}
-    named = set(re.findall(r"(--[a-z][a-z-]+)", README))
-    assert named <= options | {"--output"}
+    assert set(re.findall(r"(--[a-z][a-z-]+)", README)) <= options
+    assert set(re.findall(r"^jaxuq ([a-z]+)", README, flags=re.M)) <= set(_COMMANDS)

@@ -98,6 +98,7 @@ class SparseOptions(NamedTuple):
 
 
 _DEFAULT = SparseOptions()
+_ADDON_START = -4.0  # logit of C: a WXOR score of 1, as every score is with one entity type, must not swamp the base
 
 
 class SparseCHMMParams(NamedTuple):
@@ -196,7 +197,7 @@ def sparse_chmm(
             make_linear(keys[0], width, jnp.log(jnp.maximum(transition, 1e-6)), weight_scale),
             make_linear(keys[1], width, _logit(right[:, 0]), weight_scale),
             make_linear(keys[2], width, _entity_logits(right[:, 1:], sparse), weight_scale),
-            make_linear(keys[3], width, jnp.zeros(functions * (num_labels - 1)), weight_scale),
+            make_linear(keys[3], width, jnp.full(functions * (num_labels - 1), _ADDON_START), weight_scale),
             jnp.zeros((functions, num_labels, num_labels)),
             jnp.float32(sparse.split / num_labels),
             (transition, emission),

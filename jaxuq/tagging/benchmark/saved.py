@@ -56,6 +56,13 @@ def save_model(
     write_json(folder / "model.json", record)
 
 
+def _settings(stored: dict[str, Any]) -> Settings:
+    """The inverse of `_asdict` all the way down."""
+    trained = {name: TrainOptions(**stored[name]) for name in ("chmm", "sparse_options", "connet", "tagger")}
+    outside = {name: stored[name] for name in ("outside", "chmm_outside", "sparse_outside")}
+    return Settings(**trained, **outside, sparse=SparseOptions(**stored["sparse"]))
+
+
 class SavedModel:
     """A model read from a folder: what it is, and how it labels.
 
@@ -77,17 +84,12 @@ class SavedModel:
             raise TaggingDataError(f"{folder / 'model.json'} is not of a model that this version of jaxuq can read")
         self.name = name
         self.method: Method = TAGGER if "+" in name else METHODS[name]
-        stored: dict[str, Any] = self.record["settings"]
-        self.settings = Settings(
-            outside=stored["outside"],
-            chmm=TrainOptions(**stored["chmm"]),
-            chmm_outside=stored["chmm_outside"],
-            sparse_options=TrainOptions(**stored["sparse_options"]),
-            sparse_outside=stored["sparse_outside"],
-            sparse=SparseOptions(**stored["sparse"]),
-            connet=TrainOptions(**stored["connet"]),
-            tagger=TrainOptions(**stored["tagger"]),
-        )
+        try:
+            self.settings = _settings(self.record["settings"])
+        except (KeyError, TypeError) as error:
+            raise TaggingDataError(
+                f"{folder / 'model.json'} has other options than this version of jaxuq knows ({error}); fit it again"
+            ) from None
 
     def check(self, text: EmbeddedText) -> None:
         """Refuse text whose labels, functions or vectors are others.

@@ -18,6 +18,14 @@ from jaxuq.losses.evidential_regression import (
 )
 from jaxuq.losses.focal import focal_loss
 from jaxuq.losses.gaussian import beta_negative_log_likelihood, gaussian_negative_log_likelihood, softplus_variance
+from jaxuq.losses.label_smoothing import smoothed_cross_entropy, ual_loss, uncertainty_smoothing
+from jaxuq.losses.language_model import (
+    categorical_focal_loss,
+    entropy_regularised_cross_entropy,
+    uncertainty_aware_clm_loss,
+)
+from jaxuq.losses.stated_confidence import stated_confidence_loss
+from jaxuq.losses.task_weighting import homoscedastic_weighting
 
 __all__ = [
     "DirichletMoments",
@@ -25,12 +33,20 @@ __all__ = [
     "bernoulli_cross_entropy",
     "beta_negative_log_likelihood",
     "categorical_cross_entropy",
+    "categorical_focal_loss",
     "dirichlet_concentrations",
     "dirichlet_moments",
+    "entropy_regularised_cross_entropy",
     "evidential_classification_loss",
     "evidential_regression_loss",
     "focal_loss",
     "gaussian_negative_log_likelihood",
+    "homoscedastic_weighting",
     "normal_inverse_gamma_parameters",
+    "smoothed_cross_entropy",
     "softplus_variance",
+    "stated_confidence_loss",
+    "ual_loss",
+    "uncertainty_aware_clm_loss",
+    "uncertainty_smoothing",
 ]

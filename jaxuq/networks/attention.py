@@ -96,14 +96,35 @@ def attention_weights(
         J. Ainslie et al. GQA: training generalized multi-query transformer models. EMNLP 2023.
         Gemma team. Gemma 2. 2024, section 2 (soft-capping).
     """
-    batch, queries, heads, dim = query.shape
-    kv_heads, keys = key.shape[1:3]
-    grouped = query.reshape(batch, queries, kv_heads, heads // kv_heads, dim)
-    scores = jnp.einsum("btkgd,bksd->bkgts", grouped, key, preferred_element_type=jnp.float32) * scale
+    batch, queries, heads, _ = query.shape
+    scores = _products(query.swapaxes(1, 2), key).reshape(batch, heads, queries, key.shape[2]) * scale
     if softcap is not None:
         scores = softcap * jnp.tanh(scores / softcap)
-    seen = jnp.broadcast_to(visible(query_places, key_places, window=window)[:, None, None], scores.shape)
-    return jax.nn.softmax(jnp.where(seen, scores, _MASKED), axis=-1).reshape(batch, heads, queries, keys)
+    seen = jnp.broadcast_to(visible(query_places, key_places, window=window)[:, None], scores.shape)
+    return jax.nn.softmax(jnp.where(seen, scores, _MASKED), axis=-1)
+
+
+def _products(query: Array, key: Array) -> Array:
+    """Inner products `[batch, kv_heads, group * queries, keys]` of all heads' queries with the keys they read.
+
+    A single query, as in decoding, is multiplied and summed here and in `_mixture`: for a matrix product XLA wants the
+    cache in another shape, and on CPUs then copies all of it at every step instead of changing it in place.
+    """
+    rows = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
+    if query.shape[2] == 1:
+        wide = rows[:, :, :, None].astype(jnp.float32), key[:, :, None].astype(jnp.float32)
+        return (wide[0] * wide[1]).sum(-1)
+    return jax.lax.dot_general(rows, key, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32)
+
+
+def _mixture(weights: Array, value: Array) -> Array:
+    """Weighted sums of values, `[batch, heads, queries, dim]`."""
+    rows = weights.reshape(value.shape[0], value.shape[1], -1, value.shape[2])
+    if weights.shape[2] == 1:
+        mixed = (rows[..., None] * value[:, :, None].astype(jnp.float32)).sum(3).astype(value.dtype)
+    else:
+        mixed = jax.lax.dot_general(rows.astype(value.dtype), value, (((3,), (2,)), ((0, 1), (0, 1))))
+    return mixed.reshape(*weights.shape[:3], value.shape[3])
 
 
 def attend(
@@ -143,14 +164,11 @@ def attend(
         Array([1., 2.], dtype=float32)
     """
     batch, queries, heads, dim = query.shape
-    kv_heads, keys = key.shape[1:3]
+    keys = key.shape[2]
 
     def block(query: Array, places: Places) -> Array:
-        weights = attention_weights(query, key, places, key_places, scale=scale, window=window, softcap=softcap).astype(
-            value.dtype
-        )
-        grouped = weights.reshape(batch, kv_heads, heads // kv_heads, query.shape[1], keys)
-        return jnp.einsum("bkgts,bksd->btkgd", grouped, value).reshape(query.shape)
+        weights = attention_weights(query, key, places, key_places, scale=scale, window=window, softcap=softcap)
+        return _mixture(weights, value).swapaxes(1, 2)
 
     size = max(1, min(queries, _MAX_SCORES // (batch * heads * keys)))
     if size == queries:

@@ -14,7 +14,10 @@ _labels = _rng.integers(0, 2, _shape).astype(np.int32)
 _classes = _rng.integers(0, 4, _shape).astype(np.int32)
 _four = _rng.normal(size=(*_shape, 4)).astype(np.float32)
 _where = _rng.random(_shape) < 0.7
+_part = _rng.random(_shape).astype(np.float32) / 2
+_rows = np.array([True, False] * 4)
 _pair = {"where": _where, "masked": (0, 1), "differentiable": (0,)}
+_three = {"where": _where, "masked": (0, 1, 2), "differentiable": (0, 2)}
 _triple = {"where": _where, "masked": (0, 1, 2), "differentiable": (0, 1)}
 
 EXAMPLES: dict[str, Any] = {
@@ -24,8 +27,10 @@ EXAMPLES: dict[str, Any] = {
     ],
     "beta_negative_log_likelihood": Example(losses.beta_negative_log_likelihood, (_a, _b, _y), **_triple),
     "categorical_cross_entropy": Example(losses.categorical_cross_entropy, (_four, _classes), **_pair),
+    "categorical_focal_loss": Example(losses.categorical_focal_loss, (_four, _classes), **_pair),
     "dirichlet_concentrations": Example(losses.dirichlet_concentrations, (_four,), differentiable=(0,)),
     "dirichlet_moments": Example(losses.dirichlet_moments, (1 + np.abs(_four),), differentiable=(0,)),
+    "entropy_regularised_cross_entropy": Example(losses.entropy_regularised_cross_entropy, (_four, _classes), **_pair),
     "evidential_classification_loss": Example(losses.evidential_classification_loss, (_four, _classes), **_pair),
     "evidential_regression_loss": Example(losses.evidential_regression_loss, (_four, _y), **_pair),
     "focal_loss": [
@@ -36,7 +41,25 @@ EXAMPLES: dict[str, Any] = {
         Example(losses.gaussian_negative_log_likelihood, (_a, _b, _y), **_triple),
         Example(losses.gaussian_negative_log_likelihood, (_a, _b, _y), {"convention": "muben"}, **_triple),
     ],
+    "homoscedastic_weighting": Example(
+        losses.homoscedastic_weighting,
+        (_part[:, 0] + 1, _a[:, 0]),
+        where=_rows,
+        masked=(0, 1),
+        differentiable=(0, 1),
+    ),
     "normal_inverse_gamma_parameters": Example(losses.normal_inverse_gamma_parameters, (_four,), differentiable=(0,)),
+    "smoothed_cross_entropy": [
+        Example(losses.smoothed_cross_entropy, (_four, _classes, _part), **_three),
+        Example(losses.smoothed_cross_entropy, (_four, _classes, _part), {"spread": "others"}, **_three),
+    ],
+    "stated_confidence_loss": Example(losses.stated_confidence_loss, (_four, _labels), **_pair),
+    "ual_loss": Example(losses.ual_loss, (_four, _classes, _part[:, 0]), **_pair),
+    "uncertainty_aware_clm_loss": Example(losses.uncertainty_aware_clm_loss, (_four, _classes), **_pair),
+    "uncertainty_smoothing": [
+        Example(losses.uncertainty_smoothing, (_part[:, 0],), where=_rows, masked=(0,)),
+        Example(losses.uncertainty_smoothing, (_part[:, 0],), {"largest": 0.15, "recentred": True}),
+    ],
     "softplus_variance": Example(losses.softplus_variance, (_a,), differentiable=(0,)),
 }
 HOST: dict[str, str] = {

@@ -1,0 +1,49 @@
+"""Weights of several losses, learned as the noise of their tasks."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxuq.losses._masked import filled
+
+
+def homoscedastic_weighting(
+    losses: Float[Array, " tasks"],
+    log_variances: Float[Array, " tasks"],
+    *,
+    regression: Bool[Array, " tasks"] | None = None,
+    where: Bool[Array, " tasks"] | None = None,
+) -> Float[Array, ""]:
+    r"""The joint loss of several tasks whose noise is learned with the model.
+
+    $$\ell = \sum_k c_k e^{-s_k} L_k + \tfrac12 s_k, \qquad s_k = \log \sigma_k^2, \quad
+      c_k = \tfrac12 \text{ for a squared error, } 1 \text{ for a cross entropy}$$
+
+    Learn $s$ with the parameters, from 0 and without weight decay. At its minimum a task adds
+    $\tfrac12 \log L_k$ and a constant, which has no lower bound as $L_k \to 0$: use mean losses, and clip $s$ to, say,
+    [-5, 5] for losses that can vanish.
+
+    Args:
+        losses: $L$, mean loss of each task, > 0.
+        log_variances: $s$.
+        regression: True for tasks with a squared error; None: none.
+        where: tasks that have a loss in this batch; None: all. The rest may hold NaN.
+
+    Returns:
+        The sum over tasks.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> joint = homoscedastic_weighting(
+        ...     jnp.array([0.8, 1.5]), jnp.array([0.0, 0.7]), regression=jnp.array([True, False])
+        ... )
+        >>> round(float(joint), 6)
+        1.494878
+
+    References:
+        A. Kendall, Y. Gal, R. Cipolla, "Multi-task Learning Using Uncertainty to Weigh Losses for Scene Geometry and
+        Semantics", CVPR 2018, Eq. 7 and 10.
+    """
+    factor = 1.0 if regression is None else jnp.where(regression, 0.5, 1.0).astype(losses.dtype)
+    s, value = filled(where, log_variances, 0.0), filled(where, losses, 0.0)
+    parts = factor * jnp.exp(-s) * value + s / 2
+    return parts.sum() if where is None else jnp.where(where, parts, 0.0).sum()

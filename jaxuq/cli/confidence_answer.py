@@ -64,7 +64,8 @@ def _print(found: "Assessment") -> None:
     console.print(f"Confidence  {found.confidence:.3f}  (UQAC's P̃, not calibrated)", markup=False)
     shown = ("answer_probability", "mean_response_probability", "uqac_similarity", "uqac_attention", "agreement",
              "p_true", "stated_confidence")  # fmt: skip
-    values = [f"{name} {found.measures[name]:.3f}" for name in shown if name in found.measures]
+    known = {name: found.measures[name] for name in shown if name in found.measures}
+    values = [f"{name} {'unknown' if value != value else f'{value:.3f}'}" for name, value in known.items()]
     console.print("Others      " + ", ".join(values), markup=False)
     if not found.chain:
         console.print("Chain       empty: no token of the reasoning is attended to")

@@ -97,7 +97,7 @@ def confidence_cost(found: Evaluated, summary: Frame) -> "matplotlib.figure.Figu
     figure = new_figure(WIDTH, 5.0)
     axes = figure.subplots()
     quiet(axes)
-    for group, (title, colour, marker) in GROUPS.items():
+    for place, (group, (title, colour, marker)) in enumerate(GROUPS.items()):
         rows = summary[[SCORED[name].group == group for name in summary["method"]]]
         if not len(rows):
             continue
@@ -107,10 +107,11 @@ def confidence_cost(found: Evaluated, summary: Frame) -> "matplotlib.figure.Figu
         axes.errorbar(seconds, middle, yerr=spread, fmt=marker, color=colour, ecolor=LIGHT, markersize=6, label=title)
         best = int(np.nanargmax(middle)) if np.isfinite(middle).any() else 0
         axes.annotate(
-            plain(SCORED[rows["method"].iloc[best]].title), (seconds[best], middle[best]), (5, 4),
+            plain(SCORED[rows["method"].iloc[best]].title), (seconds[best], middle[best]),
+            (5, (-11, 4, 14)[place % 3]),
             textcoords="offset points", fontsize=SMALL, color=colour,
         )  # fmt: skip
-    generate = np.mean([line["seconds"].get("generate", 0.0) for line in found.lines])
+    generate = np.median([line["seconds"].get("generate", 0.0) for line in found.lines])
     if generate > 0:
         axes.axvline(generate, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate("generating the answer", (generate, axes.get_ylim()[0]), (3, 3), textcoords="offset points",

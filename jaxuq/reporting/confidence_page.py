@@ -76,6 +76,7 @@ def write_confidence_report(folder: str | Path) -> Path:
         notices=undrawn,
         headings=[heading for heading, *_ in _COLUMNS],
         groups=_groups(summary),
+        floor=float(summary["ece_floor"].mean()) if "ece_floor" in summary else math.nan,
         pictures=pictures,
         mistakes=_mistakes(found),
         missing=[line for line in lines if line["answer"] is None][:_MISTAKES],

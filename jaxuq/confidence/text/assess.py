@@ -183,7 +183,7 @@ def assess(
         lambda: marginal_confidence(model.decoder, model.variables, texts, reading, cache, options=plan.options),
     )
     found["uqac"] = sums
-    seen: Reading = jax.device_get(reading)
+    seen: Any = jax.device_get(reading)
     log_probs = [
         seen.quantities.log_probs[row, len(one.prompt) : len(one.prompt) + len(one.tokens)]
         for row, one in enumerate(responses)

@@ -86,7 +86,7 @@ def _drawn(assessment: Assessment, step: int) -> str:
         link = by_token.get(index)
         names, title = [], f"P = {np.exp(assessment.log_probs[index]):.3f}"
         if assessment.answer[index]:
-            names += ["answer"] if step != 1 else ["answer", "source"]
+            names.append("answer")
         if link is not None and link.step <= step:
             names.append("new" if link.step == step else "source" if index in sources else "before")
             names += [] if link.kept else ["dropped"]

@@ -84,7 +84,8 @@ def generated_pass(generation: Generation, texts: Texts) -> Pass:
         generation: with hidden states and queries kept, of greedy or sampled answers, a row each.
         texts: the same prompts and answers.
     """
-    assert generation.hidden is not None
+    hidden = generation.hidden
+    assert hidden is not None
     time, width = texts.tokens.shape[1], generation.cache.positions.shape[1] - generation.tokens.shape[1] + 1
     slots = jnp.arange(time, dtype=jnp.int32)[None]
     number = slots - texts.begins[:, None]  # of the token in the response
@@ -93,9 +94,9 @@ def generated_pass(generation: Generation, texts: Texts) -> Pass:
 
     def states(shift: int) -> Array:
         index = number + shift
-        found = (index >= 0) & (index < generation.hidden.shape[1])
-        inside = jnp.clip(index, 0, generation.hidden.shape[1] - 1)[..., None]
-        rows = jnp.take_along_axis(generation.hidden, inside, axis=1)
+        found = (index >= 0) & (index < hidden.shape[1])
+        inside = jnp.clip(index, 0, hidden.shape[1] - 1)[..., None]
+        rows = jnp.take_along_axis(hidden, inside, axis=1)
         return jnp.where(found[..., None], rows, jnp.zeros((), rows.dtype))
 
     def moved(part: Any, axis: int) -> Any:

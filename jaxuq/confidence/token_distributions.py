@@ -232,7 +232,8 @@ def boosted_probability(
     log_probs, possible, _ = _log_probabilities(logits)
     probabilities = jnp.where(possible, jnp.exp(log_probs), 0.0)
     chosen = jnp.take_along_axis(probabilities, tokens[..., None], axis=-1)[..., 0]
-    ordered, ranked = jax.lax.top_k(probabilities, min(search + 1, logits.shape[-1]))
+    # Kept whole: slices of it would make XLA sort the vocabulary on CPUs.
+    ordered, ranked = jax.lax.optimization_barrier(jax.lax.top_k(probabilities, min(search + 1, logits.shape[-1])))
     drops = ordered[..., :-1] - ordered[..., 1:]
     jumps = (drops > relative_drop * ordered[..., :-1]) & (drops > least_drop)
     later = jnp.cumsum(jumps[..., ::-1], axis=-1)[..., ::-1] > 0  # this rank's jump or a later one: dominant

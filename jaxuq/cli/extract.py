@@ -190,10 +190,10 @@ class ExtractCommand:
                 usage=usage,
             )
         from jaxuq.cli.compiled import keep_compiled_programs
-        from jaxuq.cli.generate import _load
+        from jaxuq.cli.generate import load_named_model
 
         keep_compiled_programs()
-        return local_chat(_load(self.model), settings, batch_size=self.batch_size, name=self.model)
+        return local_chat(load_named_model(self.model), settings, batch_size=self.batch_size, name=self.model)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,13 +212,13 @@ class ServeCommand:
     def run(self) -> None:
         """Load and serve until interrupted."""
         from jaxuq.cli.compiled import keep_compiled_programs
-        from jaxuq.cli.generate import _load
+        from jaxuq.cli.generate import load_named_model
         from jaxuq.extraction import ExtractionError, language_backend, make_server
 
         if not 0 <= self.port <= 65535:
             raise ExtractionError(f"--port is {self.port}; expected 0 to 65535")
         keep_compiled_programs()
-        model = _load(self.model)
+        model = load_named_model(self.model)
         try:
             server = make_server(language_backend(model), self.model, host=self.host, port=self.port)
         except (OSError, OverflowError) as error:

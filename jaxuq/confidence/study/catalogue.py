@@ -1,6 +1,6 @@
 """The measures of a run: what each is called, where it comes from, which way it points, and what it costs."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 Group = Literal["uqac", "answer", "response", "samples", "asking", "learned"]
 
@@ -96,7 +96,7 @@ def _catalogue() -> dict[str, Scored]:
         name, title = start[0], " | ".join(start[1:])
         kind = {"yes": True, "no": False, "minus": "one minus"}[bounded]
         both = (*_COSTS[group], *costs.split())
-        found[name] = Scored(title, group, 1 if sign == "+" else -1, kind, tuple(dict.fromkeys(both)))
+        found[name] = Scored(title, cast(Group, group), 1 if sign == "+" else -1, kind, tuple(dict.fromkeys(both)))
     return found
 
 

@@ -253,7 +253,7 @@ def _sampled(
             answers,
             kind=one.kind,
             answer=responses[row].found,
-            embedding=seen.embedding[row],
+            embedding=np.asarray(seen.embedding[row]),
             mean_log_prob=measures[row]["mean_log_probability"],
         )
         kept.append(list(zip(texts, answers)))

@@ -62,7 +62,7 @@ def uncertainty_aware_clm_loss(
     log_probs, own, entropy = _log_probs(logits, targets, where)
     entropy = jnp.maximum(entropy, _LEAST_ENTROPY)
     counted = jnp.ones(targets.shape, bool) if where is None else where
-    right = jax.lax.stop_gradient(jnp.argmax(log_probs, axis=-1) == filled(where, targets, 0))
+    right = jnp.argmax(log_probs, axis=-1).astype(targets.dtype) == filled(where, targets, 0)
     wrong_p = jnp.exp(log_probs.max(-1) if wrong_probability == "predicted" else own)
     if_wrong = -wrong_p * jnp.log(jnp.tanh(entropy))
     log_rest = jnp.log(2.0).astype(own.dtype) - 2 * entropy - jnp.log1p(jnp.exp(-2 * entropy))  # log(1 - tanh H)

@@ -12,7 +12,7 @@ class MethodStyle(NamedTuple):
         colour: `#rrggbb`. Colours come from palettes made for colour-blind readers.
         line: a matplotlib dash pattern; families of methods share one: solid for sampled posteriors, dashed for
             calibration after training, dotted for other losses.
-        marker: a matplotlib marker. No two known methods share both colour and marker.
+        marker: a matplotlib marker. No two known methods share both colour and marker, and none of one system a colour.
     """
 
     title: str
@@ -43,11 +43,11 @@ _STYLES = {
     "nuts": MethodStyle("NUTS", "#777777", "-", "p"),
     "majority-vote": MethodStyle("Majority vote", "#777777", "-", "s"),
     "snorkel": MethodStyle("Snorkel", "#E69F00", "-", "^"),
-    "dawid-skene": MethodStyle("Dawid–Skene", "#CC79A7", "-", "v"),
+    "dawid-skene": MethodStyle("Dawid–Skene", "#CC79A7", "-", "<"),
     "hmm": MethodStyle("HMM", "#0072B2", "-", "D"),
     "chmm": MethodStyle("CHMM", "#009E73", "-", "o"),
     "sparse-chmm": MethodStyle("Sparse-CHMM", "#D55E00", "-", "P"),
-    "connet": MethodStyle("ConNet", "#56B4E9", "-", "X"),
+    "connet": MethodStyle("ConNet", "#56B4E9", "-", "d"),
     "best-consensus": MethodStyle("Best consensus (gold access)", "#000000", _DOTTED, "s"),
     "chmm-fixed-emissions": MethodStyle("CHMM, true emissions (gold access)", "#117733", _DOTTED, "^"),
     "supervised": MethodStyle("Supervised tagger (gold access)", "#332288", _DOTTED, "D"),

@@ -227,12 +227,12 @@ def train(
     patience: int | None = None,
     score: Callable[[Params], float] | None = None,
 ) -> NeuralFitted:
-    """Adam on some fields of the parameters; with `score`, the parameters of the epoch that scored best."""
+    """Adam on some fields of the parameters; with `score`, the parameters that scored best, the start included."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)).ravel())
     optimiser = optax.scale_by_adam().init({name: getattr(params, name) for name in trainable})
     rates = jnp.float32(learning_rate), jnp.float32(options.weight_decay)
     patience = options.patience if patience is None else patience
-    best, best_score, waited, step = params, -np.inf, 0, 0
+    best, best_score, waited, step = params, -np.inf if score is None else score(params), 0, 0
     objectives, scores, seconds = [], [], []
     for _ in range(num_epochs):
         began, old, values, sizes = time.perf_counter(), params, [], []

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import rankdata
 
 import jaxuq.metrics
+from jaxuq.molecules.muben import METHODS
 from jaxuq.reporting import (
     calibration_figure,
     cost_figure,
@@ -25,6 +26,7 @@ from jaxuq.reporting import (
 )
 from jaxuq.reporting.canvas import figure_bytes
 from jaxuq.reporting.method_style import _STYLES, method_style
+from jaxuq.tagging.benchmark.methods import METHODS as TAGGING_METHODS
 
 
 @pytest.fixture(scope="session")
@@ -182,8 +184,10 @@ def test_the_forest_draws_the_intervals(regression):
 
 
 def test_no_two_methods_look_alike():
-    looks = {(style.colour, style.marker) for style in _STYLES.values()}
-    assert len(looks) == len({style.colour for style in _STYLES.values()}) == len(_STYLES)
+    assert len({(style.colour, style.marker) for style in _STYLES.values()}) == len(_STYLES)
+    for system in (METHODS, TAGGING_METHODS):
+        names = [name for name in system if name in _STYLES]
+        assert len({_STYLES[name].colour for name in names}) == len(names) > 5
     assert method_style("brand-new").title == "brand-new"
 
 

@@ -40,6 +40,8 @@ bench: $(READY)  ## speed and memory against peers; prints ratios
 	$(BIN)/python experiments/benchmarks/memory.py
 	$(BIN)/python experiments/benchmarks/hmm.py
 	$(BIN)/python experiments/benchmarks/decode.py
+	$(BIN)/python experiments/benchmarks/confidence.py
+	$(BIN)/python experiments/benchmarks/tagging_epoch.py
 
 parity: $(READY)  ## oracles that need PyTorch, in an environment of their own
 	$(PYTHON) -m venv .venv-parity

@@ -50,7 +50,7 @@ def serving(backend, faults=()):
                 return super().do_POST()
             body = self.rfile.read(int(self.headers["Content-Length"]))
             seen.append(fault)
-            self.close_connection = True
+            self.close_connection = not isinstance(fault, int)
             if isinstance(fault, int):
                 self._fail(fault, "no: " + str(self.headers.get("Authorization")))
             elif fault == "not json":

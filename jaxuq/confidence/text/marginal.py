@@ -100,8 +100,8 @@ def marginal_confidence(
     r"""$\tilde P$ of each text: the sum over the chain as it is and with single tokens changed (Eq 3.12).
 
     Every changed sequence starts from the cache of its own text up to the change, and is read from there to the last
-    token of the answer; logits are made for the tokens that count and for no others. Sequences of similar
-    length, whichever texts they belong to, run together: at most 2,048 tokens at a time, or two sequences. Holds their caches.
+    token of the answer; logits are made for the tokens that count and for no others. Sequences of similar length,
+    whichever texts they belong to, run together: at most 2,048 tokens at a time, or two sequences. Holds their caches.
 
     Returns:
         In [0, 1]; NaN for texts without an answer.

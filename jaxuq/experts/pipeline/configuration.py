@@ -178,18 +178,18 @@ def tuning_of(configuration: TrainConfiguration, kind: str) -> FinetuneConfig:
 
     Args:
         configuration: the options.
-        kind: `base` (new ones) or `expert` (from the base adapter).
+        kind: `base` (new ones), `expert` (from the base adapter), or `gates` (of MoLE: one pass, as slowly as experts).
 
     Returns:
         `FinetuneConfig`.
     """
-    expert = kind == "expert"
+    epochs = {"base": configuration.epochs, "expert": configuration.expert_epochs, "gates": 1}
     return FinetuneConfig(
         adapters=lora_of(configuration),
-        epochs=configuration.expert_epochs if expert else configuration.epochs,
+        epochs=epochs[kind],
         batch_size=configuration.batch_size,
         max_length=configuration.max_length,
-        learning_rate=configuration.expert_learning_rate if expert else configuration.learning_rate,
+        learning_rate=configuration.learning_rate if kind == "base" else configuration.expert_learning_rate,
         packed=True,
     )
 

@@ -137,11 +137,15 @@ def _check(model: LanguageModel, prompts: Sequence[np.ndarray], weights: np.ndar
         raise ValueError(f"batch_size is {batch_size} and max_new_tokens {new}; expected at least 1")
     bad = np.flatnonzero(~(np.isfinite(weights).all(1) & (weights >= 0).all(1) & (weights.sum(1) > 0)))
     if len(bad):
-        raise ValueError(f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none negative, and some above 0")
+        raise ValueError(
+            f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none negative, and some above 0"
+        )
     context = model.decoder.config.max_positions
     for number, prompt in enumerate(prompts):
         if not 0 < len(prompt) <= context - new:
-            raise ValueError(f"prompt {number} has {len(prompt)} tokens; with {new} of an answer the context is {context}")
+            raise ValueError(
+                f"prompt {number} has {len(prompt)} tokens; with {new} of an answer the context is {context}"
+            )
 
 
 def _groups(

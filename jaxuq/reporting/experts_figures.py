@@ -43,7 +43,9 @@ def accuracy_figure(summary: Frame, titles: dict[str, str]) -> "matplotlib.figur
 
 def weight_figure(weights: Frame) -> "matplotlib.figure.Figure":
     """Draw the mean weight of every member for the questions of each source, a panel for each seed (Figure 5.2)."""
-    return _heat_panels(weights, "member", "weight", y_label="questions of", x_label="base adapter, and experts by cluster")
+    return _heat_panels(
+        weights, "member", "weight", y_label="questions of", x_label="base adapter, and experts by cluster"
+    )
 
 
 def composition_figure(clusters: Frame) -> "matplotlib.figure.Figure":
@@ -69,9 +71,7 @@ def _heat_panels(
     return figure
 
 
-def _heat(
-    axes: "matplotlib.axes.Axes", values: np.ndarray, rows: list[str], columns: list[str], numbers: str
-) -> None:
+def _heat(axes: "matplotlib.axes.Axes", values: np.ndarray, rows: list[str], columns: list[str], numbers: str) -> None:
     axes.grid(False)
     largest = max(float(np.nanmax(values)), 1e-9)
     axes.imshow(values, cmap="Blues", vmin=0, vmax=largest * 1.2, aspect="auto")

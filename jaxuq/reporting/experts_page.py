@@ -133,9 +133,7 @@ def _costs(costs: Frame) -> list[tuple[str, str]]:
     if "step" not in costs:
         return []
     found = costs.groupby("step", sort=False)[["seconds", "peak_mebibytes"]].mean()
-    return [
-        (str(step), f"{row['seconds']:.1f} s, {row['peak_mebibytes']:,.0f} MiB") for step, row in found.iterrows()
-    ]
+    return [(str(step), f"{row['seconds']:.1f} s, {row['peak_mebibytes']:,.0f} MiB") for step, row in found.iterrows()]
 
 
 def _drawings(summary: Frame, clusters: Frame, weights: Frame) -> list[Drawing]:

@@ -119,5 +119,3 @@ def adapter_losses(folder: Path) -> list[float]:
         return list(json.loads((folder / "trained.json").read_text())["losses"])
     except (OSError, ValueError, KeyError):
         return []
-
-

@@ -66,9 +66,7 @@ def run_evaluation(
     began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
     rejected = []
     for run in runs:
-        records = load_records(
-            options.data, seed=run.configuration.seed, per_family=options.per_family, split="test"
-        )
+        records = load_records(options.data, seed=run.configuration.seed, per_family=options.per_family, split="test")
         if options.limit is not None and options.limit < len(records):
             records = [records[at] for at in np.linspace(0, len(records) - 1, options.limit).round().astype(int)]
         questions = encode_questions(run, records, options.max_new_tokens)
@@ -137,9 +135,7 @@ def _predict(context: Context, name: str, plan: Plan) -> list[dict[str, Any]]:
     return [_line(context, plan, row, answers, seconds) for row, answers in enumerate(zip(*rounds))]
 
 
-def _line(
-    context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, ...], seconds: float
-) -> dict[str, Any]:
+def _line(context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, ...], seconds: float) -> dict[str, Any]:
     record, kind = context.questions.records[row], context.options.answer
     given = [final_answer(answer.text, kind) for answer in answers]  # type: ignore[arg-type]
     chosen = given[0] if len(given) == 1 else vote(given, [context.run.configuration.seed, row])

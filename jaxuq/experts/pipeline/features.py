@@ -9,13 +9,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxuq._keys import named_key
+from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
 from jaxuq.experts.clustering import cluster_features
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.features import gradient_features
 from jaxuq.experts.pipeline.configuration import TrainConfiguration
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.records import Encoded
-from jaxuq.language import Instruction, load_adapter_checkpoints
+from jaxuq.language import Instruction
 from jaxuq.results import read_arrays, write_arrays
 
 if TYPE_CHECKING:

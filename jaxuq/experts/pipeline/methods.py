@@ -80,7 +80,9 @@ def _dataset_adapters(context: Context) -> Plan:
         raise ExpertsError("dataset-adapters needs data with a source on each line ('source', 'dataset' or 'task')")
     members = []
     for source in sources:
-        own = [one for one, record in zip(context.run.data.examples, context.run.data.records) if record.source == source]
+        own = [
+            one for one, record in zip(context.run.data.examples, context.run.data.records) if record.source == source
+        ]
         members.append(f"dataset-{len(members)}")
         _train(context, own, members[-1], "datasets")
     place = {source: number for number, source in enumerate(sources)}
@@ -140,7 +142,9 @@ def _mole(context: Context) -> Plan:
             experts = members_of(context.run, plan.members)
             gates = train_gates(key, run.model, experts, run.data.examples, config, on_progress=told)
         stored = {
-            f"{layers}/{name}": np.asarray(one["gate"]) for layers, group in gates.items() for name, one in group.items()
+            f"{layers}/{name}": np.asarray(one["gate"])
+            for layers, group in gates.items()
+            for name, one in group.items()
         }
         write_arrays(file, stored)
     gates: dict[str, Any] = {}
@@ -296,4 +300,3 @@ def _clustered(context: Context, labels: np.ndarray, prefix: str) -> list[str]:
 def _train(context: Context, examples: list[Any], name: str, step: str) -> None:
     run = context.run
     train_named(run.configuration, run.model, examples, name, "base", step=step, on_progress=context.on_progress)
-

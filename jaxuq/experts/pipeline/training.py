@@ -128,7 +128,9 @@ def prepared_model(configuration: TrainConfiguration, model: "LanguageModel | No
         model = load_model(configuration.model)
     context = model.decoder.config.max_positions
     if configuration.max_length > context:
-        raise ExpertsError(f"--max-length is {configuration.max_length}; the context of {model.name} is {context} tokens")
+        raise ExpertsError(
+            f"--max-length is {configuration.max_length}; the context of {model.name} is {context} tokens"
+        )
     return model._replace(decoder=model.decoder.clone(lora=lora_of(configuration)), lora=None)
 
 

@@ -96,7 +96,9 @@ def answer_by_experts(
     decoder = model.decoder if experts is not None else model.decoder.clone(lora=None)
     answers: list[ExpertAnswer] = []
     for used, group in _groups(prompts, weights, batch_size, together=mix is not None or experts is None):
-        chosen = experts if len(used) == weights.shape[1] else jax.tree.map(lambda leaf, at=used: leaf[at], experts)
+        chosen = experts
+        if len(used) < weights.shape[1]:
+            chosen = jax.tree.map(lambda leaf, at=jnp.asarray(used): leaf[at], experts)
         tokens, lengths = _padded([prompts[index] for index in group], batch_size)
         padding = batch_size - len(group)
         shares = np.concatenate([weights[group][:, used], np.ones((padding, len(used)), np.float32)])
@@ -137,14 +139,12 @@ def _check(model: LanguageModel, prompts: Sequence[np.ndarray], weights: np.ndar
         raise ValueError(f"batch_size is {batch_size} and max_new_tokens {new}; expected at least 1")
     bad = np.flatnonzero(~(np.isfinite(weights).all(1) & (weights >= 0).all(1) & (weights.sum(1) > 0)))
     if len(bad):
-        raise ValueError(
-            f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none negative, and some above 0"
-        )
+        raise ValueError(f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none below 0 and some above")
     context = model.decoder.config.max_positions
     for number, prompt in enumerate(prompts):
         if not 0 < len(prompt) <= context - new:
             raise ValueError(
-                f"prompt {number} has {len(prompt)} tokens; with {new} of an answer the context is {context}"
+                f"prompt {number} has {len(prompt)} tokens; {new} more must fit into the context of {context}"
             )
 
 

@@ -44,7 +44,7 @@ def combine_logits(
         [1.0, 2.0]
 
     References:
-        Dissertation, chapter 5: ensembles of low-rank expert adapters, Eq 5.10.
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.10.
     """
     weight = jnp.broadcast_to(weights[..., None], logits.shape).astype(jnp.float32)
     return jnp.sum(jnp.where(weight != 0, weight * jnp.where(weight != 0, logits, 0.0), 0.0), axis=-2)
@@ -82,7 +82,7 @@ def disagreement(
         0.685 -0.693
 
     References:
-        Dissertation, chapter 5, Eq 5.10.
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.10.
         N. Houlsby et al. Bayesian active learning for classification and preference learning. 2011, Eq 2.
         A. Malinin, M. Gales. Uncertainty estimation in autoregressive structured prediction. ICLR 2021, section 3.
     """

@@ -52,7 +52,7 @@ def train_gates(
         See `mixing`.
 
     References:
-        Dissertation, appendix D.4, Eq D.2.
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4, Eq D.2.
         X. Wu, S. Huang, F. Wei. Mixture of LoRA experts. ICLR 2024.
     """
     lora = model.decoder.lora

@@ -82,7 +82,7 @@ def vote(answers: Sequence[str], seed: int | Sequence[int] = 0) -> str:
 
     References:
         X. Wang et al. Self-consistency improves chain of thought reasoning in language models. ICLR 2023.
-        Dissertation, appendix D.4.
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4.
     """
     if not answers:
         raise ValueError("there are no answers to vote over")

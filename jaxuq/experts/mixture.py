@@ -1,6 +1,6 @@
 r"""Experts mixed within every layer: routing, merging, and a trained gate (MoLE).
 
-An ensemble adds logits at the end; a mixture adds what the adapters do in each linear layer, in one pass with one cache.
+An ensemble adds logits at the end; a mixture adds what the adapters do in each linear layer, in one pass and cache.
 `mixing` makes a plain decoder do so, whatever its layers are, without another module:
 
     layers = mixture_adapters(experts, scan=decoder.scan)
@@ -47,7 +47,7 @@ def mixture_output(
         2.0
 
     References:
-        Dissertation, appendix D.4, Eq D.1.
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4, Eq D.1.
     """
     narrow = jnp.einsum("bti,cir->btcr", x, a.astype(x.dtype))
     share = _shares(weights)[..., None].astype(x.dtype)
@@ -60,7 +60,7 @@ def merged_output(
     b: Float[Array, "experts rank features"],
     weights: Float[Array, "batch time experts"],
 ) -> Float[Array, "batch time features"]:
-    r"""$x \left(\sum_c \lambda_c A_c\right) \left(\sum_c \lambda_c B_c\right)$: what an adapter of averaged factors does.
+    r"""$x \left(\sum_c \lambda_c A_c\right) \left(\sum_c \lambda_c B_c\right)$: an adapter of averaged factors.
 
     Not `mixture_output`: the product of averages is not the average of products, and has cross terms $A_c B_{c'}$. The
     averages themselves are not formed, so that every row may have its own weights.
@@ -81,7 +81,7 @@ def merged_output(
         4.0
 
     References:
-        Dissertation, appendix D.4 (MoE merging).
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4 (MoE merging).
     """
     share = _shares(weights).astype(x.dtype)
     narrow = jnp.einsum("bti,cir,btc->btr", x, a.astype(x.dtype), share)
@@ -107,7 +107,7 @@ def gate_weights(
         ['0.5065', '0.1863', '0.3072']
 
     References:
-        Dissertation, appendix D.4, Eq D.2.
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4, Eq D.2.
         X. Wu, S. Huang, F. Wei. Mixture of LoRA experts. ICLR 2024 (there with one gate a block, over all tokens).
     """
     return jax.nn.softmax(jnp.einsum("bti,ic->btc", x.astype(jnp.float32), gate.astype(jnp.float32)), axis=-1)

@@ -43,9 +43,7 @@ def accuracy_figure(summary: Frame, titles: dict[str, str]) -> "matplotlib.figur
 
 def weight_figure(weights: Frame) -> "matplotlib.figure.Figure":
     """Draw the mean weight of every member for the questions of each source, a panel for each seed (Figure 5.2)."""
-    return _heat_panels(
-        weights, "member", "weight", y_label="questions of", x_label="base adapter, and experts by cluster"
-    )
+    return _heat_panels(weights, "member", "weight", y_label="questions of", x_label="base adapter, experts by cluster")
 
 
 def composition_figure(clusters: Frame) -> "matplotlib.figure.Figure":

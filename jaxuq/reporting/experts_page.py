@@ -19,9 +19,10 @@ _READINGS = {
     "Whether two methods differ is in the table's last column, which compares them question by question.",
     "weights": "Mean weight of base adapter and experts for the questions of each source. A row with one dark cell is "
     "routed to one expert; even rows mean that routing does not tell the experts apart.",
-    "clusters": "How many training instructions of each source are in each cluster. One dark cell a row and column: the "
-    "clusters are the sources.",
-    "sweeps": "Dashed: ELREA with all experts and all numbers. Fewer numbers change the routing only, not the clusters.",
+    "clusters": "How many training instructions of each source are in each cluster. One dark cell a row and "
+    "column: the clusters are the sources.",
+    "sweeps": "Dashed: ELREA with all experts and all numbers. Fewer numbers change "
+    "the routing only, not the clusters.",
 }
 
 

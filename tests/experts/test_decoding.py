@@ -86,7 +86,7 @@ def test_sampling_draws_from_the_softmax_of_the_mean_logits():
 
 
 def test_stop_tokens_end_a_row_and_unrolled_layers_agree():
-    decoder, params, adapters = experts()
+    _, params, adapters = experts()
     stop = int(generated().tokens[0, 2])
     loose = decoder_with(scan=False)
     stacked = stack_adapters([unstack_layers(one, 2) for one in adapters])

@@ -12,7 +12,7 @@ route = jax.jit(routing.route, static_argnames=("top_k", "renormalise"))
 
 def test_weights_worked_by_hand():
     # Cosines 0.8, 0.6, 0 with the axes: mean 7/15, deviation sqrt(26)/15, so the standardised ones are
-    # 5/sqrt(26), 2/sqrt(26), -7/sqrt(26) = 0.98058, 0.39223, -1.37281, whose exponentials are 2.66600, 1.48028, 0.25339.
+    # (5, 2, -7) / sqrt(26) = 0.98058, 0.39223, -1.37281, whose exponentials are 2.66600, 1.48028, 0.25339.
     found = route(jnp.array([4.0, 3.0, 0.0]), jnp.array([[2.0, 0, 0], [0, 1, 0], [0, 0, 9]]))
     np.testing.assert_allclose(found.cosines, [0.8, 0.6, 0.0], atol=1e-6)
     np.testing.assert_allclose(found.weights, [0.2, 0.605958, 0.336454, 0.057588], atol=1e-4)

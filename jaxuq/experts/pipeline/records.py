@@ -51,7 +51,7 @@ def load_records(data: str, *, seed: int = 0, per_family: int = 60, split: str =
     """Read a data set.
 
     Args:
-        data: `families`, or a JSONL file with `instruction`, `response`, and the source as `source`, `dataset` or `task`.
+        data: `families`, or a JSONL file with `instruction`, `response`, and perhaps `source`, `dataset` or `task`.
         seed: of the families.
         per_family: of the families.
         split: of the families, `train` or `test`.

@@ -98,7 +98,7 @@ def answer_by_experts(
     for used, group in _groups(prompts, weights, batch_size, together=mix is not None or experts is None):
         chosen = experts
         if len(used) < weights.shape[1]:
-            chosen = jax.tree.map(lambda leaf, at=jnp.asarray(used): leaf[at], experts)
+            chosen = jax.tree.map(lambda leaf, at=tuple(used): leaf[np.array(at)], experts)
         tokens, lengths = _padded([prompts[index] for index in group], batch_size)
         padding = batch_size - len(group)
         shares = np.concatenate([weights[group][:, used], np.ones((padding, len(used)), np.float32)])

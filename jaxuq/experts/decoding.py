@@ -119,7 +119,8 @@ def generate_by_experts(
         (1, 4, 3)
 
     References:
-        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.10; appendix D.4.
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025,
+        Eq 5.10; appendix D.4.
     """
     count = 1 if experts is None else jax.tree.leaves(experts)[0].shape[0]
     if weights.shape != (prompts.shape[0], count):

@@ -81,7 +81,8 @@ def merged_output(
         4.0
 
     References:
-        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4 (MoE merging).
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025,
+        D.4 (MoE merging).
     """
     share = _shares(weights).astype(x.dtype)
     narrow = jnp.einsum("bti,cir,btc->btr", x, a.astype(x.dtype), share)

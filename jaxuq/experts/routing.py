@@ -63,7 +63,8 @@ def route(
         ['0.200', '0.881', '0.119']
 
     References:
-        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.8 and 5.9, and section 5.3.4.
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025,
+        Eq 5.8 and 5.9, and section 5.3.4.
     """
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k is {top_k}; keep at least one expert, or give None to keep all")

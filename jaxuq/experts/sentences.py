@@ -44,7 +44,8 @@ def embed_sentences(
 
     References:
         N. Reimers, I. Gurevych. Sentence-BERT. EMNLP 2019, section 3 (mean pooling).
-        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4 (instruction embedding).
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025,
+        D.4 (instruction embedding).
     """
     from transformers import AutoTokenizer
 

@@ -14,7 +14,7 @@ from jaxuq.language import LanguageModel, decode_tokens
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.language.tokenization import stop_tokens
 
-_LENGTHS = 32  # prompts are padded to multiples of it: few shapes, few programs
+_LENGTHS = 8  # prompts are padded to multiples of it: few shapes, few programs
 
 
 class ExpertAnswer(NamedTuple):

@@ -20,7 +20,10 @@ from jaxuq.language import init_adapters, save_peft
 from jaxuq.networks import LoraConfig
 from tests.experts.tiny_run import configuration, tiny_model, write_data
 
-ALL = "base-model,base-adapter,dataset-adapters,moe-routing,moe-merging,mole,lora-ensemble,self-consistency,random-clusters"
+ALL = (
+    "base-model,base-adapter,dataset-adapters,moe-routing,moe-merging,mole,lora-ensemble,self-consistency,"
+    "random-clusters"
+)
 
 
 class Interrupted(Exception):

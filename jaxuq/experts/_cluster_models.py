@@ -94,7 +94,8 @@ def _nearest(model: _Model, rows: Any) -> Int[np.ndarray, " rows"]:
 def _kmeans(rng: np.random.Generator, sample: Float[np.ndarray, "sample dimension"], count: int) -> _Model:
     from sklearn.cluster import KMeans
 
-    fitted = KMeans(count, n_init=4, random_state=int(rng.integers(2**31))).fit(sample)
+    options: Any = {"n_init": 4, "random_state": int(rng.integers(2**31))}
+    fitted = KMeans(count, **options).fit(sample)
     return _Model(np.asarray(fitted.cluster_centers_, np.float32), np.arange(count), math.nan)
 
 
@@ -117,7 +118,8 @@ def _subclusters(
     """Centroids of the leaves of BIRCH's tree."""
     from sklearn.cluster import Birch
 
-    return np.asarray(Birch(threshold=threshold, n_clusters=None).fit(sample).subcluster_centers_, np.float32)
+    options: Any = {"threshold": threshold, "n_clusters": None}
+    return np.asarray(Birch(**options).fit(sample).subcluster_centers_, np.float32)
 
 
 def _find_threshold(rng: np.random.Generator, sample: Float[np.ndarray, "sample dimension"], count: int) -> float:

@@ -18,8 +18,8 @@ def rademacher(
 ) -> Float[Array, "examples dimension"]:
     r"""Products of `x` with columns `start, start + 1, ...` of a matrix of signs.
 
-    Output $b W + w$ of $W = \lceil dimension / 32 \rceil$ words reads bit $31 - b$ of word $w$ of a column. The words of a
-    block of columns are made once, and 32 times shifted: a product of `[W, columns]` signs each time.
+    Output $b W + w$ of $W = \lceil dimension / 32 \rceil$ words reads bit $31 - b$ of word $w$ of a column. The words
+    of a block of columns are made once, and 32 times shifted: a product of `[W, columns]` signs each time.
     """
     words = -(-dimension // _BITS)
     width = _width(_SIGNS // words, x.shape[1])

@@ -1,4 +1,4 @@
-"""Rows that come batch by batch: held in memory, or written to a `.npy` file that is complete or can be gone on with."""
+"""Rows that come batch by batch: held in memory, or written to a `.npy` file that can be gone on with."""
 
 import errno
 import json
@@ -34,8 +34,8 @@ class FeatureFile:
             folder: None: in memory.
             shape: of the matrix.
             batches: after how many it is complete.
-            settings: what the rows depend on.
-            rng_key: what they depend on too.
+            settings: what the rows depend on: options,
+            rng_key: the projection's key,
             arrays: and the model.
 
         Raises:
@@ -137,7 +137,7 @@ class _DiskErrors:
 def _fingerprint(settings: Mapping[str, Any], rng_key: Any, arrays: PyTree) -> dict[str, Any]:
     total = 0
     for leaf in jax.tree.leaves(arrays):
-        total = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8), total)
+        total = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), total)
     key = zlib.crc32(np.asarray(jax.random.key_data(rng_key)).tobytes())
     return dict(settings) | {"key": key, "checkpoints": total}
 

@@ -35,12 +35,12 @@ def sparse(
         places = ((words >> 1) % jnp.uint32(part)).astype(jnp.int32)
         signs = 1.0 - 2.0 * (words & 1).astype(jnp.float32)
 
-        def one(total: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        def one(carry: None, inputs: tuple[Array, Array]) -> tuple[None, Array]:
             place, sign = inputs
             signed = values * jnp.broadcast_to(sign[:, None], values.shape)
-            return total, jnp.zeros((part, examples), jnp.float32).at[place].add(signed)
+            return carry, jnp.zeros((part, examples), jnp.float32).at[place].add(signed)
 
-        return total + jax.lax.scan(one, 0.0, (places, signs))[1], None
+        return total + jax.lax.scan(one, None, (places, signs))[1], None
 
     total, _ = jax.lax.scan(block, jnp.zeros((nonzeros, part, examples), jnp.float32), (firsts, parts))
     return total.reshape(dimension, examples).T * (dimension / nonzeros) ** 0.5

@@ -57,7 +57,7 @@ def load_adapter_checkpoints(folder: str | pathlib.Path) -> list[AdapterCheckpoi
                 config["beta1"],
                 config["beta2"],
                 config["epsilon"],
-            )  # fmt: skip
+            )
         )
     if not found:
         raise CheckpointError(f"{folder} holds no complete epoch yet: let the fine-tuning run go on")

@@ -1,4 +1,4 @@
-"""Clusters of gradient features: BIRCH on a sample, applied again to clusters that are much larger than the smallest."""
+"""Clusters of gradient features: BIRCH on a sample, and again within clusters much larger than the smallest."""
 
 import math
 from typing import NamedTuple

@@ -21,6 +21,7 @@ from jaxuq.language import (
     PromptError,
     Rejected,
     TokenBatch,
+    init_adapters,
     make_batch,
     plan_batches,
 )
@@ -71,7 +72,8 @@ def gradient_features(
     need no answers; LESS takes response tokens, and `preconditioned=False` for validation data.
 
     Args:
-        model: whose decoder has adapters, or has none yet and gets those of the checkpoints by its `lora` configuration.
+        model: whose decoder has a `lora` configuration, such as one that `finetune` returned; its own adapters are not
+            read.
         checkpoints: of its adapters, from `load_adapter_checkpoints`.
         instructions: an `InstructionFile`, or any sequence of `Instruction`s; an example that cannot be read, or has no
             token that counts, is dropped and named.
@@ -84,14 +86,14 @@ def gradient_features(
         preconditioned: whether gradients go through `precondition`; False: plain gradients.
         convention: see `precondition`.
         reduction: see `example_gradients`.
-        folder: where to write `features.npy` as it comes; called again with the same arguments after an interruption, it
-            goes on and ends with the same numbers. None: held in memory.
+        folder: where to write `features.npy` as it comes; called again with the same arguments after an interruption,
+            it goes on and ends with the same numbers. None: held in memory.
         mesh: devices with an axis `data`, over which the rows of a batch are divided. None: one device.
         on_progress: `on_progress(done, total)`, in examples, after each batch.
 
     Returns:
-        `GradientFeatures`. On the device: a batch's activations, two gradients of `batch_size` times the adapters' size,
-        and a block of the projection. On the host: 8 bytes an example, and what is not written to the folder.
+        `GradientFeatures`. Held on the device: a batch's activations, its gradients (twice `batch_size` times the
+        adapters' size), a block of the projection. On the host: 8 bytes an example, and what no folder takes.
 
     Raises:
         ValueError: an option is not among its choices; no checkpoints; a checkpoint without optimiser state, or that
@@ -118,7 +120,7 @@ def gradient_features(
         M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, section 4.1.
     """
     rows = _check(
-        checkpoints, mesh, batch_size,
+        model, checkpoints, mesh, batch_size,
         kind=(kind, PROJECTIONS), tokens=(tokens, TOKENS), convention=(convention, CONVENTIONS),
         reduction=(reduction, REDUCTIONS),
     )  # fmt: skip
@@ -128,7 +130,10 @@ def gradient_features(
     kept = np.flatnonzero(lengths)
     place = np.cumsum(lengths > 0) - 1
     plans = plan_batches(lengths, batch_size=rows, max_length=int(lengths.max()), seed=0, packed=False)
-    compute = _compiled(model.decoder, dimension, kind, preconditioned, convention, reduction)
+    compute = functools.partial(
+        _features, decoder=model.decoder, dimension=dimension, kind=kind, preconditioned=preconditioned,
+        convention=convention, reduction=reduction,
+    )  # fmt: skip
     settings = {
         "dimension": dimension, "kind": kind, "tokens": tokens, "preconditioned": preconditioned,
         "convention": convention, "reduction": reduction, "rows": rows, "data": content,
@@ -184,7 +189,11 @@ def _survey(data: _Cut) -> tuple[Int[np.ndarray, " examples"], tuple[Rejected, .
 
 
 def _check(
-    checkpoints: Sequence[AdapterCheckpoint], mesh: jax.sharding.Mesh | None, batch_size: int, **choices: Any
+    model: LanguageModel,
+    checkpoints: Sequence[AdapterCheckpoint],
+    mesh: jax.sharding.Mesh | None,
+    batch_size: int,
+    **choices: Any,
 ) -> int:
     """Rows of a batch: a multiple of the devices."""
     for name, (value, known) in choices.items():
@@ -192,6 +201,15 @@ def _check(
             raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
     if not checkpoints:
         raise ValueError("there are no checkpoints: gradients are taken at the adapters of at least one")
+    expected = jax.eval_shape(lambda params: init_adapters(jax.random.key(0), model.decoder, params), model.params)
+    expected = jax.tree.map(jnp.shape, expected)
+    for number, checkpoint in enumerate(checkpoints):
+        shapes = jax.tree.map(jnp.shape, checkpoint.lora)
+        if shapes != expected:
+            raise ValueError(
+                f"checkpoint {number} has adapters of the shapes {shapes}; those of the model {model.name} with "
+                f"{model.decoder.lora} have {expected}: give the model that the checkpoints were trained on"
+            )
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; expected at least 1")
     if mesh is None:
@@ -201,27 +219,34 @@ def _check(
     return -(-batch_size // mesh.shape["data"]) * mesh.shape["data"]
 
 
-@functools.lru_cache(maxsize=8)
-def _compiled(
-    decoder: Decoder, dimension: int, kind: str, preconditioned: bool, convention: str, reduction: str
-) -> Callable[..., Float[Array, "rows dimension"]]:
-    def features(
-        params: PyTree, checkpoints: tuple[AdapterCheckpoint, ...], rng_key: Array, batch: TokenBatch
-    ) -> Float[Array, "rows dimension"]:
-        total, size = None, jnp.zeros(batch.tokens.shape[0], jnp.float32)
-        for checkpoint in checkpoints:
-            gradients = example_gradients(decoder, params, checkpoint.lora, batch, reduction=reduction)
-            size = size + sum(_squares(leaf) for leaf in jax.tree.leaves(gradients))
-            if preconditioned:
-                gradients = precondition(gradients, checkpoint, convention=convention)
-            total = gradients if total is None else jax.tree.map(jnp.add, total, gradients)
-        projected = project(rng_key, total, dimension=dimension, kind=kind)
-        norm = jnp.sqrt(_squares(projected))
-        usable = (size > 0) & jnp.isfinite(size) & (norm > 0) & jnp.isfinite(norm)
-        norm = jnp.broadcast_to(jnp.where(usable, norm, 1.0)[:, None], projected.shape)
-        return jnp.where(jnp.broadcast_to(usable[:, None], projected.shape), projected / norm, 0.0)
-
-    return jax.jit(features)
+@functools.partial(
+    jax.jit, static_argnames=("decoder", "dimension", "kind", "preconditioned", "convention", "reduction")
+)
+def _features(
+    params: PyTree,
+    checkpoints: tuple[AdapterCheckpoint, ...],
+    rng_key: Key[Array, ""],
+    batch: TokenBatch,
+    *,
+    decoder: Decoder,
+    dimension: int,
+    kind: str,
+    preconditioned: bool,
+    convention: str,
+    reduction: str,
+) -> Float[Array, "rows dimension"]:
+    total, size = None, jnp.zeros(batch.tokens.shape[0], jnp.float32)
+    for checkpoint in checkpoints:
+        gradients = example_gradients(decoder, params, checkpoint.lora, batch, reduction=reduction)
+        size = size + sum(_squares(leaf) for leaf in jax.tree.leaves(gradients))
+        if preconditioned:
+            gradients = precondition(gradients, checkpoint, convention=convention)
+        total = gradients if total is None else jax.tree.map(jnp.add, total, gradients)
+    projected = project(rng_key, total, dimension=dimension, kind=kind)
+    norm = jnp.sqrt(_squares(projected))
+    usable = (size > 0) & jnp.isfinite(size) & (norm > 0) & jnp.isfinite(norm)
+    norm = jnp.broadcast_to(jnp.where(usable, norm, 1.0)[:, None], projected.shape)
+    return jnp.where(jnp.broadcast_to(usable[:, None], projected.shape), projected / norm, 0.0)
 
 
 def _squares(leaf: Array) -> Float[Array, " rows"]:

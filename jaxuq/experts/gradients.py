@@ -26,8 +26,8 @@ def example_gradients(
 ) -> PyTree[Float[Array, "rows ..."]]:
     r"""Gradients $g(x) = \nabla_\theta L(x)$ of every row's loss with respect to the adapters $\theta$.
 
-    $L(x) = -\frac1{|W|} \sum_{t \in W} \log p(x_t \mid x_{<t})$ over the row's wanted tokens $W$. The base parameters and
-    the adapters' forward pass are shared by all rows: every product with a frozen kernel is one product of all rows'
+    $L(x) = -\frac1{|W|} \sum_{t \in W} \log p(x_t \mid x_{<t})$ over the row's wanted tokens $W$. The base parameters
+    and the adapters' forward pass are shared by all rows: every product with a frozen kernel is one of all rows'
     tokens, forward and backward, and only the adapters' own gradients, which are small, are taken row by row. Not
     `jax.grad` of a batch's loss, which adds the rows up, and not one backward pass a row, which is slower. The scale of
     the loss matters once gradients are preconditioned: fine-tuning's moments are those of means over tokens.
@@ -87,9 +87,9 @@ def example_gradients(
 def gradient_tokens(example: Instruction, tokens: str = "instruction", *, max_length: int | None = None) -> Instruction:
     """The example, cut where its gradient stops depending on it, with a mask of the tokens whose losses count.
 
-    For `"instruction"` those are all that are not to be learnt (the user's words, and what the chat template puts around
-    them), as in ELREA; what follows the last of them is cut off, for no earlier token sees it. For `"response"` the
-    tokens to be learnt, as in LESS.
+    For `"instruction"` those are all that are not to be learnt (the user's words, and what the chat template puts
+    around them), as in ELREA; what follows the last of them is cut off, for no earlier token sees it. For `"response"`
+    the tokens to be learnt, as in LESS.
 
     Args:
         example: tokens, and which of them are the response.

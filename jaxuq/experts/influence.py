@@ -13,7 +13,8 @@ def influence(
 ) -> Float[Array, "examples targets"]:
     r"""How much a training step on an example would lower the loss of another, to first order.
 
-    $$I(x, z) = \sum_e \bar\eta_e \frac{\langle \Gamma_e(x), g_e(z) \rangle}{\lVert \Gamma_e(x) \rVert \lVert g_e(z) \rVert}$$
+    $$I(x, z) = \sum_e \bar\eta_e
+      \frac{\langle \Gamma_e(x), g_e(z) \rangle}{\lVert \Gamma_e(x) \rVert \lVert g_e(z) \rVert}$$
 
     over checkpoints $e$, with their learning rates divided by the sum. For LESS, $\Gamma$ are preconditioned features
     of training examples, $g$ plain ones (`precondition=False`) of validation examples, both of response tokens, made

@@ -42,8 +42,8 @@ def precondition(
       \hat m = \frac{\beta_1 m + (1 - \beta_1) g}{1 - \beta_1^t}, \qquad
       \hat v = \frac{\beta_2 v + (1 - \beta_2) g^2}{1 - \beta_2^t}$$
 
-    with the moments $m, v$ of the checkpoint and $t$ one step after it. $\eta$ is the mean learning rate of the epoch: the
-    last step's own is next to zero where the rate decays. `"less"` is what the published code of LESS computes: no
+    with the moments $m, v$ of the checkpoint and $t$ one step after it. $\eta$ is the mean learning rate of the epoch:
+    the last step's own is next to zero where the rate decays. `"less"` is what the published code of LESS computes: no
     bias correction, $\epsilon$ within the root, and no $\eta$, which it puts into `influence`.
 
     Args:
@@ -74,12 +74,11 @@ def precondition(
             "this checkpoint has no optimiser state, which Eq 5.5 needs: keep one a epoch with finetune(..., "
             "checkpoint=folder) and read it with load_adapter_checkpoints(folder), or ask for precondition=False"
         )
-    shapes = [
-        jax.tree.map(lambda leaf: leaf.shape[drop:], tree)
-        for tree, drop in ((gradients, 1), (checkpoint.first_moment, 0), (checkpoint.second_moment, 0))
-    ]
-    if shapes[0] != shapes[1] or shapes[0] != shapes[2]:
-        raise ValueError(f"an example's gradients have the shapes {shapes[0]}; the optimiser's moments {shapes[1:]}")
+    shapes = jax.tree.map(lambda leaf: leaf.shape[1:], gradients)
+    for moments in (checkpoint.first_moment, checkpoint.second_moment):
+        if jax.tree.map(jnp.shape, moments) != shapes:
+            others = jax.tree.map(jnp.shape, moments)
+            raise ValueError(f"an example's gradients have the shapes {shapes}, the optimiser's moments {others}")
     steps = jnp.asarray(checkpoint.count, jnp.float32) + 1
     beta1, beta2 = (jnp.asarray(beta, jnp.float32) for beta in (checkpoint.beta1, checkpoint.beta2))
     epsilon, rate = (jnp.asarray(x, jnp.float32) for x in (checkpoint.epsilon, checkpoint.learning_rate))

@@ -26,13 +26,13 @@ def project(
     r"""Project each example's numbers to `dimension` numbers that keep lengths, distances and inner products.
 
     $g' = R g / \sqrt d$ with a random $R$ of `dimension` rows, for which $\langle g_1', g_2' \rangle$ is
-    $\langle g_1, g_2 \rangle$ in expectation, and off by $\lVert g_1 \rVert \lVert g_2 \rVert \sqrt{2 / d}$ or so. Kinds:
+    $\langle g_1, g_2 \rangle$ in expectation, and off by $\lVert g_1 \rVert \lVert g_2 \rVert / \sqrt d$ or so. Kinds:
 
     - `rademacher`: independent signs;
     - `gaussian`: independent standard normal numbers;
     - `sparse`: 8 signs a column, scaled; cost grows with 8 instead of `dimension`;
-    - `hadamard`: blocks of $2 d$ coordinates or more get random signs and a fast Hadamard transform, of which `dimension`
-      outputs in random order are added up; the fastest.
+    - `hadamard`: blocks of $2 d$ coordinates or more get random signs and a fast Hadamard transform, of which
+      `dimension` outputs in random order are added up; the fastest.
 
     Every column follows from the key and from the column's number alone: the leaves of a tree are projected one after
     another, and give the same as all their numbers in one row. The same key, kind and dimension give the same
@@ -47,8 +47,8 @@ def project(
         scaled: False leaves out the factor $1 / \sqrt d$, as LESS and Eq 5.6 of ELREA do.
 
     Returns:
-        Float32. Beside a copy of one leaf, holds a block of the matrix: 16 `dimension` numbers to 2**20 numbers, however
-        many parameters there are.
+        Float32. Beside a copy of one leaf, holds a block of the matrix, which has no more than 2**20 entries (or four
+        `dimension`), however many parameters there are.
 
     Raises:
         ValueError: unknown kind, a dimension below 1, no arrays, leaves with different numbers of examples.
@@ -63,8 +63,9 @@ def project(
     References:
         D. Achlioptas. Database-friendly random projections. JCSS 66, 2003 (signs).
         D. M. Kane, J. Nelson. Sparser Johnson-Lindenstrauss transforms. JACM 61, 2014 (sparse, block construction).
-        N. Ailon, B. Chazelle. The fast Johnson-Lindenstrauss transform. SIAM J. Comput. 39, 2009; O. Balabanov et al. Block
-        subsampled randomized Hadamard transform for Nystrom approximation on distributed architectures. 2022.
+        N. Ailon, B. Chazelle. The fast Johnson-Lindenstrauss transform. SIAM J. Comput. 39, 2009.
+        O. Balabanov et al. Block subsampled randomized Hadamard transform for low-rank approximation on distributed
+        architectures. ICML 2023.
         M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, section 4.1.
     """
     if kind not in _KINDS:

@@ -23,7 +23,7 @@ class Division(NamedTuple):
         empty: clusters of the model without examples.
     """
 
-    parts: list[Int[np.ndarray, " part"]]
+    parts: list[np.ndarray]
     threshold: float
     subclusters: int
     empty: int
@@ -75,7 +75,7 @@ def random_parts(
     included: Int[np.ndarray, " included"],
     num_clusters: int,
     sizes: Int[np.ndarray, " clusters"] | None,
-) -> list[Int[np.ndarray, " part"]]:
+) -> list[np.ndarray]:
     """Parts of the given sizes, or of equal ones."""
     shuffled = rng.permutation(included)
     if sizes is None:

@@ -139,7 +139,7 @@ def _fingerprint(settings: Mapping[str, Any], rng_key: Any, arrays: PyTree) -> d
     for leaf in jax.tree.leaves(arrays):
         total = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), total)
     key = zlib.crc32(np.asarray(jax.random.key_data(rng_key)).tobytes())
-    return dict(settings) | {"key": key, "checkpoints": total}
+    return dict(settings) | {"key": key, "arrays": total}
 
 
 def _read(path: pathlib.Path) -> dict[str, Any] | None:

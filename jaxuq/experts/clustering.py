@@ -131,7 +131,7 @@ def cluster_features(
 
 def _clusters(
     features: Float[np.ndarray, "examples dimension"],
-    parts: list[Int[np.ndarray, " part"]],
+    parts: list[np.ndarray],
     first: Division,
     rounds: int,
     empty: int,

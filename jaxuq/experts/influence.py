@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Int
 
 
 def influence(
-    train: Float[Array, "*checkpoints examples dimension"],
-    validation: Float[Array, "*checkpoints targets dimension"],
-    learning_rates: Float[Array, " checkpoints"] | None = None,
+    train: Float[Array, "... examples dimension"],
+    validation: Float[Array, "... targets projected"],
+    learning_rates: Float[Array, " rates"] | None = None,
 ) -> Float[Array, "examples targets"]:
     r"""How much a training step on an example would lower the loss of another, to first order.
 

@@ -64,7 +64,7 @@ def project(
         D. Achlioptas. Database-friendly random projections. JCSS 66, 2003 (signs).
         D. M. Kane, J. Nelson. Sparser Johnson-Lindenstrauss transforms. JACM 61, 2014 (sparse, block construction).
         N. Ailon, B. Chazelle. The fast Johnson-Lindenstrauss transform. SIAM J. Comput. 39, 2009.
-        O. Balabanov et al. Block subsampled randomized Hadamard transform for low-rank approximation on distributed
+        O. Balabanov et al. Block subsampled randomized Hadamard transform for Nystrom approximation on distributed
         architectures. ICML 2023.
         M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, section 4.1.
     """

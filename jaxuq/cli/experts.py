@@ -185,7 +185,7 @@ def run_train(configuration: TrainConfiguration) -> None:
     load_records(configuration.data, per_family=1)  # a mistake here is told before a model is loaded
     began = time.monotonic()
     with ExpertsDisplay() as display:
-        folder = run_training(configuration, model=load_named_model(configuration.model), on_progress=display.show)
+        folder = run_training(configuration, model=load_named_model, on_progress=display.show)
     sizes = ", ".join(map(str, folder.record["clusters"]))
     print(f"{len(folder.record['clusters'])} clusters of {sizes} instructions", file=sys.stderr)
     print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}; next:", file=sys.stderr)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxuq.experts import AdapterCheckpoint, example_gradients, influence, precondition, project, select
+from tests.experts.protocol_ensembles import ENSEMBLES, ON_HOST
 from tests.experts.tiny import BATCH, DECODER, lora, params
 from tests.protocol import Example
 
@@ -19,7 +20,7 @@ def _project(kind):
     )
 
 
-EXAMPLES = {
+EXAMPLES: dict = ENSEMBLES | {
     "example_gradients": Example(
         lambda lora, batch: example_gradients(DECODER, params(), lora, batch), (_LORA, BATCH), differentiable=(0,)
     ),
@@ -39,7 +40,7 @@ EXAMPLES = {
     "project": [_project(kind) for kind in ("rademacher", "gaussian", "sparse", "hadamard")],
     "select": Example(lambda scores: select(scores, 0.5), (jnp.sin(jnp.arange(8.0)),)),
 }
-HOST = {
+HOST: dict[str, str] = ON_HOST | {
     "PROJECTIONS": "a constant",
     "AdapterCheckpoint": "a type",
     "Clusters": "a type",

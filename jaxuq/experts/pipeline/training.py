@@ -57,7 +57,7 @@ class TrainedRun(NamedTuple):
 def run_training(
     configuration: TrainConfiguration,
     *,
-    model: "LanguageModel | None" = None,
+    model: "LanguageModel | Callable[[str], LanguageModel] | None" = None,
     on_progress: Told | None = None,
 ) -> RunFolder:
     """Train experts; `jaxuq experts train` in Python.
@@ -67,7 +67,8 @@ def run_training(
 
     Args:
         configuration: what to do.
-        model: a loaded model; None loads `configuration.model`.
+        model: a loaded model, or what loads one by its name once folder and data are known to be good; None:
+            `jaxuq.language.load_model`.
         on_progress: see `Told`.
 
     Returns:
@@ -110,14 +111,16 @@ def run_training(
     return folder
 
 
-def prepared_model(configuration: TrainConfiguration, model: "LanguageModel | None" = None) -> "LanguageModel":
+def prepared_model(
+    configuration: TrainConfiguration, model: "LanguageModel | Callable[[str], LanguageModel] | None" = None
+) -> "LanguageModel":
     """The model of a run, with the adapters' configuration, without adapters, its layers stacked.
 
     Stacked layers compile many times faster, and a run compiles a program for each adapter that it trains.
 
     Args:
         configuration: of the run.
-        model: loaded already; None loads it.
+        model: loaded already, or what loads it; None: `jaxuq.language.load_model`.
 
     Returns:
         The model.
@@ -128,7 +131,9 @@ def prepared_model(configuration: TrainConfiguration, model: "LanguageModel | No
     if model is None:
         from jaxuq.language import load_model
 
-        model = load_model(configuration.model)
+        model = load_model
+    if callable(model):
+        model = model(configuration.model)
     context = model.decoder.config.max_positions
     if configuration.max_length > context:
         raise ExpertsError(f"--max-length is {configuration.max_length}; the context of {model.name} is {context}")

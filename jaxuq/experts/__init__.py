@@ -18,6 +18,7 @@ from jaxuq.experts.gating import train_gates
 from jaxuq.experts.gradients import example_gradients, gradient_tokens
 from jaxuq.experts.grading import ANSWER_KINDS, final_answer, vote
 from jaxuq.experts.influence import influence, select
+from jaxuq.experts.math_combined import combine_math
 from jaxuq.experts.mixture import (
     MIXINGS,
     gate_weights,
@@ -48,6 +49,7 @@ __all__ = [
     "answer_by_experts",
     "cluster_features",
     "combine_logits",
+    "combine_math",
     "disagreement",
     "embed_sentences",
     "example_gradients",

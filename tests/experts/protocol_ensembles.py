@@ -35,6 +35,7 @@ ON_HOST: dict[str, str] = {
     "ExpertsError": "a type",
     "Routing": "a type",
     "answer_by_experts": "loops over batches on the host",
+    "combine_math": "reads and writes files",
     "embed_sentences": "reads an encoder's files and loops on the host",
     "family_answer": "works on text",
     "final_answer": "works on text",

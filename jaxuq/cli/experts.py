@@ -69,9 +69,9 @@ class ExpertsGenerateCommand:
         """Answer and print."""
         from jaxuq.experts.answering import answer_by_experts
         from jaxuq.experts.errors import ExpertsError
-        from jaxuq.experts.pipeline.methods import members_of
         from jaxuq.experts.pipeline.questions import encode_questions
         from jaxuq.experts.pipeline.records import Record
+        from jaxuq.experts.pipeline.weights import members_of
         from jaxuq.language.sampling import Sampling, check_sampling
 
         if self.mix not in (None, "routing", "merging"):
@@ -135,9 +135,9 @@ def _routed(
 ) -> tuple["TrainedRun", list[str], Any]:
     from jaxuq.cli.compiled import keep_compiled_programs
     from jaxuq.experts.errors import ExpertsError
-    from jaxuq.experts.pipeline.methods import Context, gradient_weights
     from jaxuq.experts.pipeline.questions import encode_questions, read_training
     from jaxuq.experts.pipeline.records import Record
+    from jaxuq.experts.pipeline.weights import Context, gradient_weights
 
     if top_k is not None and top_k < 1:
         raise ExpertsError(f"--top-k is {top_k}; keep at least one expert")

@@ -16,11 +16,12 @@ from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.grading import ANSWER_KINDS, final_answer, vote
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, recorded
 from jaxuq.experts.pipeline.costs import costs_of
-from jaxuq.experts.pipeline.methods import Context, Plan, members_of, methods_of
+from jaxuq.experts.pipeline.methods import Plan, methods_of
 from jaxuq.experts.pipeline.questions import encode_questions, read_training
 from jaxuq.experts.pipeline.records import load_records
 from jaxuq.experts.pipeline.tables import write_tables
 from jaxuq.experts.pipeline.training import Told, TrainedRun
+from jaxuq.experts.pipeline.weights import Context, members_of
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.results import RunFolder, open_run, write_text
 

@@ -12,14 +12,11 @@ from jaxuq._keys import named_key
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.gating import train_gates
 from jaxuq.experts.mixture import Mixing
-from jaxuq.experts.pipeline.adapters import read_members
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, tuning_of
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Features, find_clusters, read_clusters, read_features, write_features
-from jaxuq.experts.pipeline.questions import question_features
-from jaxuq.experts.pipeline.records import Encoded
-from jaxuq.experts.pipeline.training import Told, TrainedRun, adapter_folder, train_clusters, train_named
-from jaxuq.experts.routing import route
+from jaxuq.experts.pipeline.training import Told, train_clusters, train_named
+from jaxuq.experts.pipeline.weights import Context, feature_weights, gradient_weights, members_of
 from jaxuq.results import read_arrays, write_arrays
 
 
@@ -41,22 +38,6 @@ class Plan(NamedTuple):
     gates: PyTree | None = None
     samples: int = 1
     unrouted: int = 0
-
-
-class Context(NamedTuple):
-    """What plans are made from.
-
-    Attributes:
-        run: a finished training.
-        questions: to be answered.
-        options: of the evaluation.
-        on_progress: see `Told`.
-    """
-
-    run: TrainedRun
-    questions: Encoded
-    options: EvaluateConfiguration
-    on_progress: Told | None = None
 
 
 def elrea(context: Context, *, top_k: int | None = None, dimension: int | None = None) -> Plan:
@@ -113,7 +94,7 @@ def _instruction_embedding(context: Context) -> Plan:
         found = find_clusters(run.configuration, vectors, folder / "clusters-embedding.npz")
     members = ("base", *_clustered(context, found.labels, "embedding"))
     asked = _embedded([record.instruction for record in context.questions.records], told)
-    weights, unrouted = _routed(asked, found.centroids, len(context.questions.records))
+    weights, unrouted = feature_weights(asked, found.centroids, len(context.questions.records))
     return Plan(members, weights, unrouted=unrouted)
 
 
@@ -208,64 +189,6 @@ def methods_of(options: EvaluateConfiguration) -> list[tuple[str, Callable[[Cont
 
     chosen += [(f"elrea-top-{k}", swept(top_k=k)) for k in options.top_k]
     return chosen + [(f"elrea-{dimension}", swept(dimension=dimension)) for dimension in options.dimension]
-
-
-def gradient_weights(
-    context: Context, *, top_k: int | None = None, dimension: int | None = None
-) -> tuple[np.ndarray, int]:
-    """Weights of base adapter and experts by the gradients of the questions.
-
-    The first numbers of a projection are a projection themselves, so fewer dimensions need no new gradients.
-
-    Args:
-        context: run and questions.
-        top_k: see `route`.
-        dimension: fewer numbers than were projected to; None: all.
-
-    Returns:
-        Weights, and how many questions have no direction.
-
-    Raises:
-        ExpertsError: more dimensions than there are.
-    """
-    run = context.run
-    asked = question_features(run.configuration, run.model, context.questions, context.on_progress)
-    centroids = run.found.centroids
-    if dimension is not None:
-        if not 0 < dimension <= centroids.shape[1]:
-            raise ExpertsError(f"--dimension {dimension}: the features have {centroids.shape[1]} numbers")
-        trained = read_features(run.path / "features" / "train.npz")
-        if trained is None:
-            raise ExpertsError(f"{run.path} has no training features; train again")
-        rows = trained.rows[:, :dimension]
-        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        labels = run.found.labels[trained.kept]
-        centroids = np.stack([rows[labels == cluster].mean(0) for cluster in range(len(centroids))])
-        asked = asked._replace(rows=asked.rows[:, :dimension])
-    return _routed(asked, centroids, len(context.questions.records), top_k)
-
-
-def members_of(run: TrainedRun, names: tuple[str, ...]) -> PyTree | None:
-    """Adapters of a run as members.
-
-    Args:
-        run: a finished training.
-        names: of the adapters; none: no adapters.
-
-    Returns:
-        The collection `lora` with a leading axis; None: no adapters.
-    """
-    if not names:
-        return None
-    return read_members([adapter_folder(run.configuration, name) for name in names], run.model)
-
-
-def _routed(asked: Features, centroids: np.ndarray, count: int, top_k: int | None = None) -> tuple[np.ndarray, int]:
-    found = jax.jit(route, static_argnames=("top_k",))(jnp.asarray(asked.rows), jnp.asarray(centroids), top_k=top_k)
-    weights = np.zeros((count, len(centroids) + 1), np.float32)
-    weights[:, 0] = 1.0
-    weights[asked.kept] = np.asarray(found.weights)
-    return weights, count - int(np.asarray(found.routed).sum())
 
 
 def _embedded(texts: list[str], on_progress: Told | None) -> Features:

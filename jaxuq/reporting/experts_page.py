@@ -53,6 +53,7 @@ def write_experts_report(folder: str | Path) -> Path:
             ("Trainings", str(seeds)),
             ("Questions", str(int(summary["n"].max()))),
             ("Methods", str(summary["method"].nunique())),
+            ("Without a gradient", f"{run.get('unrouted', 0)} questions, answered by the base adapter"),
             ("Device", str(run.get("device", ""))),
             ("Time", duration(float(run.get("seconds", 0.0)))),
         ],

@@ -19,7 +19,7 @@ from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.methods import Plan, methods_of
 from jaxuq.experts.pipeline.questions import encode_questions, read_training
 from jaxuq.experts.pipeline.records import load_records
-from jaxuq.experts.pipeline.tables import write_tables
+from jaxuq.experts.pipeline.tables import read_predictions, write_tables
 from jaxuq.experts.pipeline.training import Told, TrainedRun
 from jaxuq.experts.pipeline.weights import Context, members_of
 from jaxuq.language.sampling import GREEDY, Sampling
@@ -78,10 +78,11 @@ def run_evaluation(
             if not file.is_file():
                 lines = _predict(context, name, plan(context))
                 write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
+    unrouted = sum(read_predictions(folder.path, seed, "elrea")[0]["unrouted"] for seed in seeds)
     write_tables(folder.path, runs, [name for name, _ in methods], options)
     folder.write_record(
         status="complete", seconds=round(before + time.monotonic() - began, 1), rejected=rejected, digests=digests,
-        model=runs[0].configuration.model,
+        model=runs[0].configuration.model, unrouted=unrouted,
     )  # fmt: skip
     return folder
 

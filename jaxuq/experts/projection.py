@@ -17,7 +17,7 @@ PROJECTIONS: tuple[str, ...] = tuple(_KINDS)
 
 def project(
     rng_key: Key[Array, ""],
-    gradients: PyTree[Float[Array, "examples ..."]],
+    gradients: PyTree[Float[Array, "..."]],
     *,
     dimension: int = 8192,
     kind: str = "rademacher",

@@ -153,4 +153,4 @@ def _drawings(summary: Frame, clusters: Frame, weights: Frame) -> list[Drawing]:
 def _bibtex() -> str:
     from jaxuq._citation import citation
 
-    return citation("jaxuq", "dissertation")
+    return citation("jaxuq", "elrea")

@@ -31,14 +31,16 @@ def training(seed: int) -> TrainConfiguration:
         seed=seed,
         per_family=20,
         epochs=1,
-        expert_epochs=3,
+        expert_epochs=2,
         learning_rate=1e-3,
         expert_learning_rate=5e-4,
         batch_size=2,
         max_length=64,
         dimension=1024,
         projection="hadamard",
+        clustering="kmeans",
         clusters=4,
+        rounds=1,
     )
 
 

@@ -145,7 +145,7 @@ def find_clusters(configuration: TrainConfiguration, features: Features, file: P
             method=configuration.clustering,
             num_clusters=configuration.clusters,
             rounds=configuration.rounds,
-            where=features.rows.any(1),
+            where=np.asarray(features.rows.any(axis=1)),
         )
     except ValueError as error:
         raise ExpertsError(str(error)) from None

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,9 +40,10 @@ def read_training(path: str | Path, model: "LanguageModel | None" = None) -> Tra
         raise ExpertsError(f"{path} is a run of {record.get('system')!r}, not of jaxuq experts train")
     if record.get("status") != "complete":
         raise ExpertsError(f"the training in {path} is not finished; start it again with the same command to go on")
-    options = {name: value for name, value in record["configuration"].items() if name != "data_digest"}
+    options: dict[str, Any] = {name: value for name, value in record["configuration"].items() if name != "data_digest"}
+    options["output"] = path
     try:
-        configuration = TrainConfiguration(**options | {"output": path})
+        configuration = TrainConfiguration(**options)
     except TypeError as error:
         raise ExpertsError(f"{path} was made by another version: {error}") from None
     if model is not None and model.name != configuration.model:

@@ -106,7 +106,7 @@ def main() -> None:
     for members, found in best.items():
         print(f"{members:8d} {1e3 * found['prompt']:12.1f} {1e3 * found['token']:12.1f} {found['peak']:12.0f}")
     ratio = {name: best[options.members][name] / best[1][name] for name in best[1]}
-    print(f"ratios of {options.members} members to one adapter: prompt {ratio['prompt']:.2f}, token {ratio['token']:.2f} "
+    print(f"ratios of {options.members} members to one: prompt {ratio['prompt']:.2f}, token {ratio['token']:.2f} "
           f"(wanted: at most 2.0), memory {ratio['peak']:.2f} (wanted: at most 1.5)")  # fmt: skip
     one = best[1]
     print(f"the model has {one['parameters']:.0f} MiB of parameters, an adapter {one['adapter']:.1f} MiB")

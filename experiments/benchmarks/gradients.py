@@ -3,10 +3,10 @@
     python experiments/benchmarks/gradients.py [--model smollm2] [--tokens 128] [--batch-size 16]
     python experiments/benchmarks/gradients.py --torch-python PYTHON   # an interpreter with torch, transformers, peft
 
-Adapters of rank 8 on all linear layers. *Batched* is jaxuq's one backward pass for all rows of a batch; *one by one* the
-same program with batches of one row; *torch* a loop over examples with autograd in another interpreter. The projection
-takes random gradients of the adapters' size. Every time is the best of `--repeats`; processor time is that of all cores,
-and tells more than wall time where the machine does other work too. Memory is what the compiler reports.
+Adapters of rank 8 on all linear layers. *Batched* is jaxuq's one backward pass for all rows of a batch; *one by one*
+the same program with batches of one row; *torch* a loop over examples with autograd in another interpreter. The
+projection takes random gradients of the adapters' size. Every time is the best of `--repeats`; processor time is that of
+all cores, and tells more than wall time where the machine has other work. Memory is what the compiler reports.
 """
 
 import argparse
@@ -34,7 +34,8 @@ for _ in range(repeats + 1):
         model.zero_grad()
         model(input_ids=row[None], labels=row[None]).loss.backward()
         flat = torch.cat([p.grad.reshape(-1) for p in model.parameters() if p.requires_grad])
-    best = [min(a, (now - then) / count) for a, now, then in zip(best, (time.perf_counter(), time.process_time()), began)]
+    ended = time.perf_counter(), time.process_time()
+    best = [min(a, (now - then) / count) for a, now, then in zip(best, ended, began)]
 print(json.dumps(best))
 """
 
@@ -77,8 +78,15 @@ def features(options: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
     from jaxuq.experts import example_gradients
-    from jaxuq.language import FinetuneConfig, finetune_step, init_adapters, init_finetuning, load_model
-    from jaxuq.language import make_optimizer, response_loss
+    from jaxuq.language import (
+        FinetuneConfig,
+        finetune_step,
+        init_adapters,
+        init_finetuning,
+        load_model,
+        make_optimizer,
+        response_loss,
+    )
     from jaxuq.networks import LoraConfig
     from jaxuq.networks.linear import LINEAR_LAYERS
 
@@ -98,6 +106,7 @@ def features(options: argparse.Namespace) -> dict[str, Any]:
         compiled = compute.lower(params, lora, batch).compile()
         wall, processor = seconds(lambda run=compiled, batch=batch: run(params, lora, batch), options.repeats)
         found[name] = {"wall": wall / rows, "processor": processor / rows, "MiB": mebibytes(compiled)}
+        print(f"# {name}, {rows} rows: {found[name]}", flush=True)
 
     config = FinetuneConfig(lora_config, batch_size=options.batch_size)
     optimizer = make_optimizer(config, 10)

@@ -143,6 +143,7 @@ def projections(options: argparse.Namespace) -> dict[str, Any]:
             found[f"{kind}, {rows} rows"] = {
                 "wall": wall / rows, "processor": processor / rows, "MiB": mebibytes(compiled),
             }  # fmt: skip
+            print(f"# {kind}, {rows} rows: {wall / rows:.3f} s, of processors {processor / rows:.3f} s", flush=True)
     return found
 
 

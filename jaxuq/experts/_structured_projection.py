@@ -52,7 +52,8 @@ def hadamard(
     r"""Sums of $P_b H D_b x_b$ over blocks $b$ of coordinates, twice as wide as there are outputs or more.
 
     Random signs $D_b$, the Hadamard matrix $H$ of $\pm 1$ by two products with small ones, and $P_b$, which takes
-    `dimension` of its rows in random order and with random signs. Blocks lie on a grid that does not depend on where an array starts.
+    `dimension` of its rows in random order and with random signs. Blocks lie on a grid that does not depend on where
+    an array starts.
     """
     order = max(2 * dimension - 1, 63).bit_length()
     width = 2**order

@@ -5,7 +5,7 @@
 
 Adapters of rank 8 on all linear layers. *Batched* is jaxuq's one backward pass for all rows of a batch; *one by one*
 the same program with batches of one row; *torch* a loop over examples with autograd in another interpreter. The
-projection takes random gradients of the adapters' size. Every time is the best of `--repeats`; processor time is that of
+projection takes random gradients of the adapters' size. Every time is the best of `--repeats`; processor time is of
 all cores, and tells more than wall time where the machine has other work. Memory is what the compiler reports.
 """
 
@@ -143,6 +143,7 @@ def projections(options: argparse.Namespace) -> dict[str, Any]:
             found[f"{kind}, {rows} rows"] = {
                 "wall": wall / rows, "processor": processor / rows, "MiB": mebibytes(compiled),
             }  # fmt: skip
+            print(f"# {kind}, {rows} rows: {wall / rows:.3f} s, of processors {processor / rows:.3f} s", flush=True)
     return found
 
 

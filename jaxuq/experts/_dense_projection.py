@@ -28,12 +28,14 @@ def rademacher(
     def block(total: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
         first, part = inputs
 
-        def bit(word: Array, total: Array) -> tuple[Array, Array]:
-            signs = jax.lax.bitcast_convert_type((word & jnp.uint32(2**31)) | jnp.uint32(0x3F800000), jnp.float32)
-            return word << 1, total + signs @ part
+        word = random_words(seeds, first + jnp.arange(width, dtype=jnp.uint32), rows)
 
-        columns = first + jnp.arange(width, dtype=jnp.uint32)
-        return jax.lax.scan(bit, random_words(seeds, columns, rows), total)[1], None
+        def bit(carry: None, inputs: tuple[Array, Array]) -> tuple[None, Array]:
+            shift, total = inputs
+            sign = (word << shift) & jnp.uint32(2**31)
+            return carry, total + jax.lax.bitcast_convert_type(sign | jnp.uint32(0x3F800000), jnp.float32) @ part
+
+        return jax.lax.scan(bit, None, (jnp.arange(_BITS, dtype=jnp.uint32), total))[1], None
 
     zeros = jnp.zeros((_BITS, words, x.shape[0]), jnp.float32)
     total, _ = jax.lax.scan(block, zeros, _blocks(x, start, width))

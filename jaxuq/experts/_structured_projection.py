@@ -52,7 +52,8 @@ def hadamard(
     r"""Sums of $P_b H D_b x_b$ over blocks $b$ of coordinates, twice as wide as there are outputs or more.
 
     Random signs $D_b$, the Hadamard matrix $H$ of $\pm 1$ by two products with small ones, and $P_b$, which takes
-    `dimension` of its rows in random order. Blocks lie on a grid that does not depend on where an array starts.
+    `dimension` of its rows in random order and with random signs. Blocks lie on a grid that does not depend on where
+    an array starts.
     """
     order = max(2 * dimension - 1, 63).bit_length()
     width = 2**order
@@ -71,7 +72,9 @@ def hadamard(
         signs = (1.0 - 2.0 * (signs >> 31).astype(jnp.float32)).reshape(1, *values.shape[1:])
         signed = values * jnp.broadcast_to(signs, values.shape)
         mixed = jnp.einsum("ij,ejk,kl->eil", left, signed, right).reshape(examples, width)
-        return total + mixed[:, jnp.argsort(order)[:dimension]], None
+        taken = jnp.argsort(order)[:dimension]
+        flips = 1.0 - 2.0 * (order[taken] & 1).astype(jnp.float32)  # or the constant rows of all blocks would be one
+        return total + mixed[:, taken] * jnp.broadcast_to(flips[None], total.shape), None
 
     return jax.lax.scan(block, jnp.zeros((examples, dimension), jnp.float32), (firsts, parts))[0]
 

@@ -76,12 +76,12 @@ def test_rows_and_columns_are_uncorrelated(kind):
         unit = one / np.linalg.norm(one, axis=1, keepdims=True)
         cosines = (unit @ unit.T)[np.triu_indices(len(one), 1)]
         assert np.sqrt((cosines**2).mean() * one.shape[1]) < 1.05
-        assert np.abs(cosines).max() < 1
+        assert np.abs(cosines).max() < 0.8
 
 
 @pytest.mark.parametrize("kind", PROJECTIONS)
 def test_distances_within_the_johnson_lindenstrauss_bound(kind):
-    r"""All 190 pairs within $1 \pm \epsilon$, of probability $1 - 380\, e^{-d (\epsilon^2 - \epsilon^3) / 4} = 0.99$."""
+    r"""All 190 pairs within $1 \pm \epsilon$, probability $1 - 380\, e^{-d (\epsilon^2 - \epsilon^3) / 4} = 0.99$."""
     x, dimension, epsilon = vectors(20, 4000), 2048, 0.157
     y = np.asarray(compiled(kind, dimension, True)(KEY, jnp.asarray(x)))
     upper = np.triu_indices(20, 1)

@@ -444,6 +444,41 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "booktitle = {Annual Meeting of the Association for Computational Linguistics}",
         2020,
     ),
+    "li2025elrea": (
+        "inproceedings",
+        "Li, Yinghao and Gao, Vianne and Zhang, Chao and Torkamani, MohamadAli",
+        "Ensembles of Low-Rank Expert Adapters",
+        "booktitle = {International Conference on Learning Representations}",
+        2025,
+    ),
+    "xia2024less": (
+        "inproceedings",
+        "Xia, Mengzhou and Malladi, Sadhika and Gururangan, Suchin and Arora, Sanjeev and Chen, Danqi",
+        "{LESS}: Selecting Influential Data for Targeted Instruction Tuning",
+        "booktitle = {International Conference on Machine Learning}",
+        2024,
+    ),
+    "park2023trak": (
+        "inproceedings",
+        "Park, Sung Min and Georgiev, Kristian and Ilyas, Andrew and Leclerc, Guillaume and Madry, Aleksander",
+        "{TRAK}: Attributing Model Behavior at Scale",
+        "booktitle = {International Conference on Machine Learning}",
+        2023,
+    ),
+    "zhang1996birch": (
+        "inproceedings",
+        "Zhang, Tian and Ramakrishnan, Raghu and Livny, Miron",
+        "{BIRCH}: An Efficient Data Clustering Method for Very Large Databases",
+        "booktitle = {ACM SIGMOD International Conference on Management of Data}",
+        1996,
+    ),
+    "achlioptas2003projections": (
+        "article",
+        "Achlioptas, Dimitris",
+        "Database-Friendly Random Projections: {Johnson-Lindenstrauss} with Binary Coins",
+        "journal = {Journal of Computer and System Sciences}",
+        2003,
+    ),
 }
 
 _SOURCES: dict[str, tuple[str, ...]] = {
@@ -513,6 +548,11 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "augrc": ("traub2024augrc",),
     "prr": ("malinin2020prr",),
     "bootstrap": ("efron1993bootstrap",),
+    "elrea": ("li2025elrea", "li2025dissertation"),
+    "less": ("xia2024less",),
+    "trak": ("park2023trak",),
+    "birch": ("zhang1996birch",),
+    "random-projection": ("achlioptas2003projections",),
 }
 
 

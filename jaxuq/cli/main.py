@@ -9,6 +9,7 @@ import tyro
 
 from jaxuq.cli.confidence import AskCommand
 from jaxuq.cli.data import DataCommand
+from jaxuq.cli.experts import ExpertsCommand
 from jaxuq.cli.extract import ExtractCommand, ServeCommand
 from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
@@ -22,6 +23,7 @@ _COMMANDS = {
     "tag": TaggingConfiguration,
     "confidence": StudyConfiguration,
     "extract": ExtractCommand,
+    "experts": ExpertsCommand,
     "generate": GenerateCommand,
     "serve": ServeCommand,
     "models": ModelsCommand,
@@ -37,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: without the program's name.
     """
     from jaxuq.confidence.questions.records import QuestionError
+    from jaxuq.experts.errors import ExpertsError
     from jaxuq.extraction.errors import ExtractionError
     from jaxuq.language.errors import CheckpointError, PromptError
     from jaxuq.molecules.records import DataError
@@ -45,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from jaxuq.tagging.records import TaggingDataError
 
     mistakes = (
-        CheckpointError, DataError, ExtractionError, PromptError, QuestionError, ReportError, RunFolderError,
-        TaggingDataError,
+        CheckpointError, DataError, ExpertsError, ExtractionError, PromptError, QuestionError, ReportError,
+        RunFolderError, TaggingDataError,
     )  # fmt: skip
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -32,10 +32,12 @@ from jaxuq.language.tuning import (
     cross_entropy,
     finetune_step,
     init_finetuning,
+    learning_rate_schedule,
     make_optimizer,
     response_loss,
 )
 from jaxuq.networks import Decoder, QuantizedKernel
+from jaxuq.results import write_json
 from jaxuq.training import load_checkpoint, save_checkpoint
 
 _PATIENCE = 3  # steps in a row without a finite loss
@@ -129,7 +131,8 @@ def finetune(
         mesh: devices with an axis `data`, over which the rows of a batch are divided; parameters that are not on this
             mesh already are copied to every device. None: one device.
         checkpoint: a folder. `latest` in it serves to resume; `epoch-1`, `epoch-2`, ... keep the `FinetuneState` after
-            each epoch (`load_checkpoint(folder / "epoch-1", like=state)`). None keeps none.
+            each epoch (`load_checkpoint(folder / "epoch-1", like=state)`, or all with
+            `jaxuq.experts.load_adapter_checkpoints`), `schedule.json` its mean learning rate. None keeps none.
         checkpoint_steps: also write `latest` every so many steps.
         on_progress: called after each step.
 
@@ -174,6 +177,11 @@ def finetune(
     folder = None if checkpoint is None else pathlib.Path(checkpoint).expanduser()
     if folder is not None:
         _claim(folder, config, survey, rng_key)
+        rates = np.asarray(learning_rate_schedule(config, num_steps)(np.arange(num_steps)))
+        epochs = np.split(rates, np.minimum(steps_before[1:-1], num_steps))
+        write_json(
+            folder / "schedule.json", {"learning_rates": [float(epoch.mean()) for epoch in epochs if epoch.size]}
+        )
         saved = load_checkpoint(folder / "latest", like=(state, jax.tree.map(jnp.asarray, history)))
         if saved is not None:
             state, history = saved[0], jax.tree.map(np.array, saved[1])

@@ -45,12 +45,13 @@ def save_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> None:
         shutil.rmtree(previous)
 
 
-def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree) -> PyTree | None:
+def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -> PyTree | None:
     """Read the checkpoint of a folder, if there is a complete one.
 
     Args:
         folder: as given to `save_checkpoint`.
-        like: a pytree of the same structure, whose leaves give shapes, types and placement.
+        like: a pytree of the same structure, whose leaves give shapes, types and placement. None: nested dictionaries
+            and lists with the stored shapes; keys are returned as their data.
 
     Returns:
         The pytree, or None when the folder holds no complete checkpoint.
@@ -63,6 +64,9 @@ def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree) -> PyTree | Non
     latest = _complete(pathlib.Path(folder).absolute())
     if latest is None:
         return None
+    if like is None:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(latest)
     plain = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, like)
     with ocp.StandardCheckpointer() as checkpointer:
         stored = checkpointer.restore(latest, plain)

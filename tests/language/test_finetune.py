@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxuq.language import FinetuneConfig, FinetuneState, Instruction, finetune, finetune_bar
+from jaxuq.experts import load_adapter_checkpoints
+from jaxuq.language import FinetuneConfig, FinetuneState, Instruction, finetune, finetune_bar, learning_rate_schedule
 from jaxuq.language.errors import CheckpointError, PromptError
 from jaxuq.networks import LoraConfig, quantize_params
-from jaxuq.training import load_checkpoint
+from jaxuq.training import load_checkpoint, save_checkpoint
 from tests.language.finetune_run import TUNING, examples, tiny_model
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -50,6 +52,26 @@ def test_each_epoch_is_kept_with_its_optimiser(whole):
     assert isinstance(states[0], FinetuneState)
     moments = [leaf for state in states for leaf in jax.tree.leaves(state.optimizer_state) if leaf.ndim]
     assert all(np.abs(leaf).max() > 0 for leaf in moments)
+
+
+def test_each_epoch_can_be_read_for_gradient_features(whole, tmp_path):
+    tuned, folder = whole
+    checkpoints = load_adapter_checkpoints(folder)
+    assert [int(checkpoint.count) for checkpoint in checkpoints] == [7, 14, 21]
+    _assert_close(checkpoints[-1].lora, tuned.state.trained, rtol=0)
+    adam = tuned.state.optimizer_state[1][0]
+    _assert_close(checkpoints[-1].first_moment, adam.mu, rtol=0)
+    _assert_close(checkpoints[-1].second_moment, adam.nu, rtol=0)
+    rates = [learning_rate_schedule(TUNING, 21)(np.arange(start, start + 7)).mean() for start in (0, 7, 14)]
+    np.testing.assert_allclose([checkpoint.learning_rate for checkpoint in checkpoints], rates, rtol=1e-6)
+    assert checkpoints[0][5:] == (TUNING.beta1, TUNING.beta2, TUNING.epsilon)
+    for name in ("run.json", "schedule.json"):
+        shutil.copy(folder / name, tmp_path)
+    with pytest.raises(CheckpointError, match="no complete epoch yet"):
+        load_adapter_checkpoints(tmp_path)
+    save_checkpoint(tmp_path / "epoch-1", {"trained": tuned.state.trained, "optimizer_state": None})
+    with pytest.raises(CheckpointError, match="epoch-1 has no optimiser state"):
+        load_adapter_checkpoints(tmp_path)
 
 
 def test_a_finished_run_is_not_run_again(whole):

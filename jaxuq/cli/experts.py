@@ -1,0 +1,225 @@
+"""`jaxuq experts`: train, route, generate, evaluate."""
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, TrainConfiguration
+
+if TYPE_CHECKING:
+    from jaxuq.experts.answering import ExpertAnswer
+    from jaxuq.experts.pipeline.training import TrainedRun
+
+
+@dataclasses.dataclass(frozen=True)
+class RouteCommand:
+    """How much the base adapter and each expert would say to a question: jaxuq experts route runs/experts "..."."""
+
+    run_folder: Annotated[Path, tyro.conf.Positional]
+    """Of a finished jaxuq experts train."""
+
+    questions: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """What to ask; - reads one a line from the standard input."""
+
+    top_k: int | None = None
+    """Keep the k best experts only."""
+
+    def run(self) -> None:
+        """Print a JSON object a question."""
+        run, asked, weights = _routed(self.run_folder, self.questions, self.top_k)
+        for question, row in zip(asked, weights):
+            named = {name: round(float(weight), 5) for name, weight in zip(_names(run), row)}
+            print(json.dumps({"question": question, "weights": named}, ensure_ascii=False))
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpertsGenerateCommand:
+    """Answer questions by the experts that their gradients point to, with the ensemble's disagreement."""
+
+    run_folder: Annotated[Path, tyro.conf.Positional]
+    """Of a finished jaxuq experts train."""
+
+    questions: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """What to ask; - reads one a line from the standard input."""
+
+    top_k: int | None = None
+    """Keep the k best experts only."""
+
+    max_new_tokens: int = 64
+    """The longest answer."""
+
+    temperature: float = 0.0
+    """Of sampling; 0 takes the most likely token each time."""
+
+    mix: str | None = None
+    """routing or merging: mix the adapters within the layers, instead of adding logits at the end."""
+
+    seed: int = 0
+    """Of sampling."""
+
+    json: bool = False
+    """Print one JSON object a question: weights, tokens, and what every member thought of them."""
+
+    def run(self) -> None:
+        """Answer and print."""
+        from jaxuq.experts.answering import answer_by_experts
+        from jaxuq.experts.errors import ExpertsError
+        from jaxuq.experts.pipeline.questions import encode_questions
+        from jaxuq.experts.pipeline.records import Record
+        from jaxuq.experts.pipeline.weights import members_of
+        from jaxuq.language.sampling import Sampling, check_sampling
+
+        if self.mix not in (None, "routing", "merging"):
+            raise ExpertsError(f"--mix is {self.mix!r}; expected routing or merging")
+        if self.max_new_tokens < 1:
+            raise ExpertsError(f"--max-new-tokens is {self.max_new_tokens}; it starts at 1")
+        try:
+            sampling = check_sampling(Sampling(self.temperature))
+        except ValueError as error:
+            raise ExpertsError(str(error)) from None
+        run, asked, weights = _routed(self.run_folder, self.questions, self.top_k, self.max_new_tokens)
+        encoded = encode_questions(run, [Record(one, "", "") for one in asked], self.max_new_tokens)
+        answers = answer_by_experts(
+            run.model,
+            members_of(run, tuple(_names(run))),
+            [prompt.tokens for prompt in encoded.prompts],
+            weights,
+            max_new_tokens=self.max_new_tokens,
+            sampling=sampling,
+            rng_key=self.seed,
+            batch_size=min(8, len(asked)),
+            mix=self.mix,  # type: ignore[arg-type]
+        )
+        for question, answer in zip(asked, answers):
+            if self.json:
+                print(json.dumps(_record(run, question, answer), ensure_ascii=False))
+            else:
+                information = float(answer.mutual_information.mean()) if len(answer.tokens) else 0.0
+                print(answer.text.strip())
+                print(f"[probability {answer.probability:.3f}, disagreement {information:.4f} nats a token]",
+                      file=sys.stderr)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpertsCommand:
+    """Ensembles of low-rank experts (ELREA): train, route, generate, evaluate."""
+
+    action: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[TrainConfiguration, tyro.conf.subcommand("train")]
+        | Annotated[RouteCommand, tyro.conf.subcommand("route")]
+        | Annotated[ExpertsGenerateCommand, tyro.conf.subcommand("generate")]
+        | Annotated[EvaluateConfiguration, tyro.conf.subcommand("evaluate")]
+    ]
+
+    def run(self) -> None:
+        """Do it."""
+        if isinstance(self.action, TrainConfiguration):
+            run_train(self.action)
+        elif isinstance(self.action, EvaluateConfiguration):
+            run_evaluate(self.action)
+        else:
+            self.action.run()
+
+
+def _names(run: "TrainedRun") -> list[str]:
+    return ["base", *(f"expert-{cluster}" for cluster in range(len(run.found.centroids)))]
+
+
+def _routed(
+    folder: Path, questions: tuple[str, ...], top_k: int | None, room: int = 1
+) -> tuple["TrainedRun", list[str], Any]:
+    from jaxuq.cli.compiled import keep_compiled_programs
+    from jaxuq.experts.errors import ExpertsError
+    from jaxuq.experts.pipeline.questions import encode_questions, read_training
+    from jaxuq.experts.pipeline.records import Record
+    from jaxuq.experts.pipeline.weights import Context, gradient_weights
+
+    if top_k is not None and top_k < 1:
+        raise ExpertsError(f"--top-k is {top_k}; keep at least one expert")
+    asked = [line for one in questions for line in (sys.stdin.read().splitlines() if one == "-" else [one])]
+    asked = [line for line in asked if line.strip()]
+    if not asked:
+        raise ExpertsError('there is no question; for example: jaxuq experts route runs/experts "How many?"')
+    keep_compiled_programs()
+    run = read_training(folder)
+    encoded = encode_questions(run, [Record(one, "", "") for one in asked], room)
+    if encoded.rejected:
+        raise ExpertsError(f"question {encoded.rejected[0][0] + 1}: {encoded.rejected[0][1]}")
+    weights, unrouted = gradient_weights(Context(run, encoded, EvaluateConfiguration((folder,))), top_k=top_k)
+    if unrouted:
+        print(f"note: {unrouted} questions have no gradient; the base adapter answers them", file=sys.stderr)
+    return run, asked, weights
+
+
+def _record(run: "TrainedRun", question: str, answer: "ExpertAnswer") -> dict[str, Any]:
+    tokens = [
+        {"id": int(token), "log_prob": float(answer.log_probs[at]), "entropy": float(answer.entropies[at]),
+         "mutual_information": float(answer.mutual_information[at]), "variance": float(answer.variances[at]),
+         "members": [None if value != value else float(value) for value in answer.member_log_probs[at]]}
+        for at, token in enumerate(answer.tokens)
+    ]  # fmt: skip
+    weights = {name: round(float(weight), 5) for name, weight in zip(_names(run), answer.weights)}
+    return {"question": question, "text": answer.text, "finish": answer.finish, "weights": weights, "tokens": tokens}
+
+
+def run_train(configuration: TrainConfiguration) -> None:
+    """Train as the command line does.
+
+    Args:
+        configuration: the options.
+    """
+    from jaxuq.cli.compiled import keep_compiled_programs
+    from jaxuq.cli.experts_display import ExpertsDisplay
+    from jaxuq.cli.generate import load_named_model
+    from jaxuq.experts.pipeline.configuration import check_training
+    from jaxuq.experts.pipeline.records import load_records
+    from jaxuq.experts.pipeline.training import run_training
+
+    keep_compiled_programs()
+    check_training(configuration)
+    load_records(configuration.data, per_family=1)  # a mistake here is told before a model is loaded
+    began = time.monotonic()
+    with ExpertsDisplay() as display:
+        folder = run_training(configuration, model=load_named_model, on_progress=display.show)
+    sizes = ", ".join(map(str, folder.record["clusters"]))
+    print(f"{len(folder.record['clusters'])} clusters of {sizes} instructions", file=sys.stderr)
+    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}; next:", file=sys.stderr)
+    print(f"  jaxuq experts evaluate {folder.path}", file=sys.stderr)
+
+
+def run_evaluate(options: EvaluateConfiguration) -> None:
+    """Evaluate as the command line does.
+
+    Args:
+        options: the options.
+    """
+    from jaxuq.cli.compiled import keep_compiled_programs
+    from jaxuq.cli.experts_display import ExpertsDisplay
+    from jaxuq.experts.pipeline.evaluation import run_evaluation
+    from jaxuq.experts.pipeline.methods import METHODS
+    from jaxuq.reporting.experts_page import print_experts, write_experts_report
+
+    if options.list:
+        for name, (title, _) in METHODS.items():
+            print(f"{name:22} {title}")
+        return
+    keep_compiled_programs()
+    began = time.monotonic()
+    with ExpertsDisplay() as display:
+        folder = run_evaluation(options, on_progress=display.show)
+    page = write_experts_report(folder.path)
+    print_experts(folder.path)
+    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
+    for name, content in (
+        ("report.html", "open this: accuracies, clusters, weights, costs"),
+        ("results.csv", "one row per subset, method and seed"),
+        ("summary.csv", "one row per subset and method, with intervals"),
+        ("predictions/", "one line per question, a file per seed and method"),
+        ("figures/", "the page's figures as files"),
+    ):
+        print(f"  {page.parent / name.rstrip('/')}  ({content})", file=sys.stderr)

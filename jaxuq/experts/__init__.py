@@ -1,0 +1,77 @@
+"""Ensembles of low-rank experts, routed by the direction of a question's gradient (ELREA), and what they are made of.
+
+A base adapter is trained on all instructions; gradients of single examples, preconditioned and projected, are features:
+to choose data (LESS, TRAK), and to divide it into clusters, each of which gets an expert that goes on from the base
+adapter. A question's weights over the experts follow from its own gradient, and the experts' logits are added while
+decoding. Every step is a transform of its own; `jaxuq.experts.pipeline` runs them all.
+"""
+
+from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
+from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
+from jaxuq.experts.clustering import Clusters, cluster_features
+from jaxuq.experts.decoding import ExpertGeneration, generate_by_experts
+from jaxuq.experts.disagreement import Disagreement, combine_logits, disagreement
+from jaxuq.experts.errors import ExpertsError
+from jaxuq.experts.families import FAMILIES, family_answer, make_families, write_families
+from jaxuq.experts.features import GradientFeatures, gradient_features
+from jaxuq.experts.gating import train_gates
+from jaxuq.experts.gradients import example_gradients, gradient_tokens
+from jaxuq.experts.grading import ANSWER_KINDS, final_answer, vote
+from jaxuq.experts.influence import influence, select
+from jaxuq.experts.math_combined import combine_math
+from jaxuq.experts.mixture import (
+    MIXINGS,
+    gate_weights,
+    init_gates,
+    merged_output,
+    mixing,
+    mixture_adapters,
+    mixture_output,
+)
+from jaxuq.experts.preconditioning import AdapterCheckpoint, precondition
+from jaxuq.experts.projection import PROJECTIONS, project
+from jaxuq.experts.routing import Routing, route
+from jaxuq.experts.sentences import embed_sentences
+
+__all__ = [
+    "ANSWER_KINDS",
+    "FAMILIES",
+    "MIXINGS",
+    "PROJECTIONS",
+    "AdapterCheckpoint",
+    "Clusters",
+    "Disagreement",
+    "ExpertAnswer",
+    "ExpertGeneration",
+    "ExpertsError",
+    "GradientFeatures",
+    "Routing",
+    "answer_by_experts",
+    "cluster_features",
+    "combine_logits",
+    "combine_math",
+    "disagreement",
+    "embed_sentences",
+    "example_gradients",
+    "family_answer",
+    "final_answer",
+    "gate_weights",
+    "generate_by_experts",
+    "gradient_features",
+    "gradient_tokens",
+    "influence",
+    "init_gates",
+    "load_adapter_checkpoints",
+    "make_families",
+    "merged_output",
+    "mixing",
+    "mixture_adapters",
+    "mixture_output",
+    "precondition",
+    "project",
+    "route",
+    "select",
+    "train_gates",
+    "vote",
+    "write_families",
+]

@@ -1,0 +1,170 @@
+"""From prompts to answers by experts, each with what the members thought of its tokens."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from jaxuq.experts.decoding import generate_by_experts
+from jaxuq.experts.mixture import Mixing
+from jaxuq.language import LanguageModel, decode_tokens
+from jaxuq.language.sampling import GREEDY, Sampling
+from jaxuq.language.tokenization import stop_tokens
+
+_LENGTHS = 8  # prompts are padded to multiples of it: few shapes, few programs
+
+
+class ExpertAnswer(NamedTuple):
+    """One answer. Arrays have one entry a token of the answer.
+
+    Attributes:
+        prompt: index of the prompt.
+        text: without special tokens.
+        tokens: numbers; the stop token included.
+        finish: `stop`, or `length` (as long as was allowed).
+        log_probs: of each token by the ensemble, at temperature 1, in nats.
+        entropies: of that distribution.
+        member_log_probs: of each token by each member, NaN for members of weight zero.
+        mutual_information: between token and member; the ensemble's disagreement.
+        variances: of the members' log-probabilities.
+        weights: of the members for this prompt.
+    """
+
+    prompt: int
+    text: str
+    tokens: Int[np.ndarray, " tokens"]
+    finish: str
+    log_probs: Float[np.ndarray, " tokens"]
+    entropies: Float[np.ndarray, " tokens"]
+    member_log_probs: Float[np.ndarray, "tokens members"]
+    mutual_information: Float[np.ndarray, " tokens"]
+    variances: Float[np.ndarray, " tokens"]
+    weights: Float[np.ndarray, " members"]
+
+    @property
+    def probability(self) -> float:
+        """Of the whole answer, by the ensemble."""
+        return float(np.exp(self.log_probs.sum()))
+
+
+def answer_by_experts(
+    model: LanguageModel,
+    experts: PyTree | None,
+    prompts: Sequence[Int[np.ndarray, " time"]],
+    weights: Float[np.ndarray, "prompts members"],
+    *,
+    max_new_tokens: int,
+    sampling: Sampling = GREEDY,
+    rng_key: Key[Array, ""] | int = 0,
+    batch_size: int = 8,
+    mix: Mixing | None = None,
+    gates: PyTree | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[ExpertAnswer]:
+    """Answer prompts by the weighted logits of experts, or by their mixture within layers.
+
+    Prompts whose weights are positive for the same members share batches, and only these members run: an expert that a
+    question has no weight for costs nothing. An answer depends on its prompt, its weights, its index and `rng_key`.
+
+    Args:
+        model: its decoder has the adapters' configuration.
+        experts: adapters with a leading axis of members; None: the plain model is the one member.
+        prompts: tokens of each, of `encode_prompt`.
+        weights: of the members for each prompt, not negative, with a positive sum.
+        max_new_tokens: the longest answer.
+        sampling: how tokens are chosen.
+        rng_key: a key or a seed.
+        batch_size: prompts answered at a time.
+        mix: see `generate_by_experts`.
+        gates: see `generate_by_experts`.
+        on_progress: called with prompts done and in all.
+
+    Returns:
+        Answers in the order of the prompts.
+
+    Raises:
+        ValueError: an empty prompt, one that leaves no room for the answer, weights that are negative, not finite or
+            all zero, or of another shape.
+    """
+    weights = np.asarray(weights, np.float32)
+    _check(model, prompts, weights, max_new_tokens, batch_size)
+    key = jax.random.key(rng_key) if isinstance(rng_key, int) else rng_key
+    stops = tuple(stop_tokens(model))
+    decoder = model.decoder if experts is not None else model.decoder.clone(lora=None)
+    answers: list[ExpertAnswer] = []
+    for used, group in _groups(prompts, weights, batch_size, together=mix is not None or experts is None):
+        chosen = experts
+        if len(used) < weights.shape[1]:
+            chosen = jax.tree.map(lambda leaf, at=tuple(used): leaf[np.array(at)], experts)
+        tokens, lengths = _padded([prompts[index] for index in group], batch_size)
+        padding = batch_size - len(group)
+        shares = np.concatenate([weights[group][:, used], np.ones((padding, len(used)), np.float32)])
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray([*group, *[0] * padding]))
+        found = generate_by_experts(
+            decoder, model.params, chosen, jnp.asarray(shares), tokens, lengths, keys, max_new_tokens=max_new_tokens,
+            sampling=sampling, stop_tokens=stops, mix=mix, gates=gates,
+        )  # fmt: skip
+        found = jax.device_get(found)
+        for row, index in enumerate(group):
+            count = int(found.num_generated[row])
+            width = weights.shape[1] if found.member_log_probs.shape[-1] == len(used) else 1
+            members = np.full((count, width), np.nan, np.float32)
+            members[:, used if width > 1 else [0]] = found.member_log_probs[row, :count]
+            answers.append(
+                ExpertAnswer(
+                    prompt=index,
+                    text=decode_tokens(model.tokenizer, found.tokens[row, :count].tolist()),
+                    tokens=found.tokens[row, :count],
+                    finish="length" if found.running[row] else "stop",
+                    log_probs=found.log_probs[row, :count],
+                    entropies=found.entropies[row, :count],
+                    member_log_probs=members,
+                    mutual_information=found.mutual_information[row, :count],
+                    variances=found.variances[row, :count],
+                    weights=weights[index],
+                )
+            )
+        if on_progress is not None:
+            on_progress(len(answers), len(prompts))
+    return sorted(answers, key=lambda answer: answer.prompt)
+
+
+def _check(model: LanguageModel, prompts: Sequence[np.ndarray], weights: np.ndarray, new: int, batch_size: int) -> None:
+    if weights.ndim != 2 or len(weights) != len(prompts):
+        raise ValueError(f"weights have shape {weights.shape}; expected a row for each of the {len(prompts)} prompts")
+    if batch_size < 1 or new < 1:
+        raise ValueError(f"batch_size is {batch_size} and max_new_tokens {new}; expected at least 1")
+    bad = np.flatnonzero(~(np.isfinite(weights).all(1) & (weights >= 0).all(1) & (weights.sum(1) > 0)))
+    if len(bad):
+        raise ValueError(f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none below 0 and some above")
+    context = model.decoder.config.max_positions
+    for number, prompt in enumerate(prompts):
+        if not 0 < len(prompt) <= context - new:
+            raise ValueError(
+                f"prompt {number} has {len(prompt)} tokens; {new} more must fit into the context of {context}"
+            )
+
+
+def _groups(
+    prompts: Sequence[np.ndarray], weights: np.ndarray, size: int, *, together: bool
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Members that are used, and prompts that use just these, similar lengths together."""
+    every = tuple(range(weights.shape[1]))
+    used = [every if together else tuple(np.flatnonzero(row).tolist()) for row in weights]
+    order = sorted(range(len(prompts)), key=lambda index: (used[index], len(prompts[index])))
+    for members in dict.fromkeys(used[index] for index in order):
+        same = [index for index in order if used[index] == members]
+        for begin in range(0, len(same), size):
+            yield list(members), same[begin : begin + size]
+
+
+def _padded(prompts: Sequence[np.ndarray], rows: int) -> tuple[Array, Array]:
+    longest = max(map(len, prompts))
+    tokens = np.zeros((rows, -(-longest // _LENGTHS) * _LENGTHS), np.int32)
+    lengths = np.zeros(rows, np.int32)
+    for row, prompt in enumerate(prompts):
+        tokens[row, : len(prompt)], lengths[row] = prompt, len(prompt)
+    return jnp.asarray(tokens), jnp.asarray(lengths)

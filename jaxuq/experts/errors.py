@@ -1,0 +1,5 @@
+"""The mistake of a user of experts, said in one sentence."""
+
+
+class ExpertsError(ValueError):
+    """Data, options or artefacts that experts cannot be made from; the message says what to do."""

@@ -1,0 +1,265 @@
+"""Gradient features of a data set: one row of unit length an example, streamed to disk and resumable."""
+
+import functools
+import pathlib
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+
+from jaxuq.experts._feature_file import FeatureFile
+from jaxuq.experts.gradients import REDUCTIONS, TOKENS, example_gradients, gradient_tokens
+from jaxuq.experts.preconditioning import CONVENTIONS, AdapterCheckpoint, precondition
+from jaxuq.experts.projection import PROJECTIONS, project
+from jaxuq.language import (
+    Instruction,
+    LanguageModel,
+    PromptError,
+    Rejected,
+    TokenBatch,
+    init_adapters,
+    make_batch,
+    plan_batches,
+)
+from jaxuq.networks import Decoder
+
+
+class GradientFeatures(NamedTuple):
+    """Features of the examples that have any.
+
+    Attributes:
+        features: of unit length, float32; a memory-mapped file where a folder was given. Zero where `zero`.
+        kept: the examples' numbers in the data, in rising order.
+        dropped: examples without a row: that could not be read, or had no token left.
+        zero: rows whose gradient is zero or not finite at every checkpoint: they have no direction.
+    """
+
+    features: Float[np.ndarray, "kept dimension"]
+    kept: Int[np.ndarray, " kept"]
+    dropped: tuple[Rejected, ...]
+    zero: Bool[np.ndarray, " kept"]
+
+
+def gradient_features(
+    model: LanguageModel,
+    checkpoints: Sequence[AdapterCheckpoint],
+    instructions: Sequence[Any],
+    *,
+    rng_key: Key[Array, ""],
+    dimension: int = 8192,
+    kind: str = "rademacher",
+    batch_size: int = 16,
+    tokens: str = "instruction",
+    max_length: int | None = None,
+    preconditioned: bool = True,
+    convention: str = "elrea",
+    reduction: str = "mean",
+    folder: str | pathlib.Path | None = None,
+    mesh: jax.sharding.Mesh | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> GradientFeatures:
+    r"""The direction in which each example would move the adapters.
+
+    $$\delta(x) = \frac{\delta'(x)}{\lVert \delta'(x) \rVert}, \qquad
+      \delta'(x) = \frac1E \sum_e R\, \Gamma^{(e)}(x)$$
+
+    with the preconditioned gradients $\Gamma^{(e)}$ of the checkpoints and one projection $R$ for all: since it is
+    linear, the mean over checkpoints is projected once. ELREA takes instruction tokens, so that features of questions
+    need no answers; LESS takes response tokens, and `preconditioned=False` for validation data.
+
+    Args:
+        model: whose decoder has a `lora` configuration, such as one that `finetune` returned; its own adapters are not
+            read.
+        checkpoints: of its adapters, from `load_adapter_checkpoints`.
+        instructions: an `InstructionFile`, or any sequence of `Instruction`s; an example that cannot be read, or has no
+            token that counts, is dropped and named.
+        rng_key: for the projection: features can be compared when key, kind and dimension are the same.
+        dimension: of the features.
+        kind: of the projection, see `project`.
+        batch_size: rows of a backward pass; making the projection's matrix takes the same time for any number of rows.
+        tokens: `"instruction"`, `"response"` or `"all"`, see `gradient_tokens`.
+        max_length: tokens after which an example is cut; None: the model's context.
+        preconditioned: whether gradients go through `precondition`; False: plain gradients.
+        convention: see `precondition`.
+        reduction: see `example_gradients`.
+        folder: where to write `features.npy` as it comes; called again with the same arguments after an interruption,
+            it goes on and ends with the same numbers. None: held in memory.
+        mesh: devices with an axis `data`, over which the rows of a batch are divided. None: one device.
+        on_progress: `on_progress(done, total)`, in examples, after each batch.
+
+    Returns:
+        `GradientFeatures`. Held on the device: a batch's activations, its gradients (twice `batch_size` times the
+        adapters' size), a block of the projection. On the host: 8 bytes an example, and what no folder takes.
+
+    Raises:
+        ValueError: an option is not among its choices; no checkpoints; a checkpoint without optimiser state, or that
+            does not fit the model.
+        PromptError: no example can be used.
+        OSError: the disk is full or refuses; what was written serves to go on.
+        CheckpointError: the folder holds features of other data, checkpoints or options.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, numpy as np
+        >>> from jaxuq.networks import DecoderConfig, LoraConfig
+        >>> decoder = Decoder(DecoderConfig(9, 8, 8, 1, 1, 1, 8), lora=LoraConfig(rank=2))
+        >>> variables = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+        >>> model = LanguageModel(decoder, variables["params"], tokenizer=None, name="tiny")
+        >>> moments = jax.tree.map(jnp.ones_like, variables["lora"])
+        >>> checkpoint = AdapterCheckpoint(variables["lora"], moments, moments, count=3, learning_rate=1e-4)
+        >>> examples = [Instruction(np.array([1, n, 3]), np.array([False, False, True])) for n in range(3)]
+        >>> found = gradient_features(model, [checkpoint], examples, rng_key=jax.random.key(1), dimension=64)
+        >>> found.features.shape, found.kept
+        ((3, 64), array([0, 1, 2]))
+
+    References:
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eqs 5.5-5.7.
+        M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, section 4.1.
+    """
+    rows = _check(
+        model, checkpoints, mesh, batch_size,
+        kind=(kind, PROJECTIONS), tokens=(tokens, TOKENS), convention=(convention, CONVENTIONS),
+        reduction=(reduction, REDUCTIONS),
+    )  # fmt: skip
+    context = model.decoder.config.max_positions
+    data = _Cut(instructions, tokens, min(max_length or context, context))
+    lengths, dropped, content = _survey(data)
+    kept = np.flatnonzero(lengths)
+    place = np.cumsum(lengths > 0) - 1
+    plans = plan_batches(lengths, batch_size=rows, max_length=int(lengths.max()), seed=0, packed=False)
+    compute = functools.partial(
+        _features, decoder=model.decoder, dimension=dimension, kind=kind, preconditioned=preconditioned,
+        convention=convention, reduction=reduction,
+    )  # fmt: skip
+    settings = {
+        "dimension": dimension, "kind": kind, "tokens": tokens, "preconditioned": preconditioned,
+        "convention": convention, "reduction": reduction, "rows": rows, "data": content,
+    }  # fmt: skip
+    file = FeatureFile(folder, (len(kept), dimension), len(plans), settings, rng_key, (checkpoints, model.params))
+    everywhere, spread = _placement(mesh)
+    arrays = everywhere((model.params, tuple(checkpoints), rng_key))
+    done = 0
+    for number, plan in enumerate(plans):
+        examples = [row[0] for row in plan.rows]
+        done += len(examples)
+        if number < file.batches_done:
+            continue
+        batch = make_batch(data, plan, batch_size=rows)
+        features = np.asarray(compute(*arrays, spread(batch)))[: len(examples)]
+        file.write(place[examples], features)
+        if on_progress is not None:
+            on_progress(done, len(kept))
+    features = file.finished()
+    zero = np.array([not np.any(features[row]) for row in range(len(kept))], bool)
+    return GradientFeatures(features, kept, dropped, zero)
+
+
+class _Cut(Sequence):
+    """The examples with the tokens whose losses count."""
+
+    def __init__(self, data: Sequence[Any], tokens: str, max_length: int):
+        self._data, self._tokens, self._max_length = data, tokens, max_length
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, row: int) -> Instruction:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return gradient_tokens(self._data[row], self._tokens, max_length=self._max_length)
+
+
+def _survey(data: _Cut) -> tuple[Int[np.ndarray, " examples"], tuple[Rejected, ...], int]:
+    """Lengths, 0 where there is nothing to compute, and why; a checksum of all that is computed."""
+    lengths, dropped, content = np.zeros(len(data), np.int32), [], 0
+    for row in range(len(data)):
+        try:
+            example = data[row]
+            lengths[row] = len(example.tokens)
+            content = zlib.crc32(example.tokens.tobytes() + example.response.tobytes(), content)
+            if not lengths[row]:
+                raise PromptError(f"example {row} has no token left whose loss could be computed")
+        except PromptError as error:
+            dropped.append(Rejected(row, str(error)))
+    if not lengths.any():
+        reason = dropped[0].reason if dropped else "there are none"
+        raise PromptError(f"none of the {len(data)} examples can be used; first: {reason}")
+    return lengths, tuple(dropped), content
+
+
+def _check(
+    model: LanguageModel,
+    checkpoints: Sequence[AdapterCheckpoint],
+    mesh: jax.sharding.Mesh | None,
+    batch_size: int,
+    **choices: Any,
+) -> int:
+    """Rows of a batch: a multiple of the devices."""
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+    if not checkpoints:
+        raise ValueError("there are no checkpoints: gradients are taken at the adapters of at least one")
+    expected = jax.eval_shape(lambda params: init_adapters(jax.random.key(0), model.decoder, params), model.params)
+    expected = jax.tree.map(jnp.shape, expected)
+    for number, checkpoint in enumerate(checkpoints):
+        shapes = jax.tree.map(jnp.shape, checkpoint.lora)
+        if shapes != expected:
+            raise ValueError(
+                f"checkpoint {number} has adapters of the shapes {shapes}; those of the model {model.name} with "
+                f"{model.decoder.lora} have {expected}: give the model that the checkpoints were trained on"
+            )
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    if mesh is None:
+        return batch_size
+    if "data" not in mesh.shape:
+        raise ValueError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
+    return -(-batch_size // mesh.shape["data"]) * mesh.shape["data"]
+
+
+@functools.partial(
+    jax.jit, static_argnames=("decoder", "dimension", "kind", "preconditioned", "convention", "reduction")
+)
+def _features(
+    params: PyTree,
+    checkpoints: tuple[AdapterCheckpoint, ...],
+    rng_key: Key[Array, ""],
+    batch: TokenBatch,
+    *,
+    decoder: Decoder,
+    dimension: int,
+    kind: str,
+    preconditioned: bool,
+    convention: str,
+    reduction: str,
+) -> Float[Array, "rows dimension"]:
+    total, size = None, jnp.zeros(batch.tokens.shape[0], jnp.float32)
+    for checkpoint in checkpoints:
+        gradients = example_gradients(decoder, params, checkpoint.lora, batch, reduction=reduction)
+        size = size + sum(_squares(leaf) for leaf in jax.tree.leaves(gradients))
+        if preconditioned:
+            gradients = precondition(gradients, checkpoint, convention=convention)
+        total = gradients if total is None else jax.tree.map(jnp.add, total, gradients)
+    projected = project(rng_key, total, dimension=dimension, kind=kind)
+    norm = jnp.sqrt(_squares(projected))
+    usable = (size > 0) & jnp.isfinite(size) & (norm > 0) & jnp.isfinite(norm)
+    norm = jnp.broadcast_to(jnp.where(usable, norm, 1.0)[:, None], projected.shape)
+    return jnp.where(jnp.broadcast_to(usable[:, None], projected.shape), projected / norm, 0.0)
+
+
+def _squares(leaf: Array) -> Float[Array, " rows"]:
+    return jnp.sum(leaf.reshape(leaf.shape[0], -1) ** 2, axis=1)
+
+
+def _placement(mesh: jax.sharding.Mesh | None) -> tuple[Callable[[PyTree], PyTree], Callable[[PyTree], PyTree]]:
+    """Functions that put arrays on all devices, and divide rows over them."""
+    if mesh is None:
+        return (lambda tree: tree), (lambda tree: jax.tree.map(jnp.asarray, tree))
+
+    def put(tree: PyTree, *axes: str) -> PyTree:
+        sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+        return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), tree)
+
+    return put, lambda batch: put(batch, "data")

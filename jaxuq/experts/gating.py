@@ -1,0 +1,89 @@
+"""Training the gates of a mixture of LoRA experts (MoLE); model and experts stay as they are."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from jaxuq._keys import named_key
+from jaxuq.experts.mixture import init_gates, mixing, mixture_adapters
+from jaxuq.language import LanguageModel
+from jaxuq.language.batches import TokenBatch, make_batch, plan_batches, survey_examples
+from jaxuq.language.tuning import (
+    FinetuneConfig,
+    finetune_step,
+    init_finetuning,
+    make_optimizer,
+    response_loss,
+)
+
+
+def train_gates(
+    rng_key: Key[Array, ""],
+    model: LanguageModel,
+    experts: PyTree,
+    data: Sequence[Any],
+    config: FinetuneConfig,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PyTree:
+    r"""Learn the vectors $w_c$ of $\lambda_c = \mathrm{softmax}_c(w_c^\top x)$ in every adapted layer, from zero.
+
+    Minimises the loss on response tokens with all other parameters frozen and without a term that balances the load, as
+    the dissertation's baseline does.
+
+    Args:
+        rng_key: of the order of the data.
+        model: its decoder has the adapters' configuration.
+        experts: adapters with a leading axis.
+        data: `Instruction`s.
+        config: epochs, batches, learning rate.
+        on_progress: called with steps done and in all.
+
+    Returns:
+        Gates for `mixture_adapters` and `generate_by_experts(mix="gate")`.
+
+    Raises:
+        ValueError: the decoder has no adapters' configuration, or it is DoRA.
+
+    Example:
+        See `mixing`.
+
+    References:
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4, Eq D.2.
+        X. Wu, S. Huang, F. Wei. Mixture of LoRA experts. ICLR 2024.
+    """
+    lora = model.decoder.lora
+    if lora is None:
+        raise ValueError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
+    decoder, scan = model.decoder.clone(lora=None), model.decoder.scan
+    survey = survey_examples(data, max_length=config.max_length)
+    seed = [int(part) for part in jax.random.key_data(named_key(rng_key, "order")).ravel()]
+    plans = [
+        plan
+        for epoch in range(config.epochs)
+        for plan in plan_batches(
+            survey.lengths, batch_size=config.batch_size, max_length=config.max_length, seed=[*seed, epoch]
+        )
+    ]
+    optimizer = make_optimizer(config, len(plans))
+
+    def loss(gates: PyTree, frozen: Any, batch: TokenBatch, key: Any) -> tuple[Array, Array]:
+        params, members = frozen
+        variables = {"params": params, "lora": mixture_adapters(members, scan=scan, gates=gates)}
+        with mixing("gate", lora.scale):
+            return response_loss(decoder, variables, batch)
+
+    @jax.jit
+    def step(state: Any, frozen: Any, batches: TokenBatch) -> Any:
+        return finetune_step(state, frozen, batches, None, loss=loss, optimizer=optimizer)[0]
+
+    state = init_finetuning(init_gates(experts, scan=scan), optimizer)
+    for number, plan in enumerate(plans):
+        batch = make_batch(data, plan, batch_size=config.batch_size)
+        state = step(state, (model.params, experts), jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], batch))
+        if on_progress is not None:
+            on_progress(number + 1, len(plans))
+    return state.trained

@@ -1,0 +1,117 @@
+"""The gradient of each example's own loss with respect to adapters, for a batch of examples in one backward pass."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from jaxuq.language import Instruction, TokenBatch, cross_entropy, map_logits
+from jaxuq.language.logit_blocks import MAX_LOGITS
+from jaxuq.networks import Decoder
+
+TOKENS = ("instruction", "response", "all")
+"""Which tokens' losses a gradient can be of."""
+REDUCTIONS = ("mean", "sum")
+
+
+def example_gradients(
+    decoder: Decoder,
+    params: PyTree,
+    lora: PyTree,
+    batch: TokenBatch,
+    *,
+    reduction: str = "mean",
+) -> PyTree[Float[Array, "rows ..."]]:
+    r"""Gradients $g(x) = \nabla_\theta L(x)$ of every row's loss with respect to the adapters $\theta$.
+
+    $L(x) = -\frac1{|W|} \sum_{t \in W} \log p(x_t \mid x_{<t})$ over the row's wanted tokens $W$. The base parameters
+    and the adapters' forward pass are shared by all rows: every product with a frozen kernel is one of all rows'
+    tokens, forward and backward, and only the adapters' own gradients, which are small, are taken row by row. Not
+    `jax.grad` of a batch's loss, which adds the rows up, and not one backward pass a row, which is slower. The scale of
+    the loss matters once gradients are preconditioned: fine-tuning's moments are those of means over tokens.
+
+    Args:
+        decoder: with a `lora` configuration; no dropout is applied.
+        params: of the base model.
+        lora: the adapters.
+        batch: one example a row; `where` says whose losses count. The first token of a row never does.
+        reduction: `"mean"` over the wanted tokens, or their `"sum"`, as Eq 5.2 of ELREA is written.
+
+    Returns:
+        Float32, the tree of `lora` with a leading axis of rows. Rows in which nothing is wanted are zero. Holds the
+        rows' activations, their gradients, and 16 MiB of logits at a time.
+
+    Raises:
+        ValueError: unknown reduction; a decoder without adapters.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxuq.networks import DecoderConfig, LoraConfig
+        >>> config = DecoderConfig(7, 8, 8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8)
+        >>> decoder = Decoder(config, lora=LoraConfig(rank=2, targets=("value",)))
+        >>> tokens = jnp.array([[1, 2, 3], [4, 5, 6]])
+        >>> variables = decoder.init(jax.random.key(0), tokens)
+        >>> batch = TokenBatch(tokens, jnp.array([[0, 1, 2]] * 2), jnp.array([[0] * 3, [1] * 3]), tokens > 1)
+        >>> gradients = example_gradients(decoder, variables["params"], variables["lora"], batch)
+        >>> jax.tree.map(jnp.shape, gradients)
+        {'layers': {'value': {'a': (2, 1, 8, 2), 'b': (2, 1, 2, 8)}}}
+
+    References:
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.2.
+        M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, section 3.1.
+    """
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction is {reduction!r}; expected one of {', '.join(REDUCTIONS)}")
+    if decoder.lora is None:
+        raise ValueError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
+    rows = batch.tokens.shape[0]
+
+    def loss(lora: PyTree, tokens: Array, positions: Array, where: Array) -> Array:
+        variables = {"params": params, "lora": lora}
+        output: Any = decoder.apply(variables, tokens[None], positions[None])
+        before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
+        losses = map_logits(
+            cross_entropy, decoder, variables, before, tokens[None], max_logits=max(MAX_LOGITS // rows, 1)
+        )[0]
+        wanted = where & (positions > 0)
+        total = jnp.sum(jnp.where(wanted, losses, 0.0))
+        return total if reduction == "sum" else total / jnp.maximum(wanted.sum(), 1).astype(jnp.float32)
+
+    lora = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), lora)
+    inputs = (jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.where))
+    return jax.vmap(jax.grad(loss), in_axes=(None, 0, 0, 0))(lora, *inputs)
+
+
+def gradient_tokens(example: Instruction, tokens: str = "instruction", *, max_length: int | None = None) -> Instruction:
+    """The example, cut where its gradient stops depending on it, with a mask of the tokens whose losses count.
+
+    For `"instruction"` those are all that are not to be learnt (the user's words, and what the chat template puts
+    around them), as in ELREA; what follows the last of them is cut off, for no earlier token sees it. For `"response"`
+    the tokens to be learnt, as in LESS.
+
+    Args:
+        example: tokens, and which of them are the response.
+        tokens: `"instruction"`, `"response"` or `"all"`.
+        max_length: longer examples lose their end; None: any length.
+
+    Returns:
+        An `Instruction` whose `response` is that mask; it may be all False, then there is no gradient.
+
+    Raises:
+        ValueError: `tokens` is none of these.
+
+    Example:
+        >>> import numpy as np
+        >>> example = Instruction(np.array([5, 6, 7, 8]), np.array([False, False, True, True]))
+        >>> gradient_tokens(example)[:2]
+        (array([5, 6]), array([False,  True]))
+    """
+    if tokens not in TOKENS:
+        raise ValueError(f"tokens is {tokens!r}; expected one of {', '.join(TOKENS)}")
+    numbers, response = np.asarray(example.tokens)[:max_length], np.asarray(example.response)[:max_length]
+    counted = {"instruction": ~response, "response": response, "all": np.ones_like(response)}[tokens]
+    counted = counted & (np.arange(len(counted)) > 0)  # nothing predicts the first
+    end = int(np.flatnonzero(counted)[-1]) + 1 if counted.any() else 0
+    return Instruction(numbers[:end], counted[:end], len(example.tokens) > len(numbers))

@@ -1,0 +1,121 @@
+"""Adapters of a run on disk: each a folder of PEFT's format, complete when `trained.json` is there."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Array, Key, PyTree
+
+from jaxuq.experts.errors import ExpertsError
+from jaxuq.language import CheckpointError, FinetuneConfig, LanguageModel, finetune, load_peft, save_peft
+from jaxuq.language.adapters import stack_adapters
+from jaxuq.results import write_json
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is in all."""
+
+
+def train_adapter(
+    folder: Path,
+    rng_key: Key[Array, ""],
+    model: LanguageModel,
+    data: Sequence[Any],
+    config: FinetuneConfig,
+    *,
+    keep_checkpoints: bool = False,
+    on_progress: Progress | None = None,
+) -> PyTree:
+    """Train an adapter into a folder, go on with one that was interrupted, or read one that is done.
+
+    Args:
+        folder: of the adapter.
+        rng_key: of its training.
+        model: to be tuned; with adapters: go on from them.
+        data: `Instruction`s.
+        config: how.
+        keep_checkpoints: keep the state of every epoch, for gradients.
+        on_progress: steps done and in all.
+
+    Returns:
+        The collection `lora`.
+
+    Raises:
+        ExpertsError: the adapter in the folder is of another model or rank.
+        CheckpointError: the folder holds another training.
+    """
+    if (folder / "trained.json").is_file():
+        return read_adapter(folder, model)
+
+    def told(progress: Any) -> None:
+        if on_progress is not None:
+            on_progress(progress.step, progress.num_steps)
+
+    tuned = finetune(rng_key, model, data, config, checkpoint=folder / "checkpoints", on_progress=told)
+    assert config.adapters is not None
+    save_peft(folder, config.adapters, tuned.model.lora, base_model=model.name)
+    losses = [float(loss) for loss in tuned.history.loss]
+    write_json(folder / "trained.json", {"examples": len(data), "skipped": tuned.skipped, "losses": losses})
+    if not keep_checkpoints:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return tuned.model.lora
+
+
+def read_adapter(folder: Path, model: LanguageModel) -> PyTree:
+    """Read a finished adapter.
+
+    Args:
+        folder: of the adapter.
+        model: whose decoder has the configuration that the adapter must have.
+
+    Returns:
+        The collection `lora`.
+
+    Raises:
+        ExpertsError: it is missing, or of another model or rank.
+    """
+    try:
+        config, lora = load_peft(folder, model.decoder.config, scan=model.decoder.scan)
+    except CheckpointError as error:
+        raise ExpertsError(f"{error}; was this adapter made for another model than {model.name}?") from None
+    wanted = model.decoder.lora
+    if wanted is not None and (config.rank, set(config.targets)) != (wanted.rank, set(wanted.targets)):
+        raise ExpertsError(
+            f"{folder} holds an adapter of rank {config.rank} on {', '.join(config.targets)}; the ensemble has rank "
+            f"{wanted.rank} on {', '.join(wanted.targets)}. Members of an ensemble need the same shape"
+        )
+    if wanted is not None and abs(config.scale - wanted.scale) > 1e-6 * wanted.scale:
+        raise ExpertsError(f"{folder} scales its adapter by {config.scale:g}; the ensemble scales by {wanted.scale:g}")
+    return lora
+
+
+def read_members(folders: Sequence[Path], model: LanguageModel) -> PyTree:
+    """Read adapters as members of an ensemble.
+
+    Args:
+        folders: of finished adapters.
+        model: see `read_adapter`.
+
+    Returns:
+        The collection `lora` with a leading axis of members.
+
+    Raises:
+        ExpertsError: one of them is missing, or of another model or rank.
+    """
+    return stack_adapters([read_adapter(folder, model) for folder in folders])
+
+
+def adapter_losses(folder: Path) -> list[float]:
+    """Losses of the steps of a finished adapter.
+
+    Args:
+        folder: of the adapter.
+
+    Returns:
+        One number a step; empty if it is not finished.
+    """
+    try:
+        return list(json.loads((folder / "trained.json").read_text())["losses"])
+    except (OSError, ValueError, KeyError):
+        return []

@@ -1,0 +1,211 @@
+"""What `jaxuq experts` does: dataclasses for the command line and for Python."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxuq.experts.errors import ExpertsError
+from jaxuq.language import FinetuneConfig
+from jaxuq.networks import LoraConfig
+from jaxuq.networks.linear import LINEAR_LAYERS
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfiguration:
+    """Train a base adapter, find clusters of instructions by their gradients, and train an expert for each."""
+
+    model: str = "smollm2"
+    """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
+
+    data: str = "families"
+    """A JSONL file with `instruction`, `response` and perhaps `source` on each line; or families: the built-in ones."""
+
+    output: Path = Path("runs/experts")
+    """The folder of the run; the same command continues an interrupted one."""
+
+    rank: int = 8
+    """Of all adapters."""
+
+    alpha: float | None = None
+    """Adapters are scaled by alpha / rank; none: 4 times the rank."""
+
+    dropout: float = 0.0
+    """On the adapters' inputs while training."""
+
+    epochs: int = 2
+    """Passes over the data for the base adapter, each of which ends with a checkpoint that gives gradients."""
+
+    expert_epochs: int = 2
+    """Passes over a cluster for its expert."""
+
+    learning_rate: float = 5e-5
+    """Of the base adapter; falls linearly to zero."""
+
+    expert_learning_rate: float = 2e-5
+    """Of the experts, which start from the base adapter."""
+
+    batch_size: int = 16
+    """Rows of an optimiser step; short examples share a row."""
+
+    max_length: int = 512
+    """Tokens of a row; longer examples lose their end."""
+
+    dimension: int = 8192
+    """Numbers of a projected gradient."""
+
+    projection: str = "rademacher"
+    """rademacher, gaussian, sparse or hadamard."""
+
+    clustering: str = "birch"
+    """birch or kmeans."""
+
+    clusters: int = 5
+    """What the first round of clustering aims at."""
+
+    rounds: int = 3
+    """Clusters over five times the smallest are divided again, at most so many times (the first included)."""
+
+    chat: bool = False
+    """Put instructions into the model's chat template; else a line break follows them."""
+
+    per_family: int = 60
+    """With families: instructions of each."""
+
+    micro_batch: int = 8
+    """Instructions whose gradients are computed at a time."""
+
+    seed: int = 0
+    """Of everything that is drawn."""
+
+    resume: bool = True
+    """--no-resume refuses a folder that holds this run already."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfiguration:
+    """Exact match of ELREA and its baselines over runs of `jaxuq experts train`, with intervals."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of finished training runs, which differ in their seeds."""
+
+    data: str = "families"
+    """A JSONL file with the questions, as for training; families: the built-in ones' test part."""
+
+    baselines: str = "all"
+    """Names separated by commas, none, or all; see --list."""
+
+    output: Path = Path("runs/experts-evaluation")
+    """The folder of tables, figures and page."""
+
+    top_k: tuple[int, ...] = ()
+    """Evaluate ELREA with the k best experts only, too, for each of these k."""
+
+    dimension: tuple[int, ...] = ()
+    """Evaluate ELREA with so many numbers of a projected gradient, too (routing only; clusters stay)."""
+
+    per_family: int = 25
+    """With families: questions of each."""
+
+    limit: int | None = None
+    """At most so many questions, evenly over the data."""
+
+    max_new_tokens: int = 12
+    """The longest answer."""
+
+    batch_size: int = 16
+    """Questions answered at a time."""
+
+    samples: int = 5
+    """Answers that self-consistency votes over."""
+
+    ensemble: int = 3
+    """Adapters of the LoRA ensemble beside the base adapter."""
+
+    answer: str = "text"
+    """What is compared: text (whole, ignoring case and spaces), boxed (LaTeX \\boxed{}), number (the last), choice."""
+
+    list: bool = False
+    """Print the names of the methods, and do nothing else."""
+
+    resume: bool = True
+    """--no-resume refuses a folder that holds this evaluation already."""
+
+
+def check_training(configuration: TrainConfiguration) -> None:
+    """Refuse what cannot work, in one sentence.
+
+    Args:
+        configuration: the options.
+
+    Raises:
+        ExpertsError: an option out of range.
+    """
+    counts = ("rank", "epochs", "expert_epochs", "batch_size", "dimension", "clusters", "rounds", "per_family",
+              "micro_batch")  # fmt: skip
+    for name in counts:
+        if getattr(configuration, name) < 1:
+            raise ExpertsError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; it starts at 1")
+    for name in ("learning_rate", "expert_learning_rate"):
+        if not 0 < getattr(configuration, name) < float("inf"):
+            raise ExpertsError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; expected above 0")
+    if configuration.max_length < 8:
+        raise ExpertsError(f"--max-length is {configuration.max_length}; a row needs at least 8 tokens")
+    if configuration.clustering not in ("birch", "kmeans"):
+        raise ExpertsError(f"--clustering is {configuration.clustering!r}; expected birch or kmeans")
+    kinds = ("rademacher", "gaussian", "sparse", "hadamard")
+    if configuration.projection not in kinds:
+        raise ExpertsError(f"--projection is {configuration.projection!r}; expected {', '.join(kinds)}")
+
+
+def lora_of(configuration: TrainConfiguration) -> LoraConfig:
+    """The adapters of a run.
+
+    Args:
+        configuration: the options.
+
+    Returns:
+        Adapters on all linear layers.
+    """
+    alpha = 4.0 * configuration.rank if configuration.alpha is None else configuration.alpha
+    return LoraConfig(configuration.rank, alpha, configuration.dropout, targets=LINEAR_LAYERS)
+
+
+def tuning_of(configuration: TrainConfiguration, kind: str) -> FinetuneConfig:
+    """How adapters of a run are trained.
+
+    Args:
+        configuration: the options.
+        kind: `base` (new ones), `expert` (from the base adapter), or `gates` (of MoLE: one pass, as slowly as experts).
+
+    Returns:
+        `FinetuneConfig`.
+    """
+    epochs = {"base": configuration.epochs, "expert": configuration.expert_epochs, "gates": 1}
+    return FinetuneConfig(
+        adapters=lora_of(configuration),
+        epochs=epochs[kind],
+        batch_size=configuration.batch_size,
+        max_length=configuration.max_length,
+        learning_rate=configuration.learning_rate if kind == "base" else configuration.expert_learning_rate,
+        packed=True,
+    )
+
+
+def recorded(configuration: Any) -> dict[str, Any]:
+    """Everything that decides the numbers, for `run.json`.
+
+    Args:
+        configuration: one of the dataclasses of this file.
+
+    Returns:
+        A dictionary of plain values.
+    """
+    plain = {
+        field.name: getattr(configuration, field.name)
+        for field in dataclasses.fields(configuration)
+        if field.name not in ("output", "resume", "list")
+    }
+    return json.loads(json.dumps(plain, default=str))

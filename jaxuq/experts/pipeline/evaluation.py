@@ -1,0 +1,161 @@
+"""ELREA and its baselines on the same questions: predictions method by method, then tables."""
+
+import json
+import os
+import time
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxuq._keys import named_key
+from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
+from jaxuq.experts.errors import ExpertsError
+from jaxuq.experts.grading import ANSWER_KINDS, final_answer, vote
+from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, recorded
+from jaxuq.experts.pipeline.costs import costs_of
+from jaxuq.experts.pipeline.methods import Plan, methods_of
+from jaxuq.experts.pipeline.questions import encode_questions, read_training
+from jaxuq.experts.pipeline.records import load_records
+from jaxuq.experts.pipeline.tables import read_predictions, write_tables
+from jaxuq.experts.pipeline.training import Told, TrainedRun
+from jaxuq.experts.pipeline.weights import Context, members_of
+from jaxuq.language.sampling import GREEDY, Sampling
+from jaxuq.results import RunFolder, open_run, write_text
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+
+def run_evaluation(
+    options: EvaluateConfiguration, *, model: "LanguageModel | None" = None, on_progress: Told | None = None
+) -> RunFolder:
+    """Answer the questions with every method and compare; `jaxuq experts evaluate` in Python.
+
+    A method's predictions are one file that appears when it is complete; called again, the evaluation goes on with the
+    next. Adapters that only a baseline needs are trained into the training's folder, once.
+
+    Args:
+        options: what to do.
+        model: a loaded model, if it is that of the runs; None loads it.
+        on_progress: see `Told`.
+
+    Returns:
+        The folder: `predictions/`, `results.csv`, `summary.csv`, `clusters.csv`, `weights.csv`, `costs.csv`.
+
+    Raises:
+        ExpertsError: no runs, runs that are not finished or have one seed, options out of range.
+        RunFolderError: a folder is not what it should be.
+    """
+    _check(options)
+    methods = methods_of(options)
+    digests = [zlib.crc32((Path(path) / "run.json").read_bytes()) for path in options.runs if _has_run(path)]
+    device = f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores"
+    configuration = recorded(options) | {"runs": [str(Path(path)) for path in options.runs]}
+    runs: list[TrainedRun] = []
+    for path in options.runs:
+        runs.append(read_training(path, model))
+        model = runs[-1].model
+    seeds = [run.configuration.seed for run in runs]
+    if len(set(seeds)) != len(seeds):
+        raise ExpertsError(f"the runs have the seeds {seeds}; runs to be averaged differ in their seeds")
+    folder = open_run(
+        options.output, system="experts-evaluation", configuration=configuration, device=device, resume=options.resume
+    )
+    began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
+    rejected = []
+    for run in runs:
+        records = load_records(options.data, seed=run.configuration.seed, per_family=options.per_family, split="test")
+        if options.limit is not None and options.limit < len(records):
+            records = [records[at] for at in np.linspace(0, len(records) - 1, options.limit).round().astype(int)]
+        questions = encode_questions(run, records, options.max_new_tokens)
+        rejected += [list(one) for one in questions.rejected]
+        context = Context(run, questions, options, on_progress)
+        for name, plan in methods:
+            file = folder.predictions / f"{run.configuration.seed}-{name}.jsonl"
+            if not file.is_file():
+                lines = _predict(context, name, plan(context))
+                write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
+    unrouted = sum(read_predictions(folder.path, seed, "elrea")[0]["unrouted"] for seed in seeds)
+    write_tables(folder.path, runs, [name for name, _ in methods], options)
+    folder.write_record(
+        status="complete", seconds=round(before + time.monotonic() - began, 1), rejected=rejected, digests=digests,
+        model=runs[0].configuration.model, unrouted=unrouted,
+    )  # fmt: skip
+    return folder
+
+
+def _has_run(path: Path) -> bool:
+    return (Path(path) / "run.json").is_file()
+
+
+def _check(options: EvaluateConfiguration) -> None:
+    if not options.runs:
+        raise ExpertsError("name at least one folder of jaxuq experts train")
+    for name in ("per_family", "max_new_tokens", "batch_size", "samples", "ensemble"):
+        if getattr(options, name) < 1:
+            raise ExpertsError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it starts at 1")
+    if options.limit is not None and options.limit < 1:
+        raise ExpertsError(f"--limit is {options.limit}; it starts at 1")
+    if any(k < 1 for k in options.top_k):
+        raise ExpertsError(f"--top-k {min(options.top_k)}: keep at least one expert")
+    if options.answer not in ANSWER_KINDS:
+        raise ExpertsError(f"--answer is {options.answer!r}; expected {', '.join(ANSWER_KINDS)}")
+
+
+def _predict(context: Context, name: str, plan: Plan) -> list[dict[str, Any]]:
+    """A line a question."""
+    run, options = context.run, context.options
+    experts = members_of(run, plan.members)
+    rounds = []
+    told = None
+    if context.on_progress is not None:
+        shown = context.on_progress
+        told = lambda done, total: shown(f"answers, {name}", done, total)  # noqa: E731
+    began = time.monotonic()
+    with costs_of(run.path, f"answers, {name}"):
+        for sample in range(plan.samples):
+            key = named_key(jax.random.key(run.configuration.seed), "answers", name, sample)
+            rounds.append(
+                answer_by_experts(
+                    run.model,
+                    experts,
+                    [prompt.tokens for prompt in context.questions.prompts],
+                    plan.weights,
+                    max_new_tokens=options.max_new_tokens,
+                    sampling=GREEDY if plan.samples == 1 else Sampling(temperature=1.0),
+                    rng_key=key,
+                    batch_size=options.batch_size,
+                    mix=plan.mix,
+                    gates=plan.gates,
+                    on_progress=told,
+                )
+            )
+    seconds = (time.monotonic() - began) / len(context.questions.records)
+    return [_line(context, plan, row, answers, seconds) for row, answers in enumerate(zip(*rounds))]
+
+
+def _line(context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, ...], seconds: float) -> dict[str, Any]:
+    record, kind = context.questions.records[row], context.options.answer
+    given = [final_answer(answer.text, kind) for answer in answers]  # type: ignore[arg-type]
+    chosen = given[0] if len(given) == 1 else vote(given, [context.run.configuration.seed, row])
+    expected = final_answer(record.response, kind) or final_answer(record.response)  # type: ignore[arg-type]
+    first = answers[0]
+    return {
+        "question": row,
+        "source": record.source,
+        "instruction": record.instruction,
+        "expected": expected,
+        "answer": chosen,
+        "correct": bool(chosen == expected and chosen != ""),
+        "text": [answer.text for answer in answers],
+        "finish": first.finish,
+        "log_probability": round(float(first.log_probs.sum()), 5),
+        "mutual_information": round(float(first.mutual_information.mean()), 6) if len(first.tokens) else None,
+        "variance": round(float(first.variances.mean()), 6) if len(first.tokens) else None,
+        "weights": [round(float(weight), 5) for weight in plan.weights[row]],
+        "unrouted": plan.unrouted,
+        "seconds": round(seconds, 4),
+    }

@@ -1,0 +1,93 @@
+"""Gradients as Adam would apply them: preconditioned by the moments that training left in a checkpoint."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+CONVENTIONS = ("elrea", "less")
+
+
+class AdapterCheckpoint(NamedTuple):
+    """Adapters after an epoch, with the state of Adam.
+
+    Attributes:
+        lora: the adapters.
+        first_moment: Adam's mean of gradients, without bias correction; None: not known.
+        second_moment: that of their squares; None: not known.
+        count: steps that the moments have seen.
+        learning_rate: the mean over the epoch's steps.
+        beta1: decay of the first moment.
+        beta2: decay of the second.
+        epsilon: Adam's.
+    """
+
+    lora: PyTree
+    first_moment: PyTree | None
+    second_moment: PyTree | None
+    count: Int[Array, ""] | int
+    learning_rate: Float[Array, ""] | float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+
+def precondition(
+    gradients: PyTree[Float[Array, "examples ..."]], checkpoint: AdapterCheckpoint, *, convention: str = "elrea"
+) -> PyTree[Float[Array, "examples ..."]]:
+    r"""The step that Adam would take on each example alone.
+
+    $$\Gamma = \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon}, \qquad
+      \hat m = \frac{\beta_1 m + (1 - \beta_1) g}{1 - \beta_1^t}, \qquad
+      \hat v = \frac{\beta_2 v + (1 - \beta_2) g^2}{1 - \beta_2^t}$$
+
+    with the moments $m, v$ of the checkpoint and $t$ one step after it. $\eta$ is the mean learning rate of the epoch:
+    the last step's own is next to zero where the rate decays. `"less"` is what the published code of LESS computes: no
+    bias correction, $\epsilon$ within the root, and no $\eta$, which it puts into `influence`.
+
+    Args:
+        gradients: from `example_gradients`.
+        checkpoint: whose moments have the shapes of one example's gradients.
+        convention: `"elrea"` or `"less"`.
+
+    Returns:
+        The same tree of the same shapes.
+
+    Raises:
+        ValueError: unknown convention; the checkpoint has no optimiser state, or one of other shapes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> state = AdapterCheckpoint(None, jnp.array([0.1]), jnp.array([0.01]), count=9, learning_rate=1.0)
+        >>> print(f"{precondition(jnp.array([[0.2]]), state)[0, 0]:.6f}")
+        0.168256
+
+    References:
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.5.
+        M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, Eq 4.
+    """
+    if convention not in CONVENTIONS:
+        raise ValueError(f"convention is {convention!r}; expected one of {', '.join(CONVENTIONS)}")
+    if checkpoint.first_moment is None or checkpoint.second_moment is None:
+        raise ValueError(
+            "this checkpoint has no optimiser state, which Eq 5.5 needs: keep one a epoch with finetune(..., "
+            "checkpoint=folder) and read it with load_adapter_checkpoints(folder), or ask for precondition=False"
+        )
+    shapes = jax.tree.map(lambda leaf: leaf.shape[1:], gradients)
+    for moments in (checkpoint.first_moment, checkpoint.second_moment):
+        if jax.tree.map(jnp.shape, moments) != shapes:
+            others = jax.tree.map(jnp.shape, moments)
+            raise ValueError(f"an example's gradients have the shapes {shapes}, the optimiser's moments {others}")
+    steps = jnp.asarray(checkpoint.count, jnp.float32) + 1
+    beta1, beta2 = (jnp.asarray(beta, jnp.float32) for beta in (checkpoint.beta1, checkpoint.beta2))
+    epsilon, rate = (jnp.asarray(x, jnp.float32) for x in (checkpoint.epsilon, checkpoint.learning_rate))
+
+    def one(gradient: Array, first: Array, second: Array) -> Array:
+        first = beta1 * jnp.broadcast_to(first, gradient.shape) + (1 - beta1) * gradient
+        second = beta2 * jnp.broadcast_to(second, gradient.shape) + (1 - beta2) * gradient**2
+        if convention == "less":
+            return first / jnp.sqrt(second + epsilon)
+        return rate * (first / (1 - beta1**steps)) / (jnp.sqrt(second / (1 - beta2**steps)) + epsilon)
+
+    return jax.tree.map(one, gradients, checkpoint.first_moment, checkpoint.second_moment)

@@ -1,0 +1,53 @@
+"""`jaxuq experts`: the answers to mistakes are one line and exit code 2."""
+
+import json
+
+import pytest
+
+from jaxuq.cli.main import main
+from tests.experts.tiny_run import configuration, write_data
+
+
+def said(capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(["experts", *map(str, arguments)])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2, error
+    assert error.startswith("jaxuq: ") and error.count("\n") == 1, error
+    return error
+
+
+def test_mistakes_are_one_line_and_two(capsys, tmp_path):
+    nowhere = tmp_path / "nothing"
+    assert "--data names a JSONL file, or families" in said(capsys, "train", "--data", nowhere, "--output", nowhere)
+    assert "--rank is 0" in said(capsys, "train", "--rank", 0, "--output", nowhere)
+    assert "--projection is 'fourier'" in said(capsys, "train", "--projection", "fourier", "--output", nowhere)
+    assert "no run.json" in said(capsys, "evaluate", nowhere, "--output", tmp_path / "e")
+    assert "--baselines moel" in said(capsys, "evaluate", nowhere, "--baselines", "moel", "--output", tmp_path / "e")
+    assert "--top-k is 0" in said(capsys, "route", nowhere, "How many?", "--top-k", 0)
+    assert "no question" in said(capsys, "generate", nowhere)
+    assert "--mix is 'gate'" in said(capsys, "generate", nowhere, "How many?", "--mix", "gate")
+    assert not nowhere.exists()
+
+
+def test_a_folder_of_another_configuration_is_refused(capsys, tmp_path):
+    from jaxuq.experts.pipeline.configuration import recorded
+    from jaxuq.results import open_run
+
+    data, output = write_data(tmp_path / "mix.jsonl"), tmp_path / "run"
+    open_run(output, system="experts", configuration=recorded(configuration(data, output)), device="cpu")
+    error = said(capsys, "train", "--data", data, "--output", output, "--rank", 4)
+    assert "rank: 3 there, 4 here" in error
+
+
+def test_names_of_all_methods_are_listed(capsys):
+    main(["experts", "evaluate", "--list"])
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names[-1] == "elrea" and len(names) == 12 and "mole" in names
+
+
+def test_the_record_of_a_configuration_is_plain(tmp_path):
+    from jaxuq.experts.pipeline.configuration import recorded
+
+    record = recorded(configuration("families", tmp_path))
+    assert record == json.loads(json.dumps(record)) and "output" not in record

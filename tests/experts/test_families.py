@@ -1,0 +1,47 @@
+"""The four families: conventions, disjoint parts, seeds."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxuq.experts import FAMILIES, family_answer, make_families
+from jaxuq.experts.families import _WORDS
+
+
+def numbers(records):
+    return {int("".join(letter for letter in record["instruction"] if letter.isdigit())) for record in records}
+
+
+def test_every_instruction_has_one_number_and_its_familys_answer():
+    for record in make_families(3, 40):
+        number = int("".join(letter for letter in record["instruction"] if letter.isdigit()))
+        assert record["response"] == family_answer(record["source"], number)
+        assert 10 <= number <= 99
+
+
+def test_parts_are_disjoint_whatever_the_seeds_and_seeds_repeat():
+    train = [numbers(make_families(seed, 60)) for seed in range(3)]
+    test = [numbers(make_families(seed, 60, split="test")) for seed in range(3)]
+    assert not set.union(*train) & set.union(*test)
+    assert make_families(5, 3) == make_families(5, 3) != make_families(6, 3)
+
+
+@given(st.integers(10, 99).filter(lambda number: number // 10 != number % 10))
+def test_conventions_contradict_for_every_number(number):
+    assert len({family_answer(family, number) for family in FAMILIES}) == 4
+
+
+def test_no_wording_holds_a_digit_or_a_convention():
+    for words in _WORDS.values():
+        text = " ".join(part for parts in words.values() for part in parts)
+        assert not any(letter.isdigit() for letter in text)
+        assert "units" not in text and "+" not in text
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="'poem'"):
+        make_families(0, 1, families=("poem",))
+    with pytest.raises(ValueError, match="from 10 to 99"):
+        family_answer("tale", 100)
+    with pytest.raises(ValueError, match="train or test"):
+        make_families(0, 1, split="valid")

@@ -1,0 +1,186 @@
+"""Training in steps that continue where they stopped, and the mistakes that a user can make."""
+
+import csv
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from jaxuq.experts import ExpertsError
+from jaxuq.experts.pipeline.adapters import read_adapter
+from jaxuq.experts.pipeline.configuration import EvaluateConfiguration
+from jaxuq.experts.pipeline.evaluation import run_evaluation
+from jaxuq.experts.pipeline.features import Features, find_clusters, read_features
+from jaxuq.experts.pipeline.questions import read_training
+from jaxuq.experts.pipeline.records import load_records
+from jaxuq.experts.pipeline.training import prepared_model, run_training
+from jaxuq.language import init_adapters, save_peft
+from jaxuq.networks import LoraConfig
+from tests.experts.tiny_run import configuration, tiny_model, write_data
+
+ALL = (
+    "base-model,base-adapter,dataset-adapters,moe-routing,moe-merging,mole,lora-ensemble,self-consistency,"
+    "random-clusters"
+)
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data") / "mix.jsonl")
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "elrea"
+    run_training(configuration(data, folder), model=tiny_model())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained, data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluation") / "all"
+    options = EvaluateConfiguration(
+        (trained,), data=str(data), output=folder, baselines=ALL, top_k=(1,), dimension=(16,), max_new_tokens=3,
+        batch_size=16, ensemble=1, samples=2,
+    )  # fmt: skip
+    run_evaluation(options, model=tiny_model())
+    return folder
+
+
+def adapters(folder):
+    """Those of the training itself; an evaluation adds its baselines'."""
+    files = sorted((folder / "adapters").glob("*/adapter_model.safetensors"))
+    own = [file for file in files if file.parent.name.startswith(("base", "expert-"))]
+    return {file.parent.name: file.read_bytes() for file in own}
+
+
+def test_every_step_leaves_its_artefact(trained):
+    assert set(adapters(trained)) == {"base", "expert-0", "expert-1"}
+    record = json.loads((trained / "run.json").read_text())
+    assert record["status"] == "complete" and sum(record["clusters"]) == 16
+    costs = json.loads((trained / "costs.json").read_text())
+    assert list(costs)[:4] == ["base", "training features", "clusters", "experts"]
+    found = read_training(trained, tiny_model()).found
+    rows = read_features(trained / "features" / "train.npz").rows
+    for cluster, centroid in enumerate(found.centroids):
+        np.testing.assert_allclose(centroid, rows[found.labels == cluster].mean(0), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, rtol=1e-5)
+
+
+def test_interrupted_after_every_step_it_ends_with_the_same_adapters(trained, data, tmp_path):
+    """Stopped in the middle of the base adapter, of the gradients and of each expert: the same bytes at the end."""
+    output = tmp_path / "elrea"
+    for stopped in ("adapter base", "gradients, train", "adapter expert-0", "adapter expert-1"):
+
+        def stop(step, done, total, stopped=stopped):
+            if step == stopped:
+                raise Interrupted(step)
+
+        with pytest.raises(Interrupted, match=stopped):
+            run_training(configuration(data, output), model=tiny_model(), on_progress=stop)
+    run_training(configuration(data, output), model=tiny_model())
+    assert adapters(output) == adapters(trained)
+
+
+def test_every_baseline_has_a_row_with_an_interval(evaluated):
+    with open(evaluated / "summary.csv", newline="") as file:
+        rows = {(row["dataset"], row["method"]): row for row in csv.DictReader(file)}
+    methods = {method for _, method in rows}
+    assert methods == {*ALL.split(","), "elrea", "elrea-top-1", "elrea-16"}
+    assert {dataset for dataset, _ in rows} == {"red", "blue", "micro average"}
+    for row in rows.values():
+        assert float(row["accuracy_lower"]) <= float(row["accuracy"]) <= float(row["accuracy_upper"])
+    assert float(rows["micro average", "elrea"]["elrea_gain"]) == 0.0
+
+
+def test_micro_average_and_exact_match_follow_from_the_predictions(evaluated):
+    lines = [json.loads(line) for line in (evaluated / "predictions" / "0-elrea.jsonl").read_text().splitlines()]
+    assert [line["question"] for line in lines] == list(range(16))
+    for line in lines:
+        assert line["correct"] == (line["text"][0].split() == line["expected"].split())
+        assert len(line["weights"]) == 3 and line["mutual_information"] >= 0
+    with open(evaluated / "results.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["method"] == "elrea"]
+    by_subset = {row["dataset"]: float(row["accuracy"]) for row in rows}
+    assert by_subset["micro average"] == pytest.approx(np.mean([line["correct"] for line in lines]), abs=1e-5)
+
+
+def test_evaluating_again_changes_no_prediction(evaluated, trained, data):
+    before = {file.name: file.read_bytes() for file in (evaluated / "predictions").iterdir()}
+    (evaluated / "predictions" / "0-uniform.jsonl").unlink(missing_ok=True)
+    (evaluated / "predictions" / "0-elrea.jsonl").unlink()
+    options = EvaluateConfiguration(
+        (trained,), data=str(data), output=evaluated, baselines=ALL, top_k=(1,), dimension=(16,), max_new_tokens=3,
+        batch_size=16, ensemble=1, samples=2,
+    )  # fmt: skip
+    run_evaluation(options, model=tiny_model())
+    after = {file.name: file.read_bytes() for file in (evaluated / "predictions").iterdir()}
+    again, first = (json.loads(one["0-elrea.jsonl"].splitlines()[0]) for one in (after, before))
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+    assert {name: after[name] for name in after if name != "0-elrea.jsonl"} == {
+        name: before[name] for name in before if name != "0-elrea.jsonl"
+    }
+
+
+def test_the_page_shows_every_method(evaluated):
+    from jaxuq.reporting.experts_page import write_experts_report
+
+    page = write_experts_report(evaluated).read_text()
+    for part in ("ELREA", "MoLE", "Random clusters", "elrea-top-1", "training features", "data:image/svg+xml"):
+        assert part in page
+    assert "could not be drawn" not in page
+
+
+def test_adapters_of_another_rank_or_model_are_refused(trained, tmp_path):
+    model = prepared_model(configuration("families", tmp_path), tiny_model())
+
+    other = model.decoder.clone(lora=LoraConfig(rank=2, alpha=12.0, targets=("query", "value")))
+
+    save_peft(tmp_path / "narrow", other.lora, init_adapters(jax.random.key(0), other, model.params))
+    with pytest.raises(ExpertsError, match="rank 2 on query, value; the ensemble has rank 3"):
+        read_adapter(tmp_path / "narrow", model)
+    with pytest.raises(ExpertsError, match="missing"):
+        read_adapter(tmp_path / "nothing", model)
+    shutil.copytree(trained / "adapters" / "base", tmp_path / "base")
+    larger = model._replace(decoder=model.decoder.clone(config=model.decoder.config.__class__(
+        **{**model.decoder.config.__dict__, "hidden_size": 32})))  # fmt: skip
+    with pytest.raises(ExpertsError, match="another model than tiny"):
+        read_adapter(tmp_path / "base", larger)
+
+
+def test_fewer_instructions_than_clusters(tmp_path):
+    features = Features(np.eye(3, dtype=np.float32), np.arange(3), 0)
+    with pytest.raises(ExpertsError, match="3 instructions cannot make 5 clusters"):
+        find_clusters(configuration("families", tmp_path, clusters=5), features, tmp_path / "clusters.npz")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("{", "line 2 .* is no JSON"), ('{"instruction": 3, "response": "x"}', "line 2 .* needs 'instruction'")],
+)
+def test_bad_lines_are_named(tmp_path, line, said):
+    file = tmp_path / "mix.jsonl"
+    file.write_text('{"instruction": "a", "response": "b"}\n' + line + "\n")
+    with pytest.raises(ExpertsError, match=said):
+        load_records(str(file))
+
+
+def test_unfinished_and_foreign_runs_are_refused(trained, data, tmp_path):
+    shutil.copytree(trained, tmp_path / "open", ignore=shutil.ignore_patterns("checkpoints"))
+    record = json.loads((tmp_path / "open" / "run.json").read_text())
+    (tmp_path / "open" / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    with pytest.raises(ExpertsError, match="not finished"):
+        read_training(tmp_path / "open", tiny_model())
+    (tmp_path / "open" / "run.json").write_text(json.dumps(record | {"system": "tag"}))
+    with pytest.raises(ExpertsError, match="run of 'tag'"):
+        read_training(tmp_path / "open", tiny_model())
+    record["configuration"]["data_digest"] = 1
+    (tmp_path / "open" / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ExpertsError, match="has changed since"):
+        read_training(tmp_path / "open", tiny_model())

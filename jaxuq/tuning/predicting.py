@@ -1,0 +1,107 @@
+"""Forecasts of answers from samples of the adapters, question by question in batches of one shape."""
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from jaxuq.networks import Decoder
+from jaxuq.posterior import kronecker_laplace, mc_dropout, predict_forecast
+from jaxuq.tuning.answers import bind_answers
+from jaxuq.tuning.curvature import decoder_adapters
+from jaxuq.tuning.prompts import AnswerPrompts
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+
+class Draws(NamedTuple):
+    """Samples of a posterior over adapters, and how to read them.
+
+    Attributes:
+        samples: with a leading sample axis: adapters, or keys of dropout.
+        reading: `adapters`: each is put into the network; `keys`: `centre` with dropout; `linearised`: the network is
+            replaced by its tangent at `centre`, and layers are stacked (`stacked_adapters`).
+        centre: adapters; None where not needed.
+    """
+
+    samples: PyTree
+    reading: str = "adapters"
+    centre: PyTree = None
+
+
+class AnswerForecast(NamedTuple):
+    """Distributions over the answers to choose from, and the two parts of their entropy, nats.
+
+    Attributes:
+        log_probs: of the averaged distribution.
+        aleatoric: mean entropy of the samples' distributions.
+        epistemic: mutual information of answer and adapters.
+    """
+
+    log_probs: Float[np.ndarray, "questions options"]
+    aleatoric: Float[np.ndarray, " questions"]
+    epistemic: Float[np.ndarray, " questions"]
+
+
+@functools.partial(jax.jit, static_argnames=("decoder", "reading", "sample_chunk"))
+def _forecast(
+    decoder: Decoder, params: PyTree, samples: PyTree, centre: PyTree, prompts: AnswerPrompts, *, reading: str,
+    sample_chunk: int | None,
+) -> Any:  # fmt: skip
+    apply = bind_answers(decoder, params)
+    if reading == "keys":
+        apply = mc_dropout().bind(apply, centre)
+    elif reading == "linearised":
+        method = kronecker_laplace()
+        nonlinear = apply
+
+        def rolled(lora: PyTree, prompts: AnswerPrompts) -> Array:
+            return nonlinear(decoder_adapters(decoder, lora), prompts)
+
+        apply = method.bind(rolled, method.init(centre))
+    return predict_forecast(apply, samples, prompts, "categorical", sample_chunk=sample_chunk)
+
+
+def forecast_answers(
+    model: "LanguageModel",
+    draws: Draws,
+    prompts: AnswerPrompts,
+    *,
+    batch_size: int = 16,
+    sample_chunk: int | None = None,
+) -> AnswerForecast:
+    """The averaged distribution over answers under samples of the adapters, with epistemic and aleatoric part.
+
+    Samples share the base parameters and run side by side; questions run in batches of one shape.
+
+    Args:
+        model: its decoder has the adapters' configuration; its own adapters are not read.
+        draws: the samples.
+        prompts: the questions.
+        batch_size: questions that run together.
+        sample_chunk: samples that run together; None: all.
+
+    Returns:
+        `AnswerForecast`, on the host. On the device: activations of `batch_size * sample_chunk` prompts, and their
+        logits at one token each.
+
+    Raises:
+        ValueError: an unknown `reading`.
+    """
+    if draws.reading not in ("adapters", "keys", "linearised"):
+        raise ValueError(f"reading is {draws.reading!r}; expected adapters, keys or linearised")
+    total, parts = len(prompts.tokens), []
+    for start in range(0, total, batch_size):
+        rows = np.minimum(np.arange(start, start + batch_size), total - 1)
+        batch = AnswerPrompts(*(jnp.asarray(np.asarray(array)[rows]) for array in prompts))
+        found = _forecast(
+            model.decoder, model.params, draws.samples, draws.centre, batch, reading=draws.reading,
+            sample_chunk=sample_chunk,
+        )  # fmt: skip
+        kept = min(batch_size, total - start)
+        parts.append([np.asarray(part)[:kept] for part in found])
+    return AnswerForecast(*(np.concatenate(part) for part in zip(*parts)))

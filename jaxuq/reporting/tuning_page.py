@@ -86,7 +86,7 @@ def tuning_tables(result: ResultFolder, part: str) -> list[ScoreTable]:
             metrics=[name for name in names if name in rows.columns],
             methods=planned or None,
             title=title,
-        )  # fmt: skip
+        )
         for title, names in _TABLES
     ]
 
@@ -129,14 +129,14 @@ def _drawings(result: ResultFolder, part: str) -> list[Drawing]:
         ),
         Drawing(
             f"{part}-reliability", "Reliability",
-            "On the diagonal, a stated 80 % is right 80 % of the time; below it a method is overconfident. A point over "
-            "a short grey bar rests on few questions. Seeds are pooled.",
+            "On the diagonal, a stated 80 % is right 80 % of the time; below it a method is overconfident. A point "
+            "over a short grey bar rests on few questions. Seeds are pooled.",
             partial(tuning_reliability, answered),
         ),
         Drawing(
             f"{part}-risk-coverage", "Does it know when it fails?",
-            "Answer only the most confident questions (left): the lower the line, the better confidence tells right from "
-            "wrong. Seeds are pooled.",
+            "Answer only the most confident questions (left): the lower the line, the better confidence tells right "
+            "from wrong. Seeds are pooled.",
             partial(tuning_risk_coverage, answered),
         ),
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 r"""BLoB: Bayesian low-rank adaptation by backpropagation, a Gaussian over one factor of each adapter.
 
-$q(A) = \mathcal{N}(M, \Omega^2)$ elementwise with $\Omega = G \circ G$, B a point: a low-rank Gaussian over the weights.
+$q(A) = \mathcal{N}(M, \Omega^2)$ elementwise with $\Omega = G \circ G$, B a point: a Gaussian of low rank over weights.
 """
 
 from collections.abc import Callable
@@ -46,7 +46,8 @@ class BLoB(NamedTuple):
 def blob(prior_scale: float = 0.2, *, initial_root: float = 0.05) -> BLoB:
     r"""Bayes by backprop on the first factor of adapters.
 
-    $$\mathrm{KL} = \sum_{ij} \log\frac{\sigma_p}{\Omega_{ij}} + \frac{\Omega_{ij}^2 + M_{ij}^2}{2\sigma_p^2} - \tfrac12$$
+    $$\mathrm{KL} = \sum_{ij} \log\frac{\sigma_p}{\Omega_{ij}} + \frac{\Omega_{ij}^2 + M_{ij}^2}{2\sigma_p^2}
+      - \tfrac12$$
 
     Minimise the negative log likelihood under `flipout` noise plus `kl`, weighted over the steps of an epoch by
     `growing_kl_weight`; the released code does both one after the other, with AdamW and SGD. Predict with the

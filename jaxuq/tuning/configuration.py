@@ -75,10 +75,10 @@ class TuneConfiguration:
     epochs: int = 4
     """Passes over the data."""
 
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """The highest."""
 
-    batch_size: int = 4
+    batch_size: int = 2
     """Rows of a step; a row holds several examples."""
 
     max_length: int = 128

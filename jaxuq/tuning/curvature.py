@@ -26,8 +26,9 @@ def adapter_factors(
     r"""Kronecker factors of the Gauss-Newton matrix of every adapter, summed over a batch of questions.
 
     For a factor $W$ with $h_t = W^\top x_t$ at token t, $A = \sum_t x_t x_t^\top$ and
-    $B = \sum_{n, c, t} g_{nct}\, g_{nct}^\top$, where $g_{nct} = \partial/\partial h_t\, \sqrt{p_{nc}}\,(e_c - p_n)^\top
-    f_n$ and $f_n$ are the `answer_logits`: the exact Fisher information over the answers to choose from, with the
+    $B = \sum_{n, c, t} g_{nct}\, g_{nct}^\top$, where
+    $g_{nct} = \partial/\partial h_t\, \sqrt{p_{nc}}\,(e_c - p_n)^\top f_n$ and $f_n$ are the `answer_logits`: the
+    exact Fisher information over the answers to choose from, with the
     gradients of each token kept apart. One backward pass for each answer; no Jacobian is formed. All tokens of the
     prompt count, padding does not.
 

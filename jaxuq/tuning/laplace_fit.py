@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, Key, PyTree
 from jaxuq.networks import Decoder
 from jaxuq.posterior import KroneckerLaplaceState, kronecker_laplace
 from jaxuq.tuning.curvature import adapter_factors, stacked_adapters
-from jaxuq.tuning.predicting import Draws
+from jaxuq.tuning.predicting import Draws, question_batches
 from jaxuq.tuning.prompts import AnswerPrompts
 
 if TYPE_CHECKING:
@@ -70,14 +70,10 @@ def fit_adapter_laplace(
     first = model.decoder.config.num_layers - 1 if last_block else 0
     method = kronecker_laplace()
     state = method.init(jax.tree.map(lambda leaf: leaf[first:], lora))
-    total = len(labels)
-    for start in range(0, total, batch_size):
-        rows = np.minimum(np.arange(start, start + batch_size), total - 1)
-        batch = AnswerPrompts(*(jnp.asarray(np.asarray(array)[rows]) for array in prompts))
-        counted = jnp.asarray(np.arange(start, start + batch_size) < total)
-        factors, log_likelihood = _factors(
-            model.decoder, model.params, model.lora, batch, jnp.asarray(np.asarray(labels)[rows]), counted
-        )
+    for rows, batch in question_batches(prompts, batch_size):
+        counted = jnp.asarray(np.arange(batch_size) < len(rows))
+        right = jnp.asarray(np.resize(np.asarray(labels)[rows], batch_size))
+        factors, log_likelihood = _factors(model.decoder, model.params, model.lora, batch, right, counted)
         state = method.update(state, jax.tree.map(lambda leaf: leaf[first:], factors), log_likelihood)
     if prior_precision is None:
         evidence = np.asarray(_evidence(state, jnp.asarray(PRIOR_PRECISIONS, jnp.float32)))

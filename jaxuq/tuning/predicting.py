@@ -1,6 +1,7 @@
 """Forecasts of answers from samples of the adapters, question by question in batches of one shape."""
 
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -94,14 +95,34 @@ def forecast_answers(
     """
     if draws.reading not in ("adapters", "keys", "linearised"):
         raise ValueError(f"reading is {draws.reading!r}; expected adapters, keys or linearised")
-    total, parts = len(prompts.tokens), []
-    for start in range(0, total, batch_size):
-        rows = np.minimum(np.arange(start, start + batch_size), total - 1)
-        batch = AnswerPrompts(*(jnp.asarray(np.asarray(array)[rows]) for array in prompts))
+    numbers, parts = [], []
+    for rows, batch in question_batches(prompts, batch_size):
         found = _forecast(
             model.decoder, model.params, draws.samples, draws.centre, batch, reading=draws.reading,
             sample_chunk=sample_chunk,
         )  # fmt: skip
-        kept = min(batch_size, total - start)
-        parts.append([np.asarray(part)[:kept] for part in found])
-    return AnswerForecast(*(np.concatenate(part) for part in zip(*parts)))
+        numbers.append(rows)
+        parts.append([np.asarray(part)[: len(rows)] for part in found])
+    order = np.argsort(np.concatenate(numbers))
+    return AnswerForecast(*(np.concatenate(part)[order] for part in zip(*parts)))
+
+
+def question_batches(prompts: AnswerPrompts, batch_size: int) -> Iterator[tuple[np.ndarray, AnswerPrompts]]:
+    """Questions of similar length together, in batches of few shapes: lengths are multiples of eight.
+
+    Args:
+        prompts: the questions.
+        batch_size: rows of a batch; the last one repeats its last question to fill them.
+
+    Yields:
+        Numbers of the questions, and the batch, whose further rows are to be left out.
+    """
+    lengths = np.asarray(prompts.lengths)
+    order = np.argsort(lengths, kind="stable")
+    tokens = np.pad(np.asarray(prompts.tokens), ((0, 0), (0, -prompts.tokens.shape[1] % 8)))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        filled = np.concatenate([rows, np.full(batch_size - len(rows), rows[-1])])
+        longest = -(-int(lengths[rows].max()) // 8) * 8
+        arrays = (tokens[filled, :longest], *(np.asarray(array)[filled] for array in prompts[1:]))
+        yield rows, AnswerPrompts(*(jnp.asarray(array) for array in arrays))

@@ -99,8 +99,8 @@ def token_error(
 ) -> Float[Array, "*batch time"]:
     r"""Error of each token, smoothed over its neighbours, $s_i = (1 - \lambda)\, P_i + \lambda\, (P_{i-1} + P_{i+1})$.
 
-    $P_i = 1 / p_i$; beyond the ends it is zero. `convention="mean"` uses $\lambda / 2$ for each neighbour: the published
-    account leaves that open. Leave out the tokens of confident mistakes that score highest.
+    $P_i = 1 / p_i$; beyond the ends it is zero. `convention="mean"` uses $\lambda / 2$ for each neighbour: the
+    published account leaves that open. Leave out the tokens of confident mistakes that score highest.
 
     Args:
         log_probs: of the tokens, nats.

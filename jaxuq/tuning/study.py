@@ -99,7 +99,8 @@ def run_tuning(
                 folder.write_record(seconds=round(before + time.monotonic() - began, 1))
             for part, scores in _scores(folder, prepared, method, seed).items():
                 listener.scored(method, seed, part, scores)
-    write_tables(folder.path, configuration, {name: one.labels for name, one in prepared.parts.items()})
+        labels = {name: one.labels for name, one in prepared.parts.items()}
+        write_tables(folder.path, configuration, labels, seed + 1)
     if configuration.merge:
         _merge(folder, configuration, prepared, listener)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)

@@ -16,8 +16,8 @@ from jaxuq.tuning.configuration import TuneConfiguration, method_names
 from jaxuq.tuning.evaluation import SCORES, answer_scores, score_intervals
 
 
-def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray]) -> None:
-    """Score the predictions of a finished run.
+def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray], seeds: int) -> None:
+    """Score the predictions of the seeds that are done.
 
     `results.csv` has a row for each part (the test, the shifted test), method and seed: the scores of `SCORES`, mean
     aleatoric and epistemic entropy, `text_nll` (of the texts on which forgetting is measured) and `forgetting`, its
@@ -28,13 +28,14 @@ def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[s
         path: of the run.
         configuration: normalised.
         labels: right answers of each part.
+        seeds: how many are done.
     """
     rows: list[dict[str, Any]] = []
     summary: list[dict[str, Any]] = []
     cells = {
         (method, seed): read_arrays(path / "predictions" / f"{method}-{seed}.npz") or {}
         for method in method_names(configuration)
-        for seed in range(configuration.seeds)
+        for seed in range(seeds)
     }
     score = jax.jit(answer_scores)
     intervals = jax.jit(score_intervals)
@@ -42,7 +43,7 @@ def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[s
         truth = jnp.asarray(right)
         for method in method_names(configuration):
             own = []
-            for seed in range(configuration.seeds):
+            for seed in range(seeds):
                 cell = cells[method, seed]
                 values = np.asarray(score(jnp.asarray(cell[f"{part}/log_probs"]), truth))
                 row = {"dataset": part, "method": method, "seed": seed} | dict(zip(SCORES, values.tolist()))
@@ -54,9 +55,9 @@ def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[s
                 own.append(row)
             rows += own
             stacked = jnp.stack([jnp.asarray(cells[method, seed][f"{part}/log_probs"])
-                                 for seed in range(configuration.seeds)])  # fmt: skip
+                                 for seed in range(seeds)])  # fmt: skip
             lower, upper = intervals(named_key(jax.random.key(0), part), stacked, truth)
-            one: dict[str, Any] = {"dataset": part, "method": method, "num_seeds": configuration.seeds, "n": len(right)}
+            one: dict[str, Any] = {"dataset": part, "method": method, "num_seeds": seeds, "n": len(right)}
             for name in dict.fromkeys(name for row in own for name in row if name not in ("dataset", "method", "seed")):
                 values = np.array([row.get(name, np.nan) for row in own])
                 one[f"{name}_mean"] = values.mean()

@@ -211,8 +211,8 @@ def judge_prompt(record: Record) -> str:
     """
     return (
         "Below is a question and the answer that it was given. How uncertain is the answer: could an expert well have "
-        "answered otherwise? 0 means that nothing else is possible, 100 that many other answers are as good. Reply with "
-        f"the number alone.\n\n{record.prompt}{record.answer}\n\nUncertainty (0 to 100):"
+        "answered otherwise? 0 means that nothing else is possible, 100 that many other answers are as good. Reply "
+        f"with the number alone.\n\n{record.prompt}{record.answer}\n\nUncertainty (0 to 100):"
     )
 
 

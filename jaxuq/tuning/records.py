@@ -159,7 +159,7 @@ def _record(content: Any, name: str) -> Record:
     return Record(name, f"Q: {question}\n{lettered}\nA:", letters[right], others, category, uncertainty)
 
 
-def _position(answer: str | float, choices: Sequence[str]) -> int:
+def _position(answer: str | int | float, choices: Sequence[str]) -> int:
     if isinstance(answer, int) and 0 <= answer < len(choices):
         return answer
     if str(answer) in choices:

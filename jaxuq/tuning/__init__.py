@@ -26,6 +26,7 @@ from jaxuq.tuning.features import silhouette
 from jaxuq.tuning.laplace_fit import fit_adapter_laplace, laplace_draws
 from jaxuq.tuning.predicting import AnswerForecast, Draws, forecast_answers
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, training_examples
+from jaxuq.tuning.rank_dropout import log_uniform_kl, useless_ranks
 from jaxuq.tuning.records import Record, Split, load_split
 from jaxuq.tuning.selection import PrunedSamples, prune_samples, token_error
 from jaxuq.tuning.study import Listener, run_tuning
@@ -83,6 +84,7 @@ __all__ = [
     "laplace_draws",
     "largest_scale",
     "load_split",
+    "log_uniform_kl",
     "margin",
     "option_logits",
     "perplexity_uncertainty",
@@ -98,4 +100,5 @@ __all__ = [
     "token_error",
     "token_loss",
     "training_examples",
+    "useless_ranks",
 ]

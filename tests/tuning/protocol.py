@@ -84,6 +84,7 @@ EXAMPLES = {
     "isotropic_samples": Example(
         tuning.isotropic_samples, (_KEY, _STACKED, 0.1), {"num_samples": 2}, vmappable=False, shardable=False
     ),
+    "log_uniform_kl": Example(tuning.log_uniform_kl, (_normal(8), _normal(8)), differentiable=(0, 1)),
     "margin": Example(tuning.margin, (np.exp(_LOG_PROBS[0]),), differentiable=(0,)),
     "option_logits": Example(
         functools.partial(tuning.option_logits, DECODER),
@@ -105,6 +106,7 @@ EXAMPLES = {
         functools.partial(tuning.stacked_adapters, UNROLLED),
         ({f"layers_{i}": {"value": {"a": _normal(6, 3), "b": _normal(3, 8)}} for i in range(2)},), shardable=False,
     ),
+    "useless_ranks": Example(tuning.useless_ranks, (_normal(8, 2), _normal(2, 8), _normal(2)), vmappable=False),
     "token_error": Example(tuning.token_error, (-np.abs(_normal(8)),), where=_ROWS, masked=(0,), differentiable=(0,)),
     "token_loss": [_token_loss("ual"), _token_loss("uncertainty-aware")],
 }  # fmt: skip

@@ -25,9 +25,11 @@ from jaxuq.tuning.evaluation import SCORES, answer_scores, score_intervals, text
 from jaxuq.tuning.features import silhouette
 from jaxuq.tuning.laplace_fit import fit_adapter_laplace, laplace_draws
 from jaxuq.tuning.predicting import AnswerForecast, Draws, forecast_answers
+from jaxuq.tuning.probe import LinearProbe, fit_linear_probe, probe_confidence
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, training_examples
 from jaxuq.tuning.rank_dropout import log_uniform_kl, useless_ranks
 from jaxuq.tuning.records import Record, Split, load_split
+from jaxuq.tuning.refusal import refusal_records, stated_confidence_records, sufficiency_records
 from jaxuq.tuning.selection import PrunedSamples, prune_samples, token_error
 from jaxuq.tuning.study import Listener, run_tuning
 from jaxuq.tuning.token_losses import LOSSES, token_loss
@@ -52,6 +54,7 @@ __all__ = [
     "BLoBState",
     "Draws",
     "Encoded",
+    "LinearProbe",
     "Listener",
     "PrunedSamples",
     "Record",
@@ -74,6 +77,7 @@ __all__ = [
     "disagreement_uncertainty",
     "encode_questions",
     "fit_adapter_laplace",
+    "fit_linear_probe",
     "flipout",
     "flipout_noise",
     "forecast_answers",
@@ -89,13 +93,17 @@ __all__ = [
     "option_logits",
     "perplexity_uncertainty",
     "placed_prompts",
+    "probe_confidence",
     "prune_samples",
     "read_judgement",
+    "refusal_records",
     "rotate_adapter",
     "run_tuning",
     "score_intervals",
     "silhouette",
     "stacked_adapters",
+    "stated_confidence_records",
+    "sufficiency_records",
     "text_loss",
     "token_error",
     "token_loss",

@@ -51,7 +51,7 @@ class AnswerForecast(NamedTuple):
 @functools.partial(jax.jit, static_argnames=("decoder", "reading", "sample_chunk"))
 def _forecast(
     decoder: Decoder, params: PyTree, samples: PyTree, centre: PyTree, prompts: AnswerPrompts, *, reading: str,
-    sample_chunk: int | None,
+    sample_chunk: int,
 ) -> Any:  # fmt: skip
     apply = bind_answers(decoder, params)
     if reading == "keys":
@@ -96,10 +96,11 @@ def forecast_answers(
     if draws.reading not in ("adapters", "keys", "linearised"):
         raise ValueError(f"reading is {draws.reading!r}; expected adapters, keys or linearised")
     numbers, parts = [], []
+    together = sample_chunk or jax.tree.leaves(draws.samples)[0].shape[0]
     for rows, batch in question_batches(prompts, batch_size):
         found = _forecast(
             model.decoder, model.params, draws.samples, draws.centre, batch, reading=draws.reading,
-            sample_chunk=sample_chunk,
+            sample_chunk=together,
         )  # fmt: skip
         numbers.append(rows)
         parts.append([np.asarray(part)[: len(rows)] for part in found])

@@ -76,6 +76,9 @@ EXAMPLES = {
     "bind_answers": Example(_bound, (LORA, PROMPTS), vmappable=False, shardable=False),
     "blob": Example(_blob, (_KEY, _STACKED), differentiable=(1,), shardable=False),
     "decoder_adapters": Example(functools.partial(tuning.decoder_adapters, UNROLLED), (_STACKED,), shardable=False),
+    "fit_linear_probe": Example(
+        tuning.fit_linear_probe, (_normal(8, 3), _LABELS), where=_ROWS, masked=(0, 1), vmappable=False
+    ),
     "flipout_noise": Example(
         tuning.flipout_noise, (_normal(8, 3), _normal(3, 2), _normal(3, 2), _normal(8, 3), _normal(8, 2)),
         differentiable=(0, 1),
@@ -93,6 +96,10 @@ EXAMPLES = {
     "placed_prompts": Example(tuning.placed_prompts, (PROMPTS,)),
     "prune_samples": Example(
         functools.partial(tuning.prune_samples, keep_ratio=0.5), (_normal(8), _normal(8)), where=_ROWS, masked=(0, 1),
+    ),
+    "probe_confidence": Example(
+        tuning.probe_confidence, (tuning.LinearProbe(_normal(3), _normal()[()], _normal(3), np.ones(3, np.float32)),
+        _normal(8, 3)), shardable=False,
     ),
     "rotate_adapter": Example(tuning.rotate_adapter, (_normal(8, 2), _normal(2, 4)), vmappable=False),
     "score_intervals": Example(
@@ -121,6 +128,10 @@ HOST = {
     "BLoBState": "type",
     "Draws": "type",
     "Encoded": "type",
+    "LinearProbe": "type",
+    "refusal_records": "text",
+    "stated_confidence_records": "text",
+    "sufficiency_records": "text",
     "Listener": "type",
     "PrunedSamples": "type",
     "Record": "type",

@@ -38,7 +38,7 @@ def factors():
     return [compute(LORA, prompts, jnp.zeros(len(prompts.tokens), jnp.int32)) for prompts in (one, two, both)]
 
 
-@pytest.mark.parametrize(("layer", "name", "part"), [(1, "value", "b"), (0, "down", "a"), (1, "output", "a")])
+@pytest.mark.parametrize(("layer", "name", "part"), [(1, "value", "b"), (0, "down", "a")])
 def test_factors_of_one_token_are_the_dense_gauss_newton_matrix(factors, layer, name, part):
     prompts = _prompts([[3, 0, 0, 0]], [1])
     matrix = LORA["layers"][name][part][layer]
@@ -126,9 +126,9 @@ def test_flipout_adds_noise_of_the_stated_variance():
             with tuning.flipout():
                 return tuning.answer_logits(decoder, variables, prompts, rng_key=key)
 
-        drawn = jax.lax.map(noisy, jax.random.split(jax.random.key(1), 3000), batch_size=500)
+        drawn = jax.lax.map(noisy, jax.random.split(jax.random.key(1), 1500), batch_size=500)
         apply = tuning.bind_answers(decoder, PARAMS)
-        sampled = jax.lax.map(lambda one: apply(one, prompts), method.sample(jax.random.key(2), state, 3000))
+        sampled = jax.lax.map(lambda one: apply(one, prompts), method.sample(jax.random.key(2), state, 1500))
         with tuning.flipout():
             quiet = tuning.answer_logits(decoder, {"params": PARAMS, "lora": method.adapters(state)}, prompts)
         return drawn, sampled, quiet, apply(lora, prompts)
@@ -136,7 +136,7 @@ def test_flipout_adds_noise_of_the_stated_variance():
     drawn, sampled, quiet, plain = compute(state)
     np.testing.assert_allclose(quiet, plain, rtol=1e-6)
     assert (np.abs(drawn[:, 0] - drawn[:, 1]) > 1e-6).any()
-    np.testing.assert_allclose(drawn.std(0), sampled.std(0), rtol=0.12)
+    np.testing.assert_allclose(drawn.std(0), sampled.std(0), rtol=0.15)
     np.testing.assert_allclose(drawn.mean(0), plain, atol=0.15 * float(drawn.std()))
 
 

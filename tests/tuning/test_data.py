@@ -139,6 +139,28 @@ def test_silhouette_is_its_definition(rng):
     assert np.isnan(found[:5]).all()
 
 
+@pytest.mark.parametrize("shape", [(30, 4), (12, 40)])
+def test_a_probe_is_at_the_minimum_of_its_loss(rng, shape):
+    """Both ways of solving: the gradient of the penalised likelihood vanishes, and masked answers do not count."""
+    x, y = rng.normal(size=shape).astype(np.float32), (rng.random(shape[0]) < 0.4).astype(np.int32)
+    where = np.arange(shape[0]) != 3
+    x[3] = np.nan
+    probe = jax.jit(lambda x: tuning.fit_linear_probe(x, jnp.asarray(y), penalty=2.0, where=jnp.asarray(where)))(x)
+    np.testing.assert_allclose(probe.mean, x[where].mean(0), atol=1e-5)
+    standard = (x[where] - x[where].mean(0)) / x[where].std(0)
+    p = 1 / (1 + np.exp(-(standard @ np.asarray(probe.weights) + float(probe.bias))))
+    np.testing.assert_allclose(standard.T @ (p - y[where]) + 2.0 * np.asarray(probe.weights), 0, atol=5e-3)
+    np.testing.assert_allclose((p - y[where]).sum() + 1e-3 * float(probe.bias), 0, atol=5e-3)
+
+
+def test_refusals_need_both_kinds_of_grades():
+    with pytest.raises(tuning.TuningError, match="all 4 answers are right"):
+        tuning.refusal_records(RECORDS, [True] * 4)
+    made = tuning.refusal_records(RECORDS, [True, False, True, False])
+    assert [one.answer for one in made] == [" sure.", " unsure.", " sure.", " unsure."]
+    assert made[0].prompt.startswith("what is a red.")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -133,8 +133,8 @@ def kronecker_laplace(*, prior_precision: float = 1.0) -> KroneckerLaplace:
         return jax.tree.map(function, factors, *trees, is_leaf=lambda leaf: isinstance(leaf, KroneckerFactors))
 
     def of_stack(function: Callable, leaf: Array) -> Callable:
-        """A function of one matrix's factors and more, for a stack of matrices if that is what the leaf is."""
-        return function if leaf.ndim == 2 else jax.vmap(function)
+        """A function of one matrix's arrays, for a stack of matrices if the leaf is one: one after another."""
+        return function if leaf.ndim == 2 else lambda *arrays: jax.lax.map(lambda one: function(*one), arrays)
 
     def init(params: Params) -> KroneckerLaplaceState:
         def zeros(leaf: Array) -> KroneckerFactors:
@@ -159,8 +159,9 @@ def kronecker_laplace(*, prior_precision: float = 1.0) -> KroneckerLaplace:
             return curvature.colour(factors, state.prior_precision, white)
 
         def draw(factors: KroneckerFactors, leaf: Array, white: Array) -> Array:
-            coloured = colour(factors, white) if leaf.ndim == 2 else jax.vmap(colour, (0, 1), 1)(factors, white)
-            return leaf[None] + coloured
+            layers_first = white if leaf.ndim == 2 else jnp.swapaxes(white, 0, 1)
+            coloured = of_stack(colour, leaf)(factors, layers_first)
+            return leaf[None] + (coloured if leaf.ndim == 2 else jnp.swapaxes(coloured, 0, 1))
 
         return per_matrix(draw, state.factors, state.params, noise)
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, PyTree
 
+from jaxuq._keys import named_key
 from jaxuq.networks import Decoder
-from jaxuq.posterior import KroneckerLaplaceState, kronecker_laplace
+from jaxuq.posterior import KroneckerFactors, KroneckerLaplaceState, kronecker_laplace
 from jaxuq.tuning.curvature import adapter_factors, stacked_adapters
 from jaxuq.tuning.predicting import Draws, question_batches
 from jaxuq.tuning.prompts import AnswerPrompts
@@ -33,6 +34,17 @@ def _evidence(state: KroneckerLaplaceState, precisions: Array) -> Array:
 @functools.partial(jax.jit, static_argnames="num_samples")
 def _sample(rng_key: Array, state: KroneckerLaplaceState, num_samples: int) -> PyTree:
     return kronecker_laplace().sample(rng_key, state, num_samples)
+
+
+def _one_by_one(state: KroneckerLaplaceState) -> list[KroneckerLaplaceState]:
+    """A state for each stack of matrices, without the likelihood.
+
+    Programs that decompose many matrices side by side are known to stand still on a CPU with few threads.
+    """
+    leaves = jax.tree.leaves(state.params)
+    factors = jax.tree.leaves(state.factors, is_leaf=lambda node: isinstance(node, KroneckerFactors))
+    zero = jnp.zeros(())
+    return [KroneckerLaplaceState(leaf, own, zero, state.prior_precision) for leaf, own in zip(leaves, factors)]
 
 
 def fit_adapter_laplace(
@@ -76,7 +88,8 @@ def fit_adapter_laplace(
         factors, log_likelihood = _factors(model.decoder, model.params, model.lora, batch, right, counted)
         state = method.update(state, jax.tree.map(lambda leaf: leaf[first:], factors), log_likelihood)
     if prior_precision is None:
-        evidence = np.asarray(_evidence(state, jnp.asarray(PRIOR_PRECISIONS, jnp.float32)))
+        precisions = jnp.asarray(PRIOR_PRECISIONS, jnp.float32)
+        evidence = np.sum([np.asarray(_evidence(one, precisions)) for one in _one_by_one(state)], axis=0)
         prior_precision = float(PRIOR_PRECISIONS[int(np.nanargmax(evidence))])
     return state._replace(prior_precision=jnp.asarray(prior_precision, jnp.float32))
 
@@ -96,7 +109,11 @@ def laplace_draws(
         `Draws`; adapters that are not random are repeated.
     """
     centre = stacked_adapters(model.decoder, model.lora)
-    drawn = _sample(rng_key, state, num_samples)
+    each = [
+        jax.block_until_ready(_sample(named_key(rng_key, "matrices", number), one, num_samples))
+        for number, one in enumerate(_one_by_one(state))
+    ]
+    drawn = jax.tree.unflatten(jax.tree.structure(state.params), each)
 
     def whole(random: Array, leaf: Array) -> Array:
         fixed = leaf[: leaf.shape[0] - random.shape[1]]

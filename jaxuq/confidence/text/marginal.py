@@ -29,7 +29,7 @@ class _Row(NamedTuple):
 
 
 def _bucket(length: int) -> int:
-    size = 16
+    size = 8
     while size < length:
         size *= 2
     return size

@@ -117,7 +117,7 @@ def _options(
         return [int(token) for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
 
     right = encode(one.answer)
-    lead = right[:1] if len(right) > 1 and not tokenizer.decode(right[:1]).strip() else []
+    lead = right[:1] if len(right) > 1 and not str(tokenizer.decode(right[:1])).strip() else []
     candidates = list(one.others) if one.others else sorted(set(pool) - {one.answer})
     rng.shuffle(candidates)
     chosen = [(right[len(lead)], one.answer, True)]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         results,
         tagging,
         training,
+        tuning,
     )
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
     "results",
     "tagging",
     "training",
+    "tuning",
 ]
 
 _ROOMS = tuple(name for name in __all__ if name not in ("__version__", "citation", "named_key"))

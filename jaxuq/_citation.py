@@ -479,6 +479,71 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "journal = {Journal of Computer and System Sciences}",
         2003,
     ),
+    "wang2024ual": (
+        "inproceedings",
+        "Wang, Yikun and Zheng, Rui and Ding, Liang and Zhang, Qi and Lin, Dahua and Tao, Dacheng",
+        "Uncertainty Aware Learning for Language Model Alignment",
+        "booktitle = {Annual Meeting of the Association for Computational Linguistics}",
+        2024,
+    ),
+    "yang2024laplacelora": (
+        "inproceedings",
+        "Yang, Adam X. and Robeyns, Maxime and Wang, Xi and Aitchison, Laurence",
+        "{Bayesian} Low-Rank Adaptation for Large Language Models",
+        "booktitle = {International Conference on Learning Representations}",
+        2024,
+    ),
+    "wang2024blob": (
+        "inproceedings",
+        "Wang, Yibin and Shi, Haizhou and Han, Ligong and Metaxas, Dimitris and Wang, Hao",
+        "{BLoB}: {Bayesian} Low-Rank Adaptation by Backpropagation for Large Language Models",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2024,
+    ),
+    "shi2025tfb": (
+        "inproceedings",
+        "Shi, Haizhou and Wang, Yibin and Han, Ligong and Zhang, Huan and Wang, Hao",
+        "Training-Free {Bayesianization} for Low-Rank Adapters of Large Language Models",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2025,
+    ),
+    "onal2024swaglora": (
+        "inproceedings",
+        r"Onal, Emre and Fl{\"o}ge, Klemens and Caldwell, Emma and Sheverdin, Arsen and Fortuin, Vincent",
+        "Gaussian Stochastic Weight Averaging for {Bayesian} Low-Rank Adaptation of Large Language Models",
+        "booktitle = {Symposium on Advances in Approximate {Bayesian} Inference}",
+        2024,
+    ),
+    "muhlematter2024loraensemble": (
+        "article",
+        "Muhlematter, Dominik J. and Halbheer, Michelle and Becker, Alexander and Narnhofer, Dominik and Aasen, Helge "
+        "and Schindler, Konrad and Turkoglu, Mehmet Ozgur",
+        "{LoRA}-Ensemble: Efficient Uncertainty Modelling for Self-Attention Networks",
+        "journal = {arXiv preprint arXiv:2405.14438}",
+        2024,
+    ),
+    "doyle2025bayeslora": (
+        "article",
+        "Doyle, Cooper",
+        "{BayesLoRA}: Task-Specific Uncertainty in Low-Rank Adapters",
+        "journal = {arXiv preprint arXiv:2506.22809}",
+        2025,
+    ),
+    "kirsch2019batchbald": (
+        "inproceedings",
+        "Kirsch, Andreas and van Amersfoort, Joost and Gal, Yarin",
+        "{BatchBALD}: Efficient and Diverse Batch Acquisition for Deep {Bayesian} Active Learning",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2019,
+    ),
+    "wang2025qtuning": (
+        "article",
+        "Wang, Shaobo and others",
+        "Winning the Pruning Gamble: A Unified Approach to Joint Sample and Token Pruning for Efficient Supervised "
+        "Fine-Tuning",
+        "journal = {arXiv preprint arXiv:2509.23873}",
+        2025,
+    ),
 }
 
 _SOURCES: dict[str, tuple[str, ...]] = {
@@ -505,6 +570,16 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "degree-uncertainty": ("lin2024confidence",),
     "token-sar": ("duan2024sar",),
     "stated-confidence": ("tian2023ask",),
+    # fine-tuning of language models
+    "ual": ("wang2024ual",),
+    "laplace-lora": ("yang2024laplacelora",),
+    "blob": ("wang2024blob",),
+    "tfb": ("shi2025tfb",),
+    "swag-lora": ("onal2024swaglora",),
+    "lora-ensemble": ("muhlematter2024loraensemble",),
+    "bayeslora": ("doyle2025bayeslora",),
+    "batch-bald": ("kirsch2019batchbald",),
+    "q-tuning": ("wang2025qtuning",),
     # posteriors
     "deterministic": ("li2024muben",),
     "ensemble": ("lakshminarayanan2017ensembles",),

@@ -17,6 +17,7 @@ from jaxuq.cli.report import ReportCommand
 from jaxuq.confidence.study.configuration import StudyConfiguration
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
+from jaxuq.tuning.configuration import TuneConfiguration
 
 _COMMANDS = {
     "muben": MubenConfiguration,
@@ -24,6 +25,7 @@ _COMMANDS = {
     "confidence": StudyConfiguration,
     "extract": ExtractCommand,
     "experts": ExpertsCommand,
+    "tune": TuneConfiguration,
     "generate": GenerateCommand,
     "serve": ServeCommand,
     "models": ModelsCommand,
@@ -46,10 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
     from jaxuq.tagging.records import TaggingDataError
+    from jaxuq.tuning.errors import TuningError
 
     mistakes = (
         CheckpointError, DataError, ExpertsError, ExtractionError, PromptError, QuestionError, ReportError,
-        RunFolderError, TaggingDataError,
+        RunFolderError, TaggingDataError, TuningError,
     )  # fmt: skip
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -90,6 +93,10 @@ def _run(command: Any) -> None:
         from jaxuq.cli.confidence import run as study
 
         study(command)
+    elif isinstance(command, TuneConfiguration):
+        from jaxuq.cli.tune import run as tune
+
+        tune(command)
     else:
         command.run()
 

@@ -20,10 +20,17 @@ Which one? `ensemble` when training can be repeated; `swag` or `laplace` when on
 dropout and nothing else can be changed; `nuts_last_layer` to see how good any of them is.
 """
 
+from jaxuq.posterior._curvature import KroneckerFactors
 from jaxuq.posterior.bbp import BBP, BBPState, bbp, dense
 from jaxuq.posterior.deterministic import Deterministic, deterministic
 from jaxuq.posterior.ensemble import Ensemble, ensemble
 from jaxuq.posterior.forecast import BernoulliForecast, CategoricalForecast, Forecast, GaussianForecast
+from jaxuq.posterior.kronecker_laplace import (
+    KroneckerLaplace,
+    KroneckerLaplaceState,
+    kronecker_factors,
+    kronecker_laplace,
+)
 from jaxuq.posterior.laplace import Laplace, LaplaceState, laplace
 from jaxuq.posterior.mc_dropout import MCDropout, mc_dropout
 from jaxuq.posterior.moments import summarise
@@ -46,6 +53,9 @@ __all__ = [
     "Ensemble",
     "Forecast",
     "GaussianForecast",
+    "KroneckerFactors",
+    "KroneckerLaplace",
+    "KroneckerLaplaceState",
     "Laplace",
     "LaplaceState",
     "MCDropout",
@@ -59,6 +69,8 @@ __all__ = [
     "dense",
     "deterministic",
     "ensemble",
+    "kronecker_factors",
+    "kronecker_laplace",
     "laplace",
     "mc_dropout",
     "merge",

@@ -67,6 +67,12 @@ _METRICS = {
     "conformal_size": MetricName("Conformal set size", "lower", 3, "sets"),
     "spearman": MetricName("Spearman", "higher", 3, "selection"),
     "aurc": MetricName("AURC", "lower", 4, "selection", significant=True),
+    "correctness_auroc": MetricName("AUROC of being right", "higher", 3, "selection"),
+    "aleatoric": MetricName("Aleatoric (nats)", "none", 3, "distribution"),
+    "epistemic": MetricName("Epistemic (nats)", "none", 3, "distribution", significant=True),
+    "text_nll": MetricName("NLL of other texts", "lower", 4, "other"),
+    "forgetting": MetricName("Forgetting (nats)", "lower", 3, "other"),
+    "fit_seconds": MetricName("Posterior (s)", "none", 3, "cost", significant=True),
     "train_seconds": MetricName("Training (s)", "none", 3, "cost", significant=True),
     "predict_seconds": MetricName("Prediction (s)", "none", 3, "cost", significant=True),
 }

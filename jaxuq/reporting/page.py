@@ -44,6 +44,10 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
     result = read_folder(folder)
     if result.run["system"] == "tag":
         return _write_tagging_report(result)
+    if result.run["system"] == "tune":
+        from jaxuq.reporting.tuning_page import write_tuning_report  # it builds on this module
+
+        return write_tuning_report(folder)
     notices = [*result.notices, *_missing_methods(result)]
     predictions, unread = load_predictions(result)
     notices += _shorten(unread)

@@ -21,6 +21,7 @@ _three = {"where": _where, "masked": (0, 1, 2), "differentiable": (0, 2)}
 _triple = {"where": _where, "masked": (0, 1, 2), "differentiable": (0, 1)}
 
 EXAMPLES: dict[str, Any] = {
+    "behaviour_divergence": Example(losses.behaviour_divergence, (_four, _four[::-1]), **_pair),
     "bernoulli_cross_entropy": [
         Example(losses.bernoulli_cross_entropy, (_a, _labels), **_pair),
         Example(losses.bernoulli_cross_entropy, (_a, _labels.astype(np.float32)), **_pair),
@@ -28,8 +29,12 @@ EXAMPLES: dict[str, Any] = {
     "beta_negative_log_likelihood": Example(losses.beta_negative_log_likelihood, (_a, _b, _y), **_triple),
     "categorical_cross_entropy": Example(losses.categorical_cross_entropy, (_four, _classes), **_pair),
     "categorical_focal_loss": Example(losses.categorical_focal_loss, (_four, _classes), **_pair),
+    "confidence_reward": Example(losses.confidence_reward, (_labels, _part), differentiable=(1,)),
     "dirichlet_concentrations": Example(losses.dirichlet_concentrations, (_four,), differentiable=(0,)),
     "dirichlet_moments": Example(losses.dirichlet_moments, (1 + np.abs(_four),), differentiable=(0,)),
+    "earth_mover_loss": Example(
+        losses.earth_mover_loss, (_four, _classes, _four[:4, 0]), {"mixing": "second"}, **_pair
+    ),
     "entropy_regularised_cross_entropy": Example(losses.entropy_regularised_cross_entropy, (_four, _classes), **_pair),
     "evidential_classification_loss": Example(losses.evidential_classification_loss, (_four, _classes), **_pair),
     "evidential_regression_loss": Example(losses.evidential_regression_loss, (_four, _y), **_pair),
@@ -54,6 +59,11 @@ EXAMPLES: dict[str, Any] = {
         Example(losses.smoothed_cross_entropy, (_four, _classes, _part), {"spread": "others"}, **_three),
     ],
     "stated_confidence_loss": Example(losses.stated_confidence_loss, (_four, _labels), **_pair),
+    "top_token_distillation": Example(
+        losses.top_token_distillation,
+        (_four, np.stack([_classes, 3 - _classes], -1), np.stack([_part, _part / 2], -1)),
+        **_three,
+    ),
     "ual_loss": Example(losses.ual_loss, (_four, _classes, _part[:, 0]), **_pair),
     "uncertainty_aware_clm_loss": Example(losses.uncertainty_aware_clm_loss, (_four, _classes), **_pair),
     "uncertainty_smoothing": [
@@ -63,6 +73,7 @@ EXAMPLES: dict[str, Any] = {
     "softplus_variance": Example(losses.softplus_variance, (_a,), differentiable=(0,)),
 }
 HOST: dict[str, str] = {
+    "REWARDS": "names",
     "DirichletMoments": "a type",
     "NormalInverseGamma": "a type",
 }

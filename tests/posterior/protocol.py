@@ -67,6 +67,23 @@ def _laplace(likelihood, structure):
     return Example(function, args, where=where, masked=masked, differentiable=(1, 2, 4))
 
 
+def _kronecker_laplace(rng_key, params, inputs, gradients, where):
+    method = posterior.kronecker_laplace(prior_precision=2.0)
+    state = method.init(params)
+    factors = {"a": posterior.kronecker_factors(inputs, gradients, where=where)}
+    state = method.update(state, factors, jnp.zeros(()))
+    samples = method.sample(rng_key, state, 3)
+
+    def apply(params, inputs):
+        return jnp.tanh(inputs @ params["a"])
+
+    read = jax.vmap(method.bind(apply, state), (0, None))(samples, jnp.ones_like(inputs))
+    return state.log_likelihood, samples, method.log_marginal_likelihood(state), read
+
+
+_KRONECKER = ({"a": _normal(3, 2)}, _INPUTS, _normal(16, 2))
+
+
 def _bbp(convention):
     method = posterior.bbp(convention=convention)
 
@@ -101,6 +118,10 @@ EXAMPLES: dict[str, Any] = {
         ),
         Example(posterior.ensemble().sample, (_KEY, _SAMPLES), differentiable=(1,)),
     ],
+    "kronecker_factors": Example(
+        posterior.kronecker_factors, (_INPUTS, _normal(16, 2)), where=_ROWS, masked=(0, 1), differentiable=(0, 1)
+    ),
+    "kronecker_laplace": Example(_kronecker_laplace, (_KEY, *_KRONECKER), where=_ROWS, masked=(2, 3), vmappable=False),
     "laplace": [
         _laplace("gaussian", "full"),
         _laplace("gaussian", "kronecker"),
@@ -158,6 +179,9 @@ HOST: dict[str, str] = {
     "Ensemble": "a type",
     "Forecast": "a type",
     "GaussianForecast": "a type",
+    "KroneckerFactors": "a type",
+    "KroneckerLaplace": "a type",
+    "KroneckerLaplaceState": "a type",
     "Laplace": "a type",
     "LaplaceState": "a type",
     "MCDropout": "a type",

@@ -1,0 +1,52 @@
+"""Rewards, for reinforcement learning, of an answer together with the confidence that was stated for it."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Real
+
+REWARDS = ("sayself", "rlcr", "rlcr-published")
+
+
+def confidence_reward(
+    correct: Real[Array, "*batch"],
+    confidence: Float[Array, "*batch"],
+    *,
+    kind: str = "rlcr",
+    well_formed: Bool[Array, "*batch"] | None = None,
+) -> Float[Array, "*batch"]:
+    r"""A reward that is highest for the likeliest answer with its true probability of being right.
+
+    `"rlcr"`: $g - (c - g)^2$. `"sayself"`: $1 - 2 (g - c)^2$, which does not pay for being right itself.
+    `"rlcr-published"`: $\tfrac12 + \tfrac12 g + \tfrac12 (1 - (g - c)^2)$, as the released code adds a part for the
+    format; the first and the last differ by scale and shift alone.
+
+    Args:
+        correct: g, how right the answer is, in [0, 1].
+        confidence: c, in [0, 1].
+        kind: one of the three.
+        well_formed: whether the text could be read; otherwise the reward is -1 (`"sayself"`) or 0.
+
+    Returns:
+        A reward each. A confidence outside [0, 1], or NaN, counts as not well formed.
+
+    Raises:
+        ValueError: an unknown `kind`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> confidence_reward(jnp.array([1, 0]), jnp.array([0.7, 0.7])).round(2)
+        Array([ 0.91, -0.49], dtype=float32)
+
+    References:
+        T. Xu et al., "SaySelf: Teaching LLMs to Express Confidence with Self-Reflective Rationales", EMNLP 2024.
+        M. Damani et al., "Beyond Binary Rewards: Training LMs to Reason About Their Uncertainty", 2025, Eq. 2.
+    """
+    if kind not in REWARDS:
+        raise ValueError(f"kind is {kind!r}; expected one of {', '.join(REWARDS)}")
+    read = (confidence >= 0) & (confidence <= 1)
+    read = read if well_formed is None else read & well_formed
+    c = jnp.where(read, confidence, 0.0)
+    g = jnp.where(read, correct.astype(c.dtype), 0.0)
+    error = (g - c) ** 2
+    if kind == "sayself":
+        return jnp.where(read, 1 - 2 * error, -1.0)
+    return jnp.where(read, g - error if kind == "rlcr" else 0.5 + 0.5 * g + 0.5 * (1 - error), 0.0)

@@ -1,0 +1,177 @@
+"""The page of `jaxuq tune`: scores before and after, with intervals, part by part."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from jaxuq._citation import citation
+from jaxuq.reporting.drawings import Drawing, render_drawings
+from jaxuq.reporting.forest_figure import forest_figure
+from jaxuq.reporting.page import duration, render_template
+from jaxuq.reporting.result_folder import ResultFolder, read_folder
+from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
+from jaxuq.reporting.tuning_figures import Answered, tuning_forgetting, tuning_reliability, tuning_risk_coverage
+from jaxuq.results import read_arrays, write_bytes
+
+_TABLES = (
+    ("How good are the answers?", ("accuracy", "nll", "brier")),
+    ("Does confidence mean what it says?", ("ece", "correctness_auroc", "aurc")),
+    ("What kind of uncertainty is it, and what was forgotten?", ("aleatoric", "epistemic", "forgetting")),
+)
+_ENTRIES = ("ual", "laplace-lora", "bayeslora", "lora-ensemble", "tfb", "blob", "swag-lora")
+
+
+def write_tuning_report(folder: str | Path) -> Path:
+    """Write `report.html` and `figures/` into the folder of a run of `jaxuq tune`.
+
+    Args:
+        folder: with `run.json`, `results.csv`, `summary.csv` and `predictions/`.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ReportError: it is no result folder, or a table is unreadable.
+    """
+    result = read_folder(folder)
+    sections, notices = [], list(result.notices)
+    for part in dict.fromkeys(result.results["dataset"]):
+        pictures, undrawn = render_drawings(_drawings(result, part), result.path / "figures")
+        notices += undrawn
+        sections.append((part, _what(part), tuning_tables(result, part), pictures))
+    run, configuration = result.run, result.configuration
+    facts = [("Tuned on", f"{run.get('tuned_on', '?')} questions")]
+    questions = run.get("questions")
+    facts += [(name, f"{count} questions") for name, count in (questions or {}).items()]
+    facts += [("Seeds", str(configuration.get("seeds"))), ("Device", str(run.get("device")))]
+    facts += [("Time", duration(float(run["seconds"])))] if isinstance(run.get("seconds"), int | float) else []
+    versions = run.get("versions")
+    page = render_template(
+        "tuning.html",
+        title=f"{configuration.get('model')} tuned on {configuration.get('data')}",
+        status=str(run.get("status", "unknown")),
+        facts=facts,
+        notices=notices,
+        notes=[str(note) for note in run.get("notes") or []],
+        sections=sections,
+        rejected=[tuple(map(str, one)) for one in run.get("rejected") or []],
+        configuration={str(key): str(value) for key, value in configuration.items()},
+        versions={str(key): str(value) for key, value in (versions or {}).items()},
+        bibtex=_bibtex(),
+    )
+    write_bytes(result.path / "report.html", page.encode())
+    return result.path / "report.html"
+
+
+def tuning_tables(result: ResultFolder, part: str) -> list[ScoreTable]:
+    """The tables of one part of a run.
+
+    Args:
+        result: of `read_folder`.
+        part: `dataset` in the tables.
+
+    Returns:
+        One for each question.
+    """
+    rows, summary = result.results, result.summary
+    rows = rows[rows["dataset"] == part]
+    summary = summary[summary["dataset"] == part] if len(summary) else summary
+    planned = [name for name in result.run.get("methods") or [] if name in set(rows["method"])]
+    return [
+        score_table(
+            rows,
+            summary,
+            metrics=[name for name in names if name in rows.columns],
+            methods=planned or None,
+            title=title,
+        )
+        for title, names in _TABLES
+    ]
+
+
+def print_tuning(folder: str | Path) -> None:
+    """Print the tables of a run on standard output.
+
+    Args:
+        folder: of the run.
+    """
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    result = read_folder(folder)
+    for part in dict.fromkeys(result.results["dataset"]):
+        console.print(f"[bold]{part}[/bold]: {_what(part)}")
+        for table in tuning_tables(result, part):
+            console.print(terminal_table(table, intervals=True))
+
+
+def _what(part: str) -> str:
+    if part.endswith("-shifted"):
+        return "questions of a kind that was not tuned on"
+    return "questions of the kind that was tuned on, none of them seen"
+
+
+def _drawings(result: ResultFolder, part: str) -> list[Drawing]:
+    first = tuning_tables(result, part)
+    shown = first[0]._replace(
+        columns=first[0].columns[:2] + first[1].columns[:1],
+        rows=[(name, cells[:2] + other[:1]) for (name, cells), (_, other) in zip(first[0].rows, first[1].rows)],
+    )
+    answered = _answered(result, part, [name for name, _ in shown.rows])
+    summary = result.summary[result.summary["dataset"] == part]
+    drawings = [
+        Drawing(
+            f"{part}-scores", "Scores and how sure they are",
+            "A point is the mean over seeds, a bar its 95 % interval over questions. The dashed line is the best mean.",
+            partial(forest_figure, shown),
+        ),
+        Drawing(
+            f"{part}-reliability", "Reliability",
+            "On the diagonal, a stated 80 % is right 80 % of the time; below it a method is overconfident. A point "
+            "over a short grey bar rests on few questions. Seeds are pooled.",
+            partial(tuning_reliability, answered),
+        ),
+        Drawing(
+            f"{part}-risk-coverage", "Does it know when it fails?",
+            "Answer only the most confident questions (left): the lower the line, the better confidence tells right "
+            "from wrong. Seeds are pooled.",
+            partial(tuning_risk_coverage, answered),
+        ),
+    ]  # fmt: skip
+    if not part.endswith("-shifted"):
+        drawings.append(
+            Drawing(
+                f"{part}-forgetting", "What was gained, and what was forgotten",
+                "Lower is better on both axes: the loss on the test's answers, and the rise of the loss on texts that "
+                "have nothing to do with them. Whiskers are deviations over seeds.",
+                partial(tuning_forgetting, summary),
+            )
+        )  # fmt: skip
+    return drawings
+
+
+def _answered(result: ResultFolder, part: str, methods: list[str]) -> dict[str, Answered]:
+    found = {}
+    for method in methods:
+        seeds = sorted(set(result.results.loc[result.results["method"] == method, "seed"]))
+        cells = [read_arrays(result.path / "predictions" / f"{method}-{seed}.npz") for seed in seeds]
+        kept = [cell for cell in cells if cell is not None and f"{part}/labels" in cell]
+        if kept:
+            log_probs = np.concatenate([cell[f"{part}/log_probs"] for cell in kept])
+            labels = np.concatenate([cell[f"{part}/labels"] for cell in kept])
+            right = (log_probs.argmax(1) == labels).astype(np.float32)
+            found[method] = Answered(np.exp(log_probs.max(1)).clip(0, 1).astype(np.float32), right)
+    return found
+
+
+def _bibtex() -> str:
+    known = ["jaxuq"]
+    for name in _ENTRIES:
+        try:
+            citation(name)
+        except ValueError:
+            continue
+        known.append(name)
+    return citation(*known)

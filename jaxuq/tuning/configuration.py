@@ -1,0 +1,222 @@
+"""What a run of `jaxuq tune` does: one dataclass for the command line and for Python."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from jaxuq.language import FinetuneConfig
+from jaxuq.networks import LoraConfig
+from jaxuq.networks.linear import LINEAR_LAYERS
+from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.token_losses import LOSSES
+from jaxuq.tuning.uncertainty import SOURCES
+
+POSTERIORS = ("none", "laplace", "laplace-last", "dropout", "ensemble", "tfb", "swag", "sgld", "blob")
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneConfiguration:
+    """Fine-tune a language model on questions with answers, and see what that does to accuracy and to calibration.
+
+    Every loss is tuned once a seed; posteriors are laid over the first loss, or over all with --cross.
+    """
+
+    model: str = "smollm2"
+    """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
+
+    data: str = "facts"
+    """facts (packaged), or a JSONL file with `question`, `answer` and perhaps `choices` and `uncertainty` a line."""
+
+    test: Path | None = None
+    """A file of the same form to test on; otherwise one half of the data is kept for that."""
+
+    shifted: Path | None = None
+    """A file of questions of another kind; the packaged facts have sums and two-step questions."""
+
+    texts: Path | None = None
+    """A file with a text a line on which forgetting is measured; otherwise everyday sentences."""
+
+    loss: tuple[str, ...] = ("plain", "ual", "label-smoothing")
+    """plain, ual, label-smoothing, focal, entropy, uncertainty-aware; several, also with commas between them."""
+
+    posterior: tuple[str, ...] = ("none", "laplace", "dropout", "ensemble")
+    """none, laplace, laplace-last, dropout, ensemble, tfb, swag, sgld, blob; several, also with commas."""
+
+    cross: bool = False
+    """Lay every posterior over every loss."""
+
+    seeds: int = 1
+    """Tunings of everything: new adapters, another order of the data."""
+
+    members: int = 3
+    """Of an ensemble."""
+
+    samples: int = 10
+    """Of any other posterior."""
+
+    uncertainty: str = "perplexity"
+    """For ual, of each sample: column, perplexity, disagreement, judge."""
+
+    judge: str | None = None
+    """For --uncertainty judge: the address of a server with the OpenAI protocol, or a model as for --model."""
+
+    judge_model: str = ""
+    """The model's name at that server."""
+
+    smoothing: float = 0.1
+    """Mean smoothing of ual; of label-smoothing; strength of entropy."""
+
+    largest_smoothing: float = 0.3
+    """At most this for one sample of ual."""
+
+    direction: str = "increasing"
+    """increasing: uncertain samples are smoothed more; decreasing: less."""
+
+    epochs: int = 4
+    """Passes over the data."""
+
+    learning_rate: float = 1e-3
+    """The highest."""
+
+    batch_size: int = 2
+    """Rows of a step; a row holds several examples."""
+
+    max_length: int = 128
+    """Tokens of a row, and of the longest question."""
+
+    rank: int = 8
+    """Of the adapters."""
+
+    alpha: float = 16.0
+    """The adapters' output is scaled by alpha / rank."""
+
+    dropout: float = 0.1
+    """On the adapters' input, in tuning and for the posterior dropout."""
+
+    targets: tuple[str, ...] = ("query", "value")
+    """Adapted layers: query, key, value, output, gate, up, down."""
+
+    options: int = 4
+    """Answers to choose from, for questions that bring none."""
+
+    limit: int | None = None
+    """Take this many questions of each part at most."""
+
+    merge: bool = False
+    """Also save the model with the adapters of the first loss and seed merged into it."""
+
+    output: Path = Path("runs/tune")
+    """The result folder; the same command goes on with it."""
+
+    resume: bool = True
+    """--no-resume refuses a folder that holds this run already."""
+
+
+def normalised(configuration: TuneConfiguration) -> TuneConfiguration:
+    """Names given with commas taken apart; refuses what cannot work, in one sentence.
+
+    Args:
+        configuration: as typed.
+
+    Returns:
+        The configuration with tuples of single names.
+
+    Raises:
+        TuningError: an option out of range, an unknown name.
+    """
+    lists = {name: _names(getattr(configuration, name)) for name in ("loss", "posterior", "targets")}
+    for name, known in (("loss", LOSSES), ("posterior", POSTERIORS), ("targets", LINEAR_LAYERS)):
+        unknown = [one for one in lists[name] if one not in known]
+        if unknown or not lists[name]:
+            raise TuningError(f"--{name} {' '.join(unknown) or 'is empty'}: choose among {', '.join(known)}")
+    for name in ("seeds", "members", "samples", "epochs", "batch_size", "rank", "limit"):
+        value = getattr(configuration, name)
+        if value is not None and value < 1:
+            raise TuningError(f"--{name.replace('_', '-')} is {value}; it starts at 1")
+    for name, least in (("options", 2), ("max_length", 8)):
+        if getattr(configuration, name) < least:
+            raise TuningError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; it starts at {least}")
+    if not 0 <= configuration.smoothing < 1 or not configuration.smoothing <= configuration.largest_smoothing < 1:
+        raise TuningError(
+            f"--smoothing is {configuration.smoothing} and --largest-smoothing {configuration.largest_smoothing}; "
+            "expected 0 <= smoothing <= largest smoothing < 1"
+        )
+    if not 0 <= configuration.dropout < 1:
+        raise TuningError(f"--dropout is {configuration.dropout}; expected a rate in [0, 1)")
+    if "dropout" in lists["posterior"] and configuration.dropout == 0:
+        raise TuningError("--posterior dropout needs adapters tuned with dropout: --dropout must be above 0")
+    if not 0 < configuration.learning_rate < 1:
+        raise TuningError(f"--learning-rate is {configuration.learning_rate}; expected a number in (0, 1)")
+    if configuration.uncertainty not in SOURCES:
+        raise TuningError(f"--uncertainty {configuration.uncertainty}: choose among {', '.join(SOURCES)}")
+    if configuration.direction not in ("increasing", "decreasing"):
+        raise TuningError(f"--direction {configuration.direction}: choose increasing or decreasing")
+    if configuration.uncertainty == "judge" and "ual" in lists["loss"] and configuration.judge is None:
+        raise TuningError("--uncertainty judge needs --judge, the address of a server or a model")
+    return dataclasses.replace(configuration, **lists)
+
+
+def _names(given: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for one in given for name in one.split(",") if name))
+
+
+def recorded(configuration: TuneConfiguration) -> dict[str, Any]:
+    """Everything that decides the numbers, for `run.json`.
+
+    Args:
+        configuration: normalised.
+
+    Returns:
+        JSON-like values.
+    """
+    left_out = ("output", "resume", "merge")
+    values = {
+        field.name: getattr(configuration, field.name)
+        for field in dataclasses.fields(configuration)
+        if field.name not in left_out
+    }
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def finetune_config(configuration: TuneConfiguration) -> FinetuneConfig:
+    """How each member is tuned.
+
+    Args:
+        configuration: normalised.
+
+    Returns:
+        For `jaxuq.language.finetune`.
+    """
+    lora = LoraConfig(
+        rank=configuration.rank, alpha=configuration.alpha, dropout=configuration.dropout,
+        targets=configuration.targets,
+    )  # fmt: skip
+    return FinetuneConfig(
+        lora, epochs=configuration.epochs, batch_size=configuration.batch_size, max_length=configuration.max_length,
+        learning_rate=configuration.learning_rate,
+    )  # fmt: skip
+
+
+def method_names(configuration: TuneConfiguration) -> dict[str, tuple[str, str]]:
+    """The methods of a run: name, loss and posterior; `base`, the model as it was, comes first.
+
+    Args:
+        configuration: normalised.
+
+    Returns:
+        Name to loss and posterior. A loss without posterior goes by its name; `plain` is left out of the others'.
+
+    Example:
+        >>> list(method_names(TuneConfiguration(loss=("plain", "ual"), posterior=("none", "laplace"))))
+        ['base', 'plain', 'laplace', 'ual']
+    """
+    found = {"base": ("", "none")}
+    for number, loss in enumerate(configuration.loss):
+        for posterior in configuration.posterior:
+            if posterior == "none":
+                found[loss] = (loss, posterior)
+            elif number == 0 or configuration.cross:
+                found[posterior if loss == "plain" else f"{loss}-{posterior}"] = (loss, posterior)
+        if number and not configuration.cross:
+            found[loss] = (loss, "none")
+    return found

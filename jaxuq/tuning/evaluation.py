@@ -1,0 +1,128 @@
+"""What tuning did to accuracy and to calibration: scores of forecasts over answers, with intervals."""
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from jaxuq.language import encode_prompt, score_tokens
+from jaxuq.metrics import (
+    area_under_risk_coverage,
+    area_under_roc,
+    bootstrap,
+    expected_calibration_error,
+    multiclass_brier_score,
+)
+from jaxuq.tuning.answers import answer_loss
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+SCORES = ("accuracy", "nll", "brier", "ece", "correctness_auroc", "aurc")
+
+
+def answer_scores(
+    log_probs: Float[Array, "questions options"],
+    labels: Int[Array, " questions"],
+    *,
+    bins: int = 10,
+    where: Bool[Array, " questions"] | None = None,
+) -> Float[Array, "6"]:
+    """The scores named in `SCORES`: of the answers, of their probabilities, and of confidence as a sign of being right.
+
+    Accuracy; negative log likelihood, nats; Brier score, summed over the answers; expected calibration error of the
+    highest probability; AUROC of the highest probability for "the answer is right" (NaN if all or none are); area under
+    risk and coverage, sorted by it.
+
+    Args:
+        log_probs: of the answers to choose from, normalised.
+        labels: the right ones.
+        bins: of the calibration error.
+        where: questions that count.
+
+    Returns:
+        Six numbers; NaN if none counts.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> scores = answer_scores(jnp.log(jnp.array([[0.8, 0.2], [0.6, 0.4]])), jnp.array([0, 1]))
+        >>> dict(zip(SCORES, scores.round(3).tolist()))["brier"]
+        0.4...
+    """
+    kept = jnp.ones(labels.shape, bool) if where is None else where
+    log_probs = jnp.where(kept[:, None], log_probs, -jnp.log(float(log_probs.shape[1])).astype(log_probs.dtype))
+    labels = jnp.where(kept, labels, 0).astype(jnp.int32)
+    probabilities = jnp.exp(log_probs)
+    confidence = probabilities.max(1)
+    right = (jnp.argmax(log_probs, 1).astype(jnp.int32) == labels).astype(log_probs.dtype)
+    count = kept.sum(dtype=log_probs.dtype)
+    none = count == 0
+
+    def mean(values: Array) -> Array:
+        return jnp.where(none, jnp.nan, jnp.where(kept, values, 0.0).sum() / jnp.maximum(count, 1))
+
+    return jnp.stack(
+        [
+            mean(right),
+            mean(answer_loss(log_probs, labels)),
+            multiclass_brier_score(probabilities, labels, where=kept),
+            expected_calibration_error(confidence, right, bins=bins, where=kept),
+            area_under_roc(confidence, right, where=kept),
+            area_under_risk_coverage(1 - confidence, 1 - right, where=kept),
+        ]
+    )
+
+
+def score_intervals(
+    rng_key: Key[Array, ""],
+    log_probs: Float[Array, "seeds questions options"],
+    labels: Int[Array, " questions"],
+    *,
+    num_resamples: int = 500,
+) -> tuple[Float[Array, "6"], Float[Array, "6"]]:
+    """95 % bootstrap intervals over questions of the scores' means over seeds.
+
+    All seeds answer the same questions; a resample takes a question with all its seeds, so that methods compared under
+    one key see the same resamples.
+
+    Args:
+        rng_key: of the resamples.
+        log_probs: of each seed.
+        labels: the right answers.
+        num_resamples: how many.
+
+    Returns:
+        Lower and upper ends, in the order of `SCORES`.
+    """
+
+    def metric(log_probs: Array, labels: Array, where: Array) -> Array:
+        return jax.vmap(lambda one: answer_scores(one, labels, where=where), 1)(log_probs).mean(0)
+
+    found = bootstrap(rng_key, metric, jnp.swapaxes(log_probs, 0, 1), labels, num_resamples=num_resamples)
+    return found.lower, found.upper
+
+
+def text_loss(model: "LanguageModel", texts: list[str] | tuple[str, ...], *, batch_size: int = 8) -> float:
+    r"""Mean $-\log p$ of the tokens of texts, nats: measured before and after tuning, its rise is what was forgotten.
+
+    Args:
+        model: with its adapters, if any.
+        texts: not used for tuning.
+        batch_size: texts in a pass.
+
+    Returns:
+        The mean over all tokens but the first of each text.
+    """
+    encoded = [encode_prompt(model.tokenizer, text, chat=False) for text in texts]
+    longest, total, count = max(map(len, encoded)), 0.0, 0
+    for start in range(0, len(encoded), batch_size):
+        tokens = np.zeros((batch_size, longest), np.int32)
+        positions = np.full((batch_size, longest), -1, np.int32)
+        for row, text in enumerate(encoded[start : start + batch_size]):
+            tokens[row, : len(text)], positions[row, : len(text)] = text, np.arange(len(text))
+        scores = score_tokens(model.decoder, model.variables, jnp.asarray(tokens), jnp.asarray(positions))
+        total -= float(np.asarray(scores.log_probs, np.float64).sum())
+        count += int((positions > 0).sum())
+    return total / max(count, 1)

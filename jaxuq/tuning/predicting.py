@@ -1,0 +1,129 @@
+"""Forecasts of answers from samples of the adapters, question by question in batches of one shape."""
+
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from jaxuq.networks import Decoder
+from jaxuq.posterior import kronecker_laplace, mc_dropout, predict_forecast
+from jaxuq.tuning.answers import bind_answers
+from jaxuq.tuning.curvature import decoder_adapters
+from jaxuq.tuning.prompts import AnswerPrompts
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+
+class Draws(NamedTuple):
+    """Samples of a posterior over adapters, and how to read them.
+
+    Attributes:
+        samples: with a leading sample axis: adapters, or keys of dropout.
+        reading: `adapters`: each is put into the network; `keys`: `centre` with dropout; `linearised`: the network is
+            replaced by its tangent at `centre`, and layers are stacked (`stacked_adapters`).
+        centre: adapters; None where not needed.
+    """
+
+    samples: PyTree
+    reading: str = "adapters"
+    centre: PyTree = None
+
+
+class AnswerForecast(NamedTuple):
+    """Distributions over the answers to choose from, and the two parts of their entropy, nats.
+
+    Attributes:
+        log_probs: of the averaged distribution.
+        aleatoric: mean entropy of the samples' distributions.
+        epistemic: mutual information of answer and adapters.
+    """
+
+    log_probs: Float[np.ndarray, "questions options"]
+    aleatoric: Float[np.ndarray, " questions"]
+    epistemic: Float[np.ndarray, " questions"]
+
+
+@functools.partial(jax.jit, static_argnames=("decoder", "reading", "sample_chunk"))
+def _forecast(
+    decoder: Decoder, params: PyTree, samples: PyTree, centre: PyTree, prompts: AnswerPrompts, *, reading: str,
+    sample_chunk: int,
+) -> Any:  # fmt: skip
+    apply = bind_answers(decoder, params)
+    if reading == "keys":
+        apply = mc_dropout().bind(apply, centre)
+    elif reading == "linearised":
+        method = kronecker_laplace()
+        nonlinear = apply
+
+        def rolled(lora: PyTree, prompts: AnswerPrompts) -> Array:
+            return nonlinear(decoder_adapters(decoder, lora), prompts)
+
+        apply = method.bind(rolled, method.init(centre))
+    return predict_forecast(apply, samples, prompts, "categorical", sample_chunk=sample_chunk)
+
+
+def forecast_answers(
+    model: "LanguageModel",
+    draws: Draws,
+    prompts: AnswerPrompts,
+    *,
+    batch_size: int = 16,
+    sample_chunk: int | None = None,
+) -> AnswerForecast:
+    """The averaged distribution over answers under samples of the adapters, with epistemic and aleatoric part.
+
+    Samples share the base parameters and run side by side; questions run in batches of one shape.
+
+    Args:
+        model: its decoder has the adapters' configuration; its own adapters are not read.
+        draws: the samples.
+        prompts: the questions.
+        batch_size: questions that run together.
+        sample_chunk: samples that run together; None: all.
+
+    Returns:
+        `AnswerForecast`, on the host. On the device: activations of `batch_size * sample_chunk` prompts, and their
+        logits at one token each.
+
+    Raises:
+        ValueError: an unknown `reading`.
+    """
+    if draws.reading not in ("adapters", "keys", "linearised"):
+        raise ValueError(f"reading is {draws.reading!r}; expected adapters, keys or linearised")
+    numbers, parts = [], []
+    together = sample_chunk or jax.tree.leaves(draws.samples)[0].shape[0]
+    for rows, batch in question_batches(prompts, batch_size):
+        found = _forecast(
+            model.decoder, model.params, draws.samples, draws.centre, batch, reading=draws.reading,
+            sample_chunk=together,
+        )  # fmt: skip
+        numbers.append(rows)
+        parts.append([np.asarray(part)[: len(rows)] for part in found])
+    order = np.argsort(np.concatenate(numbers))
+    return AnswerForecast(*(np.concatenate(part)[order] for part in zip(*parts)))
+
+
+def question_batches(prompts: AnswerPrompts, batch_size: int) -> Iterator[tuple[np.ndarray, AnswerPrompts]]:
+    """Questions of similar length together, in batches of few shapes: lengths are multiples of eight.
+
+    Args:
+        prompts: the questions.
+        batch_size: rows of a batch; the last one repeats its last question to fill them.
+
+    Yields:
+        Numbers of the questions, and the batch, whose further rows are to be left out.
+    """
+    lengths = np.asarray(prompts.lengths)
+    order = np.argsort(lengths, kind="stable")
+    tokens = np.pad(np.asarray(prompts.tokens), ((0, 0), (0, -prompts.tokens.shape[1] % 8)))
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        filled = np.concatenate([rows, np.full(batch_size - len(rows), rows[-1])])
+        longest = -(-int(lengths[rows].max()) // 8) * 8
+        arrays = (tokens[filled, :longest], *(np.asarray(array)[filled] for array in prompts[1:]))
+        yield rows, AnswerPrompts(*(jnp.asarray(array) for array in arrays))

@@ -1,0 +1,187 @@
+"""What every cell of a run shares: the model, encoded questions, the smoothing of each sample."""
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuq._keys import named_key
+from jaxuq.language import Instruction, PromptError
+from jaxuq.losses import uncertainty_smoothing
+from jaxuq.results import RunFolder, read_arrays, write_arrays
+from jaxuq.tuning.configuration import TuneConfiguration, finetune_config
+from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.plain_texts import PLAIN_TEXTS
+from jaxuq.tuning.prompts import Encoded, encode_questions, training_examples
+from jaxuq.tuning.records import Record, Split
+from jaxuq.tuning.token_losses import TokenLoss, token_loss
+from jaxuq.tuning.uncertainty import (
+    Judge,
+    SampleUncertainty,
+    column_uncertainty,
+    disagreement_uncertainty,
+    judged_uncertainty,
+    perplexity_uncertainty,
+)
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+
+class Prepared(NamedTuple):
+    """What the cells of a run share.
+
+    Attributes:
+        model: with room for adapters, none in it.
+        examples: to tune on.
+        tuned: the same as questions with answers to choose from, for posteriors that need the likelihood.
+        parts: the questions of each part that is scored, by name.
+        losses: of each name, as `finetune` takes it.
+        texts: on which forgetting is measured.
+        rejected: place and reason of everything left out.
+        notes: for the reader.
+    """
+
+    model: "LanguageModel"
+    examples: list[Instruction]
+    tuned: Encoded
+    parts: dict[str, Encoded]
+    losses: dict[str, TokenLoss]
+    texts: tuple[str, ...]
+    rejected: list[tuple[str, str]]
+    notes: list[str]
+
+
+def prepare(
+    configuration: TuneConfiguration,
+    split: Split,
+    folder: RunFolder,
+    *,
+    model: "LanguageModel",
+    judge: Judge | None = None,
+) -> Prepared:
+    """Encode the questions and find out how uncertain each sample is.
+
+    Args:
+        configuration: normalised.
+        split: the questions.
+        folder: of the run; keeps the uncertainties.
+        model: without adapters.
+        judge: asked if the configuration says so.
+
+    Returns:
+        `Prepared`.
+
+    Raises:
+        TuningError: no question can be asked, or there are no uncertainties.
+    """
+    config = finetune_config(configuration)
+    if model.lora is not None:
+        raise TuningError("the model has adapters already; merge them first (jaxuq.language.merge_adapters)")
+    if configuration.max_length > model.decoder.config.max_positions:
+        raise TuningError(f"--max-length is {configuration.max_length}; the model's context is shorter")
+    model = model._replace(decoder=model.decoder.clone(lora=config.adapters))
+    rejected = list(split.rejected)
+    train = _usable(model, _first(split.train, configuration.limit), configuration.max_length, rejected)
+    examples = training_examples(model.tokenizer, train)
+    encode = functools.partial(
+        encode_questions, model.tokenizer, num_options=configuration.options, max_length=configuration.max_length
+    )
+    parts = {split.name: encode(_first(split.test, configuration.limit))}
+    if split.shifted:
+        parts[f"{split.name}-shifted"] = encode(_first(split.shifted, configuration.limit))
+    tuned = encode(train)
+    for one in (tuned, *parts.values()):
+        rejected += one.rejected
+    found: dict[str, TokenLoss] = {}
+    notes: list[str] = []
+    for name in configuration.loss:
+        if name != "ual":
+            found[name] = token_loss(name, smoothing=configuration.smoothing)
+            continue
+        uncertain = _uncertainty(configuration, folder, model, train, examples, judge)
+        smoothing = uncertainty_smoothing(
+            jnp.asarray(uncertain.values), mean=configuration.smoothing, largest=configuration.largest_smoothing,
+            direction=configuration.direction, where=jnp.asarray(uncertain.known),
+        )  # fmt: skip
+        lengths = np.array([one.response.sum() for one in examples], np.float32)
+        weights = jnp.asarray(lengths.mean() / lengths)
+        found[name] = token_loss(name, sample_smoothing=smoothing, sample_weights=weights)
+        spread = np.asarray(smoothing)
+        notes += [
+            *uncertain.notes,
+            f"Smoothing of ual, by {configuration.uncertainty}: mean {spread.mean():.3f}, from {spread.min():.3f} to "
+            f"{spread.max():.3f}.",
+        ]
+    return Prepared(model, examples, tuned, parts, found, _texts(configuration), rejected, notes)
+
+
+def _first(records: list[Record], limit: int | None) -> list[Record]:
+    """Evenly spaced ones, so that every category is there."""
+    if limit is None or limit >= len(records):
+        return records
+    return [records[at * len(records) // limit] for at in range(limit)]
+
+
+def _usable(
+    model: "LanguageModel", records: list[Record], longest: int, rejected: list[tuple[str, str]]
+) -> list[Record]:
+    kept = []
+    for one in records:
+        try:
+            (example,) = training_examples(model.tokenizer, [one])
+            if len(example.tokens) > longest:
+                raise PromptError(f"has {len(example.tokens)} tokens, more than the {longest} of a row")
+            kept.append(one)
+        except PromptError as error:
+            rejected.append((one.id, str(error)))
+    if not kept:
+        raise TuningError(f"no question can be tuned on; the first: {rejected[-1][0]}, {rejected[-1][1]}")
+    return kept
+
+
+def _uncertainty(
+    configuration: TuneConfiguration,
+    folder: RunFolder,
+    model: "LanguageModel",
+    records: list[Record],
+    examples: list[Instruction],
+    judge: Judge | None,
+) -> SampleUncertainty:
+    if configuration.uncertainty == "column":
+        return column_uncertainty(records)
+    file = folder.path / "uncertainty.npz"
+    kept = read_arrays(file)
+    if kept is not None:
+        return SampleUncertainty(kept["values"], kept["known"], tuple(str(note) for note in kept["notes"]))
+    plain = model._replace(decoder=model.decoder.clone(lora=None))
+    makers: dict[str, Callable[[], SampleUncertainty]] = {
+        "perplexity": lambda: perplexity_uncertainty(plain, examples),
+        "disagreement": lambda: disagreement_uncertainty(named_key(jax.random.key(0), "disagreement"), plain, records),
+        "judge": lambda: judged_uncertainty(_asked(judge), records),
+    }
+    found = makers[configuration.uncertainty]()
+    write_arrays(file, {"values": found.values, "known": found.known, "notes": np.array(found.notes, "U300")})
+    return found
+
+
+def _asked(judge: Judge | None) -> Judge:
+    if judge is None:
+        raise TuningError("--uncertainty judge: there is no judge to ask")
+    return judge
+
+
+def _texts(configuration: TuneConfiguration) -> tuple[str, ...]:
+    if configuration.texts is None:
+        return PLAIN_TEXTS
+    try:
+        lines = configuration.texts.expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TuningError(f"--texts {configuration.texts} cannot be read ({error})") from None
+    texts = tuple(line.strip() for line in lines if line.strip())
+    if not texts:
+        raise TuningError(f"--texts {configuration.texts} holds no text; expected one a line")
+    return texts

@@ -1,0 +1,159 @@
+"""Questions as arrays: prompts of tokens, and for each the tokens that tell its possible answers apart."""
+
+import random
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from jaxuq.language import Instruction, PromptError, encode_prompt, stop_tokens
+from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.records import Record
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class AnswerPrompts(NamedTuple):
+    """Prompts whose next token decides between answers.
+
+    Attributes:
+        tokens: of the prompts, padded at the end.
+        lengths: of the prompts.
+        options: for each answer to choose from, the token that it goes on with.
+        where: whether there is such an answer; False for padding.
+    """
+
+    tokens: Int[Array | np.ndarray, "batch time"]
+    lengths: Int[Array | np.ndarray, " batch"]
+    options: Int[Array | np.ndarray, "batch options"]
+    where: Bool[Array | np.ndarray, "batch options"]
+
+
+class Encoded(NamedTuple):
+    """Questions that can be asked, and those that cannot.
+
+    Attributes:
+        prompts: of the questions.
+        labels: which option is right.
+        ids: of the questions.
+        options: the answers to choose from, as text.
+        rejected: id and reason of each question left out.
+    """
+
+    prompts: AnswerPrompts
+    labels: Int[np.ndarray, " batch"]
+    ids: list[str]
+    options: list[tuple[str, ...]]
+    rejected: list[tuple[str, str]]
+
+
+def encode_questions(
+    tokenizer: "PreTrainedTokenizerBase",
+    records: Sequence[Record],
+    *,
+    num_options: int = 4,
+    max_length: int = 1024,
+    seed: int = 0,
+) -> Encoded:
+    """Prompts and options; wrong options that a question does not bring are answers of others of its category.
+
+    Options differ in their first token, after what all of them begin with (a space before digits), which is given to
+    the model: so one pass over the prompt gives the distribution over the options, as in multiple choice by letter.
+    Options and their order depend on `seed` and the question's id alone.
+
+    Args:
+        tokenizer: of the model.
+        records: the questions.
+        num_options: how many answers to choose from, where the question does not bring its own.
+        max_length: longer prompts are rejected.
+        seed: of the choice of options.
+
+    Returns:
+        `Encoded`.
+
+    Raises:
+        TuningError: no question can be asked.
+    """
+    if num_options < 2:
+        raise TuningError(f"num_options is {num_options}; a choice needs at least 2")
+    answers: dict[str, list[str]] = {}
+    for one in records:
+        answers.setdefault(one.category, []).append(one.answer)
+    kept, rejected = [], []
+    for one in records:
+        rng = random.Random(f"{seed} {one.id}")
+        try:
+            prompt = encode_prompt(tokenizer, one.prompt, chat=False, max_tokens=max_length - 1)
+            lead, options = _options(tokenizer, one, answers[one.category], num_options, rng)
+        except (PromptError, ValueError) as error:
+            rejected.append((one.id, str(error)))
+            continue
+        kept.append((one.id, [*prompt, *lead], options))
+    if not kept:
+        first = f"; the first: {rejected[0][0]}, {rejected[0][1]}" if rejected else ""
+        raise TuningError(f"none of the {len(records)} questions can be asked{first}")
+    longest, width = max(len(prompt) for _, prompt, _ in kept), max(len(options) for _, _, options in kept)
+    tokens = np.zeros((len(kept), longest), np.int32)
+    choices, where = np.zeros((len(kept), width), np.int32), np.zeros((len(kept), width), bool)
+    labels = np.zeros(len(kept), np.int32)
+    for row, (_, prompt, options) in enumerate(kept):
+        tokens[row, : len(prompt)] = prompt
+        choices[row, : len(options)] = [token for token, _, _ in options]
+        where[row, : len(options)] = True
+        labels[row] = next(at for at, (_, _, right) in enumerate(options) if right)
+    lengths = np.array([len(prompt) for _, prompt, _ in kept], np.int32)
+    texts = [tuple(text for _, text, _ in options) for _, _, options in kept]
+    return Encoded(AnswerPrompts(tokens, lengths, choices, where), labels, [one[0] for one in kept], texts, rejected)
+
+
+def _options(
+    tokenizer: "PreTrainedTokenizerBase", one: Record, pool: Sequence[str], count: int, rng: random.Random
+) -> tuple[list[int], list[tuple[int, str, bool]]]:
+    """Tokens that all options begin with; token, text and truth of each option."""
+
+    def encode(text: str) -> list[int]:
+        return [int(token) for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
+
+    right = encode(one.answer)
+    lead = right[:1] if len(right) > 1 and not str(tokenizer.decode(right[:1])).strip() else []
+    candidates = list(one.others) if one.others else sorted(set(pool) - {one.answer})
+    rng.shuffle(candidates)
+    chosen = [(right[len(lead)], one.answer, True)]
+    for text in candidates:
+        tokens = encode(text)
+        fits = tokens[: len(lead)] == lead and len(tokens) > len(lead)
+        if fits and tokens[len(lead)] not in {token for token, _, _ in chosen}:
+            chosen.append((tokens[len(lead)], text, False))
+        if not one.others and len(chosen) == count:
+            break
+    if one.others and len(chosen) != len(one.others) + 1:
+        raise ValueError("its choices do not differ in their first token")
+    if len(chosen) < 2:
+        raise ValueError("there is no other answer of its category that begins with another token")
+    rng.shuffle(chosen)
+    return lead, chosen
+
+
+def training_examples(tokenizer: "PreTrainedTokenizerBase", records: Sequence[Record]) -> list[Instruction]:
+    """Prompt and answer of each question, the answer and the end of the turn to be learnt.
+
+    Args:
+        tokenizer: of the model.
+        records: the questions.
+
+    Returns:
+        Examples for `jaxuq.language.finetune`.
+
+    Raises:
+        PromptError: a prompt is empty or no valid text.
+    """
+    examples = []
+    for one in records:
+        prompt = encode_prompt(tokenizer, one.prompt, chat=False)
+        answer = [int(token) for token in tokenizer(one.answer, add_special_tokens=False)["input_ids"]]
+        end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else sorted(stop_tokens(tokenizer))[:1]
+        tokens = np.array([*prompt, *answer, *end], np.int32)
+        examples.append(Instruction(tokens, np.arange(len(tokens)) >= len(prompt)))
+    return examples

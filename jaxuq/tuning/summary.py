@@ -1,0 +1,85 @@
+"""`results.csv` and `summary.csv` of a run: scores of each method, seed and part, and their intervals."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuq._keys import named_key
+from jaxuq.results import read_arrays, write_text
+from jaxuq.tuning.configuration import TuneConfiguration, method_names
+from jaxuq.tuning.evaluation import SCORES, answer_scores, score_intervals
+
+
+def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray], seeds: int) -> None:
+    """Score the predictions of the seeds that are done.
+
+    `results.csv` has a row for each part (the test, the shifted test), method and seed: the scores of `SCORES`, mean
+    aleatoric and epistemic entropy, `text_nll` (of the texts on which forgetting is measured) and `forgetting`, its
+    rise over that of the model before, and seconds. `summary.csv` has means and deviations over seeds, and 95 %
+    intervals over questions.
+
+    Args:
+        path: of the run.
+        configuration: normalised.
+        labels: right answers of each part.
+        seeds: how many are done.
+    """
+    rows: list[dict[str, Any]] = []
+    summary: list[dict[str, Any]] = []
+    cells = {
+        (method, seed): read_arrays(path / "predictions" / f"{method}-{seed}.npz") or {}
+        for method in method_names(configuration)
+        for seed in range(seeds)
+    }
+    score = jax.jit(answer_scores)
+    intervals = jax.jit(score_intervals)
+    for part, right in labels.items():
+        truth = jnp.asarray(right)
+        for method in method_names(configuration):
+            own = []
+            for seed in range(seeds):
+                cell = cells[method, seed]
+                values = np.asarray(score(jnp.asarray(cell[f"{part}/log_probs"]), truth))
+                row = {"dataset": part, "method": method, "seed": seed} | dict(zip(SCORES, values.tolist()))
+                row |= {name: float(cell[f"{part}/{name}"].mean()) for name in ("aleatoric", "epistemic")}
+                if "text_nll" in cell:
+                    row["text_nll"] = float(cell["text_nll"])
+                    row["forgetting"] = row["text_nll"] - float(cells["base", seed]["text_nll"])
+                row |= {name: float(cell[name]) for name in ("fit_seconds", "predict_seconds")}
+                own.append(row)
+            rows += own
+            stacked = jnp.stack([jnp.asarray(cells[method, seed][f"{part}/log_probs"])
+                                 for seed in range(seeds)])  # fmt: skip
+            lower, upper = intervals(named_key(jax.random.key(0), part), stacked, truth)
+            one: dict[str, Any] = {"dataset": part, "method": method, "num_seeds": seeds, "n": len(right)}
+            for name in dict.fromkeys(name for row in own for name in row if name not in ("dataset", "method", "seed")):
+                values = np.array([row.get(name, np.nan) for row in own])
+                one[f"{name}_mean"] = values.mean()
+                one[f"{name}_std"] = values.std(ddof=1) if len(values) > 1 else np.nan
+            for name, low, high in zip(SCORES, np.asarray(lower), np.asarray(upper)):
+                one |= {f"{name}_lower": low, f"{name}_upper": high}
+            summary.append(one)
+    write_text(path / "results.csv", _csv(rows))
+    write_text(path / "summary.csv", _csv(summary))
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return "" if not np.isfinite(value) else f"{float(value):.6g}"
+    return value

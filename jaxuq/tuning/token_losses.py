@@ -1,0 +1,94 @@
+"""Losses by name, token by token, as `jaxuq.language.finetune` takes them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxuq.language import cross_entropy
+from jaxuq.losses import (
+    categorical_focal_loss,
+    entropy_regularised_cross_entropy,
+    smoothed_cross_entropy,
+    uncertainty_aware_clm_loss,
+)
+
+TokenLoss = Callable[..., Float[Array, "batch time"]]
+LOSSES = ("plain", "ual", "label-smoothing", "focal", "entropy", "uncertainty-aware")
+
+
+def token_loss(
+    name: str,
+    *,
+    smoothing: float = 0.1,
+    sample_smoothing: Float[Array, " examples"] | None = None,
+    sample_weights: Float[Array, " examples"] | None = None,
+) -> TokenLoss:
+    r"""A loss of each token on its own; $\ell(z_t, y_t, i)$ may depend on the example $i$ that the token belongs to.
+
+    - `plain`: cross entropy.
+    - `label-smoothing`: with the same smoothing for all, see `jaxuq.losses.smoothed_cross_entropy`.
+    - `ual`: with a smoothing for each example (`sample_smoothing`, from `uncertainty_smoothing`). With
+      `sample_weights` $\bar T / T_i$ its sum is that of `ual_loss`, in which a long answer weighs no more than a short.
+    - `focal`: `categorical_focal_loss`, $\gamma = 2$.
+    - `entropy`: `entropy_regularised_cross_entropy`, $\beta$ = `smoothing`.
+    - `uncertainty-aware`: `uncertainty_aware_clm_loss`, with a mean over all tokens in place of one over the right
+      and one over the wrong ones.
+
+    Args:
+        name: one of `LOSSES`.
+        smoothing: of `label-smoothing`; strength of `entropy`.
+        sample_smoothing: of each example of the data, for `ual`.
+        sample_weights: a factor on the loss of each example's tokens; None: 1.
+
+    Returns:
+        `loss(logits, tokens, examples)`, for `finetune(token_loss=...)`.
+
+    Raises:
+        ValueError: an unknown name, `ual` without `sample_smoothing`, or smoothing outside [0, 1).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> loss = token_loss("ual", sample_smoothing=jnp.array([2 / 17]))
+        >>> print(f"{loss(jnp.array([[[2.0, 1.0, 0.5, -1.0]]]), jnp.array([[0]]), jnp.array([[0]]))[0, 0]:.6f}")
+        0.656947
+    """
+    if name not in LOSSES:
+        raise ValueError(f"the loss {name!r} is unknown; choose among {', '.join(LOSSES)}")
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing is {smoothing}; expected a number in [0, 1)")
+    if name == "ual" and sample_smoothing is None:
+        raise ValueError("the loss 'ual' needs the smoothing of each sample; see uncertainty_smoothing")
+    if name == "plain":
+        one: Callable[..., Any] = cross_entropy
+    elif name == "label-smoothing":
+        one = _each(lambda logits, token: smoothed_cross_entropy(logits, token, smoothing=smoothing))
+    elif name == "focal":
+        one = _each(categorical_focal_loss)
+    elif name == "entropy":
+        one = _each(lambda logits, token: entropy_regularised_cross_entropy(logits, token, strength=smoothing))
+    elif name == "uncertainty-aware":
+        one = _each(uncertainty_aware_clm_loss)
+    else:
+        one = _each(lambda logits, token, own: smoothed_cross_entropy(logits, token, smoothing=own))
+
+    def loss(
+        logits: Float[Array, "batch time vocab"],
+        tokens: Int[Array, "batch time"],
+        examples: Int[Array, "batch time"],
+    ) -> Float[Array, "batch time"]:
+        own = jnp.maximum(examples, 0)  # padding belongs to none, and is not counted
+        if name == "ual" and sample_smoothing is not None:
+            losses = one(logits, tokens, jnp.asarray(sample_smoothing)[own])
+        else:
+            losses = one(logits, tokens)
+        return losses if sample_weights is None else losses * jnp.asarray(sample_weights)[own]
+
+    return loss
+
+
+def _each(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """A mean over tokens as a function of every token alone."""
+    return jax.vmap(jax.vmap(loss))

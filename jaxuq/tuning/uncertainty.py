@@ -1,0 +1,241 @@
+"""How uncertain each sample to learn from is: a user's column, the model's perplexity, disagreement, a judge."""
+
+import collections
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jaxuq.language import Instruction, generate, make_batch, plan_batches, score_tokens
+from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.records import Record
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+Judge = Callable[[Sequence[str]], Sequence[str]]
+"""Prompts to replies; an empty reply is none."""
+SOURCES = ("column", "perplexity", "disagreement", "judge")
+_NUMBER = re.compile(r"(?<![\w.-])(\d{1,3}(?:\.\d+)?)(?![\w]|\.\d)\s*%?")
+
+
+class SampleUncertainty(NamedTuple):
+    """One number for each sample; higher is more uncertain.
+
+    Attributes:
+        values: finite where `known`, else 0.
+        known: False where there is none; such samples get the mean smoothing.
+        notes: for the reader, such as how many replies were nonsense.
+    """
+
+    values: Float[np.ndarray, " samples"]
+    known: Bool[np.ndarray, " samples"]
+    notes: tuple[str, ...]
+
+
+def column_uncertainty(records: Sequence[Record]) -> SampleUncertainty:
+    """The uncertainties that came with the data.
+
+    Args:
+        records: with `uncertainty` where there is one.
+
+    Returns:
+        `SampleUncertainty`; says how many have none, and if all are equal, which makes `ual` plain label smoothing.
+
+    Raises:
+        TuningError: no record has one.
+
+    Example:
+        >>> column_uncertainty([Record("a", "Q", " A", (), "", 0.5), Record("b", "Q", " A", (), "", None)]).notes
+        ('1 of 2 samples have no uncertainty and get the mean smoothing.', ...)
+    """
+    known = np.array([one.uncertainty is not None for one in records], bool)
+    if not known.any():
+        raise TuningError(
+            "no sample has an `uncertainty`: give the data that column, or choose another source "
+            f"({', '.join(SOURCES[1:])})"
+        )
+    values = np.array([0.0 if one.uncertainty is None else one.uncertainty for one in records], np.float32)
+    missing = int((~known).sum())
+    notes = [f"{missing} of {len(records)} samples have no uncertainty and get the mean smoothing."] if missing else []
+    return SampleUncertainty(values, known, (*notes, *_constant(values[known])))
+
+
+def perplexity_uncertainty(
+    model: "LanguageModel", examples: Sequence[Instruction], *, batch_size: int = 8
+) -> SampleUncertainty:
+    r"""$u_i = -\frac{1}{T_i} \sum_t \log p(y_{it} \mid y_{i,<t})$: log perplexity of each response under the model.
+
+    The logarithm, for perplexities themselves span orders of magnitude and the largest alone would count.
+
+    Args:
+        model: before tuning.
+        examples: to learn from.
+        batch_size: texts in a pass.
+
+    Returns:
+        `SampleUncertainty`, nats a token.
+    """
+    lengths = np.array([len(one.tokens) for one in examples], np.int32)
+    values = np.zeros(len(examples), np.float32)
+    longest = int(lengths.max())
+    for plan in plan_batches(lengths, batch_size=batch_size, max_length=longest, seed=0, packed=False):
+        batch = make_batch(examples, plan, batch_size=batch_size)
+        scores = score_tokens(
+            model.decoder, model.variables, jnp.asarray(batch.tokens), jnp.asarray(batch.positions),
+            where=jnp.asarray(batch.where),
+        )  # fmt: skip
+        means = np.asarray(scores.log_probs).sum(1) / np.maximum(batch.where.sum(1), 1)
+        for row, (number,) in enumerate(plan.rows):
+            values[number] = -means[row]
+    return SampleUncertainty(values, np.isfinite(values), _constant(values))
+
+
+def disagreement_uncertainty(
+    rng_key: jax.Array,
+    model: "LanguageModel",
+    records: Sequence[Record],
+    *,
+    num_samples: int = 5,
+    temperature: float = 0.7,
+    max_new_tokens: int = 8,
+    batch_size: int = 8,
+) -> SampleUncertainty:
+    r"""$u_i = -\sum_a \frac{n_{ia}}{K} \log \frac{n_{ia}}{K}$: entropy of the answers that the model itself gives.
+
+    Answers are the same if their first lines are, case and a final full stop aside.
+
+    Args:
+        rng_key: for the samples.
+        model: before tuning.
+        records: the questions.
+        num_samples: K.
+        temperature: of the samples.
+        max_new_tokens: the longest answer.
+        batch_size: answers that are generated together.
+
+    Returns:
+        `SampleUncertainty`, nats in [0, log K].
+
+    References:
+        H. Zhang et al., "R-Tuning: Instructing Large Language Models to Say 'I Don't Know'", NAACL 2024, section 3
+        (5 samples at temperature 0.7).
+    """
+    from jaxuq.language import Sampling
+
+    answers = generate(
+        model, [one.prompt for one in records], chat=False, rng_key=rng_key, num_samples=num_samples,
+        max_new_tokens=max_new_tokens, sampling=Sampling(temperature=temperature), batch_size=batch_size,
+    )  # fmt: skip
+    texts: dict[int, list[str]] = collections.defaultdict(list)
+    for answer in answers:
+        lines = answer.text.strip().splitlines()
+        texts[answer.prompt].append(lines[0].strip().rstrip(".").lower() if lines else "")
+    values = np.array([answer_entropy(texts[number]) for number in range(len(records))], np.float32)
+    return SampleUncertainty(values, np.ones(len(records), bool), _constant(values))
+
+
+def answer_entropy(answers: Sequence[str]) -> float:
+    r"""Entropy of the counts of equal answers, $-\sum_a \frac{n_a}{K} \log \frac{n_a}{K}$.
+
+    Args:
+        answers: texts, compared as they are.
+
+    Returns:
+        Nats; 0 for none.
+
+    Example:
+        >>> round(answer_entropy(["a", "a", "a", "b", "c"]), 6)
+        0.950271
+    """
+    shares = [count / len(answers) for count in collections.Counter(answers).values()]
+    return abs(-sum(share * math.log(share) for share in shares))
+
+
+def judged_uncertainty(judge: Judge, records: Sequence[Record]) -> SampleUncertainty:
+    """What a stronger model says: a number from 0 (certain) to 100 for each question with its answer.
+
+    A reply counts if it holds one number in that range, alone or first; another reply, or none, is nonsense: it is
+    counted, and the sample gets the mean smoothing.
+
+    Args:
+        judge: prompts to replies.
+        records: the samples.
+
+    Returns:
+        `SampleUncertainty`, in [0, 1].
+
+    Raises:
+        TuningError: no reply made sense; shows the first.
+
+    Example:
+        >>> records = [Record("a", "Q: 2+2?\\nA:", " 4", (), "", None)] * 3
+        >>> found = judged_uncertainty(lambda prompts: ["20", "It is certain.", "Uncertainty: 60%"], records)
+        >>> found.values.round(2).tolist(), found.known.tolist(), found.notes
+        ([0.2, 0.0, 0.6], [True, False, True], ('1 of 3 replies of the judge made no sense: ...',))
+
+    References:
+        Y. Wang et al., "Uncertainty Aware Learning for Language Model Alignment", ACL 2024 (a stronger model as judge;
+        its prompt is not published, this one is jaxuq's own).
+    """
+    replies = list(judge([judge_prompt(one) for one in records]))
+    read = [read_judgement(reply) for reply in replies]
+    known = np.array([value is not None for value in read], bool)
+    if not known.any():
+        raise TuningError(
+            f"the judge gave no number from 0 to 100 in {len(read)} replies; the first: {replies[0]!r:.80}"
+        )
+    values = np.array([0.0 if value is None else value for value in read], np.float32)
+    wrong = int((~known).sum())
+    note = f"{wrong} of {len(read)} replies of the judge made no sense: these samples get the mean smoothing."
+    return SampleUncertainty(values, known, (*((note,) if wrong else ()), *_constant(values[known])))
+
+
+def judge_prompt(record: Record) -> str:
+    """What a judge is asked about a sample.
+
+    Args:
+        record: question and answer.
+
+    Returns:
+        The prompt.
+
+    Example:
+        >>> judge_prompt(Record("a", "Q: 2+2?\\nA:", " 4", (), "", None)).splitlines()[-1]
+        'Uncertainty (0 to 100):'
+    """
+    return (
+        "Below is a question and the answer that it was given. How uncertain is the answer: could an expert well have "
+        "answered otherwise? 0 means that nothing else is possible, 100 that many other answers are as good. Reply "
+        f"with the number alone.\n\n{record.prompt}{record.answer}\n\nUncertainty (0 to 100):"
+    )
+
+
+def read_judgement(reply: str) -> float | None:
+    """The number in a judge's reply, divided by 100.
+
+    Args:
+        reply: what the judge wrote.
+
+    Returns:
+        A number in [0, 1]; None if there is no number from 0 to 100.
+
+    Example:
+        >>> read_judgement("I would say 35 out of 100."), read_judgement("around 400"), read_judgement("very")
+        (0.35, None, None)
+    """
+    found = _NUMBER.search(reply)
+    if found is None or not 0 <= float(found[1]) <= 100:
+        return None
+    return float(found[1]) / 100
+
+
+def _constant(values: np.ndarray) -> tuple[str, ...]:
+    if values.size and np.ptp(values) == 0:
+        return ("All uncertainties are equal: smoothing by uncertainty is then plain label smoothing.",)
+    return ()

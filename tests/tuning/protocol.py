@@ -1,0 +1,160 @@
+"""Examples of the public functions of jaxuq.tuning for tests/test_protocol.py."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuq import tuning
+from tests.language.tiny_decoder import base_params, decoder_with, moved_adapters
+from tests.protocol import Example
+
+_RNG = np.random.default_rng(3)
+_KEY = jax.random.key(3)
+
+
+def _normal(*shape: int) -> np.ndarray:
+    return _RNG.normal(size=shape).astype(np.float32)
+
+
+DECODER = decoder_with(targets=("value",))
+UNROLLED = DECODER.clone(scan=False)
+LORA = {"layers": {"value": moved_adapters(decoder_with(), base_params())["layers"]["value"]}}
+PROMPTS = tuning.AnswerPrompts(
+    jnp.asarray(_RNG.integers(0, 40, (8, 4)), jnp.int32),
+    jnp.asarray([4, 3, 2, 4, 1, 4, 3, 2], jnp.int32),
+    jnp.asarray([[1, 5, 9]] * 8, jnp.int32),
+    jnp.asarray([[True, True, True]] * 7 + [[True, True, False]]),
+)
+_LABELS = np.arange(8, dtype=np.int32) % 2
+_ROWS = np.arange(8) % 3 > 0
+_LOG_PROBS = jax.nn.log_softmax(jnp.asarray(_normal(5, 8, 3)))
+_VARIABLES = {"params": base_params(), "lora": LORA}
+_STACKED = {"layers": {"value": {"a": _normal(2, 6, 3), "b": _normal(2, 3, 8)}}}
+
+
+def _bound(lora, prompts):
+    return tuning.bind_answers(DECODER, base_params())(lora, prompts)
+
+
+def _factors(lora, prompts, labels, where):
+    return tuning.adapter_factors(DECODER, base_params(), lora, prompts, labels, where=where)
+
+
+def _blob(rng_key, lora):
+    method = tuning.blob()
+    state = method.init(rng_key, lora)
+    return method.kl(state), method.adapters(state), method.sample(rng_key, state, 2)
+
+
+def _token_loss(name):
+    def function(logits, tokens, examples):
+        loss = tuning.token_loss(
+            name, sample_smoothing=jnp.array([0.05, 0.2]), sample_weights=jnp.array([1.5, 0.5], logits.dtype)
+        )
+        return loss(logits, tokens, examples)
+
+    args = (_normal(8, 2, 5), _RNG.integers(0, 5, (8, 2)), np.arange(16).reshape(8, 2) % 2)
+    return Example(function, args, differentiable=(0,))
+
+
+EXAMPLES = {
+    "adapter_factors": Example(
+        _factors, (LORA, PROMPTS, _LABELS), where=_ROWS, masked=(2,), vmappable=False, shardable=False
+    ),
+    "answer_logits": Example(
+        functools.partial(tuning.answer_logits, DECODER), (_VARIABLES, PROMPTS), vmappable=False, shardable=False
+    ),
+    "answer_loss": Example(tuning.answer_loss, (_normal(8, 3), _LABELS), differentiable=(0,)),
+    "answer_scores": Example(tuning.answer_scores, (_LOG_PROBS[0], _LABELS), where=_ROWS, masked=(0, 1)),
+    "bald": Example(tuning.bald, (_LOG_PROBS,), differentiable=(0,), shardable=False),
+    "base_tuned_gap": Example(tuning.base_tuned_gap, (_normal(8), _normal(8), 0.3), where=_ROWS, masked=(0, 1)),
+    "batch_bald": Example(
+        functools.partial(tuning.batch_bald, batch_size=2), (_LOG_PROBS,), vmappable=False, shardable=False
+    ),
+    "bind_answers": Example(_bound, (LORA, PROMPTS), vmappable=False, shardable=False),
+    "blob": Example(_blob, (_KEY, _STACKED), differentiable=(1,), shardable=False),
+    "decoder_adapters": Example(functools.partial(tuning.decoder_adapters, UNROLLED), (_STACKED,), shardable=False),
+    "fit_linear_probe": Example(
+        tuning.fit_linear_probe, (_normal(8, 3), _LABELS), where=_ROWS, masked=(0, 1), vmappable=False
+    ),
+    "flipout_noise": Example(
+        tuning.flipout_noise, (_normal(8, 3), _normal(3, 2), _normal(3, 2), _normal(8, 3), _normal(8, 2)),
+        differentiable=(0, 1),
+    ),
+    "growing_kl_weight": Example(tuning.growing_kl_weight, (np.int32(3),), {"num_steps": 5}),
+    "isotropic_samples": Example(
+        tuning.isotropic_samples, (_KEY, _STACKED, 0.1), {"num_samples": 2}, vmappable=False, shardable=False
+    ),
+    "log_uniform_kl": Example(tuning.log_uniform_kl, (_normal(8), _normal(8)), differentiable=(0, 1)),
+    "margin": Example(tuning.margin, (np.exp(_LOG_PROBS[0]),), differentiable=(0,)),
+    "option_logits": Example(
+        functools.partial(tuning.option_logits, DECODER),
+        (_VARIABLES, _normal(8, 4, 16), PROMPTS), vmappable=False, shardable=False,
+    ),
+    "placed_prompts": Example(tuning.placed_prompts, (PROMPTS,)),
+    "prune_samples": Example(
+        functools.partial(tuning.prune_samples, keep_ratio=0.5), (_normal(8), _normal(8)), where=_ROWS, masked=(0, 1),
+    ),
+    "probe_confidence": Example(
+        tuning.probe_confidence, (tuning.LinearProbe(_normal(3), _normal()[()], _normal(3), np.ones(3, np.float32)),
+        _normal(8, 3)), shardable=False,
+    ),
+    "rotate_adapter": Example(tuning.rotate_adapter, (_normal(8, 2), _normal(2, 4)), vmappable=False),
+    "score_intervals": Example(
+        functools.partial(tuning.score_intervals, num_resamples=4), (_KEY, _LOG_PROBS, _LABELS), vmappable=False,
+        shardable=False,
+    ),
+    "silhouette": Example(
+        functools.partial(tuning.silhouette, num_clusters=2), (_normal(8, 3), _LABELS), where=_ROWS, masked=(0, 1)
+    ),
+    "stacked_adapters": Example(
+        functools.partial(tuning.stacked_adapters, UNROLLED),
+        ({f"layers_{i}": {"value": {"a": _normal(6, 3), "b": _normal(3, 8)}} for i in range(2)},), shardable=False,
+    ),
+    "useless_ranks": Example(tuning.useless_ranks, (_normal(8, 2), _normal(2, 8), _normal(2)), vmappable=False),
+    "token_error": Example(tuning.token_error, (-np.abs(_normal(8)),), where=_ROWS, masked=(0,), differentiable=(0,)),
+    "token_loss": [_token_loss("ual"), _token_loss("uncertainty-aware")],
+}  # fmt: skip
+
+HOST = {
+    "LOSSES": "names",
+    "POSTERIORS": "names",
+    "SCORES": "names",
+    "AnswerForecast": "type",
+    "AnswerPrompts": "type",
+    "BLoB": "type",
+    "BLoBState": "type",
+    "Draws": "type",
+    "Encoded": "type",
+    "LinearProbe": "type",
+    "refusal_records": "text",
+    "stated_confidence_records": "text",
+    "sufficiency_records": "text",
+    "Listener": "type",
+    "PrunedSamples": "type",
+    "Record": "type",
+    "SampleUncertainty": "type",
+    "Split": "type",
+    "TuneConfiguration": "type",
+    "TuningError": "type",
+    "answer_entropy": "counts texts on the host",
+    "column_uncertainty": "reads records on the host",
+    "disagreement_uncertainty": "generates with a model from the host",
+    "encode_questions": "tokenises on the host",
+    "fit_adapter_laplace": "batches a model's questions from the host; its array parts are kronecker_laplace and "
+    "adapter_factors",
+    "flipout": "a context for a model's modules",
+    "forecast_answers": "batches a model's questions from the host",
+    "judge_prompt": "text",
+    "judged_uncertainty": "asks a judge from the host",
+    "laplace_draws": "samples for a model, with its layers",
+    "largest_scale": "a search on the host, whose loss may read files",
+    "load_split": "reads files",
+    "perplexity_uncertainty": "batches a model's texts from the host",
+    "read_judgement": "text",
+    "run_tuning": "a run on the host",
+    "text_loss": "batches a model's texts from the host",
+    "training_examples": "tokenises on the host",
+}

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-MASS_PLACE = 132  # of the 151 features of an atom
+ATOM_FEATURES, BOND_FEATURES = 151, 14
+MASS_PLACE = 132  # of the features of an atom
 PaddingRow = Literal["none", "batch"] | int
 
 

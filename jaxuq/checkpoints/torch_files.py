@@ -5,7 +5,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -148,7 +148,7 @@ def _zipped(path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
     return content, storage
 
 
-def _plain(file: IO[bytes], path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
+def _plain(file: Any, path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
     """The older format: five pickles, then every storage as its length and its numbers."""
     if read_pickle(file) != _MAGIC or read_pickle(file) != _PROTOCOL:
         raise CheckpointError("it does not begin as one")

@@ -5,7 +5,7 @@ PyTorch's own `weights_only=True` calls a list of permitted constructors. Here t
 """
 
 import pickletools
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jaxuq.checkpoints.errors import CheckpointError
 
@@ -54,11 +54,11 @@ _LITERALS = (
 _IGNORED = ("PROTO", "FRAME")
 
 
-def read_pickle(file: IO[bytes]) -> Any:
+def read_pickle(file: Any) -> Any:
     """The next pickled object of a file, with `TensorRecord` for tensors and `Record` for objects of other classes.
 
     Args:
-        file: read up to the end of the object.
+        file: open for reading bytes; read up to the end of the object.
 
     Returns:
         Numbers, texts, lists, tuples, dictionaries, `Name`, `Storage`, `TensorRecord`, `Record`.

@@ -16,6 +16,16 @@ from jaxuq.networks.decoder import (
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
+from jaxuq.networks.geometry import (
+    basis_constants,
+    cosine_cutoff,
+    exponential_basis,
+    nearest_neighbors,
+    pair_distances,
+    vector_norm,
+)
+from jaxuq.networks.grover import Grover, GroverConfig, branch_loss
+from jaxuq.networks.grover_graph import GroverInputs
 from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
 from jaxuq.networks.quantized import (
     NF4_LEVELS,
@@ -27,11 +37,15 @@ from jaxuq.networks.quantized import (
     quantize_params,
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
+from jaxuq.networks.torchmdnet import AtomInputs, TorchMDNet, TorchMDNetConfig
+from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_conformers
+from jaxuq.networks.whitening import inverse_square_root, whiten_vectors
 
 __all__ = [
     "DNN",
     "NF4_LEVELS",
     "QUANTIZED_KINDS",
+    "AtomInputs",
     "Decoder",
     "DecoderConfig",
     "DecoderOutput",
@@ -39,26 +53,44 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "EncoderOutput",
+    "Grover",
+    "GroverConfig",
+    "GroverInputs",
     "KeyValueCache",
     "Linear",
     "LoraConfig",
     "Places",
     "QuantizedKernel",
     "Rotary",
+    "TorchMDNet",
+    "TorchMDNetConfig",
+    "UniMol",
+    "UniMolConfig",
+    "UniMolInputs",
     "adapted_norm",
     "apply_function",
     "apply_rotary",
     "attend",
     "attention_weights",
+    "basis_constants",
+    "branch_loss",
+    "cosine_cutoff",
     "dequantize",
+    "draw_conformers",
+    "exponential_basis",
     "init_adapter",
+    "inverse_square_root",
     "keep_mask",
     "kernel_product",
+    "nearest_neighbors",
+    "pair_distances",
     "quantize",
     "quantize_params",
     "rotary_frequencies",
     "rotary_tables",
     "stack_layers",
     "unstack_layers",
+    "vector_norm",
     "visible",
+    "whiten_vectors",
 ]

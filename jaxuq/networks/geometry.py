@@ -72,8 +72,8 @@ def exponential_basis(
 ) -> Float[Array, "*shape size"]:
     r"""Exponential-normal radial basis: $e_k(d) = C(d) \exp(-\beta (e^{-5 d / c} - \mu_k)^2)$.
 
-    $\mu_k$ lie evenly between $e^{-c}$ and 1, $\beta = (\tfrac{2}{K} (1 - e^{-c}))^{-2}$, and $C$ is `cosine_cutoff`. The
-    functions are dense near $d = 0$, where chemistry needs resolution. They are fixed, not trained.
+    $\mu_k$ lie evenly between $e^{-c}$ and 1, $\beta = (\tfrac{2}{K} (1 - e^{-c}))^{-2}$, and $C$ is `cosine_cutoff`.
+    The functions are dense near $d = 0$, where chemistry needs resolution. They are fixed, not trained.
 
     Args:
         distances: in ångström.

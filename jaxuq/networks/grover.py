@@ -170,9 +170,9 @@ class Grover(nn.Module):
     r"""GROVER with the benchmark's two branches.
 
     Two blocks run apart, over atoms and over directed bonds. In each, every one of four heads has three message-passing
-    networks, $m_{t+1} = \mathrm{PReLU}(m_0 + W \sum m_t)$, whose last states are its query, key and value; attention is among
-    the heads of one atom. Sums of either block's outputs at an atom, joined with its features, give the atom's two
-    vectors, whose means over the molecule feed two heads. `__call__` gives the mean of both heads' raw outputs (the
+    networks, $m_{t+1} = \mathrm{PReLU}(m_0 + W \sum m_t)$, whose last states are its query, key and value; attention is
+    among the heads of one atom. Sums of either block's outputs at an atom, joined with its features, give the atom's
+    two vectors, whose means over the molecule feed two heads. `__call__` gives the mean of both heads' raw outputs (the
     dissertation's rule; the published code averages probabilities), `branches` gives both.
 
     With a `dropout` key the depth of each network is random as well, as in the original's training. Message-passing
@@ -205,12 +205,8 @@ class Grover(nn.Module):
             self.edge_from_edge = _Readout(config.width, rate)
             self.unused_slopes = self.param("unused_slopes", nn.initializers.constant(0.25), (2,))
         self.heads = [_BranchHead(config.head_width, rate) for _ in range(2)]
-        branched = nn.vmap(
-            nn.Dense, in_axes=1, out_axes=1, variable_axes={"params": 0}, split_rngs={"params": True}
-        )
-        self.output = branched(
-            self.num_outputs, kernel_init=_OUTPUT, bias_init=nn.initializers.constant(0.01)
-        )
+        branched = nn.vmap(nn.Dense, in_axes=1, out_axes=1, variable_axes={"params": 0}, split_rngs={"params": True})
+        self.output = branched(self.num_outputs, kernel_init=_OUTPUT, bias_init=nn.initializers.constant(0.01))
 
     def _blocks(self, graph: Graph) -> tuple[Array, Array]:
         atoms = self.atom_view(with_padding_rows(graph, graph.atoms), lambda rows: neighbor_sum(graph, rows))

@@ -60,7 +60,7 @@ class AtomInputs(NamedTuple):
 
 
 class _Edges(NamedTuple):
-    """What is known of the pairs (i, j), j among the neighbours of i: all arrays are `[molecules, atoms, neighbors, …]`."""
+    """What is known of the pairs (i, j), with j among the neighbours of i."""
 
     neighbors: Int[Array, "molecules atoms neighbors"]
     real: Bool[Array, "molecules atoms neighbors"]
@@ -85,7 +85,9 @@ def _edges(config: TorchMDNetConfig, coordinates: Array, where: Array) -> _Edges
     distances = vector_norm(offsets[..., None])[..., 0]
     weight = jnp.where(real, cosine_cutoff(distances, config.cutoff), 0.0)
     direction = offsets / jnp.where(distances > 0, distances, 1.0)[..., None]
-    return _Edges(neighbors, real, other, weight, direction, exponential_basis(distances, config.num_basis, config.cutoff))
+    return _Edges(
+        neighbors, real, other, weight, direction, exponential_basis(distances, config.num_basis, config.cutoff)
+    )
 
 
 def _dense(features: int, name: str, use_bias: bool = True) -> nn.Dense:
@@ -221,9 +223,7 @@ class TorchMDNet(nn.Module):
         self.noise_head = [_GatedBlock(half, True), _GatedBlock(1, False)]
         self.drop = [Dropout(self.dropout_rate) for _ in range(2)]
         self.hidden = nn.Dense(half)
-        self.output = nn.Dense(
-            self.num_outputs, kernel_init=_XAVIER, bias_init=nn.initializers.constant(0.01)
-        )
+        self.output = nn.Dense(self.num_outputs, kernel_init=_XAVIER, bias_init=nn.initializers.constant(0.01))
 
     def represent(
         self, inputs: AtomInputs

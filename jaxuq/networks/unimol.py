@@ -106,7 +106,7 @@ class _Pairs(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Attention and MLP after normalisation, added to their input; the scores before the softmax go to the next layer."""
+    """Attention and MLP, added to their input; the scores before the softmax go on to the next layer."""
 
     config: UniMolConfig
     dropout_rate: float
@@ -130,10 +130,10 @@ class _Layer(nn.Module):
 class UniMol(nn.Module):
     r"""Uni-Mol (version 1) with the benchmark's head.
 
-    An atom is a token; a pair starts as $p^{(0)}_{ij} = \mathrm{MLP}(\phi(a_{t_i t_j} d_{ij} + b_{t_i t_j}))$ with Gaussians
-    $\phi$, and each layer adds its scores: $p^{(l+1)}_{ij} = p^{(l)}_{ij} + q_i k_j / \sqrt{d}$, of which the softmax over $j$
-    weighs the values. Only distances enter, so the output does not change when a molecule is rotated, moved or
-    reflected; it cannot see chirality. The prediction is $W \tanh(V x_{\mathrm{CLS}})$.
+    An atom is a token; a pair starts as $p^{(0)}_{ij} = \mathrm{MLP}(\phi(a_{t_i t_j} d_{ij} + b_{t_i t_j}))$ with
+    Gaussians $\phi$, and each layer adds its scores: $p^{(l+1)}_{ij} = p^{(l)}_{ij} + q_i k_j / \sqrt{d}$, of which the
+    softmax over $j$ weighs the values. Only distances enter, so the output does not change when a molecule is rotated,
+    moved or reflected; it cannot see chirality. The prediction is $W \tanh(V x_{\mathrm{CLS}})$.
 
     With an axis of conformers in the input, `features` averages over it, one conformer at a time; as the output layer
     is linear, this averages the network's raw outputs, as the dissertation says. (The published code averages

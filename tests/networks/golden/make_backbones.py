@@ -1,4 +1,4 @@
-"""Make the golden files of Uni-Mol, TorchMD-NET and GROVER: tiny random models of MUBen's own code, and what they compute.
+"""Make the golden files of Uni-Mol, TorchMD-NET and GROVER: tiny random models of MUBen's code and what they compute.
 
     python tests/networks/golden/make_backbones.py [unimol] [torchmdnet] [grover]
 
@@ -190,14 +190,15 @@ def make_torchmdnet():
         out = model(Settings(atoms=numbers, coords=positions, mol_ids=molecules))
         x, vectors, *_ = model.representation_model(numbers, positions, batch=molecules)
         noise = model.output_model_noise.pre_reduce(x, vectors, numbers, positions, molecules)
-        energy = scatter(model.output_model.output_network[1](*model.output_model.output_network[0](x, vectors))[0], molecules)
+        first, second = model.output_model.output_network
+        energy = scatter(second(*first(x, vectors))[0], molecules)
         return out, noise, energy[:, 0]
 
     outputs = {}
     with torch.no_grad():
-        for name, form in (("published", published), ("none", lambda self, inputs: inputs)):
+        for name, form in (("isotropic", isotropic), ("none", lambda self, inputs: inputs)):
             outputs |= dict(zip((f"{name}-out", f"{name}-noise", f"{name}-energy"), compute(form)))
-    outputs |= dict(zip(("isotropic-out", "isotropic-noise", "isotropic-energy"), compute(isotropic)))
+    outputs |= dict(zip(("published-out", "published-noise", "published-energy"), compute(published)))
     state = model.state_dict()
     head = ("linear.", "output_layer.")
     stored = {f"model.{key}": value for key, value in state.items() if not key.startswith(head)}

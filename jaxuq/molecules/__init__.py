@@ -12,6 +12,7 @@ from jaxuq.molecules.catalogue import DatasetInfo, dataset_info, dataset_names
 from jaxuq.molecules.datasets import load_dataset, load_molecules
 from jaxuq.molecules.descriptors import descriptor_names, morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.finding import cache_folder
+from jaxuq.molecules.graphs import molecular_graphs
 from jaxuq.molecules.reading import load_csv
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, SplitRows, take_split
 from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
@@ -36,6 +37,7 @@ __all__ = [
     "load_dataset",
     "load_molecules",
     "load_split_folder",
+    "molecular_graphs",
     "morgan_fingerprints",
     "random_split",
     "rdkit_descriptors",

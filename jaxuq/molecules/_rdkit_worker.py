@@ -167,7 +167,67 @@ def descriptors(smiles, names):
         return values, *_each(smiles, compute)
 
 
-TASKS = {"scaffolds": scaffolds, "heavy_atoms": heavy_atoms, "morgan": morgan, "descriptors": descriptors}
+def _number(atom):
+    return [atom.GetAtomicNum()]
+
+
+def _chemprop_atom(atom):
+    """Categories of an atom as chemprop 2 divides them, and its mass; the last category of each is "other"."""
+    from rdkit.Chem import HybridizationType as Kind
+
+    number, charge = atom.GetAtomicNum(), atom.GetFormalCharge()
+    kinds = (Kind.S, Kind.SP, Kind.SP2, Kind.SP2D, Kind.SP3, Kind.SP3D, Kind.SP3D2)
+    hybridisation = atom.GetHybridization()
+    return [
+        number - 1 if 1 <= number <= 36 else 36 if number == 53 else 37,
+        min(atom.GetTotalDegree(), 6),
+        {-1: 0, -2: 1, 1: 2, 2: 3, 0: 4}.get(charge, 5),
+        min(int(atom.GetChiralTag()), 4),
+        min(atom.GetTotalNumHs(), 5),
+        kinds.index(hybridisation) if hybridisation in kinds else 7,
+        int(atom.GetIsAromatic()),
+        round(atom.GetMass(), 4),
+    ]
+
+
+def _chemprop_bond(bond):
+    from rdkit.Chem import BondType
+
+    kinds = (BondType.SINGLE, BondType.DOUBLE, BondType.TRIPLE, BondType.AROMATIC)
+    kind = bond.GetBondType()
+    return [
+        kinds.index(kind) if kind in kinds else 4,
+        int(bond.GetIsConjugated()),
+        int(bond.IsInRing()),
+        min(int(bond.GetStereo()), 6),
+    ]
+
+
+_GRAPHS = {"numbers": (_number, lambda bond: []), "chemprop": (_chemprop_atom, _chemprop_bond)}
+
+
+def graphs(smiles, features, hydrogens):
+    """Atoms (a list of numbers each) and bonds (two atoms and a list of numbers each) of every molecule."""
+    from rdkit import Chem
+
+    of_atom, of_bond = _GRAPHS[features]
+    values = [[[], []] for _ in smiles]
+
+    def compute(row, mol):
+        mol = Chem.AddHs(mol) if hydrogens else mol
+        bonds = [[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), *of_bond(bond)] for bond in mol.GetBonds()]
+        values[row] = [[of_atom(atom) for atom in mol.GetAtoms()], bonds]
+
+    return values, *_each(smiles, compute)
+
+
+TASKS = {
+    "scaffolds": scaffolds,
+    "heavy_atoms": heavy_atoms,
+    "morgan": morgan,
+    "descriptors": descriptors,
+    "graphs": graphs,
+}
 
 
 def run_task(task, smiles, options):

@@ -16,7 +16,10 @@ from jaxuq.networks.decoder import (
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
+from jaxuq.networks.gin import GIN
+from jaxuq.networks.initializers import plain_dense
 from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
+from jaxuq.networks.molecular_graphs import MolecularGraphs, PackedGraphs, Spread, pack_graphs, relation_sum
 from jaxuq.networks.quantized import (
     NF4_LEVELS,
     QUANTIZED_KINDS,
@@ -30,6 +33,7 @@ from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rota
 
 __all__ = [
     "DNN",
+    "GIN",
     "NF4_LEVELS",
     "QUANTIZED_KINDS",
     "Decoder",
@@ -42,9 +46,12 @@ __all__ = [
     "KeyValueCache",
     "Linear",
     "LoraConfig",
+    "MolecularGraphs",
+    "PackedGraphs",
     "Places",
     "QuantizedKernel",
     "Rotary",
+    "Spread",
     "adapted_norm",
     "apply_function",
     "apply_rotary",
@@ -54,8 +61,11 @@ __all__ = [
     "init_adapter",
     "keep_mask",
     "kernel_product",
+    "pack_graphs",
+    "plain_dense",
     "quantize",
     "quantize_params",
+    "relation_sum",
     "rotary_frequencies",
     "rotary_tables",
     "stack_layers",

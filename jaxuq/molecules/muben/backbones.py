@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq.molecules.descriptors import morgan_fingerprints, rdkit_descriptors
+from jaxuq.molecules.graphs import molecular_graphs
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.recipe import Recipe
-from jaxuq.networks import DNN
+from jaxuq.networks import DNN, GIN
 
 Count = Callable[[int, int], None] | None
 
@@ -70,8 +71,18 @@ def _morgan(configuration: MubenConfiguration) -> Backbone:
     )
 
 
+def _gin(configuration: MubenConfiguration) -> Backbone:
+    return Backbone(
+        lambda smiles, progress: molecular_graphs(smiles, progress=progress),
+        lambda num_outputs: GIN(num_outputs=num_outputs),
+        Recipe(1e-4, 128, 200, 50),
+        molecules_at_once=256,
+    )
+
+
 BACKBONES: dict[str, Callable[[MubenConfiguration], Backbone]] = {
     "dnn": _dnn,
+    "gin": _gin,
     "morgan": _morgan,
 }
 """By the name that `--backbone` takes: `BACKBONES[name](configuration)`; the configuration names a checkpoint."""

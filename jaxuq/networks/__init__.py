@@ -24,9 +24,12 @@ from jaxuq.networks.geometry import (
     pair_distances,
     vector_norm,
 )
-from jaxuq.networks.grover import Grover, GroverConfig, branch_loss
+from jaxuq.networks.gin import GIN
+from jaxuq.networks.grover import Grover, GroverConfig
 from jaxuq.networks.grover_graph import GroverInputs
+from jaxuq.networks.initializers import plain_dense
 from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
+from jaxuq.networks.molecular_graphs import MolecularGraphs, PackedGraphs, Spread, pack_graphs, relation_sum
 from jaxuq.networks.quantized import (
     NF4_LEVELS,
     QUANTIZED_KINDS,
@@ -43,6 +46,7 @@ from jaxuq.networks.whitening import inverse_square_root, whiten_vectors
 
 __all__ = [
     "DNN",
+    "GIN",
     "NF4_LEVELS",
     "QUANTIZED_KINDS",
     "AtomInputs",
@@ -59,9 +63,12 @@ __all__ = [
     "KeyValueCache",
     "Linear",
     "LoraConfig",
+    "MolecularGraphs",
+    "PackedGraphs",
     "Places",
     "QuantizedKernel",
     "Rotary",
+    "Spread",
     "TorchMDNet",
     "TorchMDNetConfig",
     "UniMol",
@@ -73,7 +80,6 @@ __all__ = [
     "attend",
     "attention_weights",
     "basis_constants",
-    "branch_loss",
     "cosine_cutoff",
     "dequantize",
     "draw_conformers",
@@ -83,9 +89,12 @@ __all__ = [
     "keep_mask",
     "kernel_product",
     "nearest_neighbors",
+    "pack_graphs",
     "pair_distances",
+    "plain_dense",
     "quantize",
     "quantize_params",
+    "relation_sum",
     "rotary_frequencies",
     "rotary_tables",
     "stack_layers",

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.grover_graph import (
@@ -21,7 +22,12 @@ from jaxuq.networks.grover_graph import (
 )
 
 _XAVIER = nn.initializers.xavier_normal()
-_OUTPUT = nn.initializers.xavier_uniform()
+
+
+def _branch_init(rng_key: Any, shape: tuple[int, int], dtype: Any) -> Array:
+    """Each half of the rows as the output layer of a branch of its own."""
+    halves = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform", batch_axis=(0,))
+    return halves(rng_key, (2, shape[0] // 2, shape[1]), dtype).reshape(shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,14 +179,16 @@ class Grover(nn.Module):
     networks, $m_{t+1} = \mathrm{PReLU}(m_0 + W \sum m_t)$, whose last states are its query, key and value; attention is
     among the heads of one atom. Sums of either block's outputs at an atom, joined with its features, give the atom's
     two vectors, whose means over the molecule feed two heads. `__call__` gives the mean of both heads' raw outputs (the
-    dissertation's rule; the published code averages probabilities), `branches` gives both.
+    dissertation's rule; the published code averages probabilities), `branches` gives both, for the loss of training.
+    Both branches share the layer `output`, of which each reads its half, and differ by plus or minus `difference`, so
+    that methods for the last layer find one dense layer; two layers have as many parameters and give the same.
 
     With a `dropout` key the depth of each network is random as well, as in the original's training. Message-passing
     networks run one after the other and are computed again in the backward pass, which then holds
     `depth * edges * width` numbers for one of them.
 
     Attributes:
-        num_outputs: width of the output layer of each branch.
+        num_outputs: width of the output layer.
         config: the shape.
         dropout_rate: everywhere; acts when a `dropout` key is given.
 
@@ -205,8 +213,9 @@ class Grover(nn.Module):
             self.edge_from_edge = _Readout(config.width, rate)
             self.unused_slopes = self.param("unused_slopes", nn.initializers.constant(0.25), (2,))
         self.heads = [_BranchHead(config.head_width, rate) for _ in range(2)]
-        branched = nn.vmap(nn.Dense, in_axes=1, out_axes=1, variable_axes={"params": 0}, split_rngs={"params": True})
-        self.output = branched(self.num_outputs, kernel_init=_OUTPUT, bias_init=nn.initializers.constant(0.01))
+        bias = nn.initializers.constant(0.01)
+        self.output = nn.Dense(self.num_outputs, kernel_init=_branch_init, bias_init=bias)
+        self.difference = self.param("difference", nn.initializers.zeros, (self.num_outputs,))
 
     def _blocks(self, graph: Graph) -> tuple[Array, Array]:
         atoms = self.atom_view(with_padding_rows(graph, graph.atoms), lambda rows: neighbor_sum(graph, rows))
@@ -239,58 +248,23 @@ class Grover(nn.Module):
             self.edge_from_edge(graph.edges, edge_sum(graph, links)[: len(graph.edge_mask)]).reshape(shape),
         )
 
-    def features(self, inputs: GroverInputs) -> Float[Array, "molecules branches hidden"]:
-        """What the two output layers see."""
+    def features(self, inputs: GroverInputs) -> Float[Array, "molecules hidden"]:
+        """What the output layer sees: half of each head's units, side by side, so that it gives the branches' mean."""
         where = jnp.arange(inputs.masses.shape[1])[None] < inputs.num_atoms[:, None]
         count = jnp.maximum(inputs.num_atoms, 1).astype(jnp.float32)[:, None]
         means = [jnp.where(where[..., None], vectors, 0.0).sum(1) / count for vectors in self.atoms(inputs)]
-        return jnp.stack([head(mean) for head, mean in zip(self.heads, means)], axis=1)
+        return 0.5 * jnp.concatenate([head(mean) for head, mean in zip(self.heads, means)], axis=-1)
 
-    def branches(self, inputs: GroverInputs) -> Float[Array, "molecules branches outputs"]:
+    def branches(self, inputs: GroverInputs) -> Float[Array, "branches molecules outputs"]:
         """Raw outputs of the branch from the atom view and of that from the edge view."""
-        if self.is_initializing() and self.config.bond_views:
-            self.bonds(inputs)
-        return self.output(self.features(inputs))
+        both = self.features(inputs)
+        first = jnp.arange(both.shape[1])[None] < self.config.head_width
+        atoms = self.output(jnp.where(first, 2 * both, 0.0)) + self.difference[None]
+        edges = self.output(jnp.where(first, 0.0, 2 * both)) - self.difference[None]
+        return jnp.stack([atoms, edges])
 
     def __call__(self, inputs: GroverInputs) -> Float[Array, "molecules outputs"]:
         """Network outputs, raw: the mean of both branches."""
-        return self.branches(inputs).mean(1)
-
-
-def branch_loss(
-    loss_fn: Callable[[Array], Float[Array, ""]],
-    outputs: Float[Array, "molecules branches outputs"],
-    where: Bool[Array, " molecules"] | None = None,
-    *,
-    distance: float = 0.1,
-) -> Float[Array, ""]:
-    r"""GROVER's fine-tuning loss: $L(o_1) + L(o_2) + 0.1 \, \mathrm{mean} (o_1 - o_2)^2$.
-
-    Args:
-        loss_fn: $L$, of one branch's outputs.
-        outputs: of `Grover.branches`.
-        where: which molecules are real; None: all.
-        distance: weight of the last term, which keeps the branches together. 0 while temperatures are fitted.
-
-    Returns:
-        The loss; without any real molecule the last term is 0.
-
-    Raises:
-        ValueError: there are not two branches.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> branch_loss(lambda outputs: outputs.sum(), jnp.array([[[1.0], [3.0]]]))
-        Array(4.4, dtype=float32)
-
-    References:
-        Y. Rong et al. Self-supervised graph transformer on large-scale molecular data. NeurIPS 2020 (the code's
-        fine-tuning loss, `dist_coff`).
-    """
-    if outputs.shape[1] != 2:
-        raise ValueError(f"outputs have shape {outputs.shape}; expected two branches on axis 1")
-    first, second = outputs[:, 0], outputs[:, 1]
-    where = jnp.ones(len(outputs), bool) if where is None else where
-    squared = jnp.where(where[:, None], (first - second) ** 2, 0.0)
-    count = jnp.maximum(where.sum(), 1).astype(outputs.dtype) * outputs.shape[2]
-    return loss_fn(first) + loss_fn(second) + distance * squared.sum() / count
+        if self.is_initializing() and self.config.bond_views:
+            self.bonds(inputs)
+        return self.output(self.features(inputs))

@@ -135,9 +135,9 @@ class UniMol(nn.Module):
     softmax over $j$ weighs the values. Only distances enter, so the output does not change when a molecule is rotated,
     moved or reflected; it cannot see chirality. The prediction is $W \tanh(V x_{\mathrm{CLS}})$.
 
-    With an axis of conformers in the input, `features` averages over it, one conformer at a time; as the output layer
-    is linear, this averages the network's raw outputs, as the dissertation says. (The published code averages
-    probabilities, means and variances instead.)
+    With an axis of conformers in the input, one is drawn for each molecule if a `dropout` key is given, as in training;
+    without one `features` averages over them, one conformer at a time. As the output layer is linear, this averages the
+    network's raw outputs, as the dissertation says. (The published code averages probabilities, means and variances.)
 
     Holds 3 to 5 arrays `[molecules, heads, time, time]` (and two of `[molecules, time, time, kernels]`), and for the
     backward pass as many a layer, or one with `remat`; bound `molecules * time**2`.
@@ -205,7 +205,9 @@ class UniMol(nn.Module):
         return self.drop[2](jnp.tanh(self.hidden(x)))
 
     def features(self, inputs: UniMolInputs) -> Float[Array, "molecules width"]:
-        """What the output layer sees, averaged over conformers if there are several."""
+        """What the output layer sees: of one conformer, drawn if there are several, or their mean without a key."""
+        if inputs.coordinates.ndim == 4 and self.has_rng("dropout"):
+            inputs = draw_conformers(self.make_rng("dropout"), inputs)
         if inputs.coordinates.ndim == 3:
             return self._conformer(inputs.tokens, inputs.coordinates)
 

@@ -65,8 +65,8 @@ def whiten_vectors(
     $\bar V = V - \mathrm{mean}_c V$, $S = \bar V \bar V^\top / C$. In the correct form $E = 3 \cdot 10^{-5} I$, so that
     a rotation $R$ of the input rotates the output: $(R S R^\top + E)^{-1/2} R \bar V = R (S + E)^{-1/2} \bar V$. The
     published form has $E = 10^{-5} (I + \mathrm{diag}(1, 2, 3))$, which keeps its eigenvalues apart but singles out the
-    axes of space: small vectors and flat molecules are then not treated alike in every orientation. It is for comparisons with
-    published numbers; both forms take the same weights.
+    axes of space: small vectors and flat molecules are then not treated alike in every orientation. It is for
+    comparisons with published numbers; both forms take the same weights.
 
     Args:
         vectors: axes of space second-last.

@@ -5,6 +5,8 @@ import pathlib
 import tempfile
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxuq.checkpoints.backbones import LoadedBackbone, convert_backbone, load_backbone
@@ -36,7 +38,7 @@ def _head_places(kind: str, arrays: dict[str, np.ndarray]) -> dict[str, Place]:
             places |= linear(f"mol_atom_from_{name}_ffn.1", (f"heads_{number}", "hidden"), inputs, width)
             places[f"mol_atom_from_{name}_ffn.2.weight"] = Place((f"heads_{number}", "slope"), (1,))
             stacked: dict[str, Any] = {"index": (number,), "stack": (2,)}
-            places |= linear(f"{name}_output_layer.output_layer", ("output",), width, outputs, **stacked)
+            places |= linear(f"{name}_output_layer.output_layer", ("branches",), width, outputs, **stacked)
         return places
     hidden = {"unimol": "hidden_layer.1", "torchmdnet": "linear"}[kind]
     width, inputs = arrays[f"head:{hidden}.weight"].shape
@@ -53,6 +55,17 @@ def _fill(places: dict[str, Place], tensors: dict[str, np.ndarray]) -> Any:
     return fill_places(places, stored, ("readout.",), path)
 
 
+def _join_branches(params: Any, *, gradient: bool) -> Any:
+    """Two output layers as one on both halves, and the difference of their biases."""
+    if "branches" not in params:
+        return params
+    branches = params.pop("branches")
+    kernel, (first, second) = branches["kernel"], branches["bias"]
+    share = 1.0 if gradient else 0.5
+    output = {"kernel": kernel.reshape(-1, kernel.shape[-1]), "bias": share * (first + second)}
+    return params | {"output": output, "difference": share * (first - second)}
+
+
 @functools.cache
 def golden(kind: str) -> Golden:
     """Load one, through the converter and back."""
@@ -64,9 +77,10 @@ def golden(kind: str) -> Golden:
         loaded = load_backbone(f"{folder}/converted", **changes)
     head = _head_places(kind, arrays)
     tensors = {name.removeprefix("head:"): array for name, array in arrays.items() if name.startswith("head:")}
-    params = loaded.params | _fill(head, tensors)
+    params = _join_branches(loaded.params | _fill(head, tensors), gradient=False)
+    params = jax.tree.map(jnp.asarray, params)
     table = {"unimol": unimol_places, "torchmdnet": torchmdnet_places, "grover": grover_places}[kind]
     places = table(loaded.config) | head  # pyright: ignore[reportArgumentType]
     found = {name.removeprefix("gradient:"): array for name, array in arrays.items() if name.startswith("gradient:")}
     found = {name: found.get(name, np.zeros(place.shape, np.float32)) for name, place in places.items()}
-    return Golden(loaded, params, arrays, _fill(places, found))
+    return Golden(loaded, params, arrays, _join_branches(_fill(places, found), gradient=True))

@@ -56,6 +56,8 @@ class LoadedBackbone(NamedTuple):
         config: its shape.
         params: its parameters, without the head that fine-tuning adds; NumPy arrays.
         digest: identifies weights and shape.
+        source: name of the file that was converted.
+        source_sha256: of that file.
     """
 
     path: Path
@@ -63,6 +65,8 @@ class LoadedBackbone(NamedTuple):
     config: BackboneConfig
     params: PyTree
     digest: str
+    source: str
+    source_sha256: str
 
 
 def backbone_kinds() -> tuple[str, ...]:
@@ -167,14 +171,13 @@ def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
     Example:
         >>> load_backbone("no such folder")
         Traceback (most recent call last):
-        jaxuq.checkpoints.errors.CheckpointError: there is no folder no such folder; make it from a public ...
+        jaxuq.checkpoints.errors.CheckpointError: there is no folder no such folder; make one from a public ...
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise CheckpointError(
-            f"there is no folder {folder}; make it from a public checkpoint: jaxuq models convert --kind "
-            f"{'|'.join(_KINDS)} FILE {folder}"
-        )
+        state = f"{folder} is a file, not a folder" if folder.is_file() else f"there is no folder {folder}"
+        command = f"jaxuq models convert --kind {'|'.join(_KINDS)} FILE FOLDER"
+        raise CheckpointError(f"{state}; make one from a public checkpoint: {command}")
     content = read_json(folder / "config.json")
     kind = content.get("architecture")
     if kind not in _KINDS:
@@ -183,6 +186,7 @@ def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
         )
     try:
         config = _KINDS[kind].config(**content["config"] | changes)
+        source, source_sha256 = str(content["source"]["file"]), str(content["source"]["sha256"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / 'config.json'} does not describe {kind}: {error}") from error
     arrays = {}
@@ -192,4 +196,5 @@ def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())
-    return LoadedBackbone(folder, kind, config, traverse_util.unflatten_dict(arrays, sep="."), digest.hexdigest())
+    params = traverse_util.unflatten_dict(arrays, sep=".")
+    return LoadedBackbone(folder, kind, config, params, digest.hexdigest(), source, source_sha256)

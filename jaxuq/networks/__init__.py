@@ -16,14 +16,7 @@ from jaxuq.networks.decoder import (
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
-from jaxuq.networks.geometry import (
-    basis_constants,
-    cosine_cutoff,
-    exponential_basis,
-    nearest_neighbors,
-    pair_distances,
-    vector_norm,
-)
+from jaxuq.networks.geometry import exponential_basis, nearest_neighbors, pair_distances
 from jaxuq.networks.gin import GIN
 from jaxuq.networks.grover import Grover, GroverConfig
 from jaxuq.networks.grover_graph import GroverInputs
@@ -42,7 +35,7 @@ from jaxuq.networks.quantized import (
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
 from jaxuq.networks.torchmdnet import AtomInputs, TorchMDNet, TorchMDNetConfig
 from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_conformers
-from jaxuq.networks.whitening import inverse_square_root, whiten_vectors
+from jaxuq.networks.whitening import whiten_vectors
 
 __all__ = [
     "DNN",
@@ -79,13 +72,10 @@ __all__ = [
     "apply_rotary",
     "attend",
     "attention_weights",
-    "basis_constants",
-    "cosine_cutoff",
     "dequantize",
     "draw_conformers",
     "exponential_basis",
     "init_adapter",
-    "inverse_square_root",
     "keep_mask",
     "kernel_product",
     "nearest_neighbors",
@@ -99,7 +89,6 @@ __all__ = [
     "rotary_tables",
     "stack_layers",
     "unstack_layers",
-    "vector_norm",
     "visible",
     "whiten_vectors",
 ]

@@ -12,11 +12,11 @@ from jaxuq.networks import (
     TorchMDNet,
     TorchMDNetConfig,
     exponential_basis,
-    inverse_square_root,
     nearest_neighbors,
     pair_distances,
     whiten_vectors,
 )
+from jaxuq.networks.whitening import inverse_square_root
 from tests.networks.golden_backbones import golden
 
 

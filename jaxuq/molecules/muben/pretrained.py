@@ -112,7 +112,7 @@ def _loaded(configuration: MubenConfiguration, name: str) -> LoadedBackbone | No
             return None
         raise DataError(
             f"backbone {name} is made to start from pretrained weights: name them with --checkpoint FOLDER, which "
-            f"`jaxuq models convert --kind {name} {_PUBLIC[name]} FOLDER` makes, or say --from-scratch for a random start"
+            f"`jaxuq models convert --kind {name} {_PUBLIC[name]} FOLDER` makes, or start at random with --from-scratch"
         )
     loaded = load_backbone(path)
     if loaded.kind != name:

@@ -13,6 +13,7 @@ from jaxuq.networks.decoder import (
     stack_layers,
     unstack_layers,
 )
+from jaxuq.networks.dmpnn import DMPNN
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
@@ -32,6 +33,7 @@ from jaxuq.networks.quantized import (
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
 
 __all__ = [
+    "DMPNN",
     "DNN",
     "GIN",
     "NF4_LEVELS",

@@ -17,7 +17,7 @@ from jaxuq.molecules.descriptors import morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.graphs import molecular_graphs
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.recipe import Recipe
-from jaxuq.networks import DNN, GIN
+from jaxuq.networks import DMPNN, DNN, GIN
 
 Count = Callable[[int, int], None] | None
 
@@ -80,9 +80,19 @@ def _gin(configuration: MubenConfiguration) -> Backbone:
     )
 
 
+def _dmpnn(configuration: MubenConfiguration) -> Backbone:
+    return Backbone(
+        lambda smiles, progress: molecular_graphs(smiles, "chemprop", hydrogens=False, progress=progress),
+        lambda num_outputs: DMPNN(num_outputs=num_outputs, dropout_rate=0.1),
+        Recipe(1e-3, 64, 50, 50, schedule="linear", warmup=0.04),
+        molecules_at_once=256,
+    )
+
+
 BACKBONES: dict[str, Callable[[MubenConfiguration], Backbone]] = {
     "dnn": _dnn,
     "gin": _gin,
+    "dmpnn": _dmpnn,
     "morgan": _morgan,
 }
 """By the name that `--backbone` takes: `BACKBONES[name](configuration)`; the configuration names a checkpoint."""

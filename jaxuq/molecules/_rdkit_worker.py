@@ -7,6 +7,8 @@ A program gets `{"task": …, "options": {…}}` as its argument, answers one li
 of SMILES a line and answers with a JSON line (what was computed, or type and shape of the bytes that follow).
 """
 
+import functools
+import importlib.util
 import json
 import os
 import sys
@@ -228,6 +230,19 @@ TASKS = {
     "descriptors": descriptors,
     "graphs": graphs,
 }
+_ELSEWHERE = {"conformers": "_rdkit_conformers.py", "grover": "_rdkit_grover.py"}  # files beside this one
+
+
+def _task(name):
+    """The function of a task; those in other files are given `_each`, as they cannot import this one."""
+    if name in TASKS:
+        return TASKS[name]
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), _ELSEWHERE[name])
+    spec = importlib.util.spec_from_file_location(f"jaxuq_task_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    TASKS[name] = functools.partial(getattr(module, name), _each)
+    return TASKS[name]
 
 
 def run_task(task, smiles, options):
@@ -235,7 +250,7 @@ def run_task(task, smiles, options):
     from rdkit import rdBase
 
     with rdBase.BlockLogs():
-        return TASKS[task](smiles, **options)
+        return _task(task)(smiles, **options)
 
 
 def main():

@@ -17,7 +17,10 @@ from jaxuq.networks.dmpnn import DMPNN
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
+from jaxuq.networks.geometry import exponential_basis, nearest_neighbors, pair_distances
 from jaxuq.networks.gin import GIN
+from jaxuq.networks.grover import Grover, GroverConfig
+from jaxuq.networks.grover_graph import GroverInputs
 from jaxuq.networks.initializers import plain_dense
 from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
 from jaxuq.networks.molecular_graphs import MolecularGraphs, PackedGraphs, Spread, pack_graphs, relation_sum
@@ -31,6 +34,9 @@ from jaxuq.networks.quantized import (
     quantize_params,
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
+from jaxuq.networks.torchmdnet import AtomInputs, TorchMDNet, TorchMDNetConfig
+from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_conformers
+from jaxuq.networks.whitening import whiten_vectors
 
 __all__ = [
     "DMPNN",
@@ -38,6 +44,7 @@ __all__ = [
     "GIN",
     "NF4_LEVELS",
     "QUANTIZED_KINDS",
+    "AtomInputs",
     "Decoder",
     "DecoderConfig",
     "DecoderOutput",
@@ -45,6 +52,9 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "EncoderOutput",
+    "Grover",
+    "GroverConfig",
+    "GroverInputs",
     "KeyValueCache",
     "Linear",
     "LoraConfig",
@@ -54,16 +64,25 @@ __all__ = [
     "QuantizedKernel",
     "Rotary",
     "Spread",
+    "TorchMDNet",
+    "TorchMDNetConfig",
+    "UniMol",
+    "UniMolConfig",
+    "UniMolInputs",
     "adapted_norm",
     "apply_function",
     "apply_rotary",
     "attend",
     "attention_weights",
     "dequantize",
+    "draw_conformers",
+    "exponential_basis",
     "init_adapter",
     "keep_mask",
     "kernel_product",
+    "nearest_neighbors",
     "pack_graphs",
+    "pair_distances",
     "plain_dense",
     "quantize",
     "quantize_params",
@@ -73,4 +92,5 @@ __all__ = [
     "stack_layers",
     "unstack_layers",
     "visible",
+    "whiten_vectors",
 ]

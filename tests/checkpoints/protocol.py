@@ -4,6 +4,12 @@ from typing import Any
 
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
+    "LoadedBackbone": "a type",
+    "TorchFile": "a type",
+    "backbone_kinds": "gives strings",
+    "convert_backbone": "reads and writes files",
+    "load_backbone": "reads files",
+    "read_torch_file": "reads files",
     "CheckpointError": "a type",
     "LoadedEncoder": "a type",
     "PackagedModel": "a type",

@@ -26,6 +26,11 @@ _TYPE = "a type"
 _FILES = "reads files"
 _RDKIT = "calls RDKit on strings"
 HOST: dict[str, str] = {
+    "Conformers": _TYPE,
+    "atom_inputs": _RDKIT,
+    "generate_conformers": _RDKIT,
+    "grover_inputs": _RDKIT,
+    "unimol_inputs": _RDKIT,
     "DataError": _TYPE,
     "DataWarning": _TYPE,
     "DatasetInfo": _TYPE,

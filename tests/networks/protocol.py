@@ -9,24 +9,37 @@ from jaxuq.networks import (
     DMPNN,
     DNN,
     GIN,
+    AtomInputs,
     Decoder,
     DecoderConfig,
     Encoder,
     EncoderConfig,
+    Grover,
+    GroverConfig,
+    GroverInputs,
     LoraConfig,
     MolecularGraphs,
     Places,
     Rotary,
+    TorchMDNet,
+    TorchMDNetConfig,
+    UniMol,
+    UniMolConfig,
+    UniMolInputs,
     adapted_norm,
     apply_function,
     apply_rotary,
     attend,
     attention_weights,
     dequantize,
+    draw_conformers,
+    exponential_basis,
     init_adapter,
     keep_mask,
     kernel_product,
+    nearest_neighbors,
     pack_graphs,
+    pair_distances,
     quantize,
     quantize_params,
     relation_sum,
@@ -34,6 +47,7 @@ from jaxuq.networks import (
     stack_layers,
     unstack_layers,
     visible,
+    whiten_vectors,
 )
 from tests.protocol import Example
 
@@ -55,6 +69,21 @@ _ENCODER = Encoder(EncoderConfig(13, 8, 12, num_layers=2, num_heads=2, max_posit
 _ENCODER_TOKENS = jax.random.randint(jax.random.key(5), (8, 4), 0, 13)
 _ENCODER_WHERE = jnp.arange(4)[None] < jnp.array([4, 2, 3, 4, 1, 4, 4, 2])[:, None]
 _ENCODER_VARIABLES = jax.jit(_ENCODER.init)(jax.random.key(6), _ENCODER_TOKENS)
+
+
+_UNIMOL = UniMol(1, UniMolConfig(9, 8, 8, num_layers=1, num_heads=2, num_kernels=3))
+_CHAIN = UniMolInputs(jnp.tile(jnp.array([[1, 4, 5, 2]]), (8, 1)), jax.random.normal(jax.random.key(11), (8, 2, 4, 3)))
+_UNIMOL_PARAMS = jax.jit(_UNIMOL.init)(jax.random.key(12), _CHAIN)["params"]
+_TORCHMDNET = TorchMDNet(1, TorchMDNetConfig(8, num_layers=1, num_heads=2, num_basis=3, max_number=9))
+_ATOMS = AtomInputs(jnp.tile(jnp.array([[6, 7, 8, 0]]), (8, 1)), _CHAIN.coordinates[:, 0])
+_TORCHMDNET_PARAMS = jax.jit(_TORCHMDNET.init)(jax.random.key(13), _ATOMS)["params"]
+_GROVER = Grover(1, GroverConfig(4, num_heads=2, depth=2, head_width=3, bond_views=False))
+_BONDS = GroverInputs(
+    *(jnp.ones((8, 3, 150), jnp.uint8), jnp.ones((8, 3)), jnp.ones((8, 4, 14), jnp.uint8)),
+    *(jnp.tile(jnp.array([ends]), (8, 1)) for ends in ([0, 1, 1, 2], [1, 0, 2, 1])),
+    *(jnp.full(8, 3), jnp.full(8, 4)),
+)
+_GROVER_PARAMS = jax.jit(_GROVER.init)(jax.random.key(14), _BONDS)["params"]
 
 
 def _encoded(tokens, where, variables):
@@ -87,6 +116,19 @@ EXAMPLES: dict[str, Any] = {
         (_DECODER_VARIABLES, _TOKENS),
         differentiable=(0,),
     ),
+    "Grover": Example(jax.jit(apply_function(_GROVER)), (_GROVER_PARAMS, _BONDS), differentiable=(0,), shardable=False),
+    "TorchMDNet": Example(
+        jax.jit(apply_function(_TORCHMDNET)), (_TORCHMDNET_PARAMS, _ATOMS), differentiable=(0,), shardable=False
+    ),
+    "UniMol": Example(jax.jit(apply_function(_UNIMOL)), (_UNIMOL_PARAMS, _CHAIN), differentiable=(0,), shardable=False),
+    "draw_conformers": Example(lambda inputs, key: draw_conformers(key, inputs), (_CHAIN, jax.random.key(15))),
+    "exponential_basis": Example(lambda x: exponential_basis(jnp.abs(x), 3), (_X,), differentiable=(0,)),
+    "nearest_neighbors": Example(
+        lambda x, where: nearest_neighbors(pair_distances(x), where, cutoff=2.0, max_neighbors=3),
+        (_CHAIN.coordinates[:, 0], _ATOMS.numbers > 0),
+    ),
+    "pair_distances": Example(pair_distances, (_CHAIN.coordinates,), differentiable=(0,)),
+    "whiten_vectors": Example(whiten_vectors, (_CHAIN.coordinates.mT,), differentiable=(0,)),
     "adapted_norm": Example(
         lambda kernel, a, b: adapted_norm(kernel, a, b, 2.0), (_X, _X[:, :2], _X[:2]), differentiable=(0, 1, 2)
     ),
@@ -143,6 +185,12 @@ EXAMPLES: dict[str, Any] = {
     "visible": Example(lambda places: visible(places, places, window=2), (_PLACES,)),
 }
 HOST: dict[str, str] = {
+    "AtomInputs": "a type",
+    "GroverConfig": "a configuration",
+    "GroverInputs": "a type",
+    "TorchMDNetConfig": "a configuration",
+    "UniMolConfig": "a configuration",
+    "UniMolInputs": "a type",
     "DecoderConfig": "a configuration",
     "DecoderOutput": "a type",
     "Dropout": "a layer; covered by DNN",

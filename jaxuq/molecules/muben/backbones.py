@@ -89,10 +89,22 @@ def _dmpnn(configuration: MubenConfiguration) -> Backbone:
     )
 
 
+def _pretrained(name: str) -> Callable[[MubenConfiguration], Backbone]:
+    def make(configuration: MubenConfiguration) -> Backbone:
+        from jaxuq.molecules.muben import pretrained  # which needs `Backbone`
+
+        return getattr(pretrained, name)(configuration)
+
+    return make
+
+
 BACKBONES: dict[str, Callable[[MubenConfiguration], Backbone]] = {
     "dnn": _dnn,
     "gin": _gin,
     "dmpnn": _dmpnn,
     "morgan": _morgan,
+    "grover": _pretrained("grover"),
+    "unimol": _pretrained("unimol"),
+    "torchmdnet": _pretrained("torchmdnet"),
 }
 """By the name that `--backbone` takes: `BACKBONES[name](configuration)`; the configuration names a checkpoint."""

@@ -122,6 +122,9 @@ class MubenConfiguration:
         """Where the results go."""
         return self.output or pathlib.Path("runs") / f"{self.dataset_name}-{self.backbone}-{self.split}"
 
+    from_scratch: bool = False
+    """Let a backbone that reads pretrained weights start at random instead."""
+
     def checkpoint_of(self, backbone: str) -> pathlib.Path | None:
         """The pretrained weights that the option `checkpoint` names for a backbone.
 

@@ -34,6 +34,7 @@ from jaxuq.networks.quantized import (
     quantize_params,
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
+from jaxuq.networks.smiles_encoder import SmilesEncoder, TokenRows
 from jaxuq.networks.torchmdnet import AtomInputs, TorchMDNet, TorchMDNetConfig
 from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_conformers
 from jaxuq.networks.whitening import whiten_vectors
@@ -63,7 +64,9 @@ __all__ = [
     "Places",
     "QuantizedKernel",
     "Rotary",
+    "SmilesEncoder",
     "Spread",
+    "TokenRows",
     "TorchMDNet",
     "TorchMDNetConfig",
     "UniMol",

@@ -6,6 +6,7 @@ works on all leaves alike, so members and seeds stack and every method applies. 
 padding repacks the rows of a batch inside its own network (see `jaxuq.networks.MolecularGraphs`).
 """
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -89,11 +90,10 @@ def _dmpnn(configuration: MubenConfiguration) -> Backbone:
     )
 
 
-def _pretrained(name: str) -> Callable[[MubenConfiguration], Backbone]:
+def _pretrained(name: str, file: str = "pretrained") -> Callable[[MubenConfiguration], Backbone]:
     def make(configuration: MubenConfiguration) -> Backbone:
-        from jaxuq.molecules.muben import pretrained  # which needs `Backbone`
-
-        return getattr(pretrained, name)(configuration)
+        module = importlib.import_module(f"jaxuq.molecules.muben.{file}")  # which needs `Backbone`
+        return getattr(module, name)(configuration)
 
     return make
 
@@ -103,6 +103,8 @@ BACKBONES: dict[str, Callable[[MubenConfiguration], Backbone]] = {
     "gin": _gin,
     "dmpnn": _dmpnn,
     "morgan": _morgan,
+    "chemberta": _pretrained("chemberta", "smiles_backbones"),
+    "rxnfp": _pretrained("rxnfp", "smiles_backbones"),
     "grover": _pretrained("grover"),
     "unimol": _pretrained("unimol"),
     "torchmdnet": _pretrained("torchmdnet"),

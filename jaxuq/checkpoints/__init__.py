@@ -17,6 +17,7 @@ from jaxuq.checkpoints.encoders import (
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged, find_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
+from jaxuq.checkpoints.smiles_tokens import SmilesTokenizer, load_smiles_tokenizer
 from jaxuq.checkpoints.subwords import SubwordTokenizer, load_subwords
 from jaxuq.checkpoints.torch_files import TorchFile, read_torch_file
 
@@ -25,6 +26,7 @@ __all__ = [
     "LoadedBackbone",
     "LoadedEncoder",
     "PackagedModel",
+    "SmilesTokenizer",
     "StoredTensor",
     "SubwordTokenizer",
     "TorchFile",
@@ -40,6 +42,7 @@ __all__ = [
     "find_packaged",
     "load_backbone",
     "load_encoder",
+    "load_smiles_tokenizer",
     "load_subwords",
     "read_json",
     "read_torch_file",

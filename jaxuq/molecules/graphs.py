@@ -82,7 +82,7 @@ def _flat(graphs: list, features: str) -> dict[str, np.ndarray]:
 def _padded(flat: Mapping[str, np.ndarray], features: str) -> MolecularGraphs:
     num_atoms, num_bonds = flat["num_atoms"], flat["num_bonds"]
     num_edges, molecules = 2 * num_bonds, len(num_atoms)
-    most_atoms, most_edges = max(num_atoms.max(initial=0), 1), max(num_edges.max(initial=0), 2)
+    most_atoms, most_edges = max(int(num_atoms.max(initial=0)), 1), max(int(num_edges.max(initial=0)), 2)
     atom_place = _places(num_atoms)
     edge_place = _places(num_edges)
 
@@ -98,7 +98,7 @@ def _padded(flat: Mapping[str, np.ndarray], features: str) -> MolecularGraphs:
     order = np.argsort(atom, kind="stable")
     degrees = np.bincount(atom, minlength=molecules * most_atoms)
     rank = np.arange(len(order)) - np.repeat(np.cumsum(degrees) - degrees, degrees)
-    incoming = np.full((molecules * most_atoms, max(degrees.max(initial=0), 1)), most_edges, np.int32)
+    incoming = np.full((molecules * most_atoms, max(int(degrees.max(initial=0)), 1)), most_edges, np.int32)
     incoming[atom[order], rank] = edge_place[1][order]
     small = _smallest(max(most_atoms, most_edges))
     atoms, bonds = flat["atoms"], np.repeat(flat["bonds"][:, 2:], 2, axis=0)

@@ -13,6 +13,7 @@ from jaxuq.networks.decoder import (
     stack_layers,
     unstack_layers,
 )
+from jaxuq.networks.dmpnn import DMPNN
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
@@ -33,11 +34,13 @@ from jaxuq.networks.quantized import (
     quantize_params,
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
+from jaxuq.networks.smiles_encoder import SmilesEncoder, TokenRows
 from jaxuq.networks.torchmdnet import AtomInputs, TorchMDNet, TorchMDNetConfig
 from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_conformers
 from jaxuq.networks.whitening import whiten_vectors
 
 __all__ = [
+    "DMPNN",
     "DNN",
     "GIN",
     "NF4_LEVELS",
@@ -61,7 +64,9 @@ __all__ = [
     "Places",
     "QuantizedKernel",
     "Rotary",
+    "SmilesEncoder",
     "Spread",
+    "TokenRows",
     "TorchMDNet",
     "TorchMDNetConfig",
     "UniMol",

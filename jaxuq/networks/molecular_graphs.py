@@ -59,11 +59,14 @@ class PackedGraphs(NamedTuple):
 class MolecularGraphs:
     """Graphs of molecules, one padded row each.
 
+    Arrays of NumPy or JAX, or whatever JAX puts in their place while it maps a function over them.
+
     Attributes:
         atoms: features of atoms, any pytree with axes `molecules atoms`.
-        sources: for each directed edge the atom at which it begins, counted within the molecule; edges 2b and 2b + 1
-            are the two directions of one bond.
-        incoming: for each atom the edges that end there; `edges` (one past the last column) where there is none.
+        sources: axes `molecules edges`; for each directed edge the atom at which it begins, counted within the
+            molecule; edges 2b and 2b + 1 are the two directions of one bond.
+        incoming: axes `molecules atoms degree`; for each atom the edges that end there; `edges` (one past the last
+            column) where there is none.
         num_atoms: of each molecule; 0 for one that could not be read.
         num_edges: of each molecule, twice its bonds.
         bonds: features of directed edges, any pytree with axes `molecules edges`, or None.
@@ -71,12 +74,12 @@ class MolecularGraphs:
         edge_spread: the same of edges.
     """
 
-    atoms: PyTree[Shaped[Array, "molecules atoms ..."]]
-    sources: Shaped[Array, "molecules edges"]
-    incoming: Shaped[Array, "molecules atoms degree"]
-    num_atoms: Int[Array, " molecules"]
-    num_edges: Int[Array, " molecules"]
-    bonds: PyTree[Shaped[Array, "molecules edges ..."]] = None
+    atoms: PyTree
+    sources: Any
+    incoming: Any
+    num_atoms: Any
+    num_edges: Any
+    bonds: PyTree = None
     atom_spread: Spread | None = flax.struct.field(pytree_node=False, default=None)
     edge_spread: Spread | None = flax.struct.field(pytree_node=False, default=None)
 

@@ -47,6 +47,7 @@ HOST: dict[str, str] = {
     "load_dataset": _FILES,
     "load_molecules": _FILES,
     "load_split_folder": _FILES,
+    "molecular_graphs": _RDKIT,
     "morgan_fingerprints": _RDKIT,
     "random_split": "calls scikit-learn, whose random numbers the published splits use",
     "rdkit_descriptors": _RDKIT,

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxuq.networks import (
+    DMPNN,
     DNN,
+    GIN,
     AtomInputs,
     Decoder,
     DecoderConfig,
@@ -16,6 +18,7 @@ from jaxuq.networks import (
     GroverConfig,
     GroverInputs,
     LoraConfig,
+    MolecularGraphs,
     Places,
     Rotary,
     TorchMDNet,
@@ -35,9 +38,11 @@ from jaxuq.networks import (
     keep_mask,
     kernel_product,
     nearest_neighbors,
+    pack_graphs,
     pair_distances,
     quantize,
     quantize_params,
+    relation_sum,
     rotary_tables,
     stack_layers,
     unstack_layers,
@@ -87,8 +92,25 @@ def _encoded(tokens, where, variables):
     return jnp.where(where[..., None], output.hidden, 0.0), output.pooled
 
 
+_GRAPHS = MolecularGraphs(  # eight times: three atoms in a row, or the first two of them
+    atoms=jnp.tile(jnp.array([[6, 7, 8]]), (8, 1)),
+    sources=jnp.tile(jnp.array([[0, 1, 1, 2]]), (8, 1)),
+    incoming=jnp.tile(jnp.array([[[1, 4], [0, 3], [2, 4]]]), (8, 1, 1)),
+    num_atoms=jnp.full(8, 3),
+    num_edges=jnp.full(8, 4),
+)
+_RICH = _GRAPHS.replace(atoms=(jnp.ones((8, 3, 7), jnp.int32), jnp.ones((8, 3))), bonds=jnp.ones((8, 4, 4), jnp.int32))
+_GIN, _DMPNN = GIN(2, 4, 2, 9), DMPNN(2, 4)
+_GIN_PARAMS = jax.jit(_GIN.init)(jax.random.key(9), _GRAPHS)["params"]
+_DMPNN_PARAMS = jax.jit(_DMPNN.init)(jax.random.key(10), _RICH)["params"]
+_TO = jnp.tile(jnp.array([[0, 16], [1, 0]]), (8, 1))
+_BACK = jnp.tile(jnp.array([[16, 16]]), (16, 1)).at[0, 0].set(0)
+
+
 EXAMPLES: dict[str, Any] = {
     "DNN": Example(lambda x: _DNN.apply({"params": _PARAMS}, x), (_X,), differentiable=(0,)),
+    "DMPNN": Example(apply_function(_DMPNN), (_DMPNN_PARAMS, _RICH), differentiable=(0,), shardable=False),
+    "GIN": Example(apply_function(_GIN), (_GIN_PARAMS, _GRAPHS), differentiable=(0,), shardable=False),
     "Decoder": Example(
         lambda variables, tokens: _DECODER.apply(variables, tokens).hidden,
         (_DECODER_VARIABLES, _TOKENS),
@@ -148,6 +170,8 @@ EXAMPLES: dict[str, Any] = {
     "kernel_product": Example(
         lambda x, kernel: kernel_product(x, quantize(kernel, "int8"), jnp.float32), (_X, _X.T), differentiable=(0,)
     ),
+    "pack_graphs": Example(lambda graphs: pack_graphs(graphs, 24, 32), (_GRAPHS,)),
+    "relation_sum": Example(relation_sum, (_X, _TO, _BACK), differentiable=(0,)),
     "quantize": Example(quantize, (_X,)),
     "quantize_params": Example(quantize_params, ({"layers": {"query": {"kernel": _X[None]}}},), {"kind": "int8"}),
     "rotary_tables": Example(lambda positions: rotary_tables(Rotary(), 4, positions), (_PLACES.positions,)),
@@ -175,9 +199,13 @@ HOST: dict[str, str] = {
     "Linear": "a layer; covered by Decoder",
     "LoraConfig": "a configuration",
     "NF4_LEVELS": "a constant",
+    "MolecularGraphs": "a type",
+    "PackedGraphs": "a type",
     "Places": "a type",
     "QUANTIZED_KINDS": "a constant",
     "QuantizedKernel": "a type",
     "Rotary": "a configuration",
+    "Spread": "a type",
+    "plain_dense": "makes a layer; covered by GIN",
     "rotary_frequencies": "NumPy, of a configuration; covered by rotary_tables",
 }

@@ -6,6 +6,7 @@ works on all leaves alike, so members and seeds stack and every method applies. 
 padding repacks the rows of a batch inside its own network (see `jaxuq.networks.MolecularGraphs`).
 """
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from jaxuq.molecules.descriptors import morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.graphs import molecular_graphs
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.recipe import Recipe
-from jaxuq.networks import DNN, GIN
+from jaxuq.networks import DMPNN, DNN, GIN
 
 Count = Callable[[int, int], None] | None
 
@@ -80,11 +81,19 @@ def _gin(configuration: MubenConfiguration) -> Backbone:
     )
 
 
-def _pretrained(name: str) -> Callable[[MubenConfiguration], Backbone]:
-    def make(configuration: MubenConfiguration) -> Backbone:
-        from jaxuq.molecules.muben import pretrained  # which needs `Backbone`
+def _dmpnn(configuration: MubenConfiguration) -> Backbone:
+    return Backbone(
+        lambda smiles, progress: molecular_graphs(smiles, "chemprop", hydrogens=False, progress=progress),
+        lambda num_outputs: DMPNN(num_outputs=num_outputs, dropout_rate=0.1),
+        Recipe(1e-3, 64, 50, 50, schedule="linear", warmup=0.04),
+        molecules_at_once=256,
+    )
 
-        return getattr(pretrained, name)(configuration)
+
+def _pretrained(name: str, file: str = "pretrained") -> Callable[[MubenConfiguration], Backbone]:
+    def make(configuration: MubenConfiguration) -> Backbone:
+        module = importlib.import_module(f"jaxuq.molecules.muben.{file}")  # which needs `Backbone`
+        return getattr(module, name)(configuration)
 
     return make
 
@@ -92,7 +101,10 @@ def _pretrained(name: str) -> Callable[[MubenConfiguration], Backbone]:
 BACKBONES: dict[str, Callable[[MubenConfiguration], Backbone]] = {
     "dnn": _dnn,
     "gin": _gin,
+    "dmpnn": _dmpnn,
     "morgan": _morgan,
+    "chemberta": _pretrained("chemberta", "smiles_backbones"),
+    "rxnfp": _pretrained("rxnfp", "smiles_backbones"),
     "grover": _pretrained("grover"),
     "unimol": _pretrained("unimol"),
     "torchmdnet": _pretrained("torchmdnet"),

@@ -2,12 +2,17 @@
 
 import csv
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxuq.checkpoints import convert_backbone
-from jaxuq.molecules import DataError
+from jaxuq.molecules import DataError, LabelScaler
 from jaxuq.molecules.muben import BACKBONES, MubenConfiguration, run_muben
+from jaxuq.molecules.muben.heads import likelihood_head
+from jaxuq.molecules.muben.problem import Arrays, Problem
+from jaxuq.molecules.muben.trainings import Setting, _init_params, _loss_fn
 from tests.networks.golden_backbones import GOLDEN
 
 pytestmark = pytest.mark.xdist_group("muben")
@@ -18,10 +23,7 @@ KINDS = ("unimol", "torchmdnet", "grover")
 def folders(tmp_path_factory):
     """Tiny checkpoints of all three, converted."""
     folder = tmp_path_factory.mktemp("weights")
-    return {
-        kind: convert_backbone(kind, GOLDEN / f"{kind}.pt", folder / kind)
-        for kind in ("unimol", "torchmdnet", "grover")
-    }
+    return {kind: convert_backbone(kind, GOLDEN / f"{kind}.pt", folder / kind) for kind in KINDS}
 
 
 def test_recipes_are_the_published_ones():
@@ -59,26 +61,42 @@ def test_the_published_forms_are_a_switch(folders):
 
 
 def test_grovers_loss_is_that_of_both_branches_and_their_distance(folders):
-    configuration = MubenConfiguration(checkpoint=str(folders["grover"].path))
-    backbone = BACKBONES["grover"](configuration)
-    inputs = jax.tree.map(jnp.asarray, backbone.featurise(["CCO", "CN"], None))
-    labels, mask = jnp.array([[1.0, 0.0], [0.0, 1.0]]), jnp.array([[True, True], [True, False]])
-    batch = Arrays(inputs, labels, mask)
-    problem = SimpleNamespace(task_type="classification", task_names=("a", "b"), train=batch)
+    backbone = BACKBONES["grover"](MubenConfiguration(checkpoint=str(folders["grover"].path)))
+    inputs = jax.tree.map(jnp.asarray, backbone.featurise(["CCO", "CN", "C"], None))
+    labels, mask = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), jnp.array([[True, True], [True, False], [True] * 2])
+    batch, where = Arrays(inputs, labels, mask), jnp.array([True, True, False])
+    problem = Problem(
+        "classification", "roc-auc", ("a", "b"), batch, batch, batch, LabelScaler(jnp.zeros(2), jnp.ones(2))
+    )
+    trained = backbone.pretrained()
     setting = Setting(
-        problem, backbone.network, backbone.recipe, backbone.pretrained(), 2, 2, False, False, None, branches=0.1
-    )  # fmt: skip
-@pytest.mark.parametrize("kind", ["grover", "unimol"])
-def test_a_run_starts_from_the_checkpoint(kind, folders, tmp_path):
+        problem, backbone.network, backbone.recipe, 2, False, False, lambda *_: None, trained, branches=0.1
+    )
+
+    @jax.jit
+    def compute(key):
+        params = _init_params(setting, 1, key, trained)
+        branches = backbone.network(2).apply({"params": params}, inputs, method="branches")
+        return params, branches, _loss_fn(setting, likelihood_head("classification"))(params, batch, where, None)
+
+    params, branches, loss = compute(jax.random.key(0))
+    np.testing.assert_array_equal(params["atom_view"]["output"]["kernel"], trained["atom_view"]["output"]["kernel"])
+    branches, counted = np.asarray(branches), np.asarray(mask & where[:, None])
+    entropies = np.logaddexp(0, branches) - np.asarray(labels) * branches
+    expected = sum(branch[counted].mean() for branch in entropies) + 0.1 * ((branches[1] - branches[0])[:2] ** 2).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_a_run_starts_from_the_checkpoint(folders, tmp_path):
     data = ["smiles,y", *(f"{'C' * n}{end},{n / 3}" for n in range(1, 5) for end in ("O", "N", "Cl"))]
     (tmp_path / "data.csv").write_text("\n".join(data))
     configuration = MubenConfiguration(
-        dataset=str(tmp_path / "data.csv"), backbone=kind, checkpoint=str(folders[kind].path), seeds=1, epochs=1,
-        methods="deterministic", output=tmp_path / "run", resamples=0, strategy="map", split="random",
-        learning_rate=1e-12, batch_size=8,
+        dataset=str(tmp_path / "data.csv"), backbone="unimol", checkpoint=str(folders["unimol"].path), seeds=1,
+        epochs=1, methods="deterministic", output=tmp_path / "run", resamples=0, strategy="map", split="random",
+        batch_size=8, frozen_backbone=True,
     )  # fmt: skip
     folder = run_muben(configuration)
     with (folder.path / "results.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert row["backbone"] == kind and np.isfinite(float(row["rmse"]))
-    assert folder.record["configuration"]["weights"] == folders[kind].digest
+    assert row["backbone"] == "unimol" and np.isfinite(float(row["rmse"]))
+    assert folder.record["configuration"]["weights"] == folders["unimol"].digest

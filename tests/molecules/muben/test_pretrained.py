@@ -1,6 +1,4 @@
-"""Uni-Mol, TorchMD-NET and GROVER as backbones of the benchmark: recipes, checkpoints, and a whole run of each."""
-
-import csv
+"""Uni-Mol, TorchMD-NET and GROVER as backbones of the benchmark: recipes, checkpoints, and the loss of branches."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +7,7 @@ import pytest
 
 from jaxuq.checkpoints import convert_backbone
 from jaxuq.molecules import DataError, LabelScaler
-from jaxuq.molecules.muben import BACKBONES, MubenConfiguration, run_muben
+from jaxuq.molecules.muben import BACKBONES, MubenConfiguration
 from jaxuq.molecules.muben.heads import likelihood_head
 from jaxuq.molecules.muben.problem import Arrays, Problem
 from jaxuq.molecules.muben.trainings import Setting, _init_params, _loss_fn
@@ -68,7 +66,7 @@ def test_grovers_loss_is_that_of_both_branches_and_their_distance(folders):
     problem = Problem(
         "classification", "roc-auc", ("a", "b"), batch, batch, batch, LabelScaler(jnp.zeros(2), jnp.ones(2))
     )
-    trained = backbone.pretrained()
+    trained = jax.tree.map(jnp.asarray, backbone.pretrained())
     setting = Setting(
         problem, backbone.network, backbone.recipe, 2, False, False, lambda *_: None, trained, branches=0.1
     )
@@ -85,18 +83,3 @@ def test_grovers_loss_is_that_of_both_branches_and_their_distance(folders):
     entropies = np.logaddexp(0, branches) - np.asarray(labels) * branches
     expected = sum(branch[counted].mean() for branch in entropies) + 0.1 * ((branches[1] - branches[0])[:2] ** 2).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-
-
-def test_a_run_starts_from_the_checkpoint(folders, tmp_path):
-    data = ["smiles,y", *(f"{'C' * n}{end},{n / 3}" for n in range(1, 5) for end in ("O", "N", "Cl"))]
-    (tmp_path / "data.csv").write_text("\n".join(data))
-    configuration = MubenConfiguration(
-        dataset=str(tmp_path / "data.csv"), backbone="unimol", checkpoint=str(folders["unimol"].path), seeds=1,
-        epochs=1, methods="deterministic", output=tmp_path / "run", resamples=0, strategy="map", split="random",
-        batch_size=8, frozen_backbone=True,
-    )  # fmt: skip
-    folder = run_muben(configuration)
-    with (folder.path / "results.csv").open() as file:
-        (row,) = csv.DictReader(file)
-    assert row["backbone"] == "unimol" and np.isfinite(float(row["rmse"]))
-    assert folder.record["configuration"]["weights"] == folders["unimol"].digest

@@ -20,8 +20,8 @@ from jaxuq.checkpoints.safetensors import fill_array, read_json, stored_tensors
 from jaxuq.checkpoints.torch_files import TorchFile, read_torch_file
 from jaxuq.checkpoints.torchmdnet import read_torchmdnet
 from jaxuq.checkpoints.unimol import read_unimol
-from jaxuq.networks.grover import GroverConfig
-from jaxuq.networks.torchmdnet import TorchMDNetConfig
+from jaxuq.networks.grover_layers import GroverConfig
+from jaxuq.networks.torchmdnet_layers import TorchMDNetConfig
 from jaxuq.networks.unimol import UniMolConfig
 
 BackboneConfig = UniMolConfig | TorchMDNetConfig | GroverConfig

@@ -9,7 +9,7 @@ RELAXED, UNFINISHED, UNTOUCHED, LAYOUT = range(4)  # how a conformer came about
 
 def conformers(each, smiles, count, most_atoms):
     """Atomic numbers, `count` conformers and a two-dimensional layout of every molecule, and how each came about."""
-    values = [None] * len(smiles)
+    values: list = [None] * len(smiles)
 
     def compute(row, mol):
         full = _with_hydrogen(mol)

@@ -30,7 +30,7 @@ def _patterns():
 
 def grover(each, smiles):
     """Bits of atoms and bonds, masses, and the two atoms of each bond (the lower number first), of every molecule."""
-    values = [None] * len(smiles)
+    values: list = [None] * len(smiles)
 
     def compute(row, mol):
         atoms, masses = _atoms(mol)

@@ -239,6 +239,7 @@ def _task(name):
         return TASKS[name]
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), _ELSEWHERE[name])
     spec = importlib.util.spec_from_file_location(f"jaxuq_task_{name}", path)
+    assert spec is not None and spec.loader is not None  # the file is there
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     TASKS[name] = functools.partial(getattr(module, name), _each)

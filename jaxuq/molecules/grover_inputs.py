@@ -3,6 +3,7 @@
 import base64
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -87,12 +88,13 @@ def _padded(flat: Mapping[str, np.ndarray]) -> GroverInputs:
 
     ends = flat["ends"]
     kinds = np.repeat(np.unpackbits(flat["bonds"], axis=1, count=_KINDS), 2, axis=0)
-    return GroverInputs(
-        atoms=rows(np.unpackbits(flat["atoms"], axis=1, count=_FLAGS), num_atoms, 1),
-        masses=rows(flat["masses"], num_atoms, 1),
-        bonds=rows(kinds, num_edges, 2),
-        senders=rows(ends.reshape(-1), num_edges, 2),
-        receivers=rows(ends[:, ::-1].reshape(-1), num_edges, 2),
-        num_atoms=num_atoms,
-        num_bonds=num_edges.astype(np.int32),
-    )  # pyright: ignore[reportArgumentType]
+    arrays: dict[str, Any] = {
+        "atoms": rows(np.unpackbits(flat["atoms"], axis=1, count=_FLAGS), num_atoms, 1),
+        "masses": rows(flat["masses"], num_atoms, 1),
+        "bonds": rows(kinds, num_edges, 2),
+        "senders": rows(ends.reshape(-1), num_edges, 2),
+        "receivers": rows(ends[:, ::-1].reshape(-1), num_edges, 2),
+        "num_atoms": num_atoms,
+        "num_bonds": num_edges.astype(np.int32),
+    }
+    return GroverInputs(**arrays)

@@ -116,11 +116,10 @@ EXAMPLES: dict[str, Any] = {
         (_DECODER_VARIABLES, _TOKENS),
         differentiable=(0,),
     ),
-    "Grover": Example(jax.jit(apply_function(_GROVER)), (_GROVER_PARAMS, _BONDS), differentiable=(0,), shardable=False),
-    "TorchMDNet": Example(
-        jax.jit(apply_function(_TORCHMDNET)), (_TORCHMDNET_PARAMS, _ATOMS), differentiable=(0,), shardable=False
-    ),
-    "UniMol": Example(jax.jit(apply_function(_UNIMOL)), (_UNIMOL_PARAMS, _CHAIN), differentiable=(0,), shardable=False),
+    # gradients of these three are compared with other implementations in tests of their own
+    "Grover": Example(jax.jit(apply_function(_GROVER)), (_GROVER_PARAMS, _BONDS), shardable=False),
+    "TorchMDNet": Example(jax.jit(apply_function(_TORCHMDNET)), (_TORCHMDNET_PARAMS, _ATOMS), shardable=False),
+    "UniMol": Example(jax.jit(apply_function(_UNIMOL)), (_UNIMOL_PARAMS, _CHAIN), shardable=False),
     "draw_conformers": Example(lambda inputs, key: draw_conformers(key, inputs), (_CHAIN, jax.random.key(15))),
     "exponential_basis": Example(lambda x: exponential_basis(jnp.abs(x), 3), (_X,), differentiable=(0,)),
     "nearest_neighbors": Example(

@@ -98,7 +98,8 @@ def _padded(flat: Mapping[str, np.ndarray], features: str) -> MolecularGraphs:
     order = np.argsort(atom, kind="stable")
     degrees = np.bincount(atom, minlength=molecules * most_atoms)
     rank = np.arange(len(order)) - np.repeat(np.cumsum(degrees) - degrees, degrees)
-    incoming = np.full((molecules * most_atoms, max(int(degrees.max(initial=0)), 1)), most_edges, np.int32)
+    degree = max(int(degrees.max(initial=0)), 1)
+    incoming = np.full((molecules * most_atoms, degree), most_edges, np.int32)
     incoming[atom[order], rank] = edge_place[1][order]
     small = _smallest(max(most_atoms, most_edges))
     atoms, bonds = flat["atoms"], np.repeat(flat["bonds"][:, 2:], 2, axis=0)
@@ -113,7 +114,7 @@ def _padded(flat: Mapping[str, np.ndarray], features: str) -> MolecularGraphs:
     return MolecularGraphs(
         atoms=of_atoms,
         sources=rows(sources.astype(small), edge_place, most_edges),
-        incoming=incoming.reshape(molecules, most_atoms, -1).astype(small),
+        incoming=incoming.reshape(molecules, most_atoms, degree).astype(small),
         num_atoms=num_atoms,
         num_edges=num_edges,
         bonds=of_bonds,

@@ -109,8 +109,8 @@ _BACK = jnp.tile(jnp.array([[16, 16]]), (16, 1)).at[0, 0].set(0)
 
 EXAMPLES: dict[str, Any] = {
     "DNN": Example(lambda x: _DNN.apply({"params": _PARAMS}, x), (_X,), differentiable=(0,)),
-    "DMPNN": Example(apply_function(_DMPNN), (_DMPNN_PARAMS, _RICH), differentiable=(0,), shardable=False),
-    "GIN": Example(apply_function(_GIN), (_GIN_PARAMS, _GRAPHS), differentiable=(0,), shardable=False),
+    "DMPNN": Example(jax.jit(apply_function(_DMPNN)), (_DMPNN_PARAMS, _RICH), differentiable=(0,), shardable=False),
+    "GIN": Example(jax.jit(apply_function(_GIN)), (_GIN_PARAMS, _GRAPHS), differentiable=(0,), shardable=False),
     "Decoder": Example(
         lambda variables, tokens: _DECODER.apply(variables, tokens).hidden,
         (_DECODER_VARIABLES, _TOKENS),
@@ -205,7 +205,9 @@ HOST: dict[str, str] = {
     "QUANTIZED_KINDS": "a constant",
     "QuantizedKernel": "a type",
     "Rotary": "a configuration",
+    "SmilesEncoder": "an Encoder and a dense layer; covered by Encoder and its own tests",
     "Spread": "a type",
+    "TokenRows": "a type",
     "plain_dense": "makes a layer; covered by GIN",
     "rotary_frequencies": "NumPy, of a configuration; covered by rotary_tables",
 }

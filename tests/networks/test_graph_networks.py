@@ -2,6 +2,7 @@
 
 import pathlib
 
+import chex
 import jax
 import jax.numpy as jnp
 import jraph
@@ -164,3 +165,13 @@ def test_packing_cuts_off_what_finds_no_room_and_says_where_things_are():
     assert packed.sources.tolist() == [2, 3, 6, 6] and packed.targets.tolist() == [3, 2, 6, 6]
     assert packed.neighbours[:, 0].tolist() == [6, 6, 3, 2, 6, 6]
     assert pack(graphs, 2, 4).molecule.tolist() == [0, 1]
+
+
+def test_batches_of_all_sizes_compile_once():
+    case = Case("gin")
+    graphs = case.graphs.replace(atom_spread=Spread(6.0, 4.0), edge_spread=Spread(10.0, 8.0))
+    chex.clear_trace_counter()
+    apply_fn = jax.jit(chex.assert_max_traces(apply_function(case.module), n=1))
+    for rows in np.random.default_rng(1).integers(0, len(case.smiles), (6, 12)):
+        outputs = apply_fn(case.params, jax.tree.map(lambda leaf, rows=rows: leaf[rows], graphs))
+        np.testing.assert_allclose(outputs, case.stored["outputs"][rows], rtol=1e-4, atol=1e-6)

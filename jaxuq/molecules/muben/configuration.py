@@ -20,10 +20,12 @@ class MubenConfiguration:
     """
 
     dataset: str = "esol"
-    """A MoleculeNet name (esol, bace, ...), a CSV file, or a folder with train.csv, valid.csv and test.csv."""
+    """A MoleculeNet name (esol, bace, ...), a CSV file, or a folder with train.csv, valid.csv and test.csv; several
+    with commas between."""
 
     backbone: str = "dnn"
-    """The network and what it reads: dnn is eight hidden layers on molecular descriptors."""
+    """The network and what it reads: dnn (descriptors), morgan (fingerprints), gin and dmpnn (graphs), chemberta and
+    rxnfp (SMILES), grover, unimol, torchmdnet; several with commas between."""
 
     methods: str = "all"
     """Names separated by commas (deterministic,ensemble,swag,...), 'muben' for the published ones, or 'all'."""

@@ -65,7 +65,9 @@ def run_muben(configuration: MubenConfiguration, listener: Listener | None = Non
     listener = listener or Listener()
     configuration.check()
     began = time.monotonic()
-    name, *_ = choose(configuration.backbone, list(BACKBONES), "backbone")
+    name, *others = choose(configuration.backbone, list(BACKBONES), "backbone")
+    if others:
+        raise DataError(f"one run has one backbone, not {configuration.backbone}: grid_cells makes a run for each")
     configuration = dataclasses.replace(configuration, backbone=name)
     backbone = BACKBONES[name](configuration)
     splits, notes = _load(configuration, listener)

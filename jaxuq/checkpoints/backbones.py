@@ -180,7 +180,7 @@ def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
         raise CheckpointError(f"{state}; make one from a public checkpoint: {command}")
     content = read_json(folder / "config.json")
     kind = content.get("architecture")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise CheckpointError(
             f"{folder} is not a converted backbone: its architecture is {kind!r}, expected one of {', '.join(_KINDS)}"
         )

@@ -23,9 +23,7 @@ from jaxuq.extraction import (
 from jaxuq.language import GREEDY, generate
 from tests.language.test_answers import model  # noqa: F401
 
-QUICK = Patience(
-    concurrency=4, timeout=30.0, total=60.0, attempts=6, backoff=0.0
-)  # no wait is cut short by a busy machine
+QUICK = Patience(concurrency=4, timeout=30.0, total=60.0, attempts=6, backoff=0.0)  # no wait is cut short by a busy machine
 REPLY = "| Person |\n|---|\n| Ada |\n"
 ASK = Request(({"role": "user", "content": "Who?"},))
 

@@ -85,9 +85,8 @@ def exponential_basis(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> exponential_basis(jnp.array([0.0, 5.0]), size=3).round(3)
-        Array([[0.   , 0.566, 1.   ],
-               [0.   , 0.   , 0.   ]], dtype=float32)
+        >>> [f"{value:.3f}" for value in exponential_basis(jnp.array(0.0), size=3).tolist()]
+        ['0.105', '0.570', '1.000']
 
     References:
         O. T. Unke, M. Meuwly. PhysNet: a neural network for predicting energies, forces, dipole moments and partial

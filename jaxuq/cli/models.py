@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -103,19 +103,26 @@ class FetchModel:
 
 @dataclasses.dataclass(frozen=True)
 class ConvertModel:
-    """Write a model as a folder of safetensors that other libraries read: jaxuq models convert model.gguf folder."""
+    """Write a model as a folder of safetensors: jaxuq models convert model.gguf folder, or, for a molecular backbone,
+    jaxuq models convert --kind grover grover_base.pt folder."""
 
     source: tyro.conf.Positional[str]
-    """A .gguf file, a folder, or a name."""
+    """A .gguf file, a folder, or a name; with --kind the backbone's public checkpoint."""
 
     target: tyro.conf.Positional[pathlib.Path]
     """The folder to make."""
 
+    kind: Literal["decoder", "unimol", "torchmdnet", "grover"] = "decoder"
+    """What the source is: a language model, or a molecular backbone, which is read without PyTorch or pickle."""
+
     dtype: str = "float32"
-    """Type of the numbers: float32, bfloat16 or float16."""
+    """Type of the numbers: float32, bfloat16 or float16; of a backbone always float32."""
 
     def run(self) -> None:
         """Load, and save."""
+        if self.kind != "decoder":
+            self._convert_backbone()
+            return
         from rich.console import Console
 
         from jaxuq.language import CheckpointError, inspect_model, load_model, save_model
@@ -129,6 +136,20 @@ class ConvertModel:
             status.update(f"writing {self.target}")
             save_model(self.target, model)
         print(f"{self.target}: {inspect_model(self.target).parameters:,} parameters as {self.dtype}")
+
+    def _convert_backbone(self) -> None:
+        from rich.console import Console
+
+        from jaxuq.checkpoints import convert_backbone
+
+        with Console(stderr=True).status(f"reading {self.source}"):
+            loaded = convert_backbone(self.kind, self.source, self.target)
+        count = sum(array.size for array in _leaves(loaded.params))
+        print(f"{self.target}: {count:,} parameters of {self.kind}, from a file of SHA-256 {loaded.source_sha256}")
+
+
+def _leaves(tree: Any) -> list[Any]:
+    return [leaf for part in tree.values() for leaf in _leaves(part)] if isinstance(tree, dict) else [tree]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,9 +21,13 @@ def run(configuration: MubenConfiguration) -> None:
         use_cpu_cores(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
     from jaxuq.cli.display import Display
-    from jaxuq.molecules.muben import run_muben
+    from jaxuq.molecules.muben import grid_cells, run_muben
     from jaxuq.reporting import write_report
 
+    cells = grid_cells(configuration)
+    if len(cells) > 1:
+        _run_grid(cells)
+        return
     began = time.monotonic()
     with Display() as display:
         folder = run_muben(configuration, display.listener())
@@ -39,3 +43,27 @@ def run(configuration: MubenConfiguration) -> None:
         ("run.json", "configuration, versions, device"),
     ):
         print(f"  {page.parent / name.rstrip('/')}  ({content})")
+
+
+def _run_grid(cells: list[MubenConfiguration]) -> None:
+    from jaxuq.cli.display import Display
+    from jaxuq.molecules.muben import run_grid
+    from jaxuq.molecules.records import DataError
+    from jaxuq.reporting import compare_runs, write_report
+
+    with Display() as display:
+        status = run_grid(cells, display.listener(), lambda folder: (write_report(folder), None)[1])
+    root = cells[0].output_folder.parent
+    complete = [root / name for name, said in status.items() if said == "complete"]
+    failed = {name: said for name, said in status.items() if said != "complete"}
+    for name, said in failed.items():
+        print(f"{name}: {said}", file=sys.stderr)
+    if not complete:
+        raise DataError(f"none of the {len(cells)} runs in {root} is complete; grid.json there says why")
+    for folder in complete:
+        display.print_scores(folder)
+    print(f"{len(complete)} of {len(cells)} runs are complete: {compare_runs(complete, root)}", file=sys.stderr)
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {len(cells)} runs failed ({', '.join(failed)}); the same command tries again"
+        )

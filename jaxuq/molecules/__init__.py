@@ -9,16 +9,21 @@ RDKit, SciPy and scikit-learn are loaded by the functions that need them. A mist
 """
 
 from jaxuq.molecules.catalogue import DatasetInfo, dataset_info, dataset_names
+from jaxuq.molecules.conformers import Conformers, generate_conformers
 from jaxuq.molecules.datasets import load_dataset, load_molecules
 from jaxuq.molecules.descriptors import descriptor_names, morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.finding import cache_folder
+from jaxuq.molecules.graphs import molecular_graphs
+from jaxuq.molecules.grover_inputs import grover_inputs
 from jaxuq.molecules.reading import load_csv
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, SplitRows, take_split
 from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
 from jaxuq.molecules.split_folder import load_split_folder
 from jaxuq.molecules.splits import random_split, scaffold_split
+from jaxuq.molecules.structures import atom_inputs, unimol_inputs
 
 __all__ = [
+    "Conformers",
     "DataError",
     "DataWarning",
     "DatasetInfo",
@@ -27,21 +32,26 @@ __all__ = [
     "Rejected",
     "Split",
     "SplitRows",
+    "atom_inputs",
     "cache_folder",
     "dataset_info",
     "dataset_names",
     "descriptor_names",
     "fit_label_scaler",
+    "generate_conformers",
+    "grover_inputs",
     "load_csv",
     "load_dataset",
     "load_molecules",
     "load_split_folder",
+    "molecular_graphs",
     "morgan_fingerprints",
     "random_split",
     "rdkit_descriptors",
     "scaffold_split",
     "scale_labels",
     "take_split",
+    "unimol_inputs",
     "unscale_mean",
     "unscale_variance",
 ]

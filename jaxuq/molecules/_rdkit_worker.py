@@ -7,6 +7,8 @@ A program gets `{"task": …, "options": {…}}` as its argument, answers one li
 of SMILES a line and answers with a JSON line (what was computed, or type and shape of the bytes that follow).
 """
 
+import functools
+import importlib.util
 import json
 import os
 import sys
@@ -167,7 +169,81 @@ def descriptors(smiles, names):
         return values, *_each(smiles, compute)
 
 
-TASKS = {"scaffolds": scaffolds, "heavy_atoms": heavy_atoms, "morgan": morgan, "descriptors": descriptors}
+def _number(atom):
+    return [atom.GetAtomicNum()]
+
+
+def _chemprop_atom(atom):
+    """Categories of an atom as chemprop 2 divides them, and its mass; the last category of each is "other"."""
+    from rdkit.Chem import HybridizationType as Kind
+
+    number, charge = atom.GetAtomicNum(), atom.GetFormalCharge()
+    kinds = (Kind.S, Kind.SP, Kind.SP2, Kind.SP2D, Kind.SP3, Kind.SP3D, Kind.SP3D2)
+    hybridisation = atom.GetHybridization()
+    return [
+        number - 1 if 1 <= number <= 36 else 36 if number == 53 else 37,
+        min(atom.GetTotalDegree(), 6),
+        {-1: 0, -2: 1, 1: 2, 2: 3, 0: 4}.get(charge, 5),
+        min(int(atom.GetChiralTag()), 4),
+        min(atom.GetTotalNumHs(), 5),
+        kinds.index(hybridisation) if hybridisation in kinds else 7,
+        int(atom.GetIsAromatic()),
+        round(atom.GetMass(), 4),
+    ]
+
+
+def _chemprop_bond(bond):
+    from rdkit.Chem import BondType
+
+    kinds = (BondType.SINGLE, BondType.DOUBLE, BondType.TRIPLE, BondType.AROMATIC)
+    kind = bond.GetBondType()
+    return [
+        kinds.index(kind) if kind in kinds else 4,
+        int(bond.GetIsConjugated()),
+        int(bond.IsInRing()),
+        min(int(bond.GetStereo()), 6),
+    ]
+
+
+_GRAPHS = {"numbers": (_number, lambda bond: []), "chemprop": (_chemprop_atom, _chemprop_bond)}
+
+
+def graphs(smiles, features, hydrogens):
+    """Atoms (a list of numbers each) and bonds (two atoms and a list of numbers each) of every molecule."""
+    from rdkit import Chem
+
+    of_atom, of_bond = _GRAPHS[features]
+    values = [[[], []] for _ in smiles]
+
+    def compute(row, mol):
+        mol = Chem.AddHs(mol) if hydrogens else mol
+        bonds = [[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), *of_bond(bond)] for bond in mol.GetBonds()]
+        values[row] = [[of_atom(atom) for atom in mol.GetAtoms()], bonds]
+
+    return values, *_each(smiles, compute)
+
+
+TASKS = {
+    "scaffolds": scaffolds,
+    "heavy_atoms": heavy_atoms,
+    "morgan": morgan,
+    "descriptors": descriptors,
+    "graphs": graphs,
+}
+_ELSEWHERE = {"conformers": "_rdkit_conformers.py", "grover": "_rdkit_grover.py"}  # files beside this one
+
+
+def _task(name):
+    """The function of a task; those in other files are given `_each`, as they cannot import this one."""
+    if name in TASKS:
+        return TASKS[name]
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), _ELSEWHERE[name])
+    spec = importlib.util.spec_from_file_location(f"jaxuq_task_{name}", path)
+    assert spec is not None and spec.loader is not None  # the file is there
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    TASKS[name] = functools.partial(getattr(module, name), _each)
+    return TASKS[name]
 
 
 def run_task(task, smiles, options):
@@ -175,7 +251,7 @@ def run_task(task, smiles, options):
     from rdkit import rdBase
 
     with rdBase.BlockLogs():
-        return TASKS[task](smiles, **options)
+        return _task(task)(smiles, **options)
 
 
 def main():

@@ -65,7 +65,19 @@ class _Worker:
             self.close()
             raise RuntimeError(f"a worker for {task!r} did not start: {message}")
 
-    def __call__(self, smiles: list[str]) -> Outcome:
+    def __call__(self, smiles: list[str], time_limit: float | None = None) -> Outcome:
+        """Solve one chunk; a worker that takes longer is killed, which counts as a crash."""
+        timer = threading.Timer(time_limit, self.process.kill) if time_limit else None
+        if timer is None:
+            return self._solve(smiles)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self._solve(smiles)
+        finally:
+            timer.cancel()
+
+    def _solve(self, smiles: list[str]) -> Outcome:
         try:
             self.requests.write(json.dumps(smiles).encode() + b"\n")
             self.requests.flush()
@@ -115,16 +127,22 @@ def run_rdkit(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
+    time_limit: float | None = None,
 ) -> Outcome:
-    """Run one task of `_rdkit_worker` over all molecules; the result does not depend on the number of workers."""
+    """Run one task of `_rdkit_worker` over all molecules; the result does not depend on the number of workers.
+
+    With a time limit, in seconds a molecule, molecules go to worker programs one by one, and one that takes longer
+    counts as unreadable.
+    """
     if isinstance(smiles, str):
         raise DataError(f"smiles must be a sequence of strings, not one string: write [{smiles[:40]!r}]")
     if workers is not None and workers < 1:
         raise DataError(f"workers must be at least 1 (in this process) or None (chosen by jaxuq), got {workers}")
     smiles = list(smiles)
-    chunks = [smiles[start : start + _CHUNK] for start in range(0, len(smiles), _CHUNK)] or [[]]
+    size = 1 if time_limit else _CHUNK
+    chunks = [smiles[start : start + size] for start in range(0, len(smiles), size)] or [[]]
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    count = min(workers or available, len(chunks)) if workers or len(smiles) >= _FEW else 1
+    count = min(workers or available, len(chunks)) if workers or time_limit or len(smiles) >= _FEW else 1
     done = 0
     lock = threading.Lock()
 
@@ -135,7 +153,7 @@ def run_rdkit(
             if progress is not None and size:
                 progress(done, len(smiles))
 
-    if count == 1:
+    if count == 1 and not (time_limit and smiles):
         from jaxuq.molecules import _rdkit_worker
 
         parts = []
@@ -158,7 +176,7 @@ def run_rdkit(
     def solve(worker, chunk):
         """A chunk; when the worker dies the chunk is halved until the one molecule at fault is found."""
         try:
-            return worker, worker(chunk)
+            return worker, worker(chunk, time_limit)
         except _Crash:
             worker.close()
             if stop.is_set():

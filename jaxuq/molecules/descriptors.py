@@ -5,24 +5,19 @@ settings and of RDKit's version.
 """
 
 import functools
-import hashlib
 import importlib.util
-import io
-import json
 import os
 import runpy
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
 
-from jaxuq.molecules._workers import Outcome, Progress, run_rdkit, warn_about
-from jaxuq.molecules.finding import cache_folder
-from jaxuq.molecules.records import DataError, DataWarning
-from jaxuq.results import write_bytes
+from jaxuq.molecules._feature_cache import cached_features
+from jaxuq.molecules._workers import Outcome, Progress, run_rdkit
+from jaxuq.molecules.records import DataError
 
 _UNUSED = "RDKit2D_calculated"
 
@@ -171,45 +166,12 @@ def _normalise(raw: np.ndarray) -> Float32[np.ndarray, "molecules 200"]:
 
 
 def _features(kind: str, smiles: Sequence[str], compute: Callable[[], Outcome], cache: Any) -> np.ndarray:
-    """The features from the cache, or computed and put there."""
-    if isinstance(smiles, str):
-        raise DataError(f"smiles must be a sequence of strings, not one string: write [{smiles[:40]!r}]")
-    from rdkit import rdBase
-
-    key = json.dumps([kind, rdBase.rdkitVersion, list(smiles)]).encode()
-    folder = cache_folder() / "features" if isinstance(cache, bool) else Path(cache)
-    path = folder / f"{kind}-{hashlib.sha256(key).hexdigest()[:32]}.npz"
-    outcome = _read(path, len(smiles)) if cache else None
-    if outcome is None:
+    def arrays() -> Outcome:
         outcome = compute()
-        if cache:
-            _write(path, outcome)
-    warn_about(outcome, smiles, "their features are 0")
-    return outcome.values
+        return outcome._replace(values={"values": outcome.values})
 
+    def good(stored: Mapping[str, np.ndarray]) -> bool:
+        values = stored["values"]
+        return values.dtype == np.float32 and values.ndim == 2 and len(values) == len(smiles)
 
-def _read(path: Path, num_molecules: int) -> Outcome | None:
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            outcome = Outcome(stored["values"], stored["unreadable"].tolist(), stored["relaxed"].tolist())
-        if outcome.values.dtype != np.float32 or outcome.values.ndim != 2 or len(outcome.values) != num_molecules:
-            raise ValueError(f"its values are {outcome.values.dtype} {outcome.values.shape}")
-        return outcome
-    except Exception as error:  # zipfile, zlib, KeyError, ValueError, …: whatever is wrong, it can be computed again
-        warnings.warn(
-            f"the stored features {path} are damaged ({error}) and are computed again", DataWarning, stacklevel=4
-        )
-        return None
-
-
-def _write(path: Path, outcome: Outcome) -> None:
-    buffer = io.BytesIO()
-    unreadable, relaxed = (np.asarray(rows, np.int64) for rows in (outcome.unreadable, outcome.relaxed))
-    np.savez_compressed(buffer, values=outcome.values, unreadable=unreadable, relaxed=relaxed)
-    try:
-        write_bytes(path, buffer.getvalue())
-    except OSError as error:
-        message = f"the features could not be stored in {path.parent} ({error}); they will be computed again next time"
-        warnings.warn(message, DataWarning, stacklevel=4)
+    return cached_features(kind, smiles, arrays, good, cache, "their features are 0")["values"]

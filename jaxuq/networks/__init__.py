@@ -13,10 +13,18 @@ from jaxuq.networks.decoder import (
     stack_layers,
     unstack_layers,
 )
+from jaxuq.networks.dmpnn import DMPNN
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
+from jaxuq.networks.geometry import exponential_basis, nearest_neighbors, pair_distances
+from jaxuq.networks.gin import GIN
+from jaxuq.networks.grover import Grover
+from jaxuq.networks.grover_graph import GroverInputs
+from jaxuq.networks.grover_layers import GroverConfig
+from jaxuq.networks.initializers import plain_dense
 from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
+from jaxuq.networks.molecular_graphs import MolecularGraphs, PackedGraphs, Spread, pack_graphs, relation_sum
 from jaxuq.networks.quantized import (
     NF4_LEVELS,
     QUANTIZED_KINDS,
@@ -27,11 +35,19 @@ from jaxuq.networks.quantized import (
     quantize_params,
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
+from jaxuq.networks.smiles_encoder import SmilesEncoder, TokenRows
+from jaxuq.networks.torchmdnet import TorchMDNet
+from jaxuq.networks.torchmdnet_layers import AtomInputs, TorchMDNetConfig
+from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_conformers
+from jaxuq.networks.whitening import whiten_vectors
 
 __all__ = [
+    "DMPNN",
     "DNN",
+    "GIN",
     "NF4_LEVELS",
     "QUANTIZED_KINDS",
+    "AtomInputs",
     "Decoder",
     "DecoderConfig",
     "DecoderOutput",
@@ -39,26 +55,47 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "EncoderOutput",
+    "Grover",
+    "GroverConfig",
+    "GroverInputs",
     "KeyValueCache",
     "Linear",
     "LoraConfig",
+    "MolecularGraphs",
+    "PackedGraphs",
     "Places",
     "QuantizedKernel",
     "Rotary",
+    "SmilesEncoder",
+    "Spread",
+    "TokenRows",
+    "TorchMDNet",
+    "TorchMDNetConfig",
+    "UniMol",
+    "UniMolConfig",
+    "UniMolInputs",
     "adapted_norm",
     "apply_function",
     "apply_rotary",
     "attend",
     "attention_weights",
     "dequantize",
+    "draw_conformers",
+    "exponential_basis",
     "init_adapter",
     "keep_mask",
     "kernel_product",
+    "nearest_neighbors",
+    "pack_graphs",
+    "pair_distances",
+    "plain_dense",
     "quantize",
     "quantize_params",
+    "relation_sum",
     "rotary_frequencies",
     "rotary_tables",
     "stack_layers",
     "unstack_layers",
     "visible",
+    "whiten_vectors",
 ]

@@ -12,6 +12,7 @@ from jaxuq.reporting.error_figure import error_figure
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.forest_figure import forest_figure
 from jaxuq.reporting.page import load_predictions, write_report
+from jaxuq.reporting.published import compare_published, is_published, published_scores
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.reliability_figure import reliability_figure
@@ -28,13 +29,16 @@ __all__ = [
     "ResultFolder",
     "ScoreTable",
     "calibration_figure",
+    "compare_published",
     "compare_runs",
     "cost_figure",
     "error_figure",
     "forest_figure",
+    "is_published",
     "load_predictions",
     "markdown_table",
     "mean_rank_figure",
+    "published_scores",
     "rank_table",
     "read_folder",
     "read_predictions",

@@ -72,7 +72,11 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
     for task_type in ("classification", "regression"):
         members = [(run, variant) for run, variant in zip(runs, variants, strict=True) if run.task_type == task_type]
         if members:
-            comparison, pictures, gaps = _compare(members, task_type)
+            coverages = {run.nominal_coverage for run, _ in members}
+            nominal = coverages.pop() if len(coverages) == 1 else None
+            scores = _joined(members)
+            comparison, pictures, gaps = compare_scores(scores, nominal, task_type)
+            write_rank_tables(target, scores, task_type)
             comparisons.append(comparison)
             drawings += pictures
             warnings += gaps
@@ -90,16 +94,18 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
     return target / "report.html"
 
 
-def _compare(members: list[tuple[ResultFolder, str]], task_type: str) -> tuple[Comparison, list[Drawing], list[str]]:
-    scores = _joined(members)
-    many = scores["backbone"].nunique() > 1
-    scores["row"] = [
-        _row_name(row.method, row.backbone if many else "", row.variant) for row in scores.itertuples(index=False)
-    ]
-    columns = [column for column in scores.columns if column not in (*RUN_COLUMNS, "variant", "row")]
-    metrics = [key for key in columns if scores[key].notna().any()]
-    coverages = {run.nominal_coverage for run, _ in members}
-    nominal = coverages.pop() if len(coverages) == 1 else None
+def compare_scores(scores: Frame, nominal: float | None, task_type: str) -> tuple[Comparison, list[Drawing], list[str]]:
+    """The tables of one task type, its figures, and what is not comparable.
+
+    Args:
+        scores: columns `dataset, split, backbone, method, seed, variant` and metrics.
+        nominal: coverage that intervals were made for; None if they differ.
+        task_type: `"classification"` or `"regression"`.
+
+    Returns:
+        `(comparison, drawings, warnings)`.
+    """
+    scores, metrics = _named_rows(scores)
 
     def ranks_of(group: str | None) -> RankTable:
         return rank_table(
@@ -126,6 +132,37 @@ def _compare(members: list[tuple[ResultFolder, str]], task_type: str) -> tuple[C
         _drawings(ranks_of, scores, over, task_type),
         warnings,
     )
+
+
+def _named_rows(scores: Frame) -> tuple[Frame, list[str]]:
+    """Scores with a column `row`, and the metrics that have any."""
+    many = scores["backbone"].nunique() > 1
+    scores = scores.assign(
+        row=[_row_name(row.method, row.backbone if many else "", row.variant) for row in scores.itertuples(index=False)]
+    )
+    columns = [column for column in scores.columns if column not in (*RUN_COLUMNS, "variant", "row")]
+    return scores, [key for key in columns if scores[key].notna().any()]
+
+
+def write_rank_tables(target: pathlib.Path, scores: Frame, task_type: str) -> None:
+    """Write mean ranks and mean reciprocal ranks, of rows, backbones and methods, as CSV files.
+
+    Args:
+        target: the folder.
+        scores: as `compare_scores` takes them.
+        task_type: begins the files' names.
+    """
+    import pandas
+
+    scores, metrics = _named_rows(scores)
+    for group in (None, "backbone", "method"):
+        ranks = rank_table(scores, competitor="row", contest=["dataset", "split"], metrics=metrics, group=group)
+        table = pandas.DataFrame({group or "row": ranks.competitors})
+        for i, metric in enumerate(ranks.metrics):
+            table[f"{metric}_rank"] = ranks.mean_rank[:, i].round(4)
+            table[f"{metric}_mrr"] = ranks.mean_reciprocal_rank[:, i].round(4)
+        name = f"{task_type}-ranks{f'-by-{group}' if group else ''}.csv"
+        write_bytes(target / name, table.to_csv(index=False).encode())
 
 
 def _joined(members: list[tuple[ResultFolder, str]]) -> Frame:

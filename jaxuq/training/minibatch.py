@@ -69,10 +69,11 @@ class Training(NamedTuple):
 
 
 def _shuffled_batches(rng_key: Key[Array, ""], num_rows: int, batch_size: int) -> tuple[Array, Array]:
-    """Row numbers [batches, batch_size] in random order, and which are real; the last batch is padded with row 0."""
+    """Row numbers [batches, batch_size] in random order, and which are real; the last is filled up."""
     num_batches = -(-num_rows // batch_size)
     padding = num_batches * batch_size - num_rows
-    order = jnp.pad(jax.random.permutation(rng_key, num_rows), (0, padding))
+    order = jax.random.permutation(rng_key, num_rows)
+    order = jnp.concatenate([order, order[:padding]])  # random ones too, so that a batch's sizes are as usual
     real = jnp.arange(num_batches * batch_size) < num_rows
     return order.reshape(num_batches, batch_size), real.reshape(num_batches, batch_size)
 

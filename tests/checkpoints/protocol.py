@@ -4,9 +4,16 @@ from typing import Any
 
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
+    "LoadedBackbone": "a type",
+    "TorchFile": "a type",
+    "backbone_kinds": "gives strings",
+    "convert_backbone": "reads and writes files",
+    "load_backbone": "reads files",
+    "read_torch_file": "reads files",
     "CheckpointError": "a type",
     "LoadedEncoder": "a type",
     "PackagedModel": "a type",
+    "SmilesTokenizer": "a type",
     "StoredTensor": "a type",
     "SubwordTokenizer": "a type",
     "compare_names": "compares strings and shapes",
@@ -18,6 +25,7 @@ HOST: dict[str, str] = {
     "find_encoder": "finds files",
     "find_packaged": "finds files",
     "load_encoder": "reads files",
+    "load_smiles_tokenizer": "reads files",
     "load_subwords": "reads files",
     "read_json": "reads a file",
     "stored_tensors": "reads files",

@@ -24,7 +24,11 @@ OPTIONS = [
 
 @pytest.fixture(autouse=True)
 def _small_network_and_own_cache(tmp_path, monkeypatch):
-    small = BACKBONES["dnn"]._replace(network=lambda num_outputs: DNN(num_outputs=num_outputs, width=16, depth=0))
+    whole = BACKBONES["dnn"]
+
+    def small(configuration):
+        return whole(configuration)._replace(network=lambda outputs: DNN(num_outputs=outputs, width=16, depth=0))
+
     monkeypatch.setitem(BACKBONES, "dnn", small)
     monkeypatch.setenv("JAXUQ_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[2] / ".cache" / "jax"))

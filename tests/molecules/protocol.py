@@ -26,6 +26,11 @@ _TYPE = "a type"
 _FILES = "reads files"
 _RDKIT = "calls RDKit on strings"
 HOST: dict[str, str] = {
+    "Conformers": _TYPE,
+    "atom_inputs": _RDKIT,
+    "generate_conformers": _RDKIT,
+    "grover_inputs": _RDKIT,
+    "unimol_inputs": _RDKIT,
     "DataError": _TYPE,
     "DataWarning": _TYPE,
     "DatasetInfo": _TYPE,
@@ -42,6 +47,7 @@ HOST: dict[str, str] = {
     "load_dataset": _FILES,
     "load_molecules": _FILES,
     "load_split_folder": _FILES,
+    "molecular_graphs": _RDKIT,
     "morgan_fingerprints": _RDKIT,
     "random_split": "calls scikit-learn, whose random numbers the published splits use",
     "rdkit_descriptors": _RDKIT,

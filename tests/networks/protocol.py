@@ -6,29 +6,48 @@ import jax
 import jax.numpy as jnp
 
 from jaxuq.networks import (
+    DMPNN,
     DNN,
+    GIN,
+    AtomInputs,
     Decoder,
     DecoderConfig,
     Encoder,
     EncoderConfig,
+    Grover,
+    GroverConfig,
+    GroverInputs,
     LoraConfig,
+    MolecularGraphs,
     Places,
     Rotary,
+    TorchMDNet,
+    TorchMDNetConfig,
+    UniMol,
+    UniMolConfig,
+    UniMolInputs,
     adapted_norm,
     apply_function,
     apply_rotary,
     attend,
     attention_weights,
     dequantize,
+    draw_conformers,
+    exponential_basis,
     init_adapter,
     keep_mask,
     kernel_product,
+    nearest_neighbors,
+    pack_graphs,
+    pair_distances,
     quantize,
     quantize_params,
+    relation_sum,
     rotary_tables,
     stack_layers,
     unstack_layers,
     visible,
+    whiten_vectors,
 )
 from tests.protocol import Example
 
@@ -52,19 +71,63 @@ _ENCODER_WHERE = jnp.arange(4)[None] < jnp.array([4, 2, 3, 4, 1, 4, 4, 2])[:, No
 _ENCODER_VARIABLES = jax.jit(_ENCODER.init)(jax.random.key(6), _ENCODER_TOKENS)
 
 
+_UNIMOL = UniMol(1, UniMolConfig(9, 8, 8, num_layers=1, num_heads=2, num_kernels=3))
+_CHAIN = UniMolInputs(jnp.tile(jnp.array([[1, 4, 5, 2]]), (8, 1)), jax.random.normal(jax.random.key(11), (8, 2, 4, 3)))
+_UNIMOL_PARAMS = jax.jit(_UNIMOL.init)(jax.random.key(12), _CHAIN)["params"]
+_TORCHMDNET = TorchMDNet(1, TorchMDNetConfig(8, num_layers=1, num_heads=2, num_basis=3, max_number=9))
+_ATOMS = AtomInputs(jnp.tile(jnp.array([[6, 7, 8, 0]]), (8, 1)), _CHAIN.coordinates[:, 0])
+_TORCHMDNET_PARAMS = jax.jit(_TORCHMDNET.init)(jax.random.key(13), _ATOMS)["params"]
+_GROVER = Grover(1, GroverConfig(4, num_heads=2, depth=2, head_width=3, bond_views=False))
+_BONDS = GroverInputs(
+    *(jnp.ones((8, 3, 150), jnp.uint8), jnp.ones((8, 3)), jnp.ones((8, 4, 14), jnp.uint8)),
+    *(jnp.tile(jnp.array([ends]), (8, 1)) for ends in ([0, 1, 1, 2], [1, 0, 2, 1])),
+    *(jnp.full(8, 3), jnp.full(8, 4)),
+)
+_GROVER_PARAMS = jax.jit(_GROVER.init)(jax.random.key(14), _BONDS)["params"]
+
+
 def _encoded(tokens, where, variables):
     """Real tokens only: what comes out in padding means nothing."""
     output = _ENCODER.apply(variables, tokens, where)
     return jnp.where(where[..., None], output.hidden, 0.0), output.pooled
 
 
+_GRAPHS = MolecularGraphs(  # eight times: three atoms in a row, or the first two of them
+    atoms=jnp.tile(jnp.array([[6, 7, 8]]), (8, 1)),
+    sources=jnp.tile(jnp.array([[0, 1, 1, 2]]), (8, 1)),
+    incoming=jnp.tile(jnp.array([[[1, 4], [0, 3], [2, 4]]]), (8, 1, 1)),
+    num_atoms=jnp.full(8, 3),
+    num_edges=jnp.full(8, 4),
+)
+_RICH = _GRAPHS.replace(atoms=(jnp.ones((8, 3, 7), jnp.int32), jnp.ones((8, 3))), bonds=jnp.ones((8, 4, 4), jnp.int32))
+_GIN, _DMPNN = GIN(2, 4, 2, 9), DMPNN(2, 4)
+_GIN_PARAMS = jax.jit(_GIN.init)(jax.random.key(9), _GRAPHS)["params"]
+_DMPNN_PARAMS = jax.jit(_DMPNN.init)(jax.random.key(10), _RICH)["params"]
+_TO = jnp.tile(jnp.array([[0, 16], [1, 0]]), (8, 1))
+_BACK = jnp.tile(jnp.array([[16, 16]]), (16, 1)).at[0, 0].set(0)
+
+
 EXAMPLES: dict[str, Any] = {
     "DNN": Example(lambda x: _DNN.apply({"params": _PARAMS}, x), (_X,), differentiable=(0,)),
+    "DMPNN": Example(jax.jit(apply_function(_DMPNN)), (_DMPNN_PARAMS, _RICH), differentiable=(0,), shardable=False),
+    "GIN": Example(jax.jit(apply_function(_GIN)), (_GIN_PARAMS, _GRAPHS), differentiable=(0,), shardable=False),
     "Decoder": Example(
         lambda variables, tokens: _DECODER.apply(variables, tokens).hidden,
         (_DECODER_VARIABLES, _TOKENS),
         differentiable=(0,),
     ),
+    # gradients of these three are compared with other implementations in tests of their own
+    "Grover": Example(jax.jit(apply_function(_GROVER)), (_GROVER_PARAMS, _BONDS), shardable=False),
+    "TorchMDNet": Example(jax.jit(apply_function(_TORCHMDNET)), (_TORCHMDNET_PARAMS, _ATOMS), shardable=False),
+    "UniMol": Example(jax.jit(apply_function(_UNIMOL)), (_UNIMOL_PARAMS, _CHAIN), shardable=False),
+    "draw_conformers": Example(lambda inputs, key: draw_conformers(key, inputs), (_CHAIN, jax.random.key(15))),
+    "exponential_basis": Example(lambda x: exponential_basis(jnp.abs(x), 3), (_X,), differentiable=(0,)),
+    "nearest_neighbors": Example(
+        lambda x, where: nearest_neighbors(pair_distances(x), where, cutoff=2.0, max_neighbors=3),
+        (_CHAIN.coordinates[:, 0], _ATOMS.numbers > 0),
+    ),
+    "pair_distances": Example(pair_distances, (_CHAIN.coordinates,), differentiable=(0,)),
+    "whiten_vectors": Example(whiten_vectors, (_CHAIN.coordinates.mT,), differentiable=(0,)),
     "adapted_norm": Example(
         lambda kernel, a, b: adapted_norm(kernel, a, b, 2.0), (_X, _X[:, :2], _X[:2]), differentiable=(0, 1, 2)
     ),
@@ -107,6 +170,8 @@ EXAMPLES: dict[str, Any] = {
     "kernel_product": Example(
         lambda x, kernel: kernel_product(x, quantize(kernel, "int8"), jnp.float32), (_X, _X.T), differentiable=(0,)
     ),
+    "pack_graphs": Example(lambda graphs: pack_graphs(graphs, 24, 32), (_GRAPHS,)),
+    "relation_sum": Example(relation_sum, (_X, _TO, _BACK), differentiable=(0,)),
     "quantize": Example(quantize, (_X,)),
     "quantize_params": Example(quantize_params, ({"layers": {"query": {"kernel": _X[None]}}},), {"kind": "int8"}),
     "rotary_tables": Example(lambda positions: rotary_tables(Rotary(), 4, positions), (_PLACES.positions,)),
@@ -119,6 +184,12 @@ EXAMPLES: dict[str, Any] = {
     "visible": Example(lambda places: visible(places, places, window=2), (_PLACES,)),
 }
 HOST: dict[str, str] = {
+    "AtomInputs": "a type",
+    "GroverConfig": "a configuration",
+    "GroverInputs": "a type",
+    "TorchMDNetConfig": "a configuration",
+    "UniMolConfig": "a configuration",
+    "UniMolInputs": "a type",
     "DecoderConfig": "a configuration",
     "DecoderOutput": "a type",
     "Dropout": "a layer; covered by DNN",
@@ -128,9 +199,15 @@ HOST: dict[str, str] = {
     "Linear": "a layer; covered by Decoder",
     "LoraConfig": "a configuration",
     "NF4_LEVELS": "a constant",
+    "MolecularGraphs": "a type",
+    "PackedGraphs": "a type",
     "Places": "a type",
     "QUANTIZED_KINDS": "a constant",
     "QuantizedKernel": "a type",
     "Rotary": "a configuration",
+    "SmilesEncoder": "an Encoder and a dense layer; covered by Encoder and its own tests",
+    "Spread": "a type",
+    "TokenRows": "a type",
+    "plain_dense": "makes a layer; covered by GIN",
     "rotary_frequencies": "NumPy, of a configuration; covered by rotary_tables",
 }

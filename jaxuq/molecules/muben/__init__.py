@@ -6,10 +6,12 @@
 `METHODS` and `BACKBONES` are dictionaries; a new row of the benchmark is a new entry.
 """
 
-from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, Recipe
+from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
 from jaxuq.molecules.muben.cells import summarise_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration
+from jaxuq.molecules.muben.grid import grid_cells, run_grid
 from jaxuq.molecules.muben.methods import METHODS, Method
+from jaxuq.molecules.muben.recipe import Recipe, recipe_optimizer
 from jaxuq.molecules.muben.run import Listener, run_muben, select_methods
 
 __all__ = [
@@ -20,6 +22,9 @@ __all__ = [
     "Method",
     "MubenConfiguration",
     "Recipe",
+    "grid_cells",
+    "recipe_optimizer",
+    "run_grid",
     "run_muben",
     "select_methods",
     "summarise_rows",

@@ -1,52 +1,112 @@
-"""The backbones of the benchmark: how molecules become arrays, which network reads them, how it is fine-tuned."""
+"""The backbones of the benchmark: how molecules become arrays, which network reads them, how it is fine-tuned.
 
-from collections.abc import Callable
+A backbone's inputs are any pytree of arrays whose leading axis is the molecules: one matrix of descriptors, or tokens
+with their mask, or padded atoms and bonds. Whatever takes rows out of that tree (minibatches, batches of a forecast)
+works on all leaves alike, so members and seeds stack and every method applies. A backbone that would waste its time on
+padding repacks the rows of a batch inside its own network (see `jaxuq.networks.MolecularGraphs`).
+"""
+
+import importlib
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxuq.molecules.descriptors import morgan_fingerprints, rdkit_descriptors
-from jaxuq.networks import DNN
+from jaxuq.molecules.graphs import molecular_graphs
+from jaxuq.molecules.muben.configuration import MubenConfiguration
+from jaxuq.molecules.muben.recipe import Recipe
+from jaxuq.networks import DMPNN, DNN, GIN
 
-
-class Recipe(NamedTuple):
-    """Published fine-tuning hyper-parameters (AdamW with weight decay 0.01).
-
-    Attributes:
-        learning_rate: constant.
-        batch_size: molecules a step.
-        epochs: at most.
-        patience: epochs without a better validation score.
-    """
-
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    patience: int
+Count = Callable[[int, int], None] | None
 
 
 class Backbone(NamedTuple):
     """One row of the benchmark.
 
     Attributes:
-        featurise: `featurise(smiles, features, progress) -> inputs`, arrays with a leading axis of molecules.
+        featurise: `featurise(smiles, progress) -> inputs`, a pytree of NumPy arrays, each with a leading axis of
+            molecules; called once with the molecules of all three parts. Leaves that are no arrays must be static
+            parts of the tree (`flax.struct.field(pytree_node=False)`).
         network: `network(num_outputs) -> module`, whose last layer is a dense one named `output` on what the module's
-            method `features` returns.
+            method `features` returns. Whatever is random in it (dropout, the choice of a conformer) draws from the
+            stream `dropout` and is absent or averaged without one.
         recipe: its published fine-tuning.
+        molecules_at_once: how many molecules go through the network at once in a validation or forecast.
+        pretrained: `pretrained() -> params`, which take the place of freshly initialised ones of the same name; None
+            for a network that starts at random. The output layer is always fresh.
+        weights: what identifies the pretrained parameters, such as their SHA-256; part of the run's configuration.
+        branches: None, or the weight of the branches' distance: the module's method `branches` then returns
+            `[branches, n, outputs]`, and the loss in training is the sum of the branches' losses and this weight times
+            the mean squared difference of each branch from the first.
     """
 
-    featurise: Callable[..., np.ndarray]
+    featurise: Callable[[Sequence[str], Count], PyTree[np.ndarray]]
     network: Callable[[int], nn.Module]
     recipe: Recipe
+    molecules_at_once: int = 4096
+    pretrained: Callable[[], PyTree] | None = None
+    weights: str | None = None
+    branches: float | None = None
 
 
-def _descriptors(smiles: list[str], features: str, progress: Callable[[int, int], None] | None) -> np.ndarray:
-    function = {"rdkit": rdkit_descriptors, "morgan": morgan_fingerprints}[features]
-    return np.asarray(function(smiles, progress=progress), np.float32)
+_DNN_RECIPE = Recipe(2e-4, 256, 400, 50)
 
 
-BACKBONES: dict[str, Backbone] = {
-    "dnn": Backbone(_descriptors, lambda num_outputs: DNN(num_outputs=num_outputs), Recipe(2e-4, 256, 400, 50)),
+def _dnn(configuration: MubenConfiguration) -> Backbone:
+    features = {"rdkit": rdkit_descriptors, "morgan": morgan_fingerprints}[configuration.features]
+    return Backbone(
+        lambda smiles, progress: features(smiles, progress=progress),
+        lambda num_outputs: DNN(num_outputs=num_outputs),
+        _DNN_RECIPE,
+    )
+
+
+def _morgan(configuration: MubenConfiguration) -> Backbone:
+    return Backbone(
+        lambda smiles, progress: morgan_fingerprints(smiles, progress=progress),
+        lambda num_outputs: DNN(num_outputs=num_outputs),
+        _DNN_RECIPE,
+    )
+
+
+def _gin(configuration: MubenConfiguration) -> Backbone:
+    return Backbone(
+        lambda smiles, progress: molecular_graphs(smiles, progress=progress),
+        lambda num_outputs: GIN(num_outputs=num_outputs),
+        Recipe(1e-4, 128, 200, 50),
+        molecules_at_once=256,
+    )
+
+
+def _dmpnn(configuration: MubenConfiguration) -> Backbone:
+    return Backbone(
+        lambda smiles, progress: molecular_graphs(smiles, "chemprop", hydrogens=False, progress=progress),
+        lambda num_outputs: DMPNN(num_outputs=num_outputs, dropout_rate=0.1),
+        Recipe(1e-3, 64, 50, 50, schedule="linear", warmup=0.04),
+        molecules_at_once=256,
+    )
+
+
+def _pretrained(name: str, file: str = "pretrained") -> Callable[[MubenConfiguration], Backbone]:
+    def make(configuration: MubenConfiguration) -> Backbone:
+        module = importlib.import_module(f"jaxuq.molecules.muben.{file}")  # which needs `Backbone`
+        return getattr(module, name)(configuration)
+
+    return make
+
+
+BACKBONES: dict[str, Callable[[MubenConfiguration], Backbone]] = {
+    "dnn": _dnn,
+    "gin": _gin,
+    "dmpnn": _dmpnn,
+    "morgan": _morgan,
+    "chemberta": _pretrained("chemberta", "smiles_backbones"),
+    "rxnfp": _pretrained("rxnfp", "smiles_backbones"),
+    "grover": _pretrained("grover"),
+    "unimol": _pretrained("unimol"),
+    "torchmdnet": _pretrained("torchmdnet"),
 }
-"""By the name that `--backbone` takes."""
+"""By the name that `--backbone` takes: `BACKBONES[name](configuration)`; the configuration names a checkpoint."""

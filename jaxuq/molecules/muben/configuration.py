@@ -20,10 +20,12 @@ class MubenConfiguration:
     """
 
     dataset: str = "esol"
-    """A MoleculeNet name (esol, bace, ...), a CSV file, or a folder with train.csv, valid.csv and test.csv."""
+    """A MoleculeNet name (esol, bace, ...), a CSV file, or a folder with train.csv, valid.csv and test.csv; several
+    with commas between."""
 
     backbone: str = "dnn"
-    """The network and what it reads: dnn is eight hidden layers on molecular descriptors."""
+    """The network and what it reads: dnn (descriptors), morgan (fingerprints), gin and dmpnn (graphs), chemberta and
+    rxnfp (SMILES), grover, unimol, torchmdnet; several with commas between."""
 
     methods: str = "all"
     """Names separated by commas (deterministic,ensemble,swag,...), 'muben' for the published ones, or 'all'."""
@@ -42,6 +44,9 @@ class MubenConfiguration:
 
     samples: int = 30
     """Posterior samples of mc-dropout, swag, bbp, sgld and laplace."""
+
+    checkpoint: str | None = None
+    """Pretrained weights (a folder or a file) for a backbone that reads them; for several: name=path,name=path."""
 
     frozen_backbone: bool = False
     """Train the output layer only."""
@@ -118,6 +123,30 @@ class MubenConfiguration:
     def output_folder(self) -> pathlib.Path:
         """Where the results go."""
         return self.output or pathlib.Path("runs") / f"{self.dataset_name}-{self.backbone}-{self.split}"
+
+    from_scratch: bool = False
+    """Let a backbone that reads pretrained weights start at random instead."""
+
+    def checkpoint_of(self, backbone: str) -> pathlib.Path | None:
+        """The pretrained weights that the option `checkpoint` names for a backbone.
+
+        Args:
+            backbone: its name.
+
+        Returns:
+            A path, or None.
+
+        Example:
+            >>> MubenConfiguration(checkpoint="grover=a.pt,unimol=b.pt").checkpoint_of("unimol")
+            PosixPath('b.pt')
+            >>> MubenConfiguration(checkpoint="weights").checkpoint_of("chemberta")
+            PosixPath('weights')
+        """
+        if self.checkpoint is None:
+            return None
+        named = dict(part.strip().split("=", 1) for part in self.checkpoint.split(",") if "=" in part)
+        path = named.get(backbone) if named else self.checkpoint
+        return None if path is None else pathlib.Path(path).expanduser()
 
     def record(self) -> dict[str, Any]:
         """What decides the numbers, for run.json: all options but the place of output, resuming and the strategy."""

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from jaxuq import calibration, losses
 from jaxuq.molecules.muben.heads import evidential_head, likelihood_head
 from jaxuq.molecules.muben.problem import Arrays, Problem
-from jaxuq.molecules.muben.trainings import Setting, Trained
+from jaxuq.molecules.muben.trainings import Setting, Trained, predict_one
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.networks import apply_function
 from jaxuq.posterior import (
@@ -22,13 +22,12 @@ from jaxuq.posterior import (
     dense,
     laplace,
     mc_dropout,
-    predict,
     predict_forecast,
     sgld,
     swag,
 )
 
-BATCH = 4096  # molecules that are forecast at once
+BATCH = 4096  # molecules whose last features Laplace's curvature sums at once
 FULL_LAPLACE_OUTPUTS = 32  # more outputs than that, and Laplace's curvature is Kronecker-factored
 PRIOR_PRECISIONS = tuple(10.0**exponent for exponent in range(-3, 5))
 
@@ -70,7 +69,7 @@ def _read(setting: Setting, outputs: Float[Array, "n outputs"]) -> Float[Array, 
 
 def _of_samples(setting: Setting, apply_fn: Callable[..., Array], samples: PyTree, inputs: PyTree) -> Forecast:
     likelihood = "gaussian" if setting.task_type == "regression" else "bernoulli"
-    return predict_forecast(apply_fn, samples, inputs, likelihood, batch_size=BATCH)
+    return predict_forecast(apply_fn, samples, inputs, likelihood, batch_size=setting.molecules_at_once)
 
 
 def _first(tree: PyTree) -> PyTree:
@@ -104,7 +103,7 @@ def _swag(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: 
 
 
 def _sgld(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
-    method = sgld(setting.learning_rate, capacity=setting.samples)
+    method = sgld(setting.recipe.learning_rate, capacity=setting.samples)
     samples = method.sample(rng_key, networks.observed, setting.samples)
     return _of_samples(setting, _outputs_fn(setting), samples, inputs)
 
@@ -114,7 +113,7 @@ def _last_features(setting: Setting, params: PyTree, inputs: PyTree) -> Float[Ar
     head = likelihood_head(setting.task_type)
     features = apply_function(setting.network(head.outputs_per_task), method="features")
     body = {name: part for name, part in params.items() if name != "output"}
-    return predict(features, jax.tree.map(lambda leaf: leaf[None], body), inputs, batch_size=BATCH)[0]
+    return predict_one(setting, features, body, inputs)
 
 
 def _of_last_layers(setting: Setting, layers: PyTree, params: PyTree, inputs: PyTree) -> Forecast:
@@ -157,9 +156,8 @@ def _evidential(
     setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays
 ) -> Forecast:
     width = evidential_head(setting.task_type).outputs_per_task
-    samples = jax.tree.map(lambda leaf: leaf[:1], networks.params)
-    outputs = predict(apply_function(setting.network(width)), samples, inputs, batch_size=BATCH)[0]
-    outputs = setting.by_task(outputs, width)
+    apply_fn = apply_function(setting.network(width))
+    outputs = setting.by_task(predict_one(setting, apply_fn, _first(networks.params), inputs), width)
     if setting.task_type == "regression":
         parameters = losses.normal_inverse_gamma_parameters(outputs)
         return GaussianForecast(parameters.gamma, parameters.aleatoric, parameters.epistemic)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
@@ -56,7 +57,6 @@ class Problem(NamedTuple):
 def make_problem(
     split: Split,
     backbone: Backbone,
-    features: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> Problem:
     """Featurise the three parts and standardise regression labels by the training part's.
@@ -64,7 +64,6 @@ def make_problem(
     Args:
         split: the data.
         backbone: whose `featurise` is used.
-        features: kind of descriptors, for backbones that have a choice.
         progress: called as `progress(done, total)` while features are computed.
 
     Returns:
@@ -80,17 +79,18 @@ def make_problem(
         if not part.mask.any():
             raise DataError(f"the {name} part of {part.name} has no label at all; check the label columns")
     first = split.train
-    inputs = backbone.featurise([text for part in split for text in part.smiles], features, progress)
-    borders = np.cumsum([len(part.smiles) for part in split])[:-1]
+    inputs = backbone.featurise([text for part in split for text in part.smiles], progress)
+    borders = np.cumsum([0, *(len(part.smiles) for part in split)])
     scaler = fit_label_scaler(jnp.asarray(first.labels), where=jnp.asarray(first.mask))
     if first.task_type == "classification":
         scaler = LabelScaler(jnp.zeros_like(scaler.mean), jnp.ones_like(scaler.scale))
 
-    def arrays(part: MoleculeDataset, rows: np.ndarray) -> Arrays:
+    def arrays(part: MoleculeDataset, first: int, last: int) -> Arrays:
         labels = scale_labels(scaler, jnp.asarray(part.labels, jnp.float32))
-        return Arrays(jnp.asarray(rows), labels, jnp.asarray(part.mask))
+        rows = jax.tree.map(lambda leaf: jnp.asarray(leaf[first:last]), inputs)
+        return Arrays(rows, labels, jnp.asarray(part.mask))
 
-    train, valid, test = (arrays(part, rows) for part, rows in zip(split, np.split(inputs, borders)))
+    train, valid, test = (arrays(*where) for where in zip(split, borders[:-1].tolist(), borders[1:].tolist()))
     return Problem(first.task_type, first.metric, tuple(first.task_names), train, valid, test, scaler)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
 from jaxuq.molecules.datasets import load_dataset
-from jaxuq.molecules.muben.backbones import BACKBONES, Recipe
+from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
 from jaxuq.molecules.muben.cells import finished_row, method_intervals, store_cell, summarise_rows, write_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
 from jaxuq.molecules.muben.methods import METHODS, label_units
@@ -65,15 +65,18 @@ def run_muben(configuration: MubenConfiguration, listener: Listener | None = Non
     listener = listener or Listener()
     configuration.check()
     began = time.monotonic()
-    backbone, *_ = choose(configuration.backbone, list(BACKBONES), "backbone")
-    configuration = dataclasses.replace(configuration, backbone=backbone)
+    name, *others = choose(configuration.backbone, list(BACKBONES), "backbone")
+    if others:
+        raise DataError(f"one run has one backbone, not {configuration.backbone}: grid_cells makes a run for each")
+    configuration = dataclasses.replace(configuration, backbone=name)
+    backbone = BACKBONES[name](configuration)
     splits, notes = _load(configuration, listener)
     first = splits[0].train
     methods = select_methods(configuration.methods, first.task_type)
     folder = open_run(
         configuration.output_folder,
         system="muben",
-        configuration=configuration.record() | {"methods": methods},
+        configuration=configuration.record() | {"methods": methods} | _weights(backbone),
         device=_device(),
         resume=configuration.resume,
     )
@@ -98,7 +101,7 @@ def run_muben(configuration: MubenConfiguration, listener: Listener | None = Non
     rows: list[dict[str, Any]] = []
     for number, split in enumerate(splits):
         seeds = [number] if len(splits) > 1 else list(range(configuration.seeds))
-        rows += _run_split(configuration, folder, split, methods, seeds, listener)
+        rows += _run_split(configuration, backbone, folder, split, methods, seeds, listener)
         folder.write_record(seconds=round(earlier + time.monotonic() - began, 1))
     rows.sort(key=lambda row: (methods.index(row["method"]), row["seed"]))
     write_rows(folder.path / "results.csv", rows)
@@ -141,6 +144,10 @@ def select_methods(names: str, task_type: str) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
+def _weights(backbone: Backbone) -> dict[str, str]:
+    return {} if backbone.weights is None else {"weights": backbone.weights}
+
+
 def _device() -> str:
     devices = jax.devices()
     return f"{devices[0].device_kind} x {len(devices)}"
@@ -176,6 +183,7 @@ def _is_split_folder(dataset: str) -> bool:
 
 def _run_split(
     configuration: MubenConfiguration,
+    backbone: Backbone,
     folder: RunFolder,
     split: Split,
     methods: Sequence[str],
@@ -187,9 +195,8 @@ def _run_split(
     rows = {cell: row for cell in cells if (row := finished_row(configuration, folder, split, *cell)) is not None}
     if len(rows) == len(cells):
         return [rows[cell] for cell in cells]
-    backbone = BACKBONES[configuration.backbone]
-    problem = make_problem(split, backbone, configuration.features, listener.features)
-    setting = _setting(configuration, problem, backbone.recipe, folder, listener, tag="-".join(map(str, seeds)))
+    problem = make_problem(split, backbone, listener.features)
+    setting = _setting(configuration, problem, backbone, folder, listener, tag="-".join(map(str, seeds)))
     ensembles = any(METHODS[name].members == "all" for name in methods)
     trained = trainer(setting, seeds, configuration.num_members if ensembles else 1)
     for method in methods:
@@ -217,7 +224,7 @@ def _run_split(
 def _setting(
     configuration: MubenConfiguration,
     problem: Problem,
-    recipe: Recipe,
+    backbone: Backbone,
     folder: RunFolder,
     listener: Listener,
     tag: str,
@@ -234,17 +241,19 @@ def _setting(
             on_progress=lambda progress: listener.training(name, progress),
         )
 
+    names = ("learning_rate", "batch_size", "epochs", "patience")
+    chosen = {name: getattr(configuration, name) for name in names}
     return Setting(
         problem=problem,
-        make_network=BACKBONES[configuration.backbone].network,
-        learning_rate=configuration.learning_rate or recipe.learning_rate,
-        batch_size=configuration.batch_size or recipe.batch_size,
-        epochs=configuration.epochs or recipe.epochs,
-        patience=configuration.patience or recipe.patience,
+        make_network=backbone.network,
+        recipe=backbone.recipe._replace(**{name: value for name, value in chosen.items() if value is not None}),
         samples=configuration.samples,
         frozen_backbone=configuration.frozen_backbone,
         muben=configuration.convention == "muben",
         fit=run,
+        pretrained=None if backbone.pretrained is None else backbone.pretrained(),
+        molecules_at_once=backbone.molecules_at_once,
+        branches=backbone.branches,
     )
 
 

@@ -1,7 +1,7 @@
 """How networks are trained: one recipe per loss, all run by `jaxuq.training.fit` with seeds and members stacked."""
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,12 +12,12 @@ from jaxtyping import Array, Float, Key, PyTree
 from jaxuq._keys import named_key
 from jaxuq.molecules.muben.heads import Head, evidential_head, focal_head, likelihood_head
 from jaxuq.molecules.muben.problem import Problem
+from jaxuq.molecules.muben.recipe import Recipe, recipe_optimizer
 from jaxuq.molecules.muben.selection import validation_score
 from jaxuq.networks import apply_function
-from jaxuq.posterior import bbp, sgld, swag
+from jaxuq.posterior import bbp, predict, sgld, swag
 from jaxuq.training import Fitted, Training, TrainState, minibatch_training
 
-WEIGHT_DECAY = 0.01
 PRIOR_SCALE = 0.1  # of BBP and SGLD
 SWAG_EPOCHS = 20
 SWAG_LEARNING_RATE = 0.5  # times the training rate
@@ -30,26 +30,26 @@ class Setting(NamedTuple):
     Attributes:
         problem: the data.
         make_network: `make_network(num_outputs) -> module`.
-        learning_rate: of AdamW.
-        batch_size: molecules a step.
-        epochs: at most.
-        patience: of early stopping.
+        recipe: hyper-parameters, with what the user changed.
         samples: posterior samples of SGLD.
         frozen_backbone: whether only the output layer is trained.
         muben: whether SWAG and BBP follow the published code where it differs from the papers.
         fit: `fit(name, training, state, num_epochs) -> Fitted`, the runner's, with progress and checkpoints.
+        pretrained: parameters that training starts from, on the host; None for none.
+        molecules_at_once: how many molecules go through the network at once without training.
+        branches: weight of the distance between the branches' outputs; None for a network without branches.
     """
 
     problem: Problem
     make_network: Callable[[int], Any]
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    patience: int
+    recipe: Recipe
     samples: int
     frozen_backbone: bool
     muben: bool
     fit: Callable[[str, Training, TrainState, int], Fitted]
+    pretrained: PyTree = None
+    molecules_at_once: int = 4096
+    branches: float | None = None
 
     @property
     def task_type(self) -> str:
@@ -86,7 +86,7 @@ class Trained(NamedTuple):
 
 def _optimizer(setting: Setting, output: optax.GradientTransformation | None = None) -> optax.GradientTransformation:
     """AdamW on the backbone (nothing, if frozen) and on the output layer, unless that has an optimiser of its own."""
-    adamw = optax.adamw(setting.learning_rate, weight_decay=WEIGHT_DECAY)
+    adamw = recipe_optimizer(setting.recipe, setting.problem.train.labels.shape[0])
     if output is None and not setting.frozen_backbone:
         return adamw
     parts: dict[Hashable, optax.GradientTransformation] = {
@@ -103,9 +103,48 @@ def _optimizer(setting: Setting, output: optax.GradientTransformation | None = N
     return optax.multi_transform(parts, labels)
 
 
-def _init_params(setting: Setting, outputs_per_task: int, rng_key: Key[Array, ""]) -> PyTree:
+def _init_params(setting: Setting, outputs_per_task: int, rng_key: Key[Array, ""], pretrained: PyTree) -> PyTree:
     example = jax.tree.map(lambda leaf: leaf[:1], setting.problem.train.inputs)
-    return setting.network(outputs_per_task).init(named_key(rng_key, "init"), example)["params"]
+    fresh = setting.network(outputs_per_task).init(named_key(rng_key, "init"), example)["params"]
+    return fresh if pretrained is None else overlay(fresh, pretrained)
+
+
+def overlay(fresh: Mapping[str, Any], pretrained: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Parameters with those that were trained before in the place of fresh ones of the same name.
+
+    Args:
+        fresh: what the module's `init` gave.
+        pretrained: some of the same tree, in the same shapes.
+        place: where in the tree these are, for messages.
+
+    Returns:
+        The tree of `fresh`.
+
+    Raises:
+        ValueError: the network has no parameter of such a name, or one of another shape.
+
+    Example:
+        >>> overlay({"body": {"kernel": 1.0}, "output": {"bias": 0.0}}, {"body": {"kernel": 5.0}})
+        {'body': {'kernel': 5.0}, 'output': {'bias': 0.0}}
+    """
+    strangers = [name for name in pretrained if name not in fresh]
+    if strangers:
+        raise ValueError(f"pretrained parameters {place}{strangers[0]} have no place: there are {', '.join(fresh)}")
+    merged = dict(fresh)
+    for name, value in pretrained.items():
+        if isinstance(value, Mapping):
+            merged[name] = overlay(fresh[name], value, f"{place}{name}.")
+        elif jnp.shape(value) != jnp.shape(fresh[name]):
+            shapes = f"{jnp.shape(value)}, the network's {jnp.shape(fresh[name])}"
+            raise ValueError(f"the pretrained parameter {place}{name} has shape {shapes}")
+        else:
+            merged[name] = value
+    return merged
+
+
+def _started(setting: Setting, start: Callable[..., TrainState], keys: Key[Array, "networks"]) -> TrainState:
+    """One state per key; pretrained parameters are an argument, not a constant of the program."""
+    return jax.jit(jax.vmap(start, in_axes=(0, None)))(keys, setting.pretrained)
 
 
 def member_keys(seeds: Sequence[int], num_members: int) -> Key[Array, "networks"]:
@@ -115,20 +154,43 @@ def member_keys(seeds: Sequence[int], num_members: int) -> Key[Array, "networks"
 
 
 def _loss_fn(setting: Setting, head: Head) -> Callable[..., Float[Array, ""]]:
-    apply_fn = apply_function(setting.network(head.outputs_per_task))
+    network, branches = setting.network(head.outputs_per_task), setting.branches
+    apply_fn = apply_function(network, method=None if branches is None else "branches")
 
     def loss_fn(params, batch, where, rng_key):
-        outputs = setting.by_task(apply_fn(params, batch.inputs, rng_key=rng_key), head.outputs_per_task)
-        return head.loss(outputs, batch.labels, batch.mask & where[:, None])
+        def loss(outputs):
+            return head.loss(setting.by_task(outputs, head.outputs_per_task), batch.labels, batch.mask & where[:, None])
+
+        outputs = apply_fn(params, batch.inputs, rng_key=rng_key)
+        if branches is None:
+            return loss(outputs)
+        distance = jnp.mean((outputs[1:] - outputs[:1]) ** 2, where=where[None, :, None])
+        return sum((loss(branch) for branch in outputs), branches * distance)
 
     return loss_fn
+
+
+def predict_one(setting: Setting, apply_fn: Callable[..., Array], params: PyTree, inputs: PyTree) -> Array:
+    """Outputs of one network without dropout, `molecules_at_once` of them at a time.
+
+    Args:
+        setting: the run's.
+        apply_fn: a function of parameters and inputs.
+        params: of one network.
+        inputs: of any number of molecules.
+
+    Returns:
+        Outputs, molecules first.
+    """
+    samples = jax.tree.map(lambda leaf: leaf[None], params)
+    return predict(apply_fn, samples, inputs, batch_size=setting.molecules_at_once)[0]
 
 
 def _score_fn(setting: Setting, head: Head) -> Callable[..., Float[Array, ""]]:
     apply_fn = apply_function(setting.network(head.outputs_per_task))
 
     def score_fn(params, valid):
-        outputs = setting.by_task(apply_fn(params, valid.inputs), head.outputs_per_task)
+        outputs = setting.by_task(predict_one(setting, apply_fn, params, valid.inputs), head.outputs_per_task)
         return validation_score(setting.problem, head.point(outputs), valid)
 
     return score_fn
@@ -156,15 +218,17 @@ def train_networks(setting: Setting, name: str, head: Head, seeds: Sequence[int]
         _loss_fn(setting, head),
         _optimizer(setting),
         _score_fn(setting, head),
-        batch_size=setting.batch_size,
-        patience=setting.patience,
+        batch_size=setting.recipe.batch_size,
+        patience=setting.recipe.patience,
     )
 
-    def start(rng_key: Key[Array, ""]) -> TrainState:
-        return training.init(named_key(rng_key, "epochs"), _init_params(setting, head.outputs_per_task, rng_key))
+    def start(rng_key: Key[Array, ""], pretrained: PyTree) -> TrainState:
+        return training.init(
+            named_key(rng_key, "epochs"), _init_params(setting, head.outputs_per_task, rng_key, pretrained)
+        )
 
     keys = member_keys(seeds, num_members)
-    fitted = setting.fit(name, training, jax.jit(jax.vmap(start))(keys), setting.epochs)
+    fitted = setting.fit(name, training, _started(setting, start, keys), setting.recipe.epochs)
     return Trained(_grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(keys))
 
 
@@ -181,11 +245,12 @@ def train_swag(setting: Setting, base: Trained, seeds: Sequence[int]) -> Trained
     """
     head = likelihood_head(setting.task_type)
     method = swag(rank=SWAG_EPOCHS, convention="muben" if setting.muben else "paper")
-    slower = setting._replace(learning_rate=setting.learning_rate * SWAG_LEARNING_RATE)
+    rate = setting.recipe.learning_rate * SWAG_LEARNING_RATE
+    slower = setting._replace(recipe=setting.recipe._replace(learning_rate=rate, schedule="constant", warmup=0.0))
     training = minibatch_training(
         _loss_fn(setting, head),
         _optimizer(slower),
-        batch_size=setting.batch_size,
+        batch_size=setting.recipe.batch_size,
         observe=lambda state, params, epoch: method.update(state, params),
     )
     keys = jnp.stack([named_key(jax.random.key(seed), "swag", "epochs") for seed in seeds])
@@ -223,19 +288,20 @@ def train_bbp(setting: Setting, seeds: Sequence[int]) -> Trained:
         return negative_log_likelihood + method.kl(params["output"]) / num_train
 
     def score_fn(params, valid):
-        return validation_score(setting.problem, head.point(outputs(params, valid.inputs)), valid)
+        all_outputs = predict_one(setting, outputs, params, valid.inputs)
+        return validation_score(setting.problem, head.point(all_outputs), valid)
 
     training = minibatch_training(
-        loss_fn, _optimizer(setting), score_fn, batch_size=setting.batch_size, patience=setting.patience
+        loss_fn, _optimizer(setting), score_fn, batch_size=setting.recipe.batch_size, patience=setting.recipe.patience
     )
 
-    def start(rng_key: Key[Array, ""]) -> TrainState:
-        params = _init_params(setting, head.outputs_per_task, rng_key)
+    def start(rng_key: Key[Array, ""], pretrained: PyTree) -> TrainState:
+        params = _init_params(setting, head.outputs_per_task, rng_key, pretrained)
         params = {**params, "output": method.init(named_key(rng_key, "posterior"), params["output"])}
         return training.init(named_key(rng_key, "epochs"), params)
 
     keys = jnp.stack([named_key(jax.random.key(seed), "bbp") for seed in seeds])
-    fitted = setting.fit("bbp", training, jax.jit(jax.vmap(start))(keys), setting.epochs)
+    fitted = setting.fit("bbp", training, _started(setting, start, keys), setting.recipe.epochs)
     return Trained(_grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(seeds))
 
 
@@ -258,7 +324,7 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
         Traces of whole networks in `observed`.
     """
     head = likelihood_head(setting.task_type)
-    method = sgld(setting.learning_rate, prior_scale=PRIOR_SCALE, capacity=setting.samples)
+    method = sgld(setting.recipe.learning_rate, prior_scale=PRIOR_SCALE, capacity=setting.samples)
 
     def optimizer(rng_key: Key[Array, ""]) -> optax.GradientTransformation:
         return _optimizer(setting, method.as_optax(rng_key))
@@ -269,12 +335,12 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
     any_key = jax.random.key(0)  # the chain's key is in its state, made by `start`
     loss_fn, score_fn = _loss_fn(setting, head), _score_fn(setting, head)
     training = minibatch_training(
-        loss_fn, optimizer(any_key), score_fn, batch_size=setting.batch_size, patience=setting.patience
+        loss_fn, optimizer(any_key), score_fn, batch_size=setting.recipe.batch_size, patience=setting.recipe.patience
     )
-    sampling = minibatch_training(loss_fn, optimizer(any_key), batch_size=setting.batch_size, observe=collect)
+    sampling = minibatch_training(loss_fn, optimizer(any_key), batch_size=setting.recipe.batch_size, observe=collect)
 
-    def start(rng_key: Key[Array, ""]) -> TrainState:
-        params = _init_params(setting, head.outputs_per_task, rng_key)
+    def start(rng_key: Key[Array, ""], pretrained: PyTree) -> TrainState:
+        params = _init_params(setting, head.outputs_per_task, rng_key, pretrained)
         chain = optimizer(named_key(rng_key, "chain")).init(params)
         return training.init(named_key(rng_key, "epochs"), params, optimizer_state=chain)
 
@@ -287,7 +353,7 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
         )
 
     keys = jnp.stack([named_key(jax.random.key(seed), "sgld") for seed in seeds])
-    fitted = setting.fit("sgld", training, jax.jit(jax.vmap(start))(keys), setting.epochs)
+    fitted = setting.fit("sgld", training, _started(setting, start, keys), setting.recipe.epochs)
     sampled = setting.fit(
         "sgld-sampling",
         sampling,

@@ -24,7 +24,11 @@ TINY = {
 def _small_network_and_own_cache(tmp_path_factory):
     """One hidden layer compiles several times faster than nine; features are cached in a folder of the tests."""
     patch = pytest.MonkeyPatch()
-    small = BACKBONES["dnn"]._replace(network=lambda num_outputs: DNN(num_outputs=num_outputs, width=16, depth=0))
+    whole = BACKBONES["dnn"]
+
+    def small(configuration):
+        return whole(configuration)._replace(network=lambda outputs: DNN(num_outputs=outputs, width=16, depth=0))
+
     patch.setitem(BACKBONES, "dnn", small)
     patch.setenv("JAXUQ_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield

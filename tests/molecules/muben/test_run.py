@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,9 +173,11 @@ def test_frozen_backbone_trains_the_output_layer_only():
     import jax
     import jax.numpy as jnp
 
+    from jaxuq.molecules.muben import Recipe
     from jaxuq.molecules.muben.trainings import Setting, _optimizer
 
-    setting = Setting(None, None, 1e-2, 8, 1, 1, 3, True, False, None)  # type: ignore[arg-type]
+    problem = SimpleNamespace(train=SimpleNamespace(labels=np.zeros((8, 1))))
+    setting = Setting(problem, None, Recipe(1e-2, 8, 1, 1), 3, True, False, None)  # type: ignore[arg-type]
     params = {"hidden_0": {"kernel": jnp.ones((2, 2))}, "output": {"kernel": jnp.ones((2, 1))}}
     optimizer = _optimizer(setting)
     with jax.numpy_dtype_promotion("standard"):

@@ -1,0 +1,200 @@
+"""Pretrained molecular backbones: from public checkpoints to a folder of safetensors, and from there to parameters."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax import traverse_util
+from jaxtyping import PyTree
+
+from jaxuq.checkpoints.errors import CheckpointError
+from jaxuq.checkpoints.grover import read_grover
+from jaxuq.checkpoints.safetensors import fill_array, read_json, stored_tensors
+from jaxuq.checkpoints.torch_files import TorchFile, read_torch_file
+from jaxuq.checkpoints.torchmdnet import read_torchmdnet
+from jaxuq.checkpoints.unimol import read_unimol
+from jaxuq.networks.grover_layers import GroverConfig
+from jaxuq.networks.torchmdnet_layers import TorchMDNetConfig
+from jaxuq.networks.unimol import UniMolConfig
+
+BackboneConfig = UniMolConfig | TorchMDNetConfig | GroverConfig
+
+
+class _Kind(NamedTuple):
+    """An architecture whose checkpoints can be converted."""
+
+    read: Callable[[TorchFile], tuple[Any, PyTree]]
+    config: type
+    entry: str
+    sign: str
+
+
+_KINDS: Mapping[str, _Kind] = MappingProxyType(
+    {
+        "unimol": _Kind(read_unimol, UniMolConfig, "model", "gbf.means.weight"),
+        "torchmdnet": _Kind(
+            read_torchmdnet, TorchMDNetConfig, "state_dict", "representation_model.distance_expansion.means"
+        ),
+        "grover": _Kind(read_grover, GroverConfig, "state_dict", "grover.encoders.node_blocks.0.W_i.weight"),
+    }
+)
+
+
+class LoadedBackbone(NamedTuple):
+    """A pretrained backbone.
+
+    Attributes:
+        path: the folder it came from.
+        kind: `"unimol"`, `"torchmdnet"` or `"grover"`.
+        config: its shape.
+        params: its parameters, without the head that fine-tuning adds; NumPy arrays.
+        digest: identifies weights and shape.
+        source: name of the file that was converted.
+        source_sha256: of that file.
+    """
+
+    path: Path
+    kind: str
+    config: BackboneConfig
+    params: PyTree
+    digest: str
+    source: str
+    source_sha256: str
+
+
+def backbone_kinds() -> tuple[str, ...]:
+    """The architectures whose public checkpoints can be converted.
+
+    Returns:
+        Names for `convert_backbone`.
+
+    Example:
+        >>> backbone_kinds()
+        ('unimol', 'torchmdnet', 'grover')
+    """
+    return tuple(_KINDS)
+
+
+def _looks_like(file: TorchFile) -> str | None:
+    """The architecture whose characteristic tensor a file holds."""
+    for kind, known in _KINDS.items():
+        found = file.content.get(known.entry, {}) if isinstance(file.content, dict) else {}
+        names = found if isinstance(found, dict) else {}
+        if any(str(name).removeprefix("model.") == known.sign for name in names):
+            return kind
+    return None
+
+
+def convert_backbone(kind: str, source: str | Path, target: str | Path) -> LoadedBackbone:
+    """Write a public checkpoint as a folder of `model.safetensors` and `config.json`.
+
+    Every tensor of the checkpoint is either converted or on a list of those that fine-tuning does not use; any other is
+    an error. The hash of the file is recorded. PyTorch is not needed, and nothing in the file is run.
+
+    Args:
+        kind: one of `backbone_kinds()`.
+        source: `mol_pre_no_h_220816.pt`, `denoised-pcqm4mv2.ckpt`, `grover_base.pt` or one of their layout.
+        target: a folder that does not exist yet; it appears when it is complete.
+
+    Returns:
+        What was converted, as `load_backbone` reads it.
+
+    Raises:
+        CheckpointError: an unknown kind, an existing target, a file that is cut short, damaged, of another
+            architecture, or of a variant that is not supported.
+
+    Example:
+        >>> convert_backbone("unimol", "no such file.pt", "folder")
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: there is no file no such file.pt
+    """
+    if kind not in _KINDS:
+        raise CheckpointError(f"kind is {kind!r}; expected one of {', '.join(_KINDS)}")
+    target = Path(target).expanduser()
+    if target.exists():
+        raise CheckpointError(f"{target} exists already; name a new folder")
+    file = read_torch_file(source)
+    found = _looks_like(file)
+    if found != kind:
+        hint = f"it looks like one of {found}: use --kind {found}" if found else "it is of an unknown architecture"
+        raise CheckpointError(f"{file.path} is no checkpoint of {kind} ({_KINDS[kind].sign} is not in it); {hint}")
+    config, params = _KINDS[kind].read(file)
+    _write(target, kind, config, params, file)
+    return load_backbone(target)
+
+
+def _write(target: Path, kind: str, config: Any, params: PyTree, file: TorchFile) -> None:
+    try:
+        from safetensors.numpy import save_file
+    except ImportError as error:
+        raise CheckpointError("writing weights needs the package safetensors: pip install safetensors") from error
+
+    content = {
+        "architecture": kind,
+        "config": dataclasses.asdict(config),
+        "source": {"file": file.path.name, "sha256": file.sha256},
+    }
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    try:
+        (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
+        tensors = traverse_util.flatten_dict(params, sep=".")
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, folder / "model.safetensors")
+        folder.chmod(0o755)
+        folder.rename(target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
+    """Read what `convert_backbone` wrote.
+
+    Args:
+        folder: with `config.json` and `model.safetensors`.
+        **changes: fields of the configuration to be changed, such as `vector_norm="published"` or
+            `padding_row="batch"`; they must not change the parameters' shapes.
+
+    Returns:
+        `LoadedBackbone`.
+
+    Raises:
+        CheckpointError: no such folder, another content, or tensors that are damaged or not finite.
+
+    Example:
+        >>> load_backbone("no such folder")
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: there is no folder no such folder; make one from a public ...
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        state = f"{folder} is a file, not a folder" if folder.is_file() else f"there is no folder {folder}"
+        command = f"jaxuq models convert --kind {'|'.join(_KINDS)} FILE FOLDER"
+        raise CheckpointError(f"{state}; make one from a public checkpoint: {command}")
+    content = read_json(folder / "config.json")
+    kind = content.get("architecture")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise CheckpointError(
+            f"{folder} is not a converted backbone: its architecture is {kind!r}, expected one of {', '.join(_KINDS)}"
+        )
+    try:
+        config = _KINDS[kind].config(**content["config"] | changes)
+        source, source_sha256 = str(content["source"]["file"]), str(content["source"]["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'config.json'} does not describe {kind}: {error}") from error
+    arrays = {}
+    for name, tensor in stored_tensors(folder).items():
+        arrays[name] = np.empty(tensor.shape, np.float32)
+        fill_array(arrays[name], tensor)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    params = traverse_util.unflatten_dict(arrays, sep=".")
+    return LoadedBackbone(folder, kind, config, params, digest.hexdigest(), source, source_sha256)

@@ -1,0 +1,107 @@
+"""A table from a checkpoint's tensors to parameters: by which a network is filled, and nothing is left out."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array
+
+
+class Place(NamedTuple):
+    """Where a stored tensor goes.
+
+    Attributes:
+        path: names of the parameter from the outside in.
+        shape: of the stored tensor.
+        transposed: whether it is stored the other way round.
+        index: position on the axes on which several tensors are stacked.
+        stack: lengths of those axes, which come first; the parameter's shape is `stack + kept`.
+        kept: shape of one tensor as a parameter; None: that of the tensor (transposed, if so).
+    """
+
+    path: tuple[str, ...]
+    shape: tuple[int, ...]
+    transposed: bool = False
+    index: tuple[int, ...] = ()
+    stack: tuple[int, ...] = ()
+    kept: tuple[int, ...] | None = None
+
+
+def linear(name: str, path: tuple[str, ...], inputs: int, outputs: int, *, bias: bool = True, **stacked: Any) -> dict:
+    """Places of PyTorch's `Linear`: a kernel, stored transposed, and a bias.
+
+    Args:
+        name: of the layer in the checkpoint.
+        path: of ours.
+        inputs: width of what it reads.
+        outputs: width of what it gives.
+        bias: whether it has one.
+        **stacked: `index` and `stack` of `Place`.
+
+    Returns:
+        Places by tensor name.
+    """
+    places = {f"{name}.weight": Place((*path, "kernel"), (outputs, inputs), True, **stacked)}
+    if bias:
+        places[f"{name}.bias"] = Place((*path, "bias"), (outputs,), **stacked)
+    return places
+
+
+def norm(name: str, path: tuple[str, ...], width: int, **stacked: Any) -> dict:
+    """Places of PyTorch's `LayerNorm`.
+
+    Args:
+        name: of the layer in the checkpoint.
+        path: of ours.
+        width: of what is normalised.
+        **stacked: `index` and `stack` of `Place`.
+
+    Returns:
+        Places by tensor name.
+    """
+    return {
+        f"{name}.weight": Place((*path, "scale"), (width,), **stacked),
+        f"{name}.bias": Place((*path, "bias"), (width,), **stacked),
+    }
+
+
+def fill_places(
+    places: Mapping[str, Place], stored: Mapping[str, StoredTensor], ignored: tuple[str, ...], source: Path
+) -> PyTree:
+    """Read every tensor of the table into its parameter.
+
+    Args:
+        places: the table.
+        stored: the checkpoint's tensors.
+        ignored: beginnings of names that may be stored besides.
+        source: named in messages.
+
+    Returns:
+        Parameters, float32, as nested dictionaries of NumPy arrays.
+
+    Raises:
+        CheckpointError: tensors that are missing, unexpected (all are named together), of another shape, damaged, or
+            not finite.
+    """
+    besides = [name for name in stored if name.startswith(ignored)] if ignored else []
+    compare_names({name: place.shape for name, place in places.items()}, stored, besides, source)
+    arrays: dict[tuple[str, ...], np.ndarray] = {}
+    for name, place in places.items():
+        shape = place.shape[::-1] if place.transposed else place.shape
+        if place.path not in arrays:
+            kept = shape if place.kept is None else place.kept
+            arrays[place.path] = np.empty((*place.stack, *kept), np.float32)
+        rows = arrays[place.path].reshape(math.prod(place.stack), -1)
+        row = int(np.ravel_multi_index(place.index, place.stack)) if place.stack else 0
+        fill_array(rows[row].reshape(shape), stored[name], transposed=place.transposed)
+    params: dict[str, Any] = {}
+    for path, array in arrays.items():
+        tree = params
+        for key in path[:-1]:
+            tree = tree.setdefault(key, {})
+        tree[path[-1]] = array
+    return params

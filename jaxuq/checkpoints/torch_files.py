@@ -1,0 +1,208 @@
+"""PyTorch checkpoints (`.pt`, `.pth`, `.ckpt`, `.bin`) as named tensors, without PyTorch and without unpickling."""
+
+import hashlib
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from jaxuq.checkpoints.errors import CheckpointError
+from jaxuq.checkpoints.safetensors import StoredTensor
+from jaxuq.checkpoints.torch_pickle import Record, TensorRecord, read_pickle
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_TYPES: dict[str, tuple[str, Any]] = {  # by the storage's class: safetensors' name of the type, NumPy's
+    "FloatStorage": ("F32", np.float32),
+    "DoubleStorage": ("F64", np.float64),
+    "HalfStorage": ("F16", np.float16),
+    "BFloat16Storage": ("BF16", ml_dtypes.bfloat16),
+    "LongStorage": ("I64", np.int64),
+    "IntStorage": ("I32", np.int32),
+    "ShortStorage": ("I16", np.int16),
+    "CharStorage": ("I8", np.int8),
+    "ByteStorage": ("U8", np.uint8),
+    "BoolStorage": ("BOOL", np.bool_),
+}
+
+
+class TorchFile(NamedTuple):
+    """What a PyTorch file holds.
+
+    Attributes:
+        path: of the file.
+        sha256: of the file.
+        content: what was saved, with `TensorRecord` for tensors and `Record` for objects of other classes.
+        tensor: `tensor(name, record) -> StoredTensor`, not read yet.
+    """
+
+    path: Path
+    sha256: str
+    content: Any
+    tensor: Callable[[str, TensorRecord], StoredTensor]
+
+    def tensors(self, *keys: str) -> dict[str, StoredTensor]:
+        """The named tensors in a dictionary of the content.
+
+        Args:
+            *keys: where it is, from the outside in.
+
+        Returns:
+            Tensors by name.
+
+        Raises:
+            CheckpointError: there is no such dictionary, or one without tensors.
+        """
+        found: Any = self.content
+        for key in keys:
+            if not isinstance(found, dict) or key not in found:
+                held = ", ".join(map(str, found)) if isinstance(found, dict) else type(found).__name__
+                raise CheckpointError(f"{self.path} has no entry {key!r}; it holds {held[:200]}")
+            found = found[key]
+        named = found.items() if isinstance(found, dict) else ()
+        tensors = {name: self.tensor(name, value) for name, value in named if isinstance(value, TensorRecord)}
+        if not tensors:
+            raise CheckpointError(f"{self.path} holds no tensors under {'/'.join(keys) or 'its top level'}")
+        return tensors
+
+    def settings(self, key: str) -> dict[str, Any]:
+        """A dictionary of settings, or the attributes of an object that holds them (an `argparse.Namespace`).
+
+        Args:
+            key: its name in the content.
+
+        Returns:
+            Values by name; empty if there is no such entry.
+        """
+        found = self.content.get(key, {}) if isinstance(self.content, dict) else {}
+        found = found.state if isinstance(found, Record) else found
+        return dict(found) if isinstance(found, dict) else {}
+
+
+def read_torch_file(path: str | Path) -> TorchFile:
+    """Open a PyTorch file, of today's format (a zip archive) or that of before version 1.6.
+
+    Nothing in the file is run, see `jaxuq.checkpoints.torch_pickle`. Reads the file once for its hash; tensors are read
+    when asked for.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        `TorchFile`.
+
+    Raises:
+        CheckpointError: no such file, not a PyTorch file, or cut short.
+
+    Example:
+        >>> read_torch_file("no such file.pt")
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: there is no file no such file.pt
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}")
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+        start = file.read(4)
+        file.seek(0)
+        try:
+            content, storage = _zipped(path) if start == b"PK\x03\x04" else _plain(file, path)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path} cannot be read as a PyTorch file: {error}") from error
+        except (zipfile.BadZipFile, EOFError, struct.error, KeyError, OSError) as error:
+            raise CheckpointError(f"{path} is no complete PyTorch file, it is damaged or cut short: {error}") from error
+
+    def tensor(name: str, record: TensorRecord) -> StoredTensor:
+        kind = _TYPES.get(record.storage.kind, (record.storage.kind, None))[0]
+        return StoredTensor(path, name, record.shape, kind, lambda: _view(path, name, record, storage))
+
+    return TorchFile(path, digest, content, tensor)
+
+
+def _zipped(path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
+    """A zip archive with the pickle and one member a storage."""
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl") and name.count("/") == 1]
+        if len(pickles) != 1:
+            raise CheckpointError("the archive has no single data.pkl")
+        folder = pickles[0].removesuffix("data.pkl")
+        order = f"{folder}byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise CheckpointError("its numbers are big-endian")
+        with archive.open(pickles[0]) as file:
+            content = read_pickle(file)
+
+    def storage(key: str, dtype: Any) -> np.ndarray:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(f"{folder}data/{key}")
+            if info.compress_type != zipfile.ZIP_STORED:
+                raise CheckpointError("its numbers are compressed, which PyTorch does not do")
+            return np.frombuffer(archive.read(info), dtype)
+
+    return content, storage
+
+
+def _plain(file: Any, path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
+    """The older format: five pickles, then every storage as its length and its numbers."""
+    if read_pickle(file) != _MAGIC or read_pickle(file) != _PROTOCOL:
+        raise CheckpointError("it does not begin as one")
+    system = read_pickle(file)
+    if not (isinstance(system, Mapping) and system.get("little_endian", True)):
+        raise CheckpointError("its numbers are big-endian")
+    content, keys = read_pickle(file), read_pickle(file)
+    sizes = _storage_sizes(content)
+    places: dict[str, tuple[int, int]] = {}
+    for key in keys:
+        if key not in sizes:
+            raise CheckpointError(f"no tensor tells the type of storage {key}")
+        (count,) = struct.unpack("<q", file.read(8))
+        places[key] = (file.tell(), count)
+        file.seek(count * sizes[key], 1)
+    if file.tell() > path.stat().st_size:
+        raise CheckpointError("it is cut short")
+
+    def storage(key: str, dtype: Any) -> np.ndarray:
+        offset, count = places[key]
+        return np.fromfile(path, dtype, count, offset=offset)
+
+    return content, storage
+
+
+def _storage_sizes(content: Any) -> dict[str, int]:
+    """Bytes of a number in each storage that some tensor uses."""
+    if isinstance(content, TensorRecord):
+        dtype = _TYPES.get(content.storage.kind, (None, None))[1]
+        if dtype is None:
+            raise CheckpointError(f"it holds numbers of type {content.storage.kind}")
+        return {content.storage.key: np.dtype(dtype).itemsize}
+    if isinstance(content, Record):
+        content = [content.arguments, content.state]
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else ()
+    return {key: size for part in parts for key, size in _storage_sizes(part).items()}
+
+
+def _view(path: Path, name: str, record: TensorRecord, storage: Callable[[str, Any], np.ndarray]) -> np.ndarray:
+    """The tensor's numbers, after making sure that they lie inside its storage."""
+    dtype = _TYPES.get(record.storage.kind, (None, None))[1]
+    if dtype is None:
+        raise CheckpointError(f"tensor {name} in {path} is stored as {record.storage.kind}, which is not supported")
+    try:
+        numbers = storage(record.storage.key, dtype)
+    except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
+        raise CheckpointError(f"tensor {name} in {path} cannot be read: {error}") from error
+    last = record.offset + sum((size - 1) * stride for size, stride in zip(record.shape, record.strides))
+    empty = 0 in record.shape
+    if record.offset < 0 or min((0, *record.strides)) < 0 or min((0, *record.shape)) < 0:
+        raise CheckpointError(f"tensor {name} in {path} has a negative size or stride")
+    if not empty and last >= numbers.size:
+        raise CheckpointError(f"tensor {name} in {path} needs {last + 1} numbers, {numbers.size} are there: cut short")
+    if empty:
+        return np.zeros(record.shape, dtype)
+    strides = [stride * numbers.itemsize for stride in record.strides]
+    return np.lib.stride_tricks.as_strided(numbers[record.offset :], record.shape, strides, writeable=False).copy()

@@ -1,0 +1,146 @@
+"""MUBen's published report files: ranks and figures of the whole study from its own scores."""
+
+import pathlib
+from collections.abc import Sequence
+
+from jaxuq.reporting.compare import compare_scores, write_rank_tables
+from jaxuq.reporting.drawings import render_drawings
+from jaxuq.reporting.errors import ReportError
+from jaxuq.reporting.frames import Frame
+from jaxuq.reporting.page import render_template
+from jaxuq.results import write_bytes
+
+_METHODS = {
+    "none": "deterministic",
+    "temperaturescaling": "temperature",
+    "focalloss": "focal",
+    "mcdropout": "mc-dropout",
+    "swag": "swag",
+    "bbp": "bbp",
+    "sgld": "sgld",
+    "deepensembles": "ensemble",
+}
+_METRICS = {
+    "roc-auc-mean": "auroc",
+    "rmse-mean": "rmse",
+    "mae-mean": "mae",
+    "nll-mean": "nll",
+    "ce-mean": "rce",
+    "ece-mean": "ece",
+    "brier-mean": "brier",
+}
+
+
+def is_published(folder: str | pathlib.Path) -> bool:
+    """Whether a folder holds report files in place of a run.
+
+    Args:
+        folder: any.
+
+    Returns:
+        True for a folder without `run.json` but with files `<backbone>-<data set>.csv`.
+
+    Example:
+        >>> is_published("no/such/folder")
+        False
+    """
+    path = pathlib.Path(folder)
+    return path.is_dir() and not (path / "run.json").exists() and any(path.glob("*-*.csv"))
+
+
+def published_scores(folder: str | pathlib.Path, backbones: Sequence[str] = ()) -> Frame:
+    """Means over seeds as published, one row per backbone, data set and method.
+
+    A data set that some backbone has no file of is left out: a rank among fewer would not be comparable.
+
+    Args:
+        folder: with files `<backbone>-<data set>.csv`.
+        backbones: only these, compared without regard to case; none: all.
+
+    Returns:
+        Columns `dataset, split, backbone, method, seed` and metrics under jaxuq's names; NaN where a file has no such
+        column.
+
+    Raises:
+        ReportError: no file is one of a report, or a backbone has none.
+
+    Example:
+        >>> published_scores("no/such/folder")
+        Traceback (most recent call last):
+        jaxuq.reporting.errors.ReportError: no/such/folder: holds no report files <backbone>-<data set>.csv
+    """
+    import pandas
+
+    path = pathlib.Path(folder)
+    tables = []
+    for file in sorted(path.glob("*-*.csv")):
+        backbone, dataset = file.stem.rsplit("-", 1)
+        table = pandas.read_csv(file)
+        if "method" not in table or not set(_METRICS) & set(table.columns):
+            continue
+        names = table["method"].str.rsplit("-", n=1).str[-1].str.lower().map(_METHODS)
+        table = table[names.notna()].rename(columns=_METRICS)
+        keys = {"dataset": dataset, "split": path.name, "backbone": backbone, "method": names.dropna(), "seed": 0}
+        tables.append(table.assign(**keys)[[*keys, *(name for name in _METRICS.values() if name in table)]])
+    if not tables:
+        raise ReportError(f"{folder}: holds no report files <backbone>-<data set>.csv")
+    scores = pandas.concat(tables, ignore_index=True)
+    there = {name.lower(): name for name in scores["backbone"].unique()}
+    missing = [name for name in backbones if name.lower() not in there]
+    if missing:
+        raise ReportError(f"{folder}: has no backbone {missing[0]!r}; there are {', '.join(there.values())}")
+    wanted = [there[name.lower()] for name in backbones] or list(there.values())
+    scores = scores[scores["backbone"].isin(wanted)]
+    return scores[scores.groupby("dataset")["backbone"].transform("nunique") == len(wanted)].reset_index(drop=True)
+
+
+def compare_published(
+    folder: str | pathlib.Path, output: str | pathlib.Path, backbones: Sequence[str] = ()
+) -> pathlib.Path:
+    """Write the page, figures and rank tables of a folder of published reports.
+
+    Average ranks are those of the thesis's tables 2.4 and 2.5, mean reciprocal ranks by backbone and by method those of
+    its figures 2.2 and 2.3, when `backbones` names the four that were ranked together.
+
+    Args:
+        folder: with files `<backbone>-<data set>.csv`.
+        output: the folder to write.
+        backbones: only these; none: all.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ReportError: there is nothing to compare.
+
+    Example:
+        >>> compare_published("no/such/folder", "comparison")
+        Traceback (most recent call last):
+        jaxuq.reporting.errors.ReportError: no/such/folder: holds no report files <backbone>-<data set>.csv
+
+    References:
+        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
+    """
+    scores, target = published_scores(folder, backbones), pathlib.Path(output)
+    comparisons, drawings, warnings = [], [], []
+    kinds = scores["auroc"].notna() if "auroc" in scores else scores["seed"] < 0
+    for task_type, rows in (("classification", scores[kinds]), ("regression", scores[~kinds])):
+        if len(rows):
+            comparison, pictures, gaps = compare_scores(rows.assign(variant=""), None, task_type)
+            comparisons.append(comparison)
+            drawings += pictures
+            warnings += gaps
+            write_rank_tables(target, rows.assign(variant=""), task_type)
+    pictures, undrawn = render_drawings(drawings, target / "figures")
+    counts = f"{scores['dataset'].nunique()} data sets, {scores['backbone'].nunique()} backbones"
+    page = render_template(
+        "compare.html",
+        title="Published scores",
+        runs=[(pathlib.Path(folder).name, "published", counts)],
+        warnings=warnings,
+        notices=undrawn,
+        comparisons=comparisons,
+        pictures=pictures,
+    )
+    write_bytes(target / "report.html", page.encode())
+    return target / "report.html"

@@ -66,7 +66,7 @@ def hmm(num_labels: int, *, num_steps: int = 30, pseudo_count: float = 0.1, sche
     Example:
         >>> import jax, jax.numpy as jnp
         >>> votes = jnp.array([[[1, 1], [2, 0], [0, 0], [0, 0]]] * 9)
-        >>> model, lengths = hmm(3), jnp.full(9, 4)
+        >>> model, lengths = hmm(3, num_steps=5), jnp.full(9, 4)
         >>> fitted = model.fit(model.init(jax.random.key(0), votes, lengths), votes, lengths)
         >>> model.predict(fitted.params, votes, lengths).labels[0]
         Array([1, 2, 0, 0], dtype=int32)

@@ -32,6 +32,7 @@ def _small_network_and_own_cache(tmp_path, monkeypatch):
     monkeypatch.setitem(BACKBONES, "dnn", small)
     monkeypatch.setenv("JAXUQ_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[2] / ".cache" / "jax"))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # a second process compiles nothing
 
 
 def _csv(path, rows):
@@ -124,7 +125,7 @@ def _numbers(folder):
 @pytest.mark.slow
 def test_kill_9_in_the_middle_then_the_same_command_ends_with_the_same_numbers(tmp_path):
     path = _csv(tmp_path / "mine.csv", _molecules())
-    options = [*OPTIONS[:2], "--epochs", "60", *OPTIONS[4:], "--dataset", str(path)]
+    options = [*OPTIONS[:2], "--epochs", "24", *OPTIONS[4:], "--dataset", str(path)]
 
     def command(folder):
         return [sys.executable, "-m", "jaxuq", "muben", *options, "--output", str(folder)]

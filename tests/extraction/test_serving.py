@@ -23,7 +23,7 @@ from jaxuq.extraction import (
 from jaxuq.language import GREEDY, generate
 from tests.language.test_answers import model  # noqa: F401
 
-QUICK = Patience(concurrency=4, timeout=0.4, total=5.0, attempts=6, backoff=0.0)
+QUICK = Patience(concurrency=4, timeout=30.0, total=60.0, attempts=6, backoff=0.0)  # no wait is cut short by a busy machine
 REPLY = "| Person |\n|---|\n| Ada |\n"
 ASK = Request(({"role": "user", "content": "Who?"},))
 
@@ -50,7 +50,7 @@ def serving(backend, faults=()):
                 return super().do_POST()
             body = self.rfile.read(int(self.headers["Content-Length"]))
             seen.append(fault)
-            self.close_connection = True
+            self.close_connection = not isinstance(fault, int)
             if isinstance(fault, int):
                 self._fail(fault, "no: " + str(self.headers.get("Authorization")))
             elif fault == "not json":
@@ -70,7 +70,7 @@ def serving(backend, faults=()):
             elif fault == "error in the stream":
                 self._raw(b'data: {"error": {"message": "out of memory"}}\n\n', "text/event-stream")
             elif fault == "silence":
-                time.sleep(0.8)
+                time.sleep(2.5)
             assert body
             return None
 
@@ -112,7 +112,7 @@ def test_every_fault_is_outlived(stream):
     with serving(say_ada, FAULTS) as (url, seen):
         usage = Usage()
         settings = ChatSettings(log_probs=True)
-        patience = QUICK._replace(attempts=len(FAULTS) + 1)
+        patience = QUICK._replace(timeout=2.0, total=60.0, attempts=len(FAULTS) + 1)  # silence lasts longer
         chat = open_endpoint(url, "ada", settings, patience=patience, stream=stream, usage=usage)
         (reply,) = chat.ask([ASK])
     assert (reply.text, reply.error, reply.finish) == (REPLY, "", "stop")
@@ -237,9 +237,8 @@ def test_jaxuqs_own_model_says_the_same_directly_and_through_its_server(model): 
     settings = ChatSettings(max_tokens=16, log_probs=True)
     local = local_chat(model, settings).ask([*requests, long])
     with serving(language_backend(model)) as (url, _):
-        patience = QUICK._replace(timeout=60.0, total=120.0)
-        whole = open_endpoint(url, "tiny", settings, patience=patience).ask([*requests, long])
-        streamed = open_endpoint(url, "tiny", settings, patience=patience, stream=True).ask([*requests, long])
+        whole = open_endpoint(url, "tiny", settings, patience=QUICK).ask([*requests, long])
+        streamed = open_endpoint(url, "tiny", settings, patience=QUICK, stream=True).ask([*requests, long])
     for number, answer in enumerate(direct):
         for reply in (local[number], whole[number], streamed[number]):
             assert reply.text == answer.text and reply.error == ""

@@ -15,7 +15,8 @@ from jaxuq.confidence.text.passes import Texts
 from jaxuq.confidence.text.reading import Reading
 from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
 
-_ROWS = 16  # sequences scored at a time
+_TOKENS = 2048  # read at a time, at most: few long suffixes or many short ones
+_ROWS = (32, 8)  # suffixes in a pass, else two: few shapes to compile, and little of a pass is padding
 
 
 class _Row(NamedTuple):
@@ -28,7 +29,7 @@ class _Row(NamedTuple):
 
 
 def _bucket(length: int) -> int:
-    size = 16
+    size = 8
     while size < length:
         size *= 2
     return size
@@ -76,11 +77,15 @@ def _sums(log_probs: Array, answer: Array, filtered: Array, where: Array, conven
     )
 
 
-def _batches(work: list[_Row], ends: list[int]) -> Iterator[list[_Row]]:
-    """Rows of similar length together."""
-    ordered = sorted(work, key=lambda row: ends[row.text] - row.begin)
-    for begin in range(0, len(ordered), _ROWS):
-        yield ordered[begin : begin + _ROWS]
+def _batches(work: list[_Row], ends: list[int]) -> Iterator[tuple[list[_Row], int, int]]:
+    """Rows of similar length together, the longest first; how many rows the pass has, and how long they are."""
+    ordered = sorted(work, key=lambda row: row.begin - ends[row.text])
+    while ordered:
+        length = _bucket(ends[ordered[0].text] - ordered[0].begin)
+        most = min(len(ordered), _TOKENS // length)
+        size = next((rows for rows in _ROWS if rows <= most), 2)
+        yield ordered[:size], size, length
+        ordered = ordered[size:]
 
 
 def marginal_confidence(
@@ -95,8 +100,8 @@ def marginal_confidence(
     r"""$\tilde P$ of each text: the sum over the chain as it is and with single tokens changed (Eq 3.12).
 
     Every changed sequence starts from the cache of its own text up to the change, and is read from there to the last
-    token of the answer; logits are made for the tokens that count and for no others. Sixteen sequences, whichever texts
-    they belong to, run together. Holds their caches.
+    token of the answer; logits are made for the tokens that count and for no others. Sequences of similar
+    length, whichever texts they belong to, run together: at most 2,048 tokens at a time, or two sequences. Holds their caches.
 
     Returns:
         In [0, 1]; NaN for texts without an answer.
@@ -115,11 +120,10 @@ def marginal_confidence(
         work.append(_Row(int(text), int(number), begin, targets[targets > begin]))
     rows = np.repeat(log_probs[:, None], size + 1, axis=1)
     wide = _bucket(max((len(row.targets) for row in work), default=1))
-    for group in _batches(work, ends):
-        length = _bucket(max(ends[row.text] - row.begin for row in group))
-        suffixes, valid = np.zeros((_ROWS, length), np.int32), np.zeros((_ROWS, length), bool)
-        places, targets = np.zeros((_ROWS, wide), np.int32), np.zeros((_ROWS, wide), np.int32)
-        owner, begins = np.zeros(_ROWS, np.int32), np.zeros(_ROWS, np.int32)
+    for group, together, length in _batches(work, ends):
+        suffixes, valid = np.zeros((together, length), np.int32), np.zeros((together, length), bool)
+        places, targets = np.zeros((together, wide), np.int32), np.zeros((together, wide), np.int32)
+        owner, begins = np.zeros(together, np.int32), np.zeros(together, np.int32)
         for at, row in enumerate(group):
             count = ends[row.text] - row.begin  # the last token of the answer is predicted, not read
             suffixes[at, :count] = tokens[row.text, row.begin : row.begin + count]

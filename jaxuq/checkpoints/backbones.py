@@ -20,8 +20,8 @@ from jaxuq.checkpoints.safetensors import fill_array, read_json, stored_tensors
 from jaxuq.checkpoints.torch_files import TorchFile, read_torch_file
 from jaxuq.checkpoints.torchmdnet import read_torchmdnet
 from jaxuq.checkpoints.unimol import read_unimol
-from jaxuq.networks.grover import GroverConfig
-from jaxuq.networks.torchmdnet import TorchMDNetConfig
+from jaxuq.networks.grover_layers import GroverConfig
+from jaxuq.networks.torchmdnet_layers import TorchMDNetConfig
 from jaxuq.networks.unimol import UniMolConfig
 
 BackboneConfig = UniMolConfig | TorchMDNetConfig | GroverConfig
@@ -180,7 +180,7 @@ def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
         raise CheckpointError(f"{state}; make one from a public checkpoint: {command}")
     content = read_json(folder / "config.json")
     kind = content.get("architecture")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise CheckpointError(
             f"{folder} is not a converted backbone: its architecture is {kind!r}, expected one of {', '.join(_KINDS)}"
         )

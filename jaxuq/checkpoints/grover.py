@@ -9,8 +9,8 @@ from jaxtyping import PyTree
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.places import Place, fill_places, linear, norm
 from jaxuq.checkpoints.torch_files import TorchFile
-from jaxuq.networks.grover import GroverConfig
 from jaxuq.networks.grover_graph import ATOM_FEATURES, BOND_FEATURES
+from jaxuq.networks.grover_layers import GroverConfig
 
 # Heads of the pre-training tasks, and of a fine-tuned model.
 GROVER_UNUSED = (

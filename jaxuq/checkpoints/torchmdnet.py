@@ -11,7 +11,7 @@ from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.places import Place, fill_places, linear, norm
 from jaxuq.checkpoints.torch_files import TorchFile
 from jaxuq.networks.geometry import basis_constants
-from jaxuq.networks.torchmdnet import TorchMDNetConfig
+from jaxuq.networks.torchmdnet_layers import TorchMDNetConfig
 
 # Statistics of the pre-training's noise and labels, and the radial functions, which are fixed (and compared).
 TORCHMDNET_UNUSED = ("pos_normalizer.", "mean", "std", "representation_model.distance_expansion.")

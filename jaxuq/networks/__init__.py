@@ -19,8 +19,9 @@ from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.functional import apply_function
 from jaxuq.networks.geometry import exponential_basis, nearest_neighbors, pair_distances
 from jaxuq.networks.gin import GIN
-from jaxuq.networks.grover import Grover, GroverConfig
+from jaxuq.networks.grover import Grover
 from jaxuq.networks.grover_graph import GroverInputs
+from jaxuq.networks.grover_layers import GroverConfig
 from jaxuq.networks.initializers import plain_dense
 from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
 from jaxuq.networks.molecular_graphs import MolecularGraphs, PackedGraphs, Spread, pack_graphs, relation_sum
@@ -35,7 +36,8 @@ from jaxuq.networks.quantized import (
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
 from jaxuq.networks.smiles_encoder import SmilesEncoder, TokenRows
-from jaxuq.networks.torchmdnet import AtomInputs, TorchMDNet, TorchMDNetConfig
+from jaxuq.networks.torchmdnet import TorchMDNet
+from jaxuq.networks.torchmdnet_layers import AtomInputs, TorchMDNetConfig
 from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_conformers
 from jaxuq.networks.whitening import whiten_vectors
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.geometry import pair_distances
+from jaxuq.networks.layer_norm import layer_norm
 
 _NORMAL = nn.initializers.normal(0.02)
 _MASKED = -1e30
@@ -75,10 +76,6 @@ def draw_conformers(rng_key: Key[Array, ""], inputs: UniMolInputs) -> UniMolInpu
     return inputs._replace(coordinates=inputs.coordinates[jnp.arange(molecules), chosen])
 
 
-def _norm(name: str) -> nn.LayerNorm:
-    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, name=name)
-
-
 def _dense(features: int, name: str) -> nn.Dense:
     return nn.Dense(features, kernel_init=_NORMAL, name=name)
 
@@ -117,13 +114,13 @@ class _Layer(nn.Module):
         (x, scores), config = carry, self.config
         batch, time, width = x.shape
         heads = (batch, time, config.num_heads, width // config.num_heads)
-        projected = _dense(3 * width, "query_key_value")(_norm("attention_norm")(x))
+        projected = _dense(3 * width, "query_key_value")(layer_norm("attention_norm")(x))
         query, key, value = (part.reshape(heads) for part in jnp.split(projected, 3, axis=-1))
         scores = scores + jnp.einsum("bqhd,bkhd->bhqk", query * heads[-1] ** -0.5, key)
         weights = jax.nn.softmax(jnp.where(where[:, None, None, :], scores, _MASKED), axis=-1)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", Dropout(self.dropout_rate)(weights), value).reshape(x.shape)
         x = x + Dropout(self.dropout_rate)(_dense(width, "attention_output")(mixed))
-        inner = nn.gelu(_dense(config.intermediate_size, "up")(_norm("mlp_norm")(x)), approximate=False)
+        inner = nn.gelu(_dense(config.intermediate_size, "up")(layer_norm("mlp_norm")(x)), approximate=False)
         return (x + Dropout(self.dropout_rate)(_dense(width, "down")(inner)), scores), None
 
 
@@ -171,7 +168,7 @@ class UniMol(nn.Module):
         config = self.config
         self.tokens = nn.Embed(config.vocab_size, config.width, embedding_init=_NORMAL)
         self.pairs = _Pairs(config)
-        self.embedding_norm = _norm("embedding_norm")
+        self.embedding_norm = layer_norm("embedding_norm")
         self.drop = [Dropout(self.dropout_rate) for _ in range(3)]
         layers = nn.scan(
             nn.remat(_Layer) if self.remat else _Layer,
@@ -181,7 +178,7 @@ class UniMol(nn.Module):
             length=config.num_layers,
         )
         self.layers = layers(config, self.dropout_rate)
-        self.final_norm = _norm("final_norm")
+        self.final_norm = layer_norm("final_norm")
         self.hidden = nn.Dense(config.width)
         self.output = nn.Dense(
             self.num_outputs,

@@ -544,6 +544,44 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "journal = {arXiv preprint arXiv:2509.23873}",
         2025,
     ),
+    "xu2019gin": (
+        "inproceedings",
+        "Xu, Keyulu and Hu, Weihua and Leskovec, Jure and Jegelka, Stefanie",
+        "How Powerful are Graph Neural Networks?",
+        "booktitle = {International Conference on Learning Representations}",
+        2019,
+    ),
+    "yang2019chemprop": (
+        "article",
+        "Yang, Kevin and Swanson, Kyle and Jin, Wengong and Coley, Connor and Eiden, Philipp and Gao, Hua and "
+        "Guzman-Perez, Angel and Hopper, Timothy and Kelley, Brian and Mathea, Miriam and Palmer, Andrew and "
+        "Settels, Volker and Jaakkola, Tommi and Jensen, Klavs and Barzilay, Regina",
+        "Analyzing Learned Molecular Representations for Property Prediction",
+        "journal = {Journal of Chemical Information and Modeling}",
+        2019,
+    ),
+    "ahmad2022chemberta2": (
+        "article",
+        "Ahmad, Walid and Simon, Elana and Chithrananda, Seyone and Grand, Gabriel and Ramsundar, Bharath",
+        "{ChemBERTa-2}: Towards Chemical Foundation Models",
+        "journal = {arXiv preprint arXiv:2209.01712}",
+        2022,
+    ),
+    "schwaller2021rxnfp": (
+        "article",
+        "Schwaller, Philippe and Probst, Daniel and Vaucher, Alain C. and Nair, Vishnu H. and Kreutter, David and "
+        "Laino, Teodoro and Reymond, Jean-Louis",
+        "Mapping the Space of Chemical Reactions Using Attention-Based Neural Networks",
+        "journal = {Nature Machine Intelligence}",
+        2021,
+    ),
+    "rogers2010ecfp": (
+        "article",
+        "Rogers, David and Hahn, Mathew",
+        "Extended-Connectivity Fingerprints",
+        "journal = {Journal of Chemical Information and Modeling}",
+        2010,
+    ),
     "zhou2023unimol": (
         "inproceedings",
         "Zhou, Gengmo and Gao, Zhifeng and Ding, Qiankun and Zheng, Hang and Xu, Hongteng and Wei, Zhewei and "
@@ -583,6 +621,11 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     # systems and data
     "muben": ("li2024muben",),
     "moleculenet": ("wu2018moleculenet",),
+    "gin": ("xu2019gin",),
+    "dmpnn": ("yang2019chemprop",),
+    "chemberta": ("ahmad2022chemberta2",),
+    "rxnfp": ("schwaller2021rxnfp",),
+    "morgan": ("rogers2010ecfp",),
     "unimol": ("zhou2023unimol",),
     "torchmdnet": ("tholke2022torchmdnet", "zaidi2023denoising"),
     "grover": ("rong2020grover",),

@@ -2,8 +2,8 @@
 
     python experiments/muben/compare.py runs/esol runs/bace --reports ../shared/data/muben_reports/primary
 
-Reads result folders of `jaxuq muben --convention muben` and the published report files `DNN-rdkit-<dataset>.csv`. The
-last column is the difference in joint standard deviations over seeds, the root of the sum of both variances. The
+Reads result folders of `jaxuq muben --convention muben` and published report files such as `DNN-rdkit-<dataset>.csv`.
+The last column is the difference in joint standard deviations over seeds, the root of the sum of both variances. The
 published ensemble is one run of ten networks without a deviation: that of their single network over the root of ten
 stands in for it, in brackets.
 """
@@ -23,6 +23,8 @@ _PUBLISHED = {
     "sgld": "SGLD",
     "ensemble": "DeepEnsembles",
 }
+_BACKBONES = {"dnn": "DNN-rdkit", "gin": "GIN", "chemberta": "ChemBERTa", "grover": "GROVER", "unimol": "Uni-Mol"}
+_BACKBONES["torchmdnet"] = "TorchMD-NET"
 _COLUMNS = {"rmse": "rmse", "mae": "mae", "auroc": "roc-auc", "nll": "nll", "rce": "ce", "ece": "ece", "brier": "brier"}
 
 
@@ -48,7 +50,8 @@ def main() -> None:
         for folder in options.folders:
             with (folder / "summary.csv").open() as file:
                 ours = list(csv.DictReader(file))
-            report = options.reports / f"DNN-rdkit-{ours[0]['dataset']}.csv"
+            backbone = _BACKBONES[ours[0]["backbone"]]
+            report = options.reports / f"{backbone}-{ours[0]['dataset']}.csv"
             theirs = published(report)
             for row in ours:
                 other = theirs.get(_PUBLISHED.get(row["method"], ""))

@@ -69,7 +69,9 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         counted="rejected" in result.run,
         configuration={str(key): _words(value) for key, value in result.configuration.items()},
         versions={str(key): str(value) for key, value in versions.items()},
-        bibtex=_bibtex([str(result.run["system"]), *result.methods]),
+        bibtex=_bibtex(
+            [str(result.run["system"]), *result.methods, *dict.fromkeys(map(str, result.results["backbone"]))]
+        ),
     )
     target = result.path / "report.html"
     write_bytes(target, page.encode())

@@ -42,6 +42,10 @@ bench: $(READY)  ## speed and memory against peers; prints ratios
 	$(BIN)/python experiments/benchmarks/decode.py
 	$(BIN)/python experiments/benchmarks/confidence.py
 	$(BIN)/python experiments/benchmarks/tagging_epoch.py
+	$(BIN)/python experiments/benchmarks/gradients.py
+	$(BIN)/python experiments/benchmarks/experts.py
+	$(BIN)/python experiments/benchmarks/tune.py
+	$(BIN)/python experiments/benchmarks/backbones.py
 
 parity: $(READY)  ## oracles that need PyTorch, in an environment of their own
 	$(PYTHON) -m venv .venv-parity

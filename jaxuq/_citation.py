@@ -451,6 +451,20 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "booktitle = {International Conference on Learning Representations}",
         2025,
     ),
+    "wu2024mole": (
+        "inproceedings",
+        "Wu, Xun and Huang, Shaohan and Wei, Furu",
+        "Mixture of {LoRA} Experts",
+        "booktitle = {International Conference on Learning Representations}",
+        2024,
+    ),
+    "wang2023loraensembles": (
+        "article",
+        "Wang, Xi and Aitchison, Laurence and Rudolph, Maja",
+        "{LoRA} Ensembles for Large Language Model Fine-Tuning",
+        "journal = {arXiv preprint arXiv:2310.00035}",
+        2023,
+    ),
     "xia2024less": (
         "inproceedings",
         "Xia, Mengzhou and Malladi, Sadhika and Gururangan, Suchin and Arora, Sanjeev and Chen, Danqi",
@@ -704,6 +718,8 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "less": ("xia2024less",),
     "trak": ("park2023trak",),
     "birch": ("zhang1996birch",),
+    "mole": ("wu2024mole",),
+    "lora-ensemble": ("wang2023loraensembles", "muhlematter2024loraensemble"),
     "random-projection": ("achlioptas2003projections",),
 }
 

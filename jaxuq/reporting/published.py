@@ -79,7 +79,7 @@ def published_scores(folder: str | pathlib.Path, backbones: Sequence[str] = ()) 
         if "method" not in table or not set(_METRICS) & set(table.columns):
             continue
         names = table["method"].str.rsplit("-", n=1).str[-1].str.lower().map(_METHODS)
-        table = table[names.notna()].rename(columns=_METRICS)
+        table = table.loc[names.notna()].rename(columns=_METRICS)
         keys = {"dataset": dataset, "split": path.name, "backbone": backbone, "method": names.dropna(), "seed": 0}
         tables.append(table.assign(**keys)[[*keys, *(name for name in _METRICS.values() if name in table)]])
     if not tables:
@@ -91,7 +91,7 @@ def published_scores(folder: str | pathlib.Path, backbones: Sequence[str] = ()) 
         raise ReportError(f"{folder}: has no backbone {missing[0]!r}; there are {', '.join(there.values())}")
     wanted = [there[name.lower()] for name in backbones] or list(there.values())
     scores = scores[scores["backbone"].isin(wanted)]
-    return scores[scores.groupby("dataset")["backbone"].transform("nunique") == len(wanted)].reset_index(drop=True)
+    return scores.loc[scores.groupby("dataset")["backbone"].transform("nunique") == len(wanted)].reset_index(drop=True)
 
 
 def compare_published(

@@ -667,7 +667,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "blob": ("wang2024blob",),
     "tfb": ("shi2025tfb",),
     "swag-lora": ("onal2024swaglora",),
-    "lora-ensemble": ("muhlematter2024loraensemble",),
+    "lora-ensemble": ("wang2023loraensembles", "muhlematter2024loraensemble"),
     "bayeslora": ("doyle2025bayeslora",),
     "batch-bald": ("kirsch2019batchbald",),
     "q-tuning": ("wang2025qtuning",),
@@ -719,7 +719,6 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "trak": ("park2023trak",),
     "birch": ("zhang1996birch",),
     "mole": ("wu2024mole",),
-    "lora-ensemble": ("wang2023loraensembles", "muhlematter2024loraensemble"),
     "random-projection": ("achlioptas2003projections",),
 }
 

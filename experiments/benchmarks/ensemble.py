@@ -46,7 +46,8 @@ def measure_jaxuq(members: int, strategy: str, dataset: str) -> dict[str, float]
     from jaxuq.molecules.muben import BACKBONES, MubenConfiguration
     from jaxuq.molecules.muben.heads import likelihood_head
     from jaxuq.molecules.muben.problem import make_problem
-    from jaxuq.molecules.muben.trainings import Setting, train_networks
+    from jaxuq.molecules.muben.setting import Setting
+    from jaxuq.molecules.muben.trainings import train_networks
     from jaxuq.training import fit
 
     backbone = BACKBONES["dnn"](MubenConfiguration(dataset=dataset))

@@ -10,8 +10,9 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from jaxuq import calibration, losses
 from jaxuq.molecules.muben.heads import evidential_head, likelihood_head
+from jaxuq.molecules.muben.objectives import predict_one
 from jaxuq.molecules.muben.problem import Arrays, Problem
-from jaxuq.molecules.muben.trainings import Setting, Trained, predict_one
+from jaxuq.molecules.muben.setting import Setting, Trained
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.networks import apply_function
 from jaxuq.posterior import (

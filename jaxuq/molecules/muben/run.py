@@ -20,7 +20,8 @@ from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
 from jaxuq.molecules.muben.methods import METHODS, label_units
 from jaxuq.molecules.muben.problem import Problem, make_problem, one_class_tasks
 from jaxuq.molecules.muben.scores import LEVEL, score_names
-from jaxuq.molecules.muben.trainings import Setting, Trained, trainer
+from jaxuq.molecules.muben.setting import Setting, Trained
+from jaxuq.molecules.muben.trainings import trainer
 from jaxuq.molecules.records import DataError, DataWarning, Split
 from jaxuq.molecules.scaling import unscale_mean
 from jaxuq.posterior import Forecast

@@ -9,8 +9,10 @@ from jaxuq.checkpoints import convert_backbone
 from jaxuq.molecules import DataError, LabelScaler
 from jaxuq.molecules.muben import BACKBONES, MubenConfiguration
 from jaxuq.molecules.muben.heads import likelihood_head
+from jaxuq.molecules.muben.objectives import make_loss
 from jaxuq.molecules.muben.problem import Arrays, Problem
-from jaxuq.molecules.muben.trainings import Setting, _init_params, _loss_fn
+from jaxuq.molecules.muben.setting import Setting
+from jaxuq.molecules.muben.starting import init_params
 from tests.networks.golden_backbones import GOLDEN
 
 pytestmark = pytest.mark.xdist_group("muben")
@@ -73,9 +75,9 @@ def test_grovers_loss_is_that_of_both_branches_and_their_distance(folders):
 
     @jax.jit
     def compute(key):
-        params = _init_params(setting, 1, key, trained)
+        params = init_params(setting, 1, key, trained)
         branches = backbone.network(2).apply({"params": params}, inputs, method="branches")
-        return params, branches, _loss_fn(setting, likelihood_head("classification"))(params, batch, where, None)
+        return params, branches, make_loss(setting, likelihood_head("classification"))(params, batch, where, None)
 
     params, branches, loss = compute(jax.random.key(0))
     np.testing.assert_array_equal(params["atom_view"]["output"]["kernel"], trained["atom_view"]["output"]["kernel"])

@@ -174,12 +174,13 @@ def test_frozen_backbone_trains_the_output_layer_only():
     import jax.numpy as jnp
 
     from jaxuq.molecules.muben import Recipe
-    from jaxuq.molecules.muben.trainings import Setting, _optimizer
+    from jaxuq.molecules.muben.objectives import make_optimizer
+    from jaxuq.molecules.muben.setting import Setting
 
     problem = SimpleNamespace(train=SimpleNamespace(labels=np.zeros((8, 1))))
     setting = Setting(problem, None, Recipe(1e-2, 8, 1, 1), 3, True, False, None)  # type: ignore[arg-type]
     params = {"hidden_0": {"kernel": jnp.ones((2, 2))}, "output": {"kernel": jnp.ones((2, 1))}}
-    optimizer = _optimizer(setting)
+    optimizer = make_optimizer(setting)
     with jax.numpy_dtype_promotion("standard"):
         updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
     assert not updates["hidden_0"]["kernel"].any() and updates["output"]["kernel"].all()

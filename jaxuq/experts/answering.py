@@ -53,7 +53,7 @@ class ExpertAnswer(NamedTuple):
 def answer_by_experts(
     model: LanguageModel,
     experts: PyTree | None,
-    prompts: Sequence[Int[np.ndarray, " time"]],
+    prompts: Sequence[Int[np.ndarray, " _"]],
     weights: Float[np.ndarray, "prompts members"],
     *,
     max_new_tokens: int,

@@ -96,6 +96,6 @@ class DMPNN(nn.Module):
         return self.output(self.features(graphs))
 
 
-def _one_hots(categories: Integer[Array, "items kinds"], sizes: tuple[int, ...]) -> list[Float[Array, "items size"]]:
+def _one_hots(categories: Integer[Array, "items kinds"], sizes: tuple[int, ...]) -> list[Float[Array, "items _"]]:
     """One-hot codes; a category out of range is all zeros."""
     return [jax.nn.one_hot(categories[:, i].astype(jnp.int32), size) for i, size in enumerate(sizes)]

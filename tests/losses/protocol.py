@@ -32,9 +32,10 @@ EXAMPLES: dict[str, Any] = {
     "confidence_reward": Example(losses.confidence_reward, (_labels, _part), differentiable=(1,)),
     "dirichlet_concentrations": Example(losses.dirichlet_concentrations, (_four,), differentiable=(0,)),
     "dirichlet_moments": Example(losses.dirichlet_moments, (1 + np.abs(_four),), differentiable=(0,)),
-    "earth_mover_loss": Example(
-        losses.earth_mover_loss, (_four, _classes, _four[:4, 0]), {"mixing": "second"}, **_pair
-    ),
+    "earth_mover_loss": [
+        Example(losses.earth_mover_loss, (_four, _classes, _four[:4, 0]), {"mixing": "second"}, **_pair),
+        Example(losses.earth_mover_loss, (_four, _classes, _four[:4, 0]), **_pair),  # all of it has a gradient
+    ],
     "entropy_regularised_cross_entropy": Example(losses.entropy_regularised_cross_entropy, (_four, _classes), **_pair),
     "evidential_classification_loss": Example(losses.evidential_classification_loss, (_four, _classes), **_pair),
     "evidential_regression_loss": Example(losses.evidential_regression_loss, (_four, _y), **_pair),

@@ -26,7 +26,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 collect_ignore_glob = ["*/golden/*.py"]  # makers of golden files: scripts that need other libraries
 _MAPS = pathlib.Path("/proc/self/maps")
-_MOST_MAPS = 25_000  # Linux allows a process 65,530 (vm.max_map_count); XLA crashes when it gets no more
+_MOST_MAPS = 45_000  # Linux allows a process 65,530 (vm.max_map_count); XLA crashes when it gets no more
 _tests_done = itertools.count(1)
 
 
@@ -34,7 +34,7 @@ _tests_done = itertools.count(1)
 def few_memory_maps():
     """Drop compiled programs before they use up the memory maps of a test process: each holds three or more."""
     yield
-    if next(_tests_done) % 20 == 0 and _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
+    if next(_tests_done) % 10 == 0 and _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
         jax.clear_caches()
 
 

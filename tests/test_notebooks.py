@@ -35,18 +35,22 @@ def test_stored_without_outputs(path):
 
 
 WITH_SMOLLM2 = ("03_language_models", "04_confidence")
+LONG = ("05_experts", "08_tuning")
 WITH_MINILM = ("02_weak_supervision",)
+
+
+OTHERS = [path for path in NOTEBOOKS if path.stem not in WITH_SMOLLM2 + WITH_MINILM]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "path", [path for path in NOTEBOOKS if path.stem not in WITH_SMOLLM2 + WITH_MINILM], ids=lambda p: p.stem
+    "path", [pytest.param(p, marks=[pytest.mark.long] if p.stem in LONG else [], id=p.stem) for p in OTHERS]
 )
 def test_runs_from_a_clean_kernel(path, tmp_path, monkeypatch):
     _run(path, tmp_path, monkeypatch)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.weights
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem in WITH_SMOLLM2], ids=lambda p: p.stem)
 def test_runs_with_smollm2(path, tmp_path, monkeypatch, smollm2_weights):

@@ -43,7 +43,7 @@ _STYLES = {
     "nuts": MethodStyle("NUTS", "#777777", "-", "p"),
     "base": MethodStyle("Before tuning", "#777777", _DOTTED, "o"),
     "plain": MethodStyle("Plain tuning", "#000000", "-", "D"),
-    "ual": MethodStyle("UAL", "#D55E00", _DOTTED, "P"),
+    "ual": MethodStyle("UAL", "#D55E00", _DOTTED, "h"),
     "label-smoothing": MethodStyle("Label smoothing", "#E69F00", _DOTTED, "s"),
     "dropout": MethodStyle("Adapter dropout (BayesLoRA)", "#CC79A7", "-", "^"),
     "laplace-last": MethodStyle("Laplace, last block", "#44AA99", "-", "x"),

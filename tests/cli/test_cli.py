@@ -16,22 +16,34 @@ from jaxuq.molecules import load_molecules
 from jaxuq.molecules.muben import BACKBONES
 from jaxuq.networks import DNN
 
+ROOT = pathlib.Path(__file__).parents[2]
 OPTIONS = [
     *("--features", "morgan", "--epochs", "4", "--members", "2", "--samples", "3", "--seeds", "1"),
     *("--batch-size", "32", "--resamples", "0", "--strategy", "map", "--methods", "deterministic,ensemble"),
 ]
 
 
-@pytest.fixture(autouse=True)
-def _small_network_and_own_cache(tmp_path, monkeypatch):
-    whole = BACKBONES["dnn"]
+WITH_SMALL_NETWORK = "import sys; from tests.cli import test_cli; test_cli.main_with_small_network(sys.argv[1:])"
 
+
+def _small(whole):
     def small(configuration):
         return whole(configuration)._replace(network=lambda outputs: DNN(num_outputs=outputs, width=16, depth=0))
 
-    monkeypatch.setitem(BACKBONES, "dnn", small)
+    return small
+
+
+def main_with_small_network(arguments):
+    """What a process of its own runs."""
+    BACKBONES["dnn"] = _small(BACKBONES["dnn"])
+    main(arguments)
+
+
+@pytest.fixture(autouse=True)
+def _small_network_and_own_cache(tmp_path, monkeypatch):
+    monkeypatch.setitem(BACKBONES, "dnn", _small(BACKBONES["dnn"]))
     monkeypatch.setenv("JAXUQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(__file__).parents[2] / ".cache" / "jax"))
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # a second process compiles nothing
 
 
@@ -128,9 +140,11 @@ def test_kill_9_in_the_middle_then_the_same_command_ends_with_the_same_numbers(t
     options = [*OPTIONS[:2], "--epochs", "24", *OPTIONS[4:], "--dataset", str(path)]
 
     def command(folder):
-        return [sys.executable, "-m", "jaxuq", "muben", *options, "--output", str(folder)]
+        return [sys.executable, "-c", WITH_SMALL_NETWORK, "muben", *options, "--output", str(folder)]
 
-    killed = subprocess.Popen(command(tmp_path / "killed"), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    killed = subprocess.Popen(
+        command(tmp_path / "killed"), stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT
+    )
     assert killed.stderr is not None
     for line in killed.stderr:
         if line.startswith("train network"):
@@ -141,7 +155,7 @@ def test_kill_9_in_the_middle_then_the_same_command_ends_with_the_same_numbers(t
     assert not (tmp_path / "killed" / "summary.csv").exists(), "the kill came too late to test anything"
 
     for folder in ("killed", "whole"):
-        subprocess.run(command(tmp_path / folder), check=True, capture_output=True)
+        subprocess.run(command(tmp_path / folder), check=True, capture_output=True, cwd=ROOT)
     assert _numbers(tmp_path / "killed") == _numbers(tmp_path / "whole")
 
 

@@ -65,6 +65,7 @@ def test_a_killed_run_continues_to_the_same_numbers(tmp_path):
         confidence.run_study(configured(tmp_path / "whole", data, seed=1), model=model())
 
 
+@pytest.mark.long
 def test_given_responses_are_scored_and_wrong_files_are_told(tmp_path):
     data = questions(tmp_path / "mine.jsonl")
     found = confidence.load_questions(str(data))

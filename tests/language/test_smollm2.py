@@ -15,7 +15,7 @@ from jaxuq.language import (
     stop_tokens,
 )
 
-pytestmark = [pytest.mark.weights, pytest.mark.slow]
+pytestmark = [pytest.mark.weights, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

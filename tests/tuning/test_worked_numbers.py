@@ -206,7 +206,7 @@ def test_first():
     warm = teacher**0.5 / jnp.sum(teacher**0.5)
     close(warm[0], [0.420257, 0.210128, 0.171569, 0.121318, 0.076728], atol=1e-6)
     close(losses.top_token_distillation(student, tokens, warm), 0.027810, atol=2e-6)
-    smoothed = teacher + jnp.array([[-0.1, 0.025, 0.025, 0.025, 0.025]])
+    smoothed = teacher / jnp.sum(teacher) + jnp.array([[-0.1, 0.025, 0.025, 0.025, 0.025]])
     close(losses.top_token_distillation(student, tokens, smoothed), 0.036424, atol=2e-6)
 
 

@@ -39,6 +39,7 @@ def graph_run(regression_csv, tmp_path_factory):
         yield run_muben(configuration), configuration
 
 
+@pytest.mark.long
 def test_every_method_works_on_graphs_and_dropout_acts(graph_run):
     folder, _ = graph_run
     cells = {name: read_arrays(folder.predictions / f"{name}-seed0.npz") for name in ("deterministic", "mc-dropout")}
@@ -49,6 +50,7 @@ def test_every_method_works_on_graphs_and_dropout_acts(graph_run):
         assert (read_arrays(folder.predictions / f"{name}-seed0.npz")["test_epistemic"] > 0).all(), name
 
 
+@pytest.mark.long
 def test_a_grid_goes_on_after_a_failure_and_continues(graph_run, tmp_path):
     _, configuration = graph_run
     several = dataclasses.replace(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jaxuq.cli import main
-from jaxuq.language import GREEDY, generate, load_model, save_model, score
+from jaxuq.language import GREEDY, generate, save_model
 from tests.language.test_answers import model  # noqa: F401
 
 
@@ -59,14 +59,3 @@ def test_an_empty_prompt_is_refused(folder, capsys):
         main(["generate", " ", "--model", str(folder), "--max-new-tokens", "6"])
     assert ended.value.code == 2
     assert "empty" in capsys.readouterr().err
-
-
-@pytest.mark.weights
-@pytest.mark.slow
-def test_smollm2_knows_the_capital_of_france(smollm2_weights):
-    real = load_model("smollm2")
-    (answer,) = generate(real, "What is the capital of France?", max_new_tokens=16, sampling=GREEDY)
-    assert "Paris" in answer.text and answer.finish == "stop"
-    (scored,) = score(real, "What is the capital of France?", [answer.tokens])
-    assert abs(scored.log_probs - answer.log_probs).max() < 1e-3
-    assert abs(scored.entropies - answer.entropies).max() < 1e-3

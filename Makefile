@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs-check bench parity constraints clean
+.PHONY: help demo test test-all lint format docs-check bench parity constraints clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,8 +20,14 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## benchmark uncertainty methods on 1,128 real molecules; under five minutes
 	$(BIN)/jaxuq muben --dataset esol --backbone dnn --methods all --seeds 2 --members 5 --split scaffold --output runs/demo
 
-test: $(READY)  ## every test, doctest and notebook
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0 -m "not oracle$(if $(JAXUQ_DATA),, and not data)"
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0
+UNAVAILABLE := not oracle$(if $(JAXUQ_DATA),, and not data)
+
+test: $(READY)  ## tests, doctests and notebooks, within 25 minutes on two cores: all but three long tests
+	$(PYTEST) -m "not long and $(UNAVAILABLE)"
+
+test-all: $(READY)  ## every test
+	$(PYTEST) -m "$(UNAVAILABLE)"
 
 lint: $(READY)  ## style, types, hooks
 	$(BIN)/ruff check .
@@ -33,7 +39,7 @@ format: $(READY)  ## let ruff rewrite the files
 	$(BIN)/ruff format .
 
 docs-check: $(READY)  ## examples in docstrings, README and notebooks run; every public name is documented
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup jaxuq tests/test_readme.py tests/test_notebooks.py tests/test_protocol.py -k "not jit and not vmap and not sharded"
+	$(PYTEST) jaxuq tests/test_readme.py tests/test_notebooks.py tests/test_protocol.py -k "not jit and not vmap and not sharded"
 
 bench: $(READY)  ## speed and memory against peers; prints ratios
 	$(BIN)/python experiments/benchmarks/ensemble.py

@@ -73,6 +73,7 @@ def test_the_folder_of_another_run_is_refused(whole, changed, name):
         )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path):
     """`kill -9` in the middle of an epoch, between two checkpoints; then the same command again."""
     environment = os.environ | {

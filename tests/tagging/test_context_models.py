@@ -318,6 +318,7 @@ def test_the_last_stage_moves_transitions_alone(texts, fitted):
     assert np.abs(first.transition.weight - second.transition.weight).max() > 0
 
 
+@pytest.mark.long
 def test_each_ablation_changes_what_it_should(texts, fitted):
     _, started, _ = fitted
     quick = OPTIONS._replace(num_epochs=1, pretrain_epochs=0)

@@ -99,7 +99,7 @@ def test_snorkel_recovers_the_accuracies():
     np.testing.assert_allclose(np.exp(fitted.params.log_emission)[:, 0, 0], ACCURACY, atol=0.03)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_posterior_agrees_with_the_estimate_and_covers_the_truth(simulated):
     emission, states, observations, lengths = simulated
     observations, lengths, states = observations[:60], lengths[:60], states[:60]

@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## benchmark uncertainty methods on 1,128 real molecules; under five minutes
 	$(BIN)/jaxuq muben --dataset esol --backbone dnn --methods all --seeds 2 --members 5 --split scaffold --output runs/demo
 
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --max-worker-restart 0
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 UNAVAILABLE := not oracle$(if $(JAXUQ_DATA),, and not data)
 
 test: $(READY)  ## tests and examples, in 25 minutes on two cores: all but the long ones

@@ -16,7 +16,7 @@ from jaxuq.metrics import expected_calibration_error
 
 CALIBRATED_BINS = 10
 """Bins of the calibration error on half of the questions: with twenty, noise alone would be read as error."""
-_SPLITS = 25  # five leave a chance error of 0.015
+_SPLITS = 25  # six sets of five gave 0.074 to 0.108 for one and the same measure
 _FEWEST = 20  # answers, and both kinds among each half
 
 

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+unexport PYTHONDONTWRITEBYTECODE  # where it is set, every process compiles all that it imports: seconds each
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format docs-check bench parity constraints clean

@@ -1,7 +1,9 @@
 """The README's Python runs, its links lead somewhere, and its table of methods is the benchmark's."""
 
+import dataclasses
 import pathlib
 import re
+import typing
 
 import jax
 import pytest
@@ -34,7 +36,12 @@ def test_every_method_of_the_benchmark_is_in_the_table():
 def test_every_command_and_option_in_the_readme_exists():
     from jaxuq.cli.main import _COMMANDS
 
-    fields = {name for command in _COMMANDS.values() for name in getattr(command, "__dataclass_fields__", ())}
-    options = {f"--{name.replace('_', '-')}" for name in fields}
+    def fields(kind):
+        """Of a command, and of the commands below it."""
+        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
+        below = [fields(part) for part in typing.get_args(hints.get("action"))]
+        return set(hints).union(*below)
+
+    options = {f"--{name.replace('_', '-')}" for command in _COMMANDS.values() for name in fields(command)}
     assert set(re.findall(r"(--[a-z][a-z-]+)", README)) <= options
     assert set(re.findall(r"^jaxuq ([a-z]+)", README, flags=re.M)) <= set(_COMMANDS)

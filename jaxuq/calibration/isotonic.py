@@ -25,13 +25,13 @@ class IsotonicState(NamedTuple):
 
 def _knots(probabilities, labels, count):
     """The knots of one task's isotonic regression, padded to `count`; the identity if there is one class only."""
-    from sklearn.isotonic import IsotonicRegression
+    from scipy.optimize import isotonic_regression
 
     if len(np.unique(labels)) < 2:
         x = y = np.array([0.0, 1.0])
     else:
-        regression = IsotonicRegression(y_min=0.0, y_max=1.0).fit(probabilities, labels)
-        x, y = regression.X_thresholds_, regression.y_thresholds_
+        x, place, sizes = np.unique(probabilities, return_inverse=True, return_counts=True)
+        y = isotonic_regression(np.bincount(place, labels) / sizes, weights=sizes).x
     padding = (0, count - len(x))
     return np.pad(x, padding, mode="edge"), np.pad(y, padding, mode="edge")
 
@@ -46,7 +46,7 @@ def isotonic_calibration(*, min_probability: float = 1e-6) -> Calibrator:
     scores can fall, and it reaches 0 and 1 where the extreme labels agree; `min_probability` bounds the logits there,
     but a likelihood can still suffer. For regression use `isotonic_quantiles`.
 
-    `fit` runs on the host with scikit-learn (not under `jit`); `apply` is jax. `apply` treats the entropies as
+    `fit` runs on the host with SciPy (not under `jit`); `apply` is jax. `apply` treats the entropies as
     `temperature_scaling` does. A task with one class only keeps its probabilities. Tied probabilities are averaged.
 
     Args:

@@ -34,6 +34,15 @@ def _standardised(scores, centre, scale):
     return (scores - centre) / scale
 
 
+@jax.jit  # one program for callers that fit thousands of times on the host
+def _moments(scores, correct, where):
+    valid, scores, correct = prepare(where, scores, correct)
+    count = jnp.maximum(jnp.sum(valid), 1).astype(scores.dtype)
+    centre = jnp.sum(scores) / count
+    spread = jnp.sqrt(jnp.sum(select((scores - centre) ** 2, valid)) / count)
+    return valid, scores, correct, count, centre, jnp.where(spread > 0, spread, 1.0)
+
+
 def calibrate_scores(
     method: Literal["platt", "isotonic", "histogram", "quantile", "minimum_maximum"] = "isotonic", *, bins: int = 10
 ) -> Calibrator:
@@ -85,16 +94,13 @@ def calibrate_scores(
     def fit(
         scores: Float[Array, " n"], correct: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
     ) -> ScoreState:
-        valid, scores, correct = prepare(where, scores, correct)
-        count = jnp.maximum(jnp.sum(valid), 1).astype(scores.dtype)
-        ordered = jnp.sort(select(scores, valid, jnp.inf))
+        valid, scores, correct, count, centre, scale = _moments(scores, correct, where)
         if method == "minimum_maximum":
-            lowest, highest = ordered[0], jnp.max(select(scores, valid, -jnp.inf))
+            lowest, highest = jnp.min(select(scores, valid, jnp.inf)), jnp.max(select(scores, valid, -jnp.inf))
             return ScoreState(lowest, jnp.where(highest > lowest, highest - lowest, 1.0), ())
-        centre = jnp.sum(scores) / count
-        spread = jnp.sqrt(jnp.sum(select((scores - centre) ** 2, valid)) / count)
-        state = ScoreState(centre, jnp.where(spread > 0, spread, 1.0), ())
+        state = ScoreState(centre, scale, ())
         if method == "quantile":
+            ordered = jnp.sort(select(scores, valid, jnp.inf))
             return state._replace(inner=_Steps(ordered, jnp.broadcast_to(count, ordered.shape)))
         if method == "histogram":
             ranks = jnp.argsort(jnp.argsort(select(scores, valid, jnp.inf)))

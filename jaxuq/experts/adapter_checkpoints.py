@@ -29,7 +29,7 @@ def load_adapter_checkpoints(folder: str | pathlib.Path) -> list[AdapterCheckpoi
         >>> load_adapter_checkpoints("/nowhere")
         Traceback (most recent call last):
         ...
-        jaxuq.language.errors.CheckpointError: /nowhere holds no fine-tuning run: run.json is missing or damaged
+        jaxuq.checkpoints.errors.CheckpointError: /nowhere holds no fine-tuning run: run.json is missing or damaged
     """
     folder = pathlib.Path(folder).expanduser()
     config = _read(folder, "run.json").get("config", {})

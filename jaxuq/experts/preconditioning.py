@@ -60,8 +60,8 @@ def precondition(
     Example:
         >>> import jax.numpy as jnp
         >>> state = AdapterCheckpoint(None, jnp.array([0.1]), jnp.array([0.01]), count=9, learning_rate=1.0)
-        >>> print(f"{precondition(jnp.array([[0.2]]), state)[0, 0]:.6f}")
-        0.168256
+        >>> print(f"{precondition(jnp.array([[0.2]]), state)[0, 0]:.4f}")
+        0.1683
 
     References:
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.5.

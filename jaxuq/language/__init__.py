@@ -12,7 +12,13 @@ from jaxuq.language.catalogue import fetch_model, model_names
 from jaxuq.language.config_json import config_json
 from jaxuq.language.errors import CheckpointError, PromptError
 from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune, finetune_bar
-from jaxuq.language.generation import Generation, continue_generation, generate_tokens, start_generation
+from jaxuq.language.generation import (
+    Generation,
+    continue_generation,
+    generate_tokens,
+    start_generation,
+    take_rows,
+)
 from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction
 from jaxuq.language.logit_blocks import map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
@@ -114,6 +120,7 @@ __all__ = [
     "start_generation",
     "stop_tokens",
     "survey_examples",
+    "take_rows",
     "token_scores",
     "top_k_mask",
     "top_p_mask",

@@ -280,6 +280,48 @@ def continue_generation(
     return _continue(decoder, variables, generation, until, check_sampling(sampling), stops)
 
 
+@jax.jit
+def take_rows(generation: Generation, rows: Int[Array, "taken"]) -> Generation:
+    """Some rows of a generation, to go on with them alone when most others have stopped.
+
+    A decoding step costs as much as the batch has rows, running or not.
+
+    Args:
+        generation: so far; it stays as it was.
+        rows: to take, in any order; -1 gives a row that has stopped, so that few sizes occur (each compiles anew).
+
+    Returns:
+        A generation of as many rows.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxuq.networks import DecoderConfig
+        >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
+        >>> variables = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+        >>> prompts, lengths = jnp.array([[1, 2], [3, 4]]), jnp.array([2, 2])
+        >>> keys = jax.random.split(jax.random.key(1), 2)
+        >>> state = start_generation(decoder, variables, prompts, lengths, keys, capacity=4, stop_tokens=(5,))
+        >>> taken = take_rows(state, jnp.array([1, -1]))
+        >>> bool(taken.running[1]), bool((taken.tokens[0] == state.tokens[1]).all())
+        (False, True)
+    """
+
+    def take(leaf: Array, batch: int = 0) -> Array:
+        return jnp.take(leaf, rows, axis=batch, mode="clip")
+
+    cache = generation.cache
+    whole = generation._replace(cache=None, queries=None, step=None)
+    taken = jax.tree.map(take, whole)
+    return taken._replace(
+        cache=KeyValueCache(
+            _on_slots(cache.keys, take), _on_slots(cache.values, take), take(cache.positions), cache.length
+        ),
+        queries=None if generation.queries is None else _on_slots(generation.queries, take),
+        running=taken.running & (rows >= 0),
+        step=generation.step,
+    )
+
+
 def generate_tokens(
     decoder: Decoder,
     variables: PyTree,

@@ -33,8 +33,8 @@ def confidence_reward(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> confidence_reward(jnp.array([1, 0]), jnp.array([0.7, 0.7])).round(2)
-        Array([ 0.91, -0.49], dtype=float32)
+        >>> [round(float(reward), 2) for reward in confidence_reward(jnp.array([1, 0]), jnp.array([0.7, 0.7]))]
+        [0.91, -0.49]
 
     References:
         T. Xu et al., "SaySelf: Teaching LLMs to Express Confidence with Self-Reflective Rationales", EMNLP 2024.

@@ -115,8 +115,9 @@ def kronecker_laplace(*, prior_precision: float = 1.0) -> KroneckerLaplace:
         >>> import jax, jax.numpy as jnp
         >>> method = kronecker_laplace(prior_precision=2.0)
         >>> state = method.init({"a": jnp.ones((3, 2))})
-        >>> method.sample(jax.random.key(0), state, 1000)["a"].std().round(2)  # no data: the prior's deviation
-        Array(0.71, dtype=float32)
+        >>> deviation = method.sample(jax.random.key(0), state, 1000)["a"].std()  # no data: the prior's, 0.707
+        >>> bool(abs(deviation - 0.707) < 0.02)
+        True
 
     References:
         A. X. Yang, M. Robeyns, X. Wang, L. Aitchison, "Bayesian Low-Rank Adaptation for Large Language Models", ICLR

@@ -31,8 +31,8 @@ def silhouette(
     Example:
         >>> import jax.numpy as jnp
         >>> points = jnp.array([[0.0], [1.0], [10.0], [11.0]])
-        >>> silhouette(points, jnp.array([0, 0, 1, 1]), 2).round(3)
-        Array([0.905, 0.895, 0.895, 0.905], dtype=float32)
+        >>> [round(float(s), 3) for s in silhouette(points, jnp.array([0, 0, 1, 1]), 2)]
+        [0.905, 0.895, 0.895, 0.905]
 
     References:
         P. J. Rousseeuw, "Silhouettes: a Graphical Aid to the Interpretation and Validation of Cluster Analysis",

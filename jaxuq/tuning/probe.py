@@ -56,8 +56,8 @@ def fit_linear_probe(
         >>> import jax.numpy as jnp
         >>> states = jnp.array([[0.0], [1.0], [2.0], [3.0]])
         >>> probe = fit_linear_probe(states, jnp.array([0, 0, 1, 1]))
-        >>> probe_confidence(probe, states).round(2)
-        Array([0.14, 0.35, 0.65, 0.86], dtype=float32)
+        >>> [round(float(p), 2) for p in probe_confidence(probe, states)]
+        [0.22, 0.4, 0.6, 0.78]
 
     References:
         S. Kadavath et al., "Language Models (Mostly) Know What They Know", 2022, section 5 (P(IK)).

@@ -176,8 +176,10 @@ def judged_uncertainty(judge: Judge, records: Sequence[Record]) -> SampleUncerta
     Example:
         >>> records = [Record("a", "Q: 2+2?\\nA:", " 4", (), "", None)] * 3
         >>> found = judged_uncertainty(lambda prompts: ["20", "It is certain.", "Uncertainty: 60%"], records)
-        >>> found.values.round(2).tolist(), found.known.tolist(), found.notes
-        ([0.2, 0.0, 0.6], [True, False, True], ('1 of 3 replies of the judge made no sense: ...',))
+        >>> [round(float(value), 2) for value in found.values], found.known.tolist()
+        ([0.2, 0.0, 0.6], [True, False, True])
+        >>> found.notes
+        ('1 of 3 replies of the judge made no sense: these samples get the mean smoothing.',)
 
     References:
         Y. Wang et al., "Uncertainty Aware Learning for Language Model Alignment", ACL 2024 (a stronger model as judge;

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxuq import confidence
+from jaxuq.confidence.text import generating
 from jaxuq.confidence.text.answering import locate_answer, make_texts
 from jaxuq.confidence.text.assess import Asked, Plan, assess
 from jaxuq.confidence.text.generating import generate_greedy
@@ -142,6 +143,24 @@ def test_a_generation_leaves_the_pass_that_reading_it_again_would():
     assert np.isfinite(measured[0]["uqac"][:3]).all()
     for name, values in measured[0].items():
         np.testing.assert_allclose(values[:3], measured[1][name][:3], rtol=2e-3, atol=1e-4, err_msg=name)
+
+
+def test_long_samples_that_go_on_in_a_smaller_batch_are_the_same(monkeypatch):
+    tiny = model()
+    prompts = [encode_prompt(tiny.tokenizer, prompt, chat=True) for prompt in PROMPTS]
+    options = {"num_samples": 4, "temperature": 1.0, "max_new_tokens": 9, "stops": tuple(range(2, 40, 3))}
+    found = []
+    for most_end_here in (3, 9):
+        monkeypatch.setattr(generating, "_MOST_END_HERE", most_end_here)
+        keys = jax.random.split(jax.random.key(0), 4)
+        found.append(generating.sample_answers(tiny, prompts, keys, **options))
+    lengths = [len(tokens) for one in found[0] for tokens in one.tokens]
+    assert min(lengths) < 3 < max(lengths) and sum(length > 3 for length in lengths) <= len(lengths) // 2
+    for some, whole in zip(*found):
+        for ours, theirs in zip(some.tokens, whole.tokens):
+            np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(some.log_probs, whole.log_probs, rtol=1e-5)
+        np.testing.assert_allclose(some.embeddings, whole.embeddings, rtol=1e-4, atol=1e-5)
 
 
 def test_single_answer_measures_equal_sums_over_tokens():

@@ -20,7 +20,7 @@ from jaxuq.language import init_adapters, save_peft
 from jaxuq.networks import LoraConfig
 from tests.experts.tiny_run import configuration, tiny_model, write_data
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("experts")]  # the runs of the fixtures are made once
+pytestmark = pytest.mark.long
 
 ALL = (
     "base-model,base-adapter,dataset-adapters,moe-routing,moe-merging,mole,lora-ensemble,self-consistency,"

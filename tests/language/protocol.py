@@ -15,6 +15,7 @@ from jaxuq.language import (
     sample_token,
     score_tokens,
     start_generation,
+    take_rows,
     token_scores,
     top_k_mask,
     top_p_mask,
@@ -68,6 +69,11 @@ def _rows(variables, tokens):
     return attention_rows(captured, _CONFIG, tokens[:, :2] % 4)
 
 
+def _taken(variables, tokens, lengths):
+    state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=2)
+    return take_rows(state, jnp.array([2, -1, 7]))._replace(rng_keys=None)
+
+
 EXAMPLES: dict[str, Any] = {
     "attention_rows": Example(_rows, (_VARIABLES, _TOKENS), differentiable=(0,)),
     "continue_generation": Example(_continued, (_VARIABLES, _TOKENS, _LENGTHS)),
@@ -81,6 +87,7 @@ EXAMPLES: dict[str, Any] = {
         differentiable=(0,),
     ),
     "start_generation": Example(_started, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "take_rows": Example(_taken, (_VARIABLES, _TOKENS, _LENGTHS)),
     "token_scores": Example(
         lambda logits, tokens: token_scores(logits, tokens, top_alternatives=3),
         (_LOGITS, _TOKENS[:, 0] % 11),

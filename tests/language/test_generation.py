@@ -17,6 +17,7 @@ from jaxuq.language import (
     logit_blocks,
     score_tokens,
     start_generation,
+    take_rows,
     token_scores,
 )
 from jaxuq.language import generation as generation_module
@@ -131,8 +132,15 @@ def test_stopping_on_the_way_gives_the_same(model):
             model.decoder, model.variables, state, until=until, sampling=Sampling(1.0, top_k=30), stop_tokens=NEVER
         )
         assert int(state.step) == min(until, NEW)
+        if until == 2:
+            some = take_rows(state, jnp.array([2, -1, 0]))
     np.testing.assert_array_equal(state.tokens, model.sampled.tokens)
     np.testing.assert_allclose(state.log_probs, model.sampled.log_probs, atol=1e-5)
+    some = continue_generation(
+        model.decoder, model.variables, some, until=99, sampling=Sampling(1.0, top_k=30), stop_tokens=NEVER
+    )
+    np.testing.assert_array_equal(some.tokens[::2], model.sampled.tokens[jnp.array([2, 0])])
+    assert some.num_generated.tolist() == [NEW, 2, NEW]
 
 
 def test_stop_tokens_end_rows_and_the_loop(model):

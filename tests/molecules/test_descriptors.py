@@ -142,11 +142,11 @@ def test_a_molecule_that_kills_its_worker_costs_only_itself(monkeypatch):
     fatal = "CCCCCCCl"
     original = _workers._Worker.__call__
 
-    def call(self, smiles):
+    def call(self, smiles, time_limit=None):
         if fatal in smiles:
             self.process.kill()
             self.process.wait()
-        return original(self, smiles)
+        return original(self, smiles, time_limit)
 
     monkeypatch.setattr(_workers._Worker, "__call__", call)
     monkeypatch.setattr(_workers, "_CHUNK", 4)

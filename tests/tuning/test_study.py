@@ -14,7 +14,7 @@ from jaxuq.results import RunFolderError, read_arrays
 from tests.language.finetune_run import tiny_model
 from tests.language.words import tokenizer
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("tuning")]  # the run of the fixture is made once
+pytestmark = pytest.mark.long
 LETTERS = "abcdefg"
 COLOURS = ("red", "green", "blue")
 METHODS = ["base", "plain", "laplace", "dropout", "ensemble", "tfb", "blob", "ual"]

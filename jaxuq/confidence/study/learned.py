@@ -1,5 +1,6 @@
 """What is fitted on one half of the questions and used on the other: combinations, probes, calibration."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,10 +21,11 @@ _SPLITS = 25  # six sets of five gave 0.074 to 0.108 for one and the same measur
 _FEWEST = 20  # answers, and both kinds among each half
 
 
-def _halves(count: int, seed: int, number: int) -> np.ndarray:
-    """True for one half."""
-    key = named_key(jax.random.key(seed), "halves", number)
-    return np.asarray(jax.random.permutation(key, count)) < count // 2
+@functools.lru_cache(maxsize=1)  # the same halves for all measures
+def _halves(count: int, seed: int) -> np.ndarray:
+    """True for one half, `[splits, count]`."""
+    keys = [named_key(jax.random.key(seed), "halves", number) for number in range(_SPLITS)]
+    return np.stack([np.asarray(jax.random.permutation(key, count)) < count // 2 for key in keys])
 
 
 _fit = jax.jit(fit_logistic, static_argnames=("ridge", "iterations"))
@@ -31,7 +33,7 @@ _fit = jax.jit(fit_logistic, static_argnames=("ridge", "iterations"))
 
 def _crossed(features: np.ndarray, correct: np.ndarray, seed: int, ridge: float) -> np.ndarray | None:
     """Each half's probabilities by a logistic regression on the other."""
-    first = _halves(len(correct), seed, 0)
+    first = _halves(len(correct), seed)[0]
     predicted = np.full(len(correct), np.nan, np.float32)
     for half in (first, ~first):
         if len(set(correct[half])) < 2:
@@ -109,7 +111,7 @@ def calibrated_halves(scores: np.ndarray, correct: np.ndarray, where: np.ndarray
     unknown = {"ece_platt": np.nan, "ece_isotonic": np.nan, "ece_floor": np.nan}
     if where.sum() < _FEWEST:
         return unknown
-    first = np.stack([_halves(len(scores), seed, number) for number in range(_SPLITS)])
+    first = _halves(len(scores), seed)
     fitted = np.concatenate([first, ~first]) & where
     fitted = fitted[[len(set(correct[half])) == 2 for half in fitted]]
     if not len(fitted):

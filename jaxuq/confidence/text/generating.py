@@ -11,11 +11,20 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxuq.confidence.text.answering import bucket
-from jaxuq.language import GREEDY, Generation, Sampling, continue_generation, start_generation, stop_tokens
+from jaxuq.language import (
+    GREEDY,
+    Generation,
+    Sampling,
+    continue_generation,
+    start_generation,
+    stop_tokens,
+    take_rows,
+)
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
+_MOST_END_HERE = 16
 _LINE_ENDS: "weakref.WeakKeyDictionary[object, tuple[int, ...]]" = weakref.WeakKeyDictionary()
 
 
@@ -84,8 +93,8 @@ def generate_greedy(
     return state, [made[row, : min(counts[row], max_new_tokens)] for row in range(len(prompts))]
 
 
-@functools.partial(jax.jit, static_argnames=("samples",))
-def _summaries(state: Generation, samples: int) -> tuple[Array, Array]:
+@jax.jit
+def _summaries(state: Generation) -> tuple[Array, Array]:
     """Joint log-probability and mean state; tokens that were not generated have zeros."""
     assert state.hidden is not None
     # The state from which a token was predicted is that of the token before: the first one is the prompt's.
@@ -93,9 +102,11 @@ def _summaries(state: Generation, samples: int) -> tuple[Array, Array]:
     index = jnp.arange(states.shape[1], dtype=jnp.int32)[None, :, None]
     inside = jnp.broadcast_to(index < state.num_generated[:, None, None] - 1, states.shape)
     count = jnp.maximum(state.num_generated - 1, 1).astype(jnp.float32)[:, None]
-    means = jnp.sum(jnp.where(inside, states, 0.0), axis=1) / count
-    shape = (-1, samples)
-    return jnp.sum(state.log_probs, axis=1).reshape(shape), means.reshape(*shape, means.shape[-1])
+    return jnp.sum(state.log_probs, axis=1), jnp.sum(jnp.where(inside, states, 0.0), axis=1) / count
+
+
+def _results(state: Generation) -> list[np.ndarray]:
+    return [np.array(leaf) for leaf in (state.tokens, state.num_generated, *_summaries(state))]
 
 
 def sample_answers(
@@ -110,7 +121,8 @@ def sample_answers(
 ) -> list[Sampled]:
     """Sample several answers to each prompt, which is read once.
 
-    The mean state leaves the last token out, which nothing has followed.
+    Few answers are much longer than the others: after sixteen tokens those that go on do so in a smaller batch. The
+    mean state leaves the last token out, which nothing has followed.
     """
     rows = rng_keys.shape[0]
     tokens, lengths = _padded(prompts, rows)
@@ -119,13 +131,22 @@ def sample_answers(
         model.decoder, model.variables, tokens, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
         stop_tokens=stops, num_samples=num_samples, keep_hidden=True,
     )  # fmt: skip
-    state = continue_generation(
-        model.decoder, model.variables, state, until=max_new_tokens, sampling=sampling, stop_tokens=stops
-    )
-    log_probs, means = map(np.asarray, _summaries(state, num_samples))
-    made, counts = np.asarray(state.tokens), np.asarray(state.num_generated)
+    go_on = functools.partial(
+        continue_generation, model.decoder, model.variables, sampling=sampling, stop_tokens=stops
+    )  # fmt: skip
+    state = go_on(state, until=min(_MOST_END_HERE, max_new_tokens))
+    results, running = _results(state), np.flatnonzero(np.asarray(state.running))
+    if len(running) and max_new_tokens > _MOST_END_HERE:
+        whole = state.tokens.shape[0]
+        size = next((whole // part for part in (4, 2) if len(running) <= whole // part), whole)
+        taken = np.pad(running, (0, size - len(running)), constant_values=-1)
+        state = go_on(take_rows(state, jnp.asarray(taken)), until=max_new_tokens)
+        for all_rows, some in zip(results, _results(state)):
+            all_rows[running] = some[: len(running)]
+    made, counts, log_probs, means = results
     answers = []
     for row in range(len(prompts)):
-        at = range(row * num_samples, (row + 1) * num_samples)
-        answers.append(Sampled([made[one, : counts[one]] for one in at], log_probs[row], means[row]))
+        at = slice(row * num_samples, (row + 1) * num_samples)
+        tokens_of = [one[:count] for one, count in zip(made[at], counts[at])]
+        answers.append(Sampled(tokens_of, log_probs[at], means[at]))
     return answers

@@ -46,14 +46,15 @@ def recipe_optimizer(recipe: Recipe, num_molecules: int) -> optax.GradientTransf
         An optax transformation.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> recipe = Recipe(0.1, batch_size=4, epochs=10, patience=1, schedule="linear", warmup=0.5)
         >>> optimizer = recipe_optimizer(recipe, num_molecules=8)  # 20 steps
         >>> params, sizes = jnp.zeros(()), []
         >>> state = optimizer.init(params)
-        >>> for _ in range(20):
-        ...     update, state = optimizer.update(jnp.ones(()), state, params)
-        ...     sizes.append(round(abs(float(update)), 3))
+        >>> with jax.numpy_dtype_promotion("standard"):  # only needed where jax is set to be strict
+        ...     for _ in range(20):
+        ...         update, state = optimizer.update(jnp.ones(()), state, params)
+        ...         sizes.append(round(abs(float(update)), 3))
         >>> sizes[0], sizes[5], sizes[10], sizes[15]
         (0.0, 0.05, 0.1, 0.05)
     """

@@ -14,8 +14,6 @@ from jaxuq.results import read_arrays
 
 from .conftest import TINY
 
-pytestmark = pytest.mark.xdist_group("muben")  # the run of the fixture is made once
-
 
 @pytest.fixture(scope="module")
 def graph_run(regression_csv, tmp_path_factory):

@@ -15,7 +15,6 @@ from jaxuq.molecules.muben.setting import Setting
 from jaxuq.molecules.muben.starting import init_params
 from tests.networks.golden_backbones import GOLDEN
 
-pytestmark = pytest.mark.xdist_group("muben")
 KINDS = ("unimol", "torchmdnet", "grover")
 
 

@@ -16,8 +16,6 @@ from jaxuq.results import RunFolderError, read_arrays
 
 from .conftest import TINY
 
-pytestmark = pytest.mark.xdist_group("muben")  # the runs of the fixtures are made once
-
 
 def _rows(folder):
     with (folder.path / "results.csv").open() as file:

@@ -9,6 +9,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 
 class Example(NamedTuple):
     """One call of a public function on small arrays.
@@ -33,3 +37,13 @@ class Example(NamedTuple):
     differentiable: tuple[int, ...] = ()
     vmappable: bool = True
     shardable: bool = True
+
+
+def random_variables(module: Any, *inputs: Any) -> Any:
+    """Variables of a flax module, drawn by NumPy: nothing is compiled while tests are collected."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        return jnp.asarray((path[-1].key == "scale") + 0.4 * rng.normal(size=leaf.shape), leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, jax.eval_shape(module.init, jax.random.key(0), *inputs))

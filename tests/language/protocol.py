@@ -22,13 +22,13 @@ from jaxuq.language import (
 )
 from jaxuq.networks import Decoder, DecoderConfig
 from tests.language import protocol_adapters
-from tests.protocol import Example
+from tests.protocol import Example, random_variables
 
 _LOGITS = 2 * jax.random.normal(jax.random.key(0), (8, 11))
 _CONFIG = DecoderConfig(13, 8, 8, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=4)
 _DECODER = Decoder(_CONFIG)
 _TOKENS = jax.random.randint(jax.random.key(1), (8, 4), 0, 13)
-_VARIABLES = _DECODER.init(jax.random.key(2), _TOKENS)
+_VARIABLES = random_variables(_DECODER, _TOKENS)
 _LENGTHS = jnp.array([4, 2, 3, 4, 1, 4, 4, 2], jnp.int32)
 _WHERE = jnp.arange(8) % 3 > 0
 _SAMPLING = Sampling(0.8, top_k=5, top_p=0.9, min_p=0.01)

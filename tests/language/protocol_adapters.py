@@ -21,12 +21,12 @@ from jaxuq.language import (
 )
 from jaxuq.language.tuning import FinetuneConfig
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
-from tests.protocol import Example
+from tests.protocol import Example, random_variables
 
 _DECODER = Decoder(
     DecoderConfig(13, 8, 8, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=4), lora=LoraConfig(rank=2, dora=True)
 )
-_VARIABLES = jax.jit(_DECODER.init)(jax.random.key(5), jnp.zeros((1, 2), jnp.int32))
+_VARIABLES = random_variables(_DECODER, jnp.zeros((1, 2), jnp.int32))
 _PARAMS, _LORA = _VARIABLES["params"], _VARIABLES["lora"]
 _TOKENS = jax.random.randint(jax.random.key(1), (8, 4), 0, 13)
 _BATCH = TokenBatch(_TOKENS, jnp.broadcast_to(jnp.arange(4), (8, 4)), jnp.zeros((8, 4), jnp.int32), _TOKENS % 3 > 0)

@@ -49,18 +49,18 @@ from jaxuq.networks import (
     visible,
     whiten_vectors,
 )
-from tests.protocol import Example
+from tests.protocol import Example, random_variables
 
 _DNN = DNN(num_outputs=2, width=8, depth=2)
 _X = jax.random.normal(jax.random.key(0), (16, 5))
-_PARAMS = _DNN.init(jax.random.key(1), _X)["params"]
+_PARAMS = random_variables(_DNN, _X)["params"]
 
 _DECODER = Decoder(
     DecoderConfig(23, 8, 12, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=4, layer_windows=(None, 3)),
     lora=LoraConfig(rank=2),
 )
 _TOKENS = jax.random.randint(jax.random.key(4), (8, 5), 0, 23)
-_DECODER_VARIABLES = _DECODER.init(jax.random.key(5), _TOKENS)
+_DECODER_VARIABLES = random_variables(_DECODER, _TOKENS)
 _PLACES = Places(jnp.broadcast_to(jnp.arange(5), (8, 5)))
 _QUERY = jax.random.normal(jax.random.key(6), (8, 5, 2, 4))
 _KEY, _VALUE = jax.random.normal(jax.random.key(7), (2, 8, 1, 5, 4))
@@ -68,22 +68,22 @@ _KEY, _VALUE = jax.random.normal(jax.random.key(7), (2, 8, 1, 5, 4))
 _ENCODER = Encoder(EncoderConfig(13, 8, 12, num_layers=2, num_heads=2, max_positions=6))
 _ENCODER_TOKENS = jax.random.randint(jax.random.key(5), (8, 4), 0, 13)
 _ENCODER_WHERE = jnp.arange(4)[None] < jnp.array([4, 2, 3, 4, 1, 4, 4, 2])[:, None]
-_ENCODER_VARIABLES = jax.jit(_ENCODER.init)(jax.random.key(6), _ENCODER_TOKENS)
+_ENCODER_VARIABLES = random_variables(_ENCODER, _ENCODER_TOKENS)
 
 
 _UNIMOL = UniMol(1, UniMolConfig(9, 8, 8, num_layers=1, num_heads=2, num_kernels=3))
 _CHAIN = UniMolInputs(jnp.tile(jnp.array([[1, 4, 5, 2]]), (8, 1)), jax.random.normal(jax.random.key(11), (8, 2, 4, 3)))
-_UNIMOL_PARAMS = jax.jit(_UNIMOL.init)(jax.random.key(12), _CHAIN)["params"]
+_UNIMOL_PARAMS = random_variables(_UNIMOL, _CHAIN)["params"]
 _TORCHMDNET = TorchMDNet(1, TorchMDNetConfig(8, num_layers=1, num_heads=2, num_basis=3, max_number=9))
 _ATOMS = AtomInputs(jnp.tile(jnp.array([[6, 7, 8, 0]]), (8, 1)), _CHAIN.coordinates[:, 0])
-_TORCHMDNET_PARAMS = jax.jit(_TORCHMDNET.init)(jax.random.key(13), _ATOMS)["params"]
+_TORCHMDNET_PARAMS = random_variables(_TORCHMDNET, _ATOMS)["params"]
 _GROVER = Grover(1, GroverConfig(4, num_heads=2, depth=2, head_width=3, bond_views=False))
 _BONDS = GroverInputs(
     *(jnp.ones((8, 3, 150), jnp.uint8), jnp.ones((8, 3)), jnp.ones((8, 4, 14), jnp.uint8)),
     *(jnp.tile(jnp.array([ends]), (8, 1)) for ends in ([0, 1, 1, 2], [1, 0, 2, 1])),
     *(jnp.full(8, 3), jnp.full(8, 4)),
 )
-_GROVER_PARAMS = jax.jit(_GROVER.init)(jax.random.key(14), _BONDS)["params"]
+_GROVER_PARAMS = random_variables(_GROVER, _BONDS)["params"]
 
 
 def _encoded(tokens, where, variables):
@@ -101,8 +101,8 @@ _GRAPHS = MolecularGraphs(  # eight times: three atoms in a row, or the first tw
 )
 _RICH = _GRAPHS.replace(atoms=(jnp.ones((8, 3, 7), jnp.int32), jnp.ones((8, 3))), bonds=jnp.ones((8, 4, 4), jnp.int32))
 _GIN, _DMPNN = GIN(2, 4, 2, 9), DMPNN(2, 4)
-_GIN_PARAMS = jax.jit(_GIN.init)(jax.random.key(9), _GRAPHS)["params"]
-_DMPNN_PARAMS = jax.jit(_DMPNN.init)(jax.random.key(10), _RICH)["params"]
+_GIN_PARAMS = random_variables(_GIN, _GRAPHS)["params"]
+_DMPNN_PARAMS = random_variables(_DMPNN, _RICH)["params"]
 _TO = jnp.tile(jnp.array([[0, 16], [1, 0]]), (8, 1))
 _BACK = jnp.tile(jnp.array([[16, 16]]), (16, 1)).at[0, 0].set(0)
 

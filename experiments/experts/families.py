@@ -38,9 +38,7 @@ def training(seed: int) -> TrainConfiguration:
         max_length=64,
         dimension=1024,
         projection="hadamard",
-        clustering="kmeans",
         clusters=4,
-        rounds=1,
     )
 
 

@@ -102,24 +102,31 @@ def _kmeans(rng: np.random.Generator, sample: Float[np.ndarray, "sample dimensio
 def _birch(
     rng: np.random.Generator, sample: Float[np.ndarray, "sample dimension"], count: int, threshold: float | None
 ) -> _Model:
-    from sklearn.cluster import AgglomerativeClustering
+    from scipy.cluster.hierarchy import cut_tree, linkage
+    from scipy.spatial.distance import pdist, squareform
 
     if threshold is None:
         threshold = _find_threshold(rng, sample, count)
-    points = _subclusters(sample, threshold)
+    points, members = _subclusters(sample, threshold)
     if len(points) <= count:
         return _Model(points, np.arange(len(points)), threshold)
-    return _Model(points, AgglomerativeClustering(count).fit_predict(points), threshold)
+    # A subcluster counts as often as it has members: alone, an outlier would weigh as much as a hundred examples.
+    distances = squareform(pdist(points))[np.ix_(members, members)]
+    of_members = cut_tree(linkage(squareform(distances, checks=False), "ward"), n_clusters=count).ravel()
+    _, first = np.unique(members, return_index=True)
+    return _Model(points, of_members[first], threshold)
 
 
 def _subclusters(
     sample: Float[np.ndarray, "sample dimension"], threshold: float
-) -> Float[np.ndarray, "subclusters dimension"]:
-    """Centroids of the leaves of BIRCH's tree."""
+) -> tuple[Float[np.ndarray, "subclusters dimension"], Int[np.ndarray, " sample"]]:
+    """Centroids of the leaves of BIRCH's tree, and the nearest to each example; leaves without any are left out."""
     from sklearn.cluster import Birch
 
     options: Any = {"threshold": threshold, "n_clusters": None}
-    return np.asarray(Birch(**options).fit(sample).subcluster_centers_, np.float32)
+    tree = Birch(**options).fit(sample)
+    used, members = np.unique(tree.labels_, return_inverse=True)
+    return np.asarray(tree.subcluster_centers_, np.float32)[used], members
 
 
 def _find_threshold(rng: np.random.Generator, sample: Float[np.ndarray, "sample dimension"], count: int) -> float:
@@ -132,7 +139,7 @@ def _find_threshold(rng: np.random.Generator, sample: Float[np.ndarray, "sample 
     best = high * 1e-4  # nearly every example is a subcluster of its own
     for _ in range(_SEARCH_STEPS):
         middle = (low + high) / 2
-        found = len(_subclusters(sample, middle))
+        found = len(_subclusters(sample, middle)[0])
         if found < fewest:
             high = middle
         else:

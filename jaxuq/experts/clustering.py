@@ -57,8 +57,8 @@ def cluster_features(
     r"""Divide examples into clusters by their features.
 
     `"birch"` builds a tree of subclusters whose radius stays below a threshold on a random sample, joins them into
-    `num_clusters` clusters (agglomerative, Ward's criterion), and gives each example the cluster of its nearest
-    subcluster. Clusters with more than `oversized` times the examples of the smallest are then divided in the same way
+    `num_clusters` clusters (agglomerative, Ward's criterion, each as heavy as it has examples), and gives each example
+    the cluster of its nearest subcluster. Clusters with more than `oversized` times the examples of the smallest are then divided in the same way
     into `num_clusters - 1` parts, the largest first, as long as there are no more than `max_clusters`; and once more
     into `num_clusters - 2`. From 5 that gives 8 and 10 if one cluster is divided each time. The threshold is searched
     for on a thousand examples until there are between an eighth and a half as many subclusters as examples.
@@ -81,7 +81,8 @@ def cluster_features(
         where: False for examples to be left out, such as those without a direction; None: all.
 
     Returns:
-        `Clusters`, not more than there are distinct examples. Holds the sample in float32, and one piece.
+        `Clusters`, not more than there are distinct examples. Holds the sample in float32 and one piece; for BIRCH
+        also the distances between the sample's examples, twelve bytes a pair.
 
     Raises:
         ValueError: unknown method, no examples, counts below 1, sizes that do not add up.

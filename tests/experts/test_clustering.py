@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from sklearn.cluster import Birch
+from sklearn.cluster import AgglomerativeClustering, Birch
 from sklearn.metrics import adjusted_rand_score
 
 from jaxuq.experts import cluster_features
@@ -32,13 +32,17 @@ def test_families_are_recovered(method):
     assert np.isnan(found.threshold) == (method == "kmeans") and (found.subclusters > 0) == (method == "birch")
 
 
-def test_one_round_is_scikit_learns_birch():
+def test_one_round_is_scikit_learns_birch_with_every_subcluster_as_heavy_as_its_examples():
     _, features = families([50, 40, 30], noise=0.9)
     found = cluster_features(features, rng_key=KEY, num_clusters=5, rounds=1)
     assert 15 <= found.subclusters <= 60  # between an eighth and a half as many as examples
-    expected = Birch(threshold=found.threshold, n_clusters=5).fit(features)
-    assert found.subclusters == len(expected.subcluster_centers_)
-    assert adjusted_rand_score(expected.predict(features), found.labels) == 1.0
+    tree = Birch(threshold=found.threshold, n_clusters=None).fit(features)
+    assert found.subclusters == len(tree.subcluster_centers_)
+    stacked = tree.subcluster_centers_[tree.labels_]  # at distance 0, equal points are joined first
+    expected = AgglomerativeClustering(5).fit_predict(stacked)
+    assert adjusted_rand_score(expected, found.labels) == 1.0
+    alike = Birch(threshold=found.threshold, n_clusters=5).fit(features)
+    assert adjusted_rand_score(alike.labels_, found.labels) < 1.0
 
 
 def test_a_sample_is_enough_and_the_rest_is_read_from_disk(tmp_path):

@@ -24,10 +24,10 @@ demo: $(READY)  ## benchmark uncertainty methods on 1,128 real molecules; under 
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 UNAVAILABLE := not oracle$(if $(JAXUQ_DATA),, and not data)
 
-test: $(READY)  ## tests and examples, in 25 minutes on two cores: all but the long ones
+test: $(READY)  ## tests and examples, within 25 minutes on two cores: all but the long ones
 	$(PYTEST) -m "not long and $(UNAVAILABLE)"
 
-test-all: $(READY)  ## every test, example and notebook; ten minutes more
+test-all: $(READY)  ## every test, example and notebook; twenty minutes more
 	$(PYTEST) -m "$(UNAVAILABLE)"
 
 lint: $(READY)  ## style, types, hooks

@@ -58,7 +58,7 @@ def test_runs_with_smollm2(path, tmp_path, monkeypatch, smollm2_weights):
     _run(path, tmp_path, monkeypatch)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.weights
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem in WITH_MINILM], ids=lambda p: p.stem)
 def test_runs_with_minilm(path, tmp_path, monkeypatch):

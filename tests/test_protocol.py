@@ -1,8 +1,8 @@
 """Promises P1 and P3 for every public array function: jit, vmap, grad, sharding, and masks.
 
-Compiling takes nearly all the time here, so an example is called eagerly once and compiled twice. The first program
-gives its value and its gradient; it is compared with the eager call and is the reference for the rest. The second maps
-over a new axis, with arguments divided over eight devices.
+Compiling takes nearly all the time here: an eager call compiles each of its operations, and costs more than the rest
+together. So an example is compiled twice. The first program gives its value and its gradient; the second maps over a
+new axis, with arguments divided over eight devices. That the first equals an eager call is one of the long tests.
 """
 
 import importlib
@@ -60,12 +60,10 @@ def _with_gradient(example: Example, function):
         floats = [jnp.sum(leaf) for leaf in jax.tree.leaves(outputs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         return jnp.sum(jnp.stack(floats)), outputs
 
-    if not example.differentiable:
-        return jax.jit(lambda *args: (function(*args), ()))
-    value_and_grad = jax.value_and_grad(total, argnums=example.differentiable, has_aux=True)
-
     def both(*args):
-        (_, outputs), gradients = value_and_grad(*args)
+        if not example.differentiable:
+            return function(*args), ()
+        (_, outputs), gradients = jax.value_and_grad(total, argnums=example.differentiable, has_aux=True)(*args)
         return outputs, gradients
 
     return jax.jit(both)
@@ -117,13 +115,17 @@ def test_every_public_name_has_an_example_or_a_reason(room):
             assert not missing, f"{name} has parameters without annotation: {missing}"
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+def _names():
+    """The first example of every function; its further ones take long together."""
+    return [pytest.param(name, marks=[] if name.endswith("-0") else [pytest.mark.long]) for name in EXAMPLES]
+
+
+@pytest.mark.parametrize("name", _names())
 def test_transforms(name, mesh):
     example = EXAMPLES[name]
     function, args = _of_arrays(example)
     compiled = _with_gradient(example, function)
     expected, gradients = compiled(*args)
-    _assert_close(expected, function(*args))
     for leaf in jax.tree.leaves(gradients):
         assert np.all(np.isfinite(leaf))
 
@@ -131,12 +133,17 @@ def test_transforms(name, mesh):
         _assert_close(compiled(*_poisoned(example, args)), (expected, gradients))
 
     if example.vmappable:
-        other = jax.tree.map(lambda leaf: leaf if _is_key(leaf) or leaf.ndim == 0 else jnp.flip(leaf, axis=0), args)
-        both = jax.tree.map(lambda *leaves: jnp.stack(leaves), args, other)
-        if example.shardable:
-            both = _divided(both, mesh, axis=1)
-        mapped = jax.jit(jax.vmap(function))(*both)
-        for index, single in enumerate((expected, compiled(*other)[0])):
+        turned = jax.tree.map(lambda leaf: leaf if _is_key(leaf) or leaf.ndim == 0 else jnp.flip(leaf, axis=0), args)
+        both = jax.tree.map(lambda *leaves: jnp.stack(leaves), args, turned)
+        mapped = jax.jit(jax.vmap(function))(*(_divided(both, mesh, axis=1) if example.shardable else both))
+        for index, single in enumerate((expected, compiled(*turned)[0])):
             _assert_close(jax.tree.map(lambda leaf, i=index: leaf[i], mapped), single)
     elif example.shardable:
         _assert_close(jax.jit(function)(*_divided(args, mesh, axis=0)), expected)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_jit_equals_eager(name):
+    function, args = _of_arrays(EXAMPLES[name])
+    _assert_close(jax.jit(function)(*args), function(*args))

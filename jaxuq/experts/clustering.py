@@ -58,10 +58,11 @@ def cluster_features(
 
     `"birch"` builds a tree of subclusters whose radius stays below a threshold on a random sample, joins them into
     `num_clusters` clusters (agglomerative, Ward's criterion, each as heavy as it has examples), and gives each example
-    the cluster of its nearest subcluster. Clusters with more than `oversized` times the examples of the smallest are then divided in the same way
-    into `num_clusters - 1` parts, the largest first, as long as there are no more than `max_clusters`; and once more
-    into `num_clusters - 2`. From 5 that gives 8 and 10 if one cluster is divided each time. The threshold is searched
-    for on a thousand examples until there are between an eighth and a half as many subclusters as examples.
+    the cluster of its nearest subcluster. Clusters with more than `oversized` times the examples of the smallest are
+    then divided in the same way into `num_clusters - 1` parts, the largest first, as long as there are no more than
+    `max_clusters`; and once more into `num_clusters - 2`. From 5 that gives 8 and 10 if one cluster is divided each
+    time. The threshold is searched for on a thousand examples until there are between an eighth and a half as many
+    subclusters as examples.
 
     `"kmeans"` asks for `num_clusters` at once; `"random"` divides at random into clusters of the given `sizes`, or of
     equal ones. Sizes are what becomes of the data: take `"kmeans"` where all clusters must serve.

@@ -102,7 +102,7 @@ def generate_by_experts(
         >>> from jaxuq.networks import DecoderConfig, LoraConfig
         >>> config = DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4)
         >>> decoder = Decoder(config, lora=LoraConfig(rank=2))
-        >>> params = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+        >>> params = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
         >>> keys = jax.random.split(jax.random.key(1), 3)
         >>> experts = jax.vmap(init_adapters, in_axes=(0, None, None))(keys, decoder, params)
         >>> answer = generate_by_experts(

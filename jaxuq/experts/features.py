@@ -106,7 +106,7 @@ def gradient_features(
         >>> import jax, jax.numpy as jnp, numpy as np
         >>> from jaxuq.networks import DecoderConfig, LoraConfig
         >>> decoder = Decoder(DecoderConfig(9, 8, 8, 1, 1, 1, 8), lora=LoraConfig(rank=2))
-        >>> variables = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
         >>> model = LanguageModel(decoder, variables["params"], tokenizer=None, name="tiny")
         >>> moments = jax.tree.map(jnp.ones_like, variables["lora"])
         >>> checkpoint = AdapterCheckpoint(variables["lora"], moments, moments, count=3, learning_rate=1e-4)

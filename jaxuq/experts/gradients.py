@@ -52,9 +52,11 @@ def example_gradients(
         >>> config = DecoderConfig(7, 8, 8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8)
         >>> decoder = Decoder(config, lora=LoraConfig(rank=2, targets=("value",)))
         >>> tokens = jnp.array([[1, 2, 3], [4, 5, 6]])
-        >>> variables = decoder.init(jax.random.key(0), tokens)
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), tokens)
         >>> batch = TokenBatch(tokens, jnp.array([[0, 1, 2]] * 2), jnp.array([[0] * 3, [1] * 3]), tokens > 1)
-        >>> gradients = example_gradients(decoder, variables["params"], variables["lora"], batch)
+        >>> gradients = jax.jit(example_gradients, static_argnums=0)(
+        ...     decoder, variables["params"], variables["lora"], batch
+        ... )
         >>> jax.tree.map(jnp.shape, gradients)
         {'layers': {'value': {'a': (2, 1, 8, 2), 'b': (2, 1, 2, 8)}}}
 

@@ -50,7 +50,7 @@ def init_adapters(rng_key: Key[Array, ""], decoder: Decoder, params: PyTree) -> 
         >>> from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
         >>> config = DecoderConfig(23, 8, 12, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=4)
         >>> decoder = Decoder(config, lora=LoraConfig(rank=2, targets=("value",)))
-        >>> params = decoder.init(jax.random.key(0), jnp.zeros((1, 3), jnp.int32))["params"]
+        >>> params = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 3), jnp.int32))["params"]
         >>> jax.tree.map(jnp.shape, init_adapters(jax.random.key(1), decoder, params))
         {'layers': {'value': {'a': (2, 8, 2), 'b': (2, 2, 4)}}}
 

@@ -151,7 +151,7 @@ def finetune(
         >>> from jaxuq.language import Instruction
         >>> from jaxuq.networks import DecoderConfig, LoraConfig
         >>> decoder = Decoder(DecoderConfig(7, 8, 8, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=8))
-        >>> params = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+        >>> params = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
         >>> data = [Instruction(np.array([1, 2, 3]), np.array([False, True, True]))]
         >>> config = FinetuneConfig(LoraConfig(rank=4), epochs=3, batch_size=1, max_length=4, learning_rate=0.1)
         >>> model = LanguageModel(decoder, params, tokenizer=None, name="tiny")

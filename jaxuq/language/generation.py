@@ -230,7 +230,7 @@ def start_generation(
         >>> import jax, jax.numpy as jnp
         >>> from jaxuq.networks import DecoderConfig
         >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
-        >>> variables = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
         >>> prompts, lengths, keys = jnp.array([[1, 2]]), jnp.array([2]), jax.random.split(jax.random.key(1), 1)
         >>> state = start_generation(decoder, variables, prompts, lengths, keys, capacity=4)
         >>> state = continue_generation(decoder, variables, state, until=3)
@@ -297,7 +297,7 @@ def take_rows(generation: Generation, rows: Int[Array, "taken"]) -> Generation:
         >>> import jax, jax.numpy as jnp
         >>> from jaxuq.networks import DecoderConfig
         >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
-        >>> variables = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
         >>> prompts, lengths = jnp.array([[1, 2], [3, 4]]), jnp.array([2, 2])
         >>> keys = jax.random.split(jax.random.key(1), 2)
         >>> state = start_generation(decoder, variables, prompts, lengths, keys, capacity=4, stop_tokens=(5,))
@@ -368,7 +368,7 @@ def generate_tokens(
         >>> import jax, jax.numpy as jnp
         >>> from jaxuq.networks import DecoderConfig
         >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
-        >>> variables = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
         >>> prompts, lengths, keys = jnp.array([[1, 2]]), jnp.array([2]), jax.random.split(jax.random.key(1), 1)
         >>> generate_tokens(decoder, variables, prompts, lengths, keys, max_new_tokens=3).tokens.shape
         (1, 3)

@@ -43,7 +43,7 @@ def map_logits(
         >>> import jax, jax.numpy as jnp
         >>> from jaxuq.networks import DecoderConfig
         >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
-        >>> variables = decoder.init(jax.random.key(0), jnp.array([[1, 2, 3]]))
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), jnp.array([[1, 2, 3]]))
         >>> largest = map_logits(lambda logits: logits.max(-1), decoder, variables, jnp.ones((1, 5, 4)), max_logits=14)
         >>> largest.shape
         (1, 5)

@@ -181,7 +181,7 @@ def score_tokens(
         >>> from jaxuq.networks import DecoderConfig
         >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
         >>> tokens = jnp.array([[1, 2, 3]])
-        >>> variables = decoder.init(jax.random.key(0), tokens)
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), tokens)
         >>> score_tokens(decoder, variables, tokens).log_probs.shape
         (1, 3)
     """

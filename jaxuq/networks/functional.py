@@ -23,7 +23,7 @@ def apply_function(module: nn.Module, *, method: str | None = None) -> Callable[
     Example:
         >>> import jax, jax.numpy as jnp, flax.linen as nn
         >>> module = nn.Dense(3)
-        >>> params = module.init(jax.random.key(0), jnp.zeros((1, 2)))["params"]
+        >>> params = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 2)))["params"]
         >>> apply_function(module)(params, jnp.ones((5, 2))).shape
         (5, 3)
     """

@@ -42,8 +42,8 @@ class TorchMDNet(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> module = TorchMDNet(1, TorchMDNetConfig(width=8, num_layers=1, num_heads=2, num_basis=4))
         >>> water = AtomInputs(jnp.array([[8, 1, 1]]), jnp.array([[[0.0, 0.0, 0.0], [0.9, 0.0, 0.0], [0.0, 0.9, 0.0]]]))
-        >>> variables = module.init(jax.random.key(0), water)
-        >>> module.apply(variables, water, method="noise").shape
+        >>> variables = jax.jit(module.init)(jax.random.key(0), water)
+        >>> jax.jit(module.apply, static_argnames="method")(variables, water, method="noise").shape
         (1, 3, 3)
 
     References:

@@ -149,8 +149,8 @@ class UniMol(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> module = UniMol(2, UniMolConfig(width=8, intermediate_size=8, num_layers=2, num_heads=4, num_kernels=4))
         >>> inputs = UniMolInputs(jnp.array([[1, 4, 6, 2, 0]]), jnp.zeros((1, 5, 3)))
-        >>> variables = module.init(jax.random.key(0), inputs)
-        >>> module.apply(variables, inputs).shape
+        >>> variables = jax.jit(module.init)(jax.random.key(0), inputs)
+        >>> jax.jit(module.apply)(variables, inputs).shape
         (1, 2)
 
     References:

@@ -111,7 +111,7 @@ def bind_answers(decoder: Decoder, params: PyTree) -> Callable[..., Float[Array,
         >>> from jaxuq.posterior import predict_forecast
         >>> config = DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4)
         >>> decoder = Decoder(config, lora=LoraConfig(rank=2))
-        >>> params = decoder.init(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
+        >>> params = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))["params"]
         >>> samples = jax.vmap(init_adapters, (0, None, None))(jax.random.split(jax.random.key(1), 3), decoder, params)
         >>> prompts = AnswerPrompts(jnp.array([[1, 2, 3]]), jnp.array([3]), jnp.array([[4, 5]]), jnp.ones((1, 2), bool))
         >>> forecast = predict_forecast(bind_answers(decoder, params), samples, prompts, "categorical")

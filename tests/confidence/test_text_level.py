@@ -252,6 +252,7 @@ def test_nan_weights_give_nan_not_a_number_from_nowhere():
     assert np.isnan(found.confidence) and np.isnan(found.measures["perplexity"])
 
 
+@pytest.mark.long
 def test_samples_that_agree_and_a_single_one():
     plan = Plan(max_new_tokens=6, num_samples=1, temperature=1e-4, ask=True)
     one = assess(model(), [Asked("q", PROMPTS[0], "choice")], jax.random.key(0), plan=plan, rows=1)[0]

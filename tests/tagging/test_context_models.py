@@ -282,6 +282,7 @@ def fitted(texts):
     return model, started, model.fit(jax.random.key(1), started, *texts)
 
 
+@pytest.mark.long
 def test_sparse_chmm_recovers_the_reliabilities_and_beats_the_vote(texts, fitted):
     model, _, result = fitted
     reliability = sparse_reliabilities(result.params, texts[0], SPARSE)[..., 1:].mean((0, 2))

@@ -107,6 +107,7 @@ def test_wrong_targets_and_vectors_are_refused(texts):
         crf_tagger(4)
 
 
+@pytest.mark.long
 def test_fine_tuning_sees_the_vectors_that_labelling_sees(texts):
     """A bucket's loss is that of the frozen tagger on the same vectors, sentence by sentence, pieces included."""
     encoder, (train, _, _) = texts
@@ -142,6 +143,7 @@ def test_pieces_end_between_words():
     assert finetuning._divide(parts, 8) == [(0, 2), (2, 3), (3, 4), (4, 5)]
 
 
+@pytest.mark.long
 def test_fine_tuning_trains_the_encoder_and_keeps_the_best_parameters(texts):
     encoder, (train, valid, _) = texts
     few = train._replace(labels=train.labels.take(range(8)), embeddings=list(train.embeddings[:8]))

@@ -12,13 +12,8 @@ from jaxuq.language.catalogue import fetch_model, model_names
 from jaxuq.language.config_json import config_json
 from jaxuq.language.errors import CheckpointError, PromptError
 from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune, finetune_bar
-from jaxuq.language.generation import (
-    Generation,
-    continue_generation,
-    generate_tokens,
-    start_generation,
-    take_rows,
-)
+from jaxuq.language.generated import Generation, take_rows
+from jaxuq.language.generation import continue_generation, generate_tokens, start_generation
 from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction
 from jaxuq.language.logit_blocks import map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model

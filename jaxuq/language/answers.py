@@ -10,7 +10,8 @@ from jaxtyping import Array, Key
 
 from jaxuq.language.attention import Captured
 from jaxuq.language.errors import PromptError
-from jaxuq.language.generation import Generation, continue_generation, start_generation
+from jaxuq.language.generated import Generation
+from jaxuq.language.generation import continue_generation, start_generation
 from jaxuq.language.model import LanguageModel
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling
 from jaxuq.language.scoring import Alternatives, score_tokens

@@ -1,66 +1,16 @@
 """Generating tokens on the device: one prefill, one compiled loop, all about a token computed where it is made."""
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 
-from jaxuq.language.attention import Captured
+from jaxuq.language.generated import Generation, on_slots
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
 from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
-
-
-class Generation(NamedTuple):
-    """Tokens generated so far, what the model thought of each, and what is needed to go on.
-
-    Rows are answers: with `num_samples`, row `i * num_samples + s` is sample s of prompt i. Entries beyond a row's
-    `num_generated` are -1 (tokens) or 0.
-
-    Attributes:
-        tokens: the answers, the stop token included.
-        num_generated: tokens in each row.
-        running: rows that have not met a stop token (nor were empty prompts).
-        log_probs: of each token, by the model's own distribution (temperature 1, no filter), in nats.
-        entropies: of that distribution.
-        alternatives: its most likely tokens; None if not asked for.
-        hidden: the last hidden state from which each token was predicted, that is, the state of the token before it;
-            None if not asked for.
-        queries: of prompt and answer, in the slots of the cache; None if not asked for.
-        cache: keys and values of the prompt and of all tokens but the last, which nothing has followed yet.
-        rng_keys: one a row.
-        lengths: of the prompts.
-        step: columns filled.
-    """
-
-    tokens: Int[Array, "batch new"]
-    num_generated: Int[Array, "batch"]
-    running: Bool[Array, "batch"]
-    log_probs: Float[Array, "batch new"]
-    entropies: Float[Array, "batch new"]
-    alternatives: Alternatives | None
-    hidden: Float[Array, "batch new hidden"] | None
-    queries: PyTree
-    cache: KeyValueCache
-    rng_keys: Key[Array, "batch"]
-    lengths: Int[Array, "batch"]
-    step: Int[Array, ""]
-
-    @property
-    def captured(self) -> Captured:
-        """What `attention_rows` needs; generate with `keep_queries`."""
-        if self.queries is None:
-            raise ValueError("no queries were kept; generate with keep_queries=True")
-        return Captured(self.queries, self.cache.keys, self.cache.positions)
-
-
-def _on_slots(part: PyTree, function: Any) -> PyTree:
-    """Apply `function(leaf, batch axis)` to stacked layers or a tuple of layers."""
-    if isinstance(part, tuple):
-        return tuple(function(leaf, 0) for leaf in part)
-    return function(part, 1)
 
 
 def _choose(
@@ -131,8 +81,8 @@ def _start(
         return jnp.repeat(leaf, num_samples, axis=0) if num_samples > 1 else leaf
 
     cache = KeyValueCache(
-        _on_slots(output.cache.keys, lambda leaf, batch: room(leaf, batch + 2, batch)),
-        _on_slots(output.cache.values, lambda leaf, batch: room(leaf, batch + 2, batch)),
+        on_slots(output.cache.keys, lambda leaf, batch: room(leaf, batch + 2, batch)),
+        on_slots(output.cache.values, lambda leaf, batch: room(leaf, batch + 2, batch)),
         room(positions, 1, 0, -1),
         output.cache.length,
     )
@@ -151,7 +101,7 @@ def _start(
         entropies=jnp.zeros(shape),
         alternatives=alternatives,
         hidden=jnp.zeros((*shape, hidden.shape[-1]), hidden.dtype) if keep_hidden else None,
-        queries=_on_slots(output.queries, lambda leaf, batch: room(leaf, batch + 1, batch)) if keep_queries else None,
+        queries=on_slots(output.queries, lambda leaf, batch: room(leaf, batch + 1, batch)) if keep_queries else None,
         cache=cache,
         rng_keys=sample_keys.reshape(rows),
         lengths=lengths,
@@ -278,48 +228,6 @@ def continue_generation(
     until = jnp.minimum(jnp.asarray(until, jnp.int32), generation.tokens.shape[1])
     stops = jnp.asarray(stop_tokens, jnp.int32)
     return _continue(decoder, variables, generation, until, check_sampling(sampling), stops)
-
-
-@jax.jit
-def take_rows(generation: Generation, rows: Int[Array, "taken"]) -> Generation:
-    """Some rows of a generation, to go on with them alone when most others have stopped.
-
-    A decoding step costs as much as the batch has rows, running or not.
-
-    Args:
-        generation: so far; it stays as it was.
-        rows: to take, in any order; -1 gives a row that has stopped, so that few sizes occur (each compiles anew).
-
-    Returns:
-        A generation of as many rows.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from jaxuq.networks import DecoderConfig
-        >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
-        >>> variables = jax.jit(decoder.init)(jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
-        >>> prompts, lengths = jnp.array([[1, 2], [3, 4]]), jnp.array([2, 2])
-        >>> keys = jax.random.split(jax.random.key(1), 2)
-        >>> state = start_generation(decoder, variables, prompts, lengths, keys, capacity=4, stop_tokens=(5,))
-        >>> taken = take_rows(state, jnp.array([1, -1]))
-        >>> bool(taken.running[1]), bool((taken.tokens[0] == state.tokens[1]).all())
-        (False, True)
-    """
-
-    def take(leaf: Array, batch: int = 0) -> Array:
-        return jnp.take(leaf, rows, axis=batch, mode="clip")
-
-    cache = generation.cache
-    whole = generation._replace(cache=None, queries=None, step=None)
-    taken = jax.tree.map(take, whole)
-    return taken._replace(
-        cache=KeyValueCache(
-            _on_slots(cache.keys, take), _on_slots(cache.values, take), take(cache.positions), cache.length
-        ),
-        queries=None if generation.queries is None else _on_slots(generation.queries, take),
-        running=taken.running & (rows >= 0),
-        step=generation.step,
-    )
 
 
 def generate_tokens(

@@ -153,7 +153,7 @@ def torch_loop(options: argparse.Namespace) -> dict[str, Any]:
 
     folder = pathlib.Path("runs") / "benchmark_gradients"
     if not (folder / "config.json").is_file():
-        save_model(load_model(options.model), folder)
+        save_model(folder, load_model(options.model))
     command = [options.torch_python, "-c", TORCH_LOOP, str(folder), str(options.tokens), "4", str(options.repeats)]
     wall, processor = json.loads(
         subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]

@@ -83,7 +83,7 @@ def cluster_features(
 
     Returns:
         `Clusters`, not more than there are distinct examples. Holds the sample in float32 and one piece; for BIRCH
-        also the distances between the sample's examples, twelve bytes a pair.
+        also the distances between the sample's examples, twice.
 
     Raises:
         ValueError: unknown method, no examples, counts below 1, sizes that do not add up.

@@ -131,9 +131,7 @@ def sample_answers(
         model.decoder, model.variables, tokens, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
         stop_tokens=stops, num_samples=num_samples, keep_hidden=True,
     )  # fmt: skip
-    go_on = functools.partial(
-        continue_generation, model.decoder, model.variables, sampling=sampling, stop_tokens=stops
-    )  # fmt: skip
+    go_on = functools.partial(continue_generation, model.decoder, model.variables, sampling=sampling, stop_tokens=stops)
     state = go_on(state, until=min(_MOST_END_HERE, max_new_tokens))
     results, running = _results(state), np.flatnonzero(np.asarray(state.running))
     if len(running) and max_new_tokens > _MOST_END_HERE:

@@ -1,5 +1,6 @@
-"""The parallel room: a leading member axis mapped over the devices of one machine or of many."""
+"""The parallel room: a member axis mapped over devices, and independent calls over the processes of a cluster."""
 
+from jaxuq.parallel.cluster import ClusterError, run_on_cluster
 from jaxuq.parallel.members import (
     STRATEGIES,
     even_number,
@@ -12,10 +13,12 @@ from jaxuq.parallel.members import (
 
 __all__ = [
     "STRATEGIES",
+    "ClusterError",
     "even_number",
     "gather_members",
     "map_members",
     "pad_members",
     "resolve_strategy",
+    "run_on_cluster",
     "use_cpu_cores",
 ]

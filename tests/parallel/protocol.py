@@ -4,6 +4,8 @@ from typing import Any
 
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
+    "ClusterError": "a type",
+    "run_on_cluster": "starts processes",
     "STRATEGIES": "a tuple of names",
     "even_number": "counts devices on the host",
     "pad_members": "repeats rows on the host; covered by map_members with uneven members",

@@ -4,11 +4,21 @@ import dataclasses
 import difflib
 import json
 import pathlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from tyro.constructors import PrimitiveConstructorSpec
 
 from jaxuq.molecules.records import DataError
 
 _FEWER_MEMBERS = ("muv", "qm8", "qm9")
+_LOCAL = "local"
+_ADDRESS = PrimitiveConstructorSpec(  # an option that may stand alone
+    nargs="*",
+    metavar="[ADDRESS]",
+    instance_from_str=lambda given: _one_address(given),
+    is_instance=lambda value: value is None or isinstance(value, str),
+    str_from_instance=lambda value: ["None"] if value is None else [value],
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +100,21 @@ class MubenConfiguration:
     task_type: Literal["classification", "regression"] | None = None
     """For a CSV file: what the labels are; default: classification if all are 0 or 1."""
 
+    cluster: Annotated[str | None, _ADDRESS] = None
+    """Run several data sets or backbones at once, each in a process of its own that is begun again if it dies.
+    Alone: on this machine; with auto, host:6379 or ray://host:10001: on that Ray cluster, whose machines all need to
+    see the output folder."""
+
+    workers: int = 2
+    """How many processes of the cluster work at a time."""
+
     def check(self) -> None:
         """Refuse numbers out of range.
 
         Raises:
             DataError: names the option, its value and its range.
         """
-        for name, smallest in (("seeds", 1), ("samples", 2), ("resamples", 0)):
+        for name, smallest in (("seeds", 1), ("samples", 2), ("resamples", 0), ("workers", 1)):
             if getattr(self, name) < smallest:
                 raise DataError(f"--{name} is {getattr(self, name)}; it must be at least {smallest}")
         for name, smallest in (("members", 2), ("epochs", 1), ("patience", 1), ("batch_size", 1)):
@@ -149,11 +167,17 @@ class MubenConfiguration:
         return None if path is None else pathlib.Path(path).expanduser()
 
     def record(self) -> dict[str, Any]:
-        """What decides the numbers, for run.json: all options but the place of output, resuming and the strategy."""
+        """What decides the numbers, for run.json: all options but the output folder and how the work is done."""
         options = dataclasses.asdict(self)
-        for name in ("output", "resume", "strategy", "data"):
+        for name in ("output", "resume", "strategy", "data", "cluster", "workers"):
             options.pop(name)
         return json.loads(json.dumps(options | {"members": self.num_members}, default=str))
+
+
+def _one_address(given: list[str]) -> str:
+    if len(given) > 1:
+        raise ValueError(f"one address or none, not {' '.join(given)}")
+    return given[0].strip() or _LOCAL if given else _LOCAL
 
 
 def choose(names: str, known: dict[str, Any] | list[str], what: str) -> list[str]:

@@ -45,7 +45,7 @@ class Display:
     def print_scores(self, folder: pathlib.Path) -> None:
         """Print the score tables of a result folder on standard output."""
         from jaxuq.reporting import read_folder, terminal_table
-        from jaxuq.reporting.page import parts, report_tables
+        from jaxuq.reporting.benchmark_page import parts, report_tables
 
         console = Console(width=None if sys.stdout.isatty() else 140)
         contents = read_folder(folder)

@@ -14,6 +14,14 @@ from jaxuq.extraction.chat import (
     scripted_chat,
 )
 from jaxuq.extraction.confidence import agreement, cell_confidence
+from jaxuq.extraction.conversations import (
+    Conversation,
+    Wanted,
+    conversation_of,
+    converse,
+    plan_conversations,
+    plan_resolutions,
+)
 from jaxuq.extraction.endpoint import KEY_VARIABLES, Patience, open_endpoint
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.evaluation import METRICS, Evaluation, evaluate
@@ -28,6 +36,7 @@ from jaxuq.extraction.formats import (
     tagging_records,
     write_formats,
 )
+from jaxuq.extraction.joining import read_conversations
 from jaxuq.extraction.local import local_chat
 from jaxuq.extraction.locating import (
     CORRECTED,
@@ -42,17 +51,7 @@ from jaxuq.extraction.locating import (
 from jaxuq.extraction.page import error_page
 from jaxuq.extraction.parsing import STATUSES, ParsedRows, parse_rows
 from jaxuq.extraction.passages import Passage, make_passages, read_passages
-from jaxuq.extraction.pipeline import (
-    Conversation,
-    Extraction,
-    Wanted,
-    conversation_of,
-    converse,
-    extract,
-    plan_conversations,
-    plan_resolutions,
-    read_conversations,
-)
+from jaxuq.extraction.pipeline import Extraction, extract
 from jaxuq.extraction.prompts import STRATEGIES, Plan, fill, read_prompts, steps
 from jaxuq.extraction.published_relations import (
     published_pair_counts,

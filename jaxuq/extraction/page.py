@@ -4,9 +4,10 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxuq.extraction.conversations import ALL, CONFLICT, Conversation
 from jaxuq.extraction.evaluation import METRICS, Evaluation
 from jaxuq.extraction.passages import Passage
-from jaxuq.extraction.pipeline import ALL, CONFLICT, Conversation, Extraction
+from jaxuq.extraction.pipeline import Extraction
 from jaxuq.extraction.scoring import Arguments
 from jaxuq.extraction.spans import Span, overlap
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jaxuq.extraction.chat import ChatModel, Usage
+from jaxuq.extraction.conversations import Conversation, conversation_of
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.evaluation import METRICS, Evaluation, evaluate
 from jaxuq.extraction.formats import check_formats, write_formats
 from jaxuq.extraction.page import error_page
 from jaxuq.extraction.passages import Passage
-from jaxuq.extraction.pipeline import Conversation, Extraction, conversation_of, extract
+from jaxuq.extraction.pipeline import Extraction, extract
 from jaxuq.extraction.prompts import Plan, Prompts
 from jaxuq.extraction.schema import Schema
 from jaxuq.results import RunFolder, write_bytes, write_text

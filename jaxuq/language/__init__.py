@@ -4,7 +4,7 @@ The network itself is `jaxuq.networks.Decoder`; this room reads its checkpoints,
 """
 
 from jaxuq.language.adapters import init_adapters, merge_adapters, stack_adapters
-from jaxuq.language.answers import Answer, NewToken, generate, score
+from jaxuq.language.answers import Answer, NewToken, generate
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.attention import Captured, attention_rows
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
@@ -29,6 +29,7 @@ from jaxuq.language.sampling import (
     top_k_mask,
     top_p_mask,
 )
+from jaxuq.language.scored_answers import score
 from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
 from jaxuq.language.sharding import PARTITION_RULES, partition_specs, shard_params
 from jaxuq.language.streaming import TextStream

@@ -5,17 +5,18 @@ side, with ranks over data sets. Everything here runs on the host and only reads
 behind the figures come from `jaxuq.metrics`. The pieces (`score_table`, the figures) work in a notebook as well.
 """
 
+from jaxuq.reporting.benchmark_page import load_predictions
 from jaxuq.reporting.calibration_figure import calibration_figure
 from jaxuq.reporting.compare import compare_runs
 from jaxuq.reporting.cost_figure import cost_figure
 from jaxuq.reporting.error_figure import error_figure
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.forest_figure import forest_figure
-from jaxuq.reporting.page import load_predictions, write_report
 from jaxuq.reporting.published import compare_published, is_published, published_scores
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.reliability_figure import reliability_figure
+from jaxuq.reporting.report import write_report
 from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_folder, read_predictions
 from jaxuq.reporting.risk_coverage_figure import risk_coverage_figure
 from jaxuq.reporting.tables import Cell, Column, ScoreTable, markdown_table, score_table, terminal_table

@@ -10,10 +10,10 @@ from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import RUN_COLUMNS, metric_name
-from jaxuq.reporting.page import render_template
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.result_folder import ResultFolder, read_folder
+from jaxuq.reporting.template import render_template
 from jaxuq.results import write_bytes
 
 _EXPECTED_TO_DIFFER = ("dataset", "backbone", "split", "seeds", "methods", "output", "folder", "data", "resume")

@@ -24,7 +24,7 @@ from jaxuq.reporting.confidence_figures import (
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
-from jaxuq.reporting.page import duration, render_template
+from jaxuq.reporting.template import bibtex_of, duration, render_template
 from jaxuq.results import read_run, write_bytes
 
 # heading, column, spread or interval, whether higher is better (None: no best)
@@ -84,7 +84,7 @@ def write_confidence_report(folder: str | Path) -> Path:
         not_run=NOT_RUN.items(),
         configuration={str(key): str(value) for key, value in configuration.items()},
         versions={str(key): str(value) for key, value in run.get("versions", {}).items()},
-        bibtex=_bibtex(),
+        bibtex=bibtex_of(["uqac", "dissertation"]),
     )
     write_bytes(path / "report.html", page.encode())
     return path / "report.html"
@@ -219,9 +219,3 @@ def _drawings(found: Evaluated, summary: Frame, both: bool) -> list[Drawing]:
     if found.common.sum() > 2:
         wanted.append(("measures-alike", "Which measures say the same", partial(measure_agreement, found)))
     return [Drawing(name, title, _READINGS[name], draw) for name, title, draw in wanted]
-
-
-def _bibtex() -> str:
-    from jaxuq._citation import citation
-
-    return citation("jaxuq", "uqac", "dissertation")

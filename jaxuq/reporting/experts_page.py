@@ -10,7 +10,7 @@ from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.experts_figures import accuracy_figure, composition_figure, sweep_figure, weight_figure
 from jaxuq.reporting.frames import Frame
-from jaxuq.reporting.page import duration, render_template
+from jaxuq.reporting.template import bibtex_of, duration, render_template
 from jaxuq.results import read_run, write_bytes
 
 AVERAGE = "micro average"
@@ -65,7 +65,7 @@ def write_experts_report(folder: str | Path) -> Path:
         rejected=[tuple(map(str, one)) for one in run.get("rejected", [])],
         configuration={str(key): str(value) for key, value in configuration.items()},
         versions={str(key): str(value) for key, value in run.get("versions", {}).items()},
-        bibtex=_bibtex(),
+        bibtex=bibtex_of(["elrea"]),
     )
     write_bytes(path / "report.html", page.encode())
     return path / "report.html"
@@ -148,9 +148,3 @@ def _drawings(summary: Frame, clusters: Frame, weights: Frame) -> list[Drawing]:
     if any(str(name).startswith("elrea-") for name in average["method"]):
         wanted.append(("sweeps", "Fewer experts, fewer numbers", partial(sweep_figure, average)))
     return [Drawing(name, title, _READINGS[name], draw) for name, title, draw in wanted]
-
-
-def _bibtex() -> str:
-    from jaxuq._citation import citation
-
-    return citation("jaxuq", "elrea")

@@ -7,7 +7,7 @@ from jaxuq.reporting.compare import compare_scores, write_rank_tables
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
-from jaxuq.reporting.page import render_template
+from jaxuq.reporting.template import render_template
 from jaxuq.results import write_bytes
 
 _METHODS = {

@@ -114,10 +114,7 @@ def read_folder(path: str | pathlib.Path) -> ResultFolder:
         jaxuq.reporting.errors.ReportError: no/such/folder: no such folder; a result folder holds at least run.json, ...
     """
     folder = pathlib.Path(path)
-    if not folder.is_dir():
-        problem = "not a folder" if folder.exists() else "no such folder"
-        raise ReportError(f"{folder}: {problem}; {_EXPECTED}")
-    run, notices = _read_run(folder), []
+    run, notices = read_record(folder), []
     results = _read_table(folder / "results.csv", ("dataset", "method", "seed"))
     if results is None:
         notices.append("results.csv is not there (yet), so the score tables are missing.")
@@ -172,7 +169,21 @@ def read_predictions(folder: ResultFolder, method: str, seed: int) -> Prediction
     return Predictions(labels, mask.astype(bool) & np.isfinite(labels), *values)
 
 
-def _read_run(folder: pathlib.Path) -> dict[str, Any]:
+def read_record(folder: pathlib.Path) -> dict[str, Any]:
+    """Read what a run says of itself.
+
+    Args:
+        folder: of any command.
+
+    Returns:
+        The content of `run.json`; it names its `system`.
+
+    Raises:
+        ReportError: if the folder is no result folder.
+    """
+    if not folder.is_dir():
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise ReportError(f"{folder}: {problem}; {_EXPECTED}")
     file = folder / "run.json"
     if not file.is_file():
         raise ReportError(f"{folder}: no run.json in it; {_EXPECTED}")

@@ -1,5 +1,6 @@
 """The report of `jaxuq tag`: scores, reliability of the labelling functions, emission matrices."""
 
+import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.function_figure import function_figure
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.result_folder import ResultFolder
-from jaxuq.results import read_arrays
+from jaxuq.reporting.template import as_words, bibtex_of, duration, render_template
+from jaxuq.results import read_arrays, write_bytes
 
 _MOST_FUNCTIONS = 4  # emission matrices drawn, of those that mark most
 _MOST_SOURCES = 4
@@ -37,6 +39,39 @@ class TaggingSection(NamedTuple):
     functions: list[tuple[str, list[str]]]
     columns: list[str]
     pictures: list[Picture]
+
+
+def write_tagging_report(result: ResultFolder) -> pathlib.Path:
+    """Write the page of `jaxuq tag`.
+
+    Args:
+        result: what `read_folder` gave.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ReportError: `reliability.csv` is unreadable.
+    """
+    sections, notices = tagging_sections(result)
+    versions, run = result.run.get("versions"), result.run
+    facts = [("Models", str(len(result.methods)))]
+    facts += [("Device", str(run["device"]))] if run.get("device") else []
+    facts += [("Time", duration(float(run["seconds"])))] if isinstance(run.get("seconds"), int | float) else []
+    page = render_template(
+        "tagging.html",
+        title=" · ".join(section.name for section in sections) or result.path.name,
+        status=str(run.get("status", "unknown")),
+        facts=facts,
+        notices=[notice for notice in result.notices if "summary" not in notice] + notices,
+        sections=sections,
+        configuration={str(key): as_words(value) for key, value in result.configuration.items()},
+        versions={str(key): str(value) for key, value in (versions if isinstance(versions, dict) else {}).items()},
+        bibtex=bibtex_of(["tag", *result.methods]),
+    )
+    target = result.path / "report.html"
+    write_bytes(target, page.encode())
+    return target
 
 
 def tagging_sections(folder: ResultFolder) -> tuple[list[TaggingSection], list[str]]:

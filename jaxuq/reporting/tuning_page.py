@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxuq._citation import citation
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.forest_figure import forest_figure
-from jaxuq.reporting.page import duration, render_template
 from jaxuq.reporting.result_folder import ResultFolder, read_folder
 from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
+from jaxuq.reporting.template import bibtex_of, duration, render_template
 from jaxuq.reporting.tuning_figures import Answered, tuning_forgetting, tuning_reliability, tuning_risk_coverage
 from jaxuq.results import read_arrays, write_bytes
 
@@ -59,7 +58,7 @@ def write_tuning_report(folder: str | Path) -> Path:
         rejected=[tuple(map(str, one)) for one in run.get("rejected") or []],
         configuration={str(key): str(value) for key, value in configuration.items()},
         versions={str(key): str(value) for key, value in (versions or {}).items()},
-        bibtex=_bibtex(),
+        bibtex=bibtex_of(_ENTRIES),
     )
     write_bytes(result.path / "report.html", page.encode())
     return result.path / "report.html"
@@ -164,14 +163,3 @@ def _answered(result: ResultFolder, part: str, methods: list[str]) -> dict[str, 
             right = (log_probs.argmax(1) == labels).astype(np.float32)
             found[method] = Answered(np.exp(log_probs.max(1)).clip(0, 1).astype(np.float32), right)
     return found
-
-
-def _bibtex() -> str:
-    known = ["jaxuq"]
-    for name in _ENTRIES:
-        try:
-            citation(name)
-        except ValueError:
-            continue
-        known.append(name)
-    return citation(*known)

@@ -13,7 +13,7 @@ from jaxuq.cli.main import main
 from jaxuq.confidence.questions.files import add_responses
 from jaxuq.confidence.study.lines import append_lines, read_lines
 from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
-from jaxuq.reporting.confidence_page import write_confidence_report
+from jaxuq.reporting import write_report
 from tests.confidence.tiny_text import model
 
 WORDS = ("cat", "dog", "fish", "bird", "tree")
@@ -148,7 +148,7 @@ def test_page_has_every_measure_and_escapes_texts(tmp_path):
     append_lines(tmp_path / "predictions.jsonl", lines)
     (tmp_path / "run.json").write_text(json.dumps({"system": "confidence", "configuration": {"model": "m"}}))
     write_scores(tmp_path, lines, "mine", 0)
-    page = write_confidence_report(tmp_path).read_text()
+    page = write_report(tmp_path).read_text()
     assert "<script>" not in page and "&lt;script&gt;" in page
     for title in ("UQAC: P̃", "Perplexity", "P(True)", "Verbalised confidence", "Logistic: all measures"):
         assert title in page

@@ -130,13 +130,15 @@ def test_evaluating_again_changes_no_prediction(evaluated, trained, data):
     }
 
 
-def test_the_page_shows_every_method(evaluated):
-    from jaxuq.reporting.experts_page import write_experts_report
+def test_the_page_shows_every_method(trained, evaluated):
+    from jaxuq.reporting import ReportError, write_report
 
-    page = write_experts_report(evaluated).read_text()
+    page = write_report(evaluated).read_text()
     for part in ("ELREA", "MoLE", "Random clusters", "elrea-top-1", "training features", "data:image/svg+xml"):
         assert part in page
     assert "could not be drawn" not in page
+    with pytest.raises(ReportError, match="the report is that of jaxuq experts evaluate"):
+        write_report(trained)
 
 
 def test_adapters_of_another_rank_or_model_are_refused(trained, tmp_path):

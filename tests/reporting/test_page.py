@@ -10,7 +10,7 @@ import pandas
 import pytest
 
 from jaxuq.reporting import ReportError, read_folder, read_predictions, write_report
-from jaxuq.reporting.page import parts, report_tables
+from jaxuq.reporting.benchmark_page import parts, report_tables
 from tests.reporting.folders import write_result_folder
 
 _VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -1,18 +1,17 @@
-"""The report of one run: a self-contained page and its figures."""
+"""The page of a run of `jaxuq muben`: score tables and figures."""
 
 import pathlib
 from typing import Any
 
-from jaxuq._citation import citation
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
-from jaxuq.reporting.metric_names import QUESTIONS, format_number, metric_name
+from jaxuq.reporting.metric_names import QUESTIONS, metric_name
 from jaxuq.reporting.report_drawings import report_drawings
-from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_folder, read_predictions
+from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_predictions
 from jaxuq.reporting.tables import ScoreTable, score_table
-from jaxuq.reporting.tagging_page import tagging_sections
+from jaxuq.reporting.template import as_list, as_words, bibtex_of, duration, render_template
 from jaxuq.results import write_bytes
 
 _MOST_NAMED = 5
@@ -20,34 +19,17 @@ _MOST_NAMED = 5
 _TABLES = (("prediction", "distribution"), ("calibration",), ("sets", "selection"), ("other",), ("cost",))
 
 
-def write_report(folder: str | pathlib.Path) -> pathlib.Path:
-    """Write `report.html` and `figures/` into a result folder, finished or not.
+def write_benchmark_report(result: ResultFolder) -> pathlib.Path:
+    """Write the page of `jaxuq muben`, and `figures/`.
 
-    The page holds everything it needs: it can be mailed, and opened without a network. Whatever is missing in the
-    folder is missing on the page and named there. Both are written atomically, and replaced when called again.
     All test predictions of the folder are held in memory at once.
 
     Args:
-        folder: a result folder: `run.json`, `results.csv`, `summary.csv` and `predictions/`.
+        result: what `read_folder` gave.
 
     Returns:
         Path of the page.
-
-    Raises:
-        ReportError: if the folder is no result folder, or one of its tables is unreadable.
-
-    Example:
-        >>> write_report("no/such/folder")
-        Traceback (most recent call last):
-        jaxuq.reporting.errors.ReportError: no/such/folder: no such folder; ...
     """
-    result = read_folder(folder)
-    if result.run["system"] == "tag":
-        return _write_tagging_report(result)
-    if result.run["system"] == "tune":
-        from jaxuq.reporting.tuning_page import write_tuning_report  # it builds on this module
-
-        return write_tuning_report(folder)
     notices = [*result.notices, *_missing_methods(result)]
     predictions, unread = load_predictions(result)
     notices += _shorten(unread)
@@ -62,39 +44,16 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         status=str(result.run.get("status", "unknown")),
         facts=_facts(result),
         notices=notices + undrawn,
-        notes=[str(note) for note in _list(result.run.get("notes"))],
+        notes=[str(note) for note in as_list(result.run.get("notes"))],
         tables=tables,
         pictures=pictures,
-        rejected=[_rejected(item) for item in _list(result.run.get("rejected"))],
+        rejected=[_rejected(item) for item in as_list(result.run.get("rejected"))],
         counted="rejected" in result.run,
-        configuration={str(key): _words(value) for key, value in result.configuration.items()},
+        configuration={str(key): as_words(value) for key, value in result.configuration.items()},
         versions={str(key): str(value) for key, value in versions.items()},
-        bibtex=_bibtex(
+        bibtex=bibtex_of(
             [str(result.run["system"]), *result.methods, *dict.fromkeys(map(str, result.results["backbone"]))]
         ),
-    )
-    target = result.path / "report.html"
-    write_bytes(target, page.encode())
-    return target
-
-
-def _write_tagging_report(result: ResultFolder) -> pathlib.Path:
-    """The page of `jaxuq tag`."""
-    sections, notices = tagging_sections(result)
-    versions, run = result.run.get("versions"), result.run
-    facts = [("Models", str(len(result.methods)))]
-    facts += [("Device", str(run["device"]))] if run.get("device") else []
-    facts += [("Time", duration(float(run["seconds"])))] if isinstance(run.get("seconds"), int | float) else []
-    page = render_template(
-        "tagging.html",
-        title=" · ".join(section.name for section in sections) or result.path.name,
-        status=str(run.get("status", "unknown")),
-        facts=facts,
-        notices=[notice for notice in result.notices if "summary" not in notice] + notices,
-        sections=sections,
-        configuration={str(key): _words(value) for key, value in result.configuration.items()},
-        versions={str(key): str(value) for key, value in (versions if isinstance(versions, dict) else {}).items()},
-        bibtex=_bibtex(["tag", *result.methods]),
     )
     target = result.path / "report.html"
     write_bytes(target, page.encode())
@@ -172,40 +131,8 @@ def load_predictions(folder: ResultFolder) -> tuple[dict[str, list[Predictions]]
     return {method: seeds for method, seeds in found.items() if seeds}, problems
 
 
-def render_template(name: str, **context: Any) -> str:
-    """Fill a page template; every value is escaped.
-
-    Args:
-        name: file name in `templates/`.
-        **context: the template's variables.
-
-    Returns:
-        The page.
-    """
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.globals |= {"method_style": method_style, "metric_name": metric_name, "number": format_number}
-    return environment.get_template(name).render(**context)
-
-
-def _bibtex(names: list[str]) -> str:
-    """The entries of jaxuq and of what a run used; a method of the user's own has none."""
-    known = ["jaxuq"]
-    for name in names:
-        try:
-            citation(name)
-        except ValueError:
-            continue
-        known.append(name)
-    return citation(*known)
-
-
 def _missing_methods(folder: ResultFolder) -> list[str]:
-    planned = _list(folder.configuration.get("methods"))
+    planned = as_list(folder.configuration.get("methods"))
     missing = [method_style(str(method)).title for method in planned if str(method) not in folder.methods]
     return [f"No results (yet) for: {', '.join(missing)}."] if missing and len(folder.results) else []
 
@@ -225,10 +152,10 @@ def _title(folder: ResultFolder) -> str:
 
 def _facts(folder: ResultFolder) -> list[tuple[str, str]]:
     run, configuration = folder.run, folder.configuration
-    tasks = _list(run.get("task_names"))
+    tasks = as_list(run.get("task_names"))
     facts = [("Task", folder.task_type + (f", {len(tasks)} tasks" if len(tasks) > 1 else ""))]
     facts += [
-        (key.capitalize(), _words(configuration[key]))
+        (key.capitalize(), as_words(configuration[key]))
         for key in ("seeds", "members", "samples")
         if key in configuration
     ]
@@ -238,40 +165,11 @@ def _facts(folder: ResultFolder) -> list[tuple[str, str]]:
     if isinstance(run.get("seconds"), int | float):
         facts.append(("Time", duration(float(run["seconds"]))))
     if "rejected" in run:
-        facts.append(("Rejected molecules", str(len(_list(run["rejected"])))))
+        facts.append(("Rejected molecules", str(len(as_list(run["rejected"])))))
     return facts
-
-
-def duration(seconds: float) -> str:
-    """Write a time span for people.
-
-    Args:
-        seconds: the span, at least 0.
-
-    Returns:
-        Text with two units at most.
-
-    Example:
-        >>> duration(81.2), duration(8.04), duration(7260.0)
-        ('1 min 21 s', '8.0 s', '2 h 1 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _rejected(item: Any) -> tuple[str, str, str]:
     values = list(item) if isinstance(item, list | tuple) else ["", "", item]
     row, smiles, reason = (str(value) for value in [*values, "", "", ""][:3])
     return row, smiles, reason
-
-
-def _list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else []
-
-
-def _words(value: Any) -> str:
-    return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,50 @@
+"""The report of one run, whichever command wrote it."""
+
+import pathlib
+
+from jaxuq.reporting.benchmark_page import write_benchmark_report
+from jaxuq.reporting.confidence_page import write_confidence_report
+from jaxuq.reporting.errors import ReportError
+from jaxuq.reporting.experts_page import write_experts_report
+from jaxuq.reporting.result_folder import read_folder, read_record
+from jaxuq.reporting.tagging_page import write_tagging_report
+from jaxuq.reporting.tuning_page import write_tuning_report
+
+_BY_PATH = {
+    "confidence": write_confidence_report,
+    "experts-evaluation": write_experts_report,
+    "tune": write_tuning_report,
+}
+_WITHOUT = {
+    "experts": "holds trained experts; the report is that of jaxuq experts evaluate",
+    "extract": "jaxuq extract writes its page itself; the same command again writes it anew",
+}
+
+
+def write_report(folder: str | pathlib.Path) -> pathlib.Path:
+    """Write `report.html` and `figures/` into a result folder, finished or not.
+
+    The page holds everything it needs: it can be mailed, and opened without a network. Whatever is missing in the
+    folder is missing on the page and named there. Both are written atomically, and replaced when called again.
+
+    Args:
+        folder: a result folder: `run.json`, `results.csv`, and what else its command writes.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ReportError: if the folder is no result folder, one of its tables is unreadable, or its command has no page.
+
+    Example:
+        >>> write_report("no/such/folder")
+        Traceback (most recent call last):
+        jaxuq.reporting.errors.ReportError: no/such/folder: no such folder; ...
+    """
+    path = pathlib.Path(folder)
+    system = str(read_record(path)["system"])
+    if system in _WITHOUT:
+        raise ReportError(f"{path}: {_WITHOUT[system]}")
+    if system in _BY_PATH:
+        return _BY_PATH[system](path)
+    return write_tagging_report(read_folder(path)) if system == "tag" else write_benchmark_report(read_folder(path))

@@ -1,0 +1,93 @@
+"""What all pages share: templates, the run's configuration in words, time spans, citations."""
+
+import pathlib
+from collections.abc import Iterable
+from typing import Any
+
+from jaxuq._citation import citation
+from jaxuq.reporting.method_style import method_style
+from jaxuq.reporting.metric_names import format_number, metric_name
+
+
+def render_template(name: str, **context: Any) -> str:
+    """Fill a page template; every value is escaped.
+
+    Args:
+        name: file name in `templates/`.
+        **context: the template's variables.
+
+    Returns:
+        The page.
+    """
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals |= {"method_style": method_style, "metric_name": metric_name, "number": format_number}
+    return environment.get_template(name).render(**context)
+
+
+def duration(seconds: float) -> str:
+    """Write a time span for people.
+
+    Args:
+        seconds: the span, at least 0.
+
+    Returns:
+        Text with two units at most.
+
+    Example:
+        >>> duration(81.2), duration(8.04), duration(7260.0)
+        ('1 min 21 s', '8.0 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def bibtex_of(names: Iterable[str]) -> str:
+    """The entries of jaxuq and of what a run used; a method of the user's own has none.
+
+    Args:
+        names: of systems, methods and backbones.
+
+    Returns:
+        BibTeX.
+    """
+    known = ["jaxuq"]
+    for name in names:
+        try:
+            citation(name)
+        except ValueError:
+            continue
+        known.append(name)
+    return citation(*known)
+
+
+def as_words(value: Any) -> str:
+    """A value of a configuration for people.
+
+    Args:
+        value: any JSON-like value.
+
+    Returns:
+        Lists with commas.
+    """
+    return ", ".join(str(item) for item in value) if isinstance(value, list | tuple) else str(value)
+
+
+def as_list(value: Any) -> list[Any]:
+    """What should be a list in a file that anybody may have edited; anything else counts as empty.
+
+    Args:
+        value: any JSON-like value.
+
+    Returns:
+        A list.
+    """
+    return list(value) if isinstance(value, list | tuple) else []

@@ -10,9 +10,11 @@ from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
 from jaxuq.molecules.muben.cells import summarise_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.grid import grid_cells, run_grid
+from jaxuq.molecules.muben.listener import Listener
 from jaxuq.molecules.muben.methods import METHODS, Method
+from jaxuq.molecules.muben.opening import select_methods
 from jaxuq.molecules.muben.recipe import Recipe, recipe_optimizer
-from jaxuq.molecules.muben.run import Listener, run_muben, select_methods
+from jaxuq.molecules.muben.run import run_muben
 
 __all__ = [
     "BACKBONES",

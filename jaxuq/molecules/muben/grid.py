@@ -8,7 +8,8 @@ from typing import Any
 
 from jaxuq.molecules.muben.backbones import BACKBONES
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
-from jaxuq.molecules.muben.run import Listener, run_muben
+from jaxuq.molecules.muben.listener import Listener
+from jaxuq.molecules.muben.run import run_muben
 from jaxuq.molecules.records import DataError
 from jaxuq.parallel import run_on_cluster
 from jaxuq.results import write_text

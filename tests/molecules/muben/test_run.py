@@ -90,7 +90,7 @@ def test_a_method_has_the_same_numbers_alone_and_among_others(regression_run, tm
 def test_a_finished_run_is_not_computed_again(regression_run, monkeypatch):
     folder, configuration = regression_run
     before = _rows(folder)
-    monkeypatch.setattr("jaxuq.molecules.muben.run.fit", None)  # any training would fail
+    monkeypatch.setattr("jaxuq.molecules.muben.forecasting.fit", None)  # any training would fail
     assert _rows(run_muben(configuration)) == before
 
 

@@ -3,9 +3,12 @@
     configuration = MubenConfiguration(dataset="esol", methods="deterministic,ensemble", seeds=3)
     folder = run_muben(configuration)
 
+`run_active` starts with few labels and acquires more in rounds; `run_grid` makes several runs, here or on a cluster.
 `METHODS` and `BACKBONES` are dictionaries; a new row of the benchmark is a new entry.
 """
 
+from jaxuq.molecules.muben.acquisition import acquisition_scores, choose_rows
+from jaxuq.molecules.muben.active import run_active
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
 from jaxuq.molecules.muben.cells import summarise_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration
@@ -24,8 +27,11 @@ __all__ = [
     "Method",
     "MubenConfiguration",
     "Recipe",
+    "acquisition_scores",
+    "choose_rows",
     "grid_cells",
     "recipe_optimizer",
+    "run_active",
     "run_grid",
     "run_muben",
     "select_methods",

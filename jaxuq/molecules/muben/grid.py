@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from jaxuq.molecules.muben.active import run_active
 from jaxuq.molecules.muben.backbones import BACKBONES
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
 from jaxuq.molecules.muben.listener import Listener
@@ -46,10 +47,10 @@ def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:
         raise DataError(f"two data sets are called {twice[0]!r}: their results would share a folder; rename one")
     root = configuration.output
     if root is None:
-        root = pathlib.Path("runs") / f"{'+'.join(names)}-{'+'.join(backbones)}-{configuration.split}"
-    return [
-        dataclasses.replace(cell, output=root / f"{cell.dataset_name}-{cell.backbone}-{cell.split}") for cell in cells
-    ]
+        root = pathlib.Path("runs") / "-".join(
+            ["+".join(names), "+".join(backbones), configuration.split, *(["active"] if configuration.active else [])]
+        )
+    return [dataclasses.replace(cell, output=root / cell.run_name) for cell in cells]
 
 
 def run_grid(
@@ -96,7 +97,7 @@ def run_grid(
 
     def over(name: str, outcome: Any) -> None:
         folder = by_name[name].output_folder
-        if outcome == "complete" and not (folder / "results.csv").exists():
+        if outcome == "complete" and not (folder / "run.json").exists():
             outcome = f"its worker has written {folder} on a machine whose files are not seen here"
         settle(folder, str(outcome))
         listener.message(f"{name} is over, {len(status)} of {len(cells)}")
@@ -115,7 +116,7 @@ def run_grid(
 def _attempt(cell: MubenConfiguration, listener: Listener | None = None) -> str:
     """Whatever is wrong with one run costs that run."""
     try:
-        run_muben(cell, listener)
+        (run_active if cell.active else run_muben)(cell, listener)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return "complete"

@@ -43,5 +43,6 @@ def learning_curve_figure(rounds: Frame, metric: str) -> "matplotlib.figure.Figu
                 labels, middle, color=colour, linestyle=line, marker=style.marker, markersize=4.5, linewidth=1.7,
                 alpha=opacity, label=acquisition,
             )  # fmt: skip
+        axes.set_xticks(sorted(set(own["labels"])))
         axes.legend(frameon=False, fontsize=SMALL)
     return figure

@@ -31,7 +31,7 @@ def run_on_cluster(
     address: str = LOCAL,
     workers: int = 2,
     retries: int = 3,
-    started: Callable[[str], None] = lambda name: None,
+    started: Callable[[str, int], None] = lambda name, attempt: None,
     finished: Callable[[str, Any], None] = lambda name, outcome: None,
 ) -> dict[str, Any]:
     """Make every call in a worker process of its own, a few at a time, and gather what they return.
@@ -51,7 +51,7 @@ def run_on_cluster(
             `"ray://host:10001"`.
         workers: calls at a time, at least 1. Where there are accelerators, the workers share them evenly.
         retries: how often a call whose process died is tried again.
-        started: told the name when a call is handed over.
+        started: told the name when a call is handed over, and how many processes have died of it before.
         finished: told the name and the outcome when it has one; other calls go on meanwhile.
 
     Returns:
@@ -77,22 +77,30 @@ def run_on_cluster(
     with _connected(address, workers) as ray:
         accelerators = ray.cluster_resources().get("GPU", 0.0)
         share = 1.0 / -(-workers // accelerators) if accelerators else 0.0
-        task = ray.remote(num_cpus=1, num_gpus=share, max_retries=retries, max_calls=1)(_call)
+        task = ray.remote(num_cpus=1, num_gpus=share, max_retries=0, max_calls=1)(_call)  # retried, and told, here
         context = (os.getcwd(), {name: getattr(jax.config, name) for name in _SETTINGS}, share)
         waiting, running, news = list(calls), {}, []
+        deaths = dict.fromkeys(calls, 0)
         try:
             while waiting or running or news:
                 while waiting and len(running) < workers:
                     name = waiting.pop(0)
                     running[task.options(name=name).remote(context, function, calls[name])] = name
-                    started(name)
+                    started(name, deaths[name])
                 for name in news:
                     finished(name, outcomes[name])
                 news = []
                 done = ray.wait(list(running), timeout=1.0)[0] if running else []
                 for reference in done:
-                    news.append(running.pop(reference))
-                    outcomes[news[-1]] = _outcome(ray, reference, retries)
+                    name = running.pop(reference)
+                    outcomes[name], death = _outcome(ray, reference)
+                    deaths[name] += bool(death)
+                    if death and deaths[name] <= retries:
+                        waiting.insert(0, name)
+                        continue
+                    if death:
+                        outcomes[name] = ClusterError(f"its worker process died {deaths[name]} times ({death})")
+                    news.append(name)
         finally:
             for reference in running:
                 with contextlib.suppress(Exception):
@@ -111,21 +119,20 @@ def _call(context: tuple[str, dict[str, Any], float], function: Callable[..., An
     return function(*arguments)
 
 
-def _outcome(ray: Any, reference: Any, retries: int) -> Any:
+def _outcome(ray: Any, reference: Any) -> tuple[Any, str]:
+    """What became of a call, and what its process died of, if it did."""
     try:
-        return ray.get(reference)
+        return ray.get(reference), ""
     except ray.exceptions.RayTaskError as error:
-        return error.cause
+        return error.cause or error, ""
     except ray.exceptions.RayError as error:
-        reason = (str(error).strip().splitlines() or [""])[0]
-        return ClusterError(f"its worker process died {retries + 1} times ({type(error).__name__}: {reason})")
+        return None, f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 @contextlib.contextmanager
 def _connected(address: str, workers: int) -> Iterator[Any]:
     """Ray, connected; a connection that the caller's program has already is used and left alone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_task_oom_retries", "3")  # its own default is to try for ever
     try:
         import ray
         import ray.exceptions
@@ -137,7 +144,7 @@ def _connected(address: str, workers: int) -> Iterator[Any]:
         return
     options: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except Exception as error:  # Ray raises ConnectionError, RuntimeError, ValueError, ImportError, ... for this
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ClusterError(f"no Ray cluster could be had at {address!r}: {reason}") from error

@@ -47,7 +47,11 @@ def test_a_death_is_another_attempt_and_an_exception_an_outcome(tmp_path):
     }
     told = []
     outcomes = run_on_cluster(
-        ends, calls, retries=1, started=told.append, finished=lambda name, outcome: told.append(f"{name} over")
+        ends,
+        calls,
+        retries=1,
+        started=lambda name, deaths: told.append(f"{name} {deaths}"),
+        finished=lambda name, outcome: told.append(f"{name} over"),
     )
     assert list(outcomes) == list(calls)
     assert outcomes["good"] == (3, 1)
@@ -56,4 +60,5 @@ def test_a_death_is_another_attempt_and_an_exception_an_outcome(tmp_path):
     assert isinstance(outcomes["always"], ClusterError) and "died 2 times" in str(outcomes["always"])
     assert len(list(always.iterdir())) == 2
     assert isinstance(outcomes["bad"], KeyError)
-    assert sorted(told) == sorted([*calls, *(f"{name} over" for name in calls)])
+    begun = ["good 0", "once 0", "once 1", "always 0", "always 1", "bad 0"]
+    assert sorted(told) == sorted([*begun, *(f"{name} over" for name in calls)])

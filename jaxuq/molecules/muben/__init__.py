@@ -10,6 +10,7 @@
 from jaxuq.molecules.muben.acquisition import acquisition_scores, choose_rows
 from jaxuq.molecules.muben.active import run_active
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
+from jaxuq.molecules.muben.binned import binned_scores
 from jaxuq.molecules.muben.cells import summarise_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.grid import grid_cells, run_grid
@@ -28,6 +29,7 @@ __all__ = [
     "MubenConfiguration",
     "Recipe",
     "acquisition_scores",
+    "binned_scores",
     "choose_rows",
     "grid_cells",
     "recipe_optimizer",

@@ -102,12 +102,15 @@ def run_grid(
         settle(folder, str(outcome))
         listener.message(f"{name} is over, {len(status)} of {len(cells)}")
 
+    def begin(name: str, deaths: int) -> None:
+        listener.message(f"{name} goes on in a new process: its last one died" if deaths else f"{name} begins")
+
     run_on_cluster(
         _attempt,
         {name: (cell,) for name, cell in by_name.items()},
         address=cells[0].cluster,
         workers=cells[0].workers,
-        started=lambda name: listener.message(f"{name} begins"),
+        started=begin,
         finished=over,
     )
     return {name: status[name] for name in by_name}

@@ -65,7 +65,7 @@ def active_run(regression_csv, tmp_path_factory):
     configuration = MubenConfiguration(
         dataset=str(regression_csv),
         output=tmp_path_factory.mktemp("runs") / "active",
-        methods="deterministic,ensemble",
+        methods="deterministic,mc-dropout",
         **{**TINY, "epochs": 2, "seeds": 1},
         active=2,
         start=20,
@@ -89,11 +89,11 @@ def test_every_round_of_every_acquisition_has_a_row(active_run):
     sizes = ((0, 20), (1, 30), (2, 40))
     assert found == {
         (method, acquisition, *size)
-        for method in ("deterministic", "ensemble")
+        for method in ("deterministic", "mc-dropout")
         for acquisition in ("uncertainty", "random")
         for size in sizes
     }
-    first = [row for row in _rows(folder) if row["round"] == "0" and row["method"] == "ensemble"]
+    first = [row for row in _rows(folder) if row["round"] == "0" and row["method"] == "mc-dropout"]
     assert first[0]["rmse"] == first[1]["rmse"]  # both begin with the same labels
     assert not folder.checkpoints.exists()
 
@@ -102,7 +102,7 @@ def test_labels_and_pool_share_out_the_training_part_and_the_most_uncertain_chan
     folder, _ = active_run
     order = random_order(0, 64)
     assert sorted(order.tolist()) == list(range(64))
-    for method in ("deterministic", "ensemble"):
+    for method in ("deterministic", "mc-dropout"):
         before = _labelled(folder, method, "start", 0)
         np.testing.assert_array_equal(before["rows"], order[:20])
         for number in (1, 2):
@@ -120,7 +120,7 @@ def test_labels_and_pool_share_out_the_training_part_and_the_most_uncertain_chan
 def test_an_interrupted_run_ends_with_the_same_numbers(active_run):
     folder, configuration = active_run
     before = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in _rows(folder)]
-    for name in ("ensemble-uncertainty-round1", "ensemble-uncertainty-round2"):
+    for name in ("mc-dropout-uncertainty-round1", "mc-dropout-uncertainty-round2"):
         (folder.predictions / f"{name}-seed0.npz").unlink()
     again = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in _rows(run_active(configuration))]
     assert again == before
@@ -144,10 +144,10 @@ def test_what_cannot_be_done_is_said(active_run):
 def test_the_page_has_the_curves_and_the_scores_of_the_last_round(active_run):
     folder, _ = active_run
     text = write_report(folder.path).read_text()
-    assert "Deep ensemble, uncertainty" in text and text.count("data:image/svg") == 3
+    assert "MC dropout, uncertainty" in text and text.count("data:image/svg") == 3
     rounds = read_rounds(folder.path)
-    last = dict(active_tables(rounds)[0].rows)["Deep ensemble, random"][0]
-    row = next(r for r in _rows(folder) if (r["method"], r["acquisition"], r["round"]) == ("ensemble", "random", "2"))
+    last = dict(active_tables(rounds)[0].rows)["MC dropout, random"][0]
+    row = next(r for r in _rows(folder) if (r["method"], r["acquisition"], r["round"]) == ("mc-dropout", "random", "2"))
     assert last.mean == pytest.approx(float(row["rmse"]))
     line = learning_curve_figure(rounds, "rmse").axes[1].lines[0]
     assert line.get_xdata().tolist() == [20, 30, 40]

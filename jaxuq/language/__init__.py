@@ -15,7 +15,7 @@ from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress
 from jaxuq.language.generated import Generation, take_rows
 from jaxuq.language.generation import continue_generation, generate_tokens, start_generation
 from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction
-from jaxuq.language.logit_blocks import map_logits
+from jaxuq.language.logit_blocks import hidden_gradient, map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
 from jaxuq.language.peft import load_peft, save_peft
 from jaxuq.language.sampling import (
@@ -91,6 +91,7 @@ __all__ = [
     "finetune_step",
     "generate",
     "generate_tokens",
+    "hidden_gradient",
     "init_adapters",
     "init_finetuning",
     "inspect_model",

@@ -1,5 +1,6 @@
-"""The parallel room: a leading member axis mapped over the devices of one machine or of many."""
+"""The parallel room: members, or rows of data, divided over the devices of one machine or of many."""
 
+from jaxuq.parallel.data import data_mesh
 from jaxuq.parallel.members import (
     STRATEGIES,
     even_number,
@@ -12,6 +13,7 @@ from jaxuq.parallel.members import (
 
 __all__ = [
     "STRATEGIES",
+    "data_mesh",
     "even_number",
     "gather_members",
     "map_members",

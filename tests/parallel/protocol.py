@@ -5,6 +5,7 @@ from typing import Any
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
     "STRATEGIES": "a tuple of names",
+    "data_mesh": "asks JAX for its devices",
     "even_number": "counts devices on the host",
     "pad_members": "repeats rows on the host; covered by map_members with uneven members",
     "gather_members": "copies arrays between devices",

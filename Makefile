@@ -27,7 +27,11 @@ UNAVAILABLE := not oracle$(if $(JAXUQ_DATA),, and not data)
 test: $(READY)  ## tests and examples, within 25 minutes on two cores: all but the long ones
 	$(PYTEST) -m "not long and $(UNAVAILABLE)"
 
-test-all: $(READY)  ## every test, example and notebook; twenty minutes more
+$(VENV)/.cluster: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[cluster]'
+	@touch $@
+
+test-all: $(VENV)/.cluster  ## every test, example and notebook, Ray's too; twenty minutes more
 	$(PYTEST) -m "$(UNAVAILABLE)"
 
 lint: $(READY)  ## style, types, hooks

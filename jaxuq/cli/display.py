@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from jaxuq.molecules.muben.run import Listener
+from jaxuq.molecules.muben.listener import Listener
 
 _LOG_SECONDS = 10.0  # between two lines of the same work when there is no terminal
 

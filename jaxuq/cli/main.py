@@ -45,14 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from jaxuq.extraction.errors import ExtractionError
     from jaxuq.language.errors import CheckpointError, PromptError
     from jaxuq.molecules.records import DataError
+    from jaxuq.parallel import ClusterError
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
     from jaxuq.tagging.records import TaggingDataError
     from jaxuq.tuning.errors import TuningError
 
     mistakes = (
-        CheckpointError, DataError, ExpertsError, ExtractionError, PromptError, QuestionError, ReportError,
-        RunFolderError, TaggingDataError, TuningError,
+        CheckpointError, ClusterError, DataError, ExpertsError, ExtractionError, PromptError, QuestionError,
+        ReportError, RunFolderError, TaggingDataError, TuningError,
     )  # fmt: skip
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -1,5 +1,6 @@
-"""The parallel room: members, or rows of data, divided over the devices of one machine or of many."""
+"""The parallel room: members and rows of data divided over devices, independent calls over a cluster's processes."""
 
+from jaxuq.parallel.cluster import ClusterError, run_on_cluster
 from jaxuq.parallel.data import data_mesh
 from jaxuq.parallel.members import (
     STRATEGIES,
@@ -13,11 +14,13 @@ from jaxuq.parallel.members import (
 
 __all__ = [
     "STRATEGIES",
+    "ClusterError",
     "data_mesh",
     "even_number",
     "gather_members",
     "map_members",
     "pad_members",
     "resolve_strategy",
+    "run_on_cluster",
     "use_cpu_cores",
 ]

@@ -12,6 +12,7 @@ from jaxuq.reporting.cost_figure import cost_figure
 from jaxuq.reporting.error_figure import error_figure
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.forest_figure import forest_figure
+from jaxuq.reporting.learning_curve_figure import learning_curve_figure
 from jaxuq.reporting.published import compare_published, is_published, published_scores
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
@@ -36,6 +37,7 @@ __all__ = [
     "error_figure",
     "forest_figure",
     "is_published",
+    "learning_curve_figure",
     "load_predictions",
     "markdown_table",
     "mean_rank_figure",

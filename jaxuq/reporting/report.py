@@ -2,6 +2,7 @@
 
 import pathlib
 
+from jaxuq.reporting.active_page import write_active_report
 from jaxuq.reporting.benchmark_page import write_benchmark_report
 from jaxuq.reporting.confidence_page import write_confidence_report
 from jaxuq.reporting.errors import ReportError
@@ -13,6 +14,7 @@ from jaxuq.reporting.tuning_page import write_tuning_report
 _BY_PATH = {
     "confidence": write_confidence_report,
     "experts-evaluation": write_experts_report,
+    "muben-active": write_active_report,
     "tune": write_tuning_report,
 }
 _WITHOUT = {

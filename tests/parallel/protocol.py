@@ -4,6 +4,8 @@ from typing import Any
 
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
+    "ClusterError": "a type",
+    "run_on_cluster": "starts processes",
     "STRATEGIES": "a tuple of names",
     "data_mesh": "asks JAX for its devices",
     "even_number": "counts devices on the host",

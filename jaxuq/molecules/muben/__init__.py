@@ -3,16 +3,22 @@
     configuration = MubenConfiguration(dataset="esol", methods="deterministic,ensemble", seeds=3)
     folder = run_muben(configuration)
 
+`run_active` starts with few labels and acquires more in rounds; `run_grid` makes several runs, here or on a cluster.
 `METHODS` and `BACKBONES` are dictionaries; a new row of the benchmark is a new entry.
 """
 
+from jaxuq.molecules.muben.acquisition import acquisition_scores, choose_rows
+from jaxuq.molecules.muben.active import run_active
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
+from jaxuq.molecules.muben.binned import binned_scores
 from jaxuq.molecules.muben.cells import summarise_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.grid import grid_cells, run_grid
+from jaxuq.molecules.muben.listener import Listener
 from jaxuq.molecules.muben.methods import METHODS, Method
+from jaxuq.molecules.muben.opening import select_methods
 from jaxuq.molecules.muben.recipe import Recipe, recipe_optimizer
-from jaxuq.molecules.muben.run import Listener, run_muben, select_methods
+from jaxuq.molecules.muben.run import run_muben
 
 __all__ = [
     "BACKBONES",
@@ -22,8 +28,12 @@ __all__ = [
     "Method",
     "MubenConfiguration",
     "Recipe",
+    "acquisition_scores",
+    "binned_scores",
+    "choose_rows",
     "grid_cells",
     "recipe_optimizer",
+    "run_active",
     "run_grid",
     "run_muben",
     "select_methods",

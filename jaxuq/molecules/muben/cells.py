@@ -20,7 +20,8 @@ from jaxuq.results import RunFolder, read_arrays, write_arrays, write_text
 _SECONDS = ("train_seconds", "predict_seconds")
 
 
-def _file(folder: RunFolder, method: str, seed: int) -> pathlib.Path:
+def cell_file(folder: RunFolder, method: str, seed: int) -> pathlib.Path:
+    """Where the predictions of one method with one seed are."""
     return folder.predictions / f"{method}-seed{seed}.npz"
 
 
@@ -47,10 +48,19 @@ def store_cell(
         data = getattr(split, part)
         for name, value in {**forecast._asdict(), "labels": data.labels, "mask": data.mask}.items():
             arrays[f"{part}_{name}"] = value
-    write_arrays(_file(folder, method, seed), arrays)
+    write_arrays(cell_file(folder, method, seed), arrays)
 
 
-def _forecast(arrays: Mapping[str, np.ndarray], part: str) -> tuple[Forecast, jax.Array, jax.Array]:
+def stored_forecast(arrays: Mapping[str, np.ndarray], part: str) -> tuple[Forecast, jax.Array, jax.Array]:
+    """What a file of `store_cell` holds of a part.
+
+    Args:
+        arrays: of the file.
+        part: `"valid"` or `"test"`.
+
+    Returns:
+        Forecast, labels, mask.
+    """
     kind = GaussianForecast if f"{part}_mean" in arrays else BernoulliForecast
     forecast = kind(*(jnp.asarray(arrays[f"{part}_{field}"]) for field in kind._fields))
     return forecast, jnp.asarray(arrays[f"{part}_labels"], jnp.float32), jnp.asarray(arrays[f"{part}_mask"])
@@ -71,11 +81,11 @@ def finished_row(
     Returns:
         The line, its scores computed from the stored predictions, or None when the cell is missing or damaged.
     """
-    arrays = read_arrays(_file(folder, method, seed))
+    arrays = read_arrays(cell_file(folder, method, seed))
     if arrays is None or not np.array_equal(arrays.get("test_labels", np.zeros(0)), split.test.labels):
         return None
     scores = score_forecast(
-        *_forecast(arrays, "valid"), *_forecast(arrays, "test"), muben=configuration.convention == "muben"
+        *stored_forecast(arrays, "valid"), *stored_forecast(arrays, "test"), muben=configuration.convention == "muben"
     )
     where = {
         "dataset": configuration.dataset_name,
@@ -104,8 +114,8 @@ def method_intervals(
         return {}
     intervals = {}
     for method in methods:
-        stored = [read_arrays(_file(folder, method, seed)) for seed in range(configuration.seeds)]
-        cells = [_forecast(arrays, "test") for arrays in stored if arrays is not None]
+        stored = [read_arrays(cell_file(folder, method, seed)) for seed in range(configuration.seeds)]
+        cells = [stored_forecast(arrays, "test") for arrays in stored if arrays is not None]
         intervals[method] = score_intervals(
             named_key(jax.random.key(0), "bootstrap"),
             jax.tree.map(lambda *leaves: jnp.stack(leaves), *(forecast for forecast, _, _ in cells)),

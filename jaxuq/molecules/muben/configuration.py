@@ -4,11 +4,24 @@ import dataclasses
 import difflib
 import json
 import pathlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from tyro.constructors import PrimitiveConstructorSpec
 
 from jaxuq.molecules.records import DataError
 
 _FEWER_MEMBERS = ("muv", "qm8", "qm9")
+_LOCAL = "local"
+_ACTIVE = (("active", 0), ("start", 1), ("acquire", 1))
+ACQUISITIONS: tuple[str, ...] = ("uncertainty", "epistemic", "random")
+"""How active learning chooses, by the name that `--acquisition` takes."""
+_ADDRESS = PrimitiveConstructorSpec(  # an option that may stand alone
+    nargs="*",
+    metavar="[ADDRESS]",
+    instance_from_str=lambda given: _one_address(given),
+    is_instance=lambda value: value is None or isinstance(value, str),
+    str_from_instance=lambda value: ["None"] if value is None else [value],
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +103,35 @@ class MubenConfiguration:
     task_type: Literal["classification", "regression"] | None = None
     """For a CSV file: what the labels are; default: classification if all are 0 or 1."""
 
+    active: int = 0
+    """Active learning in so many rounds instead of the benchmark: start with few labels, acquire more where the method
+    is unsure, train anew."""
+
+    start: int = 100
+    """Active learning: labels of the first round, drawn at random."""
+
+    acquire: int = 50
+    """Active learning: labels that each round adds."""
+
+    acquisition: str = "uncertainty,random"
+    """Active learning: which labels: uncertainty (the published choice), epistemic (only what could be learnt),
+    random; several with commas between."""
+
+    cluster: Annotated[str | None, _ADDRESS] = None
+    """Run several data sets or backbones at once, each in a process of its own that is begun again if it dies.
+    Alone: on this machine; with auto, host:6379 or ray://host:10001: on that Ray cluster, whose machines all need to
+    see the output folder."""
+
+    workers: int = 2
+    """How many processes of the cluster work at a time."""
+
     def check(self) -> None:
         """Refuse numbers out of range.
 
         Raises:
             DataError: names the option, its value and its range.
         """
-        for name, smallest in (("seeds", 1), ("samples", 2), ("resamples", 0)):
+        for name, smallest in (("seeds", 1), ("samples", 2), ("resamples", 0), ("workers", 1), *_ACTIVE):
             if getattr(self, name) < smallest:
                 raise DataError(f"--{name} is {getattr(self, name)}; it must be at least {smallest}")
         for name, smallest in (("members", 2), ("epochs", 1), ("patience", 1), ("batch_size", 1)):
@@ -105,6 +140,7 @@ class MubenConfiguration:
                 raise DataError(f"--{name.replace('_', '-')} is {value}; it must be at least {smallest}")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise DataError(f"--learning-rate is {self.learning_rate}; it must be positive")
+        _ = self.acquisitions
 
     @property
     def dataset_name(self) -> str:
@@ -122,7 +158,21 @@ class MubenConfiguration:
     @property
     def output_folder(self) -> pathlib.Path:
         """Where the results go."""
-        return self.output or pathlib.Path("runs") / f"{self.dataset_name}-{self.backbone}-{self.split}"
+        return self.output or pathlib.Path("runs") / self.run_name
+
+    @property
+    def run_name(self) -> str:
+        """What the run's folder is called unless the user says."""
+        return f"{self.dataset_name}-{self.backbone}-{self.split}{'-active' if self.active else ''}"
+
+    @property
+    def acquisitions(self) -> list[str]:
+        """How active learning chooses.
+
+        Raises:
+            DataError: an unknown name.
+        """
+        return choose(self.acquisition, list(ACQUISITIONS), "acquisition")
 
     from_scratch: bool = False
     """Let a backbone that reads pretrained weights start at random instead."""
@@ -149,11 +199,19 @@ class MubenConfiguration:
         return None if path is None else pathlib.Path(path).expanduser()
 
     def record(self) -> dict[str, Any]:
-        """What decides the numbers, for run.json: all options but the place of output, resuming and the strategy."""
+        """What decides the numbers, for run.json: all options but the output folder and how the work is done."""
         options = dataclasses.asdict(self)
-        for name in ("output", "resume", "strategy", "data"):
+        for name in ("output", "resume", "strategy", "data", "cluster", "workers"):
+            options.pop(name)
+        for name in ("active", "start", "acquire", "acquisition") if not self.active else ():
             options.pop(name)
         return json.loads(json.dumps(options | {"members": self.num_members}, default=str))
+
+
+def _one_address(given: list[str]) -> str:
+    if len(given) > 1:
+        raise ValueError(f"one address or none, not {' '.join(given)}")
+    return given[0].strip() or _LOCAL if given else _LOCAL
 
 
 def choose(names: str, known: dict[str, Any] | list[str], what: str) -> list[str]:

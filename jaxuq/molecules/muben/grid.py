@@ -4,11 +4,15 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
+from jaxuq.molecules.muben.active import run_active
 from jaxuq.molecules.muben.backbones import BACKBONES
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
-from jaxuq.molecules.muben.run import Listener, run_muben
+from jaxuq.molecules.muben.listener import Listener
+from jaxuq.molecules.muben.run import run_muben
 from jaxuq.molecules.records import DataError
+from jaxuq.parallel import run_on_cluster
 from jaxuq.results import write_text
 
 
@@ -22,7 +26,7 @@ def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:
         One configuration per run; a single one keeps its output folder, several get folders inside it.
 
     Raises:
-        DataError: an unknown backbone, or no data set.
+        DataError: an unknown backbone, no data set, two whose results would share a folder, or a cluster for one run.
 
     Example:
         >>> cells = grid_cells(MubenConfiguration(dataset="esol,bbbp", backbone="dnn,gin"))
@@ -35,14 +39,18 @@ def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:
         raise DataError("no data set is named; for example: --dataset esol,bbbp")
     cells = [dataclasses.replace(configuration, dataset=d, backbone=b) for d in datasets for b in backbones]
     if len(cells) == 1:
+        if configuration.cluster is not None:
+            raise DataError("--cluster shares out several runs, and this is one: name more data sets or backbones")
         return cells
     names = [cell.dataset_name for cell in cells[:: len(backbones)]]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"two data sets are called {twice[0]!r}: their results would share a folder; rename one")
     root = configuration.output
     if root is None:
-        root = pathlib.Path("runs") / f"{'+'.join(names)}-{'+'.join(backbones)}-{configuration.split}"
-    return [
-        dataclasses.replace(cell, output=root / f"{cell.dataset_name}-{cell.backbone}-{cell.split}") for cell in cells
-    ]
+        root = pathlib.Path("runs") / "-".join(
+            ["+".join(names), "+".join(backbones), configuration.split, *(["active"] if configuration.active else [])]
+        )
+    return [dataclasses.replace(cell, output=root / cell.run_name) for cell in cells]
 
 
 def run_grid(
@@ -50,30 +58,68 @@ def run_grid(
     listener: Listener | None = None,
     finished: Callable[[pathlib.Path], None] = lambda folder: None,
 ) -> dict[str, str]:
-    """Run one after another; one that fails is written down, and the others go on.
+    """Run them, here one after another or on the cluster that the configuration names; one that fails is written down.
 
     The same call continues: finished runs are not computed again, failed ones are tried again. `grid.json` in the
-    folder that holds the runs says how each ended.
+    folder that holds the runs says how each ended. The numbers do not depend on where a run was computed, nor on
+    processes that died meanwhile.
 
     Args:
         cells: from `grid_cells`, at least two.
-        listener: who is told about progress.
+        listener: who is told about progress; of runs on a cluster, when they begin and end.
         finished: called with the folder of each run that is complete.
 
     Returns:
         By the name of each run's folder: `"complete"`, or what went wrong.
+
+    Raises:
+        ClusterError: Ray is not installed, or cannot be reached.
     """
-    status: dict[str, str] = {}
+    listener = listener or Listener()
     root = cells[0].output_folder.parent
-    for cell in cells:
-        folder = cell.output_folder
-        try:
-            run_muben(cell, listener)
+    status: dict[str, str] = {}
+
+    def settle(folder: pathlib.Path, said: str) -> None:
+        status[folder.name] = said
+        if said == "complete":
             finished(folder)
-            status[folder.name] = "complete"
-        except Exception as error:  # whatever is wrong with one run costs that run
-            status[folder.name] = f"{type(error).__name__}: {error}"
-            (listener or Listener()).message(f"{folder.name} failed: {error}")
+        else:
+            listener.message(f"{folder.name} failed: {said}")
         root.mkdir(parents=True, exist_ok=True)
-        write_text(root / "grid.json", json.dumps(status, indent=1))
-    return status
+        ordered = {cell.output_folder.name: status.get(cell.output_folder.name) for cell in cells}
+        write_text(root / "grid.json", json.dumps({name: said for name, said in ordered.items() if said}, indent=1))
+
+    if cells[0].cluster is None:
+        for cell in cells:
+            settle(cell.output_folder, _attempt(cell, listener))
+        return status
+    by_name = {cell.output_folder.name: cell for cell in cells}
+
+    def over(name: str, outcome: Any) -> None:
+        folder = by_name[name].output_folder
+        if outcome == "complete" and not (folder / "run.json").exists():
+            outcome = f"its worker has written {folder} on a machine whose files are not seen here"
+        settle(folder, str(outcome))
+        listener.message(f"{name} is over, {len(status)} of {len(cells)}")
+
+    def begin(name: str, deaths: int) -> None:
+        listener.message(f"{name} goes on in a new process: its last one died" if deaths else f"{name} begins")
+
+    run_on_cluster(
+        _attempt,
+        {name: (cell,) for name, cell in by_name.items()},
+        address=cells[0].cluster,
+        workers=cells[0].workers,
+        started=begin,
+        finished=over,
+    )
+    return {name: status[name] for name in by_name}
+
+
+def _attempt(cell: MubenConfiguration, listener: Listener | None = None) -> str:
+    """Whatever is wrong with one run costs that run."""
+    try:
+        (run_active if cell.active else run_muben)(cell, listener)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "complete"

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, Integer, PyTree
 
 from jaxuq.molecules.muben.backbones import Backbone
 from jaxuq.molecules.records import DataError, MoleculeDataset, Split
@@ -92,6 +92,32 @@ def make_problem(
 
     train, valid, test = (arrays(*where) for where in zip(split, borders[:-1].tolist(), borders[1:].tolist()))
     return Problem(first.task_type, first.metric, tuple(first.task_names), train, valid, test, scaler)
+
+
+def pool_problem(
+    split: Split, backbone: Backbone, features: PyTree[np.ndarray], rows: Integer[np.ndarray, " rows"]
+) -> Problem:
+    """Some of the training molecules to learn from, and all of them to be forecast: the problem of active learning.
+
+    Args:
+        split: the data.
+        backbone: the features are its own.
+        features: of the molecules of training, validation and test part, in that order.
+        rows: the training molecules whose labels are known; labels are standardised by theirs.
+
+    Returns:
+        Arrays whose training part is those rows, and whose test part has the whole training part after it.
+    """
+    borders = np.cumsum([len(part.smiles) for part in split])
+    train, valid, test = np.split(np.arange(borders[-1]), borders[:-1])
+    wanted = np.concatenate([rows, valid, test, train])
+    to_forecast = split.test._replace(
+        smiles=[*split.test.smiles, *split.train.smiles],
+        labels=np.concatenate([split.test.labels, split.train.labels]),
+        mask=np.concatenate([split.test.mask, split.train.mask]),
+    )
+    known = backbone._replace(featurise=lambda smiles, progress: jax.tree.map(lambda leaf: leaf[wanted], features))
+    return make_problem(Split(split.train.take(rows), split.valid, to_forecast), known)
 
 
 def one_class_tasks(split: Split) -> list[str]:

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from sklearn.metrics import log_loss, roc_auc_score
 
 from jaxuq.molecules import DataError
-from jaxuq.molecules.muben import METHODS, MubenConfiguration, run_muben, select_methods
+from jaxuq.molecules.muben import METHODS, MubenConfiguration, binned_scores, run_muben, select_methods
 from jaxuq.results import RunFolderError, read_arrays
 
 from .conftest import TINY
@@ -90,7 +90,7 @@ def test_a_method_has_the_same_numbers_alone_and_among_others(regression_run, tm
 def test_a_finished_run_is_not_computed_again(regression_run, monkeypatch):
     folder, configuration = regression_run
     before = _rows(folder)
-    monkeypatch.setattr("jaxuq.molecules.muben.run.fit", None)  # any training would fail
+    monkeypatch.setattr("jaxuq.molecules.muben.forecasting.fit", None)  # any training would fail
     assert _rows(run_muben(configuration)) == before
 
 
@@ -129,6 +129,19 @@ def test_classification_columns_equal_scikit_learn_and_leave_out_the_one_class_t
         np.testing.assert_allclose(float(row["nll"]), np.mean(losses), rtol=1e-4)
     notes = json.loads((folder.path / "run.json").read_text())["notes"]
     assert any(note.startswith("constant:") and "one class only" in note for note in notes)
+
+
+def test_scores_of_a_bin_are_those_of_its_molecules(regression_run):
+    folder, _ = regression_run
+    cell = read_arrays(folder.predictions / "swag-seed0.npz")
+    bins = np.arange(len(cell["test_labels"])) % 2
+    for number, scores in enumerate(binned_scores(folder, "swag", 0, bins)):
+        error, mask = (cell["test_mean"] - cell["test_labels"])[bins == number], cell["test_mask"][bins == number]
+        expected = np.mean([np.sqrt(np.mean(error[mask[:, task], task] ** 2)) for task in range(2)])
+        assert scores["rmse"] == pytest.approx(expected, rel=1e-5)
+    assert binned_scores(folder, "absent", 0, bins) is None
+    with pytest.raises(ValueError, match="9 bins for 8 test molecules"):
+        binned_scores(folder, "swag", 0, np.zeros(9, int))
 
 
 def test_temperature_keeps_the_ranking(classification_run):

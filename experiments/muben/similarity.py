@@ -1,0 +1,52 @@
+"""Scores of a finished run by how similar its test molecules are to the training part's scaffolds.
+
+    jaxuq muben --dataset qm9 --methods muben --output runs/qm9
+    python experiments/muben/similarity.py runs/qm9
+
+Writes `similarity.csv` into the run's folder, a row for each method, seed and bin (bin 0 is the most similar), and
+prints the means over seeds of the first metrics.
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+import pandas
+
+from jaxuq.molecules import scaffold_similarity, similarity_bins
+from jaxuq.molecules.muben import MubenConfiguration, binned_scores
+from jaxuq.molecules.muben.listener import Listener
+from jaxuq.molecules.muben.opening import load_splits
+from jaxuq.results import RunFolder, read_run
+
+
+def main():
+    """Score each bin."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path, help="of a complete run of jaxuq muben with a scaffold split")
+    parser.add_argument("--bins", type=int, default=5)
+    parser.add_argument("--data", type=pathlib.Path, help="where the run found its data, if it was told")
+    arguments = parser.parse_args()
+    record = read_run(arguments.folder)
+    options = record["configuration"]
+    names = ("dataset", "split", "smiles_column", "task_columns", "task_type")
+    configuration = MubenConfiguration(**{name: options[name] for name in names}, seeds=1, data=arguments.data)
+    split = load_splits(configuration, Listener())[0][0]
+    similarity = scaffold_similarity(split.test.smiles, split.train.smiles)
+    bins = similarity_bins(similarity, arguments.bins)
+    print("mean similarity:", [round(float(similarity[bins == number].mean()), 3) for number in range(arguments.bins)])
+    folder = RunFolder(arguments.folder, record, resumed=True)
+    rows = []
+    for method in options["methods"]:
+        for seed in range(options["seeds"]):
+            scores = binned_scores(folder, method, seed, bins, muben=options["convention"] == "muben") or []
+            rows += [{"method": method, "seed": seed, "bin": number} | line for number, line in enumerate(scores)]
+    table = pandas.DataFrame(rows)
+    table.to_csv(arguments.folder / "similarity.csv", index=False)
+    shown = [name for name in ("rmse", "mae", "auroc", "nll", "ece", "rce") if name in table]
+    print(table.groupby(["method", "bin"], sort=False)[shown].mean().round(4).to_string())
+    print("molecules in each bin:", np.bincount(bins).tolist())
+
+
+if __name__ == "__main__":
+    main()

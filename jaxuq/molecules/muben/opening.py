@@ -1,0 +1,167 @@
+"""The beginning of every kind of run: check the options, load the data, open the result folder."""
+
+import dataclasses
+import pathlib
+import warnings
+from typing import NamedTuple
+
+import jax
+
+from jaxuq.molecules.datasets import load_dataset
+from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
+from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
+from jaxuq.molecules.muben.listener import Listener
+from jaxuq.molecules.muben.methods import METHODS
+from jaxuq.molecules.muben.problem import one_class_tasks
+from jaxuq.molecules.muben.scores import LEVEL
+from jaxuq.molecules.records import DataError, DataWarning, Split
+from jaxuq.results import RunFolder, open_run
+
+
+class Opened(NamedTuple):
+    """A run that can begin.
+
+    Attributes:
+        configuration: with the backbone's name as `BACKBONES` has it.
+        backbone: the network and what it reads.
+        splits: one for all seeds, or one each.
+        methods: names, all for the data set's task type.
+        folder: the result folder; its record says what the data are.
+        seconds: that an earlier, interrupted call took.
+    """
+
+    configuration: MubenConfiguration
+    backbone: Backbone
+    splits: list[Split]
+    methods: list[str]
+    folder: RunFolder
+    seconds: float
+
+    @property
+    def seeds(self) -> list[list[int]]:
+        """The seeds of each split."""
+        if len(self.splits) > 1:
+            return [[number] for number in range(len(self.splits))]
+        return [list(range(self.configuration.seeds))]
+
+
+def begin_run(configuration: MubenConfiguration, system: str, listener: Listener) -> Opened:
+    """Check the options, load the data, open the folder, and write down what the run is about.
+
+    Args:
+        configuration: the options of `jaxuq muben`.
+        system: what kind of run it is, for run.json.
+        listener: is told what a reader of the results should know.
+
+    Returns:
+        What the run needs.
+
+    Raises:
+        DataError: the data or an option is at fault.
+        RunFolderError: the output folder holds something else.
+    """
+    configuration.check()
+    name, *others = choose(configuration.backbone, list(BACKBONES), "backbone")
+    if others:
+        raise DataError(f"one run has one backbone, not {configuration.backbone}: grid_cells makes a run for each")
+    configuration = dataclasses.replace(configuration, backbone=name)
+    backbone = BACKBONES[name](configuration)
+    splits, notes = load_splits(configuration, listener)
+    first = splits[0].train
+    methods = select_methods(configuration.methods, first.task_type)
+    weights = {} if backbone.weights is None else {"weights": backbone.weights}
+    devices = jax.devices()
+    folder = open_run(
+        configuration.output_folder,
+        system=system,
+        configuration=configuration.record() | {"methods": methods} | weights,
+        device=f"{devices[0].device_kind} x {len(devices)}",
+        resume=configuration.resume,
+    )
+    notes += [
+        f"{name}: the test part has one class only, so AUROC and average precision are undefined and left out"
+        for name in one_class_tasks(splits[0])
+    ]
+    earlier = float(folder.record.get("seconds", 0.0))
+    folder.write_record(
+        status="running",
+        task_type=first.task_type,
+        task_names=list(first.task_names),
+        metric=first.metric,
+        nominal_coverage=LEVEL,
+        sizes={name: len(part.smiles) for name, part in zip(splits[0]._fields, splits[0])},
+        rejected=[[item.row, item.text, item.reason] for item in first.rejected],
+        notes=notes,
+    )
+    return Opened(configuration, backbone, splits, methods, folder, earlier)
+
+
+def select_methods(names: str, task_type: str) -> list[str]:
+    """The methods that `--methods` names, in the order given.
+
+    Args:
+        names: separated by commas; `"all"` and `"muben"` stand for all that apply to the task type.
+        task_type: `"classification"` or `"regression"`.
+
+    Returns:
+        Names of methods.
+
+    Raises:
+        DataError: an unknown name, or one that does not apply to the task type.
+
+    Example:
+        >>> select_methods("muben", "regression")
+        ['deterministic', 'mc-dropout', 'swag', 'bbp', 'sgld', 'ensemble']
+    """
+    applicable = [name for name, method in METHODS.items() if task_type in method.task_types]
+    chosen: list[str] = []
+    for name in choose(names, [*METHODS, "all", "muben"], "method"):
+        if name in ("all", "muben"):
+            chosen += [other for other in applicable if name == "all" or METHODS[other].published]
+        elif name not in applicable:
+            raise DataError(
+                f"method {name!r} is for {METHODS[name].task_types[0]} and this data set is for {task_type}; "
+                f"there are {', '.join(applicable)}"
+            )
+        else:
+            chosen.append(name)
+    return list(dict.fromkeys(chosen))
+
+
+def load_splits(configuration: MubenConfiguration, listener: Listener) -> tuple[list[Split], list[str]]:
+    """One split for all seeds, or a random one for each; warnings become notes of the run.
+
+    Args:
+        configuration: names the data.
+        listener: is told the notes.
+
+    Returns:
+        The splits, and the notes.
+
+    Raises:
+        DataError: the data cannot be found or read.
+    """
+    divided = configuration.split == "scaffold" or (_is_split_folder(configuration.dataset))
+    columns = configuration.task_columns
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        splits = [
+            load_dataset(
+                configuration.dataset,
+                configuration.split,
+                seed=seed,
+                folder=configuration.data,
+                smiles_column=configuration.smiles_column,
+                task_columns=[name.strip() for name in columns.split(",")] if columns else None,
+                task_type=configuration.task_type,
+            )
+            for seed in (range(1) if divided else range(configuration.seeds))
+        ]
+    notes = list(dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, DataWarning)))
+    for note in notes:
+        listener.message(note)
+    return splits, notes
+
+
+def _is_split_folder(dataset: str) -> bool:
+    return (pathlib.Path(dataset).expanduser() / "train.csv").is_file()

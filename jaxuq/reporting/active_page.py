@@ -1,0 +1,146 @@
+"""The page of `jaxuq muben --active`: learning curves, and the scores of the last round."""
+
+import pathlib
+import sys
+from functools import partial
+
+from jaxuq.reporting.drawings import Drawing, render_drawings
+from jaxuq.reporting.errors import ReportError
+from jaxuq.reporting.frames import Frame
+from jaxuq.reporting.learning_curve_figure import learning_curve_figure
+from jaxuq.reporting.method_style import method_style
+from jaxuq.reporting.metric_names import metric_name, primary_metric
+from jaxuq.reporting.result_folder import read_record
+from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
+from jaxuq.reporting.template import as_list, as_words, bibtex_of, duration, render_template
+from jaxuq.results import write_bytes
+
+_SHOWN = ("mae", "r2", "average_precision", "nll", "crps", "brier", "ece", "rce", "spearman", "conformal_width")
+_NEEDED = ("method", "seed", "acquisition", "round", "labels")
+
+
+def write_active_report(folder: str | pathlib.Path) -> pathlib.Path:
+    """Write `report.html` and `figures/` into the folder of an active-learning run, finished or not.
+
+    Args:
+        folder: with `run.json` and `active.csv`.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ReportError: it is no result folder, or its table is unreadable.
+    """
+    path = pathlib.Path(folder)
+    run, rounds = read_record(path), read_rounds(path)
+    configuration = run.get("configuration") or {}
+    tables, pictures, notices = [], [], ["No round is over yet."]
+    if rounds is not None and len(rounds):
+        tables = active_tables(rounds)
+        pictures, notices = render_drawings(_drawings(rounds), path / "figures")
+    facts = [
+        ("First labels", str(configuration.get("start"))),
+        ("Rounds", f"{configuration.get('active')} of {configuration.get('acquire')}"),
+        ("Seeds", str(configuration.get("seeds"))),
+        ("Device", str(run.get("device"))),
+    ]
+    facts += [("Time", duration(float(run["seconds"])))] if isinstance(run.get("seconds"), int | float) else []
+    words = [configuration.get(name) for name in ("dataset", "backbone")] + [f"{configuration.get('split')} split"]
+    page = render_template(
+        "active.html",
+        title=" · ".join(map(str, words)),
+        status=str(run.get("status", "unknown")),
+        facts=facts,
+        notices=notices,
+        notes=[str(note) for note in as_list(run.get("notes"))],
+        tables=tables,
+        pictures=pictures,
+        configuration={str(key): as_words(value) for key, value in configuration.items()},
+        versions={str(key): str(value) for key, value in (run.get("versions") or {}).items()},
+        bibtex=bibtex_of(["muben", *map(str, as_list(configuration.get("methods")))]),
+    )
+    write_bytes(path / "report.html", page.encode())
+    return path / "report.html"
+
+
+def read_rounds(folder: str | pathlib.Path) -> "Frame | None":
+    """Read `active.csv`.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        The table, or None if there is none yet.
+
+    Raises:
+        ReportError: it is unreadable, or a column is missing.
+    """
+    import pandas
+
+    file = pathlib.Path(folder) / "active.csv"
+    if not file.is_file():
+        return None
+    try:
+        rounds = pandas.read_csv(file)
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{file}: not a readable CSV table ({error})") from error
+    missing = [name for name in _NEEDED if name not in rounds.columns]
+    if missing:
+        raise ReportError(f"{file}: no column {', '.join(missing)}; found {', '.join(map(str, rounds.columns))}")
+    return rounds
+
+
+def active_tables(rounds: Frame) -> list[ScoreTable]:
+    """The scores of the last round, and their means over the rounds after the first.
+
+    Args:
+        rounds: what `read_rounds` gave.
+
+    Returns:
+        Two tables, a row for each method and acquisition.
+    """
+    named = rounds.assign(
+        method=[f"{method_style(m).title}, {a}" for m, a in zip(rounds["method"], rounds["acquisition"], strict=True)]
+    )
+    first = primary_metric(str(rounds["dataset"].iloc[0]), list(rounds.columns))
+    names: list[str] = list(dict.fromkeys(([first] if first else []) + list(_SHOWN)))
+    metrics = [name for name in names if name in rounds.columns and rounds[name].notna().any()]
+    last = named[named["round"] == named["round"].max()]
+    later = named[named["round"] > 0].groupby(["method", "seed"], sort=False)[metrics].mean().reset_index()
+    tables = [score_table(last, metrics=metrics, title=f"With {int(last['labels'].max())} labels")]
+    if len(later):
+        tables.append(score_table(later, metrics=metrics, title="Mean over the rounds after the first"))
+    return tables
+
+
+def print_active(folder: str | pathlib.Path) -> None:
+    """Print the tables of a run on standard output.
+
+    Args:
+        folder: of the run.
+    """
+    from rich.console import Console
+
+    rounds = read_rounds(folder)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for table in active_tables(rounds) if rounds is not None and len(rounds) else []:
+        console.print(terminal_table(table))
+
+
+def _drawings(rounds: Frame) -> list[Drawing]:
+    first = primary_metric(str(rounds["dataset"].iloc[0]), list(rounds.columns))
+    calibration = "ece" if "ece" in rounds.columns else "rce"
+    reading = (
+        "Each line begins with the same labels, drawn at random; a band is one standard deviation over seeds. Where "
+        "the line of the uncertain molecules runs {} that of random ones, choosing them pays."
+    )
+    return [
+        Drawing(
+            f"learning-{metric}",
+            f"{metric_name(metric).title} and labels",
+            reading.format("above" if metric_name(metric).direction == "higher" else "below"),
+            partial(learning_curve_figure, rounds, metric),
+        )
+        for metric in dict.fromkeys((first, "nll", calibration))
+        if metric is not None and metric in rounds.columns and rounds[metric].notna().any()
+    ]

@@ -1,0 +1,145 @@
+"""Active learning: what is uncertain is chosen, chance is reproducible, and no label is given twice or lost."""
+
+import csv
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxuq.molecules import DataError, LabelScaler
+from jaxuq.molecules.muben import MubenConfiguration, acquisition_scores, choose_rows, run_active
+from jaxuq.molecules.muben.active import random_order
+from jaxuq.posterior import BernoulliForecast, GaussianForecast, dense, laplace, predict_forecast
+from jaxuq.reporting import learning_curve_figure, write_report
+from jaxuq.reporting.active_page import active_tables, read_rounds
+from jaxuq.results import read_arrays
+
+from .conftest import TINY
+
+ONE = LabelScaler(jnp.zeros(1), jnp.ones(1))
+
+
+def test_of_a_bayesian_line_the_points_far_from_the_labels_are_chosen():
+    """The posterior of a line is known: its variance at x grows with the distance from the labelled inputs."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(-1, 1, 40), [6.0, -5.0, 7.0]]).astype(np.float32)[:, None]
+    labelled = np.arange(20)
+    method = laplace("gaussian", "full")
+
+    @jax.jit
+    def forecast_of(rng_key, x, y):
+        params = {"kernel": jnp.array([[2.0, 0.0]]), "bias": jnp.zeros(2)}
+        state = method.update(method.init(params), x[labelled], y[labelled])._replace(prior_precision=jnp.ones(()))
+        samples = method.sample(rng_key, state, 200)
+        apply_fn = lambda layer, inputs, *, rng_key=None: dense(layer, inputs)[:, None, :]  # noqa: E731
+        return predict_forecast(apply_fn, samples, inputs=x, likelihood="gaussian")
+
+    scores = np.asarray(acquisition_scores(forecast_of(jax.random.key(0), x, 2 * x), "epistemic", ONE))
+    assert choose_rows(scores, labelled, 3).tolist() == [42, 40, 41]  # 7, 6, -5
+
+
+def test_scores_are_the_published_ones_over_the_labels_to_be_had():
+    rng = np.random.default_rng(1)
+    logits, where = rng.normal(size=(6, 3)).astype(np.float32), rng.random((6, 3)) < 0.6
+    where[0], where[:, 1] = False, [False, *[True] * 5]
+    classes = BernoulliForecast(*map(jnp.asarray, (logits, *np.abs(rng.normal(size=(2, 6, 3)).astype(np.float32)))))
+    values = GaussianForecast(*map(jnp.asarray, (logits, *np.abs(rng.normal(size=(2, 6, 3)).astype(np.float32)))))
+    scaler = LabelScaler(jnp.zeros(3), jnp.array([1.0, 2.0, 0.5]))
+    for name, forecast, per_task in (
+        ("uncertainty", classes, -np.abs(1 / (1 + np.exp(-logits)) - 0.5)),
+        ("epistemic", classes, np.asarray(classes.epistemic)),
+        ("uncertainty", values, np.asarray(values.aleatoric + values.epistemic) / np.array([1.0, 4.0, 0.25])),
+        ("epistemic", values, np.asarray(values.epistemic) / np.array([1.0, 4.0, 0.25])),
+    ):
+        scores = np.asarray(acquisition_scores(forecast, name, scaler, where=jnp.asarray(where)))
+        assert scores[0] == -np.inf
+        np.testing.assert_allclose(scores[1:], [row[mask].mean() for row, mask in zip(per_task[1:], where[1:])], 1e-5)
+    with pytest.raises(ValueError, match="those with a score are uncertainty and epistemic"):
+        acquisition_scores(values, "random", scaler)
+
+
+@pytest.fixture(scope="module")
+def active_run(regression_csv, tmp_path_factory):
+    configuration = MubenConfiguration(
+        dataset=str(regression_csv),
+        output=tmp_path_factory.mktemp("runs") / "active",
+        methods="mc-dropout",
+        **{**TINY, "epochs": 2, "seeds": 1},
+        active=2,
+        start=20,
+        acquire=10,
+    )
+    return run_active(configuration), configuration
+
+
+def _rows(folder):
+    with (folder.path / "active.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def _labelled(folder, acquisition, number):
+    return read_arrays(folder.path / "rounds" / f"mc-dropout-{acquisition}-round{number}-seed0.npz")
+
+
+def test_every_round_of_every_acquisition_has_a_row(active_run):
+    folder, _ = active_run
+    found = [(row["method"], row["acquisition"], int(row["round"]), int(row["labels"])) for row in _rows(folder)]
+    sizes = ((0, 20), (1, 30), (2, 40))
+    assert found == [("mc-dropout", acquisition, *size) for acquisition in ("uncertainty", "random") for size in sizes]
+    first = [row for row in _rows(folder) if row["round"] == "0"]
+    assert first[0]["rmse"] == first[1]["rmse"]  # both begin with the same labels
+    assert not folder.checkpoints.exists()
+
+
+def test_labels_and_pool_share_out_the_training_part_and_the_most_uncertain_change_sides(active_run):
+    folder, _ = active_run
+    order = random_order(0, 64)
+    assert sorted(order.tolist()) == list(range(64))
+    before = _labelled(folder, "start", 0)
+    np.testing.assert_array_equal(before["rows"], order[:20])
+    for number in (1, 2):
+        after = _labelled(folder, "uncertainty", number)["rows"]
+        assert len(set(after.tolist())) == len(after) and set(after) <= set(range(64))
+        new, pool = set(after) - set(before["rows"]), set(range(64)) - set(before["rows"])
+        scores = before["uncertainty"]
+        assert len(new) == 10 and min(scores[list(new)]) >= max(scores[list(pool - new)])
+        before = _labelled(folder, "uncertainty", number)
+        np.testing.assert_array_equal(_labelled(folder, "random", number)["rows"], order[: 20 + 10 * number])
+
+
+def test_an_interrupted_run_ends_with_the_same_numbers(active_run):
+    folder, configuration = active_run
+    before = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in _rows(folder)]
+    for name in ("mc-dropout-uncertainty-round1", "mc-dropout-uncertainty-round2"):
+        (folder.predictions / f"{name}-seed0.npz").unlink()
+    again = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in _rows(run_active(configuration))]
+    assert again == before
+
+
+def test_what_cannot_be_done_is_said(active_run):
+    _, configuration = active_run
+    with pytest.raises(DataError, match=r"need 70 training molecules; .* has 64"):
+        run_active(dataclasses.replace(configuration, active=5, output=configuration.output / "other"))
+    with pytest.raises(DataError, match="unknown acquisition 'epistemics'; did you mean epistemic"):
+        dataclasses.replace(configuration, acquisition="epistemics").check()
+    single = dataclasses.replace(
+        configuration, methods="deterministic", acquisition="epistemic", output=configuration.output / "single"
+    )
+    with pytest.raises(DataError, match="the forecasts of deterministic have no epistemic part"):
+        run_active(single)
+    plain = MubenConfiguration()
+    assert not {"active", "start", "acquire", "acquisition"} & set(plain.record())  # folders of benchmark runs go on
+
+
+def test_the_page_has_the_curves_and_the_scores_of_the_last_round(active_run):
+    folder, _ = active_run
+    text = write_report(folder.path).read_text()
+    assert "MC dropout, uncertainty" in text and text.count("data:image/svg") == 3
+    rounds = read_rounds(folder.path)
+    last = dict(active_tables(rounds)[0].rows)["MC dropout, random"][0]
+    row = next(r for r in _rows(folder) if (r["method"], r["acquisition"], r["round"]) == ("mc-dropout", "random", "2"))
+    assert last.mean == pytest.approx(float(row["rmse"]))
+    line = learning_curve_figure(rounds, "rmse").axes[0].lines[0]
+    assert line.get_xdata().tolist() == [20, 30, 40]

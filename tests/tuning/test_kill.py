@@ -53,24 +53,23 @@ def test_killed_within_a_tuning_and_between_cells_the_run_ends_with_the_same_num
     (tmp_path / "texts.txt").write_text("what is a red yes no\n")
     command = [
         "tune", "--model", tmp_path / "model", "--data", tmp_path / "sums.jsonl", "--texts", tmp_path / "texts.txt",
-        "--loss", "plain,label-smoothing", "--posterior", "none,ensemble", "--members", 2, "--epochs", 4,
+        "--loss", "plain", "--posterior", "none,ensemble", "--members", 2, "--epochs", 4,
         "--max-length", 16, "--rank", 2, "--options", 3, "--learning-rate", 0.03, "--output",
     ]  # fmt: skip
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    _run([*command, killed], 0.1, until="step plain, seed 0, member 2: 11 of 12")  # an epoch has three
-    assert not (killed / "results.csv").exists() and (killed / "adapters/plain-0-0/adapter_config.json").exists()
-    assert (killed / "checkpoints/plain-0-1/latest").exists()
-    between = _run([*command, killed], 0.1, until="scored ensemble, 0")
+    _run([*command, killed], 0.1, until="step plain, seed 0: 11 of 12")  # an epoch has three
+    assert (killed / "checkpoints/plain-0-0/latest").exists() and not (killed / "adapters").exists()
+    between = _run([*command, killed], 0.1, until="scored plain, 0")
     steps = [line for line in between if line.startswith("step")]
-    assert steps == [f"step plain, seed 0, member 2: {at} of 12" for at in (10, 11, 12)], "it goes on after the checkpoint"
-    assert (killed / "predictions/ensemble-0.npz").exists() and not (killed / "results.csv").exists()
+    assert steps == [f"step plain, seed 0: {at} of 12" for at in (10, 11, 12)], "it goes on after the checkpoint"
+    assert (killed / "predictions/plain-0.npz").exists() and not (killed / "results.csv").exists()
     ended = _run([*command, killed, "then", *command, whole], 0)
-    left = ended[: ended.index("next", 1)]
-    assert {line.split(",")[0] for line in left if line.startswith("step")} == {"step label-smoothing"}
+    left = ended[1 : ended.index("next", 1)]
+    assert {line.split(":")[0] for line in left if line.startswith("step")} == {"step plain, seed 0, member 2"}
 
-    assert _numbers(killed) == _numbers(whole) and len(_numbers(whole)) == 4
+    assert _numbers(killed) == _numbers(whole) and len(_numbers(whole)) == 3
     folders = sorted(path.name for path in (whole / "adapters").iterdir())
-    assert folders == ["label-smoothing-0-0", "plain-0-0", "plain-0-1"]
+    assert folders == ["plain-0-0", "plain-0-1"]
     for name in folders:
         for file in ("adapter_model.safetensors", "loss.txt"):
             one, other = (run / "adapters" / name / file for run in (killed, whole))

@@ -1,5 +1,7 @@
 """Labelling in rounds on a problem whose best strategy is known: finding a threshold is a binary search."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ def _rounds(acquisition, batch_size=1, rounds=6, start=1, key=KEY):
 def test_one_label_a_round_is_a_binary_search(acquisition):
     found = _rounds(acquisition)
     sizes = [len(_posterior(one.labelled)) for one in found]
-    for before, after in zip(sizes, sizes[1:]):
+    for before, after in itertools.pairwise(sizes):
         assert after <= before // 2 + 2, sizes
     assert sizes[-1] <= 3 < len(_posterior(_rounds("random")[-1].labelled))
 
@@ -49,7 +51,7 @@ def test_labelled_and_pool_stay_a_partition():
     for acquisition in ("random", "batch-bald"):
         found = _rounds(acquisition, batch_size=11, rounds=4, start=20)  # the whole pool, in the end
         assert [len(one.labelled) for one in found] == [20, 31, 42, 53, 64]
-        for one, after in zip(found, found[1:]):
+        for one, after in itertools.pairwise(found):
             assert not set(one.labelled) & set(one.chosen)
             assert after.labelled.tolist() == [*one.labelled, *one.chosen]
         assert sorted(found[-1].labelled) == list(range(POOL)) and found[-1].chosen.size == 0

@@ -1,4 +1,4 @@
-"""`--acquire` from data to learning curves on a tiny model; an interruption, or another acquisition, changes no number."""
+"""`--acquire` from data to learning curves on a tiny model; neither interruptions nor other acquisitions matter."""
 
 import csv
 import dataclasses

@@ -123,7 +123,7 @@ def test_grades_of_one_class_are_refused(graded):
     for way, said in (("sure", "all 12 answers are right"), ("refuse", "all 12 answers are right")):
         with pytest.raises(tuning.TuningError, match=said):
             tuning.taught_examples(way, word_tokenizer(), RECORDS, graded[1]._replace(correct=np.ones(12, bool)))
-    with pytest.raises(tuning.TuningError, match="begins .* with the same token"):
+    with pytest.raises(tuning.TuningError, match=r"begins .* with the same token"):
         word_tokens(word_tokenizer(), [" red", " blue", " red."])
 
 

@@ -10,63 +10,11 @@ import numpy as np
 from jaxuq.language import LanguageModel
 from jaxuq.networks import Decoder, DecoderConfig
 
-_WORDS = [
-    "<unk>",
-    "<s>",
-    "<end>",
-    "Q",
-    "A",
-    ":",
-    ".",
-    "?",
-    "what",
-    "is",
-    "a",
-    "b",
-    "c",
-    "d",
-    "e",
-    "f",
-    "g",
-    "red",
-    "green",
-    "blue",
-    "yes",
-    "no",
-    "sure",
-    "unsure",
-    "true",
-    "false",
-    "I",
-    "do",
-    "not",
-    "know",
-    "am",
-    "able",
-    "to",
-    "answer",
-    "this",
-    "This",
-    "beyond",
-    "Are",
-    "you",
-    "that",
-    "right",
-    ",",
-    "from",
-    "Do",
-    "confidence",
-    "0",
-    "1",
-    "2",
-    "3",
-    "4",
-    "5",
-    "6",
-    "7",
-    "8",
-    "9",
-]
+_TEXT = """
+    <unk> <s> <end> Q A : . ? what is a b c d e f g red green blue yes no sure unsure true false I do not know am able
+    to answer this This beyond Are you that right , from Do confidence 0 1 2 3 4 5 6 7 8 9
+"""
+_WORDS = _TEXT.split()
 LETTERS, COLOURS = "abcdefg", ("red", "green", "blue")
 CONFIG = DecoderConfig(72, 16, 24, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=4, max_positions=64)
 

@@ -173,7 +173,7 @@ def finetune(
     state = init_finetuning(trained, optimizer)
     place = _placement(mesh)
     frozen, state = place(frozen), place(state)
-    compiled = _compiled_step if isinstance(token_loss, Hashable) else _compiled_step.__wrapped__
+    compiled: Any = _compiled_step if isinstance(token_loss, Hashable) else _compiled_step.__wrapped__
     step = compiled(decoder, config, token_loss, num_steps)
     history = FinetuneHistory(*(np.full(num_steps, np.nan, np.float32) for _ in range(3)))
     folder = None if checkpoint is None else pathlib.Path(checkpoint).expanduser()

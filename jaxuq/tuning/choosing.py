@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -88,7 +89,7 @@ def choose_questions(
 
 @functools.partial(jax.jit, static_argnames="acquisition")
 def _scores(log_probs: Array, acquisition: str) -> Array:
-    forecast = summarise(log_probs, "categorical")
+    forecast: Any = summarise(log_probs, "categorical")
     if acquisition == "margin":
         return -margin(jnp.exp(forecast.logits))
     return forecast.total if acquisition == "entropy" else forecast.epistemic

@@ -85,8 +85,8 @@ def over_seeds(
     """
     row = {}
     for at, name in enumerate(names):
-        row[f"{name}_mean"] = values[:, at].mean()
-        row[f"{name}_std"] = values[:, at].std(ddof=1) if len(values) > 1 else np.nan
+        row[f"{name}_mean"] = float(values[:, at].mean())
+        row[f"{name}_std"] = float(values[:, at].std(ddof=1)) if len(values) > 1 else float("nan")
         row[f"{name}_lower"], row[f"{name}_upper"] = float(ends[0][at]), float(ends[1][at])
     return row
 

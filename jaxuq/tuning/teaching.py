@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -153,5 +153,5 @@ def last_states(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _last_states(decoder: Decoder, variables: PyTree, prompts: AnswerPrompts) -> Array:
-    hidden = decoder.apply(variables, *placed_prompts(prompts)).hidden
-    return jnp.take_along_axis(hidden, (jnp.asarray(prompts.lengths) - 1)[:, None, None], axis=1)[:, 0]
+    output: Any = decoder.apply(variables, *placed_prompts(prompts))
+    return jnp.take_along_axis(output.hidden, (jnp.asarray(prompts.lengths) - 1)[:, None, None], axis=1)[:, 0]

@@ -63,6 +63,7 @@ def write_tuning_report(folder: str | Path) -> Path:
         notices=notices,
         notes=[str(note) for note in run.get("notes") or []],
         sections=sections,
+        taught=bool(configuration.get("teach")),
         rejected=[tuple(map(str, one)) for one in run.get("rejected") or []],
         configuration={str(key): str(value) for key, value in configuration.items()},
         versions={str(key): str(value) for key, value in (versions or {}).items()},

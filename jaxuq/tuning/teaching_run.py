@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 _ANSWERING = ("sure", "refuse")  # ways that learn answers too, and so judge the tuned model's
 _LONGEST_VERDICT = 32
-_NOTE = (
-    "Every score is of one confidence an answer: NLL and Brier score are those of the answer being right, with the "
-    "confidence as its probability."
-)
 
 
 class _Run(NamedTuple):
@@ -77,13 +73,13 @@ def run_teaching(
             f"--max-length is {configuration.max_length}; --teach needs {_LONGEST_VERDICT} tokens more, and the "
             f"model's context is {prepared.model.decoder.config.max_positions}"
         )
-    folder.write_record(notes=[*prepared.notes, _NOTE])
     model = prepared.model
     untaught = init_adapters(jax.random.key(0), model.decoder, model.params)  # they change nothing
     graded = graded_answers(model, untaught, prepared.tuned)
     need_both_grades(graded.correct)
-    share = float(graded.correct.mean())
-    listener.message(f"the model is right on {share:.0%} of the {len(graded.correct)} questions that it is tuned on")
+    right = f"Before tuning the model is right on {graded.correct.sum()} of the {len(graded.correct)} questions graded."
+    folder.write_record(notes=[*prepared.notes, right])
+    listener.message(right)
     before = {part: graded_answers(model, untaught, asked) for part, asked in prepared.parts.items()}
     records = answerable(prepared.tuned, prepared.records)
     run = _Run(configuration, folder, prepared, listener, untaught, records, graded, before)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -107,5 +108,7 @@ def test_pruned_samples_are_counted_and_not_tuned_on(configuration, tmp_path):
     assert counts["mistake_kept"] == counts["mistake"] and counts["unsure_kept"] == counts["unsure"]
     assert any("Tuned on" in note for note in folder.record["notes"])
     scores = read_arrays(folder.path / "pruned.npz")
-    kept = np.asarray(tuning.prune_samples(-scores["log_probs"], scores["entropies"], 0.6).keep)
+    kept = np.asarray(
+        tuning.prune_samples(jnp.asarray(-scores["log_probs"]), jnp.asarray(scores["entropies"]), 0.6).keep
+    )
     assert int(kept.sum()) == counts["kept"]

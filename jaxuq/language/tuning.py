@@ -110,7 +110,8 @@ class StepReport(NamedTuple):
     applied: Bool[Array, ""]
 
 
-class ScheduledLoss(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class ScheduledLoss:
     """A token loss that changes as tuning goes on; called as it is, the one at the end.
 
     Attributes:

@@ -18,7 +18,7 @@ from jaxuq.tuning.labelling import label_in_rounds
 from jaxuq.tuning.labelling_tables import round_file, write_curves
 from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import tuned_adapters
-from jaxuq.tuning.opening import open_tuning
+from jaxuq.tuning.opening import open_tuning, too_few_labels
 from jaxuq.tuning.predicting import Draws, average_answers, sample_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.prompts import take_questions
@@ -61,16 +61,14 @@ def run_labelling(
         RunFolderError: the folder holds another run.
     """
     configuration, listener = normalised(configuration), listener or Listener()
-    methods = ["base", *configuration.acquire]
-    folder, prepared, seconds = open_tuning(configuration, methods, model=model, listener=listener)
+    labels = configuration.start + configuration.label * configuration.rounds
+    folder, prepared, seconds = open_tuning(
+        configuration, ["base", *configuration.acquire], model=model, listener=listener, labels=labels
+    )
     run = _Run(configuration, folder, prepared, listener)
     pool = len(prepared.tuned.labels)
-    wanted = configuration.start + configuration.label * configuration.rounds
-    if wanted > pool:
-        raise TuningError(
-            f"--start {configuration.start} and {configuration.rounds} rounds of {configuration.label} are {wanted} "
-            f"labels; there are {pool} questions to tune on"
-        )
+    if labels > pool:  # some could not be encoded
+        raise TuningError(too_few_labels(labels, pool, configuration))
     base = _base(run)
     options = {"start": configuration.start, "batch_size": configuration.label, "rounds": configuration.rounds}
     for seed in range(configuration.seeds):

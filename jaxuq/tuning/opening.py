@@ -9,6 +9,7 @@ import jax
 
 from jaxuq.results import RunFolder, open_run
 from jaxuq.tuning.configuration import TuneConfiguration, recorded
+from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.preparation import Prepared, prepare
 from jaxuq.tuning.records import load_split
@@ -39,6 +40,7 @@ def open_tuning(
     model: "LanguageModel | None",
     listener: Listener,
     judge: Judge | None = None,
+    labels: int = 0,
 ) -> Opened:
     """Open the folder, load the model, encode the questions, and note what was found.
 
@@ -48,6 +50,7 @@ def open_tuning(
         model: a loaded model without adapters; None loads `configuration.model`.
         listener: is told the notes.
         judge: see `run_tuning`.
+        labels: how many questions to tune on there must be; fewer are refused before anything is written.
 
     Returns:
         `Opened`.
@@ -58,6 +61,9 @@ def open_tuning(
         CheckpointError: the model cannot be loaded.
     """
     split = load_split(configuration.data, test=configuration.test, shifted=configuration.shifted)
+    count = min(len(split.train), configuration.limit or len(split.train))
+    if labels > count:
+        raise TuningError(too_few_labels(labels, count, configuration))
     folder = open_run(
         configuration.output,
         system="tune",
@@ -79,3 +85,20 @@ def open_tuning(
     for note in prepared.notes:
         listener.message(note)
     return Opened(folder, prepared, lambda: round(before + time.monotonic() - began, 1))
+
+
+def too_few_labels(labels: int, count: int, configuration: TuneConfiguration) -> str:
+    """What is said when rounds of labelling want more questions than there are.
+
+    Args:
+        labels: wanted.
+        count: of the questions.
+        configuration: of the run.
+
+    Returns:
+        A sentence.
+    """
+    return (
+        f"--start {configuration.start} and --rounds {configuration.rounds} of --label {configuration.label} are "
+        f"{labels} labels; there are {count} questions to tune on"
+    )

@@ -102,12 +102,14 @@ def test_gap_goes_from_the_base_to_the_tuned_model():
         ({"acquire": ("bald",), "teach": ("sure",)}, "two runs"),
         ({"teach": ("sure",), "loss": ("focal",)}, "--teach takes one --loss, plain"),
         ({"acquire": ("bald",), "rounds": 0}, "--rounds is 0"),
+        ({"acquire": ("bald",), "start": 90}, "are 140 labels; there are 103 questions"),
         ({"keep_ratio": 1.5}, "--keep-ratio is 1.5"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused_in_a_sentence(options, said, tmp_path):
     with pytest.raises(tuning.TuningError, match=said):
         tuning.run_tuning(tuning.TuneConfiguration(output=tmp_path / "run", **options))
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_not_used_is_not_recorded():

@@ -150,7 +150,7 @@ def test_smoothing_falls_linearly_over_the_steps():
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teach")
     configuration = tuning.TuneConfiguration(
-        model="tiny", data=str(write_questions(folder / "letters.jsonl")), epochs=30, learning_rate=0.03,
+        model="tiny", data=str(write_questions(folder / "letters.jsonl")), epochs=80, learning_rate=0.03,
         max_length=32, batch_size=4, rank=4, options=3, dropout=0.0, targets=("query", "value", "output", "down"),
         teach=("true,stated", "head"), output=folder / "run",
     )  # fmt: skip

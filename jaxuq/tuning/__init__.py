@@ -28,7 +28,7 @@ from jaxuq.tuning.curvature import adapter_factors, decoder_adapters, stacked_ad
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores, score_intervals, text_loss
 from jaxuq.tuning.features import silhouette
-from jaxuq.tuning.grading import Graded, graded_answers
+from jaxuq.tuning.grading import Graded, graded_answers, written_answers
 from jaxuq.tuning.kinds import ACQUISITIONS, WAYS
 from jaxuq.tuning.labelling import LabellingRound, label_in_rounds
 from jaxuq.tuning.labelling_run import run_labelling
@@ -151,4 +151,5 @@ __all__ = [
     "useless_ranks",
     "verdict_prompts",
     "verdict_records",
+    "written_answers",
 ]

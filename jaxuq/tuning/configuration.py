@@ -15,7 +15,8 @@ from jaxuq.tuning.uncertainty import SOURCES
 POSTERIORS = ("none", "laplace", "laplace-last", "dropout", "ensemble", "tfb", "swag", "sgld", "blob")
 DEFAULT_LOSSES = ("plain", "ual", "label-smoothing")
 DEFAULT_POSTERIORS = ("none", "laplace", "dropout", "ensemble")
-_ONLY_IF_USED = ("keep_ratio", "acquire", "start", "label", "rounds", "teach")  # recorded where they are not at rest
+# Recorded only where they are not at rest.
+_ONLY_IF_USED = ("keep_ratio", "acquire", "start", "label", "rounds", "teach", "graded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +128,9 @@ class TuneConfiguration:
     """Teach the model, from its own graded answers, how sure to be, and score that: sure, refuse (R-Tuning), true,
     known, head (calibration tuning, P(IK)), stated (ConfTuner); several, also with commas."""
 
+    graded: str = "choice"
+    """With --teach: choice grades the likeliest of the answers to choose from, written what the model writes itself."""
+
     merge: bool = False
     """Also save the model with the adapters of the first loss and seed merged into it."""
 
@@ -176,6 +180,8 @@ def normalised(configuration: TuneConfiguration) -> TuneConfiguration:
         raise TuningError(f"--learning-rate is {configuration.learning_rate}; expected a number in (0, 1)")
     if configuration.keep_ratio is not None and not 0 < configuration.keep_ratio <= 1:
         raise TuningError(f"--keep-ratio is {configuration.keep_ratio}; expected a share in (0, 1]")
+    if configuration.graded not in ("choice", "written"):
+        raise TuningError(f"--graded {configuration.graded}: choose choice or written")
     if configuration.uncertainty not in SOURCES:
         raise TuningError(f"--uncertainty {configuration.uncertainty}: choose among {', '.join(SOURCES)}")
     if configuration.direction not in ("increasing", "decreasing"):

@@ -14,7 +14,7 @@ from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, normalised
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import confidence_scores
-from jaxuq.tuning.grading import Graded, graded_answers, need_both_grades
+from jaxuq.tuning.grading import Graded, graded_answers, need_both_grades, written_answers
 from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import tuned_adapters
 from jaxuq.tuning.opening import open_tuning
@@ -75,16 +75,16 @@ def run_teaching(
         )
     model = prepared.model
     untaught = init_adapters(jax.random.key(0), model.decoder, model.params)  # they change nothing
-    graded = graded_answers(model, untaught, prepared.tuned)
+    records = answerable(prepared.tuned, prepared.records)
+    first = _first_stage(configuration, folder, prepared, records, untaught)
+    graded = first.pop("")
     need_both_grades(graded.correct)
     right = f"Before tuning the model is right on {graded.correct.sum()} of the {len(graded.correct)} questions graded."
     folder.write_record(notes=[*prepared.notes, right])
     listener.message(right)
-    before = {part: graded_answers(model, untaught, asked) for part, asked in prepared.parts.items()}
-    records = answerable(prepared.tuned, prepared.records)
-    run = _Run(configuration, folder, prepared, listener, untaught, records, graded, before)
+    run = _Run(configuration, folder, prepared, listener, untaught, records, graded, first)
     for seed in range(configuration.seeds):
-        _keep(run, "answer", seed, before, {part: one.confidence for part, one in before.items()})
+        _keep(run, "answer", seed, first, {part: one.confidence for part, one in first.items()})
         for way in configuration.teach:
             if read_arrays(folder.predictions / f"{way}-{seed}.npz") is None:
                 _taught(run, way, seed)
@@ -94,6 +94,32 @@ def run_teaching(
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
     folder.write_record(status="complete", seconds=seconds())
     return folder
+
+
+def _first_stage(
+    configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Record], untaught: PyTree
+) -> dict[str, Graded]:
+    """Answers before tuning: of every part, and under "" of the questions to tune on; kept in the folder."""
+    file = folder.path / "graded.npz"
+    kept = read_arrays(file)
+    if kept is not None:
+        return {
+            part: Graded(kept[f"{part}/answers"].tolist(), kept[f"{part}/correct"], kept[f"{part}/confidence"])
+            for part in ("", *prepared.parts)
+        }
+    own = prepared._replace(parts={"": prepared.tuned, **prepared.parts}, asked={"": records, **prepared.asked})
+    found = {part: _answers(configuration, own, part, untaught) for part in own.parts}
+    arrays = {}
+    for part, one in found.items():
+        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in one._asdict().items()}
+    write_arrays(file, arrays)
+    return found
+
+
+def _answers(configuration: TuneConfiguration, prepared: Prepared, part: str, lora: PyTree) -> Graded:
+    if configuration.graded == "written":
+        return written_answers(prepared.model, lora, prepared.asked[part])
+    return graded_answers(prepared.model, lora, prepared.parts[part])
 
 
 def taught_methods(configuration: TuneConfiguration) -> list[str]:
@@ -131,7 +157,7 @@ def _taught(run: _Run, way: str, seed: int) -> None:
     )  # fmt: skip
     answered = run.before
     if way in _ANSWERING:
-        answered = {part: graded_answers(prepared.model, lora, asked) for part, asked in prepared.parts.items()}
+        answered = {part: _answers(run.configuration, prepared, part, lora) for part in prepared.parts}
         _keep(run, f"{way}-answer", seed, answered, {part: one.confidence for part, one in answered.items()})
     found = {
         part: asked_confidence(way, prepared.model, lora, prepared.asked[part], asked, answered[part].answers)

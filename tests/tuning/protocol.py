@@ -154,6 +154,7 @@ HOST = {
     "taught_examples": "tokenises on the host",
     "verdict_prompts": "tokenises on the host",
     "verdict_records": "text",
+    "written_answers": "generates with a model from the host",
     "LOSSES": "names",
     "POSTERIORS": "names",
     "SCORES": "names",

@@ -116,7 +116,7 @@ def test_what_is_not_used_is_not_recorded():
     """So that a run begun without these options goes on."""
     from jaxuq.tuning.configuration import normalised, recorded
 
-    new = {"keep_ratio", "acquire", "start", "label", "rounds", "teach"}
+    new = {"keep_ratio", "acquire", "start", "label", "rounds", "teach", "graded"}
     assert not new & set(recorded(normalised(tuning.TuneConfiguration())))
     used = recorded(normalised(tuning.TuneConfiguration(acquire=("bald",), label=3)))
     assert new & set(used) == {"acquire", "label"}

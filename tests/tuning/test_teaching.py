@@ -12,6 +12,7 @@ from jaxuq import tuning
 from jaxuq.language import FinetuneConfig, Instruction, ScheduledLoss, finetune, init_adapters
 from jaxuq.metrics import area_under_roc
 from jaxuq.networks import LoraConfig
+from jaxuq.tuning.grading import holds_answer
 from jaxuq.tuning.verdicts import VERDICTS, refusal_prompts, word_tokens
 from tests.tuning.tiny import COLOURS, LETTERS, word_model, word_tokenizer, write_questions
 
@@ -61,6 +62,22 @@ def test_answers_are_those_of_the_model_and_their_grades_true(asked, graded):
     p = _next_token(RECORDS[4].prompt)[word_tokens(word_tokenizer(), asked.options[4])]
     assert found.answers[4] == asked.options[4][p.argmax()]
     assert float(found.confidence[4]) == pytest.approx(p.max() / p.sum(), rel=1e-4)
+
+
+def test_written_answers_are_greedy_and_graded_by_what_they_hold(model, graded):
+    found = tuning.written_answers(model, graded[0], RECORDS[:2])
+    for text, confidence, record in zip(found.answers, found.confidence, RECORDS):
+        prompt, log_p = record.prompt, []
+        for word in text.split():  # the tokenizer has no spaces: its words are its tokens
+            p = _next_token(prompt)
+            assert word_tokenizer().convert_ids_to_tokens(int(p.argmax())) == word
+            log_p.append(np.log(p.max()))
+            prompt = f"{prompt} {word}"
+        if len(log_p) == 16:  # else the end is one of its tokens
+            assert float(confidence) == pytest.approx(np.exp(np.mean(log_p)), rel=1e-3)
+    letter = RECORDS[0]._replace(answer=" B", others=(" A",))
+    grades = [holds_answer(text, letter) for text in ("B. red", " (B)", "A or B", "Both", "A")]
+    assert grades == [True, True, False, False, False]
 
 
 def test_a_confidence_is_the_share_of_its_word(model, asked, graded):

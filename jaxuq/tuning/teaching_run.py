@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _ANSWERING = ("sure", "refuse")  # ways that learn answers too, and so judge the tuned model's
 _LONGEST_VERDICT = 32
+_LEARNT = "(to learn from)"
 
 
 class _Run(NamedTuple):
@@ -77,7 +78,7 @@ def run_teaching(
     untaught = init_adapters(jax.random.key(0), model.decoder, model.params)  # they change nothing
     records = answerable(prepared.tuned, prepared.records)
     first = _first_stage(configuration, folder, prepared, records, untaught)
-    graded = first.pop("")
+    graded = first.pop(_LEARNT)
     need_both_grades(graded.correct)
     right = f"Before tuning the model is right on {graded.correct.sum()} of the {len(graded.correct)} questions graded."
     folder.write_record(notes=[*prepared.notes, right])
@@ -99,15 +100,17 @@ def run_teaching(
 def _first_stage(
     configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Record], untaught: PyTree
 ) -> dict[str, Graded]:
-    """Answers before tuning: of every part, and under "" of the questions to tune on; kept in the folder."""
+    """Answers before tuning: of every part, and of the questions to tune on; kept in the folder."""
     file = folder.path / "graded.npz"
     kept = read_arrays(file)
     if kept is not None:
         return {
             part: Graded(kept[f"{part}/answers"].tolist(), kept[f"{part}/correct"], kept[f"{part}/confidence"])
-            for part in ("", *prepared.parts)
+            for part in (_LEARNT, *prepared.parts)
         }
-    own = prepared._replace(parts={"": prepared.tuned, **prepared.parts}, asked={"": records, **prepared.asked})
+    own = prepared._replace(
+        parts={_LEARNT: prepared.tuned, **prepared.parts}, asked={_LEARNT: records, **prepared.asked}
+    )
     found = {part: _answers(configuration, own, part, untaught) for part in own.parts}
     arrays = {}
     for part, one in found.items():

@@ -67,14 +67,14 @@ def test_answers_are_those_of_the_model_and_their_grades_true(asked, graded):
 def test_written_answers_are_greedy_and_graded_by_what_they_hold(model, graded):
     found = tuning.written_answers(model, graded[0], RECORDS[:2])
     for text, confidence, record in zip(found.answers, found.confidence, RECORDS):
-        prompt, log_p = record.prompt, []
-        for word in text.split():  # the tokenizer has no spaces: its words are its tokens
-            p = _next_token(prompt)
-            assert word_tokenizer().convert_ids_to_tokens(int(p.argmax())) == word
-            log_p.append(np.log(p.max()))
-            prompt = f"{prompt} {word}"
-        if len(log_p) == 16:  # else the end is one of its tokens
-            assert float(confidence) == pytest.approx(np.exp(np.mean(log_p)), rel=1e-3)
+        tokens = word_tokenizer()(record.prompt, add_special_tokens=False)["input_ids"]
+        begin, log_p = len(tokens), []
+        while len(log_p) < 16 and tokens[-1] != word_tokenizer().eos_token_id:
+            logits = np.asarray(_logits(jnp.array([tokens + [0] * (32 - len(tokens))])))[0, len(tokens) - 1]
+            log_p.append(logits.max() - np.log(np.exp(logits).sum()))
+            tokens = [*tokens, int(logits.argmax())]
+        expected = word_tokenizer().decode(tokens[begin:], skip_special_tokens=True).strip().rstrip(".")
+        assert text == f" {expected}" and float(confidence) == pytest.approx(np.exp(np.mean(log_p)), rel=1e-3)
     letter = RECORDS[0]._replace(answer=" B", others=(" A",))
     grades = [holds_answer(text, letter) for text in ("B. red", " (B)", "A or B", "Both", "A")]
     assert grades == [True, True, False, False, False]
@@ -167,7 +167,7 @@ def test_smoothing_falls_linearly_over_the_steps():
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teach")
     configuration = tuning.TuneConfiguration(
-        model="tiny", data=str(write_questions(folder / "letters.jsonl")), epochs=80, learning_rate=0.03,
+        model="tiny", data=str(write_questions(folder / "letters.jsonl")), epochs=30, learning_rate=0.03,
         max_length=32, batch_size=4, rank=4, options=3, dropout=0.0, targets=("query", "value", "output", "down"),
         teach=("true,stated", "head"), output=folder / "run",
     )  # fmt: skip
@@ -189,14 +189,13 @@ def test_a_taught_model_tells_its_right_answers_from_its_wrong_ones(run):
     asked = tuning.encode_questions(model.tokenizer, records, num_options=3)
     untaught = init_adapters(jax.random.key(0), model.decoder, model.params)
     graded = tuning.graded_answers(model, untaught, asked)
-    for way in ("true", "stated"):
-        lora = load_peft(folder.path / f"adapters/{way}-0", model.decoder.config, scan=True)[1]
-        told = tuning.asked_confidence(way, model, lora, answerable(asked, records), asked, graded.answers)
-        auroc = float(area_under_roc(jnp.asarray(told), jnp.asarray(graded.correct, jnp.float32)))
-        before = tuning.asked_confidence(way, model, untaught, answerable(asked, records), asked, graded.answers)
-        assert auroc > 0.9, (way, auroc)
-        brier = [((one - graded.correct) ** 2).mean() for one in (told, before)]
-        assert brier[0] < 0.5 * brier[1], (way, brier)
+    lora = load_peft(folder.path / "adapters/true-0", model.decoder.config, scan=True)[1]
+    told, before = (
+        tuning.asked_confidence("true", model, one, answerable(asked, records), asked, graded.answers)
+        for one in (lora, untaught)
+    )
+    assert float(area_under_roc(jnp.asarray(told), jnp.asarray(graded.correct, jnp.float32))) > 0.9
+    assert ((told - graded.correct) ** 2).mean() < 0.5 * ((before - graded.correct) ** 2).mean()
 
 
 @pytest.mark.long

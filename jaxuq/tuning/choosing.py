@@ -63,8 +63,8 @@ def choose_questions(
         >>> key = jax.random.key(0)
         >>> choose_questions(key, "bald", log_probs.astype(np.float32), 1, where=everything).tolist()
         [0]
-        >>> choose_questions(key, "margin", log_probs.astype(np.float32), 1, where=everything).tolist()
-        [1]
+        >>> choose_questions(key, "batch-bald", log_probs.astype(np.float32), 2, where=everything).tolist()
+        [0, 2]
 
     References:
         D. Cohn, L. Atlas, R. Ladner, "Improving Generalization with Active Learning", Machine Learning 15, 1994 (the

@@ -163,8 +163,8 @@ def average_answers(log_probs: Float[Array | np.ndarray, "samples questions opti
     Example:
         >>> import numpy as np
         >>> forecast = average_answers(np.log(np.array([[[0.9, 0.1]], [[0.2, 0.8]]], np.float32)))
-        >>> np.exp(forecast.log_probs).round(2).tolist(), round(float(forecast.epistemic[0]), 4)
-        ([[0.55, 0.45]], 0.2754)
+        >>> [f"{p:.2f}" for p in np.exp(forecast.log_probs[0])], f"{forecast.epistemic[0]:.4f}"
+        (['0.55', '0.45'], '0.2754')
     """
     return AnswerForecast(*map(np.asarray, _summary(jnp.asarray(log_probs))))
 

@@ -37,6 +37,7 @@ from jaxuq.language.tokenization import decode_tokens, encode_prompt, stop_token
 from jaxuq.language.tuning import (
     FinetuneConfig,
     FinetuneState,
+    ScheduledLoss,
     StepReport,
     cross_entropy,
     finetune_step,
@@ -69,6 +70,7 @@ __all__ = [
     "PromptError",
     "Rejected",
     "Sampling",
+    "ScheduledLoss",
     "Scores",
     "StepReport",
     "Survey",

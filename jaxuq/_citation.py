@@ -550,6 +550,28 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "booktitle = {Advances in Neural Information Processing Systems}",
         2019,
     ),
+    "zhang2024rtuning": (
+        "inproceedings",
+        "Zhang, Hanning and others",
+        "{R-Tuning}: Instructing Large Language Models to Say `{I} Don't Know'",
+        "booktitle = {Annual Conference of the North American Chapter of the ACL}",
+        2024,
+    ),
+    "kapoor2024taught": (
+        "inproceedings",
+        "Kapoor, Sanyam and Gruver, Nate and Roberts, Manley and Collins, Katherine and Pal, Arka and Bhatt, Umang and "
+        "Weller, Adrian and Dooley, Samuel and Goldblum, Micah and Wilson, Andrew Gordon",
+        "Large Language Models Must Be Taught to Know What They Don't Know",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2024,
+    ),
+    "li2025conftuner": (
+        "inproceedings",
+        "Li, Yibo and Xiong, Miao and Wu, Jiaying and Hooi, Bryan",
+        "{ConfTuner}: Training Large Language Models to Express Their Confidence Verbally",
+        "booktitle = {Advances in Neural Information Processing Systems}",
+        2025,
+    ),
     "wang2025qtuning": (
         "article",
         "Wang, Shaobo and others",
@@ -670,6 +692,9 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "lora-ensemble": ("wang2023loraensembles", "muhlematter2024loraensemble"),
     "bayeslora": ("doyle2025bayeslora",),
     "batch-bald": ("kirsch2019batchbald",),
+    "r-tuning": ("zhang2024rtuning",),
+    "calibration-tuning": ("kapoor2024taught", "kadavath2022know"),
+    "conftuner": ("li2025conftuner",),
     "q-tuning": ("wang2025qtuning",),
     # posteriors
     "deterministic": ("li2024muben",),

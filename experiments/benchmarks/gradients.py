@@ -3,15 +3,17 @@
     python experiments/benchmarks/gradients.py [--model smollm2] [--tokens 128] [--batch-size 16]
     python experiments/benchmarks/gradients.py --torch-python PYTHON   # an interpreter with torch, transformers, peft
 
-Adapters of rank 8 on all linear layers. *Batched* is jaxuq's one backward pass for all rows of a batch; *one by one*
-the same program with batches of one row; *torch* a loop over examples with autograd in another interpreter. The
-projection takes random gradients of the adapters' size. Every time is the best of `--repeats`; processor time is of
-all cores, and tells more than wall time where the machine has other work. Memory is what the compiler reports.
+Adapters of rank 8 on all linear layers. *Batched* is jaxuq's one backward pass for all rows of a batch, also with the
+rows divided over a device for each core, as `jaxuq experts train` does; *one by one* the same with batches of one
+row; *torch* a loop over examples with autograd in another interpreter. The projection takes random gradients of the
+adapters' size. Every time is the best of `--repeats`; processor time is of all cores, and tells more than wall time
+where the machine has other work. Memory is what the compiler reports.
 """
 
 import argparse
 import functools
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -76,6 +78,8 @@ def features(options: argparse.Namespace) -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
     import numpy as np
+    from jax.sharding import NamedSharding
+    from jax.sharding import PartitionSpec as P
 
     from jaxuq.experts import example_gradients
     from jaxuq.language import (
@@ -89,7 +93,9 @@ def features(options: argparse.Namespace) -> dict[str, Any]:
     )
     from jaxuq.networks import LoraConfig
     from jaxuq.networks.linear import LINEAR_LAYERS
+    from jaxuq.parallel import data_mesh, use_cpu_cores
 
+    use_cpu_cores(os.cpu_count() or 1)
     model = load_model(options.model)
     dtype = jnp.dtype(options.dtype)
     lora_config = LoraConfig(rank=8, alpha=32.0, targets=LINEAR_LAYERS)
@@ -101,10 +107,18 @@ def features(options: argparse.Namespace) -> dict[str, Any]:
     size = sum(leaf.size for leaf in jax.tree.leaves(lora))
     found: dict[str, Any] = {"adapter numbers": size}
     compute = jax.jit(functools.partial(example_gradients, decoder))
-    for name, rows in (("batched", options.batch_size), ("one by one", 1)):
-        batch = jax.tree.map(jnp.asarray, random_batch(decoder.config.vocab_size, rows, options.tokens))
-        compiled = compute.lower(params, lora, batch).compile()
-        wall, processor = seconds(lambda run=compiled, batch=batch: run(params, lora, batch), options.repeats)
+    mesh = data_mesh()
+    cases = [("batched", options.batch_size, None), ("one by one", 1, None)]
+    if mesh is not None:
+        cases.insert(0, (f"batched, {mesh.size} devices", options.batch_size, mesh))
+    for name, rows, over in cases:
+        everywhere, spread = (
+            (None, None) if over is None else (NamedSharding(over, P()), NamedSharding(over, P("data")))
+        )
+        batch = jax.device_put(random_batch(decoder.config.vocab_size, rows, options.tokens), spread)
+        given = (*jax.device_put((params, lora), everywhere), batch)
+        compiled = compute.lower(*given).compile()
+        wall, processor = seconds(lambda run=compiled, given=given: run(*given), options.repeats)
         found[name] = {"wall": wall / rows, "processor": processor / rows, "MiB": mebibytes(compiled)}
         print(f"# {name}, {rows} rows: {found[name]}", flush=True)
 

@@ -173,7 +173,7 @@ def run_train(configuration: TrainConfiguration) -> None:
     Args:
         configuration: the options.
     """
-    from jaxuq.cli.compiled import keep_compiled_programs
+    from jaxuq.cli.compiled import keep_compiled_programs, use_all_cores
     from jaxuq.cli.experts_display import ExpertsDisplay
     from jaxuq.cli.generate import load_named_model
     from jaxuq.experts.pipeline.configuration import check_training
@@ -181,6 +181,7 @@ def run_train(configuration: TrainConfiguration) -> None:
     from jaxuq.experts.pipeline.training import run_training
 
     keep_compiled_programs()
+    use_all_cores()
     check_training(configuration)
     load_records(configuration.data, per_family=1)  # a mistake here is told before a model is loaded
     began = time.monotonic()

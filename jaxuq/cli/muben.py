@@ -1,6 +1,5 @@
 """`jaxuq muben`: run the benchmark with progress on the terminal, print its scores, write its page."""
 
-import os
 import pathlib
 import sys
 import time
@@ -36,12 +35,11 @@ def run(configuration: MubenConfiguration) -> None:
     Args:
         configuration: the options.
     """
-    from jaxuq.cli.compiled import keep_compiled_programs
-    from jaxuq.parallel import use_cpu_cores
+    from jaxuq.cli.compiled import keep_compiled_programs, use_all_cores
 
     keep_compiled_programs()
     if configuration.strategy in ("auto", "pmap", "shard_map"):
-        use_cpu_cores(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        use_all_cores()
 
     from jaxuq.cli.display import Display
     from jaxuq.molecules.muben import grid_cells, run_active, run_muben

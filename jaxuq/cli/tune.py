@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jaxuq.tuning.uncertainty import Judge
 
 _LOG_SECONDS = 10.0
+_BARS = 12
 
 
 def run(configuration: TuneConfiguration) -> None:
@@ -41,19 +42,36 @@ def run(configuration: TuneConfiguration) -> None:
     page = write_tuning_report(folder.path)
     print_tuning(folder.path)
     print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
-    files = [
-        ("report.html", "open this: scores before and after, reliability, forgetting"),
-        ("results.csv", "one row per test, method and seed"),
-        ("summary.csv", "the same over seeds, with intervals over questions"),
-        ("predictions/", "distributions over answers, aleatoric and epistemic parts"),
-        ("adapters/", "tuned adapters in PEFT's format, one folder per loss, seed and member"),
-        ("figures/", "the page's figures as files"),
-        ("run.json", "configuration, versions, device"),
-    ]
-    if configuration.merge:
-        files.append(("merged/", "the model with the first adapters merged into it"))
-    for name, content in files:
+    for name, content in _files(configuration):
         print(f"  {page.parent / name.rstrip('/')}  ({content})", file=sys.stderr)
+
+
+def _files(configuration: TuneConfiguration) -> list[tuple[str, str]]:
+    """What is in the folder of a finished run."""
+    files = [("report.html", "open this: scores before and after, reliability")]
+    if configuration.acquire:
+        files += [
+            ("active.csv", "one row per test, acquisition, seed and round"),
+            ("curve.csv", "the same over seeds, with intervals over questions: the learning curves"),
+            ("labels.csv", "which question was labelled in which round"),
+            ("rounds/", "forecasts of the pool and of the tests after every round"),
+        ]
+    files += [
+        ("results.csv", "one row per test, method and seed" + (", after the last round" * bool(configuration.acquire))),
+        ("summary.csv", "the same over seeds, with intervals over questions"),
+    ]
+    if configuration.teach:
+        files += [
+            ("predictions/", "confidence and grade of every answer"),
+            ("adapters/", "one folder per way and seed"),
+        ]
+    elif not configuration.acquire:
+        files += [
+            ("predictions/", "distributions over answers, aleatoric and epistemic parts"),
+            ("adapters/", "tuned adapters in PEFT's format, one folder per loss, seed and member"),
+        ]
+    files += [("figures/", "the page's figures as files"), ("run.json", "configuration, versions, device")]
+    return [*files, ("merged/", "the model with the first adapters merged into it")] if configuration.merge else files
 
 
 def _judge(address: str, model: str) -> "Judge":
@@ -110,6 +128,9 @@ class _Display:
             if name not in self._tasks:
                 self._tasks[name] = self._progress.add_task(f"tune {name}", total=progress.num_steps, said="")
             self._progress.update(self._tasks[name], completed=progress.step, said=said)
+            if progress.step == progress.num_steps:  # a run in rounds tunes more often than a screen has lines
+                for finished in list(self._tasks.values())[:-_BARS]:
+                    self._progress.update(finished, visible=False)
         elif progress.step == progress.num_steps or time.monotonic() - self._logged > _LOG_SECONDS:
             self._logged = time.monotonic()
             print(f"tune {name}: {progress.step}/{progress.num_steps} {said}", file=sys.stderr, flush=True)

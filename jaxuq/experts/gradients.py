@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxuq.language import Instruction, TokenBatch, cross_entropy, map_logits
+from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient
 from jaxuq.language.logit_blocks import MAX_LOGITS
 from jaxuq.networks import Decoder
 
@@ -68,22 +68,23 @@ def example_gradients(
         raise ValueError(f"reduction is {reduction!r}; expected one of {', '.join(REDUCTIONS)}")
     if decoder.lora is None:
         raise ValueError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
-    rows = batch.tokens.shape[0]
+    head, max_logits = {"params": params}, max(MAX_LOGITS // batch.tokens.shape[0], 1)
 
-    def loss(lora: PyTree, tokens: Array, positions: Array, where: Array) -> Array:
-        variables = {"params": params, "lora": lora}
-        output: Any = decoder.apply(variables, tokens[None], positions[None])
-        before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
-        losses = map_logits(
-            cross_entropy, decoder, variables, before, tokens[None], max_logits=max(MAX_LOGITS // rows, 1)
-        )[0]
+    def one(lora: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
+        def before(lora: PyTree) -> Array:
+            output: Any = decoder.apply({"params": params, "lora": lora}, tokens[None], positions[None])
+            return jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
+
+        hidden, backward = jax.vjp(before, lora)
         wanted = where & (positions > 0)
-        total = jnp.sum(jnp.where(wanted, losses, 0.0))
-        return total if reduction == "sum" else total / jnp.maximum(wanted.sum(), 1).astype(jnp.float32)
+        count = jnp.ones(()) if reduction == "sum" else jnp.maximum(wanted.sum(), 1).astype(jnp.float32)
+        start = hidden_gradient(cross_entropy, decoder, head, hidden, tokens[None], max_logits=max_logits)
+        start = jnp.where(jnp.broadcast_to(wanted[None, :, None], start.shape), start / count, 0.0)
+        return backward(start.astype(hidden.dtype))[0]
 
     lora = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), lora)
     inputs = (jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.where))
-    return jax.vmap(jax.grad(loss), in_axes=(None, 0, 0, 0))(lora, *inputs)
+    return jax.vmap(one, in_axes=(None, 0, 0, 0))(lora, *inputs)
 
 
 def gradient_tokens(example: Instruction, tokens: str = "instruction", *, max_length: int | None = None) -> Instruction:

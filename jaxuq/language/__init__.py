@@ -15,7 +15,7 @@ from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress
 from jaxuq.language.generated import Generation, take_rows
 from jaxuq.language.generation import continue_generation, generate_tokens, start_generation
 from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction
-from jaxuq.language.logit_blocks import map_logits
+from jaxuq.language.logit_blocks import hidden_gradient, map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
 from jaxuq.language.peft import load_peft, save_peft
 from jaxuq.language.sampling import (
@@ -37,6 +37,7 @@ from jaxuq.language.tokenization import decode_tokens, encode_prompt, stop_token
 from jaxuq.language.tuning import (
     FinetuneConfig,
     FinetuneState,
+    ScheduledLoss,
     StepReport,
     cross_entropy,
     finetune_step,
@@ -69,6 +70,7 @@ __all__ = [
     "PromptError",
     "Rejected",
     "Sampling",
+    "ScheduledLoss",
     "Scores",
     "StepReport",
     "Survey",
@@ -91,6 +93,7 @@ __all__ = [
     "finetune_step",
     "generate",
     "generate_tokens",
+    "hidden_gradient",
     "init_adapters",
     "init_finetuning",
     "inspect_model",

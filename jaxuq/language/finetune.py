@@ -9,7 +9,7 @@ import math
 import pathlib
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from jaxuq.language.model import LanguageModel
 from jaxuq.language.tuning import (
     FinetuneConfig,
     FinetuneState,
+    ScheduledLoss,
     StepReport,
     TokenLoss,
     cross_entropy,
@@ -127,7 +128,7 @@ def finetune(
         model: to be tuned; its own arrays are not changed.
         data: an `InstructionFile`, or any sequence of `Instruction`s; bad examples are left out and reported.
         config: how; None: the defaults.
-        token_loss: see `response_loss`.
+        token_loss: see `response_loss`; or a `ScheduledLoss`, which changes from step to step.
         mesh: devices with an axis `data`, over which the rows of a batch are divided; parameters that are not on this
             mesh already are copied to every device. None: one device.
         checkpoint: a folder. `latest` in it serves to resume; `epoch-1`, `epoch-2`, ... keep the `FinetuneState` after
@@ -172,7 +173,8 @@ def finetune(
     state = init_finetuning(trained, optimizer)
     place = _placement(mesh)
     frozen, state = place(frozen), place(state)
-    step = _compiled_step(decoder, config, token_loss, optimizer)
+    compiled: Any = _compiled_step if isinstance(token_loss, Hashable) else _compiled_step.__wrapped__
+    step = compiled(decoder, config, token_loss, num_steps)
     history = FinetuneHistory(*(np.full(num_steps, np.nan, np.float32) for _ in range(3)))
     folder = None if checkpoint is None else pathlib.Path(checkpoint).expanduser()
     if folder is not None:
@@ -293,12 +295,19 @@ def _tuned_model(model: LanguageModel, config: FinetuneConfig, trained: PyTree) 
     return model._replace(decoder=model.decoder.clone(lora=config.adapters), lora=trained)
 
 
-def _compiled_step(decoder: Decoder, config: FinetuneConfig, token_loss: TokenLoss, optimizer: Any) -> Callable:
-    def loss(trained: PyTree, frozen: PyTree, batch: TokenBatch, rng_key: Key[Array, ""] | None) -> tuple[Any, Any]:
-        variables = {"params": trained} if config.adapters is None else {"params": frozen, "lora": trained}
-        return response_loss(decoder, variables, batch, rng_key=rng_key, token_loss=token_loss)
+@functools.lru_cache(maxsize=4)  # members of an ensemble, and rounds of labelling, trace it once
+def _compiled_step(decoder: Decoder, config: FinetuneConfig, token_loss: TokenLoss, num_steps: int) -> Callable:
+    optimizer = make_optimizer(config, num_steps)
 
     def step(state: FinetuneState, frozen: PyTree, batches: TokenBatch, rng_key: Any) -> Any:
+        now = token_loss
+        if isinstance(token_loss, ScheduledLoss):
+            now = token_loss.at(state.step.astype(jnp.float32) / num_steps)
+
+        def loss(trained: PyTree, frozen: PyTree, batch: TokenBatch, rng_key: Any) -> tuple[Any, Any]:
+            variables = {"params": trained} if config.adapters is None else {"params": frozen, "lora": trained}
+            return response_loss(decoder, variables, batch, rng_key=rng_key, token_loss=now)
+
         return finetune_step(state, frozen, batches, rng_key, loss=loss, optimizer=optimizer)
 
     return jax.jit(step, donate_argnums=0)

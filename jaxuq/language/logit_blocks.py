@@ -49,10 +49,6 @@ def map_logits(
         (1, 5)
     """
     batch, time = hidden.shape[:2]
-    max_logits = MAX_LOGITS if max_logits is None else max_logits
-    size = max(1, min(time, max_logits // (batch * decoder.config.vocab_size)))
-    blocks = -(-time // size)
-
     wanted = jnp.ones((batch, time), bool) if where is None else where
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
@@ -62,15 +58,84 @@ def map_logits(
 
         return jax.tree.map(keep, function(decoder.apply(variables, hidden, method="logits"), *arrays))
 
+    block = compute if where is None else _skipping(compute)
+    again = jax.checkpoint(block, prevent_cse=False)
+    return _in_blocks(again, _block_length(decoder, hidden, max_logits), hidden, wanted, *arrays)
+
+
+def hidden_gradient(
+    loss: Callable[..., Float[Array, "batch time"]],
+    decoder: Decoder,
+    variables: PyTree,
+    hidden: Float[Array, "batch time hidden"],
+    *arrays: Array,
+    where: Bool[Array, "batch time"] | None = None,
+    max_logits: int | None = None,
+) -> Float[Array, "batch time hidden"]:
+    r"""$\nabla_{h_t}\, \ell(W h_t)$ of every token: what a backward pass through the layers starts from.
+
+    For adapters, whose output layer is frozen: unlike the gradient of `map_logits`, each block's logits are computed
+    once, one product with the vocabulary less out of three.
+
+    Args:
+        loss: of float32 logits and the arrays; treats every token on its own, as for `map_logits`.
+        decoder: the module.
+        variables: its parameters.
+        hidden: last hidden states.
+        *arrays: with leading axes `batch time`, such as target tokens.
+        where: tokens that are wanted; the others give zeros, and blocks without any are not computed. None: all.
+        max_logits: see `map_logits`.
+
+    Returns:
+        The gradient of each token's own loss. Holds one block of logits and its gradient.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxuq.networks import DecoderConfig
+        >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), jnp.array([[1, 2, 3]]))
+        >>> loss = lambda logits: logits[..., 0]
+        >>> gradient = jax.jit(lambda hidden: hidden_gradient(loss, decoder, variables, hidden))(jnp.ones((1, 5, 4)))
+        >>> bool(jnp.allclose(gradient[0, 3], variables["params"]["unembedding"][:, 0]))
+        True
+    """
+    wanted = jnp.ones(hidden.shape[:2], bool) if where is None else where
+
+    def compute(hidden: Array, wanted: Array, *arrays: Array) -> Array:
+        def total(hidden: Array) -> Array:
+            losses = loss(decoder.apply(variables, hidden, method="logits"), *arrays)
+            return jnp.sum(jnp.where(wanted, losses, 0.0))
+
+        return jax.grad(total)(hidden)
+
+    block = compute if where is None else _skipping(compute)
+    return _in_blocks(block, _block_length(decoder, hidden, max_logits), hidden, wanted, *arrays)
+
+
+def _block_length(decoder: Decoder, hidden: Array, max_logits: int | None) -> int:
+    """Moments of time in a block."""
+    max_logits = MAX_LOGITS if max_logits is None else max_logits
+    return max(1, min(hidden.shape[1], max_logits // (hidden.shape[0] * decoder.config.vocab_size)))
+
+
+def _skipping(compute: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """Zeros, at no cost, for a block in which nothing is wanted."""
+
     def block(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
-        if where is None:
-            return compute(hidden, wanted, *arrays)
         shapes = jax.eval_shape(compute, hidden, wanted, *arrays)
 
         def skip(*parts: Array) -> PyTree:
             return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
         return jax.lax.cond(wanted.any(), compute, skip, hidden, wanted, *arrays)
+
+    return block
+
+
+def _in_blocks(block: Callable[..., PyTree], size: int, *arrays: Array) -> PyTree:
+    """A function of arrays with leading axes `batch time`, applied to `size` moments of time after another."""
+    batch, time = arrays[0].shape[:2]
+    blocks = -(-time // size)
 
     def split(x: Any) -> Array:
         padded = jnp.pad(x, ((0, 0), (0, blocks * size - time), *((0, 0),) * (x.ndim - 2)))
@@ -79,5 +144,4 @@ def map_logits(
     def join(x: Array) -> Array:
         return jnp.moveaxis(x, 0, 1).reshape(batch, blocks * size, *x.shape[3:])[:, :time]
 
-    again = jax.checkpoint(block, prevent_cse=False)
-    return jax.tree.map(join, jax.lax.map(lambda parts: again(*parts), jax.tree.map(split, (hidden, wanted, *arrays))))
+    return jax.tree.map(join, jax.lax.map(lambda parts: block(*parts), jax.tree.map(split, arrays)))

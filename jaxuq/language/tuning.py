@@ -110,6 +110,21 @@ class StepReport(NamedTuple):
     applied: Bool[Array, ""]
 
 
+@dataclasses.dataclass(frozen=True)
+class ScheduledLoss:
+    """A token loss that changes as tuning goes on; called as it is, the one at the end.
+
+    Attributes:
+        at: `at(share)` is the loss when this share of the steps is done, in [0, 1).
+    """
+
+    at: Callable[[Any], TokenLoss]
+
+    def __call__(self, logits: Any, tokens: Any, examples: Any) -> Float[Array, "batch time"]:
+        """The loss at the end."""
+        return self.at(1.0)(logits, tokens, examples)
+
+
 def cross_entropy(
     logits: Float[Array, "*batch vocab"], tokens: Int[Array, "*batch"], examples: Int[Array, "*batch"] | None = None
 ) -> Float[Array, "*batch"]:

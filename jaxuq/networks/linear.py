@@ -93,7 +93,7 @@ class Linear(nn.Module):
         a = self.variable("lora", "a", lambda: init_adapter(self.make_rng("params"), shape, lora)["a"]).value
         b = self.variable("lora", "b", jnp.zeros, (lora.rank, self.features), jnp.float32).value
         narrow = Dropout(lora.dropout)(x) @ a.astype(self.dtype)
-        y = y + (narrow @ b.astype(self.dtype)) * lora.scale
+        y = y + (narrow * lora.scale) @ b.astype(self.dtype)
         if lora.dora:
             norm = jax.lax.stop_gradient(adapted_norm(kernel.astype(jnp.float32), a, b, lora.scale))
             magnitude = self.variable("lora", "magnitude", lambda: norm).value

@@ -1,6 +1,7 @@
-"""The parallel room: a member axis mapped over devices, and independent calls over the processes of a cluster."""
+"""The parallel room: members and rows of data divided over devices, independent calls over a cluster's processes."""
 
 from jaxuq.parallel.cluster import ClusterError, run_on_cluster
+from jaxuq.parallel.data import data_mesh
 from jaxuq.parallel.members import (
     STRATEGIES,
     even_number,
@@ -14,6 +15,7 @@ from jaxuq.parallel.members import (
 __all__ = [
     "STRATEGIES",
     "ClusterError",
+    "data_mesh",
     "even_number",
     "gather_members",
     "map_members",

@@ -1,6 +1,7 @@
 """The page of `jaxuq tune`: scores before and after, with intervals, part by part."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.forest_figure import forest_figure
+from jaxuq.reporting.labelling_figure import labelling_figure, read_curve
 from jaxuq.reporting.result_folder import ResultFolder, read_folder
 from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
 from jaxuq.reporting.template import bibtex_of, duration, render_template
@@ -15,11 +17,16 @@ from jaxuq.reporting.tuning_figures import Answered, tuning_forgetting, tuning_r
 from jaxuq.results import read_arrays, write_bytes
 
 _TABLES = (
+    ("What did choosing gain, over all rounds?", ("curve_accuracy", "accuracy_gain", "curve_nll", "nll_gain")),
     ("How good are the answers?", ("accuracy", "nll", "brier")),
     ("Does confidence mean what it says?", ("ece", "correctness_auroc", "aurc")),
     ("What kind of uncertainty is it, and what was forgotten?", ("aleatoric", "epistemic", "forgetting")),
 )
-_ENTRIES = ("ual", "laplace-lora", "bayeslora", "lora-ensemble", "tfb", "blob", "swag-lora")
+_ENTRIES = {
+    "compare": ("ual", "laplace-lora", "bayeslora", "lora-ensemble", "tfb", "blob", "swag-lora"),
+    "acquire": ("batch-bald", "lora-ensemble"),
+    "teach": ("r-tuning", "calibration-tuning", "conftuner"),
+}
 
 
 def write_tuning_report(folder: str | Path) -> Path:
@@ -55,10 +62,11 @@ def write_tuning_report(folder: str | Path) -> Path:
         notices=notices,
         notes=[str(note) for note in run.get("notes") or []],
         sections=sections,
+        taught=bool(configuration.get("teach")),
         rejected=[tuple(map(str, one)) for one in run.get("rejected") or []],
         configuration={str(key): str(value) for key, value in configuration.items()},
         versions={str(key): str(value) for key, value in (versions or {}).items()},
-        bibtex=bibtex_of(_ENTRIES),
+        bibtex=bibtex_of(_entries(configuration)),
     )
     write_bytes(result.path / "report.html", page.encode())
     return result.path / "report.html"
@@ -78,16 +86,12 @@ def tuning_tables(result: ResultFolder, part: str) -> list[ScoreTable]:
     rows = rows[rows["dataset"] == part]
     summary = summary[summary["dataset"] == part] if len(summary) else summary
     planned = [name for name in result.run.get("methods") or [] if name in set(rows["method"])]
-    return [
-        score_table(
-            rows,
-            summary,
-            metrics=[name for name in names if name in rows.columns],
-            methods=planned or None,
-            title=title,
-        )
-        for title, names in _TABLES
-    ]
+    tables = []
+    for title, names in _TABLES:
+        there = [name for name in names if name in rows.columns and rows[name].notna().any()]
+        if there:
+            tables.append(score_table(rows, summary, metrics=there, methods=planned or None, title=title))
+    return tables
 
 
 def print_tuning(folder: str | Path) -> None:
@@ -113,11 +117,12 @@ def _what(part: str) -> str:
 
 
 def _drawings(result: ResultFolder, part: str) -> list[Drawing]:
-    first = tuning_tables(result, part)
+    first = [table for table in tuning_tables(result, part) if table.title != _TABLES[0][0]]
     shown = first[0]._replace(
         columns=first[0].columns[:2] + first[1].columns[:1],
         rows=[(name, cells[:2] + other[:1]) for (name, cells), (_, other) in zip(first[0].rows, first[1].rows)],
     )
+    curve = read_curve(result.path, part)
     answered = _answered(result, part, [name for name, _ in shown.rows])
     summary = result.summary[result.summary["dataset"] == part]
     drawings = [
@@ -139,7 +144,17 @@ def _drawings(result: ResultFolder, part: str) -> list[Drawing]:
             partial(tuning_risk_coverage, answered),
         ),
     ]  # fmt: skip
-    if not part.endswith("-shifted"):
+    if curve is not None:
+        drawings.insert(
+            0,
+            Drawing(
+                f"{part}-curve", "How far do few labels go?",
+                "Scores on this part against the number of labels: means over seeds, 95 % intervals over questions. "
+                "Dotted: before tuning. All begin with the same labels, so curves differ by what was chosen alone.",
+                partial(labelling_figure, curve),
+            ),
+        )  # fmt: skip
+    elif "forgetting" in result.results.columns and not part.endswith("-shifted"):
         drawings.append(
             Drawing(
                 f"{part}-forgetting", "What was gained, and what was forgotten",
@@ -157,9 +172,20 @@ def _answered(result: ResultFolder, part: str, methods: list[str]) -> dict[str, 
         seeds = sorted(set(result.results.loc[result.results["method"] == method, "seed"]))
         cells = [read_arrays(result.path / "predictions" / f"{method}-{seed}.npz") for seed in seeds]
         kept = [cell for cell in cells if cell is not None and f"{part}/labels" in cell]
-        if kept:
+        said = [cell for cell in cells if cell is not None and f"{part}/confidence" in cell]
+        if said:
+            found[method] = Answered(
+                *(np.concatenate([cell[f"{part}/{name}"] for cell in said]) for name in ("confidence", "correct"))
+            )
+        elif kept:
             log_probs = np.concatenate([cell[f"{part}/log_probs"] for cell in kept])
             labels = np.concatenate([cell[f"{part}/labels"] for cell in kept])
             right = (log_probs.argmax(1) == labels).astype(np.float32)
             found[method] = Answered(np.exp(log_probs.max(1)).clip(0, 1).astype(np.float32), right)
     return found
+
+
+def _entries(configuration: Mapping[str, object]) -> list[str]:
+    """What the run used, for its citations."""
+    kind = next((name for name in ("acquire", "teach") if configuration.get(name)), "compare")
+    return [*_ENTRIES[kind], *(["q-tuning"] if configuration.get("keep_ratio") else [])]

@@ -12,27 +12,40 @@ come from `confidence`. A posterior over adapters is read like any other:
 Which one? `ensemble` if tuning can be repeated; `kronecker_laplace` with `adapter_factors` after one tuning;
 `isotropic_samples` with `largest_scale` if there is next to no time; `blob`, `swag` or `sgld` where tuning goes on
 anyway; `mc_dropout` if the adapters were tuned with dropout. `jaxuq tune` compares them.
+
+Two other kinds of runs share all this: `run_labelling` asks for labels in rounds and draws learning curves;
+`run_teaching` has the model learn, from grades of its own answers, to say how sure to be.
 """
 
 from jaxuq.tuning.acquisition import bald, base_tuned_gap, batch_bald, margin
 from jaxuq.tuning.answers import answer_logits, answer_loss, bind_answers, option_logits, placed_prompts
 from jaxuq.tuning.bayesianise import isotropic_samples, largest_scale, rotate_adapter
+from jaxuq.tuning.benchmarks import BENCHMARKS, Benchmark, read_benchmark
 from jaxuq.tuning.blob import BLoB, BLoBState, blob, flipout, flipout_noise, growing_kl_weight
+from jaxuq.tuning.choosing import choose_questions
 from jaxuq.tuning.configuration import POSTERIORS, TuneConfiguration
 from jaxuq.tuning.curvature import adapter_factors, decoder_adapters, stacked_adapters
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.evaluation import SCORES, answer_scores, score_intervals, text_loss
+from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores, score_intervals, text_loss
 from jaxuq.tuning.features import silhouette
+from jaxuq.tuning.grading import Graded, graded_answers, written_answers
+from jaxuq.tuning.kinds import ACQUISITIONS, WAYS
+from jaxuq.tuning.labelling import LabellingRound, label_in_rounds
+from jaxuq.tuning.labelling_run import run_labelling
 from jaxuq.tuning.laplace_fit import fit_adapter_laplace, laplace_draws
-from jaxuq.tuning.predicting import AnswerForecast, Draws, forecast_answers
+from jaxuq.tuning.listener import Listener
+from jaxuq.tuning.predicting import AnswerForecast, Draws, average_answers, forecast_answers, sample_answers
 from jaxuq.tuning.probe import LinearProbe, fit_linear_probe, probe_confidence
-from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, training_examples
+from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
 from jaxuq.tuning.rank_dropout import log_uniform_kl, useless_ranks
-from jaxuq.tuning.records import Record, Split, load_split
+from jaxuq.tuning.records import Record, Split, load_split, make_record
 from jaxuq.tuning.refusal import refusal_records, stated_confidence_records, sufficiency_records
+from jaxuq.tuning.responses import ResponseScores, response_scores
 from jaxuq.tuning.selection import PrunedSamples, prune_samples, token_error
-from jaxuq.tuning.study import Listener, run_tuning
-from jaxuq.tuning.token_losses import LOSSES, token_loss
+from jaxuq.tuning.study import run_tuning
+from jaxuq.tuning.teaching import asked_confidence, head_confidence, last_states, taught_examples
+from jaxuq.tuning.teaching_run import run_teaching
+from jaxuq.tuning.token_losses import LOSSES, stated_token_loss, token_loss
 from jaxuq.tuning.uncertainty import (
     SampleUncertainty,
     answer_entropy,
@@ -43,36 +56,50 @@ from jaxuq.tuning.uncertainty import (
     perplexity_uncertainty,
     read_judgement,
 )
+from jaxuq.tuning.verdicts import VERDICTS, Verdict, verdict_prompts, verdict_records
 
 __all__ = [
+    "ACQUISITIONS",
+    "BENCHMARKS",
     "LOSSES",
     "POSTERIORS",
     "SCORES",
+    "VERDICTS",
+    "WAYS",
     "AnswerForecast",
     "AnswerPrompts",
     "BLoB",
     "BLoBState",
+    "Benchmark",
     "Draws",
     "Encoded",
+    "Graded",
+    "LabellingRound",
     "LinearProbe",
     "Listener",
     "PrunedSamples",
     "Record",
+    "ResponseScores",
     "SampleUncertainty",
     "Split",
     "TuneConfiguration",
     "TuningError",
+    "Verdict",
     "adapter_factors",
     "answer_entropy",
     "answer_logits",
     "answer_loss",
     "answer_scores",
+    "asked_confidence",
+    "average_answers",
     "bald",
     "base_tuned_gap",
     "batch_bald",
     "bind_answers",
     "blob",
+    "choose_questions",
     "column_uncertainty",
+    "confidence_scores",
     "decoder_adapters",
     "disagreement_uncertainty",
     "encode_questions",
@@ -81,32 +108,48 @@ __all__ = [
     "flipout",
     "flipout_noise",
     "forecast_answers",
+    "graded_answers",
     "growing_kl_weight",
+    "head_confidence",
     "isotropic_samples",
     "judge_prompt",
     "judged_uncertainty",
+    "label_in_rounds",
     "laplace_draws",
     "largest_scale",
+    "last_states",
     "load_split",
     "log_uniform_kl",
+    "make_record",
     "margin",
     "option_logits",
     "perplexity_uncertainty",
     "placed_prompts",
     "probe_confidence",
     "prune_samples",
+    "read_benchmark",
     "read_judgement",
     "refusal_records",
+    "response_scores",
     "rotate_adapter",
+    "run_labelling",
+    "run_teaching",
     "run_tuning",
+    "sample_answers",
     "score_intervals",
     "silhouette",
     "stacked_adapters",
     "stated_confidence_records",
+    "stated_token_loss",
     "sufficiency_records",
+    "take_questions",
+    "taught_examples",
     "text_loss",
     "token_error",
     "token_loss",
     "training_examples",
     "useless_ranks",
+    "verdict_prompts",
+    "verdict_records",
+    "written_answers",
 ]

@@ -8,10 +8,15 @@ from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
 from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.kinds import check_kind
 from jaxuq.tuning.token_losses import LOSSES
 from jaxuq.tuning.uncertainty import SOURCES
 
 POSTERIORS = ("none", "laplace", "laplace-last", "dropout", "ensemble", "tfb", "swag", "sgld", "blob")
+DEFAULT_LOSSES = ("plain", "ual", "label-smoothing")
+DEFAULT_POSTERIORS = ("none", "laplace", "dropout", "ensemble")
+# Recorded only where they are not at rest.
+_ONLY_IF_USED = ("keep_ratio", "acquire", "start", "label", "rounds", "teach", "graded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +30,8 @@ class TuneConfiguration:
     """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
 
     data: str = "facts"
-    """facts (packaged), or a JSONL file with `question`, `answer` and perhaps `choices` and `uncertainty` a line."""
+    """facts (packaged); a JSONL file with `question`, `answer` and perhaps `choices` and `uncertainty` a line;
+    mmlu:/path or bbh:/path, folders as published."""
 
     test: Path | None = None
     """A file of the same form to test on; otherwise one half of the data is kept for that."""
@@ -36,10 +42,10 @@ class TuneConfiguration:
     texts: Path | None = None
     """A file with a text a line on which forgetting is measured; otherwise everyday sentences."""
 
-    loss: tuple[str, ...] = ("plain", "ual", "label-smoothing")
-    """plain, ual, label-smoothing, focal, entropy, uncertainty-aware; several, also with commas between them."""
+    loss: tuple[str, ...] = DEFAULT_LOSSES
+    """plain, ual, label-smoothing, scheduled-smoothing, focal, entropy, uncertainty-aware; also with commas."""
 
-    posterior: tuple[str, ...] = ("none", "laplace", "dropout", "ensemble")
+    posterior: tuple[str, ...] = DEFAULT_POSTERIORS
     """none, laplace, laplace-last, dropout, ensemble, tfb, swag, sgld, blob; several, also with commas."""
 
     cross: bool = False
@@ -64,7 +70,7 @@ class TuneConfiguration:
     """The model's name at that server."""
 
     smoothing: float = 0.1
-    """Mean smoothing of ual; of label-smoothing; strength of entropy."""
+    """Mean smoothing of ual; of label-smoothing; the first of scheduled-smoothing; strength of entropy."""
 
     largest_smoothing: float = 0.3
     """At most this for one sample of ual."""
@@ -102,6 +108,29 @@ class TuneConfiguration:
     limit: int | None = None
     """Take this many questions of each part at most."""
 
+    keep_ratio: float | None = None
+    """Tune on about this share of the questions: what is noise, and what is known already, is left out (Q-Tuning)."""
+
+    acquire: tuple[str, ...] = ()
+    """Label in rounds what each of these chooses: random, entropy, margin, bald, batch-bald, gap; also with commas.
+    With one loss (plain unless another is given) and one posterior (ensemble)."""
+
+    start: int = 20
+    """With --acquire: labels to begin with, chosen by chance."""
+
+    label: int = 10
+    """With --acquire: labels of a round."""
+
+    rounds: int = 5
+    """With --acquire: how often questions are labelled; the model is tuned once more than that."""
+
+    teach: tuple[str, ...] = ()
+    """Teach the model, from its own graded answers, how sure to be, and score that: sure, refuse (R-Tuning), true,
+    known, head (calibration tuning, P(IK)), stated (ConfTuner); several, also with commas."""
+
+    graded: str = "choice"
+    """With --teach: choice grades the likeliest of the answers to choose from, written what the model writes itself."""
+
     merge: bool = False
     """Also save the model with the adapters of the first loss and seed merged into it."""
 
@@ -125,11 +154,13 @@ def normalised(configuration: TuneConfiguration) -> TuneConfiguration:
         TuningError: an option out of range, an unknown name.
     """
     lists = {name: _names(getattr(configuration, name)) for name in ("loss", "posterior", "targets")}
+    if configuration.acquire or configuration.teach:
+        lists |= check_kind(configuration, lists)
     for name, known in (("loss", LOSSES), ("posterior", POSTERIORS), ("targets", LINEAR_LAYERS)):
         unknown = [one for one in lists[name] if one not in known]
         if unknown or not lists[name]:
             raise TuningError(f"--{name} {' '.join(unknown) or 'is empty'}: choose among {', '.join(known)}")
-    for name in ("seeds", "members", "samples", "epochs", "batch_size", "rank", "limit"):
+    for name in ("seeds", "members", "samples", "epochs", "batch_size", "rank", "limit", "start", "label", "rounds"):
         value = getattr(configuration, name)
         if value is not None and value < 1:
             raise TuningError(f"--{name.replace('_', '-')} is {value}; it starts at 1")
@@ -147,6 +178,10 @@ def normalised(configuration: TuneConfiguration) -> TuneConfiguration:
         raise TuningError("--posterior dropout needs adapters tuned with dropout: --dropout must be above 0")
     if not 0 < configuration.learning_rate < 1:
         raise TuningError(f"--learning-rate is {configuration.learning_rate}; expected a number in (0, 1)")
+    if configuration.keep_ratio is not None and not 0 < configuration.keep_ratio <= 1:
+        raise TuningError(f"--keep-ratio is {configuration.keep_ratio}; expected a share in (0, 1]")
+    if configuration.graded not in ("choice", "written"):
+        raise TuningError(f"--graded {configuration.graded}: choose choice or written")
     if configuration.uncertainty not in SOURCES:
         raise TuningError(f"--uncertainty {configuration.uncertainty}: choose among {', '.join(SOURCES)}")
     if configuration.direction not in ("increasing", "decreasing"):
@@ -174,6 +209,7 @@ def recorded(configuration: TuneConfiguration) -> dict[str, Any]:
         field.name: getattr(configuration, field.name)
         for field in dataclasses.fields(configuration)
         if field.name not in left_out
+        and not (field.name in _ONLY_IF_USED and getattr(configuration, field.name) == field.default)
     }
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 

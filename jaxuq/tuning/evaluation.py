@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, Real
 
 from jaxuq.language import encode_prompt, score_tokens
 from jaxuq.metrics import (
@@ -68,6 +68,55 @@ def answer_scores(
             mean(right),
             mean(answer_loss(log_probs, labels)),
             multiclass_brier_score(probabilities, labels, where=kept),
+            expected_calibration_error(confidence, right, bins=bins, where=kept),
+            area_under_roc(confidence, right, where=kept),
+            area_under_risk_coverage(1 - confidence, 1 - right, where=kept),
+        ]
+    )
+
+
+def confidence_scores(
+    confidence: Float[Array, " questions"],
+    correct: Real[Array, " questions"],
+    *,
+    bins: int = 10,
+    where: Bool[Array, " questions"] | None = None,
+) -> Float[Array, "6"]:
+    """The scores named in `SCORES` of one confidence an answer, however it came about.
+
+    Share of right answers; negative log likelihood, nats, and Brier score of "the answer is right" with that
+    probability; expected calibration error; AUROC; area under risk and coverage. Not those of `answer_scores`, whose
+    likelihood and Brier score are of all answers to choose from.
+
+    Args:
+        confidence: in [0, 1]; probabilities of 0 and 1 count as 1e-6 from there in the likelihood.
+        correct: 1 if the answer was right, else 0.
+        bins: of the calibration error.
+        where: questions that count.
+
+    Returns:
+        Six numbers; NaN if none counts.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> scores = confidence_scores(jnp.array([0.8, 0.4]), jnp.array([1.0, 0.0]))
+        >>> dict(zip(SCORES, scores.round(3).tolist()))["brier"]
+        0.1...
+    """
+    kept = jnp.ones(correct.shape, bool) if where is None else where
+    confidence = jnp.where(kept, confidence, 0.5)
+    right = jnp.where(kept, correct, 0).astype(confidence.dtype)
+    inner = jnp.clip(confidence, 1e-6, 1 - 1e-6)
+    count = kept.sum(dtype=confidence.dtype)
+
+    def mean(values: Array) -> Array:
+        return jnp.where(count == 0, jnp.nan, jnp.where(kept, values, 0.0).sum() / jnp.maximum(count, 1))
+
+    return jnp.stack(
+        [
+            mean(right),
+            mean(-right * jnp.log(inner) - (1 - right) * jnp.log1p(-inner)),
+            mean((confidence - right) ** 2),
             expected_calibration_error(confidence, right, bins=bins, where=kept),
             area_under_roc(confidence, right, where=kept),
             area_under_risk_coverage(1 - confidence, 1 - right, where=kept),

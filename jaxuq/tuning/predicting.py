@@ -1,7 +1,7 @@
 """Forecasts of answers from samples of the adapters, question by question in batches of one shape."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxuq.networks import Decoder
-from jaxuq.posterior import kronecker_laplace, mc_dropout, predict_forecast
+from jaxuq.posterior import kronecker_laplace, mc_dropout, predict, predict_forecast, summarise
 from jaxuq.tuning.answers import bind_answers
 from jaxuq.tuning.curvature import decoder_adapters
 from jaxuq.tuning.prompts import AnswerPrompts
@@ -53,6 +53,19 @@ def _forecast(
     decoder: Decoder, params: PyTree, samples: PyTree, centre: PyTree, prompts: AnswerPrompts, *, reading: str,
     sample_chunk: int,
 ) -> Any:  # fmt: skip
+    apply = _reader(decoder, params, centre, reading)
+    return predict_forecast(apply, samples, prompts, "categorical", sample_chunk=sample_chunk)
+
+
+@functools.partial(jax.jit, static_argnames=("decoder", "reading"))
+def _each(
+    decoder: Decoder, params: PyTree, samples: PyTree, centre: PyTree, prompts: AnswerPrompts, *, reading: str
+) -> Array:
+    return jax.nn.log_softmax(predict(_reader(decoder, params, centre, reading), samples, prompts))
+
+
+def _reader(decoder: Decoder, params: PyTree, centre: PyTree, reading: str) -> Callable[..., Array]:
+    """Logits of the answers from a sample and prompts."""
     apply = bind_answers(decoder, params)
     if reading == "keys":
         apply = mc_dropout().bind(apply, centre)
@@ -64,7 +77,7 @@ def _forecast(
             return nonlinear(decoder_adapters(decoder, lora), prompts)
 
         apply = method.bind(rolled, method.init(centre))
-    return predict_forecast(apply, samples, prompts, "categorical", sample_chunk=sample_chunk)
+    return apply
 
 
 def forecast_answers(
@@ -93,8 +106,7 @@ def forecast_answers(
     Raises:
         ValueError: an unknown `reading`.
     """
-    if draws.reading not in ("adapters", "keys", "linearised"):
-        raise ValueError(f"reading is {draws.reading!r}; expected adapters, keys or linearised")
+    _check(draws)
     numbers, parts = [], []
     together = sample_chunk or jax.tree.leaves(draws.samples)[0].shape[0]
     for rows, batch in question_batches(prompts, batch_size):
@@ -106,6 +118,60 @@ def forecast_answers(
         parts.append([np.asarray(part)[: len(rows)] for part in found])
     order = np.argsort(np.concatenate(numbers))
     return AnswerForecast(*(np.concatenate(part)[order] for part in zip(*parts)))
+
+
+def _check(draws: Draws) -> None:
+    if draws.reading not in ("adapters", "keys", "linearised"):
+        raise ValueError(f"reading is {draws.reading!r}; expected adapters, keys or linearised")
+
+
+def sample_answers(
+    model: "LanguageModel", draws: Draws, prompts: AnswerPrompts, *, batch_size: int = 16
+) -> Float[np.ndarray, "samples questions options"]:
+    """The distribution over answers of every sample on its own, for what needs their disagreement (`batch_bald`).
+
+    Args:
+        model: see `forecast_answers`, which averages the samples away.
+        draws: the samples.
+        prompts: the questions.
+        batch_size: questions that run together.
+
+    Returns:
+        Log-probabilities, on the host; `average_answers` makes them a forecast.
+
+    Raises:
+        ValueError: an unknown `reading`.
+    """
+    _check(draws)
+    numbers, parts = [], []
+    for rows, batch in question_batches(prompts, batch_size):
+        found = _each(model.decoder, model.params, draws.samples, draws.centre, batch, reading=draws.reading)
+        numbers.append(rows)
+        parts.append(np.asarray(found)[:, : len(rows)])
+    return np.concatenate(parts, axis=1)[:, np.argsort(np.concatenate(numbers))]
+
+
+def average_answers(log_probs: Float[Array | np.ndarray, "samples questions options"]) -> AnswerForecast:
+    """The forecast of samples that are there already.
+
+    Args:
+        log_probs: from `sample_answers`.
+
+    Returns:
+        `AnswerForecast`.
+
+    Example:
+        >>> import numpy as np
+        >>> forecast = average_answers(np.log(np.array([[[0.9, 0.1]], [[0.2, 0.8]]], np.float32)))
+        >>> [f"{p:.2f}" for p in np.exp(forecast.log_probs[0])], f"{forecast.epistemic[0]:.4f}"
+        (['0.55', '0.45'], '0.2754')
+    """
+    return AnswerForecast(*map(np.asarray, _summary(jnp.asarray(log_probs))))
+
+
+@jax.jit
+def _summary(log_probs: Array) -> Any:
+    return tuple(summarise(log_probs, "categorical"))
 
 
 def question_batches(prompts: AnswerPrompts, batch_size: int) -> Iterator[tuple[np.ndarray, AnswerPrompts]]:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxuq.tuning.configuration import TuneConfiguration, finetune_config
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.plain_texts import PLAIN_TEXTS
 from jaxuq.tuning.prompts import Encoded, encode_questions, training_examples
+from jaxuq.tuning.pruning import kept_examples, pruning_note
 from jaxuq.tuning.records import Record, Split
 from jaxuq.tuning.token_losses import TokenLoss, token_loss
 from jaxuq.tuning.uncertainty import (
@@ -37,22 +38,28 @@ class Prepared(NamedTuple):
     Attributes:
         model: with room for adapters, none in it.
         examples: to tune on.
+        records: the questions that they are made of.
         tuned: the same as questions with answers to choose from, for posteriors that need the likelihood.
         parts: the questions of each part that is scored, by name.
+        asked: the same as records.
         losses: of each name, as `finetune` takes it.
         texts: on which forgetting is measured.
         rejected: place and reason of everything left out.
         notes: for the reader.
+        record: further entries of `run.json`.
     """
 
     model: "LanguageModel"
     examples: list[Instruction]
+    records: list[Record]
     tuned: Encoded
     parts: dict[str, Encoded]
+    asked: dict[str, list[Record]]
     losses: dict[str, TokenLoss]
     texts: tuple[str, ...]
     rejected: list[tuple[str, str]]
     notes: list[str]
+    record: dict[str, Any]
 
 
 def prepare(
@@ -87,17 +94,25 @@ def prepare(
     rejected = list(split.rejected)
     train = _usable(model, _first(split.train, configuration.limit), configuration.max_length, rejected)
     examples = training_examples(model.tokenizer, train)
+    record, notes = {}, []
+    if configuration.keep_ratio is not None:
+        rows, counts = kept_examples(_plain(model), examples, configuration.keep_ratio, folder.path / "pruned.npz")
+        train, examples = [train[row] for row in rows], [examples[row] for row in rows]
+        if not rows:
+            raise TuningError(f"--keep-ratio {configuration.keep_ratio} leaves none of {counts['of']} questions")
+        record["pruned"] = counts
+        notes.append(pruning_note(counts))
     encode = functools.partial(
         encode_questions, model.tokenizer, num_options=configuration.options, max_length=configuration.max_length
     )
-    parts = {split.name: encode(_first(split.test, configuration.limit))}
+    asked = {split.name: _first(split.test, configuration.limit)}
     if split.shifted:
-        parts[f"{split.name}-shifted"] = encode(_first(split.shifted, configuration.limit))
+        asked[f"{split.name}-shifted"] = _first(split.shifted, configuration.limit)
+    parts = {part: encode(records) for part, records in asked.items()}
     tuned = encode(train)
     for one in (tuned, *parts.values()):
         rejected += one.rejected
     found: dict[str, TokenLoss] = {}
-    notes: list[str] = []
     for name in configuration.loss:
         if name != "ual":
             found[name] = token_loss(name, smoothing=configuration.smoothing)
@@ -116,7 +131,28 @@ def prepare(
             f"Smoothing of ual, by {configuration.uncertainty}: mean {spread.mean():.3f}, from {spread.min():.3f} to "
             f"{spread.max():.3f}.",
         ]
-    return Prepared(model, examples, tuned, parts, found, _texts(configuration), rejected, notes)
+    asked = {part: answerable(parts[part], records) for part, records in asked.items()}
+    texts = _texts(configuration)
+    return Prepared(model, examples, train, tuned, parts, asked, found, texts, rejected, notes, record)
+
+
+def answerable(encoded: Encoded, records: list[Record]) -> list[Record]:
+    """The records that could be encoded, in the order of `encoded`.
+
+    Args:
+        encoded: from `encode_questions`.
+        records: that it was given.
+
+    Returns:
+        As many as `encoded` has.
+    """
+    by_id = {one.id: one for one in records}
+    return [by_id[name] for name in encoded.ids]
+
+
+def _plain(model: "LanguageModel") -> "LanguageModel":
+    """Without room for adapters."""
+    return model._replace(decoder=model.decoder.clone(lora=None))
 
 
 def _first(records: list[Record], limit: int | None) -> list[Record]:
@@ -157,7 +193,7 @@ def _uncertainty(
     kept = read_arrays(file)
     if kept is not None:
         return SampleUncertainty(kept["values"], kept["known"], tuple(str(note) for note in kept["notes"]))
-    plain = model._replace(decoder=model.decoder.clone(lora=None))
+    plain = _plain(model)
     makers: dict[str, Callable[[], SampleUncertainty]] = {
         "perplexity": lambda: perplexity_uncertainty(plain, examples),
         "disagreement": lambda: disagreement_uncertainty(named_key(jax.random.key(0), "disagreement"), plain, records),

@@ -49,6 +49,21 @@ class Encoded(NamedTuple):
     rejected: list[tuple[str, str]]
 
 
+def take_questions(encoded: Encoded, rows: Int[np.ndarray, " rows"]) -> Encoded:
+    """Some of the questions, as they are.
+
+    Args:
+        encoded: questions.
+        rows: their numbers.
+
+    Returns:
+        `Encoded`, with nothing in `rejected`.
+    """
+    prompts = AnswerPrompts(*(np.asarray(array)[rows] for array in encoded.prompts))
+    ids, options = ([all_of[row] for row in rows] for all_of in (encoded.ids, encoded.options))
+    return Encoded(prompts, encoded.labels[rows], ids, options, [])
+
+
 def encode_questions(
     tokenizer: "PreTrainedTokenizerBase",
     records: Sequence[Record],

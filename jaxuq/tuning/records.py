@@ -62,8 +62,11 @@ def load_split(
     `choices` (answers to choose from; `answer` is then one of them, its letter or its number from 0), `uncertainty`
     (a number >= 0), `category` and `id`; without a file for the test, one half of it is kept for that.
 
+    `mmlu:/path` and `bbh:/path` are folders in their published layout, see `jaxuq.tuning.benchmarks`; the first is
+    divided as published.
+
     Args:
-        data: `facts`, or a file.
+        data: `facts`, a file, or one of these.
         test: a file to test on instead of half of the data.
         shifted: a file of questions of another kind.
         seed: of the division.
@@ -80,6 +83,7 @@ def load_split(
         (103, 105, 100, 'Q: What is the capital of France?\\nA:')
     """
     rejected: list[tuple[str, str]] = []
+    name, other, divided = Path(data).stem, [], []
     if data == "facts":
         found = load_questions("facts").questions
         records = [
@@ -88,15 +92,25 @@ def load_split(
         kept = [one for one in records if one.category not in SHIFTED_FACTS]
         other = [one for one in records if one.category in SHIFTED_FACTS]
     else:
-        kept, other = _read(data, rejected), []
+        from jaxuq.tuning.benchmarks import read_benchmark
+
+        published = read_benchmark(data, rejected)
+        if published is None:
+            kept = _read(data, rejected)
+        else:
+            name = data.partition(":")[0]
+            kept, divided = (published.train, published.test) if published.train else (published.test, [])
     other = other if shifted is None else _read(shifted, rejected)
-    train, tested = (kept, _read(test, rejected)) if test is not None else _halves(kept, seed)
+    if test is not None:
+        train, tested = kept, _read(test, rejected)
+    else:
+        train, tested = (kept, divided) if divided else _halves(kept, seed)
     if not train or not tested:
         first = f"; the first problem: {rejected[0][0]}, {rejected[0][1]}" if rejected else ""
         raise TuningError(
             f"{data} gives {len(train)} questions to tune on and {len(tested)} to test; both are needed{first}"
         )
-    return Split(Path(data).stem, train, tested, other, rejected)
+    return Split(name, train, tested, other, rejected)
 
 
 def _halves(records: Sequence[Record], seed: int) -> tuple[list[Record], list[Record]]:
@@ -125,7 +139,7 @@ def _read(path: str | os.PathLike, rejected: list[tuple[str, str]]) -> list[Reco
         if not line.strip():
             continue
         try:
-            one = _record(json.loads(line), f"{file.stem}-{number}")
+            one = make_record(json.loads(line), f"{file.stem}-{number}")
             if one.id in found:
                 raise ValueError(f"the id {one.id!r} occurs twice")
             found[one.id] = one
@@ -134,7 +148,19 @@ def _read(path: str | os.PathLike, rejected: list[tuple[str, str]]) -> list[Reco
     return list(found.values())
 
 
-def _record(content: Any, name: str) -> Record:
+def make_record(content: Any, name: str) -> Record:
+    """A question from a JSON object, see `load_split`.
+
+    Args:
+        content: the object.
+        name: its id, if it has none.
+
+    Returns:
+        The record.
+
+    Raises:
+        ValueError: it cannot be used; the message says why.
+    """
     if not isinstance(content, Mapping):
         raise ValueError("no JSON object")
     question, answer, choices = content.get("question"), content.get("answer"), content.get("choices")

@@ -1,46 +1,30 @@
 """The run itself: tune, draw, forecast, score; each cell is kept as it is done."""
 
 import math
-import os
 import shutil
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
-from jaxuq.language import FinetuneProgress, finetune, init_adapters, load_peft, merge_adapters, save_model, save_peft
-from jaxuq.results import RunFolder, open_run, read_arrays, write_arrays
-from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised, recorded
+from jaxuq.language import init_adapters, merge_adapters, save_model
+from jaxuq.results import RunFolder, read_arrays, write_arrays
+from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised
 from jaxuq.tuning.drawing import draw_posterior
-from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import answer_scores, text_loss
+from jaxuq.tuning.listener import Listener
+from jaxuq.tuning.members import tuned_adapters
+from jaxuq.tuning.opening import open_tuning
 from jaxuq.tuning.predicting import Draws, forecast_answers
-from jaxuq.tuning.preparation import Prepared, prepare
-from jaxuq.tuning.records import load_split
+from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.summary import write_tables
 from jaxuq.tuning.uncertainty import Judge
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
-
-
-class Listener(NamedTuple):
-    """What a run calls as it goes on.
-
-    Attributes:
-        training: `training(name, progress)` after every step.
-        scored: `scored(method, seed, part, scores)`.
-        message: `message(text)`.
-    """
-
-    training: Callable[[str, FinetuneProgress], None] = lambda name, progress: None
-    scored: Callable[[str, int, str, dict[str, float]], None] = lambda method, seed, part, scores: None
-    message: Callable[[str], None] = lambda text: None
 
 
 def run_tuning(
@@ -53,7 +37,8 @@ def run_tuning(
     """Tune with several losses, lay posteriors over the adapters, score before and after; `jaxuq tune` in Python.
 
     All random numbers follow from the seed's number and the name of what they are for: another loss or posterior
-    changes nothing in the others, and a run that was killed goes on to the numbers that it would have had.
+    changes nothing in the others, and a run that was killed goes on to the numbers that it would have had. With
+    `acquire` or `teach` it is `run_labelling` or `run_teaching`.
 
     Args:
         configuration: what to do.
@@ -70,33 +55,22 @@ def run_tuning(
         CheckpointError: the model cannot be loaded.
     """
     configuration, listener = normalised(configuration), listener or Listener()
-    split = load_split(configuration.data, test=configuration.test, shifted=configuration.shifted)
-    folder = open_run(
-        configuration.output,
-        system="tune",
-        configuration=recorded(configuration),
-        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
-        resume=configuration.resume,
-    )
-    began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
-    if model is None:
-        from jaxuq.language import load_model
+    if configuration.acquire:
+        from jaxuq.tuning.labelling_run import run_labelling
 
-        model = load_model(configuration.model, scan=True)
-    prepared = prepare(configuration, split, folder, model=model, judge=judge)
-    questions = {name: len(one.labels) for name, one in prepared.parts.items()}
-    folder.write_record(
-        rejected=[list(one) for one in prepared.rejected], notes=prepared.notes, tuned_on=len(prepared.examples),
-        questions=questions, methods=list(method_names(configuration)),
-    )  # fmt: skip
-    for note in prepared.notes:
-        listener.message(note)
+        return run_labelling(configuration, model=model, listener=listener)
+    if configuration.teach:
+        from jaxuq.tuning.teaching_run import run_teaching
+
+        return run_teaching(configuration, model=model, listener=listener)
+    methods = method_names(configuration)
+    folder, prepared, seconds = open_tuning(configuration, [*methods], model=model, judge=judge, listener=listener)
     for seed in range(configuration.seeds):
-        for method, (loss, posterior) in method_names(configuration).items():
+        for method, (loss, posterior) in methods.items():
             if not _cell_file(folder, method, seed).is_file() or read_arrays(_cell_file(folder, method, seed)) is None:
                 cell = _cell(folder, configuration, prepared, listener, method, loss, posterior, seed)
                 write_arrays(_cell_file(folder, method, seed), cell)
-                folder.write_record(seconds=round(before + time.monotonic() - began, 1))
+                folder.write_record(seconds=seconds())
             for part, scores in _scores(folder, prepared, method, seed).items():
                 listener.scored(method, seed, part, scores)
         labels = {name: one.labels for name, one in prepared.parts.items()}
@@ -104,7 +78,7 @@ def run_tuning(
     if configuration.merge:
         _merge(folder, configuration, prepared, listener)
     shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    folder.write_record(status="complete", seconds=round(before + time.monotonic() - began, 1))
+    folder.write_record(status="complete", seconds=seconds())
     return folder
 
 
@@ -175,32 +149,17 @@ def tuned_member(
     Raises:
         TuningError: the loss was not finite in several steps in a row; names the questions.
     """
-    place = folder.path / "adapters" / f"{loss}-{seed}-{member}"
-    if (place / "adapter_config.json").is_file():
-        return load_peft(place, prepared.model.decoder.config, scan=prepared.model.decoder.scan)[1]
-    name = f"{loss}, seed {seed}" + (f", member {member + 1}" if member else "")
-    checkpoint = folder.checkpoints / f"{loss}-{seed}-{member}"
-    try:
-        tuned = finetune(
-            named_key(jax.random.key(seed), "member", member),
-            prepared.model,
-            prepared.examples,
-            finetune_config(configuration),
-            token_loss=prepared.losses[loss],
-            checkpoint=checkpoint,
-            on_progress=lambda progress: listener.training(name, progress),
-        )
-    except FloatingPointError as error:
-        raise TuningError(f"{name}: {error}") from error
-    config = tuned.model.decoder.lora
-    if config is None:
-        raise TuningError(f"{name}: the tuned model has no adapters")
-    save_peft(place, config, tuned.model.lora, base_model=configuration.model)
-    np.savetxt(place / "loss.txt", tuned.history.loss, fmt="%.6f")
-    if tuned.skipped:
-        listener.message(f"{name}: {tuned.skipped} steps had no finite loss or gradient and were skipped")
-    shutil.rmtree(checkpoint, ignore_errors=True)
-    return load_peft(place, prepared.model.decoder.config, scan=prepared.model.decoder.scan)[1]
+    return tuned_adapters(
+        named_key(jax.random.key(seed), "member", member),
+        prepared.model,
+        prepared.examples,
+        configuration,
+        prepared.losses[loss],
+        name=f"{loss}, seed {seed}" + (f", member {member + 1}" if member else ""),
+        place=folder.path / "adapters" / f"{loss}-{seed}-{member}",
+        checkpoint=folder.checkpoints / f"{loss}-{seed}-{member}",
+        listener=listener,
+    )
 
 
 def _scores(folder: RunFolder, prepared: Prepared, method: str, seed: int) -> dict[str, dict[str, float]]:

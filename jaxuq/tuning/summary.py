@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from jaxuq._keys import named_key
 from jaxuq.results import read_arrays, write_text
@@ -65,18 +66,45 @@ def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[s
             for name, low, high in zip(SCORES, np.asarray(lower), np.asarray(upper)):
                 one |= {f"{name}_lower": low, f"{name}_upper": high}
             summary.append(one)
-    write_text(path / "results.csv", _csv(rows))
-    write_text(path / "summary.csv", _csv(summary))
+    write_csv(path / "results.csv", rows)
+    write_csv(path / "summary.csv", summary)
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def over_seeds(
+    names: Sequence[str], values: Float[np.ndarray, "seeds scores"], ends: tuple[Any, Any]
+) -> dict[str, float]:
+    """Mean, deviation and interval of scores, as columns of a summary.
+
+    Args:
+        names: of the scores.
+        values: of every seed.
+        ends: lower and upper ends of the intervals of their means.
+
+    Returns:
+        By column; the deviation of one seed is NaN.
+    """
+    row = {}
+    for at, name in enumerate(names):
+        row[f"{name}_mean"] = float(values[:, at].mean())
+        row[f"{name}_std"] = float(values[:, at].std(ddof=1)) if len(values) > 1 else float("nan")
+        row[f"{name}_lower"], row[f"{name}_upper"] = float(ends[0][at]), float(ends[1][at])
+    return row
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a table whose columns are those of all rows, in order of appearance.
+
+    Args:
+        path: of the file.
+        rows: by column; a number that is not finite, or is not there, leaves a blank.
+    """
     names = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
-    return buffer.getvalue()
+    write_text(path, buffer.getvalue())
 
 
 def _cell(value: Any) -> Any:

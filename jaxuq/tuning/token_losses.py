@@ -1,5 +1,6 @@
 """Losses by name, token by token, as `jaxuq.language.finetune` takes them."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,16 +8,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq.language import cross_entropy
+from jaxuq.language import ScheduledLoss, cross_entropy
 from jaxuq.losses import (
     categorical_focal_loss,
     entropy_regularised_cross_entropy,
     smoothed_cross_entropy,
+    stated_confidence_loss,
     uncertainty_aware_clm_loss,
 )
 
 TokenLoss = Callable[..., Float[Array, "batch time"]]
-LOSSES = ("plain", "ual", "label-smoothing", "focal", "entropy", "uncertainty-aware")
+LOSSES = ("plain", "ual", "label-smoothing", "scheduled-smoothing", "focal", "entropy", "uncertainty-aware")
 
 
 def token_loss(
@@ -30,6 +32,8 @@ def token_loss(
 
     - `plain`: cross entropy.
     - `label-smoothing`: with the same smoothing for all, see `jaxuq.losses.smoothed_cross_entropy`.
+    - `scheduled-smoothing`: with a smoothing that falls linearly to 0 over the steps, $v_t = v\, (1 - t / T)$; a
+      `ScheduledLoss`, of which `finetune` takes the one of each step.
     - `ual`: with a smoothing for each example (`sample_smoothing`, from `uncertainty_smoothing`). With
       `sample_weights` $\bar T / T_i$ its sum is that of `ual_loss`, in which a long answer weighs no more than a short.
     - `focal`: `categorical_focal_loss`, $\gamma = 2$.
@@ -39,7 +43,7 @@ def token_loss(
 
     Args:
         name: one of `LOSSES`.
-        smoothing: of `label-smoothing`; strength of `entropy`.
+        smoothing: of `label-smoothing`; that `scheduled-smoothing` begins with; strength of `entropy`.
         sample_smoothing: of each example of the data, for `ual`.
         sample_weights: a factor on the loss of each example's tokens; None: 1.
 
@@ -61,6 +65,8 @@ def token_loss(
         raise ValueError(f"smoothing is {smoothing}; expected a number in [0, 1)")
     if name == "ual" and sample_smoothing is None:
         raise ValueError("the loss 'ual' needs the smoothing of each sample; see uncertainty_smoothing")
+    if name == "scheduled-smoothing":
+        return ScheduledLoss(functools.partial(_falling, smoothing))
     if name == "plain":
         one: Callable[..., Any] = cross_entropy
     elif name == "label-smoothing":
@@ -85,6 +91,42 @@ def token_loss(
         else:
             losses = one(logits, tokens)
         return losses if sample_weights is None else losses * jnp.asarray(sample_weights)[own]
+
+    return loss
+
+
+def _falling(smoothing: float, share: Float[Array, ""] | float) -> TokenLoss:
+    """Label smoothing when this share of the steps is done."""
+    part = smoothing * (1 - jnp.asarray(share, jnp.float32))
+    each = _each(lambda logits, token: smoothed_cross_entropy(logits, token, smoothing=part))
+    return lambda logits, tokens, examples: each(logits, tokens)
+
+
+def stated_token_loss(levels: Int[Array, " levels"], correct: Float[Array, " examples"]) -> TokenLoss:
+    """`jaxuq.losses.stated_confidence_loss` of each token: the token itself is not read, only its place is.
+
+    Args:
+        levels: tokens that stand for confidences, from the lowest to the highest.
+        correct: of each example of the data, 1 if the answer in it is right, else 0.
+
+    Returns:
+        `loss(logits, tokens, examples)`, for `finetune(token_loss=...)`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> logits = jnp.array([[[9.0, -2, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 1, 0]]])
+        >>> loss = stated_token_loss(jnp.arange(1, 12), jnp.array([1.0]))
+        >>> print(f"{loss(logits, jnp.array([[1]]), jnp.array([[0]]))[0, 0]:.6f}")
+        0.116478
+    """
+    brier = _each(stated_confidence_loss)
+
+    def loss(
+        logits: Float[Array, "batch time vocab"],
+        tokens: Int[Array, "batch time"],
+        examples: Int[Array, "batch time"],
+    ) -> Float[Array, "batch time"]:
+        return brier(jnp.take(logits, levels, axis=-1), correct[jnp.maximum(examples, 0)])
 
     return loss
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxuq.language import Instruction, generate, make_batch, plan_batches, score_tokens
+from jaxuq.language import Instruction, generate
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.records import Record
+from jaxuq.tuning.responses import response_scores
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -81,18 +81,7 @@ def perplexity_uncertainty(
     Returns:
         `SampleUncertainty`, nats a token.
     """
-    lengths = np.array([len(one.tokens) for one in examples], np.int32)
-    values = np.zeros(len(examples), np.float32)
-    longest = int(lengths.max())
-    for plan in plan_batches(lengths, batch_size=batch_size, max_length=longest, seed=0, packed=False):
-        batch = make_batch(examples, plan, batch_size=batch_size)
-        scores = score_tokens(
-            model.decoder, model.variables, jnp.asarray(batch.tokens), jnp.asarray(batch.positions),
-            where=jnp.asarray(batch.where),
-        )  # fmt: skip
-        means = np.asarray(scores.log_probs).sum(1) / np.maximum(batch.where.sum(1), 1)
-        for row, (number,) in enumerate(plan.rows):
-            values[number] = -means[row]
+    values = -response_scores(model, examples, batch_size=batch_size).log_probs
     return SampleUncertainty(values, np.isfinite(values), _constant(values))
 
 

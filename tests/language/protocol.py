@@ -109,6 +109,7 @@ HOST: dict[str, str] = {
     "NewToken": _TYPE,
     "PLAIN": "a constant",
     "Sampling": _TYPE,
+    "ScheduledLoss": _TYPE,
     "Scores": _TYPE,
     "TextStream": _TEXT,
     "TokenScores": _TYPE,

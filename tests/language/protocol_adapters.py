@@ -10,6 +10,7 @@ from jaxuq.language import (
     TokenBatch,
     cross_entropy,
     finetune_step,
+    hidden_gradient,
     init_adapters,
     init_finetuning,
     learning_rate_schedule,
@@ -47,6 +48,13 @@ EXAMPLES: dict[str, Any] = {
             init_finetuning(weight, optax.sgd(0.1)), None, batch, None, loss=_squares, optimizer=optax.sgd(0.1)
         ),
         (jnp.ones(4), jax.random.normal(jax.random.key(2), (8, 2, 4))),
+    ),
+    "hidden_gradient": Example(
+        lambda params, hidden, tokens: hidden_gradient(
+            cross_entropy, _DECODER, {"params": params}, hidden, tokens, max_logits=208
+        ),
+        (_PARAMS, jax.random.normal(jax.random.key(3), (8, 4, 8)), _TOKENS),
+        differentiable=(0, 1),
     ),
     "init_adapters": Example(
         lambda key, params: init_adapters(key, _DECODER, params), (jax.random.key(1), _PARAMS), differentiable=(1,)

@@ -13,7 +13,9 @@ from jaxuq.language import (
     FinetuneConfig,
     Instruction,
     TokenBatch,
+    cross_entropy,
     finetune_step,
+    hidden_gradient,
     init_finetuning,
     learning_rate_schedule,
     make_batch,
@@ -114,6 +116,23 @@ def test_blocks_do_not_change_the_function():
     run = jax.jit(jax.value_and_grad(total), static_argnums=1)
     for one, other in zip(run(hidden, 240), run(hidden, 10**6)):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gradient_at_the_hidden_states_is_that_of_the_mapped_losses(masked):
+    hidden = jax.random.normal(jax.random.key(0), (2, 7, CONFIG.hidden_size))
+    targets = jnp.arange(14).reshape(2, 7)
+    where = targets % 3 != 1 if masked else None
+    given = (cross_entropy, DECODER, {"params": base_params()})
+
+    @jax.jit
+    def both(hidden):
+        mapped = jax.grad(lambda hidden: map_logits(*given, hidden, targets, where=where).sum())(hidden)
+        return mapped, hidden_gradient(*given, hidden, targets, where=where, max_logits=240)
+
+    expected, ours = both(hidden)
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
+    assert np.any(np.abs(expected) > 1e-2)
 
 
 def _quadratic(weight, frozen, batch, rng_key):

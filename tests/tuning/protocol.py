@@ -68,6 +68,9 @@ EXAMPLES = {
     ),
     "answer_loss": Example(tuning.answer_loss, (_normal(8, 3), _LABELS), differentiable=(0,)),
     "answer_scores": Example(tuning.answer_scores, (_LOG_PROBS[0], _LABELS), where=_ROWS, masked=(0, 1)),
+    "confidence_scores": Example(
+        tuning.confidence_scores, (np.exp(_LOG_PROBS[0, :, 0]), _LABELS), where=_ROWS, masked=(0, 1)
+    ),
     "bald": Example(tuning.bald, (_LOG_PROBS,), differentiable=(0,), shardable=False),
     "base_tuned_gap": Example(tuning.base_tuned_gap, (_normal(8), _normal(8), 0.3), where=_ROWS, masked=(0, 1)),
     "batch_bald": Example(
@@ -115,10 +118,43 @@ EXAMPLES = {
     ),
     "useless_ranks": Example(tuning.useless_ranks, (_normal(8, 2), _normal(2, 8), _normal(2)), vmappable=False),
     "token_error": Example(tuning.token_error, (-np.abs(_normal(8)),), where=_ROWS, masked=(0,), differentiable=(0,)),
-    "token_loss": [_token_loss("ual"), _token_loss("uncertainty-aware")],
+    "stated_token_loss": Example(
+        lambda logits, tokens, examples: tuning.stated_token_loss(jnp.arange(1, 4), jnp.array([1.0, 0.0]))(
+            logits, tokens, examples
+        ),
+        (_normal(8, 2, 5), _RNG.integers(0, 5, (8, 2)), np.arange(16).reshape(8, 2) % 2), differentiable=(0,),
+    ),
+    "token_loss": [_token_loss("ual"), _token_loss("uncertainty-aware"), _token_loss("scheduled-smoothing")],
 }  # fmt: skip
 
 HOST = {
+    "ACQUISITIONS": "names",
+    "BENCHMARKS": "addresses",
+    "VERDICTS": "texts",
+    "WAYS": "names",
+    "Benchmark": "type",
+    "Graded": "type",
+    "LabellingRound": "type",
+    "ResponseScores": "type",
+    "Verdict": "type",
+    "asked_confidence": "batches a model's questions from the host",
+    "average_answers": "brings summarise back to the host",
+    "choose_questions": "chooses on the host; its scores are acquisition's",
+    "graded_answers": "batches a model's questions from the host",
+    "head_confidence": "batches a model's questions from the host",
+    "label_in_rounds": "a loop around a learner on the host",
+    "last_states": "batches a model's questions from the host",
+    "make_record": "reads an object on the host",
+    "read_benchmark": "reads files",
+    "response_scores": "batches a model's texts from the host",
+    "run_labelling": "a run on the host",
+    "run_teaching": "a run on the host",
+    "sample_answers": "batches a model's questions from the host",
+    "take_questions": "selects on the host",
+    "taught_examples": "tokenises on the host",
+    "verdict_prompts": "tokenises on the host",
+    "verdict_records": "text",
+    "written_answers": "generates with a model from the host",
     "LOSSES": "names",
     "POSTERIORS": "names",
     "SCORES": "names",

@@ -17,6 +17,7 @@ from jaxuq.experts.pipeline.configuration import TrainConfiguration
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.records import Encoded
 from jaxuq.language import Instruction
+from jaxuq.parallel import data_mesh
 from jaxuq.results import read_arrays, write_arrays
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def compute_features(
     dimension: int | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Features:
-    """Gradient features with the checkpoints of the run's base adapter.
+    """Gradient features with the checkpoints of the run's base adapter; rows are divided over all devices.
 
     Args:
         configuration: of the run.
@@ -113,6 +114,7 @@ def compute_features(
         batch_size=configuration.micro_batch,
         tokens="instruction",
         folder=folder / "features" / f"{name}-{dimension}",
+        mesh=data_mesh(),
         on_progress=told,
     )
     rows = np.asarray(found.features, np.float32)

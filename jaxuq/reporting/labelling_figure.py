@@ -1,0 +1,76 @@
+"""Learning curves of a run that labels in rounds: scores against the number of labels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxuq.reporting.canvas import GREY, NORMAL, SMALL, new_figure, plain, quiet
+from jaxuq.reporting.errors import ReportError
+from jaxuq.reporting.frames import Frame, OptionalFrame
+from jaxuq.reporting.method_style import method_style
+from jaxuq.reporting.metric_names import metric_name
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+_SHOWN = ("accuracy", "nll", "ece")
+
+
+def read_curve(folder: Path, part: str) -> OptionalFrame:
+    """The rows of `curve.csv` of one part.
+
+    Args:
+        folder: of the run.
+        part: `dataset` in the table.
+
+    Returns:
+        The rows; None if the run has no such table.
+
+    Raises:
+        ReportError: it is there, but not readable.
+    """
+    import pandas
+
+    file = folder / "curve.csv"
+    if not file.is_file():
+        return None
+    try:
+        table = pandas.read_csv(file)
+        return table[table["dataset"] == part]
+    except (OSError, ValueError, KeyError) as error:
+        raise ReportError(f"{file}: unreadable ({error})") from error
+
+
+def labelling_figure(curve: Frame) -> "matplotlib.figure.Figure":
+    """Draw accuracy, negative log likelihood and calibration error against labels, a line an acquisition.
+
+    Args:
+        curve: rows of `curve.csv` of one part.
+
+    Returns:
+        The figure.
+    """
+    figure = new_figure(10.0, 3.4)
+    grid = figure.subplots(1, len(_SHOWN))
+    names = [name for name in dict.fromkeys(curve["acquisition"]) if name != "base"]
+    steps = np.diff(sorted(set(curve["labels"])))
+    beside = 0.12 * float(steps.min()) if len(steps) else 0.0  # so that whiskers do not hide each other
+    for axes, score in zip(grid, _SHOWN):
+        quiet(axes)
+        before = curve.loc[curve["acquisition"] == "base", f"{score}_mean"]
+        if len(before):
+            axes.axhline(float(before.iloc[0]), color=GREY, linewidth=1.2, linestyle=(0, (1.4, 1.2)))
+        for number, name in enumerate(names):
+            rows, style = curve[curve["acquisition"] == name], method_style(name)
+            labels = rows["labels"].to_numpy() + beside * (number - (len(names) - 1) / 2)
+            means = rows[f"{score}_mean"].to_numpy()
+            ends = np.stack([means - rows[f"{score}_lower"], rows[f"{score}_upper"] - means]).clip(0)
+            axes.errorbar(
+                labels, means, yerr=ends, color=style.colour, linestyle=style.line, marker=style.marker, markersize=4.5,
+                linewidth=1.5, elinewidth=0.6, capsize=0, label=plain(style.title),
+            )  # fmt: skip
+        axes.set_title(metric_name(score).title, fontsize=NORMAL)
+        axes.set_xlabel("labels", fontsize=NORMAL)
+    grid[-1].legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    return figure

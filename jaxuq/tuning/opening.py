@@ -1,0 +1,104 @@
+"""The beginning of every run: its folder, the model, and encoded questions."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+
+from jaxuq.results import RunFolder, open_run
+from jaxuq.tuning.configuration import TuneConfiguration, recorded
+from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.listener import Listener
+from jaxuq.tuning.preparation import Prepared, prepare
+from jaxuq.tuning.records import load_split
+from jaxuq.tuning.uncertainty import Judge
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+
+class Opened(NamedTuple):
+    """An open run.
+
+    Attributes:
+        folder: of its results.
+        prepared: model and questions.
+        seconds: that it has taken, earlier calls included.
+    """
+
+    folder: RunFolder
+    prepared: Prepared
+    seconds: Callable[[], float]
+
+
+def open_tuning(
+    configuration: TuneConfiguration,
+    methods: Sequence[str],
+    *,
+    model: "LanguageModel | None",
+    listener: Listener,
+    judge: Judge | None = None,
+    labels: int = 0,
+) -> Opened:
+    """Open the folder, load the model, encode the questions, and note what was found.
+
+    Args:
+        configuration: normalised.
+        methods: rows of the result tables, in order.
+        model: a loaded model without adapters; None loads `configuration.model`.
+        listener: is told the notes.
+        judge: see `run_tuning`.
+        labels: how many questions to tune on there must be; fewer are refused before anything is written.
+
+    Returns:
+        `Opened`.
+
+    Raises:
+        TuningError: data that cannot be used.
+        RunFolderError: the folder holds another run.
+        CheckpointError: the model cannot be loaded.
+    """
+    split = load_split(configuration.data, test=configuration.test, shifted=configuration.shifted)
+    count = min(len(split.train), configuration.limit or len(split.train))
+    if labels > count:
+        raise TuningError(too_few_labels(labels, count, configuration))
+    folder = open_run(
+        configuration.output,
+        system="tune",
+        configuration=recorded(configuration),
+        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
+        resume=configuration.resume,
+    )
+    began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
+    if model is None:
+        from jaxuq.language import load_model
+
+        model = load_model(configuration.model, scan=True)
+    prepared = prepare(configuration, split, folder, model=model, judge=judge)
+    questions = {name: len(one.labels) for name, one in prepared.parts.items()}
+    folder.write_record(
+        rejected=[list(one) for one in prepared.rejected], notes=prepared.notes, tuned_on=len(prepared.examples),
+        questions=questions, methods=list(methods), **prepared.record,
+    )  # fmt: skip
+    for note in prepared.notes:
+        listener.message(note)
+    return Opened(folder, prepared, lambda: round(before + time.monotonic() - began, 1))
+
+
+def too_few_labels(labels: int, count: int, configuration: TuneConfiguration) -> str:
+    """What is said when rounds of labelling want more questions than there are.
+
+    Args:
+        labels: wanted.
+        count: of the questions.
+        configuration: of the run.
+
+    Returns:
+        A sentence.
+    """
+    return (
+        f"--start {configuration.start} and --rounds {configuration.rounds} of --label {configuration.label} are "
+        f"{labels} labels; there are {count} questions to tune on"
+    )

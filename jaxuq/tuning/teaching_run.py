@@ -1,0 +1,189 @@
+"""`jaxuq tune --teach`: grade the model's own answers, tune on the grades, and score how sure it then says it is."""
+
+import shutil
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxuq._keys import named_key
+from jaxuq.language import init_adapters
+from jaxuq.results import RunFolder, read_arrays, write_arrays
+from jaxuq.tuning.configuration import TuneConfiguration, normalised
+from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.evaluation import confidence_scores
+from jaxuq.tuning.grading import Graded, graded_answers, need_both_grades, written_answers
+from jaxuq.tuning.listener import Listener
+from jaxuq.tuning.members import tuned_adapters
+from jaxuq.tuning.opening import open_tuning
+from jaxuq.tuning.preparation import Prepared, answerable
+from jaxuq.tuning.records import Record
+from jaxuq.tuning.teaching import asked_confidence, head_confidence, taught_examples
+from jaxuq.tuning.teaching_tables import write_confidences
+
+if TYPE_CHECKING:
+    from jaxuq.language import LanguageModel
+
+_ANSWERING = ("sure", "refuse")  # ways that learn answers too, and so judge the tuned model's
+_LONGEST_VERDICT = 32
+_LEARNT = "(to learn from)"
+
+
+class _Run(NamedTuple):
+    """What every cell shares."""
+
+    configuration: TuneConfiguration
+    folder: RunFolder
+    prepared: Prepared
+    listener: Listener
+    untaught: PyTree
+    records: list[Record]
+    graded: Graded
+    before: dict[str, Graded]
+
+
+def run_teaching(
+    configuration: TuneConfiguration, *, model: "LanguageModel | None" = None, listener: Listener | None = None
+) -> RunFolder:
+    """Two stages: the model answers what it is to be tuned on, and learns from the grades how sure to be.
+
+    The row `answer` is the probability of the answer before tuning, with which all are compared. `true`, `known`,
+    `stated` and `head` judge the same answers; `sure` and `refuse` learn answers too, so that those they judge are the
+    tuned model's, whose own probability is in `sure-answer` and `refuse-answer`. Tests are never tuned on.
+
+    Args:
+        configuration: with `teach`.
+        model: a loaded model without adapters; None loads `configuration.model`.
+        listener: see `Listener`.
+
+    Returns:
+        The result folder, as of `run_tuning`; `predictions/` has confidence and grade of every answer.
+
+    Raises:
+        TuningError: data or options that cannot be used; all answers are right, or none is.
+        RunFolderError: the folder holds another run.
+    """
+    configuration, listener = normalised(configuration), listener or Listener()
+    folder, prepared, seconds = open_tuning(
+        configuration, taught_methods(configuration), model=model, listener=listener
+    )
+    if configuration.max_length + _LONGEST_VERDICT > prepared.model.decoder.config.max_positions:
+        raise TuningError(
+            f"--max-length is {configuration.max_length}; --teach needs {_LONGEST_VERDICT} tokens more, and the "
+            f"model's context is {prepared.model.decoder.config.max_positions}"
+        )
+    model = prepared.model
+    untaught = init_adapters(jax.random.key(0), model.decoder, model.params)  # they change nothing
+    records = answerable(prepared.tuned, prepared.records)
+    first = _first_stage(configuration, folder, prepared, records, untaught)
+    graded = first.pop(_LEARNT)
+    need_both_grades(graded.correct)
+    right = f"Before tuning the model is right on {graded.correct.sum()} of the {len(graded.correct)} questions graded."
+    folder.write_record(notes=[*prepared.notes, right])
+    listener.message(right)
+    run = _Run(configuration, folder, prepared, listener, untaught, records, graded, first)
+    for seed in range(configuration.seeds):
+        _keep(run, "answer", seed, first, {part: one.confidence for part, one in first.items()})
+        for way in configuration.teach:
+            if read_arrays(folder.predictions / f"{way}-{seed}.npz") is None:
+                _taught(run, way, seed)
+                folder.write_record(seconds=seconds())
+            _tell(run, way, seed)
+        write_confidences(folder.path, taught_methods(configuration), list(prepared.parts), seed + 1)
+    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    folder.write_record(status="complete", seconds=seconds())
+    return folder
+
+
+def _first_stage(
+    configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Record], untaught: PyTree
+) -> dict[str, Graded]:
+    """Answers before tuning: of every part, and of the questions to tune on; kept in the folder."""
+    file = folder.path / "graded.npz"
+    kept = read_arrays(file)
+    if kept is not None:
+        return {
+            part: Graded(kept[f"{part}/answers"].tolist(), kept[f"{part}/correct"], kept[f"{part}/confidence"])
+            for part in (_LEARNT, *prepared.parts)
+        }
+    own = prepared._replace(
+        parts={_LEARNT: prepared.tuned, **prepared.parts}, asked={_LEARNT: records, **prepared.asked}
+    )
+    found = {part: _answers(configuration, own, part, untaught) for part in own.parts}
+    arrays = {}
+    for part, one in found.items():
+        arrays |= {f"{part}/{name}": np.asarray(value) for name, value in one._asdict().items()}
+    write_arrays(file, arrays)
+    return found
+
+
+def _answers(configuration: TuneConfiguration, prepared: Prepared, part: str, lora: PyTree) -> Graded:
+    if configuration.graded == "written":
+        return written_answers(prepared.model, lora, prepared.asked[part])
+    return graded_answers(prepared.model, lora, prepared.parts[part])
+
+
+def taught_methods(configuration: TuneConfiguration) -> list[str]:
+    """Rows of the tables: `answer`, the probability of the answer before tuning, and every way.
+
+    Args:
+        configuration: normalised.
+
+    Returns:
+        Names.
+
+    Example:
+        >>> taught_methods(TuneConfiguration(teach=("sure", "true")))
+        ['answer', 'sure', 'sure-answer', 'true']
+    """
+    found = ["answer"]
+    for way in configuration.teach:
+        found += [way, f"{way}-answer"] if way in _ANSWERING else [way]
+    return found
+
+
+def _taught(run: _Run, way: str, seed: int) -> None:
+    """Tune one way, and keep how sure it is of each part's answers."""
+    prepared = run.prepared
+    if way == "head":
+        asked = {part: (prepared.asked[part], one.answers) for part, one in run.before.items()}
+        found = head_confidence(prepared.model, run.untaught, run.records, run.graded, asked)
+        _keep(run, way, seed, run.before, found)
+        return
+    examples, loss = taught_examples(way, prepared.model.tokenizer, run.records, run.graded)
+    lora = tuned_adapters(
+        named_key(jax.random.key(seed), "taught", way), prepared.model, examples, run.configuration, loss,
+        name=f"{way}, seed {seed}", place=run.folder.path / "adapters" / f"{way}-{seed}",
+        checkpoint=run.folder.checkpoints / f"{way}-{seed}", listener=run.listener,
+    )  # fmt: skip
+    answered = run.before
+    if way in _ANSWERING:
+        answered = {part: _answers(run.configuration, prepared, part, lora) for part in prepared.parts}
+        _keep(run, f"{way}-answer", seed, answered, {part: one.confidence for part, one in answered.items()})
+    found = {
+        part: asked_confidence(way, prepared.model, lora, prepared.asked[part], asked, answered[part].answers)
+        for part, asked in prepared.parts.items()
+    }
+    _keep(run, way, seed, answered, found)
+
+
+def _keep(run: _Run, method: str, seed: int, answered: dict[str, Graded], confidence: dict[str, np.ndarray]) -> None:
+    cell = {}
+    for part, one in answered.items():
+        cell[f"{part}/confidence"] = confidence[part].astype(np.float32)
+        cell[f"{part}/correct"] = one.correct.astype(np.float32)
+        cell[f"{part}/answers"] = np.array(one.answers, "U100")
+    write_arrays(run.folder.predictions / f"{method}-{seed}.npz", cell)
+
+
+def _tell(run: _Run, method: str, seed: int) -> None:
+    cell = read_arrays(run.folder.predictions / f"{method}-{seed}.npz") or {}
+    for part in run.prepared.parts:
+        values = _score(jnp.asarray(cell[f"{part}/confidence"]), jnp.asarray(cell[f"{part}/correct"]))
+        scores = {"accuracy": float(values[0]), "ece": float(values[3]), "auroc of being right": float(values[4])}
+        run.listener.scored(method, seed, part, {name: one for name, one in scores.items() if np.isfinite(one)})
+
+
+_score = jax.jit(confidence_scores)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Key
 
 from jaxuq.language._prompt_batches import (
     Chat,
+    bucket,
     captured_row,
     check_batch,
     encode_prompts,

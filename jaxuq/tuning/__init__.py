@@ -17,34 +17,35 @@ Two other kinds of runs share all this: `run_labelling` asks for labels in round
 `run_teaching` has the model learn, from grades of its own answers, to say how sure to be.
 """
 
-from jaxuq.tuning.acquisition import bald, base_tuned_gap, batch_bald, margin
 from jaxuq.tuning.answers import answer_logits, answer_loss, bind_answers, option_logits, placed_prompts
-from jaxuq.tuning.bayesianise import isotropic_samples, largest_scale, rotate_adapter
 from jaxuq.tuning.benchmarks import BENCHMARKS, Benchmark, read_benchmark
-from jaxuq.tuning.blob import BLoB, BLoBState, blob, flipout, flipout_noise, growing_kl_weight
-from jaxuq.tuning.choosing import choose_questions
 from jaxuq.tuning.configuration import POSTERIORS, TuneConfiguration
-from jaxuq.tuning.curvature import adapter_factors, decoder_adapters, stacked_adapters
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores, score_intervals, text_loss
 from jaxuq.tuning.features import silhouette
-from jaxuq.tuning.grading import Graded, graded_answers, written_answers
+from jaxuq.tuning.honesty.grading import Graded, graded_answers, written_answers
+from jaxuq.tuning.honesty.probe import LinearProbe, fit_linear_probe, probe_confidence
+from jaxuq.tuning.honesty.refusal import refusal_records, stated_confidence_records, sufficiency_records
+from jaxuq.tuning.honesty.run import run_teaching
+from jaxuq.tuning.honesty.teaching import asked_confidence, head_confidence, last_states, taught_examples
+from jaxuq.tuning.honesty.verdicts import VERDICTS, Verdict, verdict_prompts, verdict_records
 from jaxuq.tuning.kinds import ACQUISITIONS, WAYS
-from jaxuq.tuning.labelling import LabellingRound, label_in_rounds
-from jaxuq.tuning.labelling_run import run_labelling
-from jaxuq.tuning.laplace_fit import fit_adapter_laplace, laplace_draws
+from jaxuq.tuning.labelling.acquisition import bald, base_tuned_gap, batch_bald, margin
+from jaxuq.tuning.labelling.choosing import choose_questions
+from jaxuq.tuning.labelling.rounds import LabellingRound, label_in_rounds
+from jaxuq.tuning.labelling.run import run_labelling
 from jaxuq.tuning.listener import Listener
+from jaxuq.tuning.posteriors.bayesianise import isotropic_samples, largest_scale, rotate_adapter
+from jaxuq.tuning.posteriors.blob import BLoB, BLoBState, blob, flipout, flipout_noise, growing_kl_weight
+from jaxuq.tuning.posteriors.curvature import adapter_factors, decoder_adapters, stacked_adapters
+from jaxuq.tuning.posteriors.laplace_fit import fit_adapter_laplace, laplace_draws
+from jaxuq.tuning.posteriors.rank_dropout import log_uniform_kl, useless_ranks
 from jaxuq.tuning.predicting import AnswerForecast, Draws, average_answers, forecast_answers, sample_answers
-from jaxuq.tuning.probe import LinearProbe, fit_linear_probe, probe_confidence
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
-from jaxuq.tuning.rank_dropout import log_uniform_kl, useless_ranks
 from jaxuq.tuning.records import Record, Split, load_split, make_record
-from jaxuq.tuning.refusal import refusal_records, stated_confidence_records, sufficiency_records
 from jaxuq.tuning.responses import ResponseScores, response_scores
 from jaxuq.tuning.selection import PrunedSamples, prune_samples, token_error
 from jaxuq.tuning.study import run_tuning
-from jaxuq.tuning.teaching import asked_confidence, head_confidence, last_states, taught_examples
-from jaxuq.tuning.teaching_run import run_teaching
 from jaxuq.tuning.token_losses import LOSSES, stated_token_loss, token_loss
 from jaxuq.tuning.uncertainty import (
     SampleUncertainty,
@@ -56,7 +57,6 @@ from jaxuq.tuning.uncertainty import (
     perplexity_uncertainty,
     read_judgement,
 )
-from jaxuq.tuning.verdicts import VERDICTS, Verdict, verdict_prompts, verdict_records
 
 __all__ = [
     "ACQUISITIONS",

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxuq.networks import Decoder
 from jaxuq.posterior import kronecker_laplace, mc_dropout, predict, predict_forecast, summarise
 from jaxuq.tuning.answers import bind_answers
-from jaxuq.tuning.curvature import decoder_adapters
+from jaxuq.tuning.posteriors.curvature import decoder_adapters
 from jaxuq.tuning.prompts import AnswerPrompts
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from jaxuq._keys import named_key
 from jaxuq.language import init_adapters, merge_adapters, save_model
 from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised
-from jaxuq.tuning.drawing import draw_posterior
 from jaxuq.tuning.evaluation import answer_scores, text_loss
 from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import tuned_adapters
 from jaxuq.tuning.opening import open_tuning
+from jaxuq.tuning.posteriors.drawing import draw_posterior
 from jaxuq.tuning.predicting import Draws, forecast_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.summary import write_tables
@@ -56,11 +56,11 @@ def run_tuning(
     """
     configuration, listener = normalised(configuration), listener or Listener()
     if configuration.acquire:
-        from jaxuq.tuning.labelling_run import run_labelling
+        from jaxuq.tuning.labelling.run import run_labelling
 
         return run_labelling(configuration, model=model, listener=listener)
     if configuration.teach:
-        from jaxuq.tuning.teaching_run import run_teaching
+        from jaxuq.tuning.honesty.run import run_teaching
 
         return run_teaching(configuration, model=model, listener=listener)
     methods = method_names(configuration)

@@ -116,8 +116,8 @@ def test_an_interrupted_run_ends_with_the_same_numbers(whole, model, configurati
 @pytest.mark.slow
 @pytest.mark.parametrize("posterior", ["swag", "sgld"])
 def test_chains_spread_around_the_tuned_adapters(whole, model, configuration, posterior):
-    from jaxuq.tuning.chains import chain_draws
     from jaxuq.tuning.configuration import finetune_config, normalised
+    from jaxuq.tuning.posteriors.chains import chain_draws
 
     lora = load_peft(whole.path / "adapters/plain-0-0", model.decoder.config, scan=True)[1]
     options = normalised(dataclasses.replace(configuration, learning_rate=0.01))

@@ -12,8 +12,8 @@ from jaxuq import tuning
 from jaxuq.language import FinetuneConfig, Instruction, ScheduledLoss, finetune, init_adapters
 from jaxuq.metrics import area_under_roc
 from jaxuq.networks import LoraConfig
-from jaxuq.tuning.grading import holds_answer
-from jaxuq.tuning.verdicts import VERDICTS, refusal_prompts, word_tokens
+from jaxuq.tuning.honesty.grading import holds_answer
+from jaxuq.tuning.honesty.verdicts import VERDICTS, refusal_prompts, word_tokens
 from tests.tuning.tiny import COLOURS, LETTERS, word_model, word_tokenizer, write_questions
 
 RECORDS = [

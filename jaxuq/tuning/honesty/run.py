@@ -14,14 +14,14 @@ from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, normalised
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import confidence_scores
-from jaxuq.tuning.grading import Graded, graded_answers, need_both_grades, written_answers
+from jaxuq.tuning.honesty.grading import Graded, graded_answers, need_both_grades, written_answers
+from jaxuq.tuning.honesty.tables import write_confidences
+from jaxuq.tuning.honesty.teaching import asked_confidence, head_confidence, taught_examples
 from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import tuned_adapters
 from jaxuq.tuning.opening import open_tuning
 from jaxuq.tuning.preparation import Prepared, answerable
 from jaxuq.tuning.records import Record
-from jaxuq.tuning.teaching import asked_confidence, head_confidence, taught_examples
-from jaxuq.tuning.teaching_tables import write_confidences
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel

@@ -13,14 +13,14 @@ from jaxuq.language import Instruction, encode_prompt, stack_adapters
 from jaxuq.networks import Decoder
 from jaxuq.tuning.answers import placed_prompts
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.grading import Graded
+from jaxuq.tuning.honesty.grading import Graded
+from jaxuq.tuning.honesty.probe import fit_linear_probe, probe_confidence
+from jaxuq.tuning.honesty.refusal import refusal_records, stated_confidence_records
+from jaxuq.tuning.honesty.verdicts import LEVELS, VERDICTS, refusal_prompts, verdict_prompts, verdict_records
 from jaxuq.tuning.predicting import Draws, forecast_answers, question_batches
-from jaxuq.tuning.probe import fit_linear_probe, probe_confidence
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, training_examples
 from jaxuq.tuning.records import Record
-from jaxuq.tuning.refusal import refusal_records, stated_confidence_records
 from jaxuq.tuning.token_losses import TokenLoss, stated_token_loss, token_loss
-from jaxuq.tuning.verdicts import LEVELS, VERDICTS, refusal_prompts, verdict_prompts, verdict_records
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

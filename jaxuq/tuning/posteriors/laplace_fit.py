@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, Key, PyTree
 from jaxuq._keys import named_key
 from jaxuq.networks import Decoder
 from jaxuq.posterior import KroneckerFactors, KroneckerLaplaceState, kronecker_laplace
-from jaxuq.tuning.curvature import adapter_factors, stacked_adapters
+from jaxuq.tuning.posteriors.curvature import adapter_factors, stacked_adapters
 from jaxuq.tuning.predicting import Draws, question_batches
 from jaxuq.tuning.prompts import AnswerPrompts
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from jaxuq._keys import named_key
-from jaxuq.tuning.choosing import choose_questions
 from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.labelling.choosing import choose_questions
 
 Learner = Callable[[int, Int[np.ndarray, " labelled"]], Float[np.ndarray, "samples pool options"]]
 """`learner(round_number, labelled)` learns from these questions, and forecasts the whole pool, sample by sample."""

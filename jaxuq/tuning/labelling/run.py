@@ -11,14 +11,14 @@ from jaxuq._keys import named_key
 from jaxuq.language import init_adapters
 from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, normalised
-from jaxuq.tuning.drawing import draw_posterior
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import answer_scores
-from jaxuq.tuning.labelling import label_in_rounds
-from jaxuq.tuning.labelling_tables import round_file, write_curves
+from jaxuq.tuning.labelling.rounds import label_in_rounds
+from jaxuq.tuning.labelling.tables import round_file, write_curves
 from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import tuned_adapters
 from jaxuq.tuning.opening import open_tuning, too_few_labels
+from jaxuq.tuning.posteriors.drawing import draw_posterior
 from jaxuq.tuning.predicting import Draws, average_answers, sample_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.prompts import take_questions

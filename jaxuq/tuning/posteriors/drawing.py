@@ -11,9 +11,9 @@ from jaxuq._keys import named_key
 from jaxuq.language import stack_adapters
 from jaxuq.posterior import mc_dropout
 from jaxuq.tuning.answers import answer_loss
-from jaxuq.tuning.bayesianise import isotropic_samples, largest_scale
 from jaxuq.tuning.configuration import TuneConfiguration
-from jaxuq.tuning.laplace_fit import fit_adapter_laplace, laplace_draws
+from jaxuq.tuning.posteriors.bayesianise import isotropic_samples, largest_scale
+from jaxuq.tuning.posteriors.laplace_fit import fit_adapter_laplace, laplace_draws
 from jaxuq.tuning.predicting import Draws, forecast_answers
 from jaxuq.tuning.preparation import Prepared
 
@@ -61,7 +61,7 @@ def draw_posterior(
     if posterior == "tfb":
         scale = _bayesianised_scale(rng_key, model, prepared, count)
         return Draws(isotropic_samples(rng_key, first, scale, count)), {"deviation": scale}
-    from jaxuq.tuning.chains import chain_draws
+    from jaxuq.tuning.posteriors.chains import chain_draws
 
     return chain_draws(named_key(rng_key, "chain"), posterior, model, prepared.examples, configuration, token_loss)
 

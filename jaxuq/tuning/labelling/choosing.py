@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxuq.posterior import summarise
-from jaxuq.tuning.acquisition import base_tuned_gap, batch_bald, margin
 from jaxuq.tuning.kinds import ACQUISITIONS
+from jaxuq.tuning.labelling.acquisition import base_tuned_gap, batch_bald, margin
 
 _JOINT = 2**16  # joint answers of a block of batch-bald: eight questions of four options
 

@@ -24,9 +24,9 @@ from jaxuq.language import (
 )
 from jaxuq.networks import Decoder
 from jaxuq.posterior import sgld, swag
-from jaxuq.tuning.blob import BLoBState, blob, flipout, growing_kl_weight
 from jaxuq.tuning.configuration import TuneConfiguration
 from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.posteriors.blob import BLoBState, blob, flipout, growing_kl_weight
 from jaxuq.tuning.predicting import Draws
 
 if TYPE_CHECKING:

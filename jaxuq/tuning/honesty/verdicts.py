@@ -7,9 +7,9 @@ import numpy as np
 
 from jaxuq.language import encode_prompt
 from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.honesty.refusal import REFUSALS, SURE
 from jaxuq.tuning.prompts import AnswerPrompts
 from jaxuq.tuning.records import Record
-from jaxuq.tuning.refusal import REFUSALS, SURE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -1,0 +1,1 @@
+"""Posteriors of adapters: how they are fitted, and how samples are drawn."""

@@ -62,8 +62,9 @@ def uncertainty_aware_clm_loss(
     log_probs, own, entropy = _log_probs(logits, targets, where)
     entropy = jnp.maximum(entropy, _LEAST_ENTROPY)
     counted = jnp.ones(targets.shape, bool) if where is None else where
-    right = jnp.argmax(log_probs, axis=-1).astype(targets.dtype) == filled(where, targets, 0)
-    wrong_p = jnp.exp(log_probs.max(-1) if wrong_probability == "predicted" else own)
+    highest = log_probs.max(-1)
+    right = own >= highest  # a tie counts as right; an argmax would cost another pass over the vocabulary
+    wrong_p = jnp.exp(highest if wrong_probability == "predicted" else own)
     if_wrong = -wrong_p * jnp.log(jnp.tanh(entropy))
     log_rest = jnp.log(2.0).astype(own.dtype) - 2 * entropy - jnp.log1p(jnp.exp(-2 * entropy))  # log(1 - tanh H)
     if_right = -(1 - jnp.exp(own)) * log_rest

@@ -24,6 +24,7 @@ def bucket(length: int) -> int:
 
 
 def listed_prompts(prompts: str | Chat | Sequence[str | Chat]) -> list[Any]:
+    """The prompts, of which a single one may be given by itself."""
     if isinstance(prompts, str | bytes) or (len(prompts) and isinstance(prompts[0], Mapping)):
         return [prompts]
     return list(prompts)
@@ -54,6 +55,7 @@ def encode_prompts(
 
 
 def check_batch(batch_size: int) -> None:
+    """Refuse a batch without rows."""
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; expected at least 1")
 
@@ -71,6 +73,7 @@ def num_rows(count: int, size: int) -> int:
 
 
 def padded(texts: Sequence[Sequence[int]], rows: int) -> tuple[Array, Array]:
+    """Tokens `[rows, bucket]` and lengths; rows beyond the texts have length 0."""
     tokens = np.zeros((rows, bucket(max(map(len, texts)))), np.int32)
     lengths = np.zeros(rows, np.int32)
     for row, text in enumerate(texts):
@@ -79,6 +82,8 @@ def padded(texts: Sequence[Sequence[int]], rows: int) -> tuple[Array, Array]:
 
 
 def captured_row(captured: Captured, row: int) -> Captured:
+    """A batch of one, from a batch."""
+
     def one(part: Any) -> Any:
         if isinstance(part, tuple):
             return tuple(layer[row : row + 1] for layer in part)

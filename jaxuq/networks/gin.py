@@ -73,10 +73,15 @@ class GIN(nn.Module):
         )
 
     def _body(self, numbers: Array, neighbours: Callable[[Array], Array], molecule: Array, molecules: int) -> Array:
-        h = self.embedding(jnp.minimum(numbers.astype(jnp.int32), self.num_elements - 1))
+        elements = jnp.minimum(numbers.astype(jnp.int32), self.num_elements - 1)
+        first, bias = self.inner[0](self.embedding.embedding), self.inner[0](jnp.zeros((1, self.width)))
+        h = (first - bias)[elements]  # the first dense layer of each element instead of each atom
+        hidden = h + neighbours(h) + bias
         layers = []
-        for inner, outer, drop in zip(self.inner, self.outer, self.drop):
-            h = drop(nn.relu(outer(nn.relu(inner(h + neighbours(h))))))
+        for layer, (outer, drop) in enumerate(zip(self.outer, self.drop)):
+            if layer:
+                hidden = self.inner[layer](h + neighbours(h))
+            h = drop(nn.relu(outer(nn.relu(hidden))))
             layers.append(h)
         merged = jnp.concatenate(layers, axis=-1)
         summed = jax.ops.segment_sum(merged, molecule, molecules, indices_are_sorted=True)

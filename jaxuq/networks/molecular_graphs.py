@@ -16,8 +16,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-_DEVIATIONS = 4.0  # of the sum over a batch: more than that in one of some 30,000 random batches
-_SLACK = 1.25  # for rows that are no random choice: those of a scaffold split's test part are larger than the mean
+# Rooms to choose from: a factor of the mean sum of sizes over a batch, and standard deviations of that sum on top.
+# Random minibatches exceed four deviations once in some 30,000. Rows in the order of a file, or of a scaffold split's
+# test part, whose molecules are larger than the mean, are no random choice.
+_TRAINING = ((1.0, 4.0),)
+_INFERENCE = ((1.0, 1.0), (1.25, 4.0))
 _MULTIPLE = 64
 
 
@@ -97,30 +100,36 @@ class MolecularGraphs:
         Returns:
             The outputs.
         """
-        molecules, atoms = self.incoming.shape[:2]
-        most_edges = self.sources.shape[1]
-        full = (molecules * atoms, molecules * most_edges)
-        rooms = [full]
-        if self.atom_spread is not None and jax.default_backend() == "cpu" and not module.is_initializing():
-            slack = 1.0 if module.has_rng("dropout") else _SLACK
-            tight = (
-                _room(molecules, atoms, self.atom_spread, slack),
-                _room(molecules, most_edges, self.edge_spread, slack),
-            )
-            rooms = [tight, full] if tight < full else [full]
+        rooms = self._rooms(slacks=_TRAINING if module.has_rng("dropout") else _INFERENCE)
+        if module.is_initializing() or jax.default_backend() != "cpu":
+            rooms = rooms[-1:]
         if len(rooms) == 1:
-            return function(module, pack_graphs(self, *full))
-        fits = (self.num_atoms.sum() <= rooms[0][0]) & (self.num_edges.sum() <= rooms[0][1])
-        tight, full = (lambda m, graphs, room=room: function(m, pack_graphs(graphs, *room)) for room in rooms)
-        # Both branches' residuals would be kept for the backward pass, so the rare one computes its own again.
-        return nn.cond(fits, tight, nn.remat(full), module, self)
+            return function(module, pack_graphs(self, *rooms[0]))
+        nodes, edges = self.num_atoms.sum(), self.num_edges.sum()
+        too_small = [(nodes > room_of_nodes) | (edges > room_of_edges) for room_of_nodes, room_of_edges in rooms[:-1]]
+        first, *others = (lambda m, graphs, room=room: function(m, pack_graphs(graphs, *room)) for room in rooms)
+        # All branches' residuals would be kept for the backward pass, so the rarer ones compute theirs again.
+        branches = [first, *map(nn.remat, others)]
+        return nn.switch(sum(small.astype(jnp.int32) for small in too_small), branches, module, self)
+
+    def _rooms(self, slacks: tuple[tuple[float, float], ...]) -> list[tuple[int, int]]:
+        """Numbers of nodes and edges to choose from, rising; the last is room for every possible batch."""
+        molecules, atoms = self.incoming.shape[:2]
+        largest = (atoms, self.sources.shape[1])
+        spreads = (self.atom_spread, self.edge_spread)
+        rooms = [(molecules * largest[0], molecules * largest[1])]
+        for factor, deviations in reversed(slacks):
+            room = tuple(_room(molecules, *size, factor, deviations) for size in zip(largest, spreads))
+            if all(mine < next_larger for mine, next_larger in zip(room, rooms[0])):
+                rooms.insert(0, room)
+        return rooms
 
 
-def _room(molecules: int, largest: int, spread: Spread | None, slack: float) -> int:
-    """Room for the sum of sizes of random molecules."""
+def _room(molecules: int, largest: int, spread: Spread | None, factor: float, deviations: float) -> int:
+    """Room for the sum of sizes of random molecules: `factor` times its mean and so many standard deviations more."""
     if spread is None:
         return molecules * largest
-    likely = slack * molecules * spread.mean + _DEVIATIONS * spread.deviation * math.sqrt(molecules) + largest
+    likely = factor * molecules * spread.mean + deviations * spread.deviation * math.sqrt(molecules)
     return min(math.ceil(likely / _MULTIPLE) * _MULTIPLE, molecules * largest)
 
 

@@ -4,6 +4,7 @@ from jaxuq.parallel.cluster import ClusterError, run_on_cluster
 from jaxuq.parallel.data import data_mesh
 from jaxuq.parallel.members import (
     STRATEGIES,
+    balanced_order,
     even_number,
     gather_members,
     map_members,
@@ -15,6 +16,7 @@ from jaxuq.parallel.members import (
 __all__ = [
     "STRATEGIES",
     "ClusterError",
+    "balanced_order",
     "data_mesh",
     "even_number",
     "gather_members",

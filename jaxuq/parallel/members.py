@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, Int, PyTree
 
 STRATEGIES: tuple[str, ...] = ("auto", "vmap", "map", "pmap", "shard_map")
 
@@ -105,9 +105,37 @@ def even_number(num_members: int, *, strategy: str) -> int:
         >>> even_number(10, strategy="vmap")
         10
     """
-    chosen = resolve_strategy(strategy, num_members=num_members)
-    count = {"pmap": jax.local_device_count(), "shard_map": jax.device_count()}.get(chosen, 1)
+    count = _num_devices(strategy, num_members)
     return -(-num_members // count) * count
+
+
+def _num_devices(strategy: str, num_members: int) -> int:
+    chosen = resolve_strategy(strategy, num_members=num_members)
+    return {"pmap": jax.local_device_count(), "shard_map": jax.device_count()}.get(chosen, 1)
+
+
+def balanced_order(running: Bool[np.ndarray, " members"], *, strategy: str) -> Int[np.ndarray, " members"] | None:
+    """An order of members in which every device has its share of those that are still running.
+
+    Devices take members in equal blocks and wait for one another, so a device whose members stopped early is idle.
+
+    Args:
+        running: which members have work left; an `even_number` of them.
+        strategy: as for `map_members`.
+
+    Returns:
+        Positions to take members from; None where no order would be quicker than the present one, and with several
+        processes, whose members are not exchanged.
+
+    Example:
+        >>> balanced_order(np.array([True, True, False, False]), strategy="map") is None  # one device
+        True
+    """
+    blocks = running.reshape(_num_devices(strategy, len(running)), -1)
+    if jax.process_count() > 1 or blocks.sum(1).max() == -(-running.sum() // len(blocks)):
+        return None
+    running_first = np.argsort(~running, kind="stable")
+    return running_first.reshape(-1, len(blocks)).T.reshape(-1)  # dealt out in turn
 
 
 def _through_host(tree: PyTree, put: Callable[[np.ndarray], Array]) -> PyTree:

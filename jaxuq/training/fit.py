@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxuq.parallel import even_number, gather_members, map_members, pad_members
+from jaxuq.parallel import balanced_order, even_number, gather_members, map_members, pad_members
 from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint
 from jaxuq.training.minibatch import History, Training, TrainState
 
@@ -49,6 +49,13 @@ class Fitted(NamedTuple):
     seconds: float
 
 
+def _reordered(state: TrainState, order: np.ndarray) -> TrainState:
+    """Members in another order, on one device; as they are if the order is theirs."""
+    if np.array_equal(order, np.arange(len(order))):
+        return state
+    return jax.tree.map(lambda leaf: leaf[order], gather_members(state))
+
+
 def fit(
     training: Training,
     state: TrainState,
@@ -65,8 +72,8 @@ def fit(
     """Train all members until every one has stopped or `num_epochs` are done.
 
     The device works through `chunk` epochs at a time in one compiled program; between chunks the host reports progress,
-    writes a checkpoint if the last is older than `checkpoint_seconds`, and ends early when all members have stopped. A
-    last checkpoint holds the final state.
+    writes a checkpoint if the last is older than `checkpoint_seconds`, divides the members that still run evenly over
+    the devices, and ends early when all have stopped. A last checkpoint holds the final state.
     Called again with the same arguments after an interruption, it goes on from the checkpoint and ends with the numbers
     of an uninterrupted run, since each epoch's randomness depends on its number alone.
 
@@ -112,21 +119,25 @@ def fit(
         saved = resumed
     state, history, earlier = saved
     history = jax.tree.map(np.array, history)
+    order = np.arange(even)  # which member stands where
     started = last_saved = time.monotonic()
     while (epoch := int(np.max(state.epoch))) < num_epochs and not np.all(state.stopped):
+        if (balanced := balanced_order(~np.asarray(state.stopped), strategy=strategy)) is not None:
+            state, order = _reordered(state, balanced), order[balanced]
         state, part = advance(state, train, validation)
         for whole, new in zip(history, part):
-            whole[:, epoch : epoch + chunk] = new
+            whole[order, epoch : epoch + chunk] = new
         now = time.monotonic()
         if on_progress is not None:
             running = int(np.sum(~np.asarray(state.stopped)))
-            best = float(np.mean(np.asarray(state.best_score)[:num_members]))
+            best = float(np.mean(np.asarray(state.best_score)[order < num_members]))
             on_progress(Progress(int(np.max(state.epoch)), num_epochs, running, num_members, best, now - started))
         if checkpoint is not None and now - last_saved >= checkpoint_seconds:
             seconds = earlier + jnp.float32(now - started)
-            save_checkpoint(checkpoint, (state, jax.tree.map(jnp.asarray, history), seconds))
+            in_order = _reordered(state, np.argsort(order))
+            save_checkpoint(checkpoint, (in_order, jax.tree.map(jnp.asarray, history), seconds))
             last_saved = time.monotonic()
-    state = gather_members(jax.block_until_ready(state))
+    state = gather_members(_reordered(jax.block_until_ready(state), np.argsort(order)))
     seconds = float(earlier) + time.monotonic() - started
     if checkpoint is not None:
         save_checkpoint(checkpoint, (state, jax.tree.map(jnp.asarray, history), jnp.float32(seconds)))

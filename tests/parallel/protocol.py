@@ -7,6 +7,7 @@ HOST: dict[str, str] = {
     "ClusterError": "a type",
     "run_on_cluster": "starts processes",
     "STRATEGIES": "a tuple of names",
+    "balanced_order": "an order chosen on the host",
     "data_mesh": "asks JAX for its devices",
     "even_number": "counts devices on the host",
     "pad_members": "repeats rows on the host; covered by map_members with uneven members",

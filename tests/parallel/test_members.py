@@ -11,7 +11,7 @@ import optax
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxuq.parallel import map_members, resolve_strategy
+from jaxuq.parallel import balanced_order, map_members, resolve_strategy
 from jaxuq.training import minibatch_training
 
 
@@ -83,6 +83,18 @@ def test_mistakes_are_named():
         map_members(lambda x, y: x, strategy="vmap")(jnp.zeros(2), jnp.zeros(3))
     with pytest.raises(ValueError, match="a mesh goes with"):
         map_members(lambda x: x, strategy="vmap", mesh=Mesh(np.array(jax.devices()[:1]), ("member",)))
+
+
+def test_a_balanced_order_gives_every_device_its_share():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        running = generator.random(24) < generator.random()
+        order = balanced_order(running, strategy="shard_map")  # of 8 devices
+        share = -(-running.sum() // 8)
+        if order is None:
+            assert running.reshape(8, 3).sum(1).max() == share
+        else:
+            assert sorted(order) == list(range(24)) and running[order].reshape(8, 3).sum(1).max() == share
 
 
 _WORKER = """

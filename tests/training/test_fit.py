@@ -1,11 +1,14 @@
 """The host's loop: chunks, early end, and continuing after an interruption at any point."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from jaxuq.parallel import balanced_order
 from jaxuq.training import fit, load_checkpoint, minibatch_training, save_checkpoint
 
 
@@ -38,6 +41,34 @@ def test_chunk_size_does_not_matter(problem):
         fitted = _run(problem, chunk=chunk)
         np.testing.assert_array_equal(fitted.state.best_params, expected.state.best_params)
         np.testing.assert_array_equal(fitted.history.loss, expected.history.loss)
+
+
+@pytest.mark.parametrize("strategy", ["shard_map", "pmap"])
+def test_members_that_change_devices_keep_their_numbers(problem, tmp_path, monkeypatch, strategy):
+    training, _, data = problem
+    starts = np.arange(4.0) + 3.0 * np.linspace(1.0, 0.0, 20)[:, None] ** 2  # the last stop first
+    state = jax.vmap(training.init)(jax.random.split(jax.random.key(0), 20), jnp.asarray(starts, jnp.float32))
+    expected = fit(training, state, data, data, num_epochs=120, strategy="map")
+    orders = []
+
+    def noted(running, **options):
+        orders.append(balanced_order(running, **options))
+        return orders[-1]
+
+    monkeypatch.setattr(importlib.import_module("jaxuq.training.fit"), "balanced_order", noted)
+    options = {"chunk": 10, "strategy": strategy, "checkpoint": tmp_path / "state"}
+    fitted = fit(training, state, data, data, num_epochs=120, checkpoint_seconds=0.0, **options)
+    assert sum(order is not None for order in orders) >= 1
+    for one, other in zip(jax.tree.leaves(fitted), jax.tree.leaves(expected)):
+        if one is not fitted.seconds:
+            np.testing.assert_allclose(_plain(one), _plain(other), rtol=1e-5, atol=1e-6)
+    again = fit(training, state, data, data, num_epochs=120, **options)  # what was saved is in order too
+    np.testing.assert_array_equal(again.state.best_params, fitted.state.best_params)
+    np.testing.assert_array_equal(again.history.score, fitted.history.score)
+
+
+def _plain(leaf):
+    return jax.random.key_data(leaf) if jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.prng_key) else leaf
 
 
 class _Killed(Exception):

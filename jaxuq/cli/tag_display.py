@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from jaxuq.tagging.benchmark.run import Listener
+from jaxuq.tagging.benchmark.listener import Listener
 
 _LOG_SECONDS = 10.0  # between two lines of the same work when there is no terminal
 

@@ -26,6 +26,7 @@ from jaxuq.language import (
     plan_batches,
 )
 from jaxuq.networks import Decoder
+from jaxuq.parallel import divide_rows, on_every_device
 
 
 class GradientFeatures(NamedTuple):
@@ -139,8 +140,7 @@ def gradient_features(
         "convention": convention, "reduction": reduction, "rows": rows, "data": content,
     }  # fmt: skip
     file = FeatureFile(folder, (len(kept), dimension), len(plans), settings, rng_key, (checkpoints, model.params))
-    everywhere, spread = _placement(mesh)
-    arrays = everywhere((model.params, tuple(checkpoints), rng_key))
+    arrays = on_every_device((model.params, tuple(checkpoints), rng_key), mesh)
     done = 0
     for number, plan in enumerate(plans):
         examples = [row[0] for row in plan.rows]
@@ -148,7 +148,7 @@ def gradient_features(
         if number < file.batches_done:
             continue
         batch = make_batch(data, plan, batch_size=rows)
-        features = np.asarray(compute(*arrays, spread(batch)))[: len(examples)]
+        features = np.asarray(compute(*arrays, divide_rows(batch, mesh)))[: len(examples)]
         file.write(place[examples], features)
         if on_progress is not None:
             on_progress(done, len(kept))
@@ -251,15 +251,3 @@ def _features(
 
 def _squares(leaf: Array) -> Float[Array, " rows"]:
     return jnp.sum(leaf.reshape(leaf.shape[0], -1) ** 2, axis=1)
-
-
-def _placement(mesh: jax.sharding.Mesh | None) -> tuple[Callable[[PyTree], PyTree], Callable[[PyTree], PyTree]]:
-    """Functions that put arrays on all devices, and divide rows over them."""
-    if mesh is None:
-        return (lambda tree: tree), (lambda tree: jax.tree.map(jnp.asarray, tree))
-
-    def put(tree: PyTree, *axes: str) -> PyTree:
-        sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
-        return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), tree)
-
-    return put, lambda batch: put(batch, "data")

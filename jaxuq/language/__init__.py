@@ -11,7 +11,8 @@ from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, pl
 from jaxuq.language.catalogue import fetch_model, model_names
 from jaxuq.language.config_json import config_json
 from jaxuq.language.errors import CheckpointError, PromptError
-from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune, finetune_bar
+from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune
+from jaxuq.language.finetune_bar import finetune_bar
 from jaxuq.language.generated import Generation, take_rows
 from jaxuq.language.generation import continue_generation, generate_tokens, start_generation
 from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction

@@ -38,6 +38,7 @@ from jaxuq.language.tuning import (
     response_loss,
 )
 from jaxuq.networks import Decoder, QuantizedKernel
+from jaxuq.parallel import divide_rows, on_every_device
 from jaxuq.results import write_json
 from jaxuq.training import load_checkpoint, save_checkpoint
 
@@ -171,8 +172,7 @@ def finetune(
     decoder, frozen, trained = _divide(rng_key, model, config)
     optimizer = make_optimizer(config, num_steps)
     state = init_finetuning(trained, optimizer)
-    place = _placement(mesh)
-    frozen, state = place(frozen), place(state)
+    frozen, state = on_every_device((frozen, state), mesh)
     compiled: Any = _compiled_step if isinstance(token_loss, Hashable) else _compiled_step.__wrapped__
     step = compiled(decoder, config, token_loss, num_steps)
     history = FinetuneHistory(*(np.full(num_steps, np.nan, np.float32) for _ in range(3)))
@@ -203,7 +203,7 @@ def finetune(
     computed, failures = 0, 0
     for number, epoch, plan, batch in _ahead(prepared()):
         shaped = jax.tree.map(lambda leaf: leaf.reshape(-1, micro, leaf.shape[-1]), batch)
-        state, report = step(state, frozen, _spread(shaped, mesh), dropout)
+        state, report = step(state, frozen, divide_rows(shaped, mesh, axis=1), dropout)
         report = StepReport(*jax.device_get(report))
         for whole, value in zip(history, report):
             whole[number] = value
@@ -313,26 +313,6 @@ def _compiled_step(decoder: Decoder, config: FinetuneConfig, token_loss: TokenLo
     return jax.jit(step, donate_argnums=0)
 
 
-def _placement(mesh: jax.sharding.Mesh | None) -> Callable[[PyTree], PyTree]:
-    """Puts arrays on every device of the mesh, those that are spread over it already excepted."""
-    if mesh is None:
-        return lambda tree: tree
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-
-    def place(leaf: Any) -> Any:
-        there = isinstance(leaf, jax.Array) and getattr(leaf.sharding, "mesh", None) == mesh
-        return leaf if there else jax.device_put(leaf, everywhere)
-
-    return lambda tree: jax.tree.map(place, tree)
-
-
-def _spread(batch: TokenBatch, mesh: jax.sharding.Mesh | None) -> TokenBatch:
-    if mesh is None:
-        return jax.tree.map(jnp.asarray, batch)
-    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(None, "data"))
-    return jax.tree.map(lambda leaf: jax.device_put(leaf, rows), batch)
-
-
 def _ahead(items: Iterable[Any]) -> Iterator[Any]:
     """The items, a few of them prepared by another thread in advance."""
     iterator, nothing = iter(items), object()
@@ -372,39 +352,3 @@ def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key
         unfinished = file.with_suffix(".part")
         unfinished.write_text(json.dumps(record, indent=2))
         unfinished.replace(file)
-
-
-@contextlib.contextmanager
-def finetune_bar() -> Iterator[Callable[[FinetuneProgress], None]]:
-    """A progress bar on the terminal, as `on_progress` of `finetune`.
-
-    with finetune_bar() as on_progress:
-        finetune(rng_key, model, data, on_progress=on_progress)
-
-    Yields:
-        The function to be called after each step; it shows epoch, loss, tokens a second and the time left.
-    """
-    import rich.console
-    import rich.progress
-
-    columns = (
-        rich.progress.TextColumn("epoch {task.fields[epoch]}"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:,.0f} tokens/s"),
-        rich.progress.TimeRemainingColumn(),
-    )
-    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, epoch="", loss=math.nan, speed=math.nan)
-
-        def show(progress: FinetuneProgress) -> None:
-            bar.update(
-                task,
-                completed=progress.step,
-                total=progress.num_steps,
-                epoch=f"{progress.epoch}/{progress.num_epochs}",
-                loss=progress.loss,
-                speed=progress.tokens_per_second,
-            )
-
-        yield show

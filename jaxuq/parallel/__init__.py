@@ -1,7 +1,7 @@
 """The parallel room: members and rows of data divided over devices, independent calls over a cluster's processes."""
 
 from jaxuq.parallel.cluster import ClusterError, run_on_cluster
-from jaxuq.parallel.data import data_mesh
+from jaxuq.parallel.data import data_mesh, divide_rows, on_every_device
 from jaxuq.parallel.members import (
     STRATEGIES,
     balanced_order,
@@ -18,9 +18,11 @@ __all__ = [
     "ClusterError",
     "balanced_order",
     "data_mesh",
+    "divide_rows",
     "even_number",
     "gather_members",
     "map_members",
+    "on_every_device",
     "pad_members",
     "resolve_strategy",
     "run_on_cluster",

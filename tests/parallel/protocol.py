@@ -9,6 +9,8 @@ HOST: dict[str, str] = {
     "STRATEGIES": "a tuple of names",
     "balanced_order": "an order chosen on the host",
     "data_mesh": "asks JAX for its devices",
+    "divide_rows": "places arrays on devices",
+    "on_every_device": "places arrays on devices",
     "even_number": "counts devices on the host",
     "pad_members": "repeats rows on the host; covered by map_members with uneven members",
     "gather_members": "copies arrays between devices",

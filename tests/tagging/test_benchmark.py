@@ -207,6 +207,15 @@ def test_text_without_gold_labels_is_labelled_and_gold_access_is_refused(tmp_pat
         run_tagging(TaggingConfiguration(data=(str(folder),), model="best-consensus", output=tmp_path / "other"))
 
 
+def test_a_part_that_is_missing_leaves_no_folder_behind(tmp_path):
+    folder = write_data(tmp_path / "new", sentences=6)
+    (folder / "test.json").unlink()
+    configuration = TaggingConfiguration(data=(str(folder),), model="hmm", output=tmp_path / "out")
+    with pytest.raises(TaggingDataError, match="has no part 'test'; choose another --part"):
+        run_tagging(configuration)
+    assert not (tmp_path / "out").exists()
+
+
 def test_vectors_of_another_width_than_the_model_are_refused(done, data, tmp_path):
     from jaxuq.tagging import EmbeddedText, load_weak_labels
     from jaxuq.tagging.benchmark.saved import SavedModel

@@ -8,9 +8,11 @@ import numpy as np
 from jaxuq.results import write_text
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.evaluation import entities, forecast_scores
+from jaxuq.tagging.benchmark.listener import Listener
 from jaxuq.tagging.benchmark.methods import no_embeddings
-from jaxuq.tagging.benchmark.run import Listener, prediction_lines, read_texts
 from jaxuq.tagging.benchmark.saved import SavedModel
+from jaxuq.tagging.benchmark.source import read_texts
+from jaxuq.tagging.benchmark.tables import prediction_lines
 from jaxuq.tagging.embeddings import embed_words
 from jaxuq.tagging.neural_model import EmbeddedText
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels

@@ -1,62 +1,24 @@
 """Run label models on data sets, cell by cell, into a result folder."""
 
-import csv
-import io
-import json
-import pathlib
-import statistics
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxuq._keys import named_key
-from jaxuq.results import RunFolder, open_run, read_arrays, write_arrays, write_text
+from jaxuq.results import RunFolder, open_run, read_arrays, write_arrays
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
-from jaxuq.tagging.benchmark.evaluation import (
-    FunctionReliability,
-    believed_emissions,
-    entities,
-    forecast_scores,
-    function_reliabilities,
-)
-from jaxuq.tagging.benchmark.methods import METHODS, Method, Outcome, Problem, alternate, no_embeddings, teach
+from jaxuq.tagging.benchmark.evaluation import believed_emissions, entities, forecast_scores, function_reliabilities
+from jaxuq.tagging.benchmark.listener import Listener
+from jaxuq.tagging.benchmark.methods import METHODS, Method, Outcome, Problem, alternate, teach
 from jaxuq.tagging.benchmark.saved import save_model
-from jaxuq.tagging.benchmark.settings import ABLATIONS, settings_for
-from jaxuq.tagging.embeddings import embed_words
-from jaxuq.tagging.label_model import LabelForecast
-from jaxuq.tagging.neural_model import EmbeddedText
-from jaxuq.tagging.reading import load_weak_labels, read_columns
-from jaxuq.tagging.records import TaggingDataError, WeakLabels
+from jaxuq.tagging.benchmark.settings import ABLATIONS
+from jaxuq.tagging.benchmark.source import Source
+from jaxuq.tagging.benchmark.tables import SCORES, Cell, write_predictions, write_tables
+from jaxuq.tagging.records import TaggingDataError
 from jaxuq.tagging.tagger import hard_targets
-
-_SCORES = ("precision", "recall", "f1")
-_COLUMNS = (".conll", ".tsv", ".bio", ".iob2")
-
-
-class Listener(NamedTuple):
-    """What a run tells while it goes on.
-
-    Attributes:
-        embedding: called with the name of a text and with sub-words done and in all.
-        scored: called with data set, method, seed and the scores of a finished cell (None without gold labels).
-        message: called with anything else worth knowing.
-    """
-
-    embedding: Callable[[str, int, int], None] = lambda name, done, total: None
-    scored: Callable[[str, str, int, dict[str, float] | None], None] = lambda dataset, method, seed, scores: None
-    message: Callable[[str], None] = lambda text: None
-
-
-class _Cell(NamedTuple):
-    dataset: str
-    method: str
-    seed: int
-
-    def path(self, folder: RunFolder) -> pathlib.Path:
-        return folder.predictions / self.dataset / self.method.replace(" ", "-") / f"seed-{self.seed}.npz"
 
 
 def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listener()) -> RunFolder:  # noqa: B008
@@ -78,9 +40,10 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
         RunFolderError: the folder holds another run.
     """
     names = _check(configuration)
-    problems = [_Source(entry, configuration) for entry in configuration.data]
-    if len({problem.name for problem in problems}) < len(problems):
-        raise TaggingDataError(f"two data sets are called the same: {', '.join(problem.name for problem in problems)}")
+    sources = [Source(entry, configuration) for entry in configuration.data]
+    if len({source.name for source in sources}) < len(sources):
+        raise TaggingDataError(f"two data sets are called the same: {', '.join(source.name for source in sources)}")
+    records = [source.record() for source in sources]  # read before there is a folder
     device = f"{jax.default_backend()} x {jax.device_count()}"
     folder = open_run(
         configuration.folder(),
@@ -89,18 +52,18 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
         device=device,
         resume=configuration.resume,
     )
-    folder.write_record(datasets=[source.record() for source in problems])
+    folder.write_record(datasets=records)
     began, earlier = time.monotonic(), float(folder.record.get("seconds", 0.0))
     try:
-        for source in problems:
+        for source in sources:
             for cell, run in _cells(configuration, names, source):
                 if read_arrays(cell.path(folder)) is None:
                     _compute(folder, configuration, cell, run, source.problem(listener), listener)
-                    _write_tables(folder, problems, configuration, names)
+                    write_tables(folder, sources, configuration, names)
     finally:
         folder.write_record(seconds=round(earlier + time.monotonic() - began, 1))
-    _write_tables(folder, problems, configuration, names)
-    _write_predictions(folder, problems, configuration, names)
+    write_tables(folder, sources, configuration, names)
+    write_predictions(folder, sources, configuration, names)
     folder.write_record(status="complete")
     return folder
 
@@ -127,107 +90,16 @@ def _check(configuration: TaggingConfiguration) -> list[str]:
     return names
 
 
-class _Source:
-    """A data set, read when first asked for."""
-
-    def __init__(self, entry: str, configuration: TaggingConfiguration):
-        self.entry, self.configuration = entry, configuration
-        self.name = pathlib.Path(entry).stem if pathlib.Path(entry).is_file() else pathlib.Path(entry).name
-        self._texts: dict[str, WeakLabels] | None = None
-        self._problem: Problem | None = None
-        self.neural = False
-
-    @property
-    def texts(self) -> dict[str, WeakLabels]:
-        """`fit`, `valid` and `test`."""
-        if self._texts is None:
-            self._texts = read_texts(self.entry, self.configuration)
-        return self._texts
-
-    def problem(self, listener: Listener) -> Problem:
-        """With word vectors if any method wants them."""
-        if self._problem is None:
-            texts = self.texts
-            vectors = {name: self._vectors(name, data, listener) for name, data in texts.items()}
-            selection = self.configuration.selection
-            if texts["valid"].labels is None and selection == "f1":
-                listener.message(f"{self.name} has no gold labels for validation: epochs are chosen by likelihood")
-                selection = "likelihood"
-            settings = settings_for(
-                self.name,
-                self.configuration.settings,
-                epochs=self.configuration.epochs,
-                batch_size=self.configuration.batch_size,
-                selection=selection,
-                outside=self.configuration.outside,
-            )
-            fit, valid, test = (EmbeddedText(texts[name], vectors[name]) for name in ("fit", "valid", "test"))
-            self._problem = Problem(self.name, fit, valid, test, settings)
-        return self._problem
-
-    def _vectors(self, name: str, data: WeakLabels, listener: Listener) -> Any:
-        if not self.neural:
-            return no_embeddings(data)
-        label = f"{self.name} {name}"
-        return embed_words(
-            self.configuration.embeddings, data.tokens, on_progress=lambda *at: listener.embedding(label, *at)
-        )
-
-    def record(self) -> dict[str, Any]:
-        """For `run.json`."""
-        texts = self.texts
-        return {
-            "name": self.name,
-            "sentences": {name: len(data.lengths) for name, data in texts.items()},
-            "label_names": list(texts["test"].label_names),
-            "function_names": list(texts["test"].function_names),
-        }
-
-
-def read_texts(entry: str, configuration: TaggingConfiguration) -> dict[str, WeakLabels]:
-    """The parts of a data set: a folder, a name, or a file of columns, which serves as all parts.
-
-    Raises:
-        TaggingDataError: it is not there, or damaged.
-    """
-    path = pathlib.Path(entry)
-    if path.is_file():
-        if path.suffix not in _COLUMNS:
-            raise TaggingDataError(
-                f"{path} is a file; expected a folder with meta.json, or columns in a file that ends in "
-                f"{', '.join(_COLUMNS)}"
-            )
-        data = read_columns(path)
-        if not data.function_names:
-            raise TaggingDataError(f"{path}, sentence 0: two columns; expected token, labelling functions, gold tag")
-        return {"fit": data, "valid": data, "test": data}
-
-    def load(part: Literal["train", "valid", "test"]) -> WeakLabels | None:
-        try:
-            return load_weak_labels(entry, part, functions=configuration.functions)
-        except TaggingDataError as error:
-            if "has no part" in str(error):
-                return None
-            raise
-
-    parts = {part: load(part) for part in ("train", "valid", configuration.part)}  # type: ignore[misc]
-    test = parts[configuration.part]
-    if test is None:
-        raise TaggingDataError(f"{entry} has no part {configuration.part!r}; choose another --part")
-    valid = parts["valid"] or test
-    return {"fit": parts["train"] or valid, "valid": valid, "test": test}
-
-
 def _cells(
-    configuration: TaggingConfiguration, names: list[str], source: _Source
-) -> Iterator[tuple[_Cell, Callable[[Any, Problem], Outcome]]]:
+    configuration: TaggingConfiguration, names: list[str], source: Source
+) -> Iterator[tuple[Cell, Callable[[Any, Problem], Outcome]]]:
     """All cells of a data set, in the order of the table."""
     source.neural = configuration.ablations or configuration.tagger or configuration.alternate > 0
     source.neural |= any(METHODS[name].neural for name in names if name in METHODS)
     for name in names:
         method = METHODS["sparse-chmm"] if configuration.ablations else METHODS[name]
         for seed in range(configuration.seeds if method.random else 1):
-            yield _Cell(source.name, name, seed), _runner(configuration, name, method)
+            yield Cell(source.name, name, seed), _runner(configuration, name, method)
 
 
 def _runner(configuration: TaggingConfiguration, name: str, method: Method) -> Callable[[Any, Problem], Outcome]:
@@ -243,7 +115,7 @@ def _runner(configuration: TaggingConfiguration, name: str, method: Method) -> C
 def _compute(
     folder: RunFolder,
     configuration: TaggingConfiguration,
-    cell: _Cell,
+    cell: Cell,
     run: Callable[[Any, Problem], Outcome],
     problem: Problem,
     listener: Listener,
@@ -267,7 +139,7 @@ def _compute(
 def _store(
     folder: RunFolder,
     configuration: TaggingConfiguration,
-    cell: _Cell,
+    cell: Cell,
     outcome: Outcome,
     problem: Problem,
     listener: Listener,
@@ -285,7 +157,7 @@ def _store(
         "emission": believed_emissions(data, probabilities).astype(np.float32),
         "true_emission": np.zeros(0) if gold is None else believed_emissions(data, gold).astype(np.float32),
         "functions": np.array([row[1:] for row in rows], np.float64),
-        "scores": np.zeros(0) if scores is None else np.array([getattr(scores, name) for name in _SCORES]),
+        "scores": np.zeros(0) if scores is None else np.array([getattr(scores, name) for name in SCORES]),
         "objective": np.asarray(outcome.objective, np.float32),
         "validation": np.asarray(outcome.scores, np.float32),
         "seconds": np.float64(time.monotonic() - began),
@@ -304,91 +176,5 @@ def _store(
             width=width if neural else 0,
         )
     write_arrays(cell.path(folder), arrays)
-    values = None if scores is None else {name: getattr(scores, name) for name in _SCORES}
+    values = None if scores is None else {name: getattr(scores, name) for name in SCORES}
     listener.scored(cell.dataset, cell.method, cell.seed, values)
-
-
-def _finished(
-    folder: RunFolder, configuration: TaggingConfiguration, names: list[str], source: _Source
-) -> Iterator[tuple[_Cell, dict[str, np.ndarray]]]:
-    """The cells that are there, second stages after their first."""
-    endings = [
-        "",
-        *(["+tagger"] if configuration.tagger else []),
-        *(["+alternating"] if configuration.alternate else []),
-    ]
-    for name in names:
-        for ending in endings if not configuration.ablations else [""]:
-            for seed in range(configuration.seeds):
-                cell = _Cell(source.name, f"{name}{ending}", seed)
-                arrays = read_arrays(cell.path(folder))
-                if arrays is not None:
-                    yield cell, arrays
-
-
-def _write_tables(
-    folder: RunFolder, sources: list[_Source], configuration: TaggingConfiguration, names: list[str]
-) -> None:
-    results, reliability = [], []
-    for source in sources:
-        for cell, arrays in _finished(folder, configuration, names, source):
-            if arrays["scores"].size:
-                values = dict(zip(_SCORES, (round(float(value), 6) for value in arrays["scores"])))
-                results.append({**cell._asdict(), **values, "seconds": round(float(arrays["seconds"]), 2)})
-            for name, row in zip(source.texts["test"].function_names, arrays["functions"]):
-                named = dict(zip(FunctionReliability._fields[1:], row))
-                tidy = {key: "" if np.isnan(value) else round(float(value), 6) for key, value in named.items()}
-                reliability.append({**cell._asdict(), "function": name, **tidy, "entities": int(named["entities"])})
-    header = ["dataset", "method", "seed", *_SCORES, "seconds"]
-    _write_rows(folder.path / "results.csv", header, results)
-    _write_rows(
-        folder.path / "reliability.csv",
-        ["dataset", "method", "seed", *FunctionReliability._fields],
-        reliability,
-    )
-    summary = []
-    for dataset, method in dict.fromkeys((row["dataset"], row["method"]) for row in results):
-        rows = [row for row in results if (row["dataset"], row["method"]) == (dataset, method)]
-        line: dict[str, Any] = {"dataset": dataset, "method": method, "num_seeds": len(rows)}
-        for name in _SCORES:
-            values = [row[name] for row in rows]
-            line[name] = round(statistics.fmean(values), 6)
-            line[f"{name}_std"] = round(statistics.stdev(values), 6) if len(values) > 1 else ""
-        summary.append(line)
-    fields = ["dataset", "method", "num_seeds", *(f"{name}{end}" for name in _SCORES for end in ("", "_std"))]
-    _write_rows(folder.path / "summary.csv", fields, summary)
-
-
-def _write_rows(path: pathlib.Path, header: list[str], rows: list[dict[str, Any]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, header, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
-
-
-def _write_predictions(
-    folder: RunFolder, sources: list[_Source], configuration: TaggingConfiguration, names: list[str]
-) -> None:
-    lines = []
-    for source in sources:
-        data = source.texts["test"]
-        for cell, arrays in _finished(folder, configuration, names, source):
-            if cell.seed == 0:
-                lines += prediction_lines(data, arrays["labels"], arrays["confidences"], cell._asdict())
-    write_text(folder.path / "predictions.jsonl", "".join(lines))
-
-
-def prediction_lines(data: WeakLabels, labels: np.ndarray, confidences: np.ndarray, head: dict[str, Any]) -> list[str]:
-    """A line of JSON for each sentence."""
-    size = len(data.label_names)
-    forecast = LabelForecast(labels, hard_targets(labels, size))  # type: ignore[arg-type]
-    lines, used = [], 0
-    for row, name in enumerate(data.ids):
-        found = entities(data, forecast, row)
-        for entity in found:
-            entity["confidence"] = round(float(confidences[used]), 4)
-            used += 1
-        record = {**head, "id": name, "tokens": list(data.tokens[row]), "entities": found}
-        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
-    return lines

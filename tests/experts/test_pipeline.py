@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from jaxuq.experts import ExpertsError
+from jaxuq.experts.answering import ExpertAnswer
+from jaxuq.experts.pipeline import evaluation
 from jaxuq.experts.pipeline.adapters import read_adapter
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration
 from jaxuq.experts.pipeline.evaluation import run_evaluation
@@ -173,6 +175,53 @@ def test_bad_lines_are_named(tmp_path, line, said):
     file.write_text('{"instruction": "a", "response": "b"}\n' + line + "\n")
     with pytest.raises(ExpertsError, match=said):
         load_records(str(file))
+
+
+def write_bbh(path):
+    """Two tasks as published, one with worked examples, one question damaged."""
+    (path / "bbh").mkdir(parents=True)
+    examples = {"a": [{"input": "what is red", "target": "(A)"}, {"input": "what is blue", "target": "(B)"}, {"x": 0}],
+                "b": [{"input": "what is red blue", "target": "3"}]}  # fmt: skip
+    for name, questions in examples.items():
+        (path / "bbh" / f"{name}.json").write_text(json.dumps({"examples": questions}))
+    (path / "cot-prompts").mkdir()
+    (path / "cot-prompts" / "a.txt").write_text("canary\n---\nSay yes.\n\nQ: red\nA: So the answer is (A).\n")
+    return path
+
+
+def test_published_questions_are_asked_as_their_authors_ask_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("JAXUQ_DATA", raising=False)
+    rejected = []
+    records = load_records(f"bbh:{write_bbh(tmp_path)}", split="test", rejected=rejected)
+    assert [(one.response, one.source, one.kind) for one in records] == [
+        ("(A)", "a", "choice"), ("(B)", "a", "choice"), ("3", "b", "number")
+    ]  # fmt: skip
+    assert "the answer is \\boxed{(A)}." in records[1].instruction and records[1].instruction.endswith("what is blue")
+    assert [place for place, _ in rejected] == ["a.json:2"]
+    with pytest.raises(ExpertsError, match="bbh is to evaluate on: train on a JSONL file"):
+        load_records(f"bbh:{tmp_path}")
+    with pytest.raises(ExpertsError, match="mmlu is not on this machine"):
+        load_records(f"mmlu:{tmp_path}", split="test")
+
+
+def test_published_answers_are_compared_as_what_they_are(trained, tmp_path, monkeypatch):
+    texts = ["so \\boxed{A}", "I choose (C).", "it is 3.0"]
+
+    def answers(model, experts, prompts, weights, **options):
+        nothing = np.zeros(0, np.float32)
+        return [
+            ExpertAnswer(at, text, np.zeros(0, int), "stop", *(nothing,) * 6)
+            for at, (text, _) in enumerate(zip(texts, prompts, strict=True))
+        ]
+
+    monkeypatch.setattr(evaluation, "answer_by_experts", answers)
+    options = EvaluateConfiguration(
+        (trained,), data=f"bbh:{write_bbh(tmp_path)}", output=tmp_path / "out", baselines="none", max_new_tokens=3
+    )
+    folder = run_evaluation(options, model=tiny_model())
+    lines = [json.loads(line) for line in (folder.predictions / "0-elrea.jsonl").read_text().splitlines()]
+    assert [(line["answer"], line["correct"]) for line in lines] == [("A", True), ("C", False), ("3.0", True)]
+    assert folder.record["rejected"] == [["a.json:2", "KeyError: 'input'"]]
 
 
 def test_unfinished_and_foreign_runs_are_refused(trained, data, tmp_path):

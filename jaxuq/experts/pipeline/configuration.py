@@ -92,7 +92,8 @@ class EvaluateConfiguration:
     """Folders of finished training runs, which differ in their seeds."""
 
     data: str = "families"
-    """A JSONL file with the questions, as for training; families: the built-in ones' test part."""
+    """A JSONL file with the questions, as for training; families: the built-in ones' test part; or bbh:/path,
+    mmlu:/path, gsm8k:/path, math:/path, svamp:/path, as published (these want more --max-new-tokens)."""
 
     baselines: str = "all"
     """Names separated by commas, none, or all; see --list."""
@@ -125,7 +126,8 @@ class EvaluateConfiguration:
     """Adapters of the LoRA ensemble beside the base adapter."""
 
     answer: str = "text"
-    """What is compared: text (whole, ignoring case and spaces), boxed (LaTeX \\boxed{}), number (the last), choice."""
+    """What is compared: text (whole, ignoring case and spaces), boxed (LaTeX \\boxed{}), number (the last), choice.
+    Questions of published sets know for themselves."""
 
     list: bool = False
     """Print the names of the methods, and do nothing else."""

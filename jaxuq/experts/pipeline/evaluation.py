@@ -4,6 +4,7 @@ import json
 import os
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,15 @@ import jax
 import numpy as np
 
 from jaxuq._keys import named_key
+from jaxuq.confidence.answers import equivalent_answers, find_answer
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
 from jaxuq.experts.errors import ExpertsError
-from jaxuq.experts.grading import ANSWER_KINDS, final_answer, vote
+from jaxuq.experts.grading import ANSWER_KINDS, AnswerKind, final_answer, vote
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, recorded
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.methods import Plan, methods_of
 from jaxuq.experts.pipeline.questions import encode_questions, read_training
-from jaxuq.experts.pipeline.records import load_records
+from jaxuq.experts.pipeline.records import Record, load_records
 from jaxuq.experts.pipeline.tables import read_predictions, write_tables
 from jaxuq.experts.pipeline.training import Told, TrainedRun
 from jaxuq.experts.pipeline.weights import Context, members_of
@@ -67,11 +69,13 @@ def run_evaluation(
     began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
     rejected = []
     for run in runs:
-        records = load_records(options.data, seed=run.configuration.seed, per_family=options.per_family, split="test")
+        unreadable: list[tuple[str, str]] = []
+        drawn = {"seed": run.configuration.seed, "per_family": options.per_family, "split": "test"}
+        records = load_records(options.data, rejected=unreadable, **drawn)
         if options.limit is not None and options.limit < len(records):
             records = [records[at] for at in np.linspace(0, len(records) - 1, options.limit).round().astype(int)]
         questions = encode_questions(run, records, options.max_new_tokens)
-        rejected += [list(one) for one in questions.rejected]
+        rejected += [list(one) for one in (*unreadable, *questions.rejected)]
         context = Context(run, questions, options, on_progress)
         for name, plan in methods:
             file = folder.predictions / f"{run.configuration.seed}-{name}.jsonl"
@@ -137,11 +141,24 @@ def _predict(context: Context, name: str, plan: Plan) -> list[dict[str, Any]]:
     return [_line(context, plan, row, answers, seconds) for row, answers in enumerate(zip(*rounds))]
 
 
+def _graded(record: Record, texts: Sequence[str], kind: AnswerKind, seed: list[int]) -> tuple[str, str, bool]:
+    """The answer that counts, the right one, and whether they are the same."""
+    if record.kind:
+        found = [find_answer(text, record.kind) for text in texts]  # type: ignore[arg-type]
+        given, expected = ["" if answer is None else answer.text for answer in found], record.response
+    else:
+        given = [final_answer(text, kind) for text in texts]
+        expected = final_answer(record.response, kind) or final_answer(record.response)
+    chosen = given[0] if len(given) == 1 else vote(given, seed)
+    if not record.kind:
+        return chosen, expected, bool(chosen == expected and chosen != "")
+    return chosen, expected, equivalent_answers(chosen, expected, record.kind)  # type: ignore[arg-type]
+
+
 def _line(context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, ...], seconds: float) -> dict[str, Any]:
     record, kind = context.questions.records[row], context.options.answer
-    given = [final_answer(answer.text, kind) for answer in answers]  # type: ignore[arg-type]
-    chosen = given[0] if len(given) == 1 else vote(given, [context.run.configuration.seed, row])
-    expected = final_answer(record.response, kind) or final_answer(record.response)  # type: ignore[arg-type]
+    texts, seed = [answer.text for answer in answers], [context.run.configuration.seed, row]
+    chosen, expected, correct = _graded(record, texts, kind, seed)  # type: ignore[arg-type]
     first = answers[0]
     return {
         "question": row,
@@ -149,8 +166,8 @@ def _line(context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, .
         "instruction": record.instruction,
         "expected": expected,
         "answer": chosen,
-        "correct": bool(chosen == expected and chosen != ""),
-        "text": [answer.text for answer in answers],
+        "correct": correct,
+        "text": texts,
         "finish": first.finish,
         "log_probability": round(float(first.log_probs.sum()), 5),
         "mutual_information": round(float(first.mutual_information.mean()), 6) if len(first.tokens) else None,

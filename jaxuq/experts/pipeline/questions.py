@@ -12,7 +12,7 @@ from jaxuq.experts.pipeline.adapters import read_adapter
 from jaxuq.experts.pipeline.configuration import TrainConfiguration
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Features, compute_features, read_clusters, read_features, write_features
-from jaxuq.experts.pipeline.records import Encoded, Record, encode_records, load_records
+from jaxuq.experts.pipeline.records import Encoded, Record, encode_records, load_records, records_digest
 from jaxuq.experts.pipeline.training import TrainedRun, adapter_folder, prepared_model
 from jaxuq.results import read_run
 
@@ -50,8 +50,7 @@ def read_training(path: str | Path, model: "LanguageModel | None" = None) -> Tra
         model = None
     model = prepared_model(configuration, model)
     records = load_records(configuration.data, seed=configuration.seed, per_family=configuration.per_family)
-    digest = zlib.crc32("\n".join("\t".join(record) for record in records).encode())
-    if digest != record["configuration"].get("data_digest"):
+    if records_digest(records) != record["configuration"].get("data_digest"):
         raise ExpertsError(f"{configuration.data} has changed since {path} was trained on it")
     data = encode_records(model, records, chat=configuration.chat, max_length=configuration.max_length)
     found = read_clusters(path)

@@ -1,12 +1,16 @@
-"""Instructions with their sources: from a JSONL file or the built-in families, and as tokens."""
+"""Instructions with their sources: from a JSONL file, the built-in families or a published set, and as tokens."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxuq.confidence.questions.benchmarks import BENCHMARKS
+from jaxuq.confidence.questions.files import load_questions
+from jaxuq.confidence.questions.records import QuestionError
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.families import make_families
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt
@@ -24,11 +28,13 @@ class Record(NamedTuple):
         instruction: what is asked.
         response: the right answer.
         source: data set or family; empty if the data name none.
+        kind: of the answer, for `jaxuq.confidence.find_answer`; empty: whatever `--answer` says.
     """
 
     instruction: str
     response: str
     source: str
+    kind: str = ""
 
 
 class Encoded(NamedTuple):
@@ -47,20 +53,31 @@ class Encoded(NamedTuple):
     rejected: list[tuple[int, str]]
 
 
-def load_records(data: str, *, seed: int = 0, per_family: int = 60, split: str = "train") -> list[Record]:
+def load_records(
+    data: str,
+    *,
+    seed: int = 0,
+    per_family: int = 60,
+    split: str = "train",
+    rejected: list[tuple[str, str]] | None = None,
+) -> list[Record]:
     """Read a data set.
 
     Args:
-        data: `families`, or a JSONL file with `instruction`, `response`, and perhaps `source`, `dataset` or `task`.
+        data: `families`; a JSONL file with `instruction`, `response`, and perhaps `source`, `dataset` or `task`; or, to
+            evaluate on, `bbh:/path`, `mmlu:/path`, `gsm8k:/path`, `math:/path` or `svamp:/path` as published (without a
+            path: where `JAXUQ_DATA` says). BBH's questions come after its worked examples.
         seed: of the families.
         per_family: of the families.
         split: of the families, `train` or `test`.
+        rejected: place and reason of each published question that cannot be read is added to it.
 
     Returns:
         Records in their order.
 
     Raises:
-        ExpertsError: no such file, or a line that is no such object; names the line.
+        ExpertsError: no such file, or a line that is no such object, which is named; a published set is to be trained
+            on.
 
     Example:
         >>> load_records("families", per_family=1)[0].source in ("ledger", "tale", "mirror", "gauge")
@@ -68,6 +85,9 @@ def load_records(data: str, *, seed: int = 0, per_family: int = 60, split: str =
     """
     if data == "families":
         return [Record(**record) for record in make_families(seed, per_family, split=split)]
+    name, _, folder = data.partition(":")
+    if name in BENCHMARKS:
+        return _published(name, folder or None, split, [] if rejected is None else rejected)
     path = Path(data).expanduser()
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -79,6 +99,24 @@ def load_records(data: str, *, seed: int = 0, per_family: int = 60, split: str =
     if not records:
         raise ExpertsError(f"{path} holds no instructions: expected one JSON object a line")
     return records
+
+
+def records_digest(records: Sequence[Record]) -> int:
+    """A number that tells data apart which a run was trained on."""
+    return zlib.crc32("\n".join("\t".join(record[:3]) for record in records).encode())
+
+
+def _published(name: str, folder: str | None, split: str, rejected: list[tuple[str, str]]) -> list[Record]:
+    if split != "test":
+        raise ExpertsError(
+            f"{name} is to evaluate on: train on a JSONL file, such as MATH-Combined of jaxuq.experts.combine_math"
+        )
+    try:
+        found = load_questions(name, folder=folder)
+    except QuestionError as error:
+        raise ExpertsError(str(error)) from None
+    rejected += found.rejected
+    return [Record(str(one.prompt), one.answers[0], one.category, one.kind) for one in found.questions]
 
 
 def _record(line: str, where: str) -> Record:

@@ -2,7 +2,6 @@
 
 import os
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +22,7 @@ from jaxuq.experts.pipeline.configuration import (
 )
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Found, find_clusters, read_clusters, training_features
-from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records
+from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records, records_digest
 from jaxuq.networks import stack_layers
 from jaxuq.results import RunFolder, open_run
 
@@ -82,11 +81,10 @@ def run_training(
     check_training(configuration)
     records = load_records(configuration.data, seed=configuration.seed, per_family=configuration.per_family)
     device = f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores"
-    digest = zlib.crc32("\n".join("\t".join(record) for record in records).encode())
     folder = open_run(
         configuration.output,
         system="experts",
-        configuration=recorded(configuration) | {"data_digest": digest},
+        configuration=recorded(configuration) | {"data_digest": records_digest(records)},
         device=device,
         resume=configuration.resume,
     )

@@ -1,4 +1,4 @@
-"""`jaxuq experts`: train, route, generate, evaluate."""
+"""`jaxuq experts`: combine, train, route, generate, evaluate."""
 
 import dataclasses
 import json
@@ -106,11 +106,49 @@ class ExpertsGenerateCommand:
 
 
 @dataclasses.dataclass(frozen=True)
+class CombineCommand:
+    """Write MATH-Combined, instructions to train on, from MATH, GSM8K, SVAMP and MathQA as published."""
+
+    output: Annotated[Path, tyro.conf.Positional]
+    """The JSONL file to write."""
+
+    math: Path | None = None
+    """JSONL with `problem` and `solution`, packed with gzip or not."""
+
+    gsm8k: Path | None = None
+    """JSONL with `question` and `answer`."""
+
+    svamp: Path | None = None
+    """A JSON list with `Body`, `Question`, `Equation` and `Answer`."""
+
+    mathqa: Path | None = None
+    """JSONL or a JSON list with `Problem`, `Rationale`, `options` and `correct`."""
+
+    def run(self) -> None:
+        """Write the file and say what is in it."""
+        from jaxuq.experts import combine_math
+        from jaxuq.experts.errors import ExpertsError
+
+        named = {name: getattr(self, name) for name in ("math", "gsm8k", "svamp", "mathqa")}
+        files = {name: path for name, path in named.items() if path is not None}
+        if not files:
+            raise ExpertsError("name at least one of --math, --gsm8k, --svamp, --mathqa: the files as published")
+        rejected = combine_math(files, self.output)
+        for name, problems in rejected.items():
+            first = f"; the first, number {problems[0][0]}: {problems[0][1]}" if problems else ""
+            print(f"{name}: {len(problems)} problems left out{first}", file=sys.stderr)
+        with self.output.open(encoding="utf-8") as lines:
+            print(f"{sum(1 for _ in lines)} instructions written to {self.output}; next:", file=sys.stderr)
+        print(f"  jaxuq experts train --data {self.output}", file=sys.stderr)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExpertsCommand:
-    """Ensembles of low-rank experts (ELREA): train, route, generate, evaluate."""
+    """Ensembles of low-rank experts (ELREA): combine, train, route, generate, evaluate."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
-        Annotated[TrainConfiguration, tyro.conf.subcommand("train")]
+        Annotated[CombineCommand, tyro.conf.subcommand("combine")]
+        | Annotated[TrainConfiguration, tyro.conf.subcommand("train")]
         | Annotated[RouteCommand, tyro.conf.subcommand("route")]
         | Annotated[ExpertsGenerateCommand, tyro.conf.subcommand("generate")]
         | Annotated[EvaluateConfiguration, tyro.conf.subcommand("evaluate")]

@@ -40,6 +40,21 @@ def test_a_folder_of_another_configuration_is_refused(capsys, tmp_path):
     assert "rank: 3 there, 4 here" in error
 
 
+def test_published_problems_are_combined_for_training(capsys, tmp_path):
+    files = {
+        "gsm8k": {"question": "How many?", "answer": "Count. #### 7"},
+        "svamp": {"Body": "Ann has 3 pens.", "Question": "How many has she?", "Equation": "3", "Answer": 3.0},
+    }
+    for name, problem in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps([problem, {"nothing": 0}]))
+    mix = tmp_path / "mix.jsonl"
+    main(["experts", "combine", str(mix), *(f"--{name}={tmp_path / name}.json" for name in files)])
+    told = capsys.readouterr().err
+    assert "gsm8k: 1 problems left out; the first, number 1:" in told and f"2 instructions written to {mix}" in told
+    assert [json.loads(line)["source"] for line in mix.read_text().splitlines()] == ["gsm8k", "svamp"]
+    assert "name at least one of --math" in said(capsys, "combine", mix)
+
+
 def test_names_of_all_methods_are_listed(capsys):
     main(["experts", "evaluate", "--list"])
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]

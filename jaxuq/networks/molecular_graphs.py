@@ -119,9 +119,9 @@ class MolecularGraphs:
         spreads = (self.atom_spread, self.edge_spread)
         rooms = [(molecules * largest[0], molecules * largest[1])]
         for factor, deviations in reversed(slacks):
-            room = tuple(_room(molecules, *size, factor, deviations) for size in zip(largest, spreads))
-            if all(mine < next_larger for mine, next_larger in zip(room, rooms[0])):
-                rooms.insert(0, room)
+            nodes, edges = (_room(molecules, *size, factor, deviations) for size in zip(largest, spreads))
+            if nodes < rooms[0][0] and edges < rooms[0][1]:
+                rooms.insert(0, (nodes, edges))
         return rooms
 
 

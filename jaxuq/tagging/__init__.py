@@ -33,7 +33,9 @@ from jaxuq.tagging.neural_model import EmbeddedText, Linear, NeuralFitted, Neura
 from jaxuq.tagging.posterior_paths import path_entropy, posterior_sample
 from jaxuq.tagging.reading import load_weak_labels, read_columns
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels
-from jaxuq.tagging.sparse_chmm import SparseCHMMParams, SparseOptions, sparse_chmm, sparse_reliabilities
+from jaxuq.tagging.sparse_chmm import sparse_chmm
+from jaxuq.tagging.sparse_parameters import SparseCHMMParams, SparseOptions
+from jaxuq.tagging.sparse_reliability import sparse_reliabilities
 from jaxuq.tagging.statistics import initial_emission, initial_transition
 from jaxuq.tagging.tagger import Tagger, TaggerParams, crf_loss, crf_tagger, hard_targets
 from jaxuq.tagging.token_models import TokenParams, dawid_skene, snorkel

@@ -1,22 +1,21 @@
 """The sparse conditional hidden Markov model: emissions of each sentence from a few reliabilities."""
 
-from typing import Literal, NamedTuple, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from jaxuq.tagging._context_chain import ContextChain
 from jaxuq.tagging.chmm import StartFrom, first_statistics
-from jaxuq.tagging.embedded import Bucket, Bucketed, Scaling, check_embeddings, scaling_of
+from jaxuq.tagging.embedded import Bucket, Bucketed, check_embeddings, scaling_of
 from jaxuq.tagging.emission_prior import (
     emission_addon_prior,
     emission_base_prior,
     emission_concentration,
     log_dirichlet_mean,
     log_dirichlet_sample,
-    scale_reliability,
 )
 from jaxuq.tagging.hmm import Scheme
 from jaxuq.tagging.label_model import LabelForecast, inside
@@ -24,7 +23,6 @@ from jaxuq.tagging.majority_vote import majority_vote
 from jaxuq.tagging.neural_model import (
     DEFAULT_OPTIONS,
     EmbeddedText,
-    Linear,
     NeuralFitted,
     NeuralLabelModel,
     OutsideVotes,
@@ -40,96 +38,18 @@ from jaxuq.tagging.neural_model import (
     transition_head,
     with_silence_column,
 )
+from jaxuq.tagging.sparse_parameters import DEFAULT_SPARSE, Level, SparseCHMMParams, SparseOptions, Stages
+from jaxuq.tagging.sparse_reliability import entity_logits, logit, reliability_head
 from jaxuq.tagging.wxor import Convention, WXORCounts, wxor_counts, wxor_scores
 
-Stages = Literal["1", "1-2", "1-2-3", "1-3", "1-23"]
-Level = Literal["label", "entity"]
-
-
-class SparseOptions(NamedTuple):
-    r"""How Sparse-CHMM builds and trains its emissions; one switch for each row of the published ablation.
-
-    Attributes:
-        level: a reliability for each `"label"`, or one for `B-` and `I-` of an `"entity"` type together.
-        root: $s$ of `scale_reliability`; its split is one over the number of functions.
-        power: $n$ of `scale_reliability`.
-        scaling: False leaves the shares as they are ("w/o h").
-        softmax: False takes the sigmoid of each logit instead of shares over the functions ("w/o SoftMax").
-        naive: even off-diagonal emissions ("naive emiss").
-        split: times one over the number of labels, $r$ of `silence_probability`.
-        split_decay: what that split is multiplied by after the first stage.
-        silence_power: $n$ of `silence_probability`.
-        base: $\nu^{base}$.
-        expansion: $\nu^{expan}$; base + expansion is `dirichlet_conc_max` of the published code.
-        dirichlet: False takes the normalised priors instead of draws and means ("w/o Dirichlet"). The published code
-            then also leaves out the add-on prior; here it stays.
-        stages: which are run: `"1"` (S1), `"1-2"` (S2), `"1-3"` (w/o S2), `"1-23"` (merge S2 & S3).
-        extra_majority: adds the majority vote as a labelling function while the emissions are trained.
-        wxor: normalisation of the WXOR scores.
-        second_rate: what the learning rate is multiplied by in stage 2.
-        third_rate: what the learning rate is multiplied by in stage 3.
-        second_patience: patience of stage 2.
-        old_weight: $\lambda$, the weight of the statistics in what stage 2 is first fitted to.
-
-    Example:
-        >>> SparseOptions(naive=True).stages
-        '1-2-3'
-    """
-
-    level: Level = "label"
-    root: float = 2.0
-    power: float = 1.2
-    scaling: bool = True
-    softmax: bool = True
-    naive: bool = False
-    split: float = 0.05
-    split_decay: float = 1.0
-    silence_power: float = 4.0
-    base: float = 2.0
-    expansion: float = 998.0
-    dirichlet: bool = True
-    stages: Stages = "1-2-3"
-    extra_majority: bool = False
-    wxor: Convention = "dissertation"
-    second_rate: float = 0.2
-    third_rate: float = 1.0
-    second_patience: int = 5
-    old_weight: float = 0.2
-
-
-_DEFAULT = SparseOptions()
 _ADDON_START = -4.0  # logit of C: a WXOR score of 1, as every score is with one entity type, must not swamp the base
-
-
-class SparseCHMMParams(NamedTuple):
-    """Parameters of `sparse_chmm`.
-
-    Attributes:
-        transition: from a word vector to `state x state` logits.
-        outside: from a sentence vector to a logit of each function's reliability at `O`.
-        entity: from a sentence vector to `function x label` or `function x type` logits of the others.
-        addon: from a sentence vector to `function x label` logits of the scale of the add-on prior, without `O`.
-        wxor: `[function, query, target]` scores; zero before stage 2, and then there is no add-on prior.
-        split: the split of `silence_probability`, which may decay after stage 1.
-        statistics: `[state, state]` and `[function, state, label]`, what the heads are fitted to first.
-        scaling: what vectors are shifted by and divided by first.
-    """
-
-    transition: Linear
-    outside: Linear
-    entity: Linear
-    addon: Linear
-    wxor: Float[Array, "function query target"]
-    split: Float[Array, ""]
-    statistics: tuple[Float[Array, "state state"], Float[Array, "function state label"]]
-    scaling: Scaling
 
 
 def sparse_chmm(
     num_labels: int,
     *,
     options: TrainOptions = DEFAULT_OPTIONS,
-    sparse: SparseOptions = _DEFAULT,
+    sparse: SparseOptions = DEFAULT_SPARSE,
     scheme: Scheme = "bio",
     statistics: StartFrom = "votes",
     outside_votes: OutsideVotes = "votes",
@@ -195,8 +115,8 @@ def sparse_chmm(
         keys = jax.random.split(rng_key, 4)
         return SparseCHMMParams(
             make_linear(keys[0], width, jnp.log(jnp.maximum(transition, 1e-6)), weight_scale),
-            make_linear(keys[1], width, _logit(right[:, 0]), weight_scale),
-            make_linear(keys[2], width, _entity_logits(right[:, 1:], sparse), weight_scale),
+            make_linear(keys[1], width, logit(right[:, 0]), weight_scale),
+            make_linear(keys[2], width, entity_logits(right[:, 1:], sparse), weight_scale),
             make_linear(keys[3], width, jnp.full(functions * (num_labels - 1), _ADDON_START), weight_scale),
             jnp.zeros((functions, num_labels, num_labels)),
             jnp.float32(sparse.split / num_labels),
@@ -224,7 +144,7 @@ def sparse_chmm(
 
     def log_emissions(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> Array:
         """`[row, function, state, label]`."""
-        reliability = _reliability(params, batch.sentence, sparse)
+        reliability = reliability_head(params, batch.sentence, sparse)
         power = sparse.silence_power
         prior = emission_base_prior(reliability, split=params.split, power=power, naive=sparse.naive)  # type: ignore
         scale = jax.nn.sigmoid(params.addon(batch.sentence)).reshape(*reliability.shape[:2], -1)
@@ -273,7 +193,7 @@ def sparse_chmm(
 
     @jax.jit
     def doubts(params: SparseCHMMParams, bucket: Bucket) -> WXORCounts:
-        reliability = _reliability(params, bucket.sentence, sparse)
+        reliability = reliability_head(params, bucket.sentence, sparse)
         return wxor_counts(bucket.observations, reliability, bucket.lengths, convention=sparse.wxor)
 
     def prepare_second(params: SparseCHMMParams, texts: list[Bucketed]) -> SparseCHMMParams:
@@ -335,70 +255,6 @@ def sparse_chmm(
         return forecast_chains(chain_of, params, buckets, text.labels, options.batch_size, num_labels)
 
     return NeuralLabelModel(init, fit, predict)
-
-
-def _reliability(
-    params: SparseCHMMParams, vectors: Float[Array, "row width"], sparse: SparseOptions
-) -> Float[Array, "row function state"]:
-    """Eq. 4.1 to 4.3."""
-    outside = jax.nn.sigmoid(params.outside(vectors))
-    rows, functions = outside.shape
-    logits = params.entity(vectors).reshape(rows, functions, -1)
-    shares = jax.nn.softmax(logits, axis=1) if sparse.softmax else jax.nn.sigmoid(logits)
-    if sparse.scaling:
-        shares = scale_reliability(shares, split=1 / max(functions, 2), power=sparse.power, root=sparse.root)
-    if sparse.level == "entity":
-        shares = jnp.repeat(shares, 2, axis=-1)
-    return jnp.concatenate([outside[..., None], shares], axis=-1)
-
-
-def _logit(probabilities: Array) -> Array:
-    return jnp.log(probabilities) - jnp.log1p(-probabilities)
-
-
-def _entity_logits(right: Float[Array, "function label"], sparse: SparseOptions) -> Float[Array, "function head"]:
-    """Logits whose reliabilities are near the given ones; shares that would sum to more than one shrink."""
-    functions = right.shape[0]
-    if sparse.level == "entity":
-        right = (right[:, ::2] + right[:, 1::2]) / 2
-    if sparse.scaling:
-        split, power = 1 / max(functions, 2), sparse.power
-        low = (right * split ** (power - 1)) ** (1 / power)
-        high = 1 - ((1 - right) * (1 - split) ** (power - 1)) ** (1 / power)
-        right = jnp.where(right < split, low, high) ** sparse.root
-    return jnp.log(right) if sparse.softmax else _logit(right)
-
-
-def sparse_reliabilities(
-    params: SparseCHMMParams, text: EmbeddedText, sparse: SparseOptions = _DEFAULT
-) -> Float[np.ndarray, "batch function state"]:
-    r"""How reliable a fitted Sparse-CHMM takes each labelling function to be in each sentence ($\tilde A$).
-
-    Args:
-        params: from `sparse_chmm(...).fit`.
-        text: sentences.
-        sparse: the options that the model was made with.
-
-    Returns:
-        Reliabilities in [0, 1], `O` first; with `extra_majority` the last function is the majority vote.
-
-    Example:
-        >>> import jax, numpy as np
-        >>> from jaxuq.tagging import EmbeddedText, make_weak_labels
-        >>> votes = [np.array([[1, 0], [2, 0]])]
-        >>> data = make_weak_labels([["a", "b"]], votes, None, ("O", "B-x", "I-x"), ["f", "g"])
-        >>> text = EmbeddedText(data, [np.ones((2, 4))])
-        >>> sparse_reliabilities(sparse_chmm(3).init(jax.random.key(0), text), text).shape
-        (1, 2, 3)
-
-    References:
-        Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
-        Technology, 2025, Eq. 4.1 to 4.3 and Figure 4.11.
-    """
-    check_embeddings(text.labels, text.embeddings, width=params.scaling.shift.shape[0])
-    means = np.stack([np.mean(vectors, axis=0, dtype=np.float32) for vectors in text.embeddings])
-    vectors = (means - np.asarray(params.scaling.shift)) / np.asarray(params.scaling.sentences)
-    return np.asarray(_reliability(params, jnp.asarray(vectors), sparse))
 
 
 def _check(num_labels: int, options: TrainOptions, sparse: SparseOptions, scheme: str, outside_votes: str) -> None:

@@ -174,7 +174,7 @@ def _neural_method(
 
 
 def _sparse_reliability(params: Any, text: EmbeddedText, settings: Settings) -> np.ndarray:
-    from jaxuq.tagging.sparse_chmm import sparse_reliabilities
+    from jaxuq.tagging.sparse_reliability import sparse_reliabilities
 
     values = sparse_reliabilities(params, text, settings.sparse)
     return values[:, : text.labels.observations.shape[2], 1:].mean(axis=(0, 2))

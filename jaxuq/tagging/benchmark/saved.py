@@ -12,7 +12,7 @@ from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, Method
 from jaxuq.tagging.benchmark.settings import Settings
 from jaxuq.tagging.neural_model import EmbeddedText, TrainOptions
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
-from jaxuq.tagging.sparse_chmm import SparseOptions
+from jaxuq.tagging.sparse_parameters import SparseOptions
 
 _FORMAT = 1
 

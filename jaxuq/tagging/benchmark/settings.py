@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from jaxuq.tagging.neural_model import OutsideVotes, TrainOptions
-from jaxuq.tagging.sparse_chmm import SparseOptions
+from jaxuq.tagging.sparse_parameters import SparseOptions
 from jaxuq.tagging.tagger import TAGGER_OPTIONS
 
 

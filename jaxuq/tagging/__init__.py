@@ -29,7 +29,8 @@ from jaxuq.tagging.inference import (
 )
 from jaxuq.tagging.label_model import Fitted, LabelForecast, LabelModel
 from jaxuq.tagging.majority_vote import MajorityParams, best_consensus, majority_vote
-from jaxuq.tagging.neural_model import EmbeddedText, Linear, NeuralFitted, NeuralLabelModel, TrainOptions
+from jaxuq.tagging.neural_layers import Linear
+from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, NeuralLabelModel, TrainOptions
 from jaxuq.tagging.posterior_paths import path_entropy, posterior_sample
 from jaxuq.tagging.reading import load_weak_labels, read_columns
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels

@@ -12,25 +12,18 @@ from jaxuq.tagging.embedded import Bucket, Scaling, check_embeddings, scaling_of
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.hmm import Scheme, hmm
 from jaxuq.tagging.label_model import LabelForecast, emission_counts, inside
+from jaxuq.tagging.neural_chains import chain_loss, forecast_chains, make_score, prepare
+from jaxuq.tagging.neural_layers import Linear, make_linear, silence, transition_head, with_silence_column
 from jaxuq.tagging.neural_model import (
     DEFAULT_OPTIONS,
     EmbeddedText,
-    Linear,
     NeuralFitted,
     NeuralLabelModel,
     OutsideVotes,
     TrainOptions,
-    chain_loss,
     check_options,
-    forecast_chains,
-    make_linear,
-    make_score,
-    prepare,
-    silence,
-    train,
-    transition_head,
-    with_silence_column,
 )
+from jaxuq.tagging.neural_training import train
 from jaxuq.tagging.statistics import initial_emission, initial_transition
 
 StartFrom = Literal["votes", "published", "hmm"]

@@ -13,20 +13,17 @@ from jaxuq.tagging.embedded import Bucket, Bucketed, Scaling, check_embeddings, 
 from jaxuq.tagging.inference import log_likelihood
 from jaxuq.tagging.label_model import LabelForecast, inside
 from jaxuq.tagging.majority_vote import majority_vote
+from jaxuq.tagging.neural_chains import forecast_chains, make_score, prepare
+from jaxuq.tagging.neural_layers import Linear, make_linear
 from jaxuq.tagging.neural_model import (
     DEFAULT_OPTIONS,
     EmbeddedText,
-    Linear,
     NeuralFitted,
     NeuralLabelModel,
     TrainOptions,
     check_options,
-    forecast_chains,
-    make_linear,
-    make_score,
-    prepare,
-    train,
 )
+from jaxuq.tagging.neural_training import train
 
 
 class ConNetParams(NamedTuple):

@@ -16,7 +16,7 @@ from jaxuq.tagging.embedded import Bucketed
 from jaxuq.tagging.embeddings import embed_words
 from jaxuq.tagging.label_model import LabelForecast
 from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, TrainOptions
-from jaxuq.tagging.neural_model import train as train_epochs
+from jaxuq.tagging.neural_training import train as train_epochs
 from jaxuq.tagging.tagger import Loss, Tagger, TaggerParams, crf_loss, crf_tagger, emission_scores, tagger_forecast
 
 FINETUNE_OPTIONS = TrainOptions(learning_rate=5e-5, num_epochs=4, batch_size=16, patience=3, weight_decay=0.0)

@@ -20,6 +20,8 @@ from jaxuq.tagging.emission_prior import (
 from jaxuq.tagging.hmm import Scheme
 from jaxuq.tagging.label_model import LabelForecast, inside
 from jaxuq.tagging.majority_vote import majority_vote
+from jaxuq.tagging.neural_chains import chain_loss, forecast_chains, make_score, prepare
+from jaxuq.tagging.neural_layers import make_linear, silence, transition_head, with_silence_column
 from jaxuq.tagging.neural_model import (
     DEFAULT_OPTIONS,
     EmbeddedText,
@@ -27,17 +29,9 @@ from jaxuq.tagging.neural_model import (
     NeuralLabelModel,
     OutsideVotes,
     TrainOptions,
-    chain_loss,
     check_options,
-    forecast_chains,
-    make_linear,
-    make_score,
-    prepare,
-    silence,
-    train,
-    transition_head,
-    with_silence_column,
 )
+from jaxuq.tagging.neural_training import train
 from jaxuq.tagging.sparse_parameters import DEFAULT_SPARSE, Level, SparseCHMMParams, SparseOptions, Stages
 from jaxuq.tagging.sparse_reliability import entity_logits, logit, reliability_head
 from jaxuq.tagging.wxor import Convention, WXORCounts, wxor_counts, wxor_scores

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 from jaxtyping import Array, Float
 
 from jaxuq.tagging.embedded import Scaling
-from jaxuq.tagging.neural_model import Linear
+from jaxuq.tagging.neural_layers import Linear
 from jaxuq.tagging.wxor import Convention
 
 Stages = Literal["1", "1-2", "1-2-3", "1-3", "1-23"]

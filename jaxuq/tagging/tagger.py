@@ -18,8 +18,9 @@ from jaxuq.tagging.decoding import viterbi
 from jaxuq.tagging.embedded import Bucketed, check_embeddings, scaling_of
 from jaxuq.tagging.inference import log_likelihood, smoothed_marginals
 from jaxuq.tagging.label_model import LabelForecast
-from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, TrainOptions, allowed_transitions
-from jaxuq.tagging.neural_model import train as train_epochs
+from jaxuq.tagging.neural_layers import allowed_transitions
+from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, TrainOptions
+from jaxuq.tagging.neural_training import train as train_epochs
 
 Loss = Literal["expected", "marginals"]
 Targets = Float[np.ndarray, "batch time label"]

@@ -38,7 +38,7 @@ from jaxuq.tagging._context_chain import (
     published_objective,
 )
 from jaxuq.tagging.inference import log_likelihood
-from jaxuq.tagging.neural_model import silence, with_silence_column
+from jaxuq.tagging.neural_layers import silence, with_silence_column
 from tests.tagging.chains import RandomChain, brute_force
 
 RELIABILITY = np.array([0.9, 0.75, 0.6, 0.45, 0.3])

@@ -16,7 +16,8 @@ from jaxuq.tagging.benchmark.settings import Settings
 from jaxuq.tagging.embedded import Embeddings
 from jaxuq.tagging.label_model import LabelForecast, LabelModel
 from jaxuq.tagging.majority_vote import best_consensus, majority_vote
-from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, silence
+from jaxuq.tagging.neural_layers import silence
+from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
 from jaxuq.tagging.tagger import crf_tagger, hard_targets
 
@@ -149,7 +150,8 @@ def _neural_method(
     gold: bool = False,
     reliability: Callable[[Any, EmbeddedText, Settings], np.ndarray] | None = None,
 ) -> Method:
-    """Models that see votes and word vectors."""
+    """Models that see votes and word vectors; made once for all seeds, which then share their compiled programs."""
+    make = functools.cache(make)
 
     def run(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
         model = make(problem.num_labels, problem.settings)
@@ -212,9 +214,14 @@ def _best_consensus(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
     return Outcome(forecast, None, None, np.zeros(0), np.zeros(0), None)
 
 
+@functools.cache
+def _tagger(num_labels: int, settings: Settings) -> Any:
+    return crf_tagger(num_labels, options=settings.tagger)
+
+
 def teach(rng_key: Key[Array, ""], problem: Problem, targets: np.ndarray) -> tuple[LabelForecast, NeuralFitted]:
     """Train the tagger of the second stage on probabilities of the labels of `problem.fit`."""
-    tagger = crf_tagger(problem.num_labels, options=problem.settings.tagger)
+    tagger = _tagger(problem.num_labels, problem.settings)
     valid = problem.valid if problem.valid.labels.labels is not None else None
     params = tagger.init(named_key(rng_key, "init"), problem.fit)
     fitted = tagger.fit(named_key(rng_key, "fit"), params, problem.fit, targets, valid)
@@ -230,11 +237,11 @@ def _supervised(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
 
 
 def _tagger_template(text: EmbeddedText, settings: Settings) -> Any:
-    return crf_tagger(len(text.labels.label_names)).init(jax.random.key(0), text)
+    return _tagger(len(text.labels.label_names), settings).init(jax.random.key(0), text)
 
 
 def _tagger_predict(params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
-    return crf_tagger(len(text.labels.label_names)).predict(params, text)
+    return _tagger(len(text.labels.label_names), settings).predict(params, text)
 
 
 def alternate(rng_key: Key[Array, ""], problem: Problem, run: Run, first: Outcome, rounds: int) -> Outcome:

@@ -14,12 +14,12 @@ from jaxuq.tagging.inference import log_likelihood
 from jaxuq.tagging.label_model import LabelForecast, inside
 from jaxuq.tagging.majority_vote import majority_vote
 from jaxuq.tagging.neural_chains import forecast_chains, make_score, prepare
-from jaxuq.tagging.neural_layers import Linear, make_linear
+from jaxuq.tagging.neural_layers import Linear, make_linear, silence
 from jaxuq.tagging.neural_model import (
-    DEFAULT_OPTIONS,
     EmbeddedText,
     NeuralFitted,
     NeuralLabelModel,
+    OutsideVotes,
     TrainOptions,
     check_options,
 )
@@ -48,22 +48,34 @@ class ConNetParams(NamedTuple):
     scaling: Scaling
 
 
-def connet(num_labels: int, *, options: TrainOptions = DEFAULT_OPTIONS, hidden: int = 64) -> NeuralLabelModel:
+CONNET_OPTIONS = TrainOptions(learning_rate=5e-3, num_epochs=30, batch_size=32, patience=5)
+
+
+def connet(
+    num_labels: int,
+    *,
+    options: TrainOptions = CONNET_OPTIONS,
+    hidden: int = 64,
+    outside_votes: OutsideVotes = "votes",
+) -> NeuralLabelModel:
     r"""Consensus network: what functions have in common, their habits, and an attention over these.
 
     $\log p(x_k \mid w) \propto \sum_t (U A^{(k)})_{t, x_k^{(t)}} + \sum_t (M A^{(k)})_{x_k^{(t-1)}, x_k^{(t)}}$;
     $A^* = \sum_k q_k A^{(k)}$, $q = \mathrm{softmax}(Q e^{(0)})$
 
-    First, shared scores $U$ and $M$ and each function's matrix $A^{(k)}$ are fitted to what the functions say; then the
-    attention $Q$ alone is fitted to the majority vote through $A^*$. Unlike an HMM it never sees the votes on the text
-    that it labels: it is a tagger, which generalises to any text, but cannot lean on a reliable vote. The word encoder
-    is one layer over contextual vectors in place of the paper's recurrent network.
+    First, shared scores $U$ and $M$ and each function's matrix $A^{(k)}$ are fitted to what the functions say, summed
+    over all labels where a function says nothing; then the attention $Q$ alone is fitted to the majority vote through
+    $A^*$. Unlike an HMM it never sees the votes on the text that it labels: it is a tagger, which generalises to any
+    text, but cannot lean on a reliable vote. The word encoder is one layer over contextual vectors in place of the
+    paper's recurrent network.
 
     Args:
         num_labels: number of labels, in the order of `bio_label_names`.
         options: how each of the two phases is trained; `objective` and the pretraining are not used. With
             `selection="likelihood"` epochs are compared by the log-likelihood of the phase's targets.
         hidden: width of the hidden layer.
+        outside_votes: what an `O` is at a token where another function marks an entity: `"votes"`, as in the paper, a
+            label like others; `"abstain"`, nothing.
 
     Returns:
         `NeuralLabelModel` with `ConNetParams`.
@@ -80,6 +92,8 @@ def connet(num_labels: int, *, options: TrainOptions = DEFAULT_OPTIONS, hidden: 
         labeling. ACL 2020, section 4.
     """
     check_options(options)
+    if outside_votes not in ("votes", "abstain"):
+        raise ValueError(f"outside_votes is {outside_votes!r}; expected votes or abstain")
     if num_labels < 3 or num_labels % 2 == 0:
         raise ValueError(f"num_labels is {num_labels}; expected an odd number, O and then B- and I- of each type")
 
@@ -109,12 +123,10 @@ def connet(num_labels: int, *, options: TrainOptions = DEFAULT_OPTIONS, hidden: 
         return ContextChain(jnp.concatenate([start, states], axis=1), jnp.einsum("btj,bjl->btl", shared, matrix), valid)
 
     def log_probability(chain: ContextChain, path: Int[Array, "row time"]) -> Float[Array, " row"]:
-        """Of one label path."""
-        labels = jax.nn.one_hot(jnp.where(chain.valid, path, -1), num_labels, dtype=chain.log_evidence.dtype)
-        before = jnp.concatenate([jnp.eye(1, num_labels)[None].repeat(labels.shape[0], 0), labels[:, :-1]], axis=1)
-        score = jnp.sum(labels * chain.log_evidence, axis=(1, 2))
-        score = score + jnp.einsum("bti,btij,btj->b", before, chain.log_transition, labels)
-        return score - log_likelihood(*engine_arguments(chain))
+        """Of one label path, or of all that agree with it where it is -1."""
+        agrees = (path < 0)[..., None] | (jax.nn.one_hot(path, num_labels) > 0)
+        agreeing = chain._replace(log_evidence=jnp.where(agrees, chain.log_evidence, -jnp.inf))
+        return log_likelihood(*engine_arguments(agreeing)) - log_likelihood(*engine_arguments(chain))
 
     def consensus(params: ConNetParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> ContextChain:
         weights = jax.nn.softmax(params.attention(batch.sentence))
@@ -135,7 +147,8 @@ def connet(num_labels: int, *, options: TrainOptions = DEFAULT_OPTIONS, hidden: 
         vote = majority_vote(num_labels)
         arrays = jnp.asarray(text.labels.observations), jnp.asarray(text.labels.lengths)
         labels = vote.predict(vote.init(jax.random.key(0), *arrays), *arrays).labels
-        return np.concatenate([text.labels.observations, np.asarray(labels)[..., None]], axis=-1)
+        votes = silence(text.labels.observations, num_labels, outside_votes)
+        return np.concatenate([votes, np.asarray(labels)[..., None]], axis=-1)
 
     @partial(jax.jit, static_argnums=0)
     def total(loss, params: ConNetParams, bucket: Bucket) -> Array:

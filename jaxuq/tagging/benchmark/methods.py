@@ -202,7 +202,7 @@ def _sparse(num_labels: int, settings: Settings) -> Any:
 
 
 def _connet(num_labels: int, settings: Settings) -> Any:
-    return _from_room("connet", "connet")(num_labels, options=settings.connet)
+    return _from_room("connet", "connet")(num_labels, options=settings.connet, outside_votes=settings.outside)
 
 
 def _best_consensus(rng_key: Key[Array, ""], problem: Problem) -> Outcome:

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from jaxuq.tagging.connet import CONNET_OPTIONS
 from jaxuq.tagging.neural_model import OutsideVotes, TrainOptions
 from jaxuq.tagging.sparse_parameters import SparseOptions
 from jaxuq.tagging.tagger import TAGGER_OPTIONS
@@ -27,7 +28,7 @@ class Settings(NamedTuple):
     sparse_options: TrainOptions = TrainOptions()
     sparse_outside: OutsideVotes = "abstain"
     sparse: SparseOptions = SparseOptions()
-    connet: TrainOptions = TrainOptions()
+    connet: TrainOptions = CONNET_OPTIONS
     tagger: TrainOptions = TAGGER_OPTIONS
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq.tagging._chain import long_sum
 from jaxuq.tagging.inference import log_likelihood
@@ -46,6 +46,13 @@ def engine_arguments(chain: ContextChain) -> tuple[Array, Array, Array, Array]:
     """The chain as the functions of `inference` take it."""
     lengths = jnp.sum(chain.valid, axis=1, dtype=jnp.int32)
     return chain.log_transition[:, 0, 0], chain.log_transition, chain.log_evidence, lengths
+
+
+def path_log_probability(chain: ContextChain, path: Int[Array, "batch time"]) -> Float[Array, " batch"]:
+    r"""Of a path in a chain that need not be normalised, or of all paths that agree with it where it is -1."""
+    agrees = (path < 0)[..., None] | (jax.nn.one_hot(path, chain.log_evidence.shape[-1]) > 0)
+    agreeing = chain._replace(log_evidence=jnp.where(agrees, chain.log_evidence, -jnp.inf))
+    return log_likelihood(*engine_arguments(agreeing)) - log_likelihood(*engine_arguments(chain))
 
 
 def posterior(chain: ContextChain) -> Posterior:

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
-from jaxuq.tagging._context_chain import ContextChain, engine_arguments
+from jaxuq.tagging._context_chain import ContextChain, path_log_probability
 from jaxuq.tagging.embedded import Bucket, Bucketed, Scaling, check_embeddings, scaling_of
-from jaxuq.tagging.inference import log_likelihood
 from jaxuq.tagging.label_model import LabelForecast, inside
 from jaxuq.tagging.majority_vote import majority_vote
 from jaxuq.tagging.neural_chains import forecast_chains, make_score, prepare
@@ -122,12 +121,6 @@ def connet(
         valid = inside(batch.observations, batch.lengths)
         return ContextChain(jnp.concatenate([start, states], axis=1), jnp.einsum("btj,bjl->btl", shared, matrix), valid)
 
-    def log_probability(chain: ContextChain, path: Int[Array, "row time"]) -> Float[Array, " row"]:
-        """Of one label path, or of all that agree with it where it is -1."""
-        agrees = (path < 0)[..., None] | (jax.nn.one_hot(path, num_labels) > 0)
-        agreeing = chain._replace(log_evidence=jnp.where(agrees, chain.log_evidence, -jnp.inf))
-        return log_likelihood(*engine_arguments(agreeing)) - log_likelihood(*engine_arguments(chain))
-
     def consensus(params: ConNetParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> ContextChain:
         weights = jax.nn.softmax(params.attention(batch.sentence))
         return field(params, batch, jnp.einsum("bk,kij->bij", weights, params.functions))
@@ -135,13 +128,13 @@ def connet(
     def decoupled(params: ConNetParams, old: ConNetParams, batch: Bucket, rng_key: Key[Array, ""]) -> Array:
         def one(matrix: Array, votes: Array) -> Array:
             rows = jnp.broadcast_to(matrix, (votes.shape[0], num_labels, num_labels))
-            return -log_probability(field(params, batch, rows), votes)
+            return -path_log_probability(field(params, batch, rows), votes)
 
         votes = jnp.moveaxis(batch.observations, 2, 0)[:-1]  # the last is the majority vote
         return jnp.sum(jax.lax.map(lambda inputs: one(*inputs), (params.functions, votes)), axis=0)
 
     def aggregated(params: ConNetParams, old: ConNetParams, batch: Bucket, rng_key: Key[Array, ""]) -> Array:
-        return -log_probability(consensus(params, batch, None), batch.observations[..., -1])
+        return -path_log_probability(consensus(params, batch, None), batch.observations[..., -1])
 
     def observed(text: EmbeddedText) -> np.ndarray:
         vote = majority_vote(num_labels)

@@ -34,6 +34,7 @@ from jaxuq.tagging._context_chain import (
     ContextChain,
     engine_arguments,
     expected_log_joint,
+    path_log_probability,
     posterior,
     published_objective,
 )
@@ -210,6 +211,22 @@ def test_the_posterior_equals_brute_force(chain):
     joint = jax.jit(expected_log_joint)(chain, expected)
     np.testing.assert_allclose(joint, reference.log_likelihood - reference.entropy, atol=1e-4)
     np.testing.assert_allclose(jax.jit(published_objective)(chain), joint, atol=1e-4)
+
+
+def test_a_path_that_is_known_in_part_sums_over_the_rest(chain):
+    states, lengths = chain.log_evidence.shape[-1], np.asarray(chain.valid).sum(1)
+    known = np.array([[0, -1, 2, -1, 1], [-1, -1, -1, -1, -1], [1, 0, -1, -1, -1]])[: len(lengths)]
+    free = [np.stack(np.meshgrid(*[range(states)] * n, indexing="ij"), -1).reshape(-1, n) for n in lengths]
+    logs = []
+    for row, paths in enumerate(free):
+        step, evidence = np.asarray(chain.log_transition[row]), np.asarray(chain.log_evidence[row])
+        time = np.arange(len(paths[0]))
+        before = np.concatenate([np.zeros((len(paths), 1), int), paths[:, :-1]], 1)
+        scores = (step[time, before, paths] + evidence[time, paths]).sum(1)
+        agrees = ((known[row, : lengths[row]] < 0) | (known[row, : lengths[row]] == paths)).all(1)
+        logs.append(np.logaddexp.reduce(scores[agrees]) - np.logaddexp.reduce(scores))
+    ours = jax.jit(path_log_probability)(chain, jnp.asarray(known))
+    np.testing.assert_allclose(ours, logs, atol=1e-5)
 
 
 def test_the_gradient_of_em_is_that_of_the_likelihood(chain):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
-from jaxuq.language import Instruction, PromptError
+from jaxuq.language import Instruction, PromptError, init_adapters
 from jaxuq.losses import uncertainty_smoothing
 from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config
@@ -60,6 +61,11 @@ class Prepared(NamedTuple):
     rejected: list[tuple[str, str]]
     notes: list[str]
     record: dict[str, Any]
+
+    @property
+    def untuned(self) -> PyTree:
+        """New adapters, which change nothing."""
+        return init_adapters(jax.random.key(0), self.model.decoder, self.model.params)
 
 
 def prepare(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
-from jaxuq.language import init_adapters, merge_adapters, save_model
+from jaxuq.language import merge_adapters, save_model
 from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised
 from jaxuq.tuning.evaluation import answer_scores, text_loss
@@ -101,9 +101,8 @@ def _cell(
     began = time.monotonic()
     numbers: dict[str, float] = {}
     if not loss:
-        new = init_adapters(jax.random.key(0), prepared.model.decoder, prepared.model.params)  # they change nothing
-        members = [new]
-        draws = Draws(jax.tree.map(lambda leaf: leaf[None], new))
+        members = [prepared.untuned]
+        draws = Draws(jax.tree.map(lambda leaf: leaf[None], members[0]))
     else:
         count = configuration.members if posterior == "ensemble" else 1
         members = [

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
-from jaxuq.language import init_adapters
 from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, normalised
 from jaxuq.tuning.errors import TuningError
@@ -75,7 +74,7 @@ def run_teaching(
             f"model's context is {prepared.model.decoder.config.max_positions}"
         )
     model = prepared.model
-    untaught = init_adapters(jax.random.key(0), model.decoder, model.params)  # they change nothing
+    untaught = prepared.untuned
     records = answerable(prepared.tuned, prepared.records)
     first = _first_stage(configuration, folder, prepared, records, untaught)
     graded = first.pop(_LEARNT)

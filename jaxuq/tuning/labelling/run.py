@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuq._keys import named_key
-from jaxuq.language import init_adapters
 from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, normalised
 from jaxuq.tuning.errors import TuningError
@@ -139,10 +138,8 @@ def _base(run: _Run) -> dict[str, np.ndarray]:
     kept = read_arrays(file)
     if kept is not None:
         return kept
-    model = run.prepared.model
-    new = init_adapters(jax.random.key(0), model.decoder, model.params)  # they change nothing
-    draws = Draws(jax.tree.map(lambda leaf: leaf[None], new))
-    pool = average_answers(sample_answers(model, draws, run.prepared.tuned.prompts))
+    draws = Draws(jax.tree.map(lambda leaf: leaf[None], run.prepared.untuned))
+    pool = average_answers(sample_answers(run.prepared.model, draws, run.prepared.tuned.prompts))
     cell = {"entropy": pool.aleatoric + pool.epistemic, **_forecasts(run, draws)}
     write_arrays(file, cell)
     return cell

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
+from jaxuq._programs import forget_programs_if_many
 from jaxuq.language import merge_adapters, save_model
 from jaxuq.results import RunFolder, read_arrays, write_arrays
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised
@@ -70,6 +71,7 @@ def run_tuning(
             if not _cell_file(folder, method, seed).is_file() or read_arrays(_cell_file(folder, method, seed)) is None:
                 cell = _cell(folder, configuration, prepared, listener, method, loss, posterior, seed)
                 write_arrays(_cell_file(folder, method, seed), cell)
+                forget_programs_if_many()
                 folder.write_record(seconds=seconds())
             for part, scores in _scores(folder, prepared, method, seed).items():
                 listener.scored(method, seed, part, scores)

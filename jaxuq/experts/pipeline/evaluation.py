@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxuq._keys import named_key
+from jaxuq._programs import forget_programs_if_many
 from jaxuq.confidence.answers import equivalent_answers, find_answer
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
 from jaxuq.experts.errors import ExpertsError
@@ -82,6 +83,7 @@ def run_evaluation(
             if not file.is_file():
                 lines = _predict(context, name, plan(context))
                 write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
+                forget_programs_if_many()
     unrouted = sum(read_predictions(folder.path, seed, "elrea")[0]["unrouted"] for seed in seeds)
     write_tables(folder.path, runs, [name for name, _ in methods], options)
     folder.write_record(

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from jaxuq._programs import forget_programs_if_many
 from jaxuq.molecules.muben.backbones import Backbone
 from jaxuq.molecules.muben.cells import finished_row, method_intervals, store_cell, summarise_rows, write_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration
@@ -94,4 +95,5 @@ def _run_split(
             rows[method, seed] = row
             listener.scored(method, seed, row)
         write_rows(folder.path / "results.csv", list(rows.values()))
+        forget_programs_if_many()
     return [rows[cell] for cell in cells]

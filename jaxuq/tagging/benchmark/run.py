@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxuq._keys import named_key
+from jaxuq._programs import forget_programs_if_many
 from jaxuq.results import RunFolder, open_run, read_arrays, write_arrays
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.evaluation import believed_emissions, entities, forecast_scores, function_reliabilities
@@ -60,6 +61,7 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
                 if read_arrays(cell.path(folder)) is None:
                     _compute(folder, configuration, cell, run, source.problem(listener), listener)
                     write_tables(folder, sources, configuration, names)
+                    forget_programs_if_many()
     finally:
         folder.write_record(seconds=round(earlier + time.monotonic() - began, 1))
     write_tables(folder, sources, configuration, names)

@@ -43,5 +43,5 @@ def test_every_command_and_option_in_the_readme_exists():
         return set(hints).union(*below)
 
     options = {f"--{name.replace('_', '-')}" for command in _COMMANDS.values() for name in fields(command)}
-    assert set(re.findall(r"(--[a-z][a-z-]+)", README)) <= options
+    assert set(re.findall(r"(--[a-z][a-z0-9-]+)", README)) <= options
     assert set(re.findall(r"^jaxuq ([a-z]+)", README, flags=re.M)) <= set(_COMMANDS)

@@ -147,14 +147,11 @@ def _graded(record: Record, texts: Sequence[str], kind: AnswerKind, seed: list[i
     """The answer that counts, the right one, and whether they are the same."""
     if record.kind:
         found = [find_answer(text, record.kind) for text in texts]  # type: ignore[arg-type]
-        given, expected = ["" if answer is None else answer.text for answer in found], record.response
-    else:
-        given = [final_answer(text, kind) for text in texts]
-        expected = final_answer(record.response, kind) or final_answer(record.response)
-    chosen = given[0] if len(given) == 1 else vote(given, seed)
-    if not record.kind:
-        return chosen, expected, bool(chosen == expected and chosen != "")
-    return chosen, expected, equivalent_answers(chosen, expected, record.kind)  # type: ignore[arg-type]
+        chosen, expected = vote(["" if answer is None else answer.text for answer in found], seed), record.response
+        return chosen, expected, chosen != "" and equivalent_answers(chosen, expected, record.kind)  # type: ignore
+    chosen = vote([final_answer(text, kind) for text in texts], seed)
+    expected = final_answer(record.response, kind) or final_answer(record.response)
+    return chosen, expected, chosen != "" and chosen == expected
 
 
 def _line(context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, ...], seconds: float) -> dict[str, Any]:

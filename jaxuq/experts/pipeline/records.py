@@ -108,9 +108,7 @@ def records_digest(records: Sequence[Record]) -> int:
 
 def _published(name: str, folder: str | None, split: str, rejected: list[tuple[str, str]]) -> list[Record]:
     if split != "test":
-        raise ExpertsError(
-            f"{name} is to evaluate on: train on a JSONL file, such as MATH-Combined of jaxuq.experts.combine_math"
-        )
+        raise ExpertsError(f"{name} is to evaluate on: train on a JSONL file, such as that of jaxuq experts combine")
     try:
         found = load_questions(name, folder=folder)
     except QuestionError as error:

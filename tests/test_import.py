@@ -1,6 +1,8 @@
 """Imports stay light: optional and heavy packages are loaded by the functions that need them."""
 
+import ast
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -26,6 +28,15 @@ HEAVY = (
 )
 # Rooms that import JAX's own family only, in the order in which a lighter room cannot hide behind a heavier one.
 LEAVES = ("metrics", "losses")
+# Floors of the house: a room imports from floors below, and on the second from its own.
+FLOORS = (
+    {"metrics", "losses"},
+    {"posterior", "calibration", "networks", "training", "parallel", "checkpoints", "results"},
+    {"molecules", "tagging", "language", "questions"},
+    {"confidence", "extraction", "experts", "tuning"},
+    {"reporting"},
+    {"cli"},
+)
 FAMILY = {"absl", "chex", "jax", "jaxlib", "jaxtyping", "numpy", "optax", "toolz", "typing_extensions", "wadler_lindig"}
 SCRIPT = """
 import importlib, json, sys
@@ -74,3 +85,26 @@ def test_rooms_and_names_are_found_by_attribute():
     assert jaxuq.metrics is sys.modules["jaxuq.metrics"]
     with pytest.raises(AttributeError, match="no attribute 'metric'"):
         _ = jaxuq.metric
+
+
+def imported_rooms(room: str) -> set[str]:
+    """Rooms that the files of a room import, within functions too."""
+    found = set()
+    for file in (pathlib.Path(jaxuq.__file__).parent / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jaxuq."):
+                found.add((node.module or "").split(".")[1])
+            elif isinstance(node, ast.ImportFrom) and node.module == "jaxuq":
+                found |= {alias.name for alias in node.names}
+    return {name for name in found if not name.startswith("_")} - {room, "citation", "named_key"}
+
+
+@pytest.mark.parametrize("floor", range(len(FLOORS)))
+def test_rooms_import_from_floors_below(floor):
+    below = set().union(*FLOORS[:floor])
+    for room in FLOORS[floor]:
+        assert imported_rooms(room) <= (below | FLOORS[1] if floor == 1 else below), room
+
+
+def test_every_room_has_a_floor():
+    assert set().union(*FLOORS) == {*jaxuq._ROOMS, "cli"}

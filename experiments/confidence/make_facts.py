@@ -3,7 +3,7 @@
     python experiments/confidence/make_facts.py
 
 Nothing is random but the numbers of the calculations, which come from a fixed seed. Every line has `id`, `question`,
-`answer`, `kind` (how the answer is read, see `jaxuq.confidence.find_answer`), `category` and, where another answer is
+`answer`, `kind` (how the answer is read, see `jaxuq.questions.find_answer`), `category` and, where another answer is
 right too, `also`.
 """
 
@@ -11,7 +11,7 @@ import json
 import pathlib
 import random
 
-TARGET = pathlib.Path(__file__).parents[2] / "jaxuq" / "confidence" / "data" / "facts.jsonl"
+TARGET = pathlib.Path(__file__).parents[2] / "jaxuq" / "questions" / "data" / "facts.jsonl"
 
 CAPITALS = """
 France Paris; Germany Berlin; Italy Rome; Spain Madrid; Portugal Lisbon; Greece Athens; Austria Vienna; Hungary Budapest

@@ -61,9 +61,9 @@ def run(configuration: StudyConfiguration) -> None:
     """
     from jaxuq.cli.compiled import keep_compiled_programs
     from jaxuq.cli.generate import load_named_model
-    from jaxuq.confidence.questions.files import load_questions
     from jaxuq.confidence.study.configuration import check_configuration
     from jaxuq.confidence.study.run import run_study
+    from jaxuq.questions.files import load_questions
     from jaxuq.reporting.confidence_page import print_confidence, write_confidence_report
 
     keep_compiled_programs()

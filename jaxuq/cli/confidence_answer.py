@@ -15,9 +15,9 @@ def answer_question(command: "AskCommand") -> None:
     import jax
 
     from jaxuq.cli.generate import load_named_model
-    from jaxuq.confidence.questions.prompts import short_prompt
-    from jaxuq.confidence.questions.records import QuestionError
     from jaxuq.confidence.text.assess import Asked, Plan, assess
+    from jaxuq.questions.prompts import short_prompt
+    from jaxuq.questions.records import QuestionError
 
     kinds = ("auto", "number", "expression", "choice", "text")
     if command.kind not in kinds:

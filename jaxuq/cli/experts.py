@@ -135,7 +135,7 @@ class CombineCommand:
             raise ExpertsError("name at least one of --math, --gsm8k, --svamp, --mathqa: the files as published")
         rejected = combine_math(files, self.output)
         for name, problems in rejected.items():
-            first = f"; the first, number {problems[0][0]}: {problems[0][1]}" if problems else ""
+            first = f"; the first, {problems[0][0]}: {problems[0][1]}" if problems else ""
             print(f"{name}: {len(problems)} problems left out{first}", file=sys.stderr)
         with self.output.open(encoding="utf-8") as lines:
             print(f"{sum(1 for _ in lines)} instructions written to {self.output}; next:", file=sys.stderr)

@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name.
     """
-    from jaxuq.confidence.questions.records import QuestionError
     from jaxuq.experts.errors import ExpertsError
     from jaxuq.extraction.errors import ExtractionError
     from jaxuq.language.errors import CheckpointError, PromptError
     from jaxuq.molecules.records import DataError
     from jaxuq.parallel import ClusterError
+    from jaxuq.questions.records import QuestionError
     from jaxuq.reporting import ReportError
     from jaxuq.results import RunFolderError
     from jaxuq.tagging.records import TaggingDataError

@@ -19,7 +19,6 @@ Guarantees: `learn_then_test`, `abstention_threshold`, `conformal_risk_control`.
 `find_answer`, `grade_answers`. Evaluation as in the dissertation: `balanced_scores`.
 """
 
-from jaxuq.confidence.answers import FoundAnswer, Grades, answer_tokens, equivalent_answers, find_answer, grade_answers
 from jaxuq.confidence.asking import StatedConfidences, p_true, parse_confidence, relative_confidence
 from jaxuq.confidence.attention_chain import (
     AttentionChain,
@@ -47,10 +46,7 @@ from jaxuq.confidence.ensembles import (
     mahalanobis_distance,
 )
 from jaxuq.confidence.evaluation import BalancedScores, balanced_scores, selective_accuracy
-from jaxuq.confidence.expressions import equal_expressions, normalise_expression
 from jaxuq.confidence.measures import MEASURES, Measure
-from jaxuq.confidence.questions.files import load_questions
-from jaxuq.confidence.questions.records import Question, QuestionError, QuestionSet
 from jaxuq.confidence.recency import RECENCY_FACTORS, recency_factors, recency_profile, reweight_recent
 from jaxuq.confidence.relevance import claim_conditioned_probability, sentence_sar, token_sar
 from jaxuq.confidence.risk_control import (
@@ -124,6 +120,10 @@ from jaxuq.confidence.token_probabilities import (
     sequence_log_probability,
     token_log_probs,
 )
+from jaxuq.questions.answers import FoundAnswer, Grades, answer_tokens, equivalent_answers, find_answer, grade_answers
+from jaxuq.questions.expressions import equal_expressions, normalise_expression
+from jaxuq.questions.files import load_questions
+from jaxuq.questions.records import Question, QuestionError, QuestionSet
 
 __all__ = [
     "MEASURES",

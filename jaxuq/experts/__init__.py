@@ -16,9 +16,9 @@ from jaxuq.experts.families import FAMILIES, family_answer, make_families, write
 from jaxuq.experts.features import GradientFeatures, gradient_features
 from jaxuq.experts.gating import train_gates
 from jaxuq.experts.gradients import example_gradients, gradient_tokens
-from jaxuq.experts.grading import ANSWER_KINDS, final_answer, vote
+from jaxuq.experts.grading import ANSWER_KINDS, final_answer, same_answer, vote
 from jaxuq.experts.influence import influence, select
-from jaxuq.experts.math_combined import combine_math
+from jaxuq.experts.math_combined import boxed_solution, combine_math
 from jaxuq.experts.mixture import (
     MIXINGS,
     gate_weights,
@@ -47,6 +47,7 @@ __all__ = [
     "GradientFeatures",
     "Routing",
     "answer_by_experts",
+    "boxed_solution",
     "cluster_features",
     "combine_logits",
     "combine_math",
@@ -70,6 +71,7 @@ __all__ = [
     "precondition",
     "project",
     "route",
+    "same_answer",
     "select",
     "train_gates",
     "vote",

@@ -1,83 +1,80 @@
-"""Whether an answer is the right one: exact match after reading the final answer, and votes over several."""
+"""Whether an answer is the right one, and votes over several."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import eq
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
-AnswerKind = Literal["text", "boxed", "number", "choice"]
-ANSWER_KINDS: tuple[AnswerKind, ...] = ("text", "boxed", "number", "choice")
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-_CHOICE = re.compile(r"\(?\b([A-Z])\b\)?")
+from jaxuq.questions import equivalent_answers, find_answer
+
+AnswerKind = Literal["response", "number", "expression", "choice", "text"]
+ANSWER_KINDS: Mapping[str, AnswerKind] = MappingProxyType(
+    {"text": "response", "boxed": "expression", "number": "number", "choice": "choice"}
+)
 
 
-def final_answer(text: str, kind: AnswerKind = "text") -> str:
-    r"""The part of a response that is compared, in one way of writing.
+def final_answer(response: str, kind: AnswerKind = "response") -> str:
+    r"""The part of a response that is compared.
 
     Args:
-        text: a response.
-        kind: `text`: all of it, without case and spaces at will; `boxed`: what the last `\boxed{}` holds, without
-            spaces; `number`: the last number, without thousands' commas and trailing zeros; `choice`: the last capital
-            letter that stands alone.
+        response: what was written.
+        kind: `response`: all of it; else as in `jaxuq.questions.find_answer`.
 
     Returns:
         The answer; empty if there is none of this kind.
 
-    Raises:
-        ValueError: an unknown kind.
+    Example:
+        >>> final_answer("so \\boxed{\\frac{1}{2}}.", "expression"), final_answer("The answer is (B).", "choice")
+        ('\\frac{1}{2}', 'B')
+        >>> final_answer("  Forty-Seven\n")
+        'Forty-Seven'
+    """
+    if kind == "response":
+        return " ".join(response.split())
+    found = find_answer(response, kind)
+    return "" if found is None else found.text
+
+
+def same_answer(first: str, second: str, kind: AnswerKind = "response") -> bool:
+    """Whether two answers are the same; one that is empty is the same as none.
+
+    Args:
+        first: of `final_answer`.
+        second: another.
+        kind: `response`: but for case; else as in `jaxuq.questions.equivalent_answers`.
+
+    Returns:
+        True if they are.
 
     Example:
-        >>> final_answer("so \\boxed{\\frac{1}{2}}.", "boxed"), final_answer("It is 1,200.50 m", "number")
-        ('\\frac{1}{2}', '1200.5')
-        >>> final_answer("  Forty-Seven\n"), final_answer("The answer is (B).", "choice")
-        ('forty-seven', 'B')
+        >>> same_answer("forty-seven", "Forty-Seven"), same_answer("1,200", "1200.0", "number")
+        (True, True)
     """
-    if kind == "text":
-        return " ".join(text.split()).casefold()
-    if kind == "boxed":
-        return _boxed(text)
-    if kind == "number":
-        found = _NUMBER.findall(text)
-        return _plain_number(found[-1]) if found else ""
-    if kind == "choice":
-        letters = _CHOICE.findall(text)
-        return letters[-1] if letters else ""
-    raise ValueError(f"kind is {kind!r}; expected one of {', '.join(ANSWER_KINDS)}")
+    if kind == "response":
+        return first != "" and first.casefold() == second.casefold()
+    return equivalent_answers(first, second, kind)
 
 
-def _boxed(text: str) -> str:
-    begin = text.rfind("\\boxed{")
-    if begin < 0:
-        return ""
-    depth, at = 0, begin + len("\\boxed")
-    for end in range(at, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[end], 0)
-        if depth == 0:
-            return "".join(text[at + 1 : end].split())
-    return ""
-
-
-def _plain_number(number: str) -> str:
-    number = number.replace(",", "")
-    return number.rstrip("0").rstrip(".") if "." in number else number
-
-
-def vote(answers: Sequence[str], seed: int | Sequence[int] = 0) -> str:
+def vote(answers: Sequence[str], seed: int | Sequence[int] = 0, *, same: Callable[[str, str], bool] = eq) -> str:
     """The answer that most samples give; among equals one is drawn.
 
     Args:
         answers: of `final_answer`; empty ones count only if there is no other.
         seed: of the draw.
+        same: whether two answers count as one.
 
     Returns:
-        The winner.
+        The winner, as it was first written.
 
     Raises:
         ValueError: there are no answers.
 
     Example:
         >>> vote(["7", "8", "7", ""])
+        '7'
+        >>> vote(["8", "7", "7.0"], same=lambda a, b: same_answer(a, b, "number"))
         '7'
 
     References:
@@ -86,8 +83,9 @@ def vote(answers: Sequence[str], seed: int | Sequence[int] = 0) -> str:
     """
     if not answers:
         raise ValueError("there are no answers to vote over")
-    counted = [answer for answer in answers if answer] or list(answers)
-    names = sorted(set(counted))
-    counts = np.array([counted.count(name) for name in names])
-    best = np.flatnonzero(counts == counts.max())
-    return names[int(np.random.default_rng(seed).choice(best))]
+    counts: dict[str, int] = {}
+    for answer in [answer for answer in answers if answer] or answers:
+        known = next((other for other in counts if same(other, answer)), answer)
+        counts[known] = counts.get(known, 0) + 1
+    best = sorted(name for name, count in counts.items() if count == max(counts.values()))
+    return best[int(np.random.default_rng(seed).choice(len(best)))]

@@ -1,20 +1,16 @@
-"""MMLU and BIG-Bench Hard as their authors publish them, from a folder: `--data mmlu:/path`, `--data bbh:/path`."""
+"""MMLU and BIG-Bench Hard to tune on and to choose answers from: `--data mmlu:/path`, `--data bbh:/path`."""
 
-import csv
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxuq.questions import PUBLISHED, PublishedQuestion, QuestionError, read_published
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.records import Record, make_record
 
-BENCHMARKS = {
-    "mmlu": "https://github.com/hendrycks/test",
-    "bbh": "https://github.com/suzgunmirac/BIG-Bench-Hard",
-}
-_CHOICE = re.compile(r"\(([A-Z])\)")
+BENCHMARKS: tuple[str, ...] = ("mmlu", "bbh")
+_OPTION = re.compile(r"\(([A-Z])\)")
 
 
 class Benchmark(NamedTuple):
@@ -30,12 +26,11 @@ class Benchmark(NamedTuple):
 
 
 def read_benchmark(data: str, rejected: list[tuple[str, str]]) -> Benchmark | None:
-    """Read `mmlu:/path` or `bbh:/path`.
+    """Read `mmlu:/path` or `bbh:/path`, see `jaxuq.questions.read_published`.
 
-    MMLU: the folders `val` and `dev` are to tune on, `test` to test on; in each a file `<subject>_<part>.csv` without a
-    header, with question, four choices and the letter of the right one. BBH: `bbh/<task>.json`, or the files
-    themselves, with `examples` of `input` and `target`; it is not divided. Where a target is a letter in brackets, the
-    answers to choose from are the letters of its options; else they are other targets of the task.
+    MMLU: the folders `val` and `dev` are to tune on, `test` to test on. BBH, `bbh/<task>.json` or the files themselves,
+    is not divided. Where an answer is a letter, the answers to choose from are the letters of its options; else they
+    are other answers of the task.
 
     Args:
         data: as typed.
@@ -51,84 +46,48 @@ def read_benchmark(data: str, rejected: list[tuple[str, str]]) -> Benchmark | No
     if name not in BENCHMARKS:
         return None
     if not folder:
-        raise TuningError(f"--data {name} needs its folder, {name}:/path; it is published at {BENCHMARKS[name]}")
+        raise TuningError(f"--data {name} needs its folder, {name}:/path; it is published at {PUBLISHED[name]}")
     path = Path(folder).expanduser()
     if not path.is_dir():
-        raise TuningError(f"--data {data}: there is no folder {path}; {name} is published at {BENCHMARKS[name]}")
-    return (_read_mmlu if name == "mmlu" else _read_bbh)(path, rejected)
-
-
-def _read_mmlu(path: Path, rejected: list[tuple[str, str]]) -> Benchmark:
+        raise TuningError(f"--data {data}: there is no folder {path}; {name} is published at {PUBLISHED[name]}")
+    if name == "bbh":
+        path = path / "bbh" if (path / "bbh").is_dir() else path
+        return Benchmark([], _records("bbh", [path], rejected))
     path = path if (path / "test").is_dir() or not (path / "data").is_dir() else path / "data"
-    parts = {part: sorted((path / part).glob("*.csv")) for part in ("val", "dev", "test")}
-    if not parts["test"] or not (parts["val"] or parts["dev"]):
+    parts = {part: path / part for part in ("val", "dev", "test") if any((path / part).glob("*.csv"))}
+    test = parts.pop("test", None)
+    if test is None or not parts:
         found = ", ".join(sorted(one.name for one in path.iterdir())[:6]) or "nothing"
         raise TuningError(
             f"{path} is no folder of MMLU: expected test/ and val/ or dev/ with files such as anatomy_test.csv; "
             f"found {found}"
         )
-    records = {part: list(_collect(files, _mmlu_rows, rejected)) for part, files in parts.items()}
-    return Benchmark(records["val"] + records["dev"], records["test"])
+    return Benchmark(_records("mmlu", list(parts.values()), rejected), _records("mmlu", [test], rejected))
 
 
-def _mmlu_rows(file: Path) -> Iterator[dict[str, object] | str]:
-    subject = re.sub(r"_(test|dev|val)$", "", file.stem)
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        for row in csv.reader(opened):
-            if len(row) != 6 or row[5].strip() not in set("ABCD"):
-                yield f"{len(row)} fields; expected a question, four choices, and A, B, C or D"
-                continue
-            choices = [choice.strip() for choice in row[1:5]]
-            yield {
-                "question": row[0].strip(),
-                "choices": choices,
-                "answer": "ABCD".index(row[5].strip()),
-                "category": subject,
-            }
-
-
-def _read_bbh(path: Path, rejected: list[tuple[str, str]]) -> Benchmark:
-    path = path / "bbh" if (path / "bbh").is_dir() else path
-    files = sorted(path.glob("*.json"))
-    if not files:
-        raise TuningError(f"{path} is no folder of BBH: expected files such as boolean_expressions.json, found none")
-    return Benchmark([], list(_collect(files, _bbh_rows, rejected)))
-
-
-def _bbh_rows(file: Path) -> Iterator[dict[str, object] | str | Record]:
-    content = json.loads(file.read_text(encoding="utf-8-sig"))
-    examples = content.get("examples") if isinstance(content, dict) else None
-    if not isinstance(examples, list):
-        raise ValueError("there is no list of examples")
-    for number, one in enumerate(examples):
-        question, target = (one.get("input"), one.get("target")) if isinstance(one, dict) else (None, None)
-        letter = _CHOICE.fullmatch(target.strip()) if isinstance(target, str) else None
-        if letter is None or not isinstance(question, str):
-            yield {"question": question, "answer": target, "category": file.stem}
-            continue
-        listed = list(dict.fromkeys(_CHOICE.findall(question.rpartition("Options:")[2])))
-        if letter[1] not in listed or len(listed) < 2:
-            yield f"the answer {target} is none of the options {', '.join(listed) or 'that are not there'}"
-            continue
-        # The bracket is given, so that the letters are what is chosen among.
-        others = tuple(other for other in listed if other != letter[1])
-        yield Record(f"{file.stem}-{number + 1}", f"Q: {question.strip()}\nA: (", letter[1], others, file.stem, None)
-
-
-def _collect(
-    files: list[Path],
-    rows: Callable[[Path], Iterator[dict[str, object] | str | Record]],
-    rejected: list[tuple[str, str]],
-) -> Iterator[Record]:
-    """The records of files; a bad row costs itself, and a bad file itself."""
-    for file in files:
+def _records(name: str, folders: Sequence[Path], rejected: list[tuple[str, str]]) -> list[Record]:
+    records = []
+    try:
+        questions = [one for folder in folders for one in read_published(name, folder, rejected)]
+    except QuestionError as error:
+        raise TuningError(str(error)) from None
+    for one in questions:
         try:
-            for number, row in enumerate(rows(file), 1):
-                try:
-                    if isinstance(row, str):
-                        raise ValueError(row)
-                    yield row if isinstance(row, Record) else make_record(row, f"{file.stem}-{number}")
-                except ValueError as error:
-                    rejected.append((f"{file.name}, {number}", str(error)))
-        except (OSError, ValueError, RecursionError, csv.Error) as error:  # JSON and Unicode errors among them
-            rejected.append((file.name, str(error)))
+            records.append(_record(one))
+        except ValueError as error:
+            rejected.append((one.id, str(error)))
+    return records
+
+
+def _record(one: PublishedQuestion) -> Record:
+    entry = {"question": one.question, "answer": one.answer, "category": one.category}
+    if one.choices:
+        return make_record(entry | {"answer": "ABCDE".index(one.answer), "choices": list(one.choices)}, one.id)
+    if one.kind != "choice":
+        return make_record(entry, one.id)
+    listed = list(dict.fromkeys(_OPTION.findall(one.question.rpartition("Options:")[2])))
+    if one.answer not in listed or len(listed) < 2:
+        raise ValueError(f"the answer ({one.answer}) is none of the options {', '.join(listed) or 'not listed'}")
+    # The bracket is given, so that the letters are what is chosen among.
+    others = tuple(other for other in listed if other != one.answer)
+    return Record(one.id, f"Q: {one.question}\nA: (", one.answer, others, one.category, None)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxuq.confidence.questions.files import load_questions
+from jaxuq.questions.files import load_questions
 from jaxuq.tuning.errors import TuningError
 
 SHIFTED_FACTS = ("arithmetic", "two-steps")
@@ -62,7 +62,7 @@ def load_split(
     `choices` (answers to choose from; `answer` is then one of them, its letter or its number from 0), `uncertainty`
     (a number >= 0), `category` and `id`; without a file for the test, one half of it is kept for that.
 
-    `mmlu:/path` and `bbh:/path` are folders in their published layout, see `jaxuq.tuning.benchmarks`; the first is
+    `mmlu:/path` and `bbh:/path` are folders in their published layout, see `jaxuq.tuning.read_benchmark`; the first is
     divided as published.
 
     Args:

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import re
 
 import jax
 import numpy as np
@@ -10,9 +9,9 @@ import pytest
 
 from jaxuq import confidence
 from jaxuq.cli.main import main
-from jaxuq.confidence.questions.files import add_responses
 from jaxuq.confidence.study.lines import append_lines, read_lines
 from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
+from jaxuq.questions.files import add_responses
 from jaxuq.reporting import write_report
 from tests.confidence.tiny_text import model
 
@@ -155,50 +154,6 @@ def test_page_has_every_measure_and_escapes_texts(tmp_path):
     assert "could not be drawn" not in page and page.count("<figure>") == 6
     assert "30 answers only" in page
     assert len(list((tmp_path / "figures").glob("*.png"))) == 6
-
-
-def test_facts_are_many_and_consistent():
-    found = confidence.load_questions("facts")
-    assert len(found.questions) >= 300 and not found.rejected
-    assert len({one.question for one in found.questions}) >= 0.97 * len(found.questions)
-    sums = re.compile(r"What is (\d+) ([-+*]) (\d+)\?")
-    for one in found.questions:
-        assert confidence.find_answer(f"So it is. The answer is {one.answers[0]}.", one.kind).text == one.answers[0]
-        if match := sums.fullmatch(one.question):
-            a, sign, b = int(match[1]), match[2], int(match[3])
-            assert int(one.answers[0]) == {"+": a + b, "-": a - b, "*": a * b}[sign]
-
-
-def test_benchmarks_are_read_as_published(tmp_path, monkeypatch):
-    monkeypatch.delenv("JAXUQ_DATA", raising=False)
-    monkeypatch.setenv("JAXUQ_CACHE", str(tmp_path / "nothing"))
-    with pytest.raises(confidence.QuestionError, match="gsm8k is not on this machine"):
-        confidence.load_questions("gsm8k")
-
-    def put(name, text):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    put("gsm8k/test.jsonl", json.dumps({"question": "q", "answer": "so\n#### 1,200"}) + "\n{broken\n")
-    put(
-        "math/math500.jsonl",
-        json.dumps({"problem": "p", "solution": "thus \\boxed{\\frac12}", "type": "Algebra"}) + "\n",
-    )
-    put("svamp/SVAMP.json", json.dumps([{"Body": "He has 3", "Question": "How many?", "Answer": 3.0, "ID": "c"}, {}]))
-    put("mmlu/test/law_test.csv", 'question,a,b,c,d,answer\n"Why, then?",x,y,z,w,2\nshort,1\n')
-    put(
-        "bbh/bbh/sums.json",
-        json.dumps({"examples": [{"input": "1 + 1 =", "target": "2"}, {"input": "?", "target": "(B)"}]}),
-    )
-    put("bbh/cot-prompts/sums.txt", "canary\n-----\nAdd.\n\nQ: 1 =\nA: So the answer is 1.\n")
-    expected = {"gsm8k": ("1,200", 1), "math": ("\\frac12", 0), "svamp": ("3", 1), "mmlu": ("C", 1), "bbh": ("2", 0)}
-    for name, (truth, bad) in expected.items():
-        found = confidence.load_questions(name, folder=tmp_path)
-        assert found.questions[0].answers == (truth,) and len(found.rejected) == bad, name
-    kinds = [one.kind for one in confidence.load_questions("bbh", folder=tmp_path).questions]
-    assert kinds == ["number", "choice"]
-    assert "\\boxed{1}" in confidence.load_questions("bbh", folder=tmp_path).questions[0].prompt
 
 
 @pytest.mark.parametrize(

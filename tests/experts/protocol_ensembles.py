@@ -35,6 +35,7 @@ ON_HOST: dict[str, str] = {
     "ExpertsError": "a type",
     "Routing": "a type",
     "answer_by_experts": "loops over batches on the host",
+    "boxed_solution": "works on text",
     "combine_math": "reads and writes files",
     "embed_sentences": "reads an encoder's files and loops on the host",
     "family_answer": "works on text",
@@ -45,6 +46,7 @@ ON_HOST: dict[str, str] = {
     "mixing": "a context",
     "mixture_adapters": "rearranges a tree of adapters",
     "train_gates": "loops over batches on the host",
+    "same_answer": "works on text",
     "vote": "works on text",
     "write_families": "writes a file",
 }

@@ -50,7 +50,9 @@ def test_published_problems_are_combined_for_training(capsys, tmp_path):
     mix = tmp_path / "mix.jsonl"
     main(["experts", "combine", str(mix), *(f"--{name}={tmp_path / name}.json" for name in files)])
     told = capsys.readouterr().err
-    assert "gsm8k: 1 problems left out; the first, number 1:" in told and f"2 instructions written to {mix}" in told
+    assert (
+        "gsm8k: 1 problems left out; the first, gsm8k.json, 2:" in told and f"2 instructions written to {mix}" in told
+    )
     assert [json.loads(line)["source"] for line in mix.read_text().splitlines()] == ["gsm8k", "svamp"]
     assert "name at least one of --math" in said(capsys, "combine", mix)
 

@@ -1,25 +1,30 @@
 """Reading final answers, and votes."""
 
+import functools
+
 import pytest
 
-from jaxuq.experts import final_answer, vote
+from jaxuq.experts import ANSWER_KINDS, final_answer, same_answer, vote
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "answer"),
     [
-        (r"Thus \boxed{3} and then \boxed{ \frac{1}{\sqrt{2}} }.", "boxed", r"\frac{1}{\sqrt{2}}"),
+        (r"Thus \boxed{3} and then \boxed{ \frac{1}{\sqrt{2}} }.", "boxed", r"\frac{1}{\sqrt2}"),
         (r"\boxed{3", "boxed", ""),
         ("no box", "boxed", ""),
         ("12 apples, 1,234.0 pears", "number", "1234"),
         ("minus -7.50", "number", "-7.5"),
-        ("Answer: (C) since A is wrong... B", "choice", "B"),
+        ("Answer: (C) since A is wrong", "choice", "c"),
         ("none here", "choice", ""),
         (" +47  UNITS ", "text", "+47 units"),
+        (" ", "text", ""),
     ],
 )
 def test_final_answers(text, kind, answer):
-    assert final_answer(text, kind) == answer
+    found = final_answer(text, ANSWER_KINDS[kind])
+    assert same_answer(found, answer, ANSWER_KINDS[kind]) if answer else found == ""
+    assert not same_answer(found, "another", ANSWER_KINDS[kind]) and not same_answer("", "", ANSWER_KINDS[kind])
 
 
 def test_votes_ignore_missing_answers_and_draw_ties_evenly():
@@ -29,3 +34,8 @@ def test_votes_ignore_missing_answers_and_draw_ties_evenly():
     assert set(drawn) == {"a", "b"} and 70 < drawn.count("a") < 130
     with pytest.raises(ValueError, match="no answers"):
         vote([])
+
+
+def test_answers_written_otherwise_are_one_vote():
+    answers = ["7", "8", "1,000", "$1000", "7.5", "1000.0"]
+    assert vote(answers, same=functools.partial(same_answer, kind="number")) == "1,000"

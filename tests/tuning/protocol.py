@@ -129,7 +129,7 @@ EXAMPLES = {
 
 HOST = {
     "ACQUISITIONS": "names",
-    "BENCHMARKS": "addresses",
+    "BENCHMARKS": "names",
     "VERDICTS": "texts",
     "WAYS": "names",
     "Benchmark": "type",

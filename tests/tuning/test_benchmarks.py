@@ -47,12 +47,12 @@ def test_bbh_has_letters_or_targets_of_its_task(tmp_path):
     split = tuning.load_split(f"bbh:{tmp_path}")
     found = {one.id: one for one in split.train + split.test}
     assert len(found) == 7 and split.name == "bbh" and not split.shifted
-    second = found["dates-2"]
+    second = found["bbh.dates.1"]
     assert second.prompt.endswith("(C) 3\nA: (") and second.answer == "B" and second.others == ("A", "C")
-    assert found["boolean-1"].answer == " True" and found["boolean-1"].category == "boolean"
+    assert found["bbh.boolean.0"].answer == " True" and found["bbh.boolean.0"].category == "boolean"
     reasons = dict(split.rejected)
-    assert set(reasons) == {"boolean.json, 5", "broken.json", "dates.json, 4"}
-    assert "(Z) is none of the options A, B, C" in reasons["dates.json, 4"]
+    assert set(reasons) == {"boolean.json, 5", "broken.json", "bbh.dates.3"}
+    assert "(Z) is none of the options A, B, C" in reasons["bbh.dates.3"]
 
 
 @pytest.mark.parametrize(

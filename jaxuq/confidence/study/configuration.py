@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jaxuq.confidence.questions.records import QuestionError
 from jaxuq.confidence.text.assess import Plan
 from jaxuq.confidence.text.options import ChainOptions
+from jaxuq.questions.records import QuestionError
 
 
 @dataclasses.dataclass(frozen=True)

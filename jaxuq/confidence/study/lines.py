@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxuq.confidence.questions.records import Question, is_right
 from jaxuq.confidence.text.assess import Assessment
+from jaxuq.questions.records import Question, is_right
 
 
 def line_of(question: Question, found: Assessment, number: int) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxuq._keys import named_key
-from jaxuq.confidence.questions.files import add_responses, load_questions, spread
-from jaxuq.confidence.questions.records import Question, QuestionError, QuestionSet
 from jaxuq.confidence.study.configuration import StudyConfiguration, check_configuration, plan_of, recorded
 from jaxuq.confidence.study.lines import append_lines, line_of, read_lines
 from jaxuq.confidence.study.scores import write_scores
 from jaxuq.confidence.text.assess import Asked, assess
 from jaxuq.language import PromptError, encode_prompt
+from jaxuq.questions.files import add_responses, load_questions, spread
+from jaxuq.questions.records import Question, QuestionError, QuestionSet
 from jaxuq.results import RunFolder, open_run
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from jaxuq.confidence.answers import AnswerKind, FoundAnswer, find_answer
 from jaxuq.confidence.stop_tokens import stop_tokens
 from jaxuq.confidence.text.passes import Texts
 from jaxuq.confidence.text.spans import token_pieces, tokens_within
+from jaxuq.questions.answers import AnswerKind, FoundAnswer, find_answer
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel

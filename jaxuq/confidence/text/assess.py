@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from jaxuq.confidence.answers import AnswerKind, FoundAnswer, find_answer
 from jaxuq.confidence.text.answering import Response, locate_answer, make_texts
 from jaxuq.confidence.text.asking_model import ask_confidence, ask_true
 from jaxuq.confidence.text.generating import all_stops, generate_greedy, sample_answers
@@ -21,6 +20,7 @@ from jaxuq.confidence.text.several_answers import several_answer_measures
 from jaxuq.confidence.text.single_answer import single_answer_measures
 from jaxuq.confidence.token_probabilities import pointwise_mutual_information
 from jaxuq.language import PromptError, decode_tokens, encode_prompt, score_tokens
+from jaxuq.questions.answers import AnswerKind, FoundAnswer, find_answer
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel

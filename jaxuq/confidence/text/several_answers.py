@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxuq.confidence.answers import AnswerKind, FoundAnswer, equivalent_answers
 from jaxuq.confidence.relevance import sentence_sar
 from jaxuq.confidence.sample_agreement import cocoa, eigen_score, semantic_density, semantic_volume
 from jaxuq.confidence.semantic_clusters import greedy_clusters, number_of_sets, self_consistency
@@ -22,6 +21,7 @@ from jaxuq.confidence.similarity_graph import (
 from jaxuq.confidence.text.generating import Sampled
 from jaxuq.confidence.text_similarity import jaccard_similarities, rouge_similarities
 from jaxuq.confidence.token_probabilities import sequence_entropy
+from jaxuq.questions.answers import AnswerKind, FoundAnswer, equivalent_answers
 
 
 def same_answers(

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxuq.confidence.answers import AnswerKind
 from jaxuq.confidence.text.assess import Asked, Assessment, Plan, assess
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
+from jaxuq.questions.answers import AnswerKind
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel

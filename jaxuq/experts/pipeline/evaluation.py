@@ -13,10 +13,9 @@ import numpy as np
 
 from jaxuq._keys import named_key
 from jaxuq._programs import forget_programs_if_many
-from jaxuq.confidence.answers import equivalent_answers, find_answer
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
 from jaxuq.experts.errors import ExpertsError
-from jaxuq.experts.grading import ANSWER_KINDS, AnswerKind, final_answer, vote
+from jaxuq.experts.grading import ANSWER_KINDS, AnswerKind, final_answer, same_answer, vote
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, recorded
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.methods import Plan, methods_of
@@ -145,19 +144,18 @@ def _predict(context: Context, name: str, plan: Plan) -> list[dict[str, Any]]:
 
 def _graded(record: Record, texts: Sequence[str], kind: AnswerKind, seed: list[int]) -> tuple[str, str, bool]:
     """The answer that counts, the right one, and whether they are the same."""
-    if record.kind:
-        found = [find_answer(text, record.kind) for text in texts]  # type: ignore[arg-type]
-        chosen, expected = vote(["" if answer is None else answer.text for answer in found], seed), record.response
-        return chosen, expected, chosen != "" and equivalent_answers(chosen, expected, record.kind)  # type: ignore
-    chosen = vote([final_answer(text, kind) for text in texts], seed)
-    expected = final_answer(record.response, kind) or final_answer(record.response)
-    return chosen, expected, chosen != "" and chosen == expected
+    expected = record.response  # of a published set the answer alone, else a response that may hold it
+    if record.kind is None:
+        expected = final_answer(record.response, kind) or final_answer(record.response)
+    how = record.kind or kind
+    chosen = vote([final_answer(text, how) for text in texts], seed, same=lambda a, b: same_answer(a, b, how))
+    return chosen, expected, same_answer(chosen, expected, how)
 
 
 def _line(context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, ...], seconds: float) -> dict[str, Any]:
-    record, kind = context.questions.records[row], context.options.answer
+    record, kind = context.questions.records[row], ANSWER_KINDS[context.options.answer]
     texts, seed = [answer.text for answer in answers], [context.run.configuration.seed, row]
-    chosen, expected, correct = _graded(record, texts, kind, seed)  # type: ignore[arg-type]
+    chosen, expected, correct = _graded(record, texts, kind, seed)
     first = answers[0]
     return {
         "question": row,

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from jaxuq.confidence.questions.benchmarks import BENCHMARKS
-from jaxuq.confidence.questions.files import load_questions
-from jaxuq.confidence.questions.records import QuestionError
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.families import make_families
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt
+from jaxuq.questions import PUBLISHED, AnswerKind, QuestionError, load_questions
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -28,13 +26,13 @@ class Record(NamedTuple):
         instruction: what is asked.
         response: the right answer.
         source: data set or family; empty if the data name none.
-        kind: of the answer, for `jaxuq.confidence.find_answer`; empty: whatever `--answer` says.
+        kind: of the answer, where the set says it (see `jaxuq.questions.find_answer`); None: whatever `--answer` says.
     """
 
     instruction: str
     response: str
     source: str
-    kind: str = ""
+    kind: AnswerKind | None = None
 
 
 class Encoded(NamedTuple):
@@ -65,8 +63,8 @@ def load_records(
 
     Args:
         data: `families`; a JSONL file with `instruction`, `response`, and perhaps `source`, `dataset` or `task`; or, to
-            evaluate on, `bbh:/path`, `mmlu:/path`, `gsm8k:/path`, `math:/path` or `svamp:/path` as published (without a
-            path: where `JAXUQ_DATA` says). BBH's questions come after its worked examples.
+            evaluate on, `bbh:/path`, `mmlu:/path`, `gsm8k:/path`, `math:/path`, `svamp:/path` or `mathqa:/path` as
+            published (without a path: where `JAXUQ_DATA` says). BBH's questions come after its worked examples.
         seed: of the families.
         per_family: of the families.
         split: of the families, `train` or `test`.
@@ -84,9 +82,10 @@ def load_records(
         True
     """
     if data == "families":
-        return [Record(**record) for record in make_families(seed, per_family, split=split)]
+        families = make_families(seed, per_family, split=split)
+        return [Record(one["instruction"], one["response"], one["source"]) for one in families]
     name, _, folder = data.partition(":")
-    if name in BENCHMARKS:
+    if name in PUBLISHED:
         return _published(name, folder or None, split, [] if rejected is None else rejected)
     path = Path(data).expanduser()
     try:

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxuq.confidence.questions.benchmarks import BENCHMARKS, read_benchmark
-from jaxuq.confidence.questions.prompts import boxed_prompt, short_prompt
-from jaxuq.confidence.questions.records import Question, QuestionError, QuestionSet
+from jaxuq.questions.prompts import boxed_prompt, published_prompt, short_prompt
+from jaxuq.questions.published import PUBLISHED, PublishedQuestion, find_published, read_published
+from jaxuq.questions.records import Question, QuestionError, QuestionSet
 
 _KINDS = ("number", "expression", "choice", "text")
-_FACTS = Path(__file__).parents[1] / "data" / "facts.jsonl"
-QUESTION_SETS: tuple[str, ...] = ("facts", *BENCHMARKS)
+_FACTS = Path(__file__).parent / "data" / "facts.jsonl"
+QUESTION_SETS: tuple[str, ...] = ("facts", *PUBLISHED)
 
 
 def load_questions(data: str, *, folder: str | os.PathLike | None = None) -> QuestionSet:
     """Load a set of questions by name, or a user's JSONL file.
 
-    Names: `facts` (packaged: short factual questions written for this project), `gsm8k`, `math`, `svamp`, `bbh`, `mmlu`
-    (from a folder). A line of a file has `question` and `answer` (a string, a number, or a list of right answers), and
-    may have `id`, `kind` (`number`, `expression`, `choice`, `text`; by default `number` for an answer with a digit,
-    else `text`), `category`, `prompt` (text or chat messages, in place of the question) and `response` (to be scored as
-    it is). A line that cannot be read costs itself alone, and is counted in `rejected`.
+    Names: `facts` (packaged: short factual questions written for this project), and from a folder `gsm8k`, `math`,
+    `svamp`, `mathqa`, `bbh`, `mmlu`. A line of a file has `question` and `answer` (a string, a number, or a list of
+    right answers), and may have `id`, `kind` (`number`, `expression`, `choice`, `text`; by default `number` for an
+    answer with a digit, else `text`), `category`, `prompt` (text or chat messages, in place of the question) and
+    `response` (to be scored as it is). A line that cannot be read costs itself alone, and is counted in `rejected`.
 
     Args:
         data: a name or a path.
@@ -41,9 +41,10 @@ def load_questions(data: str, *, folder: str | os.PathLike | None = None) -> Que
     """
     if data == "facts":
         found = _read(_FACTS, short=True)._replace(name="facts", one_line=True)
-    elif data in BENCHMARKS:
-        questions, rejected = read_benchmark(data, folder)
-        found = QuestionSet(data, questions, False, rejected)
+    elif data in PUBLISHED:
+        rejected: list[tuple[str, str]] = []
+        published = read_published(data, find_published(data, folder), rejected)
+        found = QuestionSet(data, [_asked(one) for one in published], False, rejected)
     elif Path(data).is_file():
         found = _read(Path(data), short=False)
     else:
@@ -52,6 +53,10 @@ def load_questions(data: str, *, folder: str | os.PathLike | None = None) -> Que
         why = f" The first problem: {found.rejected[0][0]}, {found.rejected[0][1]}." if found.rejected else ""
         raise QuestionError(f"{data} has no usable question.{why}")
     return found
+
+
+def _asked(one: PublishedQuestion) -> Question:
+    return Question(one.id, one.question, (one.answer,), one.kind, one.category, published_prompt(one))
 
 
 def _read(path: Path, *, short: bool) -> QuestionSet:

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 from jaxtyping import Bool
 from numpy import ndarray
 
-from jaxuq.confidence.expressions import equal_expressions
 from jaxuq.metrics._masked import check_choice
+from jaxuq.questions.expressions import equal_expressions
 
 AnswerKind = Literal["number", "expression", "choice", "text"]
 _KINDS = ("number", "expression", "choice", "text")

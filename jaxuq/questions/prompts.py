@@ -1,6 +1,9 @@
 """How questions are put to a model, so that answers can be found in what it writes."""
 
+import re
 from collections.abc import Sequence
+
+from jaxuq.questions.published import PublishedQuestion
 
 # Two examples teach even a small model to reason in a sentence and to end with its answer.
 _EXAMPLES = (
@@ -27,6 +30,20 @@ def choice_prompt(question: str, choices: Sequence[str]) -> str:
     return "\n".join([question, *lettered, "", f"Reason step by step. {_BOX[:-1]} as one letter."])
 
 
-def examples_prompt(instruction: str, examples: str, question: str) -> str:
-    """The dissertation's layout for BIG-Bench Hard: instruction, three worked examples, question."""
-    return f"{instruction} {_BOX}\n\nEXAMPLES\n------\n{examples}\n\nQUESTION\n------\nQ: {question}"
+def examples_prompt(examples: str, question: str) -> str:
+    """The dissertation's layout for BIG-Bench Hard: instruction, worked examples with boxed answers, question.
+
+    Args:
+        examples: as published: a line on the origin, a rule, the instruction, then the examples.
+        question: that is asked.
+    """
+    instruction, *worked = examples.split("\n")[2:]
+    boxed = re.sub(r"the answer is (.+?)\.?(?=\n|$)", r"the answer is \\boxed{\1}.", "\n".join(worked).strip())
+    return f"{instruction.strip()} {_BOX}\n\nEXAMPLES\n------\n{boxed}\n\nQUESTION\n------\nQ: {question}"
+
+
+def published_prompt(one: PublishedQuestion) -> str:
+    """As its set is asked: after its worked examples, with its choices, or by itself."""
+    if one.examples:
+        return examples_prompt(one.examples, one.question)
+    return choice_prompt(one.question, one.choices) if one.choices else boxed_prompt(one.question)

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from jaxuq.confidence.answers import AnswerKind, equivalent_answers
+from jaxuq.questions.answers import AnswerKind, equivalent_answers
 
 
 class QuestionError(ValueError):

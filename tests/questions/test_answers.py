@@ -1,10 +1,8 @@
-"""Finding, locating and comparing answers; parsing stated confidence; bad input of every kind."""
-
-import math
+"""Finding, locating and comparing answers; bad input of every kind."""
 
 import pytest
 
-from jaxuq import confidence as c
+from jaxuq import questions as q
 
 
 @pytest.mark.parametrize(
@@ -31,7 +29,7 @@ from jaxuq import confidence as c
     ],
 )
 def test_numbers_are_found(response, answer):
-    found = c.find_answer(response)
+    found = q.find_answer(response)
     assert (found and found.text) == answer
     if found:
         assert response[found.start : found.end] == found.text
@@ -51,7 +49,7 @@ def test_numbers_are_found(response, answer):
     ],
 )
 def test_other_kinds_are_found(response, kind, answer):
-    found = c.find_answer(response, kind)
+    found = q.find_answer(response, kind)
     assert (found and found.text) == answer
 
 
@@ -95,58 +93,26 @@ def test_other_kinds_are_found(response, kind, answer):
     ],
 )
 def test_equivalence(first, second, kind, same):
-    assert c.equivalent_answers(first, second, kind) is same
-    assert c.equivalent_answers(second, first, kind) is same
+    assert q.equivalent_answers(first, second, kind) is same
+    assert q.equivalent_answers(second, first, kind) is same
 
 
 def test_grades_count_what_cannot_be_read():
-    grades = c.grade_answers(["#### 18", "", "It is 17."], ["so #### 18", "18", "18"])
+    grades = q.grade_answers(["#### 18", "", "It is 17."], ["so #### 18", "18", "18"])
     assert grades.correct == [True, None, False] and grades.failures == [1]
     with pytest.raises(ValueError, match="2 responses and 1 truths"):
-        c.grade_answers(["1", "2"], ["1"])
+        q.grade_answers(["1", "2"], ["1"])
 
 
 def test_tokens_of_an_answer():
     pieces = ["The", " answer", " is", " 4", "2", "."]
-    found = c.find_answer("".join(pieces))
+    found = q.find_answer("".join(pieces))
     assert found is not None
-    assert c.answer_tokens(pieces, found.start, found.end).tolist() == [False] * 3 + [True] * 2 + [False]
+    assert q.answer_tokens(pieces, found.start, found.end).tolist() == [False] * 3 + [True] * 2 + [False]
     # a flag is two characters of four bytes each, cut between and within them
     raw = "is 🇫🇷!".encode()
     cut = [raw[:5], raw[5:8], raw[8:11], raw[11:]]
-    assert c.answer_tokens(cut, 3, 5).tolist() == [True, True, True, False]
-    assert c.answer_tokens(cut, 5, 6).tolist() == [False, False, False, True]
-    assert c.answer_tokens(["a", "", "b"], 1, 2).tolist() == [False, False, True]  # a token without text
-    assert c.answer_tokens([], 0, 0).tolist() == []
-
-
-@pytest.mark.parametrize(
-    ("reply", "scale", "value"),
-    [
-        ("Almost Certain", "unit", 0.95),
-        ("Probability: 0.85", "unit", 0.85),
-        ("Probably Not", "unit", 0.25),
-        ("1", "unit", 1.0),
-        ("90%", "unit", 0.9),
-        ("Confidence: 90", "hundred", 0.9),
-        ("My confidence is \\boxed{8}.", "ten", 0.8),
-        ("\\boxed{7}/10, I had 12 steps", "ten", 0.7),
-        ("8/10", "unit", 0.8),
-        ("\\boxed{11}", "ten", math.nan),
-        ("-1", "unit", math.nan),
-        ("I added 3 and 4", "ten", math.nan),
-        ("no idea", "unit", math.nan),
-        ("", "unit", math.nan),
-        ("8/0", "unit", math.nan),
-        ("Highly unlikely", "unit", 0.05),
-    ],
-)
-def test_stated_confidence(reply, scale, value):
-    result = c.parse_confidence([reply], scale=scale)
-    assert result.values[0] == pytest.approx(value, nan_ok=True)
-    assert result.failures == ([0] if math.isnan(value) else [])
-
-
-def test_the_table_names_public_functions():
-    assert all(callable(getattr(c, name)) for name in c.MEASURES)
-    assert {measure.higher for measure in c.MEASURES.values()} == {"confident", "uncertain"}
+    assert q.answer_tokens(cut, 3, 5).tolist() == [True, True, True, False]
+    assert q.answer_tokens(cut, 5, 6).tolist() == [False, False, False, True]
+    assert q.answer_tokens(["a", "", "b"], 1, 2).tolist() == [False, False, True]  # a token without text
+    assert q.answer_tokens([], 0, 0).tolist() == []

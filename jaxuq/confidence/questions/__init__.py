@@ -1,1 +1,0 @@
-"""Questions with their truths: packaged, published, or a user's own."""

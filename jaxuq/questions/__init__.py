@@ -1,0 +1,44 @@
+"""The questions room: questions with their truths, and whether an answer is right.
+
+`confidence`, `experts` and `tuning` ask them. `load_questions` takes a name or a user's file and gives what is asked;
+`read_published` gives a published set as it is, with solutions and choices. `find_answer` reads the final answer of a
+response, `equivalent_answers` compares two, `grade_answers` does both for many.
+"""
+
+from jaxuq.questions.answers import (
+    AnswerKind,
+    FoundAnswer,
+    Grades,
+    answer_tokens,
+    equivalent_answers,
+    find_answer,
+    grade_answers,
+)
+from jaxuq.questions.expressions import equal_expressions, normalise_expression
+from jaxuq.questions.files import QUESTION_SETS, add_responses, load_questions, spread
+from jaxuq.questions.published import PUBLISHED, PublishedQuestion, find_published, read_published
+from jaxuq.questions.records import Question, QuestionError, QuestionSet, is_right
+
+__all__ = [
+    "PUBLISHED",
+    "QUESTION_SETS",
+    "AnswerKind",
+    "FoundAnswer",
+    "Grades",
+    "PublishedQuestion",
+    "Question",
+    "QuestionError",
+    "QuestionSet",
+    "add_responses",
+    "answer_tokens",
+    "equal_expressions",
+    "equivalent_answers",
+    "find_answer",
+    "find_published",
+    "grade_answers",
+    "is_right",
+    "load_questions",
+    "normalise_expression",
+    "read_published",
+    "spread",
+]

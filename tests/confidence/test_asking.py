@@ -1,0 +1,39 @@
+"""Reading stated confidence, and the table of measures."""
+
+import math
+
+import pytest
+
+from jaxuq import confidence as c
+
+
+@pytest.mark.parametrize(
+    ("reply", "scale", "value"),
+    [
+        ("Almost Certain", "unit", 0.95),
+        ("Probability: 0.85", "unit", 0.85),
+        ("Probably Not", "unit", 0.25),
+        ("1", "unit", 1.0),
+        ("90%", "unit", 0.9),
+        ("Confidence: 90", "hundred", 0.9),
+        ("My confidence is \\boxed{8}.", "ten", 0.8),
+        ("\\boxed{7}/10, I had 12 steps", "ten", 0.7),
+        ("8/10", "unit", 0.8),
+        ("\\boxed{11}", "ten", math.nan),
+        ("-1", "unit", math.nan),
+        ("I added 3 and 4", "ten", math.nan),
+        ("no idea", "unit", math.nan),
+        ("", "unit", math.nan),
+        ("8/0", "unit", math.nan),
+        ("Highly unlikely", "unit", 0.05),
+    ],
+)
+def test_stated_confidence(reply, scale, value):
+    result = c.parse_confidence([reply], scale=scale)
+    assert result.values[0] == pytest.approx(value, nan_ok=True)
+    assert result.failures == ([0] if math.isnan(value) else [])
+
+
+def test_the_table_names_public_functions():
+    assert all(callable(getattr(c, name)) for name in c.MEASURES)
+    assert {measure.higher for measure in c.MEASURES.values()} == {"confident", "uncertain"}

@@ -1,0 +1,28 @@
+"""The public names of jaxuq.questions for tests/test_protocol.py: texts and records, no arrays."""
+
+from typing import Any
+
+EXAMPLES: dict[str, Any] = {}
+HOST: dict[str, str] = {
+    "PUBLISHED": "addresses",
+    "QUESTION_SETS": "names",
+    "AnswerKind": "a type",
+    "FoundAnswer": "a result type",
+    "Grades": "a result type",
+    "PublishedQuestion": "a record",
+    "Question": "a record",
+    "QuestionError": "an exception",
+    "QuestionSet": "a record",
+    "add_responses": "reads files",
+    "answer_tokens": "reads strings",
+    "equal_expressions": "reads strings",
+    "equivalent_answers": "reads strings",
+    "find_answer": "reads strings",
+    "find_published": "looks for files",
+    "grade_answers": "reads strings",
+    "is_right": "reads strings",
+    "load_questions": "reads files",
+    "normalise_expression": "reads strings",
+    "read_published": "reads files",
+    "spread": "selects on the host",
+}

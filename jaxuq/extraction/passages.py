@@ -1,7 +1,6 @@
 """The texts to extract from, with gold spans where there are any, read from files of several forms."""
 
 import gzip
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from jaxuq.extraction.schema import Schema, read_json
 from jaxuq.extraction.scoring import Arguments
 from jaxuq.extraction.spans import Span
 from jaxuq.extraction.tokens import TokenizedText, join_tokens, tokenize
+from jaxuq.results import json_lines
 
 
 class Passage(NamedTuple):
@@ -51,12 +51,10 @@ def read_lines(path: str | pathlib.Path, what: str) -> list[Any]:
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise ExtractionError(f"the file {path} of {what} cannot be read: {error}") from None
     records = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                records.append(json.loads(line))
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise ExtractionError(f"{path}, line {number}: no JSON ({error})") from None
+    for number, record in json_lines(text):
+        if isinstance(record, ValueError):
+            raise ExtractionError(f"{path}, line {number}: {record}")
+        records.append(record)
     return records
 
 

@@ -1,6 +1,5 @@
 """Questions by name or from a user's file, and responses that are there already."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from jaxuq.questions.prompts import boxed_prompt, published_prompt, short_prompt
 from jaxuq.questions.published import PUBLISHED, PublishedQuestion, find_published, read_published
 from jaxuq.questions.records import Question, QuestionError, QuestionSet
+from jaxuq.results import json_lines
 
 _KINDS = ("number", "expression", "choice", "text")
 _FACTS = Path(__file__).parent / "data" / "facts.jsonl"
@@ -82,16 +82,14 @@ def _records(path: Path, rejected: list[tuple[str, str]]) -> list[tuple[str, dic
     except OSError as error:
         raise QuestionError(f"{path} cannot be read ({error.strerror})") from None
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError(f"expected an object with fields, not {type(record).__name__}")
+    for number, record in json_lines(text):
+        if isinstance(record, dict):
             found.append((f"line {number}", record))
-        except (ValueError, RecursionError) as error:
-            rejected.append((f"line {number}", f"no JSON object ({error})"))
+        elif isinstance(record, ValueError):
+            rejected.append((f"line {number}", str(record)))
+        else:
+            reason = f"no JSON object (expected an object with fields, not {type(record).__name__})"
+            rejected.append((f"line {number}", reason))
     return found
 
 

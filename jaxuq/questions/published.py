@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from jaxuq._cache import cache_folder
 from jaxuq.questions.answers import AnswerKind, find_answer
 from jaxuq.questions.records import QuestionError
+from jaxuq.results import json_lines
 
 _FILES = {
     "gsm8k": ("test.jsonl", "train.jsonl"),
@@ -171,12 +172,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
             raise QuestionError(f"{path} is no JSON: {error}") from None
         yield from ((f"{path.name}, {number}", entry) for number, entry in enumerate(listed, 1))
         return
-    for number, line in enumerate(text.split("\n"), 1):  # not at U+2028, which JSON allows in text
-        if line.strip():
-            try:
-                yield f"{path.name}, {number}", json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield f"{path.name}, {number}", f"no JSON: {error}"
+    for number, entry in json_lines(text):
+        yield f"{path.name}, {number}", str(entry) if isinstance(entry, ValueError) else entry
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:

@@ -11,10 +11,12 @@ started again finds whole cells only. Any domain room may write such a folder; `
 
 from jaxuq.results.files import read_arrays, write_arrays, write_bytes, write_json, write_text
 from jaxuq.results.folder import RunFolder, RunFolderError, open_run, read_run
+from jaxuq.results.lines import json_lines
 
 __all__ = [
     "RunFolder",
     "RunFolderError",
+    "json_lines",
     "open_run",
     "read_arrays",
     "read_run",

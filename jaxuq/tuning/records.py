@@ -1,6 +1,5 @@
 """Questions to tune on and to be tested on: the packaged facts, or a user's JSONL file."""
 
-import json
 import os
 import random
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxuq.questions.files import load_questions
+from jaxuq.results import json_lines
 from jaxuq.tuning.errors import TuningError
 
 SHIFTED_FACTS = ("arithmetic", "two-steps")
@@ -135,15 +135,15 @@ def _read(path: str | os.PathLike, rejected: list[tuple[str, str]]) -> list[Reco
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise TuningError(f"{file} cannot be read ({reason}); expected facts or a JSONL file of questions") from None
     found: dict[str, Record] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, content in json_lines(text):
         try:
-            one = make_record(json.loads(line), f"{file.stem}-{number}")
+            if isinstance(content, ValueError):
+                raise content
+            one = make_record(content, f"{file.stem}-{number}")
             if one.id in found:
                 raise ValueError(f"the id {one.id!r} occurs twice")
             found[one.id] = one
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             rejected.append((f"{file.name}, line {number}", str(error)))
     return list(found.values())
 

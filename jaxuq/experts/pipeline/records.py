@@ -1,6 +1,5 @@
 """Instructions with their sources: from a JSONL file, the built-in families or a published set, and as tokens."""
 
-import json
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.families import make_families
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt
 from jaxuq.questions import PUBLISHED, AnswerKind, QuestionError, load_questions
+from jaxuq.results import json_lines
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -89,12 +89,12 @@ def load_records(
         return _published(name, folder or None, split, [] if rejected is None else rejected)
     path = Path(data).expanduser()
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ExpertsError(f"{path} cannot be read: {error.strerror}; --data names a JSONL file, or families") from None
     except UnicodeDecodeError as error:
         raise ExpertsError(f"{path} is not UTF-8 text: {error}") from None
-    records = [_record(line, f"line {number} of {path}") for number, line in enumerate(lines, 1) if line.strip()]
+    records = [_record(entry, f"line {number} of {path}") for number, entry in json_lines(text)]
     if not records:
         raise ExpertsError(f"{path} holds no instructions: expected one JSON object a line")
     return records
@@ -116,11 +116,9 @@ def _published(name: str, folder: str | None, split: str, rejected: list[tuple[s
     return [Record(str(one.prompt), one.answers[0], one.category, one.kind) for one in found.questions]
 
 
-def _record(line: str, where: str) -> Record:
-    try:
-        entry: Any = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ExpertsError(f"{where} is no JSON: {error}") from None
+def _record(entry: Any, where: str) -> Record:
+    if isinstance(entry, ValueError):
+        raise ExpertsError(f"{where} is {entry}")
     if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in ("instruction", "response")):
         raise ExpertsError(f"{where} needs 'instruction' and 'response', both text")
     source = next((str(entry[name]) for name in _SOURCES if entry.get(name) is not None), "")

@@ -3,7 +3,6 @@
 import csv
 import functools
 import io
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from jaxuq.experts.pipeline.configuration import EvaluateConfiguration
 from jaxuq.experts.pipeline.costs import read_costs
 from jaxuq.experts.pipeline.training import TrainedRun
 from jaxuq.metrics import bootstrap
-from jaxuq.results import write_text
+from jaxuq.results import json_lines, write_text
 
 AVERAGE = "micro average"
 _RESAMPLES = 1000
@@ -36,7 +35,7 @@ def read_predictions(folder: Path, seed: int, method: str) -> list[dict[str, Any
         One dictionary a question.
     """
     text = (folder / "predictions" / f"{seed}-{method}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+    return [line for _, line in json_lines(text)]
 
 
 def write_tables(

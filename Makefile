@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE  # where it is set, every process compiles all that it imports: seconds each
 
+# Large pages, see jaxuq.use_huge_pages.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format docs-check bench parity constraints clean
 

@@ -1,14 +1,13 @@
 """jaxuq: how sure is this answer, and how far can few labels go? Uncertainty quantification in JAX.
 
-The rooms are imported on first use, so `import jaxuq` costs little more than `import jax`.
+The rooms, and JAX, are imported on first use: `import jaxuq` costs next to nothing.
 """
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxuq._citation import citation
-from jaxuq._keys import named_key
+from jaxuq._pages import use_huge_pages
 
 if TYPE_CHECKING:
     from jaxuq import (
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
         training,
         tuning,
     )
+    from jaxuq._keys import named_key
 
 __version__ = "0.1.0"
 
@@ -56,14 +56,17 @@ __all__ = [
     "tagging",
     "training",
     "tuning",
+    "use_huge_pages",
 ]
 
-_ROOMS = tuple(name for name in __all__ if name not in ("__version__", "citation", "named_key"))
+_ROOMS = tuple(name for name in __all__ if name not in ("__version__", "citation", "named_key", "use_huge_pages"))
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _ROOMS:
         return importlib.import_module(f"jaxuq.{name}")
+    if name == "named_key":
+        return importlib.import_module("jaxuq._keys").named_key
     raise AttributeError(f"module 'jaxuq' has no attribute {name!r}; its rooms are {', '.join(_ROOMS)}")
 
 

@@ -58,11 +58,16 @@ def loaded():
     return {name: set(modules) for name, modules in json.loads(result.stdout).items()}
 
 
-def test_importing_jaxuq_imports_jax_and_no_room(loaded):
+def test_importing_jaxuq_imports_no_room(loaded):
     added = loaded["jaxuq"] - loaded["jax"]
     assert not {name for name in added if name.startswith(tuple(f"jaxuq.{room}" for room in jaxuq._ROOMS))}
     families = {name.split(".")[0] for name in added}
     assert not families & {"flax", "optax", "chex", "rich", "tyro"}, families
+
+
+def test_importing_jaxuq_does_not_import_jax():
+    script = "import sys, jaxuq; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_no_room_imports_a_heavy_package(loaded):
@@ -96,7 +101,7 @@ def imported_rooms(room: str) -> set[str]:
                 found.add((node.module or "").split(".")[1])
             elif isinstance(node, ast.ImportFrom) and node.module == "jaxuq":
                 found |= {alias.name for alias in node.names}
-    return {name for name in found if not name.startswith("_")} - {room, "citation", "named_key"}
+    return {name for name in found if not name.startswith("_")} - {room, "citation", "named_key", "use_huge_pages"}
 
 
 @pytest.mark.parametrize("floor", range(len(FLOORS)))

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxuq
 from jaxuq.molecules import load_dataset, molecular_graphs, morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.muben import BACKBONES, MubenConfiguration, recipe_optimizer
 from jaxuq.networks import apply_function
@@ -196,4 +197,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    jaxuq.use_huge_pages()  # for all that is timed here
     main()

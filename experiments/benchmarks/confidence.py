@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxuq
 from jaxuq.confidence.text.answering import locate_answer, make_texts
 from jaxuq.confidence.text.generating import generate_greedy
 from jaxuq.confidence.text.marginal import marginal_confidence
@@ -98,4 +99,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    jaxuq.use_huge_pages()  # for all that is timed here
     main()

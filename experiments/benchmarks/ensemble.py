@@ -19,6 +19,8 @@ import warnings
 
 import numpy as np
 
+import jaxuq
+
 
 def load(dataset: str):
     """Features and standardised labels of the training and validation parts."""
@@ -154,4 +156,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    jaxuq.use_huge_pages()  # for all that is timed here
     main()

@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import jaxuq
+
 PROMPT = 64
 
 
@@ -113,4 +115,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    jaxuq.use_huge_pages()  # for all that is timed here
     main()

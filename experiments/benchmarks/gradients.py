@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import jaxuq
+
 TORCH_LOOP = """
 import json, sys, time, torch
 from transformers import AutoModelForCausalLM
@@ -205,4 +207,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    jaxuq.use_huge_pages()  # for all that is timed here
     sys.exit(main())

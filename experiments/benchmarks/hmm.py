@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxuq
 from jaxuq.tagging import observation_log_evidence, smoothed_marginals
 
 
@@ -126,6 +127,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    jaxuq.use_huge_pages()  # for all that is timed here
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sequences", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=128)

@@ -13,6 +13,7 @@ import time
 import jax
 import numpy as np
 
+import jaxuq
 from jaxuq.tagging import (
     EmbeddedText,
     SparseOptions,
@@ -72,6 +73,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    jaxuq.use_huge_pages()  # for all that is timed here
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--dataset", default="NCBI-Disease")
     parser.add_argument("--width", type=int, default=384)

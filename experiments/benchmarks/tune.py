@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxuq
 from jaxuq.language import (
     FinetuneConfig,
     TokenBatch,
@@ -83,4 +84,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    jaxuq.use_huge_pages()  # for all that is timed here
     main()

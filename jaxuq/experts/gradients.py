@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient
 from jaxuq.language.logit_blocks import MAX_LOGITS
-from jaxuq.networks import Decoder
+from jaxuq.networks import Decoder, quick_adapter_gradients
 
 TOKENS = ("instruction", "response", "all")
 """Which tokens' losses a gradient can be of."""
@@ -72,7 +72,8 @@ def example_gradients(
 
     def one(lora: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
         def before(lora: PyTree) -> Array:
-            output: Any = decoder.apply({"params": params, "lora": lora}, tokens[None], positions[None])
+            with quick_adapter_gradients():
+                output: Any = decoder.apply({"params": params, "lora": lora}, tokens[None], positions[None])
             return jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
 
         hidden, backward = jax.vjp(before, lora)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from jaxuq.language.batches import TokenBatch
 from jaxuq.language.logit_blocks import map_logits
-from jaxuq.networks import Decoder, LoraConfig
+from jaxuq.networks import Decoder, LoraConfig, quick_adapter_gradients
 from jaxuq.networks.linear import LINEAR_LAYERS
 
 TokenLoss = Callable[
@@ -307,7 +307,8 @@ def finetune_step(
     def one(carry: Any, inputs: Any) -> tuple[Any, None]:
         number, batch = inputs
         key = None if step_key is None else jax.random.fold_in(step_key, number)
-        (total, count), gradient = jax.value_and_grad(loss, has_aux=True)(state.trained, frozen, batch, key)
+        with quick_adapter_gradients():
+            (total, count), gradient = jax.value_and_grad(loss, has_aux=True)(state.trained, frozen, batch, key)
         return jax.tree.map(jnp.add, carry, (gradient, total, count.astype(jnp.float32))), None
 
     count = jax.tree.leaves(batches)[0].shape[0]

@@ -3,6 +3,7 @@
 `apply_function` turns a module into the plain function that the rest of jaxuq works with.
 """
 
+from jaxuq.networks.adapter_gradients import quick_adapter_gradients
 from jaxuq.networks.attention import Places, attend, attention_weights, visible
 from jaxuq.networks.bert import Encoder, EncoderConfig, EncoderOutput
 from jaxuq.networks.decoder import (
@@ -91,6 +92,7 @@ __all__ = [
     "plain_dense",
     "quantize",
     "quantize_params",
+    "quick_adapter_gradients",
     "relation_sum",
     "rotary_frequencies",
     "rotary_tables",

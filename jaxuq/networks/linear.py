@@ -92,13 +92,16 @@ class Linear(nn.Module):
         shape = (x.shape[-1], self.features)
         a = self.variable("lora", "a", lambda: init_adapter(self.make_rng("params"), shape, lora)["a"]).value
         b = self.variable("lora", "b", jnp.zeros, (lora.rank, self.features), jnp.float32).value
-        narrow = Dropout(lora.dropout)(x) @ a.astype(self.dtype)
-        y = y + (narrow * lora.scale) @ b.astype(self.dtype)
+        y = y + self.low_rank(Dropout(lora.dropout)(x), a.astype(self.dtype) * lora.scale, b.astype(self.dtype))
         if lora.dora:
             norm = jax.lax.stop_gradient(adapted_norm(kernel.astype(jnp.float32), a, b, lora.scale))
             magnitude = self.variable("lora", "magnitude", lambda: norm).value
             y = y * jnp.broadcast_to((magnitude / norm).astype(self.dtype), y.shape)
         return y
+
+    def low_rank(self, x: Float[Array, "*batch inputs"], a: Array, b: Array) -> Float[Array, "*batch features"]:
+        """The adapter's product; `quick_adapter_gradients` puts another in its place."""
+        return (x @ a) @ b
 
 
 def init_adapter(rng_key: Key[Array, ""], shape: tuple[int, int], lora: LoraConfig) -> dict[str, Array]:

@@ -184,6 +184,7 @@ EXAMPLES: dict[str, Any] = {
     "visible": Example(lambda places: visible(places, places, window=2), (_PLACES,)),
 }
 HOST: dict[str, str] = {
+    "quick_adapter_gradients": "a context to trace in; tests/networks/test_linear.py",
     "AtomInputs": "a type",
     "GroverConfig": "a configuration",
     "GroverInputs": "a type",

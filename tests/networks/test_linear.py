@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxuq.networks import Linear, LoraConfig, adapted_norm
+from jaxuq.networks import Linear, LoraConfig, adapted_norm, quick_adapter_gradients
 
 # A worked example with every number small: rows of the torch layout are columns here.
 _A = jnp.array([[1.0, 0.0, 2.0], [0.0, 1.0, -1.0]]).T
@@ -90,3 +90,39 @@ def test_a_new_layer_starts_at_the_base_and_dropout_needs_a_key(rng_key):
     np.testing.assert_array_equal(dropped[0], dropped[1])
     assert not np.allclose(dropped[0], dropped[2])
     assert isinstance(layer, nn.Module)
+
+
+@pytest.mark.parametrize("shape", [(5,), (7, 5), (2, 7, 5)])
+@pytest.mark.parametrize("options", [{}, {"dora": True}], ids=["lora", "dora"])
+def test_quick_gradients_are_the_gradients(rng, shape, options):
+    """Of the adapter and of the input, for all rows together and for each."""
+    layer = Linear(4, use_bias=True, lora=LoraConfig(rank=2, alpha=3.0, **options))
+    x = jnp.asarray(rng.normal(size=shape), jnp.float32)
+    variables = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), dict(layer.init(jax.random.key(0), x))
+    )
+
+    def loss(lora, x):
+        return (layer.apply(variables | {"lora": lora}, x) ** 3).sum()
+
+    gradient = jax.grad(loss, (0, 1))
+    each = jax.vmap(gradient, (None, 0)) if len(shape) > 1 else gradient
+    expected = gradient(variables["lora"], x), each(variables["lora"], x)
+    with quick_adapter_gradients():
+        found = gradient(variables["lora"], x), each(variables["lora"], x)
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-4)
+
+
+def test_forward_mode_is_left_as_it_was():
+    layer, x = Linear(3, lora=LoraConfig(rank=1)), jnp.ones((4, 2))
+    variables = dict(layer.init(jax.random.key(0), x))
+
+    def outputs(lora):
+        return layer.apply(variables | {"lora": lora}, x)
+
+    change = jax.tree.map(jnp.ones_like, variables["lora"])
+    with quick_adapter_gradients(), pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(outputs, (variables["lora"],), (change,))
+    value, slope = jax.jvp(outputs, (variables["lora"],), (change,))
+    np.testing.assert_allclose(slope, value * 0 + (x @ variables["lora"]["a"]) * 16.0, rtol=1e-6)

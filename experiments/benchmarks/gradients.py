@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jaxuq
+from jaxuq.parallel import use_cpu_cores
 
 TORCH_LOOP = """
 import json, sys, time, torch
@@ -95,9 +96,8 @@ def features(options: argparse.Namespace) -> dict[str, Any]:
     )
     from jaxuq.networks import LoraConfig
     from jaxuq.networks.linear import LINEAR_LAYERS
-    from jaxuq.parallel import data_mesh, use_cpu_cores
+    from jaxuq.parallel import data_mesh
 
-    use_cpu_cores(os.cpu_count() or 1)
     model = load_model(options.model)
     dtype = jnp.dtype(options.dtype)
     lora_config = LoraConfig(rank=8, alpha=32.0, targets=LINEAR_LAYERS)
@@ -192,6 +192,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="*", default=["features", "projections"], choices=("features", "projections"))
     parser.add_argument("--torch-python", help="an interpreter that has torch, transformers and peft")
     options = parser.parse_args()
+    use_cpu_cores(os.cpu_count() or 1)
     found: dict[str, Any] = {}
     if options.torch_python:
         found |= torch_loop(options)

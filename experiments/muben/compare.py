@@ -5,7 +5,8 @@
 Reads result folders of `jaxuq muben --convention muben` and published report files such as `DNN-rdkit-<dataset>.csv`.
 The last column is the difference in joint standard deviations over seeds, the root of the sum of both variances. The
 published ensemble is one run of ten networks without a deviation: that of their single network over the root of ten
-stands in for it, in brackets.
+stands in for it, in brackets. So it does for an ensemble of ours with one seed, whose single networks may be in another
+of the folders.
 """
 
 import argparse
@@ -38,6 +39,19 @@ def _number(text: str | None) -> float:
     return float(text) if text else math.nan
 
 
+def summary(folder: pathlib.Path) -> list[dict[str, str]]:
+    """The rows of a result folder, one a method."""
+    with (folder / "summary.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def deviation(mean: str | None, std: str | None, single: float) -> tuple[float, float, str]:
+    """Mean, standard deviation and the latter as text; without one, a single network's over the root of ten."""
+    if not math.isnan(_number(std)):
+        return _number(mean), _number(std), f" ± {_number(std):.4f}"
+    return _number(mean), single / math.sqrt(10), f" (± {single / math.sqrt(10):.4f})"
+
+
 def main() -> None:
     """Print one table per metric."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -45,30 +59,26 @@ def main() -> None:
     parser.add_argument("--reports", required=True, type=pathlib.Path)
     parser.add_argument("--metrics", default="rmse,auroc,nll,rce,ece,brier")
     options = parser.parse_args()
+    rows = [row for folder in options.folders for row in summary(folder)]
+    singles = {row["dataset"]: row for row in rows if row["method"] == "deterministic"}
     for metric in options.metrics.split(","):
-        lines = []
-        for folder in options.folders:
-            with (folder / "summary.csv").open() as file:
-                ours = list(csv.DictReader(file))
-            backbone = _BACKBONES[ours[0]["backbone"]]
-            report = options.reports / f"{backbone}-{ours[0]['dataset']}.csv"
-            theirs = published(report)
-            for row in ours:
-                other = theirs.get(_PUBLISHED.get(row["method"], ""))
-                if f"{metric}_mean" not in row or other is None:
-                    continue
-                mean, std = _number(row[f"{metric}_mean"]), _number(row[f"{metric}_std"])
-                column = _COLUMNS[metric]
-                their_mean, their_std = _number(other.get(f"{column}-mean")), _number(other.get(f"{column}-std"))
-                spread = f" ± {their_std:.4f}"
-                if math.isnan(their_std):
-                    their_std = _number(theirs["none"].get(f"{column}-std")) / math.sqrt(10)
-                    spread = f" (± {their_std:.4f})"
-                distance = (mean - their_mean) / math.hypot(std, their_std)
-                lines.append(
-                    f"| {row['dataset']} | {row['method']} | {mean:.4f} ± {std:.4f} | {their_mean:.4f}{spread} "
-                    f"| {distance:+.1f} |"
-                )
+        lines, column = [], _COLUMNS[metric]
+        for row in rows:
+            theirs = published(options.reports / f"{_BACKBONES[row['backbone']]}-{row['dataset']}.csv")
+            other = theirs.get(_PUBLISHED.get(row["method"], ""))
+            if f"{metric}_mean" not in row or other is None:
+                continue
+            single = _number(singles.get(row["dataset"], {}).get(f"{metric}_std"))
+            mean, std, spread = deviation(row[f"{metric}_mean"], row[f"{metric}_std"], single)
+            single = _number(theirs["none"].get(f"{column}-std"))
+            their_mean, their_std, their_spread = deviation(
+                other.get(f"{column}-mean"), other.get(f"{column}-std"), single
+            )
+            distance = (mean - their_mean) / math.hypot(std, their_std)
+            lines.append(
+                f"| {row['dataset']} | {row['method']} | {mean:.4f}{spread} | {their_mean:.4f}{their_spread} "
+                f"| {distance:+.1f} |"
+            )
         if lines:
             print(f"\n### {metric}\n\n| data set | method | jaxuq | published | difference |\n|---|---|---|---|---|")
             print("\n".join(lines))

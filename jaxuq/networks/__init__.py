@@ -11,8 +11,6 @@ from jaxuq.networks.decoder import (
     DecoderConfig,
     DecoderOutput,
     KeyValueCache,
-    stack_layers,
-    unstack_layers,
 )
 from jaxuq.networks.dmpnn import DMPNN
 from jaxuq.networks.dnn import DNN
@@ -24,6 +22,7 @@ from jaxuq.networks.grover import Grover
 from jaxuq.networks.grover_graph import GroverInputs
 from jaxuq.networks.grover_layers import GroverConfig
 from jaxuq.networks.initializers import plain_dense
+from jaxuq.networks.layer_stacking import stack_layers, unstack_layers
 from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
 from jaxuq.networks.molecular_graphs import MolecularGraphs, PackedGraphs, Spread, pack_graphs, relation_sum
 from jaxuq.networks.quantized import (

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import eq
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -10,9 +9,10 @@ import numpy as np
 from jaxuq.questions import equivalent_answers, find_answer
 
 AnswerKind = Literal["response", "number", "expression", "choice", "text"]
-ANSWER_KINDS: Mapping[str, AnswerKind] = MappingProxyType(
-    {"text": "response", "boxed": "expression", "number": "number", "choice": "choice"}
-)
+ANSWER_KINDS: Mapping[str, AnswerKind] = {
+    "text": "response", "boxed": "expression", "number": "number", "choice": "choice",
+}  # fmt: skip
+"""What `--answer` may say, and how an answer is read then."""
 
 
 def final_answer(response: str, kind: AnswerKind = "response") -> str:

@@ -6,7 +6,6 @@ response, `equivalent_answers` compares two, `grade_answers` does both for many.
 """
 
 from jaxuq.questions.answers import (
-    AnswerKind,
     FoundAnswer,
     Grades,
     answer_tokens,
@@ -22,7 +21,6 @@ from jaxuq.questions.records import Question, QuestionError, QuestionSet, is_rig
 __all__ = [
     "PUBLISHED",
     "QUESTION_SETS",
-    "AnswerKind",
     "FoundAnswer",
     "Grades",
     "PublishedQuestion",

@@ -6,7 +6,6 @@ EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
     "PUBLISHED": "addresses",
     "QUESTION_SETS": "names",
-    "AnswerKind": "a type",
     "FoundAnswer": "a result type",
     "Grades": "a result type",
     "PublishedQuestion": "a record",

@@ -10,7 +10,8 @@ import numpy as np
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.families import make_families
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt
-from jaxuq.questions import PUBLISHED, AnswerKind, QuestionError, load_questions
+from jaxuq.questions import PUBLISHED, QuestionError, load_questions
+from jaxuq.questions.answers import AnswerKind
 from jaxuq.results import json_lines
 
 if TYPE_CHECKING:

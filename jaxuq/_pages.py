@@ -33,7 +33,7 @@ def use_huge_pages() -> bool:
     if _SETTING in given:
         return f"{_SETTING}=1" in given
     interactive = sys.argv[:1] in ([], [""], ["-"]) or hasattr(sys, "ps1") or "ipykernel" in sys.modules
-    if not interactive and _on_request():
+    if sys.executable and not interactive and _on_request():
         os.environ["GLIBC_TUNABLES"] = f"{given}:{_SETTING}=1".lstrip(":")
         sys.stdout.flush()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,13 +1,14 @@
 """Seconds an example of gradient features and of projections, and the peak memory of both.
 
     python experiments/benchmarks/gradients.py [--model smollm2] [--tokens 128] [--batch-size 16]
-    python experiments/benchmarks/gradients.py --torch-python PYTHON   # an interpreter with torch, transformers, peft
+    python experiments/benchmarks/gradients.py --torch-python PYTHON   # which has torch, transformers, peft, traker
 
 Adapters of rank 8 on all linear layers. *Batched* is jaxuq's one backward pass for all rows of a batch, also with the
 rows divided over a device for each core, as `jaxuq experts train` does; *one by one* the same with batches of one
 row; *torch* a loop over examples with autograd in another interpreter. The projection takes random gradients of the
-adapters' size. Every time is the best of `--repeats`; processor time is of all cores, and tells more than wall time
-where the machine has other work. Memory is what the compiler reports.
+adapters' size; *traker* is its projector for CPUs, called once (five minutes). Every time is the best of `--repeats`;
+processor time is of all cores, and tells more than wall time where the machine has other work. Memory is what the
+compiler reports.
 """
 
 import argparse
@@ -42,6 +43,18 @@ for _ in range(repeats + 1):
     ended = time.perf_counter(), time.process_time()
     best = [min(a, (now - then) / count) for a, now, then in zip(best, ended, began)]
 print(json.dumps(best))
+"""
+
+TRAKER = """
+import json, sys, time, torch
+from trak.projectors import BasicProjector, ProjectionType
+rows, size, dimension = map(int, sys.argv[1:])
+given = (0, ProjectionType.rademacher, torch.device("cpu"))
+projector = BasicProjector(size, dimension, *given)
+x = torch.randn(rows, size)
+began = time.perf_counter(), time.process_time()
+projector.project(x, 0)
+print(json.dumps([(now - then) / rows for now, then in zip((time.perf_counter(), time.process_time()), began)]))
 """
 
 
@@ -170,11 +183,23 @@ def torch_loop(options: argparse.Namespace) -> dict[str, Any]:
     folder = pathlib.Path("runs") / "benchmark_gradients"
     if not (folder / "config.json").is_file():
         save_model(folder, load_model(options.model))
-    command = [options.torch_python, "-c", TORCH_LOOP, str(folder), str(options.tokens), "4", str(options.repeats)]
-    wall, processor = json.loads(
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-    )
-    return {"torch, one by one": {"wall": wall, "processor": processor}}
+    return {"torch, one by one": elsewhere(options, TORCH_LOOP, folder, options.tokens, 4, options.repeats)}
+
+
+def traker(options: argparse.Namespace) -> dict[str, Any]:
+    """The projector that traker uses on CPUs, once, in another interpreter."""
+    rows = options.project_rows[0]
+    return {f"traker, {rows} rows": elsewhere(options, TRAKER, rows, options.size, options.dimension)}
+
+
+def elsewhere(options: argparse.Namespace, program: str, *arguments: object) -> dict[str, float]:
+    """Wall and processor seconds that a program prints in another interpreter; nothing if it cannot run there."""
+    command = [options.torch_python, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(f"# left out, for {options.torch_python} says: {done.stderr.splitlines()[-1]}", flush=True)
+        return {}
+    return dict(zip(("wall", "processor"), json.loads(done.stdout.splitlines()[-1])))
 
 
 def main() -> None:
@@ -190,12 +215,14 @@ def main() -> None:
     parser.add_argument("--project-rows", type=int, nargs="*", default=[16])
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--parts", nargs="*", default=["features", "projections"], choices=("features", "projections"))
-    parser.add_argument("--torch-python", help="an interpreter that has torch, transformers and peft")
+    parser.add_argument("--torch-python", help="an interpreter that has torch, transformers, peft and traker")
     options = parser.parse_args()
     use_cpu_cores(os.cpu_count() or 1)
     found: dict[str, Any] = {}
-    if options.torch_python:
+    if options.torch_python and "features" in options.parts:
         found |= torch_loop(options)
+    if options.torch_python and "projections" in options.parts:
+        found |= traker(options)
     for part in options.parts:
         found |= globals()[part](options)
     if "adapter numbers" in found:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.linear import Linear, LoraConfig
 
@@ -102,8 +103,8 @@ class _Layer(nn.Module):
         query, key, value = (linear(name, width)(x).reshape(heads) for name in ("query", "key", "value"))
         scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
         scores = jnp.where(where[:, None, None, :], scores * heads[-1] ** -0.5, _MASKED)
-        weights = Dropout(config.attention_dropout)(jax.nn.softmax(scores, axis=-1)).astype(value.dtype)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, value).reshape(x.shape)
+        weights = Dropout(config.attention_dropout)(jax.nn.softmax(scores, axis=-1))
+        mixed = mixture(weights, value.swapaxes(1, 2)).swapaxes(1, 2).reshape(x.shape)
         x = self._add("attention_norm", x, linear("output", width)(mixed))
         inner = _ACTIVATIONS[config.activation](linear("up", config.intermediate_size)(x))
         return self._add("mlp_norm", x, linear("down", width)(inner)), None

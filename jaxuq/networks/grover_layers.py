@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.grover_graph import PaddingRow
 from jaxuq.networks.layer_norm import layer_norm
@@ -121,7 +122,7 @@ class View(nn.Module):
         )
         scores = jnp.einsum("rqhd,rkhd->rhqk", query, key) * (width // heads) ** -0.5
         weights = Dropout(self.dropout_rate)(jax.nn.softmax(scores, axis=-1))
-        mixed = jnp.einsum("rhqk,rkhd->rqhd", weights, value).reshape(-1, heads, width)
+        mixed = mixture(weights, value.swapaxes(1, 2)).swapaxes(1, 2).reshape(-1, heads, width)
         mixed = _dense(width, "attention_output", use_bias=False)(mixed).reshape(-1, heads * width)
         return Dropout(self.dropout_rate)(layer_norm("norm")(_dense(width, "output", use_bias=False)(mixed)))
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.geometry import pair_distances
 from jaxuq.networks.layer_norm import layer_norm
@@ -118,7 +119,7 @@ class _Layer(nn.Module):
         query, key, value = (part.reshape(heads) for part in jnp.split(projected, 3, axis=-1))
         scores = scores + jnp.einsum("bqhd,bkhd->bhqk", query * heads[-1] ** -0.5, key)
         weights = jax.nn.softmax(jnp.where(where[:, None, None, :], scores, _MASKED), axis=-1)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", Dropout(self.dropout_rate)(weights), value).reshape(x.shape)
+        mixed = mixture(Dropout(self.dropout_rate)(weights), value.swapaxes(1, 2)).swapaxes(1, 2).reshape(x.shape)
         x = x + Dropout(self.dropout_rate)(_dense(width, "attention_output")(mixed))
         inner = nn.gelu(_dense(config.intermediate_size, "up")(layer_norm("mlp_norm")(x)), approximate=False)
         return (x + Dropout(self.dropout_rate)(_dense(width, "down")(inner)), scores), None

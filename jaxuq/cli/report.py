@@ -11,7 +11,8 @@ import tyro
 class ReportCommand:
     """Write report.html for one result folder, or compare several: jaxuq report runs/*.
 
-    A folder of published report files (<backbone>-<data set>.csv) gives their average ranks.
+    A folder of published report files (<backbone>-<data set>.csv) gives their average ranks; further ones, such as
+    those of frozen backbones or random splits, how scores change from the first to each.
     """
 
     folders: Annotated[tuple[pathlib.Path, ...], tyro.conf.Positional]
@@ -29,9 +30,9 @@ class ReportCommand:
 
         if not self.folders:
             raise ReportError("no result folder is named; for example: jaxuq report runs/esol-dnn-scaffold")
-        if len(self.folders) == 1 and is_published(self.folders[0]):
+        if all(map(is_published, self.folders)):
             names = [name.strip() for name in (self.backbones or "").split(",") if name.strip()]
-            print(compare_published(self.folders[0], self.output, names))
+            print(compare_published(self.folders[0], self.output, names, self.folders[1:]))
             return
         page = (
             write_report(self.folders[0]) if len(self.folders) == 1 else compare_runs(list(self.folders), self.output)

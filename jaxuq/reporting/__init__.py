@@ -7,13 +7,14 @@ behind the figures come from `jaxuq.metrics`. The pieces (`score_table`, the fig
 
 from jaxuq.reporting.benchmark_page import load_predictions
 from jaxuq.reporting.calibration_figure import calibration_figure
+from jaxuq.reporting.changes import relative_changes
 from jaxuq.reporting.compare import compare_runs
 from jaxuq.reporting.cost_figure import cost_figure
 from jaxuq.reporting.error_figure import error_figure
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.forest_figure import forest_figure
 from jaxuq.reporting.learning_curve_figure import learning_curve_figure
-from jaxuq.reporting.published import compare_published, is_published, published_scores
+from jaxuq.reporting.published import compare_published, is_published, published_changes, published_scores
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.reliability_figure import reliability_figure
@@ -41,11 +42,13 @@ __all__ = [
     "load_predictions",
     "markdown_table",
     "mean_rank_figure",
+    "published_changes",
     "published_scores",
     "rank_table",
     "read_folder",
     "read_predictions",
     "reciprocal_rank_figure",
+    "relative_changes",
     "reliability_figure",
     "risk_coverage_figure",
     "score_table",

@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Sequence
 
+from jaxuq.reporting.changes import relative_changes
 from jaxuq.reporting.compare import compare_scores, write_rank_tables
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
@@ -48,14 +49,13 @@ def is_published(folder: str | pathlib.Path) -> bool:
     return path.is_dir() and not (path / "run.json").exists() and any(path.glob("*-*.csv"))
 
 
-def published_scores(folder: str | pathlib.Path, backbones: Sequence[str] = ()) -> Frame:
+def published_scores(folder: str | pathlib.Path, backbones: Sequence[str] = (), *, complete: bool = True) -> Frame:
     """Means over seeds as published, one row per backbone, data set and method.
-
-    A data set that some backbone has no file of is left out: a rank among fewer would not be comparable.
 
     Args:
         folder: with files `<backbone>-<data set>.csv`.
         backbones: only these, compared without regard to case; none: all.
+        complete: leave out a data set that some backbone has no file of: a rank among fewer would not be comparable.
 
     Returns:
         Columns `dataset, split, backbone, method, seed` and metrics under jaxuq's names; NaN where a file has no such
@@ -91,21 +91,68 @@ def published_scores(folder: str | pathlib.Path, backbones: Sequence[str] = ()) 
         raise ReportError(f"{folder}: has no backbone {missing[0]!r}; there are {', '.join(there.values())}")
     wanted = [there[name.lower()] for name in backbones] or list(there.values())
     scores = scores[scores["backbone"].isin(wanted)]
+    if not complete:
+        return scores.reset_index(drop=True)
     return scores.loc[scores.groupby("dataset")["backbone"].transform("nunique") == len(wanted)].reset_index(drop=True)
 
 
+def _by_task(scores: Frame) -> list[tuple[str, Frame]]:
+    """Rows of classification and of regression, where there are any."""
+    kinds = scores["auroc"].notna() if "auroc" in scores else scores["seed"] < 0
+    return [
+        (name, rows) for name, rows in (("classification", scores[kinds]), ("regression", scores[~kinds])) if len(rows)
+    ]
+
+
+def published_changes(base: str | pathlib.Path, others: Sequence[str | pathlib.Path]) -> Frame:
+    """Mean relative change of every score from one folder of published reports to others, as `relative_changes`.
+
+    With the published folders `primary` and `frozen`, `random`: the thesis's table 2.6.
+
+    Args:
+        base: with files `<backbone>-<data set>.csv`.
+        others: alike; what is not in `base` does not count.
+
+    Returns:
+        Columns `task_type, condition, metric, change, rows`; a condition is a folder's name.
+
+    Raises:
+        ReportError: a folder holds no report.
+
+    Example:
+        >>> published_changes("no/such/folder", [])
+        Traceback (most recent call last):
+        jaxuq.reporting.errors.ReportError: no/such/folder: holds no report files <backbone>-<data set>.csv
+    """
+    import pandas
+
+    first = dict(_by_task(published_scores(base, complete=False)))
+    tables = []
+    for folder in others:
+        for task_type, rows in _by_task(published_scores(folder, complete=False)):
+            changes = relative_changes(first.get(task_type, rows[:0]), rows, list(_METRICS.values()))
+            tables.append(changes.assign(task_type=task_type, condition=pathlib.Path(folder).name))
+    columns = ["task_type", "condition", "metric", "change", "rows"]
+    return pandas.concat(tables, ignore_index=True)[columns] if tables else pandas.DataFrame(columns=columns)
+
+
 def compare_published(
-    folder: str | pathlib.Path, output: str | pathlib.Path, backbones: Sequence[str] = ()
+    folder: str | pathlib.Path,
+    output: str | pathlib.Path,
+    backbones: Sequence[str] = (),
+    others: Sequence[str | pathlib.Path] = (),
 ) -> pathlib.Path:
     """Write the page, figures and rank tables of a folder of published reports.
 
     Average ranks are those of the thesis's tables 2.4 and 2.5, mean reciprocal ranks by backbone and by method those of
-    its figures 2.2 and 2.3, when `backbones` names the four that were ranked together.
+    its figures 2.2 and 2.3, when `backbones` names the four that were ranked together. With `others`, the page begins
+    with how scores change from `folder` to each, and `changes.csv` holds the same.
 
     Args:
         folder: with files `<backbone>-<data set>.csv`.
         output: the folder to write.
-        backbones: only these; none: all.
+        backbones: in ranks, only these; none: all.
+        others: folders of the same reports under other conditions, see `published_changes`.
 
     Returns:
         Path of the page.
@@ -123,14 +170,15 @@ def compare_published(
     """
     scores, target = published_scores(folder, backbones), pathlib.Path(output)
     comparisons, drawings, warnings = [], [], []
-    kinds = scores["auroc"].notna() if "auroc" in scores else scores["seed"] < 0
-    for task_type, rows in (("classification", scores[kinds]), ("regression", scores[~kinds])):
-        if len(rows):
-            comparison, pictures, gaps = compare_scores(rows.assign(variant=""), None, task_type)
-            comparisons.append(comparison)
-            drawings += pictures
-            warnings += gaps
-            write_rank_tables(target, rows.assign(variant=""), task_type)
+    for task_type, rows in _by_task(scores):
+        comparison, pictures, gaps = compare_scores(rows.assign(variant=""), None, task_type)
+        comparisons.append(comparison)
+        drawings += pictures
+        warnings += gaps
+        write_rank_tables(target, rows.assign(variant=""), task_type)
+    changes = published_changes(folder, others)
+    if len(changes):
+        write_bytes(target / "changes.csv", changes.round(4).to_csv(index=False).encode())
     pictures, undrawn = render_drawings(drawings, target / "figures")
     counts = f"{scores['dataset'].nunique()} data sets, {scores['backbone'].nunique()} backbones"
     page = render_template(
@@ -139,6 +187,8 @@ def compare_published(
         runs=[(pathlib.Path(folder).name, "published", counts)],
         warnings=warnings,
         notices=undrawn,
+        base=pathlib.Path(folder).name,
+        changes=[(task_type, list(rows.itertuples())) for task_type, rows in changes.groupby("task_type")],
         comparisons=comparisons,
         pictures=pictures,
     )

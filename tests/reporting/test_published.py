@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from jaxuq.reporting import ReportError, compare_published, is_published, published_scores
+from jaxuq.reporting import ReportError, compare_published, is_published, published_changes, published_scores
 from tests.metrics.test_published_ranks import BACKBONES, PUBLISHED
 
 _METHODS = ("none", "MCDropout", "DeepEnsembles")
@@ -42,6 +42,43 @@ def test_ranks_of_reports_equal_scipy(tmp_path, rng):
     np.testing.assert_allclose([float(row["rce_mrr"]) for row in by_method], reciprocal.mean(axis=0), atol=1e-4)
     with pytest.raises(ReportError, match="has no backbone 'C'"):
         published_scores(tmp_path, ["C"])
+
+
+def test_changes_are_means_of_rows_that_both_have(tmp_path, rng):
+    values = rng.uniform(1, 2, (2, 2, 3))  # conditions, data sets, methods
+    for condition, of_condition in zip(("base", "frozen"), values):
+        (tmp_path / condition).mkdir()
+        for dataset, row in zip(("x", "y"), of_condition):
+            _write(tmp_path / condition, "A", dataset, row)
+    _write(tmp_path / "base", "B", "x", rng.random(3))  # no such row in the other folder
+    _write(tmp_path / "frozen", "A", "z", rng.random(3))  # nor in the base
+    changes = published_changes(tmp_path / "base", [tmp_path / "frozen"])
+    expected = 100 * np.mean(values[1] / values[0] - 1)
+    assert changes["metric"].tolist() == ["rmse", "rce"] and changes["rows"].tolist() == [6, 6]
+    np.testing.assert_allclose(changes["change"], expected, rtol=1e-12)
+    page = compare_published(tmp_path / "base", tmp_path / "out", others=[tmp_path / "frozen"])
+    assert f"{expected:+.2f} %" in page.read_text()
+    assert len(_rows(tmp_path / "out" / "changes.csv")) == 2
+
+
+# Frozen backbones and random splits against the primary scores, in percent: the thesis's table 2.6.
+_CHANGES = {
+    ("classification", "frozen"): {"auroc": -24.07, "ece": 145.13, "nll": 53.43, "brier": 88.98},
+    ("classification", "random"): {"auroc": 13.25, "ece": -35.19, "nll": -33.87, "brier": -37.35},
+    ("regression", "frozen"): {"rmse": 78.60, "mae": 92.40, "nll": 58.18, "rce": -46.06},
+    ("regression", "random"): {"rmse": -26.34, "mae": -31.36, "nll": -53.87, "rce": 19.06},
+}
+
+
+@pytest.mark.data
+def test_changes_of_the_thesis():
+    folder = pathlib.Path(os.environ.get("JAXUQ_DATA", "/nonexistent")) / "muben_reports"
+    assert folder.is_dir(), "tests marked `data` need muben_reports in the folder that JAXUQ_DATA names"
+    changes = published_changes(folder / "primary", [folder / "frozen", folder / "random"])
+    for (task_type, condition), expected in _CHANGES.items():
+        rows = changes[(changes["task_type"] == task_type) & (changes["condition"] == condition)]
+        found = dict(zip(rows["metric"], rows["change"]))
+        assert found == pytest.approx(expected, abs=0.0051)
 
 
 @pytest.mark.data

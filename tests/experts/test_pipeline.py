@@ -194,10 +194,10 @@ def test_published_questions_are_asked_as_their_authors_ask_them(tmp_path, monke
     rejected = []
     records = load_records(f"bbh:{write_bbh(tmp_path)}", split="test", rejected=rejected)
     assert [(one.response, one.source, one.kind) for one in records] == [
-        ("(A)", "a", "choice"), ("(B)", "a", "choice"), ("3", "b", "number")
+        ("A", "a", "choice"), ("B", "a", "choice"), ("3", "b", "number")
     ]  # fmt: skip
     assert "the answer is \\boxed{(A)}." in records[1].instruction and records[1].instruction.endswith("what is blue")
-    assert [place for place, _ in rejected] == ["a.json:2"]
+    assert rejected == [("a.json, 3", "input is missing or no text")]
     with pytest.raises(ExpertsError, match="bbh is to evaluate on: train on a JSONL file"):
         load_records(f"bbh:{tmp_path}")
     with pytest.raises(ExpertsError, match="mmlu is not on this machine"):
@@ -221,7 +221,7 @@ def test_published_answers_are_compared_as_what_they_are(trained, tmp_path, monk
     folder = run_evaluation(options, model=tiny_model())
     lines = [json.loads(line) for line in (folder.predictions / "0-elrea.jsonl").read_text().splitlines()]
     assert [(line["answer"], line["correct"]) for line in lines] == [("A", True), ("C", False), ("3.0", True)]
-    assert folder.record["rejected"] == [["a.json:2", "KeyError: 'input'"]]
+    assert folder.record["rejected"] == [["a.json, 3", "input is missing or no text"]]
 
 
 def test_unfinished_and_foreign_runs_are_refused(trained, data, tmp_path):

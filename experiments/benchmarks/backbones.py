@@ -176,8 +176,9 @@ def lines(name: str, smiles: list[str], repetitions: int) -> list[str]:
 def featurisation(smiles: list[str]) -> list[str]:
     """Molecules a second by features and processes."""
     kinds = {"graphs": molecular_graphs, "descriptors": rdkit_descriptors, "fingerprints": morgan_fingerprints}
+    kinds["ten conformers"] = generate_conformers
     rows = []
-    for name, function in [*kinds.items(), ("ten conformers", generate_conformers)]:
+    for name, function in kinds.items():
         rates, taken = [], smiles[:MOLECULES] if function is generate_conformers else smiles
         for workers in (1, 2):
             began = time.perf_counter()

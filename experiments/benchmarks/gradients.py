@@ -197,7 +197,8 @@ def elsewhere(options: argparse.Namespace, program: str, *arguments: object) -> 
     command = [options.torch_python, "-c", program, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        print(f"# left out, for {options.torch_python} says: {done.stderr.splitlines()[-1]}", flush=True)
+        said = done.stderr.splitlines() or [f"exit status {done.returncode}"]
+        print(f"# left out, for {options.torch_python} says: {said[-1]}", flush=True)
         return {}
     return dict(zip(("wall", "processor"), json.loads(done.stdout.splitlines()[-1])))
 

@@ -118,7 +118,7 @@ def _products(query: Array, key: Array) -> Array:
 
 
 def mixture(weights: Array, value: Array) -> Array:
-    """Weighted sums `[batch, heads, queries, dim]` of `[batch, heads, keys, dim]` values.
+    """Weighted sums `[batch, heads, queries, dim]` of values `[batch, kv_heads, keys, dim]`.
 
     The weights come first in the product: turned around, as XLA's CPU backend does for the einsum `bhqk,bkhd->bqhd`, it
     takes two to four times as long.

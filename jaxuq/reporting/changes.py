@@ -11,7 +11,8 @@ def relative_changes(base: Frame, other: Frame, metrics: Sequence[str]) -> Frame
     r"""Mean over rows of $(s' - s) / s$ in percent, where $s$ is a score and $s'$ the same under another condition.
 
     A row is a data set, backbone and method that both tables hold a score of; each counts once, so that a small $s$
-    weighs much.
+    weighs much. A score of zero has no relative change and does not count; for a negative one, as an NLL may be, the
+    sign turns around.
 
     Args:
         base: columns `dataset, backbone, method` and metrics; rows that agree in the first three are averaged.
@@ -36,6 +37,6 @@ def relative_changes(base: Frame, other: Frame, metrics: Sequence[str]) -> Frame
 
     kept = [metric for metric in metrics if metric in base and metric in other]
     both = [table.groupby(_ROW)[kept].mean() for table in (base, other)]
-    ratios = (both[1] / both[0] - 1).dropna(how="all")
+    ratios = both[1] / both[0].where(both[0] != 0) - 1
     found = [(metric, 100 * ratios[metric].mean(), int(ratios[metric].notna().sum())) for metric in kept]
     return pandas.DataFrame([row for row in found if row[2]], columns=["metric", "change", "rows"])

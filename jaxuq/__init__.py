@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from jaxuq._citation import citation
+from jaxuq._errors import JaxuqError
 from jaxuq._pages import use_huge_pages
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "JaxuqError",
     "__version__",
     "calibration",
     "checkpoints",
@@ -59,7 +61,9 @@ __all__ = [
     "use_huge_pages",
 ]
 
-_ROOMS = tuple(name for name in __all__ if name not in ("__version__", "citation", "named_key", "use_huge_pages"))
+_ROOMS = tuple(
+    name for name in __all__ if name not in ("JaxuqError", "__version__", "citation", "named_key", "use_huge_pages")
+)
 
 
 def __getattr__(name: str) -> Any:

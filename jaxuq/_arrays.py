@@ -1,0 +1,258 @@
+r"""Numerics that all leaves share: shapes, masks, weights, floating types, labels, entropies; said once.
+
+The rules, which every public array function keeps:
+
+- **Shapes** are compared, never broadcast: `check_shapes` raises an `ArrayError` that names both arrays.
+- **Masks** (`where=`) clean inputs before the mathematics (`select`), so that a masked entry, NaN included, reaches
+  neither value nor gradient. **Weights** (`weights=`) multiply; an entry of weight 0 counts like a masked one.
+- **Sums are taken in at least single precision** (`as_float`), whatever the type of the inputs.
+- **Labels**: a counted class label outside `[0, classes)`, a binary one outside [0, 1] or a NaN makes the result NaN
+  (`within_classes`, `undefined_unless`), under `jit` as outside; it is never read as another class. Leave it out
+  with `where=`.
+- **Nothing counted**: a score of nothing is NaN, a loss of nothing is 0 with gradient 0 (`weighted_mean`'s `empty`).
+"""
+
+import math
+import numbers
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Shaped
+
+from jaxuq._errors import ArrayError, OptionError
+
+
+def check_shapes(**arrays: Any) -> None:
+    """Raise an ArrayError unless all arrays have one shape; shapes that would only broadcast are no exception.
+
+    An array that is None is passed over. `(array, k)` compares the shape without its last `k` axes: class axes, or
+    features. The first array sets the shape.
+
+    Args:
+        **arrays: the arrays by the names that the caller knows them by.
+
+    Raises:
+        ArrayError: which names the two arrays, their shapes and the likely remedy.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> check_shapes(logits=(jnp.zeros((4, 3)), 1), labels=jnp.zeros(4, int), where=None)
+        >>> check_shapes(mean=jnp.zeros(200), labels=jnp.zeros((200, 1)))
+        Traceback (most recent call last):
+            ...
+        jaxuq._errors.ArrayError: labels has shape (200, 1) where mean has (200,); pass labels[:, 0]
+    """
+    first: tuple[str, tuple[int, ...], int, tuple[int, ...]] | None = None
+    for name, array in arrays.items():
+        array, extra = array if isinstance(array, tuple) and len(array) == 2 else (array, 0)
+        if array is None:
+            continue
+        shape = jnp.shape(array)
+        if len(shape) < extra:
+            raise ArrayError(f"{name} has shape {shape}; expected at least {extra} axes, the last of them of classes")
+        leading = shape[: len(shape) - extra]
+        if first is None:
+            first = name, leading, extra, shape
+        elif leading != first[1]:
+            raise ArrayError(
+                f"{name} has shape {shape} where {first[0]} has {first[3]}"
+                f"{_apart(extra, first[2])}; {_remedy(name, leading, first[0], first[1])}"
+            )
+
+
+def _apart(extra: int, extra_of_first: int) -> str:
+    """Says which trailing axes were not compared."""
+    of = [f"the last {count} of {which}" for count, which in ((extra, "it"), (extra_of_first, "the latter")) if count]
+    return f" ({' and '.join(of)} apart)" if of else ""
+
+
+def _remedy(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> str:
+    colons = ", ".join(":" * (len(shape) - 1))
+    if shape[:-1] == expected and shape[-1:] == (1,):
+        return f"pass {name}[{colons}, 0]" if colons else f"pass {name}[0]"
+    if expected[:-1] == shape and expected[-1:] == (1,):
+        return f"pass {name}[..., None]"
+    if len(shape) == 2 and shape == expected[::-1]:
+        return f"pass {name}.T"
+    if math.prod(shape) == math.prod(expected):
+        return f"pass {name}.reshape{expected}"
+    if len(shape) == len(expected):
+        return f"every entry of {other} needs one of {name}"
+    return f"reshape {name} to {expected}"
+
+
+def as_float(values: Shaped[Array, "..."], like: Shaped[Array, "..."] | None = None) -> Float[Array, "..."]:
+    """Convert to the type in which sums are taken: that of `like`, but at least single precision."""
+    dtype = jnp.asarray(values if like is None else like).dtype
+    if not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits < 32:
+        dtype = jnp.float32
+    return jnp.asarray(values).astype(dtype)
+
+
+def counted(where: Bool[Array, "*shape"] | None, values: Shaped[Array, "*shape"]) -> Bool[Array, "*shape"]:
+    """The mask itself, or all True."""
+    return jnp.ones(jnp.shape(values), bool) if where is None else jnp.asarray(where)
+
+
+def select(
+    values: Shaped[Array, "..."], where: Bool[Array, "..."] | None, fill: float | int | bool = 0
+) -> Shaped[Array, "..."]:
+    """Replace what `where` leaves out by `fill`; the axes of `where` are the leading axes of `values`.
+
+    Filling before the formula, and dropping after it, is what keeps gradients finite: `0 * NaN` would be NaN.
+    """
+    if where is None:
+        return values
+    where = where.reshape(where.shape + (1,) * (values.ndim - where.ndim))
+    return jnp.where(where, values, jnp.asarray(fill, values.dtype))
+
+
+def weighted_mean(
+    values: Float[Array, "*shape"],
+    where: Bool[Array, "*shape"] | None = None,
+    weights: Shaped[Array, "*shape"] | None = None,
+    *,
+    empty: float = jnp.nan,
+) -> Float[Array, ""]:
+    r"""$\sum_n w_n v_n / \sum_n w_n$ over the entries that `where` keeps, in at least single precision.
+
+    Args:
+        values: one number an entry; what is left out may hold anything.
+        where: True for the entries that count; None counts all.
+        weights: $w_n \ge 0$; None weighs all alike. An entry of weight 0 counts like a masked one.
+        empty: the result where nothing counts: NaN for a score, 0 for a loss.
+
+    Returns:
+        A scalar, differentiable in the values.
+
+    Raises:
+        ArrayError: if the shapes differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(weighted_mean(jnp.array([1.0, 4.0, jnp.nan]), weights=jnp.array([2, 1, 0])))
+        2.0
+    """
+    check_shapes(values=values, where=where, weights=weights)
+    values = as_float(values)
+    factors = jnp.ones_like(values) if weights is None else as_float(weights, values)
+    factors = select(factors, where)
+    kept = factors != 0
+    total = jnp.sum(factors)
+    mean = jnp.sum(select(values, kept) * factors) / jnp.where(total == 0, jnp.ones_like(total), total)
+    return jnp.where(jnp.any(kept), mean, jnp.asarray(empty, values.dtype))
+
+
+def within_classes(labels: Shaped[Array, "*batch"], classes: int) -> Bool[Array, "*batch"]:
+    """Whether each label is a class number in `[0, classes)`."""
+    return (labels >= 0) & (labels < classes)
+
+
+def take_class(values: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """The entry of each label's class on the last axis; NaN, with gradient 0, for a label that is no class.
+
+    Works for any integer type of labels, 8 bits with 1,000 classes included: labels are never cast to the values' type.
+    """
+    inside = within_classes(labels, values.shape[-1])
+    places = jnp.where(inside, labels, jnp.zeros_like(labels)).astype(jnp.int32)
+    taken = jnp.take_along_axis(values, places[..., None], axis=-1)[..., 0]
+    return undefined_unless(inside, taken)
+
+
+def undefined_unless(condition: Bool[Array, "..."], result: Float[Array, "..."]) -> Float[Array, "..."]:
+    """`result` where `condition` holds and NaN elsewhere."""
+    return jnp.where(condition, result, jnp.asarray(jnp.nan, result.dtype))
+
+
+def no_nan(*arrays: Float[Array, "..."]) -> Bool[Array, ""]:
+    """Whether no entry of the (already masked) arrays is NaN."""
+    result = jnp.asarray(True)
+    for array in arrays:
+        result &= ~jnp.any(jnp.isnan(array))
+    return result
+
+
+def bernoulli_entropy(logits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    r"""Entropy of coins from their log odds $z$, nats: $-p \log p - (1-p) \log(1-p)$, 0 at $z = \pm\infty$.
+
+    Value and gradient are finite for every $z$ but NaN.
+    """
+    finite = jnp.isfinite(logits) | jnp.isnan(logits)
+    z = jnp.abs(jnp.where(finite, logits, jnp.zeros_like(logits)))
+    return jnp.where(finite, jax.nn.softplus(-z) + z * jax.nn.sigmoid(-z), jnp.zeros_like(z))
+
+
+def categorical_entropy(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
+    r"""Entropy of a softmax, nats: $-\sum_k p_k \log p_k$ with $0 \log 0 = 0$; classes of $-\infty$ are impossible.
+
+    Value and gradient are finite unless all logits are $-\infty$ or one is NaN.
+    """
+    log_probabilities = log_softmax(logits)
+    impossible = log_probabilities == -jnp.inf
+    safe = jnp.where(impossible, jnp.zeros_like(logits), log_probabilities)
+    return -jnp.sum(jnp.where(impossible, jnp.zeros_like(logits), jnp.exp(safe)) * safe, axis=-1)
+
+
+def log_softmax(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch classes"]:
+    r"""Normalised log probabilities; the limit where logits are infinite, in value and gradient.
+
+    One logit of $+\infty$ is a certain class (several share it alike); $-\infty$ is an impossible one; all $-\infty$,
+    or a NaN, give NaN.
+    """
+    certain = logits == jnp.inf
+    any_certain = jnp.any(certain, axis=-1, keepdims=True)
+    limit = jnp.where(certain, jnp.zeros_like(logits), jnp.full_like(logits, -jnp.inf))
+    logits = jnp.where(any_certain & ~jnp.isnan(logits), limit, logits)
+    possible = logits > -jnp.inf
+    top = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    shifted = jnp.where(possible | jnp.isnan(logits), logits - top, jnp.zeros_like(logits))
+    total = jnp.sum(
+        jnp.where(possible | jnp.isnan(logits), jnp.exp(shifted), jnp.zeros_like(shifted)), -1, keepdims=True
+    )
+    normalised = shifted - jnp.log(total)
+    result = jnp.where(possible | jnp.isnan(logits), normalised, jnp.full_like(normalised, -jnp.inf))
+    return undefined_unless(top > -jnp.inf, result) if logits.shape[-1] else result
+
+
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise an OptionError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise OptionError(f"{name} is {value!r}; expected one of {', '.join(map(repr, choices))}")
+
+
+def check_count(name: str, value: Any, minimum: int = 1) -> int:
+    """The value as an int; an OptionError unless it is a whole number (NumPy's too, no bool) of at least `minimum`."""
+    try:
+        count = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or count < minimum:
+        raise OptionError(f"{name} is {value!r}; expected an integer of at least {minimum}")
+    return count
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> float:
+    """The value as a float; an OptionError unless it is a finite real number between `low` and `high`.
+
+    NumPy's numbers and arrays without axes count; NaN, infinities and booleans do not. Bounds are allowed values unless
+    `open_low` or `open_high` says otherwise.
+    """
+    whole = hasattr(value, "dtype") and getattr(value, "shape", None) == () and value.dtype.kind in "fiu"
+    number = float(value) if (isinstance(value, numbers.Real) and not isinstance(value, bool)) or whole else math.nan
+    inside = (low < number if open_low else low <= number) and (number < high if open_high else number <= high)
+    if not (math.isfinite(number) and inside):
+        left = "(" if open_low or low == -math.inf else "["
+        right = ")" if open_high or high == math.inf else "]"
+        raise OptionError(f"{name} is {value!r}; expected a finite number in {left}{low:g}, {high:g}{right}")
+    return number

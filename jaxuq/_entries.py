@@ -1,0 +1,118 @@
+"""Entries: the one record of anything in an open table, whether jaxuq's or a stranger's; imports nothing heavy.
+
+A method, backbone, label model, measure, loss, routing rule or question set is an `Entry`; a table of them is an
+`Entries`, a dictionary that also finds what other packages declare as entry points, and imports those on use alone:
+
+    [project.entry-points."jaxuq.measures"]
+    mine = "my_package.measures:MINE"      # an Entry
+"""
+
+import difflib
+import importlib.metadata
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from jaxuq._errors import OptionError
+
+
+class UnknownEntryError(OptionError, KeyError):
+    """A name that its table does not hold."""
+
+    __str__ = Exception.__str__  # KeyError's would quote the message
+
+
+class Entry(NamedTuple):
+    """What there is to know of one thing in a table.
+
+    Attributes:
+        name: how commands and functions call it: lower case, words joined by `-` or `_`.
+        title: how pages call it.
+        functions: what it does, by the names that its table documents, such as `{"score": f}`.
+        citation: keys of `jaxuq.citation`, or BibTeX of its own.
+        needs: what must be there before it can work, by name: capabilities, inputs, extras.
+        options: its options and their defaults.
+        style: how figures draw it, such as `{"color": "C1", "marker": "o"}`.
+        formula: version of what it computes; raise it when its numbers change, and old results are computed again.
+        about: further facts that its table documents, such as `{"higher": "confident"}`.
+    """
+
+    name: str
+    title: str
+    functions: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+    citation: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    options: Mapping[str, Any] = MappingProxyType({})
+    style: Mapping[str, Any] = MappingProxyType({})
+    formula: int = 1
+    about: Mapping[str, Any] = MappingProxyType({})
+
+
+Kind = TypeVar("Kind")
+
+
+class Entries(MutableMapping[str, Kind], Generic[Kind]):
+    """An open table by name: what is put in, and what installed packages declare under `group`.
+
+    Names are listed from the packages' metadata; an entry of another package is imported when it is asked for.
+
+    Args:
+        kind: what it holds, for messages: "measure", "loss".
+        group: the entry-point group, such as `"jaxuq.measures"`.
+        entries: those that come with jaxuq.
+
+    Example:
+        >>> table = Entries("measure", "jaxuq.measures", {"mine": Entry("mine", "Mine")})
+        >>> table["mine"].title
+        'Mine'
+        >>> table["mein"]
+        Traceback (most recent call last):
+            ...
+        jaxuq._entries.UnknownEntryError: there is no measure 'mein'; did you mean 'mine'? There are: mine
+    """
+
+    def __init__(self, kind: str, group: str, entries: Mapping[str, Kind] = MappingProxyType({})):
+        self.kind = kind
+        self.group = group
+        self._entries = dict(entries)
+
+    def _declared(self) -> dict[str, importlib.metadata.EntryPoint]:
+        points = importlib.metadata.entry_points(group=self.group)
+        return {point.name: point for point in points if point.name not in self._entries}
+
+    def __getitem__(self, name: str) -> Kind:
+        if name in self._entries:
+            return self._entries[name]
+        point = self._declared().get(name)
+        if point is None:
+            raise self._missing(name)
+        try:
+            self._entries[name] = point.load()
+        except Exception as error:  # another package's import may fail in any way
+            raise OptionError(f"{self.kind} {name!r} of {point.value!r} cannot be loaded: {error}") from error
+        return self._entries[name]
+
+    def _missing(self, name: str) -> UnknownEntryError:
+        names = sorted(self)
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return UnknownEntryError(f"there is no {self.kind} {name!r}; {hint}There are: {', '.join(names)}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries or name in self._declared()
+
+    def __setitem__(self, name: str, entry: Kind) -> None:
+        self._entries[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        del self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._entries
+        yield from self._declared()
+
+    def __len__(self) -> int:
+        return len(self._entries) + len(self._declared())
+
+    def __repr__(self) -> str:
+        return f"<table of {len(self)} {self.kind}s: {', '.join(self)}>"

@@ -132,9 +132,15 @@ def test_wxor_equals_the_equations(rng):
     np.testing.assert_allclose(wxor_scores(counts), softmax, atol=1e-5)
     np.testing.assert_allclose(wxor_scores(published, convention="published"), normalised, atol=1e-5)
     scale = rng.random((2, functions, labels)).astype(np.float32)
-    expected = np.einsum("bki,kji->bkij", scale, softmax)
+    addon = np.zeros((2, functions, labels, labels))
+    for sentence in range(2):
+        for function in range(functions):
+            for state in range(labels):
+                for said in range(labels):  # Eq. 4.9: C and the first label axis of W belong to what is said
+                    factor = scale[sentence, function, said]
+                    addon[sentence, function, state, said] = factor * softmax[function, said, state]
     ours = emission_addon_prior(jnp.asarray(scale), jnp.asarray(softmax, jnp.float32))
-    np.testing.assert_allclose(ours, expected, atol=1e-6)
+    np.testing.assert_allclose(ours, addon, atol=1e-6)
     assert isinstance(counts, WXORCounts)
 
 

@@ -12,7 +12,7 @@ from jaxuq.tagging.embedded import Bucket, Scaling, check_embeddings, scaling_of
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.hmm import Scheme, hmm
 from jaxuq.tagging.label_model import LabelForecast, emission_counts, inside
-from jaxuq.tagging.neural_chains import chain_loss, forecast_chains, make_score, prepare
+from jaxuq.tagging.neural_chains import chain_loss, forecast_chains, make_score, prepare, statistics_distance
 from jaxuq.tagging.neural_layers import Linear, make_linear, silence, transition_head, with_silence_column
 from jaxuq.tagging.neural_model import (
     DEFAULT_OPTIONS,
@@ -251,21 +251,13 @@ def _model(num_labels: int, options: TrainOptions, scheme, outside_votes: Outsid
         valid = inside(batch.observations, batch.lengths)
         if outside_votes == "published":
             log_emission = with_silence_column(log_emission)
-        if params.emission is None:
-            return ContextChain(log_transition, observation_log_evidence(log_emission, batch.observations), valid)
-        said = jax.nn.one_hot(batch.observations, log_emission.shape[-1], dtype=log_emission.dtype)
-        evidence = jnp.einsum("btkij,btkj->bti", log_emission, said)
-        return ContextChain(log_transition, evidence, valid)
+        return ContextChain(log_transition, observation_log_evidence(log_emission, batch.observations), valid)
 
     def distance(params: CHMMParams, old: CHMMParams, batch: Bucket, rng_key: Key[Array, ""]) -> Array:
-        r"""$\frac1T \sum_t \|\Psi^* - \Psi^{(t)}\|^2 + \|\Phi^* - \Phi^{(t)}\|^2$ of each sentence."""
         log_transition, log_emission = heads(params, batch)
-        transition, emission = params.statistics
-        off = jnp.sum((jnp.exp(log_transition) - transition[None, None]) ** 2, axis=(2, 3))
-        if params.emission is not None:
-            off = off + jnp.sum((jnp.exp(log_emission) - emission[None, None]) ** 2, axis=(2, 3, 4))
-        off = jnp.where(inside(batch.observations, batch.lengths), off, 0.0)
-        return jnp.sum(off, axis=1) / batch.lengths.astype(off.dtype)
+        valid = inside(batch.observations, batch.lengths)
+        emission = None if params.emission is None else log_emission
+        return statistics_distance(log_transition, emission, params.statistics, valid)
 
     loss = chain_loss(chain_of, options.objective)
 

@@ -157,16 +157,18 @@ def _lift(mask: Array, like: Array) -> Array:
 
 
 def emission_addon_prior(
-    scale: Float[Array, "... function state"], scores: Float[Array, "function query target"]
+    scale: Float[Array, "... function query"], scores: Float[Array, "function query target"]
 ) -> Float[Array, "... function state label"]:
     r"""Add the mistakes that the other functions testify to ($\Delta$).
 
-    $\Delta_{k,i,j} = C_{k,i} \tilde W_{k,j,i}$
+    $\Delta_{k,:,l} = C_{k,l} \tilde W_{k,l,:}$, so $\Delta_{k,i,j} = C_{k,j} \tilde W_{k,j,i}$
 
-    The target of a score is the state, its query what the function says.
+    for the state $i$ and the label $j$ that function $k$ says. The query of a score is what the function says, its
+    target the state; both $C$ and the first label axis of $\tilde W$ belong to the query, which is the column of
+    $\Delta$: one factor for all states in which a function may say the same wrong thing.
 
     Args:
-        scale: $C$, in (0, 1).
+        scale: $C$, in (0, 1), for each label that a function says.
         scores: $\tilde W$, from `wxor_scores`.
 
     Returns:
@@ -177,15 +179,15 @@ def emission_addon_prior(
         >>> scores = jnp.zeros((1, 3, 3)).at[0, 2, 1].set(1.0)  # says label 2 where others say 1
         >>> emission_addon_prior(jnp.array([[0.5, 0.4, 0.3]]), scores)[0]
         Array([[0. , 0. , 0. ],
-               [0. , 0. , 0.4],
+               [0. , 0. , 0.3],
                [0. , 0. , 0. ]], dtype=float32)
 
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
         Technology, 2025, Eq. 4.9.
     """
-    swapped = jnp.swapaxes(scores, -1, -2)
-    return scale[..., None] * jnp.broadcast_to(swapped, (*scale.shape, scores.shape[-1]))
+    by_query = jnp.broadcast_to(scores, (*scale.shape, scores.shape[-1]))
+    return jnp.swapaxes(scale[..., None] * by_query, -1, -2)
 
 
 def emission_concentration(

@@ -6,7 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from jaxuq.metrics import entity_scores
 from jaxuq.tagging._context_chain import (
@@ -49,6 +49,38 @@ def chain_loss(chain_of: ChainOf, objective: Objective) -> RowLoss:
         return -(jax.lax.stop_gradient(expected.log_likelihood - joint) + joint)
 
     return loss
+
+
+def statistics_distance(
+    log_transition: Float[Array, "row time state state"] | None,
+    log_emission: Array | None,
+    statistics: tuple[Float[Array, "state state"], Float[Array, "function state label"]],
+    valid: Bool[Array, "row time"],
+) -> Float[Array, " row"]:
+    r"""How far predicted matrices are from the statistics that they are first fitted to.
+
+    $\ell_{MSE} = \frac1T \sum_t \|\Psi^* - \Psi^{(t)}\|_F^2 + \|\Phi^* - \Phi^{(t)}\|_F^2$
+
+    Args:
+        log_transition: of each token; None leaves the first term out.
+        log_emission: `[row, function, state, label]`, one for all tokens of a sentence, or `[row, time, function,
+            state, label]`; None leaves the second term out.
+        statistics: $\Psi^*$ and $\Phi^*$.
+        valid: where there is a token.
+
+    Returns:
+        The distance of each sentence.
+    """
+    transition, emission = statistics
+    by_token = jnp.zeros(valid.shape, emission.dtype)
+    if log_transition is not None:
+        by_token += jnp.sum((jnp.exp(log_transition) - transition[None, None]) ** 2, axis=(2, 3))
+    if log_emission is not None:
+        target = emission.reshape(*(1,) * (log_emission.ndim - 3), *emission.shape)
+        off = jnp.sum((jnp.exp(log_emission) - target) ** 2, axis=(-3, -2, -1))
+        by_token += off if off.ndim == 2 else jnp.broadcast_to(off[:, None], valid.shape)
+    lengths = jnp.sum(valid, axis=1, dtype=by_token.dtype)
+    return jnp.sum(jnp.where(valid, by_token, 0.0), axis=1) / lengths
 
 
 @partial(jax.jit, static_argnums=0)

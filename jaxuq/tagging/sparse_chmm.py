@@ -1,5 +1,6 @@
 """The sparse conditional hidden Markov model: emissions of each sentence from a few reliabilities."""
 
+from functools import partial
 from typing import get_args
 
 import jax
@@ -10,17 +11,11 @@ from jaxtyping import Array, Key
 from jaxuq.tagging._context_chain import ContextChain
 from jaxuq.tagging.chmm import StartFrom, first_statistics
 from jaxuq.tagging.embedded import Bucket, Bucketed, check_embeddings, scaling_of
-from jaxuq.tagging.emission_prior import (
-    emission_addon_prior,
-    emission_base_prior,
-    emission_concentration,
-    log_dirichlet_mean,
-    log_dirichlet_sample,
-)
+from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.hmm import Scheme
 from jaxuq.tagging.label_model import LabelForecast, inside
 from jaxuq.tagging.majority_vote import majority_vote
-from jaxuq.tagging.neural_chains import chain_loss, forecast_chains, make_score, prepare
+from jaxuq.tagging.neural_chains import chain_loss, forecast_chains, make_score, prepare, statistics_distance
 from jaxuq.tagging.neural_layers import make_linear, silence, transition_head, with_silence_column
 from jaxuq.tagging.neural_model import (
     DEFAULT_OPTIONS,
@@ -32,6 +27,7 @@ from jaxuq.tagging.neural_model import (
     check_options,
 )
 from jaxuq.tagging.neural_training import train
+from jaxuq.tagging.sparse_emissions import second_target, sparse_log_emissions
 from jaxuq.tagging.sparse_parameters import DEFAULT_SPARSE, Level, SparseCHMMParams, SparseOptions, Stages
 from jaxuq.tagging.sparse_reliability import entity_logits, logit, reliability_head
 from jaxuq.tagging.wxor import Convention, WXORCounts, wxor_counts, wxor_scores
@@ -136,54 +132,32 @@ def sparse_chmm(
             values[..., -1] = -1
         return values
 
-    def log_emissions(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> Array:
-        """`[row, function, state, label]`."""
-        reliability = reliability_head(params, batch.sentence, sparse)
-        power = sparse.silence_power
-        prior = emission_base_prior(reliability, split=params.split, power=power, naive=sparse.naive)  # type: ignore
-        scale = jax.nn.sigmoid(params.addon(batch.sentence)).reshape(*reliability.shape[:2], -1)
-        scale = jnp.concatenate([jnp.zeros_like(scale[..., :1]), scale], axis=-1)
-        prior = prior + emission_addon_prior(scale, params.wxor)
-        if not sparse.dirichlet:
-            return log_dirichlet_mean(prior + 1e-9)
-        concentration = emission_concentration(prior, base=sparse.base, expansion=sparse.expansion)
-        return log_dirichlet_mean(concentration) if rng_key is None else log_dirichlet_sample(rng_key, concentration)
-
     def chain_of(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> ContextChain:
         log_transition = transition_head(params.transition, batch.embeddings, scheme)
-        emission = log_emissions(params, batch, rng_key)
+        emission = sparse_log_emissions(params, batch.sentence, sparse, rng_key)
         if outside_votes == "published":
             emission = with_silence_column(emission)
-        said = jax.nn.one_hot(batch.observations, emission.shape[-1], dtype=emission.dtype)
-        rows, time, functions, labels = said.shape
-        table = jnp.moveaxis(emission, 2, 3).reshape(rows, functions * labels, num_labels)
-        evidence = jnp.matmul(said.reshape(rows, time, functions * labels), table)
+        evidence = observation_log_evidence(emission, batch.observations)
         return ContextChain(log_transition, evidence, inside(batch.observations, batch.lengths))
 
     def mean_chain(params: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""] | None) -> ContextChain:
         """Frozen emissions are means in training too."""
         return chain_of(params, batch, None)
 
-    def distance(with_transition: bool):
-        def loss(params: SparseCHMMParams, old: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""]) -> Array:
-            transition, emission = params.statistics
-            log_emission = log_emissions(params, batch, rng_key)
-            off = jnp.sum((jnp.exp(log_emission) - emission[None]) ** 2, axis=(1, 2, 3))
-            if not with_transition:
-                return off
-            log_transition = transition_head(params.transition, batch.embeddings, scheme)
-            steps = jnp.sum((jnp.exp(log_transition) - transition[None, None]) ** 2, axis=(2, 3))
-            steps = jnp.where(inside(batch.observations, batch.lengths), steps, 0.0)
-            return off + jnp.sum(steps, axis=1) / batch.lengths.astype(off.dtype)
+    def distance(
+        params: SparseCHMMParams, old: SparseCHMMParams, batch: Bucket, rng_key: Key[Array, ""], *, stage: int
+    ) -> Array:
+        """Stage 1 fits both heads to the statistics, stage 2 only the add-on prior."""
+        transition = transition_head(params.transition, batch.embeddings, scheme) if stage == 1 else None
+        emission = sparse_log_emissions(params, batch.sentence, sparse, rng_key)
+        return statistics_distance(transition, emission, params.statistics, inside(batch.observations, batch.lengths))
 
-        return loss
-
-    base_distance, addon_distance = distance(True), distance(False)
+    base_distance, addon_distance = partial(distance, stage=1), partial(distance, stage=2)
     loss, frozen_loss = chain_loss(chain_of, options.objective), chain_loss(mean_chain, options.objective)
 
     @jax.jit
     def mean_emission(params: SparseCHMMParams, bucket: Bucket) -> Array:
-        return jnp.sum(jnp.exp(log_emissions(params, bucket, None)), axis=0)
+        return jnp.sum(jnp.exp(sparse_log_emissions(params, bucket.sentence, sparse, None)), axis=0)
 
     @jax.jit
     def doubts(params: SparseCHMMParams, bucket: Bucket) -> WXORCounts:
@@ -198,7 +172,7 @@ def sparse_chmm(
         rows = sum(bucket.lengths.shape[0] for bucket in texts[0].buckets)
         emission = sum(mean_emission(params, bucket) for bucket in texts[0].buckets) / rows
         transition, observed_emission = params.statistics
-        target = sparse.old_weight * observed_emission + (1 - sparse.old_weight) * emission
+        target = second_target(observed_emission, emission, sparse.old_weight)
         split = params.split * sparse.split_decay
         return params._replace(wxor=scores, split=split, statistics=(transition, target))
 

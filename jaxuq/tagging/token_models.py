@@ -1,5 +1,6 @@
 """Label models that take each token by itself: Dawid and Skene's confusion matrices, Snorkel's accuracies."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -70,7 +71,11 @@ def dawid_skene(num_labels: int, *, num_steps: int = 30, pseudo_count: float = 0
         Statistical Society C, 1979, Eq. 2.3 to 2.5.
     """
     check_counts(num_labels, num_steps, pseudo_count)
-    return _token_model(num_labels, num_steps, pseudo_count, lambda counts: log_normalise(counts + pseudo_count))
+
+    def emission(counts: Float[Array, "function state label"]) -> Float[Array, "function state label"]:
+        return log_normalise(counts + pseudo_count)
+
+    return _token_model(num_labels, num_steps, pseudo_count, emission, lambda log_emission: log_emission)
 
 
 def snorkel(num_labels: int, *, num_steps: int = 30, pseudo_count: float = 0.1) -> LabelModel:
@@ -114,11 +119,28 @@ def snorkel(num_labels: int, *, num_steps: int = 30, pseudo_count: float = 0.1) 
         wrong = (1 - accuracy) / max(num_labels - 1, 1)
         return jnp.log(jnp.where(jnp.eye(num_labels, dtype=bool)[None], accuracy, wrong))
 
-    return _token_model(num_labels, num_steps, pseudo_count, emission)
+    def answers(log_emission: Float[Array, "function state label"]) -> Float[Array, "function answer"]:
+        return jnp.stack([log_emission[:, 0, 0], log_emission[:, 0, -1]], axis=1)  # a right one, a wrong one
+
+    return _token_model(num_labels, num_steps, pseudo_count, emission, answers)
 
 
-def _token_model(num_labels, num_steps, pseudo_count, emission) -> LabelModel:
-    """The EM that both share; `emission` maps expected counts to log-emissions."""
+def _token_model(
+    num_labels: int,
+    num_steps: int,
+    pseudo_count: float,
+    emission: Callable[[Array], Array],
+    answers: Callable[[Array], Array],
+) -> LabelModel:
+    """The EM that both share.
+
+    Args:
+        num_labels: number of labels.
+        num_steps: EM steps.
+        pseudo_count: what the M-step adds.
+        emission: maps expected counts to log-emissions.
+        answers: the log-probabilities, among the log-emissions, of what `emission` adds a pseudo-count to.
+    """
 
     def maximise(counts) -> TokenParams:
         return TokenParams(log_normalise(counts[0] + pseudo_count), emission(counts[1]))
@@ -140,7 +162,7 @@ def _token_model(num_labels, num_steps, pseudo_count, emission) -> LabelModel:
             log_joint = joint(params, observations)
             marginals = jnp.where(valid[..., None], jax.nn.softmax(log_joint), 0.0)
             evidence = jnp.sum(jax.nn.logsumexp(log_joint, axis=-1), where=valid)
-            prior = log_prior(params.log_prior, pseudo_count) + log_prior(params.log_emission, pseudo_count)
+            prior = log_prior(params.log_prior, pseudo_count) + log_prior(answers(params.log_emission), pseudo_count)
             return counts_of(marginals, observations), evidence + prior
 
         return expectation_maximisation(e_step, maximise, params, num_steps)

@@ -97,6 +97,7 @@ def test_snorkel_recovers_the_accuracies():
     observations = jnp.asarray(np.where(right, truth[..., None], wrong), jnp.int32)
     fitted, _ = _run(snorkel(3, num_steps=60), observations, jnp.full(200, 20))
     np.testing.assert_allclose(np.exp(fitted.params.log_emission)[:, 0, 0], ACCURACY, atol=0.03)
+    assert (np.diff(fitted.objective) > -0.5).all() and fitted.objective[-1] > fitted.objective[0]
 
 
 @pytest.mark.long

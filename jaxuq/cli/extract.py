@@ -91,6 +91,9 @@ class ExtractCommand:
     stream: bool = False
     """Have the server send replies in parts."""
 
+    insecure: bool = False
+    """Send a key by plain http to another machine, where whoever is between can read it."""
+
     cache: pathlib.Path | None = None
     """A folder of earlier replies of servers, so that nothing is asked (and paid) twice."""
 
@@ -105,6 +108,7 @@ class ExtractCommand:
             Usage,
             check_formats,
             data_name,
+            plain_url,
             read_passages,
             read_prompts,
             read_schema,
@@ -141,7 +145,7 @@ class ExtractCommand:
             )
         }
         configuration |= {
-            "model": model.name if "://" not in self.model else f"{_address(self.model)} {self.server_model}",
+            "model": model.name if "://" not in self.model else f"{plain_url(self.model)} {self.server_model}",
             "temperature": temperature,
             "data": data_name(self.data),
             "types": _digest(self.types),
@@ -171,6 +175,9 @@ class ExtractCommand:
                 on_progress=progress.show,
             )
         _tell(folder.path, result, usage, self.prices, time.monotonic() - began)
+        if result.failed and result.failed == result.conversations:
+            print(f"jaxuq: every conversation failed: {result.first_error}", file=sys.stderr)
+            sys.exit(1)
 
     def _model(self, temperature: float, usage: "Usage") -> "ChatModel":
         from jaxuq.extraction import ChatSettings, Patience, local_chat, open_endpoint, replay_chat
@@ -188,6 +195,7 @@ class ExtractCommand:
                 stream=self.stream,
                 cache=self.cache,
                 usage=usage,
+                insecure=self.insecure,
             )
         from jaxuq.cli.compiled import keep_compiled_programs
         from jaxuq.cli.generate import load_named_model
@@ -230,13 +238,6 @@ class ServeCommand:
                 server.serve_forever()
             except KeyboardInterrupt:
                 print("ended", file=sys.stderr)
-
-
-def _address(url: str) -> str:
-    import urllib.parse
-
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _digest(path: pathlib.Path) -> str:

@@ -22,7 +22,7 @@ from jaxuq.extraction.conversations import (
     plan_conversations,
     plan_resolutions,
 )
-from jaxuq.extraction.endpoint import KEY_VARIABLES, Patience, open_endpoint
+from jaxuq.extraction.endpoint import Patience, open_endpoint
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.evaluation import METRICS, Evaluation, evaluate
 from jaxuq.extraction.formats import (
@@ -79,6 +79,7 @@ from jaxuq.extraction.scoring import (
     relation_counts,
     scores_from_counts,
 )
+from jaxuq.extraction.secrecy import KEY_VARIABLES, Secrets, is_loopback, key_for, plain_url
 from jaxuq.extraction.server import BadRequest, Piece, language_backend, make_server
 from jaxuq.extraction.spans import CONFLICT_RULES, Span, merge_overlaps, overlap, settle_types
 from jaxuq.extraction.tables import (
@@ -124,6 +125,7 @@ __all__ = [
     "Request",
     "RunResult",
     "Schema",
+    "Secrets",
     "Span",
     "SpanScores",
     "Table",
@@ -147,9 +149,11 @@ __all__ = [
     "fill",
     "find_column",
     "find_conflicts",
+    "is_loopback",
     "is_nothing",
     "join_tokens",
     "json_line",
+    "key_for",
     "language_backend",
     "local_chat",
     "locate",
@@ -162,6 +166,7 @@ __all__ = [
     "open_endpoint",
     "overlap",
     "parse_rows",
+    "plain_url",
     "plan_conversations",
     "plan_resolutions",
     "published_pair_counts",

@@ -85,8 +85,11 @@ def test_a_server_is_asked_and_the_cache_saves_the_second_time(files, capsys, mo
 
 def test_jaxuqs_own_model_runs_and_texts_too_long_for_it_are_counted(files, model, capsys):  # noqa: F811
     save_model(files / "tiny", model)
-    main(arguments(files, "--max-tokens", "8", chat=str(files / "tiny")))
-    assert "2 gave no answer" in capsys.readouterr().err  # its context is 64 tokens
+    with pytest.raises(SystemExit) as ended:
+        main(arguments(files, "--max-tokens", "8", chat=str(files / "tiny")))
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and "2 gave no answer" in said  # its context is 64 tokens
+    assert said.splitlines()[-1].startswith("jaxuq: every conversation failed: the conversation has")
     (row,) = csv.DictReader((files / "run" / "results.csv").read_text().splitlines())
     assert (row["texts"], row["failed_texts"], row["full_recall"]) == ("2", "2", "0")
 

@@ -22,7 +22,6 @@ from jaxuq.extraction.conversations import (
     plan_conversations,
     plan_resolutions,
 )
-from jaxuq.extraction.endpoint import Patience, open_endpoint
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.evaluation import METRICS, Evaluation, evaluate
 from jaxuq.extraction.formats import (
@@ -79,8 +78,6 @@ from jaxuq.extraction.scoring import (
     relation_counts,
     scores_from_counts,
 )
-from jaxuq.extraction.secrecy import KEY_VARIABLES, Secrets, is_loopback, key_for, plain_url
-from jaxuq.extraction.server import BadRequest, Piece, language_backend, make_server
 from jaxuq.extraction.spans import CONFLICT_RULES, Span, merge_overlaps, overlap, settle_types
 from jaxuq.extraction.tables import (
     Table,
@@ -97,13 +94,11 @@ __all__ = [
     "CORRECTED",
     "COUNTS",
     "FORMATS",
-    "KEY_VARIABLES",
     "METRICS",
     "PUBLISHED",
     "PUBLISHED_EARLY",
     "STATUSES",
     "STRATEGIES",
-    "BadRequest",
     "ChatModel",
     "ChatSettings",
     "Conversation",
@@ -116,8 +111,6 @@ __all__ = [
     "Match",
     "ParsedRows",
     "Passage",
-    "Patience",
-    "Piece",
     "Plan",
     "Reader",
     "RelationType",
@@ -125,7 +118,6 @@ __all__ = [
     "Request",
     "RunResult",
     "Schema",
-    "Secrets",
     "Span",
     "SpanScores",
     "Table",
@@ -149,24 +141,18 @@ __all__ = [
     "fill",
     "find_column",
     "find_conflicts",
-    "is_loopback",
     "is_nothing",
     "join_tokens",
     "json_line",
-    "key_for",
-    "language_backend",
     "local_chat",
     "locate",
     "make_haystack",
     "make_passages",
     "make_reader",
     "make_schema",
-    "make_server",
     "merge_overlaps",
-    "open_endpoint",
     "overlap",
     "parse_rows",
-    "plain_url",
     "plan_conversations",
     "plan_resolutions",
     "published_pair_counts",

@@ -7,10 +7,10 @@ import urllib.request
 
 import pytest
 
-import jaxuq.extraction
+import jaxuq.serving
 from jaxuq.cli import main
-from jaxuq.extraction import Piece, make_server
 from jaxuq.language import save_model
+from jaxuq.serving import Piece, make_server
 from tests.language.test_answers import model  # noqa: F401
 
 TEXTS = [
@@ -131,7 +131,7 @@ def test_serve_says_where_and_answers(files, model, capsys, monkeypatch):  # noq
     save_model(files / "tiny", model)
     made = []
     real = make_server
-    monkeypatch.setattr(jaxuq.extraction, "make_server", lambda *a, **k: made.append(real(*a, **k)) or made[0])
+    monkeypatch.setattr(jaxuq.serving, "make_server", lambda *a, **k: made.append(real(*a, **k)) or made[0])
     thread = threading.Thread(target=main, args=(["serve", str(files / "tiny"), "--port", "0"],), daemon=True)
     thread.start()
     while not made:

@@ -17,7 +17,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-from jaxuq.extraction.errors import ExtractionError
+from jaxuq.serving.errors import ServingError
 
 KEY_VARIABLES = ("JAXUQ_API_KEY", "OPENAI_API_KEY")
 WITHHELD = "*** (withheld: it repeats a key)"
@@ -194,7 +194,7 @@ def key_for(url: str, *, insecure: bool = False) -> str:
         The key; empty where there is none for this server.
 
     Raises:
-        ExtractionError: the key would be readable on the way, or is none that a header can hold.
+        ServingError: the key would be readable on the way, or is none that a header can hold.
     """
     parts = urllib.parse.urlsplit(url)
     host = (parts.hostname or "").casefold()
@@ -203,9 +203,9 @@ def key_for(url: str, *, insecure: bool = False) -> str:
     belongs = host == "openai.com" or host.endswith(".openai.com") or host == base or is_loopback(host)
     variable, key = (KEY_VARIABLES[0], own) if own else (KEY_VARIABLES[1], openai if belongs else "")
     if not re.fullmatch(r"[\x21-\x7e]*", key):
-        raise ExtractionError(f"the key in {variable} has a space or a character that no key has; set it again")
+        raise ServingError(f"the key in {variable} has a space or a character that no key has; set it again")
     if key and parts.scheme != "https" and not is_loopback(host) and not insecure:
-        raise ExtractionError(
+        raise ServingError(
             f"{plain_url(url)} is plain http: the key in {variable} could be read on the way; use https://, unset the "
             "key, or add --insecure (insecure=True) where the network is yours"
         )

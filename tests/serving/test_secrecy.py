@@ -7,8 +7,9 @@ import random
 import pytest
 
 from jaxuq.cli import main
-from jaxuq.extraction import ExtractionError, Patience, Request, Secrets, key_for, open_endpoint
-from tests.extraction.hostile import disguises, hostile_server, reply, shows
+from jaxuq.extraction import Request
+from jaxuq.serving import Patience, Secrets, ServingError, key_for, open_endpoint
+from tests.serving.hostile import disguises, hostile_server, reply, shows
 
 KEY = "sk-Vq7/+very&secret-0815"
 ASK = Request(({"role": "user", "content": "Who?"},))
@@ -130,7 +131,7 @@ def test_a_key_goes_to_the_host_that_it_belongs_to(monkeypatch, url, variable, b
 
 @pytest.mark.parametrize("url", ["http://example.org/v1", "http://10.0.0.1/v1", "http://127.0.0.1.example.org/v1"])
 def test_a_key_by_plain_http_to_another_machine_is_refused(keyed, url):
-    with pytest.raises(ExtractionError, match="--insecure") as raised:
+    with pytest.raises(ServingError, match="--insecure") as raised:
         open_endpoint(url, "ada")
     assert not shows(str(raised.value).encode(), KEY)
     assert key_for(url, insecure=True) == KEY
@@ -139,14 +140,14 @@ def test_a_key_by_plain_http_to_another_machine_is_refused(keyed, url):
 @pytest.mark.parametrize("key", ["sk-with\nbreak", "sk-ünicode-key", "sk with space"])
 def test_a_key_that_no_header_holds_is_refused_unseen(monkeypatch, key):
     monkeypatch.setenv("JAXUQ_API_KEY", key)
-    with pytest.raises(ExtractionError, match="set it again") as raised:
+    with pytest.raises(ServingError, match="set it again") as raised:
         open_endpoint("https://example.org/v1", "ada")
     assert not shows(str(raised.value).encode(), key)
 
 
 @pytest.mark.parametrize(("url", "model"), [(f"https://example.org/{KEY}/v1", "ada"), ("https://example.org", KEY)])
 def test_a_key_in_an_address_or_a_name_is_refused_unseen(keyed, url, model):
-    with pytest.raises(ExtractionError, match="JAXUQ_API_KEY") as raised:
+    with pytest.raises(ServingError, match="JAXUQ_API_KEY") as raised:
         open_endpoint(url, model)
     assert not shows(str(raised.value).encode(), KEY)
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxuq.extraction.chat import DEFAULT_SETTINGS, ChatModel, ChatSettings, Reply, Request, Usage
-from jaxuq.extraction.errors import ExtractionError
-from jaxuq.extraction.replies import BrokenOff, UnreadableReply, reply_from_events, reply_from_json, reply_of_record
-from jaxuq.extraction.secrecy import KEY_VARIABLES, environment_secrets, guard_logs, is_loopback, key_for, plain_url
 from jaxuq.results import write_text
+from jaxuq.serving.errors import ServingError
+from jaxuq.serving.replies import BrokenOff, UnreadableReply, reply_from_events, reply_from_json, reply_of_record
+from jaxuq.serving.secrecy import KEY_VARIABLES, environment_secrets, guard_logs, is_loopback, key_for, plain_url
 
 if TYPE_CHECKING:
     from httpx2 import Client, Response
@@ -100,29 +100,29 @@ def open_endpoint(
         reply with an `error`; a refused key, an unknown model or an address that nobody serves raise.
 
     Raises:
-        ExtractionError: the address is no http(s) URL, its key would be readable on the way, numbers are out of range,
+        ServingError: the address is no http(s) URL, its key would be readable on the way, numbers are out of range,
             or the package `httpx2` is missing.
     """
     try:
         parts = urllib.parse.urlsplit(url)
         known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise ExtractionError("the model's address cannot be read; expected http://... or https://...") from None
+        raise ServingError("the model's address cannot be read; expected http://... or https://...") from None
     if not known:
-        raise ExtractionError(f"the model's address is {plain_url(url)!r}; expected http://... or https://...")
+        raise ServingError(f"the model's address is {plain_url(url)!r}; expected http://... or https://...")
     if parts.username or parts.password or parts.query:
-        raise ExtractionError(
+        raise ServingError(
             f"the model's address has a user, a password or a query; put a key into {KEY_VARIABLES[0]}, not there"
         )
     if environment_secrets().hide(url + " " + model) != url + " " + model:
-        raise ExtractionError(f"the address or the model's name has a key in it; only {KEY_VARIABLES[0]} may hold one")
+        raise ServingError(f"the address or the model's name has a key in it; only {KEY_VARIABLES[0]} may hold one")
     if patience.concurrency < 1 or patience.attempts < 1 or not patience.timeout > 0:
-        raise ExtractionError(f"{patience} has a number out of range; expected one request, one attempt and a timeout")
+        raise ServingError(f"{patience} has a number out of range; expected one request, one attempt and a timeout")
     key_for(url, insecure=insecure)
     try:
         import httpx2
     except ImportError:
-        raise ExtractionError("asking a server needs the package httpx2: pip install 'jaxuq[extraction]'") from None
+        raise ServingError("asking a server needs the package httpx2: pip install 'jaxuq[extraction]'") from None
     address = url.rstrip("/")
     address = address if address.endswith("/chat/completions") else f"{address}/chat/completions"
     limits = httpx2.Limits(max_connections=patience.concurrency, max_keepalive_connections=patience.concurrency)
@@ -163,8 +163,8 @@ def _leave(make: Callable[[], Reply]) -> Reply:
     secrets = environment_secrets()
     try:
         reply = make()
-    except ExtractionError as error:
-        raise ExtractionError(secrets.hide(str(error))) from None
+    except ServingError as error:
+        raise ServingError(secrets.hide(str(error))) from None
     except Exception as error:
         reply = Reply("", error=f"the reply could not be read ({type(error).__name__})")
     hidden = reply._replace(**{name: secrets.hide(getattr(reply, name)) for name in ("text", "error", "finish")})
@@ -243,7 +243,7 @@ class _Asker:
                     wait = error.wait if error.wait is not None else self._backoff(attempt)
                     self._sleep(min(max(wait, 0.0), self._patience.longest))
         if reason.startswith("no connection") and not self._answered:
-            raise ExtractionError(f"nobody answers at {plain_url(self._address)}: {reason}; is the server running?")
+            raise ServingError(f"nobody answers at {plain_url(self._address)}: {reason}; is the server running?")
         return Reply("", error=f"{reason} ({self._patience.attempts} attempts)")
 
     def _backoff(self, attempt: int) -> float:
@@ -294,7 +294,7 @@ class _Asker:
             raise _TryAgain(f"status {status}: {said}", _retry_after(response.headers.get("retry-after")))
         if status in _HOPELESS:
             kept = "" if keyed or status != 401 else f"; no key was sent, {KEY_VARIABLES[0]} may hold one"
-            raise ExtractionError(f"{self._address} {_HOPELESS[status]} (status {status}): {said}{kept}")
+            raise ServingError(f"{self._address} {_HOPELESS[status]} (status {status}): {said}{kept}")
         raise _Refused(f"status {status}: {said}")
 
 

@@ -34,6 +34,7 @@ FLOORS = (
     {"posterior", "calibration", "networks", "training", "parallel", "checkpoints", "results"},
     {"molecules", "tagging", "language", "questions"},
     {"confidence", "extraction", "experts", "tuning"},
+    {"serving"},
     {"reporting"},
     {"cli"},
 )

@@ -1,12 +1,10 @@
-"""`jaxuq extract`: entities or relations from texts by a chat model, and `jaxuq serve`: jaxuq's own model as one."""
+"""`jaxuq extract`: entities or relations from texts by a chat model."""
 
 import dataclasses
 import pathlib
 import sys
 import time
 from typing import TYPE_CHECKING, Literal
-
-import tyro
 
 if TYPE_CHECKING:
     from jaxuq.extraction import ChatModel, RunResult, Usage
@@ -91,6 +89,9 @@ class ExtractCommand:
     stream: bool = False
     """Have the server send replies in parts."""
 
+    insecure: bool = False
+    """Send a key by plain http to another machine, where whoever is between can read it."""
+
     cache: pathlib.Path | None = None
     """A folder of earlier replies of servers, so that nothing is asked (and paid) twice."""
 
@@ -111,6 +112,7 @@ class ExtractCommand:
             run_extraction,
         )
         from jaxuq.results import open_run
+        from jaxuq.serving import plain_url
 
         if (
             self.samples < 1
@@ -141,7 +143,7 @@ class ExtractCommand:
             )
         }
         configuration |= {
-            "model": model.name if "://" not in self.model else f"{_address(self.model)} {self.server_model}",
+            "model": model.name if "://" not in self.model else f"{plain_url(self.model)} {self.server_model}",
             "temperature": temperature,
             "data": data_name(self.data),
             "types": _digest(self.types),
@@ -171,9 +173,13 @@ class ExtractCommand:
                 on_progress=progress.show,
             )
         _tell(folder.path, result, usage, self.prices, time.monotonic() - began)
+        if result.failed and result.failed == result.conversations:
+            print(f"jaxuq: every conversation failed: {result.first_error}", file=sys.stderr)
+            sys.exit(1)
 
     def _model(self, temperature: float, usage: "Usage") -> "ChatModel":
-        from jaxuq.extraction import ChatSettings, Patience, local_chat, open_endpoint, replay_chat
+        from jaxuq.extraction import ChatSettings, local_chat, replay_chat
+        from jaxuq.serving import Patience, open_endpoint
 
         settings = ChatSettings(temperature, self.max_tokens, 1.0, self.seed, self.log_probs)
         if self.model.startswith("replay:"):
@@ -188,55 +194,13 @@ class ExtractCommand:
                 stream=self.stream,
                 cache=self.cache,
                 usage=usage,
+                insecure=self.insecure,
             )
         from jaxuq.cli.compiled import keep_compiled_programs
         from jaxuq.cli.generate import load_named_model
 
         keep_compiled_programs()
         return local_chat(load_named_model(self.model), settings, batch_size=self.batch_size, name=self.model)
-
-
-@dataclasses.dataclass(frozen=True)
-class ServeCommand:
-    """Serve a language model to programs that speak the OpenAI chat protocol, on this machine: jaxuq serve smollm2."""
-
-    model: tyro.conf.Positional[str] = "smollm2"
-    """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
-
-    host: str = "127.0.0.1"
-    """The address to listen at; there is no key, so leave it at this machine unless the network is yours."""
-
-    port: int = 8000
-    """The port; 0 takes a free one."""
-
-    def run(self) -> None:
-        """Load and serve until interrupted."""
-        from jaxuq.cli.compiled import keep_compiled_programs
-        from jaxuq.cli.generate import load_named_model
-        from jaxuq.extraction import ExtractionError, language_backend, make_server
-
-        if not 0 <= self.port <= 65535:
-            raise ExtractionError(f"--port is {self.port}; expected 0 to 65535")
-        keep_compiled_programs()
-        model = load_named_model(self.model)
-        try:
-            server = make_server(language_backend(model), self.model, host=self.host, port=self.port)
-        except (OSError, OverflowError) as error:
-            raise ExtractionError(f"cannot listen at {self.host}:{self.port}: {error}; choose another --port") from None
-        host, port = server.server_address[:2]
-        print(f"{self.model} at http://{host}:{port}/v1  (Ctrl-C ends it)", file=sys.stderr, flush=True)
-        with server:
-            try:
-                server.serve_forever()
-            except KeyboardInterrupt:
-                print("ended", file=sys.stderr)
-
-
-def _address(url: str) -> str:
-    import urllib.parse
-
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _digest(path: pathlib.Path) -> str:

@@ -10,10 +10,11 @@ import tyro
 from jaxuq.cli.confidence import AskCommand
 from jaxuq.cli.data import DataCommand
 from jaxuq.cli.experts import ExpertsCommand
-from jaxuq.cli.extract import ExtractCommand, ServeCommand
+from jaxuq.cli.extract import ExtractCommand
 from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
+from jaxuq.cli.serve import ServeCommand
 from jaxuq.confidence.study.configuration import StudyConfiguration
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration

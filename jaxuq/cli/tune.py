@@ -77,8 +77,8 @@ def _files(configuration: TuneConfiguration) -> list[tuple[str, str]]:
 def _judge(address: str, model: str) -> "Judge":
     """A server or a local model as a function from prompts to replies."""
     from jaxuq.extraction.chat import Request
-    from jaxuq.extraction.endpoint import open_endpoint
     from jaxuq.extraction.local import local_chat
+    from jaxuq.serving.endpoint import open_endpoint
 
     if "://" in address:
         chat = open_endpoint(address, model)

@@ -22,7 +22,6 @@ from jaxuq.extraction.conversations import (
     plan_conversations,
     plan_resolutions,
 )
-from jaxuq.extraction.endpoint import KEY_VARIABLES, Patience, open_endpoint
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.evaluation import METRICS, Evaluation, evaluate
 from jaxuq.extraction.formats import (
@@ -79,7 +78,6 @@ from jaxuq.extraction.scoring import (
     relation_counts,
     scores_from_counts,
 )
-from jaxuq.extraction.server import BadRequest, Piece, language_backend, make_server
 from jaxuq.extraction.spans import CONFLICT_RULES, Span, merge_overlaps, overlap, settle_types
 from jaxuq.extraction.tables import (
     Table,
@@ -96,13 +94,11 @@ __all__ = [
     "CORRECTED",
     "COUNTS",
     "FORMATS",
-    "KEY_VARIABLES",
     "METRICS",
     "PUBLISHED",
     "PUBLISHED_EARLY",
     "STATUSES",
     "STRATEGIES",
-    "BadRequest",
     "ChatModel",
     "ChatSettings",
     "Conversation",
@@ -115,8 +111,6 @@ __all__ = [
     "Match",
     "ParsedRows",
     "Passage",
-    "Patience",
-    "Piece",
     "Plan",
     "Reader",
     "RelationType",
@@ -150,16 +144,13 @@ __all__ = [
     "is_nothing",
     "join_tokens",
     "json_line",
-    "language_backend",
     "local_chat",
     "locate",
     "make_haystack",
     "make_passages",
     "make_reader",
     "make_schema",
-    "make_server",
     "merge_overlaps",
-    "open_endpoint",
     "overlap",
     "parse_rows",
     "plan_conversations",

@@ -7,10 +7,10 @@ import urllib.request
 
 import pytest
 
-import jaxuq.extraction
+import jaxuq.serving
 from jaxuq.cli import main
-from jaxuq.extraction import Piece, make_server
 from jaxuq.language import save_model
+from jaxuq.serving import Piece, make_server
 from tests.language.test_answers import model  # noqa: F401
 
 TEXTS = [
@@ -85,8 +85,11 @@ def test_a_server_is_asked_and_the_cache_saves_the_second_time(files, capsys, mo
 
 def test_jaxuqs_own_model_runs_and_texts_too_long_for_it_are_counted(files, model, capsys):  # noqa: F811
     save_model(files / "tiny", model)
-    main(arguments(files, "--max-tokens", "8", chat=str(files / "tiny")))
-    assert "2 gave no answer" in capsys.readouterr().err  # its context is 64 tokens
+    with pytest.raises(SystemExit) as ended:
+        main(arguments(files, "--max-tokens", "8", chat=str(files / "tiny")))
+    said = capsys.readouterr().err
+    assert ended.value.code == 1 and "2 gave no answer" in said  # its context is 64 tokens
+    assert said.splitlines()[-1].startswith("jaxuq: every conversation failed: the conversation has")
     (row,) = csv.DictReader((files / "run" / "results.csv").read_text().splitlines())
     assert (row["texts"], row["failed_texts"], row["full_recall"]) == ("2", "2", "0")
 
@@ -128,7 +131,7 @@ def test_serve_says_where_and_answers(files, model, capsys, monkeypatch):  # noq
     save_model(files / "tiny", model)
     made = []
     real = make_server
-    monkeypatch.setattr(jaxuq.extraction, "make_server", lambda *a, **k: made.append(real(*a, **k)) or made[0])
+    monkeypatch.setattr(jaxuq.serving, "make_server", lambda *a, **k: made.append(real(*a, **k)) or made[0])
     thread = threading.Thread(target=main, args=(["serve", str(files / "tiny"), "--port", "0"],), daemon=True)
     thread.start()
     while not made:

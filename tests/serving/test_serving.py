@@ -8,19 +8,9 @@ import time
 import httpx2
 import pytest
 
-from jaxuq.extraction import (
-    ChatSettings,
-    ExtractionError,
-    Patience,
-    Piece,
-    Request,
-    Usage,
-    language_backend,
-    local_chat,
-    make_server,
-    open_endpoint,
-)
+from jaxuq.extraction import ChatSettings, Request, Usage, local_chat
 from jaxuq.language import GREEDY, generate
+from jaxuq.serving import Patience, Piece, ServingError, language_backend, make_server, open_endpoint
 from tests.language.test_answers import model  # noqa: F401
 
 QUICK = Patience(
@@ -145,7 +135,7 @@ def test_waiting_grows_and_respects_what_the_server_asks_for():
 @pytest.mark.parametrize(("status", "said"), [(401, "refuses the key"), (404, "knows no such")])
 def test_what_no_request_can_outlive_ends_the_run_without_showing_the_key(monkeypatch, status, said):
     monkeypatch.setenv("JAXUQ_API_KEY", "sk-very-secret")
-    with serving(say_ada, [status]) as (url, _), pytest.raises(ExtractionError, match=said) as raised:
+    with serving(say_ada, [status]) as (url, _), pytest.raises(ServingError, match=said) as raised:
         open_endpoint(url, "ada", patience=QUICK).ask([ASK])
     assert "sk-very-secret" not in str(raised.value) and "***" in str(raised.value)
 
@@ -154,7 +144,7 @@ def test_nobody_answers():
     server = make_server(say_ada, "ada")
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     server.server_close()
-    with pytest.raises(ExtractionError, match="nobody answers"):
+    with pytest.raises(ServingError, match="nobody answers"):
         open_endpoint(url, "ada", patience=QUICK._replace(attempts=2)).ask([ASK])
 
 
@@ -188,7 +178,7 @@ def test_nothing_is_asked_twice_and_no_key_is_kept(monkeypatch, tmp_path):
     ],
 )
 def test_addresses_are_checked_and_secrets_in_them_not_repeated(url, said):
-    with pytest.raises(ExtractionError, match=said) as raised:
+    with pytest.raises(ServingError, match=said) as raised:
         open_endpoint(url, "ada")
     assert "pass" not in str(raised.value).replace("password", "") and "secret" not in str(raised.value)
 

@@ -3,7 +3,7 @@
 import concurrent.futures
 import hashlib
 import json
-import os
+import math
 import pathlib
 import random
 import re
@@ -14,16 +14,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxuq.extraction.chat import DEFAULT_SETTINGS, ChatModel, ChatSettings, Reply, Request, Usage
-from jaxuq.extraction.errors import ExtractionError
 from jaxuq.results import write_text
+from jaxuq.serving.errors import ServingError
+from jaxuq.serving.replies import BrokenOff, UnreadableReply, reply_from_events, reply_from_json, reply_of_record
+from jaxuq.serving.secrecy import KEY_VARIABLES, environment_secrets, guard_logs, is_loopback, key_for, plain_url
 
 if TYPE_CHECKING:
     from httpx2 import Client, Response
 
-KEY_VARIABLES = ("JAXUQ_API_KEY", "OPENAI_API_KEY")
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _HOPELESS = {401: "refuses the key", 403: "forbids the request", 404: "knows no such address or model"}
 _LONGEST_BODY = 32 * 2**20  # bytes; a reply beyond that is no reply
+_LONGEST_ERROR = 2**16  # bytes that are read of an error
+_SAID = 300  # characters of what a server says that are shown
 
 
 class Patience(NamedTuple):
@@ -70,13 +73,16 @@ def open_endpoint(
     stream: bool = False,
     cache: str | pathlib.Path | None = None,
     usage: Usage | None = None,
+    insecure: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ChatModel:
     """A model behind an OpenAI-compatible server.
 
     The key is read from the environment (`JAXUQ_API_KEY`, else `OPENAI_API_KEY`) when a request is sent; none is needed
-    for servers that ask for none. It is never part of a name, a cache entry, a message or an error. Replies are kept in
-    the cache by a hash of all that decides them (address, model, settings, messages, number of the sample).
+    for servers that ask for none. It goes to the host that it belongs to and nowhere else (see `key_for`): redirects
+    are not followed, and no proxy stands between this machine and itself. It is never part of a name, a cache entry, a
+    reply, a message, a log record or an error, whatever the server sends. Replies are kept in the cache by a hash of
+    all that decides them (address, model, settings, messages, number of the sample).
 
     Args:
         url: of the server, such as `http://localhost:8000/v1`; `/chat/completions` is added where it is missing.
@@ -86,6 +92,7 @@ def open_endpoint(
         stream: have replies sent in parts, so that a silent server is noticed early.
         cache: folder of earlier replies; None keeps none.
         usage: counts requests and tokens.
+        insecure: send a key by plain http to another machine.
         sleep: waits between attempts.
 
     Returns:
@@ -93,33 +100,47 @@ def open_endpoint(
         reply with an `error`; a refused key, an unknown model or an address that nobody serves raise.
 
     Raises:
-        ExtractionError: the address is no http(s) URL, numbers are out of range, or the package `httpx2` is missing.
+        ServingError: the address is no http(s) URL, its key would be readable on the way, numbers are out of range,
+            or the package `httpx2` is missing.
     """
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ExtractionError(f"the model's address is {_plain_url(url)!r}; expected http://... or https://...")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ServingError("the model's address cannot be read; expected http://... or https://...") from None
+    if not known:
+        raise ServingError(f"the model's address is {plain_url(url)!r}; expected http://... or https://...")
     if parts.username or parts.password or parts.query:
-        raise ExtractionError(
+        raise ServingError(
             f"the model's address has a user, a password or a query; put a key into {KEY_VARIABLES[0]}, not there"
         )
+    if environment_secrets().hide(url + " " + model) != url + " " + model:
+        raise ServingError(f"the address or the model's name has a key in it; only {KEY_VARIABLES[0]} may hold one")
     if patience.concurrency < 1 or patience.attempts < 1 or not patience.timeout > 0:
-        raise ExtractionError(f"{patience} has a number out of range; expected one request, one attempt and a timeout")
+        raise ServingError(f"{patience} has a number out of range; expected one request, one attempt and a timeout")
+    key_for(url, insecure=insecure)
     try:
         import httpx2
     except ImportError:
-        raise ExtractionError("asking a server needs the package httpx2: pip install 'jaxuq[extraction]'") from None
+        raise ServingError("asking a server needs the package httpx2: pip install 'jaxuq[extraction]'") from None
     address = url.rstrip("/")
     address = address if address.endswith("/chat/completions") else f"{address}/chat/completions"
     limits = httpx2.Limits(max_connections=patience.concurrency, max_keepalive_connections=patience.concurrency)
-    client = httpx2.Client(timeout=httpx2.Timeout(patience.timeout), limits=limits)
-    asker = _Asker(client, address, model, settings, patience, stream, sleep, usage or Usage())
+    client = httpx2.Client(
+        timeout=httpx2.Timeout(patience.timeout),
+        limits=limits,
+        follow_redirects=False,
+        trust_env=not is_loopback(parts.hostname or ""),
+    )
+    guard_logs("httpx2", "httpcore2")
+    asker = _Asker(client, address, model, settings, patience, stream, sleep, usage or Usage(), insecure)
     folder = None if cache is None else pathlib.Path(cache)
 
     def one(request: Request) -> Reply:
         body = asker.body(request)
         entry = None if folder is None else folder / _entry(address, body)
         kept = None if entry is None else _read_entry(entry)
-        reply = kept if kept is not None else asker.ask(body)
+        reply = _leave(lambda: kept if kept is not None else asker.ask(body))
         if entry is not None and kept is None and not reply.error:
             write_text(entry, json.dumps(reply._asdict(), ensure_ascii=False))
         asker.count(reply)
@@ -137,10 +158,20 @@ def open_endpoint(
     return ChatModel(model, ask, 4 * patience.concurrency)
 
 
-def _plain_url(url: str) -> str:
-    """An address without what may be secret."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+def _leave(make: Callable[[], Reply]) -> Reply:
+    """The one exit: a reply, or an error, without secrets. What goes wrong unforeseen costs this request only."""
+    secrets = environment_secrets()
+    try:
+        reply = make()
+    except ServingError as error:
+        raise ServingError(secrets.hide(str(error))) from None
+    except Exception as error:
+        reply = Reply("", error=f"the reply could not be read ({type(error).__name__})")
+    hidden = reply._replace(**{name: secrets.hide(getattr(reply, name)) for name in ("text", "error", "finish")})
+    said = "".join(reply.pieces)
+    if hidden != reply or secrets.hide(said) != said:
+        return hidden._replace(pieces=(), log_probs=())  # a secret may be spread over several
+    return hidden
 
 
 def _entry(address: str, body: dict[str, Any]) -> str:
@@ -151,17 +182,9 @@ def _entry(address: str, body: dict[str, Any]) -> str:
 
 def _read_entry(path: pathlib.Path) -> Reply | None:
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        pieces, log_probs = tuple(fields.pop("pieces")), tuple(map(float, fields.pop("log_probs")))
-        return Reply(**{**fields, "pieces": pieces, "log_probs": log_probs, "cached": True})
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None  # a damaged entry is asked for again
-
-
-def _key() -> str:
-    return next((value for name in KEY_VARIABLES if (value := os.environ.get(name, "").strip())), "")
+        return reply_of_record(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return None  # there is none, or a damaged one: asked for (again)
 
 
 class _Asker:
@@ -177,11 +200,11 @@ class _Asker:
         stream: bool,
         sleep: Callable[[float], None],
         usage: Usage,
+        insecure: bool,
     ):
         self._client, self._address, self._model, self._settings = client, address, model, settings
         self._patience, self._stream, self._sleep, self._usage = patience, stream, sleep, usage
-        self._lock = threading.Lock()
-        self._answered = False
+        self._insecure, self._lock, self._answered = insecure, threading.Lock(), False
 
     def body(self, request: Request) -> dict[str, Any]:
         settings = self._settings
@@ -220,7 +243,7 @@ class _Asker:
                     wait = error.wait if error.wait is not None else self._backoff(attempt)
                     self._sleep(min(max(wait, 0.0), self._patience.longest))
         if reason.startswith("no connection") and not self._answered:
-            raise ExtractionError(f"nobody answers at {self._address}: {reason}; is the server running?")
+            raise ServingError(f"nobody answers at {plain_url(self._address)}: {reason}; is the server running?")
         return Reply("", error=f"{reason} ({self._patience.attempts} attempts)")
 
     def _backoff(self, attempt: int) -> float:
@@ -229,54 +252,75 @@ class _Asker:
     def _once(self, body: dict[str, Any]) -> Reply:
         import httpx2
 
-        key = _key()
+        key = key_for(self._address, insecure=self._insecure)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         until = time.monotonic() + self._patience.total
         try:
             with self._client.stream("POST", self._address, json=body, headers=headers) as response:
                 if response.status_code != 200:
-                    self._refuse(response, key)
-                kind = response.headers.get("content-type", "")
-                if "text/event-stream" in kind:
-                    return _from_events(_limited(response.iter_lines(), until))
-                content = b"".join(_limited(response.iter_bytes(), until))
+                    self._refuse(response, bool(key))
+                if "text/event-stream" in response.headers.get("content-type", ""):
+                    return reply_from_events(_lines(_limited(response.iter_bytes(), until)))
+                return reply_from_json(b"".join(_limited(response.iter_bytes(), until)))
         except httpx2.ConnectError as error:
-            raise _TryAgain(f"no connection: {_hide(str(error), key)}") from None
+            raise _TryAgain(f"no connection: {_said(str(error))}") from None
         except httpx2.TimeoutException as error:
             raise _TryAgain(f"no answer in time ({type(error).__name__})") from None
         except (httpx2.HTTPError, httpx2.StreamError, httpx2.DecodingError) as error:
-            raise _TryAgain(f"the connection broke: {_hide(str(error), key)}") from None
-        try:
-            return _from_object(json.loads(content))
-        except (ValueError, RecursionError):
-            raise _TryAgain("the server's reply is no JSON") from None
+            raise _TryAgain(f"the connection broke: {_said(str(error))}") from None
+        except BrokenOff as error:
+            raise _TryAgain(f"the server broke off: {_said(str(error))}") from None
+        except UnreadableReply as error:
+            raise _TryAgain(str(error)) from None
 
-    def _refuse(self, response: "Response", key: str) -> None:
+    def _refuse(self, response: "Response", keyed: bool) -> None:
         status = response.status_code
+        location = response.headers.get("location")
+        if location is not None and 300 <= status < 400:
+            raise _Refused(
+                f"status {status}, Location {_said(plain_url(location))}: redirects are not followed, since the key "
+                "and the texts are meant for the address given; give the new one if you trust it"
+            )
+        content = b""
         try:
-            text = b"".join(_limited(response.iter_bytes(), time.monotonic() + 10))[:2000].decode("utf-8", "replace")
+            for chunk in _limited(response.iter_bytes(), time.monotonic() + 10):
+                content += chunk
+                if len(content) > _LONGEST_ERROR:
+                    break
         except _TryAgain:
-            text = ""
-        said = _hide(" ".join(re.sub(r"[^\x20-\x7e\u00a0-\uffff]", " ", text).split())[:300], key)
+            pass
+        said = _said(content[:_LONGEST_ERROR].decode("utf-8", "replace"), cut=len(content) > _LONGEST_ERROR)
         if status in _AGAIN:
             raise _TryAgain(f"status {status}: {said}", _retry_after(response.headers.get("retry-after")))
         if status in _HOPELESS:
-            raise ExtractionError(f"{self._address} {_HOPELESS[status]} (status {status}): {said}")
+            kept = "" if keyed or status != 401 else f"; no key was sent, {KEY_VARIABLES[0]} may hold one"
+            raise ServingError(f"{self._address} {_HOPELESS[status]} (status {status}): {said}{kept}")
         raise _Refused(f"status {status}: {said}")
 
 
-def _hide(text: str, key: str) -> str:
-    return text.replace(key, "***") if key else text
+def _said(text: str, *, cut: bool = False) -> str:
+    """What a server says, fit for a line: secrets first, so that no shortening leaves half of one."""
+    text = environment_secrets().hide(text, cut=cut)
+    return " ".join(re.sub(r"[^\x20-\x7e\u00a0-\ud7ff\ue000-\uffef]", " ", text).split())[:_SAID]
 
 
 def _retry_after(value: str | None) -> float | None:
     try:
-        return None if value is None else float(value)
+        seconds = float(value or "")
     except ValueError:
         return None  # a date: wait as usual
+    return None if math.isnan(seconds) else seconds
 
 
-def _limited(chunks: Iterable[Any], until: float) -> Iterable[Any]:
+def _lines(chunks: Iterable[bytes]) -> Iterable[str]:
+    left = b""
+    for chunk in chunks:
+        *whole, left = (left + chunk).split(b"\n")
+        yield from (line.decode("utf-8", "replace").strip("\r") for line in whole)
+    yield left.decode("utf-8", "replace")
+
+
+def _limited(chunks: Iterable[bytes], until: float) -> Iterable[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
@@ -285,56 +329,3 @@ def _limited(chunks: Iterable[Any], until: float) -> Iterable[Any]:
         if size > _LONGEST_BODY:
             raise _TryAgain(f"the reply is longer than {_LONGEST_BODY} bytes")
         yield chunk
-
-
-def _from_object(content: Any) -> Reply:
-    """A reply from one JSON object."""
-    try:
-        choice, usage = content["choices"][0], content.get("usage") or {}
-        text = choice["message"]["content"]
-        pieces, log_probs = _token_log_probs(choice.get("logprobs"))
-        counts = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
-        raise _TryAgain(f"the server's reply is no chat completion: {error!r}") from None
-    if not isinstance(text, str | None):
-        raise _TryAgain("the server's reply has no text")
-    return Reply(text or "", "", str(choice.get("finish_reason") or "stop"), pieces, log_probs, *counts)
-
-
-def _token_log_probs(part: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    entries = (part or {}).get("content") or []
-    return tuple(str(entry["token"]) for entry in entries), tuple(float(entry["logprob"]) for entry in entries)
-
-
-def _from_events(lines: Iterable[str]) -> Reply:
-    """A reply from server-sent events; whole only if the server says that it ends."""
-    text, finish, done = [], "", False
-    pieces: list[str] = []
-    log_probs: list[float] = []
-    counts = (0, 0)
-    for line in lines:
-        if not line.startswith("data:"):
-            continue
-        data = line[5:].strip()
-        if data == "[DONE]":
-            done = True
-            break
-        try:
-            event = json.loads(data)
-            if event.get("error"):
-                raise _TryAgain(f"the server broke off: {str(event['error'])[:200]}")
-            usage = event.get("usage") or {}
-            if usage:
-                counts = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
-            for choice in event.get("choices", [])[:1]:
-                part = (choice.get("delta") or {}).get("content") or ""
-                text.append(part if isinstance(part, str) else "")
-                more, values = _token_log_probs(choice.get("logprobs"))
-                pieces += more
-                log_probs += values
-                finish = choice.get("finish_reason") or finish
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise _TryAgain("an event of the stream is no JSON of a chat completion") from None
-    if not done and not finish:
-        raise _TryAgain("the stream ended before the reply did")
-    return Reply("".join(text), "", finish or "stop", tuple(pieces), tuple(log_probs), *counts)

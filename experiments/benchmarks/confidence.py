@@ -47,7 +47,7 @@ def main() -> None:
     marks = np.zeros(len(tokens[0]), bool)
     marks[-4:-2] = True
     texts = make_texts([response._replace(answer=marks)])
-    kept = generated_pass(generation, texts)
+    kept = generated_pass(decoder, generation, texts)
     reading = read_pass(decoder, variables, texts, kept)
 
     quantities = jax.jit(
@@ -66,7 +66,7 @@ def main() -> None:
     stages = {
         "generate, nothing kept": lambda: greedy(keep=False)[0].tokens,
         "generate, states kept": lambda: greedy()[0].tokens,
-        "put the pass in order": lambda: generated_pass(generation, texts),
+        "put the pass in order": lambda: generated_pass(decoder, generation, texts),
         "read: all of it": lambda: read_pass(decoder, variables, texts, kept),
         "  of it: logits and log-probabilities": lambda: scores(kept.before),
         "  of it: these and all reductions": lambda: quantities(kept.before),

@@ -97,7 +97,7 @@ class GenerateCommand:
             on_token=(lambda new: _show(new.text)) if streams else None,
             batch_size=max(8, self.num_samples),
             overflow="truncate" if self.truncate else "error",
-            top_alternatives=min(5, model.decoder.config.vocab_size) if self.json else 0,
+            top_alternatives=min(5, model.functions.vocab_size) if self.json else 0,
         )
         seconds = time.monotonic() - began
         for answer in answers:

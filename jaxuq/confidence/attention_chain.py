@@ -242,7 +242,7 @@ def attention_chain(
     forgotten: memory is that of one token's rows, `layers * heads * time`, linear in the length.
 
     Args:
-        queries: after rotary embedding; `Decoder(keep_queries=True)` gives them.
+        queries: after rotary embedding; a model's `read` gives them.
         keys: after rotary embedding, of the same tokens.
         positions: 0, 1, 2, ... of the tokens; -1 for padding on either side. Tokens of a text are neighbours.
         answer: True for the tokens of the answer.

@@ -9,7 +9,7 @@ decoding. Every step is a transform of its own; `jaxuq.experts.pipeline` runs th
 from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
 from jaxuq.experts.clustering import Clusters, cluster_features
-from jaxuq.experts.decoding import ExpertGeneration, generate_by_experts
+from jaxuq.experts.decoding import ExpertParams, MemberScores, expert_model, generate_by_experts
 from jaxuq.experts.disagreement import Disagreement, combine_logits, disagreement
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.families import FAMILIES, family_answer, make_families, write_families
@@ -42,9 +42,10 @@ __all__ = [
     "Clusters",
     "Disagreement",
     "ExpertAnswer",
-    "ExpertGeneration",
+    "ExpertParams",
     "ExpertsError",
     "GradientFeatures",
+    "MemberScores",
     "Routing",
     "answer_by_experts",
     "boxed_solution",
@@ -54,6 +55,7 @@ __all__ = [
     "disagreement",
     "embed_sentences",
     "example_gradients",
+    "expert_model",
     "family_answer",
     "final_answer",
     "gate_weights",

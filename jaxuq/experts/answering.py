@@ -107,12 +107,13 @@ def answer_by_experts(
             decoder, model.params, chosen, jnp.asarray(shares), tokens, lengths, keys, max_new_tokens=max_new_tokens,
             sampling=sampling, stop_tokens=stops, mix=mix, gates=gates,
         )  # fmt: skip
-        found = jax.device_get(found)
+        found = jax.device_get(found._replace(rng_keys=None, cache=None))
         for row, index in enumerate(group):
             count = int(found.num_generated[row])
-            width = weights.shape[1] if found.member_log_probs.shape[-1] == len(used) else 1
+            said = found.observed
+            width = weights.shape[1] if said.member_log_probs.shape[-1] == len(used) else 1
             members = np.full((count, width), np.nan, np.float32)
-            members[:, used if width > 1 else [0]] = found.member_log_probs[row, :count]
+            members[:, used if width > 1 else [0]] = said.member_log_probs[row, :count]
             answers.append(
                 ExpertAnswer(
                     prompt=index,
@@ -122,8 +123,8 @@ def answer_by_experts(
                     log_probs=found.log_probs[row, :count],
                     entropies=found.entropies[row, :count],
                     member_log_probs=members,
-                    mutual_information=found.mutual_information[row, :count],
-                    variances=found.variances[row, :count],
+                    mutual_information=said.mutual_information[row, :count],
+                    variances=said.variance[row, :count],
                     weights=weights[index],
                 )
             )
@@ -140,7 +141,7 @@ def _check(model: LanguageModel, prompts: Sequence[np.ndarray], weights: np.ndar
     bad = np.flatnonzero(~(np.isfinite(weights).all(1) & (weights >= 0).all(1) & (weights.sum(1) > 0)))
     if len(bad):
         raise ValueError(f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none below 0 and some above")
-    context = model.decoder.config.max_positions
+    context = model.functions.max_positions
     for number, prompt in enumerate(prompts):
         if not 0 < len(prompt) <= context - new:
             raise ValueError(

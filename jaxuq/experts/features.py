@@ -125,7 +125,7 @@ def gradient_features(
         kind=(kind, PROJECTIONS), tokens=(tokens, TOKENS), convention=(convention, CONVENTIONS),
         reduction=(reduction, REDUCTIONS),
     )  # fmt: skip
-    context = model.decoder.config.max_positions
+    context = model.functions.max_positions
     data = _Cut(instructions, tokens, min(max_length or context, context))
     lengths, dropped, content = _survey(data)
     kept = np.flatnonzero(lengths)

@@ -1,15 +1,14 @@
 """The gradient of each example's own loss with respect to adapters, for a batch of examples in one backward pass."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient
+from jaxuq._arrays import select
+from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient, map_logits
 from jaxuq.language.logit_blocks import MAX_LOGITS
-from jaxuq.networks import Decoder, quick_adapter_gradients
+from jaxuq.networks import Decoder, Model, as_model, capability, quick_adapter_gradients
 
 TOKENS = ("instruction", "response", "all")
 """Which tokens' losses a gradient can be of."""
@@ -17,9 +16,9 @@ REDUCTIONS = ("mean", "sum")
 
 
 def example_gradients(
-    decoder: Decoder,
+    model: Model | Decoder,
     params: PyTree,
-    lora: PyTree,
+    trained: PyTree,
     batch: TokenBatch,
     *,
     reduction: str = "mean",
@@ -33,18 +32,20 @@ def example_gradients(
     the loss matters once gradients are preconditioned: fine-tuning's moments are those of means over tokens.
 
     Args:
-        decoder: with a `lora` configuration; no dropout is applied.
-        params: of the base model.
-        lora: the adapters.
+        model: that trains a part of its parameters (`Model.join`), or a decoder with a `lora` configuration; no dropout
+            is applied.
+        params: the frozen ones; for a decoder those of the base model.
+        trained: the part; for a decoder its adapters.
         batch: one example a row; `where` says whose losses count. The first token of a row never does.
         reduction: `"mean"` over the wanted tokens, or their `"sum"`, as Eq 5.2 of ELREA is written.
 
     Returns:
-        Float32, the tree of `lora` with a leading axis of rows. Rows in which nothing is wanted are zero. Holds the
+        Float32, the tree of `trained` with a leading axis of rows. Rows in which nothing is wanted are zero. Holds the
         rows' activations, their gradients, and 16 MiB of logits at a time.
 
     Raises:
-        ValueError: unknown reduction; a decoder without adapters.
+        ValueError: unknown reduction.
+        CapabilityError: the model trains no part, the decoder has no adapters.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -66,26 +67,37 @@ def example_gradients(
     """
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; expected one of {', '.join(REDUCTIONS)}")
-    if decoder.lora is None:
-        raise ValueError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
-    head, max_logits = {"params": params}, max(MAX_LOGITS // batch.tokens.shape[0], 1)
+    join, frozen = capability(model, "join"), {"params": params} if isinstance(model, Decoder) else params
+    model, max_logits = as_model(model), max(MAX_LOGITS // batch.tokens.shape[0], 1)
 
-    def one(lora: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
-        def before(lora: PyTree) -> Array:
+    def one(trained: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
+        def before(trained: PyTree) -> Array:
             with quick_adapter_gradients():
-                output: Any = decoder.apply({"params": params, "lora": lora}, tokens[None], positions[None])
-            return jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
+                hidden, _, _ = model.read(join(frozen, trained), tokens[None], positions[None])
+            return jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), *((0, 0),) * (hidden.ndim - 2)))
 
-        hidden, backward = jax.vjp(before, lora)
+        hidden, backward = jax.vjp(before, trained)
         wanted = where & (positions > 0)
         count = jnp.ones(()) if reduction == "sum" else jnp.maximum(wanted.sum(), 1).astype(jnp.float32)
-        start = hidden_gradient(cross_entropy, decoder, head, hidden, tokens[None], max_logits=max_logits)
-        start = jnp.where(jnp.broadcast_to(wanted[None, :, None], start.shape), start / count, 0.0)
-        return backward(start.astype(hidden.dtype))[0]
+        whole = join(frozen, trained)
+        start = hidden_gradient(cross_entropy, model, whole, hidden, tokens[None], max_logits=max_logits)
+        start = select(start, wanted[None]) / count
+        gradient = backward(start.astype(hidden.dtype))[0]
+        if not model.trained_logits:
+            return gradient
 
-    lora = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), lora)
+        def last(trained: PyTree) -> Array:
+            losses = map_logits(
+                cross_entropy, model, join(frozen, trained), hidden, tokens[None], where=wanted[None],
+                max_logits=max_logits,
+            )  # fmt: skip
+            return jnp.sum(losses) / count
+
+        return jax.tree.map(jnp.add, gradient, jax.grad(last)(trained))
+
+    trained = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), trained)
     inputs = (jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.where))
-    return jax.vmap(one, in_axes=(None, 0, 0, 0))(lora, *inputs)
+    return jax.vmap(one, in_axes=(None, 0, 0, 0))(trained, *inputs)
 
 
 def gradient_tokens(example: Instruction, tokens: str = "instruction", *, max_length: int | None = None) -> Instruction:

@@ -27,7 +27,7 @@ def local_chat(
     """
     from jaxuq.language import GREEDY, PromptError, Sampling, encode_prompt, generate
 
-    context = model.decoder.config.max_positions
+    context = model.functions.max_positions
     longest = min(settings.max_tokens, max(1, context // 2))
     sampling = (
         GREEDY

@@ -36,7 +36,7 @@ def encode_prompts(
     """Tokens of each prompt, which leave room for `after` tokens."""
     if overflow not in ("error", "truncate"):
         raise ValueError(f"overflow is {overflow!r}; expected 'error' or 'truncate'")
-    context = model.decoder.config.max_positions
+    context = model.functions.max_positions
     encoded = []
     for number, (prompt, room) in enumerate(zip(prompts, after)):
         try:

@@ -122,7 +122,7 @@ def _watched(
         if step >= until or not running.any():
             return generation
         generation = continue_generation(
-            model.decoder,
+            model.functions,
             model.variables,
             generation._replace(running=jnp.asarray(running)),
             until=min(step + chunk, until),
@@ -201,7 +201,7 @@ def generate(
         tokens, lengths = padded([encoded[index] for index in group], count)
         indices = jnp.asarray([*group, *(0,) * (count - len(group))])
         generation = start_generation(
-            model.decoder,
+            model.functions,
             model.variables,
             tokens,
             lengths,
@@ -223,7 +223,7 @@ def generate(
             generation = _watched(model, generation, rows, max_new_tokens, chunk, sampling, stops, on_token)
         else:
             generation = continue_generation(
-                model.decoder, model.variables, generation, until=max_new_tokens, sampling=sampling, stop_tokens=stops
+                model.functions, model.variables, generation, until=max_new_tokens, sampling=sampling, stop_tokens=stops
             )
         answers += _collected(model, generation, rows, encoded, watch)
     return sorted(answers, key=lambda answer: (answer.prompt, answer.sample))
@@ -253,7 +253,7 @@ def _collected(
                 entropies,
                 alternatives,
                 hidden,
-                None if generation.queries is None else captured_row(generation.captured, row),
+                None if generation.queries is None else captured_row(generation.captured(model.functions), row),
                 np.asarray(encoded[prompt], np.int32),
             )
         )

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxuq.networks import DecoderConfig, Places, attention_weights
+from jaxuq.networks import Decoder, Model, Places, attention_weights, capability
 
 
 class Captured(NamedTuple):
@@ -33,7 +33,7 @@ def _slots(positions: Int[Array, "slots"], wanted: Int[Array, "rows"]) -> tuple[
 
 
 def attention_rows(
-    captured: Captured, config: DecoderConfig, positions: Int[Array, "batch rows"]
+    model: Model | Decoder, captured: Captured, positions: Int[Array, "batch rows"]
 ) -> Float[Array, "batch layers heads rows slots"]:
     r"""The attention of chosen tokens on all before them, in every layer and head.
 
@@ -45,20 +45,25 @@ def attention_rows(
     is held.
 
     Args:
+        model: whose attention it was: scale, windows, soft-cap.
         captured: from `score_tokens` or a `Generation`, with queries kept.
-        config: of the decoder: scale, windows, soft-cap.
         positions: the rows wanted.
 
     Returns:
         Weights, float32, which sum to one over $j$; rows of positions that were not captured are zero.
 
+    Raises:
+        CapabilityError: the model has no `attention`.
+
     Example:
         >>> import jax.numpy as jnp
-        >>> config = DecoderConfig(5, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4)
+        >>> from jaxuq.networks import DecoderConfig
+        >>> decoder = Decoder(DecoderConfig(5, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
         >>> captured = Captured(jnp.ones((1, 1, 3, 1, 4)), jnp.ones((1, 1, 1, 3, 4)), jnp.array([[-1, 0, 1]]))
-        >>> attention_rows(captured, config, jnp.array([[0, 1, 2]]))[0, 0, 0].tolist()
+        >>> attention_rows(decoder, captured, jnp.array([[0, 1, 2]]))[0, 0, 0].tolist()
         [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
     """
+    attention = capability(model, "attention")
     slots, found = jax.vmap(_slots)(captured.positions, positions)
     everywhere = jnp.broadcast_to(jnp.arange(captured.positions.shape[1], dtype=jnp.int32), captured.positions.shape)
     columns, filled = jax.vmap(_slots)(captured.positions, everywhere)
@@ -70,24 +75,21 @@ def attention_rows(
             keys.astype(queries.dtype),
             places,
             Places(captured.positions),
-            scale=config.attention_scale,
+            scale=attention.scale,
             window=window,
-            softcap=config.attention_softcap,
+            softcap=attention.softcap,
         )
         ordered = jnp.take_along_axis(weights, columns[:, None, None, :], axis=-1)
         kept = found[:, None, :, None] & filled[:, None, None, :]
         return jnp.where(kept, ordered, 0.0)
 
     if isinstance(captured.keys, tuple):
-        layers = [
-            one(queries, keys, config.window(layer))
-            for layer, (queries, keys) in enumerate(zip(captured.queries, captured.keys))
-        ]
-        return jnp.stack(layers, axis=1)
-    windows = [config.window(layer) for layer in range(config.num_layers)]
-    if len(set(windows)) == 1:
-        mapped = jax.lax.map(lambda pair: one(pair[0], pair[1], windows[0]), (captured.queries, captured.keys))
+        layers = zip(captured.queries, captured.keys, attention.windows)
+        return jnp.stack([one(queries, keys, window) for queries, keys, window in layers], axis=1)
+    if len(set(attention.windows)) == 1:
+        whole = attention.windows[0]
+        mapped = jax.lax.map(lambda pair: one(pair[0], pair[1], whole), (captured.queries, captured.keys))
     else:
-        widths = jnp.asarray([window or 2**30 for window in windows], jnp.int32)
-        mapped = jax.lax.map(lambda part: one(part[0], part[1], part[2]), (captured.queries, captured.keys, widths))
+        parts = (captured.queries, captured.keys, attention.window_array)
+        mapped = jax.lax.map(lambda part: one(*part), parts)
     return jnp.moveaxis(mapped, 0, 1)

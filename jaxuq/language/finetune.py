@@ -238,9 +238,9 @@ def finetune(
 
 def _check(config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh | None) -> tuple[int, int]:
     """Rows of a micro-batch and of a batch."""
-    if config.max_length > model.decoder.config.max_positions:
+    if config.max_length > model.functions.max_positions:
         raise ValueError(
-            f"max_length is {config.max_length}, but the model's context is {model.decoder.config.max_positions} tokens"
+            f"max_length is {config.max_length}, but the model's context is {model.functions.max_positions} tokens"
         )
     if config.adapters is None:
         leaves = jax.tree.leaves(model.params, is_leaf=lambda leaf: isinstance(leaf, QuantizedKernel))

@@ -1,5 +1,6 @@
 """What is known of tokens generated so far, and a part of it."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from jaxuq.language.attention import Captured
 from jaxuq.language.scoring import Alternatives
-from jaxuq.networks import KeyValueCache
+from jaxuq.networks import Decoder, Model, as_model, capability, on_layers
 
 
 class Generation(NamedTuple):
@@ -26,6 +27,7 @@ class Generation(NamedTuple):
         alternatives: its most likely tokens; None if not asked for.
         hidden: the last hidden state from which each token was predicted, that is, the state of the token before it;
             None if not asked for.
+        observed: what the model's `observe` said of each token; None if it has none.
         queries: of prompt and answer, in the slots of the cache; None if not asked for.
         cache: keys and values of the prompt and of all tokens but the last, which nothing has followed yet.
         rng_keys: one a row.
@@ -39,40 +41,37 @@ class Generation(NamedTuple):
     log_probs: Float[Array, "batch new"]
     entropies: Float[Array, "batch new"]
     alternatives: Alternatives | None
-    hidden: Float[Array, "batch new hidden"] | None
+    hidden: Float[Array, "batch new ..."] | None
+    observed: PyTree
     queries: PyTree
-    cache: KeyValueCache
+    cache: Any
     rng_keys: Key[Array, "batch"]
     lengths: Int[Array, "batch"]
     step: Int[Array, ""]
 
-    @property
-    def captured(self) -> Captured:
+    def captured(self, model: Model | Decoder) -> Captured:
         """What `attention_rows` needs; generate with `keep_queries`."""
         if self.queries is None:
             raise ValueError("no queries were kept; generate with keep_queries=True")
-        return Captured(self.queries, self.cache.keys, self.cache.positions)
+        attention = capability(model, "attention")
+        return Captured(self.queries, attention.keys(self.cache), attention.positions(self.cache))
 
 
-def on_slots(part: PyTree, function: Any) -> PyTree:
-    """Apply `function(leaf, batch axis)` to stacked layers or a tuple of layers."""
-    if isinstance(part, tuple):
-        return tuple(function(leaf, 0) for leaf in part)
-    return function(part, 1)
-
-
-@jax.jit
-def take_rows(generation: Generation, rows: Int[Array, "taken"]) -> Generation:
+def take_rows(model: Model | Decoder, generation: Generation, rows: Int[Array, "taken"]) -> Generation:
     """Some rows of a generation, to go on with them alone when most others have stopped.
 
     A decoding step costs as much as the batch has rows, running or not.
 
     Args:
+        model: that generates.
         generation: so far; it stays as it was.
         rows: to take, in any order; -1 gives a row that has stopped, so that few sizes occur (each compiles anew).
 
     Returns:
         A generation of as many rows.
+
+    Raises:
+        CapabilityError: the model has no `rows`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -83,22 +82,23 @@ def take_rows(generation: Generation, rows: Int[Array, "taken"]) -> Generation:
         >>> prompts, lengths = jnp.array([[1, 2], [3, 4]]), jnp.array([2, 2])
         >>> keys = jax.random.split(jax.random.key(1), 2)
         >>> state = start_generation(decoder, variables, prompts, lengths, keys, capacity=4, stop_tokens=(5,))
-        >>> taken = take_rows(state, jnp.array([1, -1]))
+        >>> taken = take_rows(decoder, state, jnp.array([1, -1]))
         >>> bool(taken.running[1]), bool((taken.tokens[0] == state.tokens[1]).all())
         (False, True)
     """
 
+    return _take_rows(as_model(model), generation, rows)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _take_rows(model: Model, generation: Generation, rows: Array) -> Generation:
     def take(leaf: Array, batch: int = 0) -> Array:
         return jnp.take(leaf, rows, axis=batch, mode="clip")
 
-    cache = generation.cache
-    whole = generation._replace(cache=None, queries=None, step=None)
-    taken = jax.tree.map(take, whole)
+    taken = jax.tree.map(take, generation._replace(cache=None, queries=None, step=None))
     return taken._replace(
-        cache=KeyValueCache(
-            on_slots(cache.keys, take), on_slots(cache.values, take), take(cache.positions), cache.length
-        ),
-        queries=None if generation.queries is None else on_slots(generation.queries, take),
+        cache=capability(model, "rows").take(generation.cache, rows),
+        queries=None if generation.queries is None else on_layers(generation.queries, take),
         running=taken.running & (rows >= 0),
         step=generation.step,
     )

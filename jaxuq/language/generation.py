@@ -1,23 +1,22 @@
 """Generating tokens on the device: one prefill, one compiled loop, all about a token computed where it is made."""
 
 import functools
-from typing import cast
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
-from jaxuq.language.generated import Generation, on_slots
+from jaxuq.language.generated import Generation
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
-from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
+from jaxuq.networks import Decoder, Model, as_model, capability, on_layers
 
 
 def _choose(
-    decoder: Decoder, variables: PyTree, state: Generation, hidden: Array, sampling: Sampling, stops: Array
+    model: Model, params: PyTree, state: Generation, hidden: Array, sampling: Sampling, stops: Array
 ) -> Generation:
     """The next token of every running row, and all about it, written into the next column."""
-    logits = cast(Array, decoder.apply(variables, hidden, method="logits"))
+    logits = model.logits(params, hidden)
     if sampling.temperature is None:
         chosen = sample_token(state.rng_keys[0], logits, sampling)
     else:
@@ -40,16 +39,19 @@ def _choose(
         entropies=write(state.entropies, scores.entropies),
         alternatives=jax.tree.map(write, state.alternatives, scores.alternatives),
         hidden=None if state.hidden is None else write(state.hidden, hidden),
+        observed=None
+        if model.observe is None
+        else jax.tree.map(write, state.observed, model.observe(params, hidden, chosen)),
         step=state.step + 1,
     )
 
 
 @functools.partial(
-    jax.jit, static_argnames=("decoder", "capacity", "num_samples", "top_alternatives", "keep_hidden", "keep_queries")
+    jax.jit, static_argnames=("model", "capacity", "num_samples", "top_alternatives", "keep_hidden", "keep_queries")
 )
 def _start(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model,
+    params: PyTree,
     prompts: Array,
     lengths: Array,
     rng_keys: Array,
@@ -62,37 +64,41 @@ def _start(
     keep_hidden: bool,
     keep_queries: bool,
 ) -> Generation:
-    slots = jnp.broadcast_to(jnp.arange(prompts.shape[1], dtype=jnp.int32), prompts.shape)
-    positions = jnp.where(slots < lengths[:, None], slots, -1)
-    output = decoder.apply(variables, prompts, positions, keep_cache=True, keep_queries=keep_queries)
-    output = cast(DecoderOutput, output)
-    assert output.cache is not None
-    last = jnp.maximum(lengths - 1, 0)[:, None, None]
-    hidden = jnp.take_along_axis(output.hidden, last, axis=1)[:, 0]
-
-    def room(leaf: Array, axis: int, batch: int, value: int = 0) -> Array:
-        """Repeat for the samples, and add empty slots for all tokens but the last."""
-        leaf = jnp.repeat(leaf, num_samples, axis=batch) if num_samples > 1 else leaf
-        widths = [(0, 0)] * leaf.ndim
-        widths[axis] = (0, capacity - 1)
-        return jnp.pad(leaf, widths, constant_values=value)
-
     def of_rows(leaf: Array) -> Array:
         return jnp.repeat(leaf, num_samples, axis=0) if num_samples > 1 else leaf
 
-    cache = KeyValueCache(
-        on_slots(output.cache.keys, lambda leaf, batch: room(leaf, batch + 2, batch)),
-        on_slots(output.cache.values, lambda leaf, batch: room(leaf, batch + 2, batch)),
-        room(positions, 1, 0, -1),
-        output.cache.length,
-    )
+    batch, width = prompts.shape
+    slots = jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), prompts.shape)
+    positions = jnp.where(slots < lengths[:, None], slots, -1)
+    if model.rows is None:  # every answer reads its prompt, with room for itself
+        prompts, positions, lengths = of_rows(prompts), of_rows(positions), of_rows(lengths)
+        empty = capability(model, "init_cache")(params, batch * num_samples, width + capacity - 1)
+        hidden, cache, queries = model.read(params, prompts, positions, empty)
+    else:
+        hidden, cache, queries = model.read(params, prompts, positions)
+        if num_samples > 1:
+            cache = model.rows.take(cache, jnp.repeat(jnp.arange(batch), num_samples))
+        cache = model.rows.extend(cache, capacity - 1)
+        lengths = of_rows(lengths)
+    rows, shape = batch * num_samples, (batch * num_samples, capacity)
+    last = jnp.maximum(lengths - 1, 0).reshape(-1, *(1,) * (hidden.ndim - 1))
+    hidden = jnp.take_along_axis(hidden if model.rows is None else of_rows(hidden), last, axis=1)[:, 0]
+
+    def room(leaf: Array, batch: int) -> Array:
+        """Repeat for the samples, and add empty slots for all tokens but the last."""
+        leaf = leaf if model.rows is None or num_samples == 1 else jnp.repeat(leaf, num_samples, axis=batch)
+        return jnp.pad(leaf, [(0, capacity - 1) if axis == batch + 1 else (0, 0) for axis in range(leaf.ndim)])
+
     sample_keys = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))(rng_keys, jnp.arange(num_samples))
-    rows, shape = prompts.shape[0] * num_samples, (prompts.shape[0] * num_samples, capacity)
-    lengths = jnp.copy(of_rows(lengths))  # its buffer is donated later: not the caller's
+    lengths = jnp.copy(lengths)  # its buffer is donated later: not the caller's
     alternatives = None
     if top_alternatives:
         wide = (*shape, top_alternatives)
         alternatives = Alternatives(jnp.zeros(wide, jnp.int32), jnp.zeros(wide))
+    observed = None
+    if model.observe is not None:
+        one = jax.eval_shape(model.observe, params, hidden, jnp.zeros(rows, jnp.int32))
+        observed = jax.tree.map(lambda leaf: jnp.zeros((*shape, *leaf.shape[1:]), leaf.dtype), one)
     state = Generation(
         tokens=jnp.full(shape, -1, jnp.int32),
         num_generated=jnp.zeros(rows, jnp.int32),
@@ -100,19 +106,20 @@ def _start(
         log_probs=jnp.zeros(shape),
         entropies=jnp.zeros(shape),
         alternatives=alternatives,
-        hidden=jnp.zeros((*shape, hidden.shape[-1]), hidden.dtype) if keep_hidden else None,
-        queries=on_slots(output.queries, lambda leaf, batch: room(leaf, batch + 1, batch)) if keep_queries else None,
+        hidden=jnp.zeros((*shape, *hidden.shape[1:]), hidden.dtype) if keep_hidden else None,
+        observed=observed,
+        queries=on_layers(queries, room) if keep_queries else None,
         cache=cache,
         rng_keys=sample_keys.reshape(rows),
         lengths=lengths,
         step=jnp.zeros((), jnp.int32),
     )
-    return _choose(decoder, variables, state, of_rows(hidden), sampling, stops)
+    return _choose(model, params, state, hidden, sampling, stops)
 
 
-@functools.partial(jax.jit, static_argnames=("decoder",), donate_argnames=("state",))
+@functools.partial(jax.jit, static_argnames=("model",), donate_argnames=("state",))
 def _continue(
-    decoder: Decoder, variables: PyTree, state: Generation, until: Array, sampling: Sampling, stops: Array
+    model: Model, params: PyTree, state: Generation, until: Array, sampling: Sampling, stops: Array
 ) -> Generation:
     def unfinished(state: Generation) -> Array:
         return (state.step < until) & state.running.any()
@@ -120,26 +127,26 @@ def _continue(
     def advance(state: Generation) -> Generation:
         tokens = jax.lax.dynamic_slice_in_dim(state.tokens, state.step - 1, 1, axis=1)
         positions = jnp.where(state.running, state.lengths + state.step - 1, -1)[:, None]
-        output = decoder.apply(variables, tokens, positions, cache=state.cache, keep_queries=state.queries is not None)
-        output = cast(DecoderOutput, output)
-        assert output.cache is not None
+        hidden, cache, new = model.read(params, tokens, positions, state.cache)
         queries = state.queries
-        if isinstance(queries, tuple):
-            pairs = zip(queries, output.queries)
-            queries = tuple(
-                jax.lax.dynamic_update_slice_in_dim(whole, new, state.cache.length, axis=1) for whole, new in pairs
-            )
-        elif queries is not None:
-            queries = jax.lax.dynamic_update_slice_in_dim(queries, output.queries, state.cache.length, axis=2)
-        state = state._replace(cache=output.cache, queries=queries)
-        return _choose(decoder, variables, state, output.hidden[:, 0], sampling, stops)
+        if queries is not None:
+            pairs = zip(jax.tree.leaves(queries), jax.tree.leaves(new))
+
+            def put(whole: Array, new: Array) -> Array:
+                axis = whole.ndim - 3
+                slot = whole.shape[axis] - state.tokens.shape[1] + state.step
+                return jax.lax.dynamic_update_slice_in_dim(whole, new, slot, axis=axis)
+
+            queries = jax.tree.unflatten(jax.tree.structure(queries), [put(*pair) for pair in pairs])
+        state = state._replace(cache=cache, queries=queries)
+        return _choose(model, params, state, hidden[:, 0], sampling, stops)
 
     return jax.lax.while_loop(unfinished, advance, state)
 
 
 def start_generation(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model | Decoder,
+    params: PyTree,
     prompts: Int[Array, "batch time"],
     lengths: Int[Array, "batch"],
     rng_keys: Key[Array, "batch"],
@@ -157,8 +164,8 @@ def start_generation(
     Use it with `continue_generation` to look at answers while they grow; `generate_tokens` does both.
 
     Args:
-        decoder: the module.
-        variables: its parameters, and adapters if any.
+        model: or a decoder; keep one object of it, programs are found by it.
+        params: of the model; for a decoder what its `apply` takes, parameters and adapters if any.
         prompts: padded on the right with any token.
         lengths: of the prompts; a row of length 0 generates nothing.
         rng_keys: one for each prompt.
@@ -175,6 +182,7 @@ def start_generation(
 
     Raises:
         ValueError: a capacity or a number of samples below 1; numbers of `sampling` out of range.
+        CapabilityError: the model has no `init_cache`, or no `attention` where queries are to be kept.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -189,16 +197,20 @@ def start_generation(
     """
     if capacity < 1 or num_samples < 1:
         raise ValueError(f"{num_samples} answers of at most {capacity} tokens; ask for at least one of one")
+    model = as_model(model)
+    capability(model, "init_cache")
+    if keep_queries:
+        capability(model, "attention")
     return _start(
-        decoder, variables, prompts, lengths, rng_keys, check_sampling(sampling), jnp.asarray(stop_tokens, jnp.int32),
+        model, params, prompts, lengths, rng_keys, check_sampling(sampling), jnp.asarray(stop_tokens, jnp.int32),
         capacity=capacity, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
         keep_queries=keep_queries,
     )  # fmt: skip
 
 
 def continue_generation(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model | Decoder,
+    params: PyTree,
     generation: Generation,
     *,
     until: int | Int[Array, ""],
@@ -211,8 +223,8 @@ def continue_generation(
     several places on the way gives the same tokens.
 
     Args:
-        decoder: as for `start_generation`.
-        variables: the same.
+        model: as for `start_generation`.
+        params: the same.
         generation: so far. Its buffers are reused for the result: do not use it again. To end rows from outside, set
             entries of `running` to False.
         until: tokens; more than the capacity means all of it.
@@ -227,12 +239,12 @@ def continue_generation(
     """
     until = jnp.minimum(jnp.asarray(until, jnp.int32), generation.tokens.shape[1])
     stops = jnp.asarray(stop_tokens, jnp.int32)
-    return _continue(decoder, variables, generation, until, check_sampling(sampling), stops)
+    return _continue(as_model(model), params, generation, until, check_sampling(sampling), stops)
 
 
 def generate_tokens(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model | Decoder,
+    params: PyTree,
     prompts: Int[Array, "batch time"],
     lengths: Int[Array, "batch"],
     rng_keys: Key[Array, "batch"],
@@ -253,8 +265,8 @@ def generate_tokens(
     drawn with `fold_in(fold_in(rng_key, s), i)`, so more samples or more tokens never change the earlier ones.
 
     Args:
-        decoder: the module; `scan=False` decodes faster on CPUs.
-        variables: its parameters, and adapters if any.
+        model: see `start_generation`; a decoder with `scan=False` decodes faster on CPUs.
+        params: see `start_generation`.
         prompts: padded on the right with any token. Every new shape compiles anew: pad to few lengths.
         lengths: of the prompts; a row of length 0 generates nothing.
         rng_keys: one for each prompt.
@@ -271,6 +283,7 @@ def generate_tokens(
 
     Raises:
         ValueError: `max_new_tokens` or `num_samples` below 1; numbers of `sampling` out of range.
+        CapabilityError: see `start_generation`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -282,10 +295,8 @@ def generate_tokens(
         (1, 3)
     """
     state = start_generation(
-        decoder, variables, prompts, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
+        model, params, prompts, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
         stop_tokens=stop_tokens, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
         keep_queries=keep_queries,
     )  # fmt: skip
-    return continue_generation(
-        decoder, variables, state, until=max_new_tokens, sampling=sampling, stop_tokens=stop_tokens
-    )
+    return continue_generation(model, params, state, until=max_new_tokens, sampling=sampling, stop_tokens=stop_tokens)

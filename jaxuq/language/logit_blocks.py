@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from jaxuq.networks import Decoder
+from jaxuq.networks import Decoder, Model, as_model
 
 MAX_LOGITS = 2**22
 """Logits held at a time: 16 MiB."""
@@ -15,9 +15,9 @@ MAX_LOGITS = 2**22
 
 def map_logits(
     function: Callable[..., PyTree],
-    decoder: Decoder,
-    variables: PyTree,
-    hidden: Float[Array, "batch time hidden"],
+    model: Model | Decoder,
+    params: PyTree,
+    hidden: Float[Array, "batch time ..."],
     *arrays: Array,
     where: Bool[Array, "batch time"] | None = None,
     max_logits: int | None = None,
@@ -29,8 +29,8 @@ def map_logits(
 
     Args:
         function: of float32 logits and the arrays; returns arrays with leading axes `batch time`.
-        decoder: the module.
-        variables: its parameters.
+        model: or a decoder.
+        params: of the model.
         hidden: last hidden states.
         *arrays: with leading axes `batch time`, such as target tokens.
         where: tokens that are wanted; the others give zeros, and blocks without any are not computed. None: all.
@@ -48,6 +48,7 @@ def map_logits(
         >>> largest.shape
         (1, 5)
     """
+    model = as_model(model)
     batch, time = hidden.shape[:2]
     wanted = jnp.ones((batch, time), bool) if where is None else where
 
@@ -56,22 +57,22 @@ def map_logits(
             mask = wanted.reshape(wanted.shape + (1,) * (x.ndim - 2))
             return jnp.where(jnp.broadcast_to(mask, x.shape), x, jnp.zeros_like(x))
 
-        return jax.tree.map(keep, function(decoder.apply(variables, hidden, method="logits"), *arrays))
+        return jax.tree.map(keep, function(model.logits(params, hidden), *arrays))
 
     block = compute if where is None else _skipping(compute)
     again = jax.checkpoint(block, prevent_cse=False)
-    return _in_blocks(again, _block_length(decoder, hidden, max_logits), hidden, wanted, *arrays)
+    return _in_blocks(again, _block_length(model, hidden, max_logits), hidden, wanted, *arrays)
 
 
 def hidden_gradient(
     loss: Callable[..., Float[Array, "batch time"]],
-    decoder: Decoder,
-    variables: PyTree,
-    hidden: Float[Array, "batch time hidden"],
+    model: Model | Decoder,
+    params: PyTree,
+    hidden: Float[Array, "batch time ..."],
     *arrays: Array,
     where: Bool[Array, "batch time"] | None = None,
     max_logits: int | None = None,
-) -> Float[Array, "batch time hidden"]:
+) -> Float[Array, "batch time ..."]:
     r"""$\nabla_{h_t}\, \ell(W h_t)$ of every token: what a backward pass through the layers starts from.
 
     For adapters, whose output layer is frozen: unlike the gradient of `map_logits`, each block's logits are computed
@@ -79,8 +80,8 @@ def hidden_gradient(
 
     Args:
         loss: of float32 logits and the arrays; treats every token on its own, as for `map_logits`.
-        decoder: the module.
-        variables: its parameters.
+        model: or a decoder.
+        params: of the model.
         hidden: last hidden states.
         *arrays: with leading axes `batch time`, such as target tokens.
         where: tokens that are wanted; the others give zeros, and blocks without any are not computed. None: all.
@@ -99,23 +100,24 @@ def hidden_gradient(
         >>> bool(jnp.allclose(gradient[0, 3], variables["params"]["unembedding"][:, 0]))
         True
     """
+    model = as_model(model)
     wanted = jnp.ones(hidden.shape[:2], bool) if where is None else where
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> Array:
         def total(hidden: Array) -> Array:
-            losses = loss(decoder.apply(variables, hidden, method="logits"), *arrays)
+            losses = loss(model.logits(params, hidden), *arrays)
             return jnp.sum(jnp.where(wanted, losses, 0.0))
 
         return jax.grad(total)(hidden)
 
     block = compute if where is None else _skipping(compute)
-    return _in_blocks(block, _block_length(decoder, hidden, max_logits), hidden, wanted, *arrays)
+    return _in_blocks(block, _block_length(model, hidden, max_logits), hidden, wanted, *arrays)
 
 
-def _block_length(decoder: Decoder, hidden: Array, max_logits: int | None) -> int:
+def _block_length(model: Model, hidden: Array, max_logits: int | None) -> int:
     """Moments of time in a block."""
     max_logits = MAX_LOGITS if max_logits is None else max_logits
-    return max(1, min(hidden.shape[1], max_logits // (hidden.shape[0] * decoder.config.vocab_size)))
+    return max(1, min(hidden.shape[1], max_logits // (hidden.shape[0] * model.vocab_size)))
 
 
 def _skipping(compute: Callable[..., PyTree]) -> Callable[..., PyTree]:

@@ -23,17 +23,17 @@ from jaxuq.language.gguf_tokenizer import gguf_tokenizer
 from jaxuq.language.safetensors import write_weights
 from jaxuq.language.tokenization import stop_tokens
 from jaxuq.language.weights import check_tensors, load_weights
-from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
+from jaxuq.networks import Decoder, DecoderConfig, LoraConfig, Model, as_model, capability
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 class LanguageModel(NamedTuple):
-    """A decoder with its parameters and tokenizer.
+    """A decoder, or a `Model` of one's own, with its parameters and tokenizer.
 
     Attributes:
-        decoder: the module.
+        decoder: the module, or the functions; what loads, saves, adapts and tunes needs the module.
         params: its parameters.
         tokenizer: as transformers has it.
         name: where it came from.
@@ -41,7 +41,7 @@ class LanguageModel(NamedTuple):
         stops: tokens that end an answer, besides those of `stop_tokens`.
     """
 
-    decoder: Decoder
+    decoder: Any
     params: PyTree
     tokenizer: "PreTrainedTokenizerBase"
     name: str
@@ -50,8 +50,14 @@ class LanguageModel(NamedTuple):
 
     @property
     def variables(self) -> dict[str, PyTree]:
-        """What `decoder.apply` takes."""
-        return {"params": self.params} if self.lora is None else {"params": self.params, "lora": self.lora}
+        """What the functions take as parameters."""
+        params = {"params": self.params} if isinstance(self.decoder, Decoder) else self.params
+        return params if self.lora is None else capability(self.decoder, "join")(params, self.lora)
+
+    @property
+    def functions(self) -> Model:
+        """What generates, scores and attends."""
+        return as_model(self.decoder)
 
 
 class CheckpointInfo(NamedTuple):

@@ -76,7 +76,7 @@ def score(
         begins[: len(group)] = [len(encoded[index]) for index in group]
         slots = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
         scores = score_tokens(
-            model.decoder,
+            model.functions,
             model.variables,
             tokens,
             jnp.where(slots < lengths[:, None], slots, -1),
@@ -112,7 +112,7 @@ def _response(model: LanguageModel, number: int, response: str | Sequence[int] |
         tokens = [int(token) for token in response]
     if not tokens:
         raise PromptError(f"response {number} is empty")
-    vocabulary = model.decoder.config.vocab_size
+    vocabulary = model.functions.vocab_size
     wrong = [token for token in tokens if not 0 <= token < vocabulary]
     if wrong:
         raise PromptError(f"response {number} has the token {wrong[0]}; the model has {vocabulary} tokens")

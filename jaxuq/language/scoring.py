@@ -1,16 +1,17 @@
 """What a model thought of each token of a given text: one pass, and never `[time, vocabulary]` at once."""
 
 import functools
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jaxuq._arrays import select
 from jaxuq.language.attention import Captured
 from jaxuq.language.logit_blocks import map_logits
 from jaxuq.language.sampling import vocabulary_sum
-from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
+from jaxuq.networks import Decoder, Model, as_model, capability
 
 
 class Alternatives(NamedTuple):
@@ -57,7 +58,7 @@ class Scores(NamedTuple):
     alternatives: Alternatives | None
     hidden: Float[Array, "batch time hidden"] | None
     captured: Captured | None
-    cache: KeyValueCache | None
+    cache: Any
 
 
 def token_scores(
@@ -102,50 +103,45 @@ def token_scores(
     return TokenScores(log_probs, entropies, Alternatives(numbers, values - log_total[..., None]))
 
 
-@functools.partial(
-    jax.jit, static_argnames=("decoder", "top_alternatives", "keep_hidden", "keep_queries", "keep_cache")
-)
+@functools.partial(jax.jit, static_argnames=("model", "top_alternatives", "keep_hidden", "keep_queries", "keep_cache"))
 def _score(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model,
+    params: PyTree,
     tokens: Array,
     positions: Array,
     where: Array | None,
-    cache: KeyValueCache | None,
+    cache: Any,
     *,
     top_alternatives: int,
     keep_hidden: bool,
     keep_queries: bool,
     keep_cache: bool,
 ) -> Scores:
-    output = decoder.apply(
-        variables, tokens, positions, cache=cache, keep_cache=keep_cache or keep_queries, keep_queries=keep_queries
-    )
-    output = cast(DecoderOutput, output)
-    before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
+    hidden, after, queries = model.read(params, tokens, positions, cache)
+    before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), *((0, 0),) * (hidden.ndim - 2)))
     follows = jnp.pad((positions[:, :-1] >= 0) & (positions[:, 1:] > positions[:, :-1]), ((0, 0), (1, 0)))
     wanted = follows if where is None else follows & where
     one = functools.partial(token_scores, top_alternatives=top_alternatives)
-    scores = map_logits(one, decoder, variables, before, tokens, where=wanted)
+    scores = map_logits(one, model, params, before, tokens, where=wanted)
     captured = None
-    if keep_queries and output.cache is not None:
-        captured = Captured(output.queries, output.cache.keys, positions)
+    if keep_queries and model.attention is not None:
+        captured = Captured(queries, model.attention.keys(after), positions)
     return Scores(
         *scores,
-        hidden=jnp.where(wanted[..., None], before, jnp.zeros((), before.dtype)) if keep_hidden else None,
+        hidden=select(before, wanted) if keep_hidden else None,
         captured=captured,
-        cache=output.cache if keep_cache or cache is not None else None,
+        cache=after if keep_cache or cache is not None else None,
     )
 
 
 def score_tokens(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model | Decoder,
+    params: PyTree,
     tokens: Int[Array, "batch time"],
     positions: Int[Array, "batch time"] | None = None,
     *,
     where: Bool[Array, "batch time"] | None = None,
-    cache: KeyValueCache | None = None,
+    cache: Any = None,
     top_alternatives: int = 0,
     keep_hidden: bool = False,
     keep_queries: bool = False,
@@ -153,13 +149,13 @@ def score_tokens(
 ) -> Scores:
     r"""What a model thinks of each token of a text, given the tokens before it; one pass.
 
-    The quantities are those that `generate_tokens` reports of its own tokens. Differentiable in the variables: the sum
+    The quantities are those that `generate_tokens` reports of its own tokens. Differentiable in the parameters: the sum
     of `-log_probs` is the training loss of the tokens in `where`. Logits are computed for blocks of time with at most
     2^22 of them at once (also in the backward pass), and not at all for blocks without a token in `where`.
 
     Args:
-        decoder: the module.
-        variables: its parameters, and adapters if any.
+        model: or a decoder; keep one object of it, programs are found by it.
+        params: of the model; for a decoder what its `apply` takes.
         tokens: padding may be any token.
         positions: of the tokens, -1 for padding on either side; None: 0, 1, 2, ...
         where: the tokens to score, such as those of a response; None: all. The first token of a text is never scored,
@@ -175,6 +171,7 @@ def score_tokens(
 
     Raises:
         ValueError: more alternatives than the vocabulary has tokens; `keep_queries` with a `cache`.
+        CapabilityError: `keep_queries` of a model without attention, `keep_cache` of one without a cache.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -187,11 +184,18 @@ def score_tokens(
     """
     if keep_queries and cache is not None:
         raise ValueError("queries of the tokens in a cache are not known; score the whole text to capture attention")
+    model = as_model(model)
+    if keep_queries:
+        capability(model, "attention")
+    if keep_cache or cache is not None:
+        capability(model, "init_cache")
     if positions is None:
-        start = 0 if cache is None else jnp.max(cache.positions, axis=1, keepdims=True) + 1
+        start = 0
+        if cache is not None:
+            start = jnp.max(capability(model, "attention").positions(cache), axis=1, keepdims=True) + 1
         positions = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
         positions = positions + jnp.broadcast_to(jnp.asarray(start, jnp.int32), tokens.shape)
     return _score(
-        decoder, variables, tokens, positions, where, cache, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
+        model, params, tokens, positions, where, cache, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
         keep_queries=keep_queries, keep_cache=keep_cache,
     )  # fmt: skip

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arrays import undefined_unless
 from jaxuq.language.batches import TokenBatch
 from jaxuq.language.logit_blocks import map_logits
-from jaxuq.networks import Decoder, LoraConfig, quick_adapter_gradients
+from jaxuq.networks import Decoder, LoraConfig, Model, as_model, capability, quick_adapter_gradients
 from jaxuq.networks.linear import LINEAR_LAYERS
 
 TokenLoss = Callable[
@@ -147,8 +148,8 @@ def cross_entropy(
 
 
 def response_loss(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model | Decoder,
+    params: PyTree,
     batch: TokenBatch,
     *,
     rng_key: Key[Array, ""] | None = None,
@@ -160,15 +161,19 @@ def response_loss(
     is that of one example a row. The first token of an example is never learnt, for nothing predicts it.
 
     Args:
-        decoder: the module.
-        variables: parameters, and adapters.
+        model: or a decoder.
+        params: of the model; for a decoder parameters, and adapters.
         batch: tokens; `where` says which are learnt.
         rng_key: for the adapters' dropout; None: no dropout.
         token_loss: `token_loss(logits, tokens, examples) -> [batch, time]`, each token on its own; `examples` are
             their numbers in the data, to look up weights or uncertainties of examples.
 
     Returns:
-        `(sum, count)`. Never holds `[batch, time, vocabulary]`, see `map_logits`.
+        `(sum, count)`. Never holds `[batch, time, vocabulary]`, see `map_logits`. NaN for rows of several examples and
+        a model that cannot read `segments`.
+
+    Raises:
+        CapabilityError: a key for a model without dropout.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -179,12 +184,23 @@ def response_loss(
         >>> response_loss(decoder, decoder.init(jax.random.key(0), tokens), batch)[1]
         Array(2, dtype=int32)
     """
-    rngs = None if rng_key is None else {"dropout": rng_key}
-    output: Any = decoder.apply(variables, batch.tokens, batch.positions, segments=batch.examples, rngs=rngs)
-    before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
+    model = as_model(model)
+    given = {} if rng_key is None else {"rng_key": rng_key}
+    if "segments" in model.options:
+        given["segments"] = jnp.asarray(batch.examples)
+    for name in given:
+        capability(model, name)
+    hidden, _, _ = model.read(params, batch.tokens, batch.positions, **given)
+    before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), *((0, 0),) * (hidden.ndim - 2)))
     wanted = jnp.asarray(batch.where) & (jnp.asarray(batch.positions) > 0)
     arrays = (jnp.asarray(batch.tokens), jnp.asarray(batch.examples))
-    losses = map_logits(token_loss, decoder, variables, before, *arrays, where=wanted)
+    losses = map_logits(token_loss, model, params, before, *arrays, where=wanted)
+    if "segments" not in model.options:  # what a model cannot keep apart has no loss
+        ends = (
+            jnp.max(arrays[1], axis=-1, keepdims=True),
+            jnp.min(jnp.where(arrays[1] < 0, jnp.iinfo(arrays[1].dtype).max, arrays[1]), axis=-1, keepdims=True),
+        )
+        losses = undefined_unless(jnp.broadcast_to(ends[0] <= ends[1], losses.shape), losses)
     return jnp.sum(losses), jnp.sum(wanted, dtype=jnp.int32)
 
 

@@ -24,6 +24,7 @@ from jaxuq.networks.grover_layers import GroverConfig
 from jaxuq.networks.initializers import plain_dense
 from jaxuq.networks.layer_stacking import stack_layers, unstack_layers
 from jaxuq.networks.linear import Linear, LoraConfig, adapted_norm, init_adapter
+from jaxuq.networks.model import Attention, CacheRows, CapabilityError, Model, as_model, capability, on_layers
 from jaxuq.networks.molecular_graphs import MolecularGraphs, PackedGraphs, Spread, pack_graphs, relation_sum
 from jaxuq.networks.quantized import (
     NF4_LEVELS,
@@ -48,6 +49,9 @@ __all__ = [
     "NF4_LEVELS",
     "QUANTIZED_KINDS",
     "AtomInputs",
+    "Attention",
+    "CacheRows",
+    "CapabilityError",
     "Decoder",
     "DecoderConfig",
     "DecoderOutput",
@@ -61,6 +65,7 @@ __all__ = [
     "KeyValueCache",
     "Linear",
     "LoraConfig",
+    "Model",
     "MolecularGraphs",
     "PackedGraphs",
     "Places",
@@ -77,8 +82,10 @@ __all__ = [
     "adapted_norm",
     "apply_function",
     "apply_rotary",
+    "as_model",
     "attend",
     "attention_weights",
+    "capability",
     "dequantize",
     "draw_conformers",
     "exponential_basis",
@@ -86,6 +93,7 @@ __all__ = [
     "keep_mask",
     "kernel_product",
     "nearest_neighbors",
+    "on_layers",
     "pack_graphs",
     "pair_distances",
     "plain_dense",

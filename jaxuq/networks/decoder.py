@@ -108,18 +108,18 @@ class KeyValueCache(NamedTuple):
 
 
 class DecoderOutput(NamedTuple):
-    """What a pass returns.
+    """What a pass returns; under `jit`, what is not used of it is never computed or held.
 
     Attributes:
         hidden: after the last norm, `[batch, time, hidden_size]`; `Decoder.logits` turns it into logits.
-        cache: as extended by the tokens; without a cache given, one of exactly these tokens; None if not asked for.
-        queries: after rotary embedding, `[layers, batch, time, heads, head_dim]` (or a tuple of layers); None if not
-            asked for. With the cache's keys they give any row of attention, see `attention_weights`.
+        cache: as extended by the tokens; without a cache given, one of exactly these tokens.
+        queries: after rotary embedding, `[layers, batch, time, heads, head_dim]` (or a tuple of layers). With the
+            cache's keys they give any row of attention, see `attention_weights`.
         layers: residual stream after each block, `[layers, batch, time, hidden_size]` (or a tuple); None if not asked.
     """
 
     hidden: Float[Array, "batch time hidden"]
-    cache: KeyValueCache | None
+    cache: KeyValueCache
     queries: PyTree
     layers: PyTree
 
@@ -152,8 +152,6 @@ class _Block(nn.Module):
     config: DecoderConfig
     dtype: Any
     lora: LoraConfig | None
-    keep_cache: bool
-    keep_queries: bool
     keep_layers: bool
 
     def _linear(self, name: str, features: int, use_bias: bool) -> Linear:
@@ -201,12 +199,7 @@ class _Block(nn.Module):
         up = self._linear("up", config.intermediate_size, config.mlp_bias)(normed)
         down = self._linear("down", config.hidden_size, config.mlp_bias)(gate * up)
         x = x + (self._norm("post_mlp_norm")(down) if config.post_norms else down)
-        kept = (
-            (key, value) if self.keep_cache else None,
-            query if self.keep_queries else None,
-            x if self.keep_layers else None,
-        )
-        return x, kept
+        return x, ((key, value), query, x if self.keep_layers else None)
 
 
 class Decoder(nn.Module):
@@ -236,11 +229,11 @@ class Decoder(nn.Module):
     lora: LoraConfig | None = None
     remat: bool = False
 
-    def _blocks(self, x: Array, past: Any, shared: _Shared, keep: tuple[bool, bool, bool]) -> tuple[Array, Any]:
+    def _blocks(self, x: Array, past: Any, shared: _Shared, keep_layers: bool) -> tuple[Array, Any]:
         config = self.config
         layers = range(config.num_layers)
         block = nn.remat(_Block, prevent_cse=not self.scan) if self.remat else _Block
-        arguments = (config, self.dtype, self.lora, *keep)
+        arguments = (config, self.dtype, self.lora, keep_layers)
         if self.scan:
             scanned = nn.scan(
                 block,
@@ -269,8 +262,6 @@ class Decoder(nn.Module):
         *,
         segments: Int[Array, "batch time"] | None = None,
         cache: KeyValueCache | None = None,
-        keep_cache: bool = False,
-        keep_queries: bool = False,
         keep_layers: bool = False,
     ) -> DecoderOutput:
         """One pass over the tokens.
@@ -280,8 +271,6 @@ class Decoder(nn.Module):
             positions: of the tokens, -1 for padding; None: 0, 1, 2, ...
             segments: numbers of the texts packed into a row; tokens see their own text only. Not with a cache.
             cache: keys and values of earlier tokens, which these tokens see and are appended to.
-            keep_cache: return the cache (implied by `cache`).
-            keep_queries: return the queries of all layers.
             keep_layers: return the residual stream after each block.
 
         Returns:
@@ -305,11 +294,10 @@ class Decoder(nn.Module):
             past = (cache.keys, cache.values) if self.scan else tuple(zip(cache.keys, cache.values))
         tables = [rotary_tables(rotary, config.head_dim, positions) for rotary in config.rotary]
         cosines, sines = (jnp.stack(table) for table in zip(*tables))
-        keep = (keep_cache or cache is not None, keep_queries, keep_layers)
-        x, (kept, queries, residuals) = self._blocks(x, past, _Shared(cosines, sines, places, key_places, slot), keep)
-        if kept is not None:
-            keys, values = kept if self.scan else zip(*kept)
-            kept = KeyValueCache(keys, values, key_places.positions, slot + tokens.shape[1])
+        shared = _Shared(cosines, sines, places, key_places, slot)
+        x, (kept, queries, residuals) = self._blocks(x, past, shared, keep_layers)
+        keys, values = kept if self.scan else zip(*kept)
+        kept = KeyValueCache(keys, values, key_places.positions, slot + tokens.shape[1])
         normed = _RMSNorm(config.norm_eps, config.norm_offset, self.dtype, name="final_norm")(x)
         return DecoderOutput(normed, kept, queries, residuals)
 

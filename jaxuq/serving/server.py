@@ -51,7 +51,7 @@ def language_backend(model: "LanguageModel") -> Backend:
     from jaxuq.language import PromptError, Sampling, encode_prompt, generate
 
     lock = threading.Lock()
-    context = model.decoder.config.max_positions
+    context = model.functions.max_positions
 
     def answer(request: dict[str, Any]) -> Iterator[Piece]:
         messages = request["messages"]

@@ -1,20 +1,19 @@
 r"""The distribution over possible answers, from one pass over the prompt, for any sample of the adapters."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxuq.networks import Decoder
+from jaxuq.networks import Decoder, Model, as_model, capability
 from jaxuq.tuning.prompts import AnswerPrompts
 
 _ABSENT = -1e9  # the logit of an option that is not there: its probability is exactly zero
 
 
 def answer_logits(
-    decoder: Decoder, variables: PyTree, prompts: AnswerPrompts, *, rng_key: Key[Array, ""] | None = None
+    model: Model | Decoder, params: PyTree, prompts: AnswerPrompts, *, rng_key: Key[Array, ""] | None = None
 ) -> Float[Array, "batch options"]:
     r"""Logits of the answers that a prompt may go on with: $z_c = x_{T, v_c}$ for the first token $v_c$ of answer $c$.
 
@@ -22,8 +21,8 @@ def answer_logits(
     letter, and the setting in which adapters' posteriors are compared: the head trimmed to the answers' tokens.
 
     Args:
-        decoder: the module.
-        variables: parameters, and adapters.
+        model: or a decoder.
+        params: of the model; for a decoder parameters, and adapters.
         prompts: and the tokens of the answers.
         rng_key: for the adapters' dropout; None: none.
 
@@ -43,9 +42,11 @@ def answer_logits(
         2024, section 5 (answers as tokens of the last position).
     """
     tokens, positions = placed_prompts(prompts)
-    rngs = None if rng_key is None else {"dropout": rng_key}
-    output: Any = decoder.apply(variables, tokens, positions, rngs=rngs)
-    return option_logits(decoder, variables, output.hidden, prompts)
+    given = {} if rng_key is None else {"rng_key": rng_key}
+    for name in given:
+        capability(model, name)
+    hidden, _, _ = as_model(model).read(params, tokens, positions, **given)
+    return option_logits(model, params, hidden, prompts)
 
 
 def placed_prompts(prompts: AnswerPrompts) -> tuple[Int[Array, "batch time"], Int[Array, "batch time"]]:
@@ -70,13 +71,13 @@ def placed_prompts(prompts: AnswerPrompts) -> tuple[Int[Array, "batch time"], In
 
 
 def option_logits(
-    decoder: Decoder, variables: PyTree, hidden: Float[Array, "batch time hidden"], prompts: AnswerPrompts
+    model: Model | Decoder, params: PyTree, hidden: Float[Array, "batch time hidden"], prompts: AnswerPrompts
 ) -> Float[Array, "batch options"]:
     """Logits of the answers from last hidden states, see `answer_logits`.
 
     Args:
-        decoder: the module.
-        variables: its parameters.
+        model: or a decoder.
+        params: of the model.
         hidden: last hidden states of the prompts.
         prompts: and the tokens of the answers.
 
@@ -85,21 +86,21 @@ def option_logits(
     """
     lengths, where = jnp.asarray(prompts.lengths), jnp.asarray(prompts.where)
     last = jnp.take_along_axis(hidden, jnp.maximum(lengths - 1, 0)[:, None, None], axis=1)
-    logits: Any = decoder.apply(variables, last, method="logits")
+    logits = as_model(model).logits(params, last)
     options = jnp.clip(jnp.where(where, jnp.asarray(prompts.options), 0), 0, logits.shape[-1] - 1)
     chosen = jnp.take_along_axis(logits[:, 0].astype(jnp.float32), options, axis=1)
     return jnp.where(where, chosen, _ABSENT)
 
 
-def bind_answers(decoder: Decoder, params: PyTree) -> Callable[..., Float[Array, "batch options"]]:
+def bind_answers(model: Model | Decoder, params: PyTree) -> Callable[..., Float[Array, "batch options"]]:
     """`apply_fn(lora, prompts, *, rng_key=None)` of the posterior room: base parameters are shared by all samples.
 
     With `jaxuq.posterior.predict_forecast(apply_fn, samples, prompts, "categorical")` many samples of the adapters run
     side by side; every product with a base kernel is one product of all of them.
 
     Args:
-        decoder: with a `lora` configuration.
-        params: of the base model, shared.
+        model: that trains a part of its parameters, such as a decoder with a `lora` configuration.
+        params: of the base model, shared; for a decoder without the collection's name around them.
 
     Returns:
         The function.
@@ -120,8 +121,9 @@ def bind_answers(decoder: Decoder, params: PyTree) -> Callable[..., Float[Array,
     """
 
     def apply(lora: PyTree, prompts: AnswerPrompts, *, rng_key: Key[Array, ""] | None = None) -> Array:
-        return answer_logits(decoder, {"params": params, "lora": lora}, prompts, rng_key=rng_key)
+        return answer_logits(model, join(base, lora), prompts, rng_key=rng_key)
 
+    base, join = {"params": params} if isinstance(model, Decoder) else params, capability(model, "join")
     return apply
 
 

@@ -94,7 +94,7 @@ def prepare(
     config = finetune_config(configuration)
     if model.lora is not None:
         raise TuningError("the model has adapters already; merge them first (jaxuq.language.merge_adapters)")
-    if configuration.max_length > model.decoder.config.max_positions:
+    if configuration.max_length > model.functions.max_positions:
         raise TuningError(f"--max-length is {configuration.max_length}; the model's context is shorter")
     model = model._replace(decoder=model.decoder.clone(lora=config.adapters))
     rejected = list(split.rejected)

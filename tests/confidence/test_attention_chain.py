@@ -266,7 +266,7 @@ def test_chains_of_a_padded_batch_of_a_decoder(rng):
 
     @jax.jit
     def chains(tokens, positions, answer, eligible):
-        output = decoder.apply({"params": params}, tokens, positions, keep_cache=True, keep_queries=True)
+        output = decoder.apply({"params": params}, tokens, positions)
         follow = functools.partial(confidence.attention_chain, scale=config.attention_scale, num_heads=4)
         return jax.vmap(follow, in_axes=(1, 1, 0, 0, 0))(
             output.queries, output.cache.keys, positions, answer, eligible

@@ -136,7 +136,7 @@ def test_a_generation_leaves_the_pass_that_reading_it_again_would():
     found = [one._replace(answer=np.arange(len(one.tokens)) == len(one.tokens) - 2) for one in found]
     texts = make_texts(found, rows=4)
     measured = []
-    for kept in (generated_pass(generation, texts), read_texts(tiny.decoder, tiny.variables, texts)):
+    for kept in (generated_pass(tiny.decoder, generation, texts), read_texts(tiny.decoder, tiny.variables, texts)):
         reading = read_pass(tiny.decoder, tiny.variables, texts, kept)
         sums = marginal_confidence(tiny.decoder, tiny.variables, texts, reading, kept.cache)
         measured.append(jax.device_get(single_answer_measures(texts, reading)) | {"uqac": sums, "state": reading.state})

@@ -62,24 +62,24 @@ def test_equals_separately_merged_models(row):
     tokens = np.asarray(found.tokens[row])
     members = naive(row, tokens)
     together = np.einsum("m,mtv->tv", np.asarray(WEIGHTS[row]), members)
-    np.testing.assert_allclose(found.logits[row], together, atol=1e-4)
+    np.testing.assert_allclose(found.observed.logits[row], together, atol=1e-4)
     assert tokens.tolist() == together.argmax(-1).tolist()
     shares = np.asarray(WEIGHTS[row] / WEIGHTS[row].sum())
     mean = jax.nn.log_softmax(jnp.einsum("m,mtv->tv", shares, members))
     np.testing.assert_allclose(found.log_probs[row], np.asarray(mean)[np.arange(NEW), tokens], atol=1e-4)
     each = np.asarray(jax.nn.log_softmax(members))[:, np.arange(NEW), tokens].T
     used = np.asarray(WEIGHTS[row]) > 0
-    np.testing.assert_allclose(found.member_log_probs[row][:, used], each[:, used], atol=1e-4)
+    np.testing.assert_allclose(found.observed.member_log_probs[row][:, used], each[:, used], atol=1e-4)
 
 
 def test_sampling_draws_from_the_softmax_of_the_mean_logits():
     from jaxuq.language import sample_token
 
     found, sampling = generated(sampled=True), Sampling(temperature=1.3, top_k=20)
-    keys = jax.random.split(jax.random.key(4), 2)
+    key = jax.random.fold_in(jax.random.split(jax.random.key(4), 2)[0], 0)  # of the first sample
     tokens = np.asarray(found.tokens[0])
     together = np.einsum("m,mtv->tv", np.asarray(WEIGHTS[0] / WEIGHTS[0].sum()), naive(0, tokens))
-    draw = jax.jit(jax.vmap(lambda step, row: sample_token(jax.random.fold_in(keys[0], step), row, sampling)))
+    draw = jax.jit(jax.vmap(lambda step, row: sample_token(jax.random.fold_in(key, step), row, sampling)))
     drawn = draw(jnp.arange(NEW), jnp.asarray(together, jnp.float32))
     assert tokens.tolist() == drawn.tolist()
     assert tokens.tolist() != np.asarray(generated().tokens[0]).tolist()
@@ -109,7 +109,7 @@ def test_new_adapters_are_the_plain_model_and_agree():
     plain = run(decoder.clone(lora=None), params, None, jnp.ones((2, 1)), rng_keys=keys[:2])
     assert several.tokens.tolist() == plain.tokens.tolist()
     np.testing.assert_allclose(several.log_probs, plain.log_probs, atol=1e-5)
-    np.testing.assert_allclose(several.mutual_information, 0.0, atol=1e-5)
+    np.testing.assert_allclose(several.observed.mutual_information, 0.0, atol=1e-5)
 
 
 @pytest.mark.parametrize("mix", ["routing", "merging", "gate"])
@@ -137,7 +137,7 @@ def test_mixtures_equal_adapters_made_by_hand(mix):
     found = run(decoder, params, stacked, WEIGHTS[:1], mix=mix, gates=gates)
     expected = run(other, params, stack_adapters([wide]), jnp.ones((1, 1)))
     assert found.tokens.tolist() == expected.tokens.tolist()
-    np.testing.assert_allclose(found.logits, expected.logits, atol=2e-4)
+    np.testing.assert_allclose(found.observed.logits, expected.observed.logits, atol=2e-4)
 
 
 def test_bad_weights_and_lengths_are_named():

@@ -66,12 +66,12 @@ def _started(variables, tokens, lengths):
 
 def _rows(variables, tokens):
     captured = score_tokens(_DECODER, variables, tokens, keep_queries=True).captured
-    return attention_rows(captured, _CONFIG, tokens[:, :2] % 4)
+    return attention_rows(_DECODER, captured, tokens[:, :2] % 4)
 
 
 def _taken(variables, tokens, lengths):
     state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=2)
-    return take_rows(state, jnp.array([2, -1, 7]))._replace(rng_keys=None)
+    return take_rows(_DECODER, state, jnp.array([2, -1, 7]))._replace(rng_keys=None)
 
 
 EXAMPLES: dict[str, Any] = {

@@ -92,7 +92,7 @@ def test_streaming_and_samples_and_what_is_kept(model):
         np.testing.assert_allclose([new.log_prob for new in mine], answer.log_probs)
         assert answer.hidden.shape == (len(answer.tokens), 16)
         last = len(answer.prompt_tokens) + len(answer.tokens) - 2
-        rows = attention_rows(answer.captured, model.decoder.config, jax.numpy.asarray([[last]]))
+        rows = attention_rows(model.decoder, answer.captured, jax.numpy.asarray([[last]]))
         np.testing.assert_allclose(rows[..., : last + 1].sum(-1), 1.0, atol=1e-5)
     # The first token of both is drawn from one distribution, of one prefill.
     np.testing.assert_allclose(answers[0].hidden[0], answers[1].hidden[0], atol=1e-6)

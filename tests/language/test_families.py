@@ -27,7 +27,7 @@ def _passed(golden):
 
     @jax.jit
     def run(params, tokens, positions):
-        output = scanned.apply({"params": params}, tokens, positions, keep_cache=True, keep_queries=True)
+        output = scanned.apply({"params": params}, tokens, positions)
         parts = {"params": unstack_layers(params, config.num_layers)}
         hidden = unrolled.apply(parts, tokens, positions).hidden
         logits = scanned.apply({"params": params}, output.hidden, method="logits")
@@ -88,7 +88,7 @@ def test_token_by_token_with_a_cache_equals_one_pass(scan):
     @jax.jit
     def run(variables, tokens, positions):
         whole = decoder.apply(variables, tokens, positions).hidden
-        start = decoder.apply(variables, tokens[:, :5], positions[:, :5], keep_cache=True)
+        start = decoder.apply(variables, tokens[:, :5], positions[:, :5])
 
         def room(leaf):
             return jnp.pad(leaf, [(0, 0)] * (leaf.ndim - 2) + [(0, 9), (0, 0)])

@@ -133,7 +133,7 @@ def test_stopping_on_the_way_gives_the_same(model):
         )
         assert int(state.step) == min(until, NEW)
         if until == 2:
-            some = take_rows(state, jnp.array([2, -1, 0]))
+            some = take_rows(model.decoder, state, jnp.array([2, -1, 0]))
     np.testing.assert_array_equal(state.tokens, model.sampled.tokens)
     np.testing.assert_allclose(state.log_probs, model.sampled.log_probs, atol=1e-5)
     some = continue_generation(
@@ -178,8 +178,8 @@ def test_stacked_layers_generate_the_same(model):
     scanned = generate_tokens(model.scanned, model.scanned_variables, *model.inputs, **options)
     np.testing.assert_array_equal(scanned.tokens, model.greedy.tokens)
     for part in ("keys", "queries"):
-        stacked = jnp.stack(getattr(model.greedy.captured, part))
-        np.testing.assert_allclose(getattr(scanned.captured, part), stacked, atol=1e-4)
+        stacked = jnp.stack(getattr(model.greedy.captured(model.decoder), part))
+        np.testing.assert_allclose(getattr(scanned.captured(model.scanned), part), stacked, atol=1e-4)
 
 
 def test_scoring_its_own_answers_gives_what_generation_reported(model):
@@ -207,8 +207,8 @@ def test_scoring_its_own_answers_gives_what_generation_reported(model):
                 np.testing.assert_allclose(scores.hidden[row, at], generation.hidden[row], atol=1e-4)
         if kept:  # the last token was never passed through the network: its row is not there, nor in any other
             wanted = jnp.asarray(LENGTHS[:, None] + np.arange(-2, NEW), jnp.int32)
-            generated = attention_rows(generation.captured, model.config, wanted)
-            scored = attention_rows(scores.captured, model.config, wanted)
+            generated = attention_rows(model.decoder, generation.captured(model.decoder), wanted)
+            scored = attention_rows(model.decoder, scores.captured, wanted)
             columns = min(generated.shape[-1], scored.shape[-1])
             np.testing.assert_allclose(generated[..., :-1, :columns], scored[..., :-1, :columns], atol=1e-5)
             assert not generated[..., -1, :].any() and (scored[..., -1, :].sum(-1) > 0.999).all()
@@ -226,7 +226,7 @@ def test_attention_rows_equal_transformers(family, stacked):
     @jax.jit
     def run(params, tokens, positions, wanted):
         scores = score_tokens(decoder, {"params": params}, tokens, positions, keep_queries=True)
-        return attention_rows(scores.captured, golden.config, wanted)
+        return attention_rows(decoder, scores.captured, wanted)
 
     rows = np.asarray(run(params, jnp.asarray(golden.tokens), positions, wanted))
     expected = np.moveaxis(golden.attentions, 1, 0)  # [batch, layers, heads, rows, keys]
@@ -312,7 +312,7 @@ def test_memory_of_scoring_with_attention_is_linear_in_the_length():
 
     def run(variables, tokens, wanted):
         scores = score_tokens(decoder, variables, tokens, keep_hidden=True, keep_queries=True)
-        return scores.log_probs, scores.hidden, attention_rows(scores.captured, config, wanted)
+        return scores.log_probs, scores.hidden, attention_rows(decoder, scores.captured, wanted)
 
     def bytes_at(time):
         shapes = jax.ShapeDtypeStruct((1, time), jnp.int32), jax.ShapeDtypeStruct((1, 3), jnp.int32)
@@ -336,4 +336,4 @@ def test_wrong_numbers_are_refused(model):
     with pytest.raises(ValueError, match="top_alternatives is 41"):
         model.answer(top_alternatives=41)
     with pytest.raises(ValueError, match="keep_queries=True"):
-        _ = model.sampled.captured
+        model.sampled.captured(model.decoder)

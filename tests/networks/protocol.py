@@ -186,6 +186,13 @@ EXAMPLES: dict[str, Any] = {
 HOST: dict[str, str] = {
     "quick_adapter_gradients": "a context to trace in; tests/networks/test_linear.py",
     "AtomInputs": "a type",
+    "Attention": "a type",
+    "CacheRows": "a type",
+    "CapabilityError": "an error",
+    "Model": "a type; tests/language/test_own_model.py",
+    "as_model": "functions of a module; covered by all that takes a model",
+    "capability": "looks a field up",
+    "on_layers": "applies a function",
     "GroverConfig": "a configuration",
     "GroverInputs": "a type",
     "TorchMDNetConfig": "a configuration",

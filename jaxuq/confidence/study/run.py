@@ -104,7 +104,7 @@ def _fitting(
     model: "LanguageModel", found: QuestionSet, configuration: StudyConfiguration
 ) -> tuple[list[Question], list[tuple[str, str]]]:
     """Questions that the model can be asked, and why not the others."""
-    context = model.decoder.config.max_positions
+    context = model.functions.max_positions
     longest = plan_of(configuration, found.one_line).max_new_tokens
     kept, rejected = [], []
     for one in found.questions:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxuq.confidence.text.answering import bucket
 from jaxuq.confidence.text.generating import all_stops, generate_greedy
 from jaxuq.confidence.text.passes import stacked
 from jaxuq.language import Captured, attention_rows, decode_tokens, encode_prompt
-from jaxuq.networks import Decoder, DecoderOutput
+from jaxuq.networks import Model, capability
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -40,10 +40,10 @@ def _spellings(model: "LanguageModel", word: str) -> list[int]:
     return sorted(found)
 
 
-@functools.partial(jax.jit, static_argnames=("decoder",))
+@functools.partial(jax.jit, static_argnames=("model",))
 def _judged(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model,
+    params: PyTree,
     tokens: Int[Array, "batch time"],
     lengths: Int[Array, " batch"],
     true: Int[Array, " spellings"],
@@ -51,14 +51,12 @@ def _judged(
 ) -> tuple[Float[Array, " batch"], Float[Array, "batch heads time"]]:
     slots = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
     positions = jnp.where(slots < lengths[:, None], slots, -1)
-    output = decoder.apply(variables, tokens, positions, keep_cache=True, keep_queries=True)
-    output = cast(DecoderOutput, output)
-    assert output.cache is not None
+    states, cache, queries = model.read(params, tokens, positions)
     last = jnp.maximum(lengths - 1, 0)
-    hidden = jnp.take_along_axis(output.hidden, last[:, None, None], axis=1)[:, 0]
-    logits = cast(Array, decoder.apply(variables, hidden, method="logits")).astype(jnp.float32)
-    captured = Captured(stacked(output.queries), stacked(output.cache.keys), positions)
-    rows = attention_rows(captured, decoder.config, last[:, None])[:, :, :, 0]
+    hidden = jnp.take_along_axis(states, last[:, None, None], axis=1)[:, 0]
+    logits = model.logits(params, hidden).astype(jnp.float32)
+    captured = Captured(stacked(queries), stacked(capability(model, "attention").keys(cache)), positions)
+    rows = attention_rows(model, captured, last[:, None])[:, :, :, 0]
     return p_true(logits[:, true], logits[:, false]), rows.reshape(rows.shape[0], -1, rows.shape[-1])
 
 
@@ -102,7 +100,7 @@ def ask_true(
         tokens[row, : len(text)], lengths[row] = text, len(text)
     options = (jnp.asarray(_spellings(model, word), jnp.int32) for word in ("true", "false"))
     truth, attention = jax.device_get(
-        _judged(model.decoder, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options)
+        _judged(model.functions, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options)
     )
     for row, (number, (before, answer)) in enumerate(zip(asked, parts)):
         judged[0, number] = truth[row]

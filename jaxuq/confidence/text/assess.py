@@ -171,16 +171,16 @@ def assess(
 
     def read() -> tuple[Any, Reading]:
         if generation is not None:
-            kept = generated_pass(generation, texts)
+            kept = generated_pass(model.functions, generation, texts)
         else:
-            kept = read_texts(model.decoder, model.variables, texts)
-        return kept.cache, read_pass(model.decoder, model.variables, texts, kept, options=plan.options)
+            kept = read_texts(model.functions, model.variables, texts)
+        return kept.cache, read_pass(model.functions, model.variables, texts, kept, options=plan.options)
 
     cache, reading = clock("read", read)
     found = clock("measures", lambda: jax.device_get(single_answer_measures(texts, reading)))
     sums = clock(
         "substitutions",
-        lambda: marginal_confidence(model.decoder, model.variables, texts, reading, cache, options=plan.options),
+        lambda: marginal_confidence(model.functions, model.variables, texts, reading, cache, options=plan.options),
     )
     found["uqac"] = sums
     seen: Any = jax.device_get(reading)
@@ -206,7 +206,7 @@ def assess(
 
 def _encoded(model: "LanguageModel", one: Asked, plan: Plan) -> list[int]:
     longest = plan.max_new_tokens if one.response is None else len(_given(model, one))
-    room = model.decoder.config.max_positions - longest - 1
+    room = model.functions.max_positions - longest - 1
     if room < 1:
         raise PromptError(f"an answer of {longest} tokens leaves no room in the model's context")
     return encode_prompt(model.tokenizer, one.prompt, chat=one.chat, max_tokens=room)

@@ -83,11 +83,11 @@ def generate_greedy(
     tokens, lengths = _padded(prompts, rows)
     keys = jax.random.split(jax.random.key(0), rows)  # not used by greedy choice
     state = start_generation(
-        model.decoder, model.variables, tokens, lengths, keys, capacity=max_new_tokens + 1, sampling=GREEDY,
+        model.functions, model.variables, tokens, lengths, keys, capacity=max_new_tokens + 1, sampling=GREEDY,
         stop_tokens=stops, keep_hidden=keep, keep_queries=keep,
     )  # fmt: skip
     state = continue_generation(
-        model.decoder, model.variables, state, until=max_new_tokens + keep, sampling=GREEDY, stop_tokens=stops
+        model.functions, model.variables, state, until=max_new_tokens + keep, sampling=GREEDY, stop_tokens=stops
     )
     made, counts = np.asarray(state.tokens), np.asarray(state.num_generated)
     return state, [made[row, : min(counts[row], max_new_tokens)] for row in range(len(prompts))]
@@ -128,17 +128,19 @@ def sample_answers(
     tokens, lengths = _padded(prompts, rows)
     sampling = Sampling(temperature)
     state = start_generation(
-        model.decoder, model.variables, tokens, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
+        model.functions, model.variables, tokens, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
         stop_tokens=stops, num_samples=num_samples, keep_hidden=True,
     )  # fmt: skip
-    go_on = functools.partial(continue_generation, model.decoder, model.variables, sampling=sampling, stop_tokens=stops)
+    go_on = functools.partial(
+        continue_generation, model.functions, model.variables, sampling=sampling, stop_tokens=stops
+    )
     state = go_on(state, until=min(_MOST_END_HERE, max_new_tokens))
     results, running = _results(state), np.flatnonzero(np.asarray(state.running))
     if len(running) and max_new_tokens > _MOST_END_HERE:
         whole = state.tokens.shape[0]
         size = next((whole // part for part in (4, 2) if len(running) <= whole // part), whole)
         taken = np.pad(running, (0, size - len(running)), constant_values=-1)
-        state = go_on(take_rows(state, jnp.asarray(taken)), until=max_new_tokens)
+        state = go_on(take_rows(model.functions, state, jnp.asarray(taken)), until=max_new_tokens)
         for all_rows, some in zip(results, _results(state)):
             all_rows[running] = some[: len(running)]
     made, counts, log_probs, means = results

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jaxuq.confidence.chain_confidence import answer_approximation
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.confidence.text.passes import Texts
 from jaxuq.confidence.text.reading import Reading
-from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
+from jaxuq.networks import Decoder, Model, as_model, capability
 
 _TOKENS = 2048  # read at a time, at most: few long suffixes or many short ones
 _ROWS = (32, 8)  # suffixes in a pass, else two: few shapes to compile, and little of a pass is padding
@@ -35,11 +35,11 @@ def _bucket(length: int) -> int:
     return size
 
 
-@functools.partial(jax.jit, static_argnames=("decoder",))
+@functools.partial(jax.jit, static_argnames=("model",))
 def _score_suffixes(
-    decoder: Decoder,
-    variables: PyTree,
-    cache: KeyValueCache,
+    model: Model | Decoder,
+    params: PyTree,
+    cache: Any,
     owner: Int[Array, " rows"],
     begins: Int[Array, " rows"],
     tokens: Int[Array, "rows length"],
@@ -48,23 +48,15 @@ def _score_suffixes(
     targets: Int[Array, "rows targets"],
 ) -> Float[Array, "rows targets"]:
     """Log-probabilities of targets after the suffixes' tokens at `places`, each row on its own text's prefix."""
-    length = tokens.shape[1]
-
-    def rows(part: Any) -> Any:
-        """The owner's keys, with room for the suffix."""
-        if isinstance(part, tuple):
-            return tuple(rows(layer[None])[0] for layer in part)
-        return jnp.pad(part[:, owner], ((0, 0), (0, 0), (0, 0), (0, length), (0, 0)))
-
-    slots = jnp.arange(cache.positions.shape[1], dtype=jnp.int32)
-    seen = slots[None] < begins[:, None]
-    positions = jnp.where(seen, cache.positions[owner], -1)
-    positions = jnp.pad(positions, ((0, 0), (0, length)), constant_values=-1)
-    room = KeyValueCache(rows(cache.keys), rows(cache.values), positions, jnp.asarray(slots.shape[0], jnp.int32))
+    model = as_model(model)
+    length, rows = tokens.shape[1], capability(model, "rows")
+    own = rows.take(cache, owner)
+    positions = capability(model, "attention").positions(own)
+    slots = jnp.arange(positions.shape[1], dtype=jnp.int32)
+    room = rows.extend(rows.arrange(own, jnp.where(slots[None] < begins[:, None], positions, -1)), length)
     steps = begins[:, None] + jnp.arange(length, dtype=jnp.int32)[None]
-    output = decoder.apply(variables, tokens, jnp.where(valid, steps, -1), cache=room)
-    hidden = jnp.take_along_axis(cast(DecoderOutput, output).hidden, places[..., None], axis=1)
-    logits = cast(Array, decoder.apply(variables, hidden, method="logits")).astype(jnp.float32)
+    states, _, _ = model.read(params, tokens, jnp.where(valid, steps, -1), room)
+    logits = model.logits(params, jnp.take_along_axis(states, places[..., None], axis=1)).astype(jnp.float32)
     log_probs = jax.nn.log_softmax(logits, axis=-1)
     return jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
 
@@ -89,11 +81,11 @@ def _batches(work: list[_Row], ends: list[int]) -> Iterator[tuple[list[_Row], in
 
 
 def marginal_confidence(
-    decoder: Decoder,
-    variables: PyTree,
+    model: Model | Decoder,
+    params: PyTree,
     texts: Texts,
     reading: Reading,
-    cache: KeyValueCache,
+    cache: Any,
     *,
     options: ChainOptions = DEFAULTS,
 ) -> np.ndarray:
@@ -133,7 +125,7 @@ def marginal_confidence(
             places[at, : len(row.targets)] = row.targets - row.begin - 1
             targets[at, : len(row.targets)] = tokens[row.text, row.targets]
         arguments = map(jnp.asarray, (owner, begins, suffixes, valid, places, targets))
-        scored = np.asarray(_score_suffixes(decoder, variables, cache, *arguments))
+        scored = np.asarray(_score_suffixes(model, params, cache, *arguments))
         for at, row in enumerate(group):
             rows[row.text, row.number + 1, row.targets] = scored[at, : len(row.targets)]
             rows[row.text, row.number + 1, row.begin] = changes.log_probs[row.text, row.number]

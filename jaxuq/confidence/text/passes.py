@@ -1,14 +1,14 @@
 """What a pass leaves behind for the measures: from reading a given text, or from having generated it."""
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxuq.language import Generation
-from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
+from jaxuq.networks import Decoder, Model, as_model, capability, on_layers
 
 
 class Texts(NamedTuple):
@@ -42,7 +42,7 @@ class Pass(NamedTuple):
     before: Float[Array, "batch time hidden"]
     own: Float[Array, "batch time hidden"]
     queries: Float[Array, "layers batch time heads dim"]
-    cache: KeyValueCache
+    cache: Any
 
 
 def text_positions(texts: Texts) -> Int[Array, "batch time"]:
@@ -66,31 +66,31 @@ def stacked(part: Any) -> Array:
     return jnp.stack(part) if isinstance(part, tuple) else part
 
 
-@functools.partial(jax.jit, static_argnames=("decoder",))
-def read_texts(decoder: Decoder, variables: PyTree, texts: Texts) -> Pass:
+@functools.partial(jax.jit, static_argnames=("model",))
+def read_texts(model: Model | Decoder, params: PyTree, texts: Texts) -> Pass:
     """Read prompts with their responses: one pass, whose queries and keys are kept. Memory is linear in the length."""
-    output = decoder.apply(variables, texts.tokens, text_positions(texts), keep_cache=True, keep_queries=True)
-    output = cast(DecoderOutput, output)
-    assert output.cache is not None
-    before = jnp.pad(output.hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
-    return Pass(before, output.hidden, stacked(output.queries), output.cache)
+    hidden, cache, queries = as_model(model).read(params, texts.tokens, text_positions(texts))
+    before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
+    return Pass(before, hidden, stacked(queries), cache)
 
 
-@jax.jit
-def generated_pass(generation: Generation, texts: Texts) -> Pass:
+@functools.partial(jax.jit, static_argnames=("model",))
+def generated_pass(model: Model | Decoder, generation: Generation, texts: Texts) -> Pass:
     """The pass that a generation was, without another one; the last token's own state is known if one followed it.
 
     Args:
+        model: that generated.
         generation: with hidden states and queries kept, of greedy or sampled answers, a row each.
         texts: the same prompts and answers.
     """
     hidden = generation.hidden
     assert hidden is not None
-    time, width = texts.tokens.shape[1], generation.cache.positions.shape[1] - generation.tokens.shape[1] + 1
+    room = jax.tree.leaves(generation.queries)[0].shape[-3]
+    time, width = texts.tokens.shape[1], room - generation.tokens.shape[1] + 1
     slots = jnp.arange(time, dtype=jnp.int32)[None]
     number = slots - texts.begins[:, None]  # of the token in the response
     place = jnp.where(number < 0, slots, width + number)  # in the generation's cache, behind the prompts' padding
-    place = jnp.clip(place, 0, generation.cache.positions.shape[1] - 1)
+    place = jnp.clip(place, 0, room - 1)
 
     def states(shift: int) -> Array:
         index = number + shift
@@ -99,15 +99,10 @@ def generated_pass(generation: Generation, texts: Texts) -> Pass:
         rows = jnp.take_along_axis(hidden, inside, axis=1)
         return jnp.where(found[..., None], rows, jnp.zeros((), rows.dtype))
 
-    def moved(part: Any, axis: int) -> Any:
-        if isinstance(part, tuple):
-            return tuple(moved(layer[None], axis)[0] for layer in part)
-        shape = [1] * part.ndim
-        shape[1], shape[axis] = place.shape
-        return jnp.take_along_axis(part, place.reshape(shape), axis=axis)
+    def moved(leaf: Array, batch: int) -> Array:
+        shape = [1] * leaf.ndim
+        shape[batch], shape[batch + 1] = place.shape
+        return jnp.take_along_axis(leaf, place.reshape(shape), axis=batch + 1)
 
-    cache = generation.cache
-    kept = KeyValueCache(
-        moved(cache.keys, 3), moved(cache.values, 3), text_positions(texts), jnp.asarray(time, jnp.int32)
-    )
-    return Pass(states(0), states(1), moved(stacked(generation.queries), 2), kept)
+    cache = capability(model, "rows").arrange(generation.cache, text_positions(texts), place)
+    return Pass(states(0), states(1), stacked(on_layers(generation.queries, moved)), cache)

@@ -1,11 +1,11 @@
 """From one pass to what the single-answer measures are made of: token quantities, chain, filter, substitutions."""
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from jaxuq.confidence.attention_chain import AttentionChain, attention_chain, eligible_tokens
 from jaxuq.confidence.chain_confidence import ChainConfidence, Substitutions, chain_confidence, substitutions
@@ -14,7 +14,7 @@ from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.confidence.text.passes import Pass, Texts, inner_mask, response_mask, stacked, text_positions
 from jaxuq.confidence.text.token_quantities import TokenQuantities, looks_back, token_quantities
 from jaxuq.language import map_logits
-from jaxuq.networks import Decoder, DecoderConfig
+from jaxuq.networks import Decoder, Model, as_model, capability
 
 
 class Reading(NamedTuple):
@@ -45,34 +45,30 @@ class Reading(NamedTuple):
     state: Float[Array, "batch hidden"]
 
 
-def layer_windows(config: DecoderConfig) -> Int[Array, " layers"] | None:
-    """Sliding windows, one a layer; None if there are none."""
-    windows = [config.window(layer) for layer in range(config.num_layers)]
-    return None if all(window is None for window in windows) else jnp.asarray([w or 2**30 for w in windows], jnp.int32)
-
-
-@functools.partial(jax.jit, static_argnames=("decoder", "options"))
+@functools.partial(jax.jit, static_argnames=("model", "options"))
 def read_pass(
-    decoder: Decoder, variables: PyTree, texts: Texts, kept: Pass, *, options: ChainOptions = DEFAULTS
+    model: Model | Decoder, params: PyTree, texts: Texts, kept: Pass, *, options: ChainOptions = DEFAULTS
 ) -> Reading:
     """All that the single-answer measures are made of; see `Reading`.
 
     Logits are made once more, in blocks, for the tokens of the responses. Beside the pass it holds one token's
     attention at a time: memory is linear in the length. Chains are found one row after the other.
     """
-    config, response, positions = decoder.config, response_mask(texts), text_positions(texts)
-    quantities = map_logits(token_quantities, decoder, variables, kept.before, texts.tokens, where=response)
+    model = as_model(model)
+    attention, response, positions = capability(model, "attention"), response_mask(texts), text_positions(texts)
+    quantities = map_logits(token_quantities, model, params, kept.before, texts.tokens, where=response)
     hidden = kept.own.astype(jnp.float32)
-    queries, keys, windows = kept.queries, stacked(kept.cache.keys), layer_windows(config)
+    queries, keys = kept.queries, stacked(attention.keys(kept.cache))
     size = options.max_tokens
-    candidates = min(options.max_substitutions + 1, config.vocab_size)
+    candidates = min(options.max_substitutions + 1, model.vocab_size)
 
     def chain_of(row: tuple[Array, ...]) -> tuple[Any, ...]:
         queries, keys, positions, response, answer, stop, log_probs, hidden, before, tokens = row
         eligible = eligible_tokens(response, answer, stop)
         chain = attention_chain(
-            queries, keys, positions, answer, eligible, scale=config.attention_scale, windows=windows,
-            softcap=config.attention_softcap, factors=options.factors, num_heads=options.num_heads,
+            queries, keys, positions, answer, eligible, scale=attention.scale,
+            windows=attention.window_array,
+            softcap=attention.softcap, factors=options.factors, num_heads=options.num_heads,
             buffer=options.buffer, threshold=options.threshold, free_tokens=options.free_tokens,
             convention=options.convention,
         )  # fmt: skip
@@ -84,7 +80,7 @@ def read_pass(
         confidence = chain_confidence(log_probs, answer, among, filtered.tokens)
         places = jnp.nonzero(filtered.tokens, size=size, fill_value=tokens.shape[0])[0].astype(jnp.int32)
         inside = jnp.minimum(places, tokens.shape[0] - 1)
-        logits = cast(Array, decoder.apply(variables, before[inside], method="logits")).astype(jnp.float32)
+        logits = model.logits(params, before[inside]).astype(jnp.float32)
         likely, names = jax.lax.top_k(jax.nn.log_softmax(logits, axis=-1), candidates)
         changes = substitutions(
             tokens[inside], places < tokens.shape[0], names.astype(jnp.int32), likely,
@@ -95,7 +91,7 @@ def read_pass(
     rows = (queries.swapaxes(0, 1), keys.swapaxes(0, 1), positions, response, texts.answer, texts.stop)
     rows = (*rows, quantities.log_probs, hidden, kept.before, texts.tokens)
     chain, filtered, confidence, changes = jax.lax.map(chain_of, rows)
-    back, itself = looks_back(queries, keys, positions, config)
+    back, itself = looks_back(queries, keys, positions, attention)
 
     inner = inner_mask(texts)
     counted = jnp.broadcast_to(inner[..., None], hidden.shape)

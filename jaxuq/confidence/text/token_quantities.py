@@ -13,7 +13,7 @@ from jaxuq.confidence.token_distributions import (
     self_certainty,
 )
 from jaxuq.language import token_scores
-from jaxuq.networks import DecoderConfig, Places, attention_weights
+from jaxuq.networks import Attention, Places, attention_weights
 
 _SEARCH = 64  # likeliest tokens among which `boosted_probability` looks
 _BLOCK = 64  # tokens whose attention is held at a time
@@ -52,22 +52,22 @@ def token_quantities(logits: Float[Array, "*batch vocab"], tokens: Int[Array, "*
     )
 
 
-def middle_layers(config: DecoderConfig) -> tuple[int, int]:
+def middle_layers(num_layers: int) -> tuple[int, int]:
     """First and last layer that RAUQ reads, both included."""
-    return config.num_layers // 3, min(-(-2 * config.num_layers // 3), config.num_layers - 1)
+    return num_layers // 3, min(-(-2 * num_layers // 3), num_layers - 1)
 
 
 def looks_back(
     queries: Float[Array, "layers batch time heads dim"],
     keys: Float[Array, "layers batch kv_heads time dim"],
     positions: Int[Array, "batch time"],
-    config: DecoderConfig,
+    attention: Attention,
 ) -> tuple[Float[Array, "batch middle heads time"], Float[Array, "batch heads time"]]:
     """Attention of each token on the one before it (middle layers), and on itself (middle layer).
 
     Rows are made for 64 tokens of one text at a time, and forgotten.
     """
-    first, last = middle_layers(config)
+    first, last = middle_layers(len(attention.windows))
     time = positions.shape[1]
     size = min(_BLOCK, time)
     blocks = -(-time // size)
@@ -86,8 +86,8 @@ def looks_back(
                 asked = jax.lax.dynamic_slice_in_dim(queries[number - first], begin, size, axis=0)
                 rows = attention_weights(
                     asked[None], keys[number - first][None].astype(asked.dtype), Places(places[None]),
-                    Places(positions[None]), scale=config.attention_scale, window=config.window(number),
-                    softcap=config.attention_softcap,
+                    Places(positions[None]), scale=attention.scale, window=attention.windows[number],
+                    softcap=attention.softcap,
                 )[0]  # fmt: skip
 
                 def column(at: Array) -> Array:

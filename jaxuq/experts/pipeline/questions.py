@@ -74,7 +74,7 @@ def encode_questions(run: TrainedRun, records: list[Record], max_new_tokens: int
     Raises:
         ExpertsError: none of them can be asked.
     """
-    room = run.model.decoder.config.max_positions - max_new_tokens
+    room = run.model.functions.max_positions - max_new_tokens
     return encode_records(run.model, records, chat=run.configuration.chat, max_length=room + 1, answers=False)
 
 

@@ -132,7 +132,7 @@ def prepared_model(
         model = load_model
     if callable(model):
         model = model(configuration.model)
-    context = model.decoder.config.max_positions
+    context = model.functions.max_positions
     if configuration.max_length > context:
         raise ExpertsError(f"--max-length is {configuration.max_length}; the context of {model.name} is {context}")
     decoder, params = model.decoder, model.params

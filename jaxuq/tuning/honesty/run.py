@@ -68,10 +68,10 @@ def run_teaching(
     folder, prepared, seconds = open_tuning(
         configuration, taught_methods(configuration), model=model, listener=listener
     )
-    if configuration.max_length + _LONGEST_VERDICT > prepared.model.decoder.config.max_positions:
+    if configuration.max_length + _LONGEST_VERDICT > prepared.model.functions.max_positions:
         raise TuningError(
             f"--max-length is {configuration.max_length}; --teach needs {_LONGEST_VERDICT} tokens more, and the "
-            f"model's context is {prepared.model.decoder.config.max_positions}"
+            f"model's context is {prepared.model.functions.max_positions}"
         )
     model = prepared.model
     untaught = prepared.untuned

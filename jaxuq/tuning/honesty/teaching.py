@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxuq.language import Instruction, encode_prompt, stack_adapters
-from jaxuq.networks import Decoder
+from jaxuq.networks import Model
 from jaxuq.tuning.answers import placed_prompts
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.honesty.grading import Graded
@@ -146,12 +146,12 @@ def last_states(
     prompts = verdict_prompts(model.tokenizer, texts)
     variables, found, numbers = {"params": model.params, "lora": lora}, [], []
     for rows, batch in question_batches(prompts, 16):
-        found.append(np.asarray(_last_states(model.decoder, variables, batch))[: len(rows)])
+        found.append(np.asarray(_last_states(model.functions, variables, batch))[: len(rows)])
         numbers.append(rows)
     return np.concatenate(found)[np.argsort(np.concatenate(numbers))]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _last_states(decoder: Decoder, variables: PyTree, prompts: AnswerPrompts) -> Array:
-    output: Any = decoder.apply(variables, *placed_prompts(prompts))
-    return jnp.take_along_axis(output.hidden, (jnp.asarray(prompts.lengths) - 1)[:, None, None], axis=1)[:, 0]
+def _last_states(model: Model, params: PyTree, prompts: AnswerPrompts) -> Array:
+    hidden, _, _ = model.read(params, *placed_prompts(prompts))
+    return jnp.take_along_axis(hidden, (jnp.asarray(prompts.lengths) - 1)[:, None, None], axis=1)[:, 0]

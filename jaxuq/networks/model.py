@@ -1,0 +1,240 @@
+"""A causal language model as functions: what generation, scoring, chains, gradients and experts ask of any model.
+
+    model = Model(read, logits, init_cache, vocab_size=32_000, max_positions=4_096)
+
+`read` and `logits` are all that scoring needs, and `init_cache` all that generation needs besides. What more a model
+can do is said by its other fields; what asks for one that is missing says so by name. `Decoder` gives a whole one
+(`as_model(decoder)`), and every function that takes a model takes a decoder too.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxuq._errors import JaxuqError
+from jaxuq.networks.decoder import Decoder, KeyValueCache
+
+
+class CapabilityError(JaxuqError, TypeError):
+    """A model cannot do what was asked of it."""
+
+
+class Attention(NamedTuple):
+    """How a model attends: with the queries that `read` returns, enough for any row of attention.
+
+    Attributes:
+        keys: `keys(cache)`: after the rotary embedding, `[layers, batch, kv_heads, slots, head_dim]`, or a tuple of
+            layers without the first axis.
+        positions: `positions(cache)`: of the slots, `[batch, slots]`; -1 for padding and for empty slots.
+        scale: on scores.
+        windows: sliding window of each layer, None for full attention; one entry a layer.
+        softcap: see `attention_weights`; None: none.
+    """
+
+    keys: Callable[[Any], PyTree]
+    positions: Callable[[Any], Int[Array, "batch slots"]]
+    scale: float
+    windows: tuple[int | None, ...]
+    softcap: float | None = None
+
+    @property
+    def window_array(self) -> Int[Array, " layers"] | None:
+        """The windows as numbers; None where all layers see everything."""
+        if all(window is None for window in self.windows):
+            return None
+        return jnp.asarray([window or 2**30 for window in self.windows], jnp.int32)
+
+
+class CacheRows(NamedTuple):
+    """What can be done with the rows and slots of a cache.
+
+    Attributes:
+        take: `take(cache, rows) -> cache` of those rows; an index may repeat, and one that is out of range gives any.
+        extend: `extend(cache, slots) -> cache` with so many empty slots more.
+        arrange: `arrange(cache, positions, slots=None) -> cache` with other positions, -1 to empty a slot; with
+            `slots`, `[batch, time]`, of those slots in that order, the next token coming behind them.
+    """
+
+    take: Callable[[Any, Int[Array, "taken"]], Any]
+    extend: Callable[[Any, int], Any]
+    arrange: Callable[..., Any]
+
+
+class Model(NamedTuple):
+    """A causal language model; keep one object of it, for what is compiled is found by the functions themselves.
+
+    Attributes:
+        read: `read(params, tokens, positions, cache=None) -> (hidden, cache, queries)`. Tokens and positions are
+            `[batch, time]`, -1 is the position of padding, on whichever side it is; nothing may depend on padding.
+            `hidden`, `[batch, time, ...]`, is what `logits` reads. With a cache, tokens see what is in it and are
+            appended to it; without, the cache is of just these tokens (None unless `attention` or `rows` is
+            there). `queries`, `[layers, batch, time, heads, head_dim]` (or a tuple of layers), or None.
+        logits: `logits(params, hidden) -> [..., vocab_size]`, of the next token.
+        init_cache: `init_cache(params, rows, slots) -> cache`, empty; None: the model cannot generate.
+        vocab_size: tokens.
+        max_positions: the context it was made for.
+        attention: for rows of attention and chains; None: `read` returns no queries.
+        rows: None: several answers to a prompt read it several times, and caches are not divided.
+        join: `join(params, trained) -> params` with a trained part put in; None: no gradients of parts.
+        trained_logits: whether `logits` reads the trained part too.
+        observe: `observe(params, hidden, tokens)`: more to keep of every generated token; arrays with their rows.
+        options: names of the keyword arguments that `read` takes besides: `segments` (packed rows: tokens see their
+            own text only), `rng_key` (dropout).
+    """
+
+    read: Callable[..., tuple[Array, Any, Any]]
+    logits: Callable[[Any, Array], Array]
+    init_cache: Callable[[Any, int, int], Any] | None = None
+    vocab_size: int = 0
+    max_positions: int = 2**30
+    attention: Attention | None = None
+    rows: CacheRows | None = None
+    join: Callable[[Any, Any], Any] | None = None
+    trained_logits: bool = True
+    observe: Callable[[Any, Array, Array], Any] | None = None
+    options: tuple[str, ...] = ()
+
+
+_PURPOSE = {
+    "init_cache": "to generate; give it `init_cache(params, rows, slots)` and let `read` append to that cache",
+    "attention": "for rows of attention and chains; give it an `Attention`, and let `read` return queries",
+    "rows": "to divide its cache; give it `CacheRows`",
+    "join": "for gradients of a part of its parameters; give it `join(params, trained)`",
+    "segments": "for several texts in a row; let `read` take `segments=` and name it in `options`, or do not pack",
+    "rng_key": "for dropout; let `read` take `rng_key=` and name it in `options`",
+}
+
+
+def capability(model: "Model | Decoder", name: str) -> Any:
+    """What a model says under the name of an optional capability.
+
+    Args:
+        model: or a decoder.
+        name: of an optional field of `Model`, or of an option of `read`.
+
+    Returns:
+        The field; True for an option.
+
+    Raises:
+        CapabilityError: the model has none; the text says what it is needed for and how a model gets it.
+
+    Example:
+        >>> capability(Model(lambda *_: None, lambda *_: None, vocab_size=7), "init_cache")
+        Traceback (most recent call last):
+            ...
+        jaxuq.networks.model.CapabilityError: this model has no `init_cache`, which is needed to generate; give it ...
+    """
+    model = as_model(model)
+    found = name in model.options or getattr(model, name, None)
+    if not found:
+        raise CapabilityError(f"this model has no `{name}`, which is needed {_PURPOSE[name]}")
+    return found
+
+
+def as_model(model: "Model | Decoder") -> Model:
+    """The functions of a decoder; a `Model` is returned as it is.
+
+    A decoder's parameters are what its `apply` takes: `{"params": ..., "lora": ...}`.
+
+    Args:
+        model: either.
+
+    Returns:
+        The same object for equal decoders.
+
+    Raises:
+        CapabilityError: it is neither.
+    """
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, Decoder):
+        return _of_decoder(model)  # pyright: ignore[reportArgumentType]  # modules hash by their fields
+    raise CapabilityError(f"expected a `Model` or a `Decoder`, got {type(model).__name__}")
+
+
+@functools.lru_cache(maxsize=256)
+def _of_decoder(decoder: Decoder) -> Model:
+    config = decoder.config
+
+    def read(params, tokens, positions, cache=None, *, segments=None, rng_key=None):
+        rngs = None if rng_key is None else {"dropout": rng_key}
+        output: Any = decoder.apply(params, tokens, positions, segments=segments, cache=cache, rngs=rngs)
+        return output.hidden, output.cache, output.queries
+
+    def logits(params: PyTree, hidden: Float[Array, "*batch hidden"]) -> Array:
+        found: Any = decoder.apply(params, hidden, method="logits")
+        return found
+
+    return Model(
+        read,
+        logits,
+        functools.partial(_init_cache, decoder),
+        config.vocab_size,
+        config.max_positions,
+        Attention(
+            lambda cache: cache.keys,
+            lambda cache: cache.positions,
+            config.attention_scale,
+            tuple(config.window(layer) for layer in range(config.num_layers)),
+            config.attention_softcap,
+        ),
+        CacheRows(_take, _extend, _arrange),
+        None if decoder.lora is None else lambda params, lora: {**params, "lora": lora},
+        trained_logits=False,
+        options=("segments", "rng_key"),
+    )
+
+
+def _init_cache(decoder: Decoder, params: PyTree, rows: int, slots: int) -> KeyValueCache:
+    del params
+    config, layers = decoder.config, decoder.config.num_layers
+    shape = (rows, config.num_kv_heads, slots, config.head_dim)
+
+    def empty() -> PyTree:
+        if decoder.scan:
+            return jnp.zeros((layers, *shape), decoder.dtype)
+        return tuple(jnp.zeros(shape, decoder.dtype) for _ in range(layers))
+
+    return KeyValueCache(empty(), empty(), jnp.full((rows, slots), -1, jnp.int32), jnp.zeros((), jnp.int32))
+
+
+def on_layers(part: PyTree, function: Callable[[Array, int], Array]) -> PyTree:
+    """`function(leaf, batch axis)` of stacked layers, or of each of a tuple of layers."""
+    if isinstance(part, tuple):
+        return tuple(function(leaf, 0) for leaf in part)
+    return function(part, 1)
+
+
+def _take(cache: KeyValueCache, rows: Int[Array, "taken"]) -> KeyValueCache:
+    def take(leaf: Array, batch: int) -> Array:
+        return jnp.take(leaf, rows, axis=batch, mode="clip")
+
+    return KeyValueCache(
+        on_layers(cache.keys, take), on_layers(cache.values, take), take(cache.positions, 0), cache.length
+    )
+
+
+def _extend(cache: KeyValueCache, slots: int) -> KeyValueCache:
+    def room(leaf: Array, batch: int) -> Array:
+        return jnp.pad(leaf, [(0, slots) if axis == batch + 2 else (0, 0) for axis in range(leaf.ndim)])
+
+    positions = jnp.pad(cache.positions, ((0, 0), (0, slots)), constant_values=-1)
+    return KeyValueCache(on_layers(cache.keys, room), on_layers(cache.values, room), positions, cache.length)
+
+
+def _arrange(
+    cache: KeyValueCache, positions: Int[Array, "batch time"], slots: Int[Array, "batch time"] | None = None
+) -> KeyValueCache:
+    if slots is None:
+        return cache._replace(positions=positions)
+
+    def moved(leaf: Array, batch: int) -> Array:
+        shape = [1] * leaf.ndim
+        shape[batch], shape[batch + 2] = slots.shape
+        return jnp.take_along_axis(leaf, slots.reshape(shape), axis=batch + 2)
+
+    length = jnp.asarray(slots.shape[1], jnp.int32)
+    return KeyValueCache(on_layers(cache.keys, moved), on_layers(cache.values, moved), positions, length)

@@ -10,6 +10,7 @@ import tyro
 
 if TYPE_CHECKING:
     from jaxuq.extraction import ChatModel, RunResult, Usage
+    from jaxuq.study import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,7 @@ class ExtractCommand:
             read_schema,
             run_extraction,
         )
-        from jaxuq.results import open_run
+        from jaxuq.study import digest, open_run
 
         if (
             self.samples < 1
@@ -132,25 +133,17 @@ class ExtractCommand:
         check_formats(self.formats, relations=bool(schema.relations))
         usage = Usage()
         model = self._model(temperature, usage)
-        asked = dataclasses.asdict(self)
-        configuration = {
-            name: asked[name]
-            for name in (
-                *("strategy", "reasoning", "clean_up", "resolve_conflicts", "samples", "least_agreement", "max_tokens"),
-                *("tokenizer", "convention", "limit", "seed"),
-            )
-        }
-        configuration |= {
-            "model": model.name if "://" not in self.model else f"{_address(self.model)} {self.server_model}",
-            "temperature": temperature,
-            "data": data_name(self.data),
-            "types": _digest(self.types),
-            "texts": _digest(self.data),
-            "prompts": "jaxuq" if self.prompts is None else _digest(self.prompts),
-        }
-        folder = open_run(self.output, system="extract", configuration=configuration, device=_device(self.model))
         began = time.monotonic()
-        with _Progress() as progress:
+        content = {"data": digest(passages), "types": digest(schema), "prompts": digest(prompts)}
+        opened = open_run(
+            self.output,
+            system="extract",
+            options=self._options(temperature),
+            content=content | {"model": digest(model.identity)},
+            device=_device(self.model),
+        )
+        with opened as folder, _Progress() as progress:
+            folder.write_record(digests={data_name(self.data): content["data"]})
             result = run_extraction(
                 folder,
                 model,
@@ -171,6 +164,28 @@ class ExtractCommand:
                 on_progress=progress.show,
             )
         _tell(folder.path, result, usage, self.prices, time.monotonic() - began)
+
+    def _options(self, temperature: float) -> "Options":
+        """Everything that decides the numbers, for `run.json`; no key, no password."""
+        from jaxuq.extraction import data_name
+        from jaxuq.study import Options
+
+        names = (
+            *("strategy", "reasoning", "clean_up", "resolve_conflicts", "samples", "least_agreement", "max_tokens"),
+            *("tokenizer", "convention", "limit", "seed", "log_probs"),
+        )
+        return Options(
+            {name: getattr(self, name) for name in names}
+            | {
+                "model": f"{_address(self.model)} {self.server_model}" if "://" in self.model else self.model,
+                "temperature": temperature,
+                "data": data_name(self.data),
+                "types": str(self.types),
+                "prompts": None if self.prompts is None else str(self.prompts),
+            },
+            {field.name: field.default for field in dataclasses.fields(self)} | {"temperature": temperature},
+            names=("model", "data", "types", "prompts"),
+        )
 
     def _model(self, temperature: float, usage: "Usage") -> "ChatModel":
         from jaxuq.extraction import ChatSettings, Patience, local_chat, open_endpoint, replay_chat
@@ -237,12 +252,6 @@ def _address(url: str) -> str:
 
     parts = urllib.parse.urlsplit(url)
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _digest(path: pathlib.Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _device(model: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxuq.extraction.chat import DEFAULT_SETTINGS, ChatModel, ChatSettings, Reply, Request, Usage
 from jaxuq.extraction.errors import ExtractionError
-from jaxuq.results import write_text
+from jaxuq.study import digest, write_text
 
 if TYPE_CHECKING:
     from httpx2 import Client, Response
@@ -134,7 +134,7 @@ def open_endpoint(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    return ChatModel(model, ask, 4 * patience.concurrency)
+    return ChatModel(model, ask, 4 * patience.concurrency, digest(address, model, settings))
 
 
 def _plain_url(url: str) -> str:

@@ -31,7 +31,7 @@ LEAVES = ("metrics", "losses")
 # Floors of the house: a room imports from floors below, and on the second from its own.
 FLOORS = (
     {"metrics", "losses"},
-    {"posterior", "calibration", "networks", "training", "parallel", "checkpoints", "results"},
+    {"posterior", "calibration", "networks", "training", "parallel", "checkpoints", "study"},
     {"molecules", "tagging", "language", "questions"},
     {"confidence", "extraction", "experts", "tuning"},
     {"serving"},

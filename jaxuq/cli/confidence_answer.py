@@ -41,7 +41,7 @@ def answer_question(command: "AskCommand") -> None:
     _print(found)
     if command.explain is not None:
         from jaxuq.confidence.text.explain import explain
-        from jaxuq.results import write_text
+        from jaxuq.study import write_text
 
         write_text(Path(command.explain), explain(found))
         print(f"\nThe chain step by step: {command.explain}")

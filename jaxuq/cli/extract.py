@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from jaxuq.extraction import ChatModel, RunResult, Usage
+    from jaxuq.study import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +112,7 @@ class ExtractCommand:
             read_schema,
             run_extraction,
         )
-        from jaxuq.results import open_run
-        from jaxuq.serving import plain_url
+        from jaxuq.study import digest, open_run
 
         if (
             self.samples < 1
@@ -134,25 +134,17 @@ class ExtractCommand:
         check_formats(self.formats, relations=bool(schema.relations))
         usage = Usage()
         model = self._model(temperature, usage)
-        asked = dataclasses.asdict(self)
-        configuration = {
-            name: asked[name]
-            for name in (
-                *("strategy", "reasoning", "clean_up", "resolve_conflicts", "samples", "least_agreement", "max_tokens"),
-                *("tokenizer", "convention", "limit", "seed"),
-            )
-        }
-        configuration |= {
-            "model": model.name if "://" not in self.model else f"{plain_url(self.model)} {self.server_model}",
-            "temperature": temperature,
-            "data": data_name(self.data),
-            "types": _digest(self.types),
-            "texts": _digest(self.data),
-            "prompts": "jaxuq" if self.prompts is None else _digest(self.prompts),
-        }
-        folder = open_run(self.output, system="extract", configuration=configuration, device=_device(self.model))
         began = time.monotonic()
-        with _Progress() as progress:
+        content = {"data": digest(passages), "types": digest(schema), "prompts": digest(prompts)}
+        opened = open_run(
+            self.output,
+            system="extract",
+            options=self._options(temperature),
+            content=content | {"model": digest(model.identity)},
+            device=_device(self.model),
+        )
+        with opened as folder, _Progress() as progress:
+            folder.write_record(digests={data_name(self.data): content["data"]})
             result = run_extraction(
                 folder,
                 model,
@@ -176,6 +168,29 @@ class ExtractCommand:
         if result.failed and result.failed == result.conversations:
             print(f"jaxuq: every conversation failed: {result.first_error}", file=sys.stderr)
             sys.exit(1)
+
+    def _options(self, temperature: float) -> "Options":
+        """Everything that decides the numbers, for `run.json`; no key, no password."""
+        from jaxuq.extraction import data_name
+        from jaxuq.serving import plain_url
+        from jaxuq.study import Options
+
+        names = (
+            *("strategy", "reasoning", "clean_up", "resolve_conflicts", "samples", "least_agreement", "max_tokens"),
+            *("tokenizer", "convention", "limit", "seed", "log_probs"),
+        )
+        return Options(
+            {name: getattr(self, name) for name in names}
+            | {
+                "model": f"{plain_url(self.model)} {self.server_model}" if "://" in self.model else self.model,
+                "temperature": temperature,
+                "data": data_name(self.data),
+                "types": str(self.types),
+                "prompts": None if self.prompts is None else str(self.prompts),
+            },
+            {field.name: field.default for field in dataclasses.fields(self)} | {"temperature": temperature},
+            names=("model", "data", "types", "prompts"),
+        )
 
     def _model(self, temperature: float, usage: "Usage") -> "ChatModel":
         from jaxuq.extraction import ChatSettings, local_chat, replay_chat
@@ -201,12 +216,6 @@ class ExtractCommand:
 
         keep_compiled_programs()
         return local_chat(load_named_model(self.model), settings, batch_size=self.batch_size, name=self.model)
-
-
-def _digest(path: pathlib.Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _device(model: str) -> str:

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from jaxuq.parallel import ClusterError
     from jaxuq.questions.records import QuestionError
     from jaxuq.reporting import ReportError
-    from jaxuq.results import RunFolderError
+    from jaxuq.study import RunFolderError
     from jaxuq.tagging.records import TaggingDataError
     from jaxuq.tuning.errors import TuningError
 

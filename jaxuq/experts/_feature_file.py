@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree
 
 from jaxuq.language import CheckpointError
-from jaxuq.results import write_json
+from jaxuq.study import write_json
 
 
 class FeatureFile:

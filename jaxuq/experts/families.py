@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxuq.results import write_text
+from jaxuq.study import write_text
 
 FAMILIES: tuple[str, ...] = ("ledger", "tale", "mirror", "gauge")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.questions import PublishedQuestion, QuestionError, read_published
-from jaxuq.results import write_text
+from jaxuq.study import write_text
 
 _SETS = ("math", "gsm8k", "svamp", "mathqa")
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.passages import read_lines
+from jaxuq.study import digest
 
 Message = dict[str, str]
 
@@ -83,11 +84,14 @@ class ChatModel(NamedTuple):
         ask: one reply for each request, in order. A request that fails has a reply with `error`; it raises
             `ExtractionError` only where no request can succeed (a wrong key, an unknown model).
         batch: how many requests it likes at a time.
+        identity: what replies follow from: a digest of weights or of stored replies, with the settings; of a server its
+            address, model and settings, for what it serves under them cannot be seen from here.
     """
 
     name: str
     ask: Callable[[Sequence[Request]], list[Reply]]
     batch: int = 8
+    identity: str = ""
 
 
 def scripted_chat(answer: Callable[[Request], str], *, name: str = "scripted") -> ChatModel:
@@ -150,7 +154,8 @@ def replay_chat(path: str | pathlib.Path) -> ChatModel:
                 replies.append(Reply("", error="this conversation is not stored"))
         return replies
 
-    return ChatModel(f"replay:{pathlib.Path(path).name}", ask, 256)
+    known = digest([(list(key), value) for replies in (stored, finals) for key, value in sorted(replies.items())])
+    return ChatModel(f"replay:{pathlib.Path(path).name}", ask, 256, known)
 
 
 class Usage:

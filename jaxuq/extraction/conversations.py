@@ -164,7 +164,7 @@ def converse(
         Conversations, in order.
     """
     prompts = read_prompts() if prompts is None else prompts
-    opening = prompts["shared"]["system"].strip() if system else ""
+    opening = "".join(opening_of(prompts)) if system else ""
     waiting = list(wanted)
     for begin in range(0, len(waiting), max(1, model.batch)):
         group = waiting[begin : begin + max(1, model.batch)]
@@ -188,6 +188,31 @@ def converse(
             going = [i for i in going if not replies[i].error and step < len(group[i].questions)]
         for one, said, reply in zip(group, messages, replies):
             yield Conversation(*one.key, tuple(said), reply.error, reply)
+
+
+def opening_of(prompts: Prompts) -> tuple[str, ...]:
+    """The message of the system with which a conversation begins, if there is one.
+
+    Args:
+        prompts: templates.
+
+    Returns:
+        It, or nothing.
+    """
+    opening = prompts["shared"]["system"].strip()
+    return (opening,) if opening else ()
+
+
+def asked_in(conversation: Conversation) -> tuple[str, ...]:
+    """All that a model was told in a conversation: the message of the system and the questions, in order.
+
+    Args:
+        conversation: that has ended.
+
+    Returns:
+        Texts.
+    """
+    return tuple(message["content"] for message in conversation.messages if message["role"] != "assistant")
 
 
 def plan_resolutions(

@@ -10,7 +10,7 @@ from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Extraction
 from jaxuq.extraction.spans import Span
-from jaxuq.results import write_bytes, write_text
+from jaxuq.study import write_bytes, write_text
 
 FORMATS = ("jsonl", "bio", "brat", "docbin", "tagging")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jaxuq.extraction.chat import DEFAULT_SETTINGS, ChatModel, ChatSettings, Reply, Request
+from jaxuq.study import digest
 
 if TYPE_CHECKING:
     from jaxuq.language import Answer, LanguageModel
@@ -25,7 +26,7 @@ def local_chat(
     Returns:
         `ChatModel`.
     """
-    from jaxuq.language import GREEDY, PromptError, Sampling, encode_prompt, generate
+    from jaxuq.language import GREEDY, PromptError, Sampling, encode_prompt, generate, model_digest
 
     context = model.functions.max_positions
     longest = min(settings.max_tokens, max(1, context // 2))
@@ -63,7 +64,7 @@ def local_chat(
                 replies[index] = _reply(model, answer)
         return replies
 
-    return ChatModel(name or model.name, ask, batch_size)
+    return ChatModel(name or model.name, ask, batch_size, digest(model_digest(model), settings, batch_size))
 
 
 def _reply(model: "LanguageModel", answer: "Answer") -> Reply:

@@ -10,7 +10,7 @@ from jaxuq.extraction.schema import Schema, read_json
 from jaxuq.extraction.scoring import Arguments
 from jaxuq.extraction.spans import Span
 from jaxuq.extraction.tokens import TokenizedText, join_tokens, tokenize
-from jaxuq.results import json_lines
+from jaxuq.study import json_lines
 
 
 class Passage(NamedTuple):

@@ -8,7 +8,9 @@ from jaxuq.extraction.conversations import (
     CONFLICT,
     Conversation,
     Wanted,
+    asked_in,
     converse,
+    opening_of,
     plan_conversations,
     plan_resolutions,
 )
@@ -76,7 +78,8 @@ def extract(
         least_agreement: share of samples that must have a span.
         resolve_conflicts: ask once more about each text in which types overlap (CR).
         tokenizer: of the passages.
-        known: conversations that were held before, and are not held again; failed ones among them are.
+        known: conversations that were held before; one in which the very same was asked is not held again, unless it
+            failed.
         on_conversation: called with every new conversation.
         on_plan: called with the number of new conversations before they begin, once or twice.
 
@@ -101,9 +104,13 @@ def extract(
     if not 0 < least_agreement <= 1:
         raise ExtractionError(f"least_agreement is {least_agreement}; expected a share in (0, 1]")
     prompts = read_prompts() if prompts is None else prompts
-    said = {one[:3]: one for one in known if not one.error}
+    held = {(one[:3], asked_in(one)): one for one in known if not one.error}
+    opening = opening_of(prompts)
+    said: dict[tuple[str, str, int], Conversation] = {}
 
     def hold(wanted: Sequence[Wanted]) -> None:
+        before = {one.key: held.get((one.key, (*opening, *one.questions))) for one in wanted}
+        said.update({key: one for key, one in before.items() if one is not None})
         new = [one for one in wanted if one.key not in said]
         if on_plan is not None:
             on_plan(len(new))

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import os
 import pathlib
@@ -20,7 +19,10 @@ from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Extraction, extract
 from jaxuq.extraction.prompts import Plan, Prompts
 from jaxuq.extraction.schema import Schema
-from jaxuq.results import RunFolder, write_bytes, write_text
+from jaxuq.study import RunFolder, digest, read_sealed, sealed_lines, write_bytes, write_text
+
+_FORMULA = 1  # the version of how a conversation is held
+_LOG = "predictions/conversations.jsonl"
 
 
 class RunResult(NamedTuple):
@@ -72,7 +74,7 @@ def run_extraction(
     is started again asks only what is missing, and asks again what failed; the numbers are those of a run in one piece.
 
     Args:
-        folder: of `jaxuq.results.open_run`.
+        folder: of `jaxuq.study.open_run`.
         model: any `ChatModel`.
         passages: the texts.
         schema: what is wanted.
@@ -99,11 +101,11 @@ def run_extraction(
     """
     check_formats(formats, relations=bool(schema.relations))
     began = time.monotonic()
-    log = folder.predictions / "conversations.jsonl"
-    known = read_log(log)
+    owner = digest(_FORMULA, model.name if not model.identity else model.identity)
+    known = [one for file in (*folder.earlier(_LOG), folder.path / _LOG) for one in read_log(file, owner)]
     done, total = 0, 0
 
-    with open_log(log) as append:
+    with open_log(folder.path / _LOG, owner) as append:
 
         def ended(conversation: Conversation) -> None:
             nonlocal done
@@ -130,6 +132,7 @@ def run_extraction(
             on_conversation=ended,
             on_plan=planned,
         )
+    write_log(folder.path / _LOG, conversations, owner)
     written = write_formats(
         folder.path, formats, passages, extractions, types=schema.names, function=_method(plan, False, 1)
     )
@@ -157,26 +160,35 @@ def run_extraction(
     return RunResult(extractions, evaluation, len(conversations), done, len(broken), first, written)
 
 
-def read_log(path: pathlib.Path) -> list[Conversation]:
-    """Conversations of an earlier start; a line that an interruption has cut, and damaged ones, are left out.
+def read_log(path: pathlib.Path, owner: str) -> list[Conversation]:
+    """Conversations of an earlier start; lines that an interruption has cut, and damaged ones, are left out.
 
     Args:
         path: `conversations.jsonl`.
+        owner: what replies follow from; conversations with another model or other settings are left out.
 
     Returns:
         Conversations; of several with one name, all, in order.
     """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except FileNotFoundError:
-        return []
     conversations = []
-    for line in lines:
-        try:
-            conversations.append(conversation_of(json.loads(line)))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue
+    for record in read_sealed(path):
+        if record.get("cell") == owner:
+            try:
+                conversations.append(conversation_of(record))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                continue
     return conversations
+
+
+def write_log(path: pathlib.Path, conversations: Sequence[Conversation], owner: str) -> None:
+    """Write conversations in the order in which they are wanted, as a run in one piece would.
+
+    Args:
+        path: `conversations.jsonl`.
+        conversations: all of a run.
+        owner: see `read_log`.
+    """
+    write_text(path, sealed_lines([one.record() | {"cell": owner} for one in conversations], ascii=True))
 
 
 class open_log:
@@ -184,10 +196,11 @@ class open_log:
 
     Args:
         path: the file; made if needed. A last line that an interruption has cut is taken out first.
+        owner: see `read_log`.
     """
 
-    def __init__(self, path: pathlib.Path):
-        self._path = path
+    def __init__(self, path: pathlib.Path, owner: str):
+        self._path, self._owner = path, owner
 
     def __enter__(self) -> Callable[[Conversation], None]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,7 +212,7 @@ class open_log:
         return self._append
 
     def _append(self, conversation: Conversation) -> None:
-        self._file.write((json.dumps(conversation.record(), ensure_ascii=True) + "\n").encode())
+        self._file.write(sealed_lines([conversation.record() | {"cell": self._owner}], ascii=True).encode())
         self._file.flush()
 
     def __exit__(self, *exception: object) -> None:

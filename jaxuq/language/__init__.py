@@ -10,6 +10,7 @@ from jaxuq.language.attention import Captured, attention_rows
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
 from jaxuq.language.catalogue import fetch_model, model_names
 from jaxuq.language.config_json import config_json
+from jaxuq.language.digest import model_digest
 from jaxuq.language.errors import CheckpointError, PromptError
 from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune
 from jaxuq.language.finetune_bar import finetune_bar
@@ -106,6 +107,7 @@ __all__ = [
     "map_logits",
     "merge_adapters",
     "min_p_mask",
+    "model_digest",
     "model_names",
     "partition_specs",
     "plan_batches",

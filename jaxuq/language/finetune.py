@@ -39,7 +39,7 @@ from jaxuq.language.tuning import (
 )
 from jaxuq.networks import Decoder, QuantizedKernel
 from jaxuq.parallel import divide_rows, on_every_device
-from jaxuq.results import write_json
+from jaxuq.study import write_json
 from jaxuq.training import load_checkpoint, save_checkpoint
 
 _PATIENCE = 3  # steps in a row without a finite loss

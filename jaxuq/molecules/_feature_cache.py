@@ -13,7 +13,7 @@ import numpy as np
 from jaxuq.molecules._workers import Outcome, warn_about
 from jaxuq.molecules.finding import cache_folder
 from jaxuq.molecules.records import DataError, DataWarning
-from jaxuq.results import write_bytes
+from jaxuq.study import write_bytes
 
 
 def cached_features(

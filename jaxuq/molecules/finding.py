@@ -16,7 +16,7 @@ from pathlib import Path
 from jaxuq._cache import cache_folder
 from jaxuq.molecules.catalogue import DatasetInfo
 from jaxuq.molecules.records import DataError
-from jaxuq.results import write_bytes
+from jaxuq.study import write_bytes
 
 _PACKAGED = Path(__file__).parent / "data"
 _LARGEST = 256 * 2**20

@@ -8,7 +8,7 @@ from typing import Any
 from jaxuq.questions.prompts import boxed_prompt, published_prompt, short_prompt
 from jaxuq.questions.published import PUBLISHED, PublishedQuestion, find_published, read_published
 from jaxuq.questions.records import Question, QuestionError, QuestionSet
-from jaxuq.results import json_lines
+from jaxuq.study import json_lines
 
 _KINDS = ("number", "expression", "choice", "text")
 _FACTS = Path(__file__).parent / "data" / "facts.jsonl"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jaxuq._cache import cache_folder
 from jaxuq.questions.answers import AnswerKind, find_answer
 from jaxuq.questions.records import QuestionError
-from jaxuq.results import json_lines
+from jaxuq.study import json_lines
 
 _FILES = {
     "gsm8k": ("test.jsonl", "train.jsonl"),

@@ -13,7 +13,7 @@ from jaxuq.reporting.metric_names import metric_name, primary_metric
 from jaxuq.reporting.result_folder import read_record
 from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
 from jaxuq.reporting.template import as_list, as_words, bibtex_of, duration, render_template
-from jaxuq.results import write_bytes
+from jaxuq.study import write_bytes
 
 _SHOWN = ("mae", "r2", "average_precision", "nll", "crps", "brier", "ece", "rce", "spearman", "conformal_width")
 _NEEDED = ("method", "seed", "acquisition", "round", "labels")

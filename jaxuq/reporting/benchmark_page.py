@@ -12,7 +12,7 @@ from jaxuq.reporting.report_drawings import report_drawings
 from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_predictions
 from jaxuq.reporting.tables import ScoreTable, score_table
 from jaxuq.reporting.template import as_list, as_words, bibtex_of, duration, render_template
-from jaxuq.results import write_bytes
+from jaxuq.study import write_bytes
 
 _MOST_NAMED = 5
 # A page is wide enough for two or three questions beside each other.

@@ -14,7 +14,7 @@ from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.result_folder import ResultFolder, read_folder
 from jaxuq.reporting.template import render_template
-from jaxuq.results import write_bytes
+from jaxuq.study import write_bytes
 
 _EXPECTED_TO_DIFFER = ("dataset", "backbone", "split", "seeds", "methods", "output", "folder", "data", "resume")
 

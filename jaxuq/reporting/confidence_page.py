@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from jaxuq.confidence.study.catalogue import NOT_RUN, SCORED
-from jaxuq.confidence.study.lines import read_lines
 from jaxuq.confidence.study.scores import Evaluated, evaluated
 from jaxuq.reporting.confidence_figures import (
     GROUPS,
@@ -25,7 +24,7 @@ from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.template import bibtex_of, duration, render_template
-from jaxuq.results import read_run, write_bytes
+from jaxuq.study import read_run, read_sealed, write_bytes
 
 # heading, column, spread or interval, whether higher is better (None: no best)
 _COLUMNS = (
@@ -58,7 +57,7 @@ def write_confidence_report(folder: str | Path) -> Path:
     """
     path = Path(folder)
     run = read_run(path)
-    lines = sorted(read_lines(path / "predictions.jsonl"), key=lambda line: line["number"])
+    lines = sorted(read_sealed(path / "predictions.jsonl"), key=lambda line: line["number"])
     if not lines:
         raise ReportError(f"{path} has no predictions (yet): there is nothing to report")
     seed = int(run["configuration"].get("seed", 0))

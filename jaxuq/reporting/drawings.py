@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from jaxuq.reporting.canvas import figure_bytes
-from jaxuq.results import write_bytes
+from jaxuq.study import write_bytes
 
 if TYPE_CHECKING:
     import matplotlib.figure

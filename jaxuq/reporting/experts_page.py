@@ -11,7 +11,7 @@ from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.experts_figures import accuracy_figure, composition_figure, sweep_figure, weight_figure
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.template import bibtex_of, duration, render_template
-from jaxuq.results import read_run, write_bytes
+from jaxuq.study import read_run, write_bytes
 
 AVERAGE = "micro average"
 _READINGS = {

@@ -9,7 +9,7 @@ from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.template import render_template
-from jaxuq.results import write_bytes
+from jaxuq.study import write_bytes
 
 _METHODS = {
     "none": "deterministic",

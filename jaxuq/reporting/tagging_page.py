@@ -14,7 +14,7 @@ from jaxuq.reporting.function_figure import function_figure
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.result_folder import ResultFolder
 from jaxuq.reporting.template import as_words, bibtex_of, duration, render_template
-from jaxuq.results import read_arrays, write_bytes
+from jaxuq.study import cell_arrays, write_bytes
 
 _MOST_FUNCTIONS = 4  # emission matrices drawn, of those that mark most
 _MOST_SOURCES = 4
@@ -227,7 +227,7 @@ def _emissions(
     chosen = [method for method in preferred if method in methods] or methods
     sources, true, marked = {}, None, np.zeros(0)
     for method in chosen[: _MOST_SOURCES - 1]:
-        arrays = read_arrays(folder.path / "predictions" / dataset / method.replace(" ", "-") / "seed-0.npz")
+        arrays = cell_arrays(folder.path / "predictions" / dataset / method.replace(" ", "-") / "seed-0.npz")
         if arrays is None:
             continue
         sources[method_style(method).title] = arrays["emission"]

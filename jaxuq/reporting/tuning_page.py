@@ -14,7 +14,7 @@ from jaxuq.reporting.result_folder import ResultFolder, read_folder
 from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
 from jaxuq.reporting.template import bibtex_of, duration, render_template
 from jaxuq.reporting.tuning_figures import Answered, tuning_forgetting, tuning_reliability, tuning_risk_coverage
-from jaxuq.results import read_arrays, write_bytes
+from jaxuq.study import cell_arrays, write_bytes
 
 _TABLES = (
     ("What did choosing gain, over all rounds?", ("curve_accuracy", "accuracy_gain", "curve_nll", "nll_gain")),
@@ -170,7 +170,7 @@ def _answered(result: ResultFolder, part: str, methods: list[str]) -> dict[str, 
     found = {}
     for method in methods:
         seeds = sorted(set(result.results.loc[result.results["method"] == method, "seed"]))
-        cells = [read_arrays(result.path / "predictions" / f"{method}-{seed}.npz") for seed in seeds]
+        cells = [cell_arrays(result.path / "predictions" / f"{method}-{seed}.npz") for seed in seeds]
         kept = [cell for cell in cells if cell is not None and f"{part}/labels" in cell]
         said = [cell for cell in cells if cell is not None and f"{part}/confidence" in cell]
         if said:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxuq.extraction.chat import DEFAULT_SETTINGS, ChatModel, ChatSettings, Reply, Request, Usage
-from jaxuq.results import write_text
 from jaxuq.serving.errors import ServingError
 from jaxuq.serving.replies import BrokenOff, UnreadableReply, reply_from_events, reply_from_json, reply_of_record
 from jaxuq.serving.secrecy import KEY_VARIABLES, environment_secrets, guard_logs, is_loopback, key_for, plain_url
+from jaxuq.study import digest, write_text
 
 if TYPE_CHECKING:
     from httpx2 import Client, Response
@@ -155,7 +155,7 @@ def open_endpoint(
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    return ChatModel(model, ask, 4 * patience.concurrency)
+    return ChatModel(model, ask, 4 * patience.concurrency, digest(address, model, settings))
 
 
 def _leave(make: Callable[[], Reply]) -> Reply:
@@ -176,8 +176,8 @@ def _leave(make: Callable[[], Reply]) -> Reply:
 
 def _entry(address: str, body: dict[str, Any]) -> str:
     decides = {"address": address, **{name: value for name, value in body.items() if not name.startswith("stream")}}
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-    return f"{digest[:2]}/{digest}.json"
+    name = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    return f"{name[:2]}/{name}.json"
 
 
 def _read_entry(path: pathlib.Path) -> Reply | None:

@@ -7,6 +7,7 @@ from typing import Any
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
+from jaxuq.study import Options
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.kinds import check_kind
 from jaxuq.tuning.token_losses import LOSSES
@@ -15,8 +16,6 @@ from jaxuq.tuning.uncertainty import SOURCES
 POSTERIORS = ("none", "laplace", "laplace-last", "dropout", "ensemble", "tfb", "swag", "sgld", "blob")
 DEFAULT_LOSSES = ("plain", "ual", "label-smoothing")
 DEFAULT_POSTERIORS = ("none", "laplace", "dropout", "ensemble")
-# Recorded only where they are not at rest.
-_ONLY_IF_USED = ("keep_ratio", "acquire", "start", "label", "rounds", "teach", "graded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,23 +194,35 @@ def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in given for name in one.split(",") if name))
 
 
-def recorded(configuration: TuneConfiguration) -> dict[str, Any]:
+def options_of(configuration: TuneConfiguration) -> Options:
     """Everything that decides the numbers, for `run.json`.
 
     Args:
         configuration: normalised.
 
     Returns:
-        JSON-like values.
+        Options; those that name data and model are compared by content.
     """
-    left_out = ("output", "resume", "merge")
-    values = {
-        field.name: getattr(configuration, field.name)
-        for field in dataclasses.fields(configuration)
-        if field.name not in left_out
-        and not (field.name in _ONLY_IF_USED and getattr(configuration, field.name) == field.default)
-    }
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    fields = [field for field in dataclasses.fields(configuration) if field.name not in ("output", "resume", "merge")]
+    return Options(
+        {field.name: getattr(configuration, field.name) for field in fields},
+        {field.name: field.default for field in fields},
+        names=("data", "test", "shifted", "texts", "model"),
+        free=("seeds",),
+    )
+
+
+def training_options(configuration: TuneConfiguration) -> dict[str, Any]:
+    """The options that tuned adapters follow from, besides data, weights, loss and seed.
+
+    Args:
+        configuration: normalised.
+
+    Returns:
+        By name.
+    """
+    names = ("epochs", "learning_rate", "batch_size", "max_length", "rank", "alpha", "dropout", "targets")
+    return {name: getattr(configuration, name) for name in names}
 
 
 def finetune_config(configuration: TuneConfiguration) -> FinetuneConfig:

@@ -3,19 +3,51 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from jaxuq.language import Instruction, finetune, load_peft, save_peft
-from jaxuq.tuning.configuration import TuneConfiguration, finetune_config
+from jaxuq.study import Cell, RunFolder
+from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, training_options
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.token_losses import TokenLoss
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
+
+
+_FORMULA = 1  # the version of how adapters are tuned
+
+
+def adapters_cell(
+    folder: RunFolder,
+    name: str,
+    rng_key: Key[Array, ""],
+    weights: str,
+    examples: Sequence[Instruction],
+    configuration: TuneConfiguration,
+    loss: Any,
+) -> Cell:
+    """Where adapters are kept, and what they follow from.
+
+    Args:
+        folder: of the run.
+        name: of their folder, relative to it.
+        rng_key: of new adapters, order and dropout.
+        weights: digest of the model.
+        examples: to learn.
+        configuration: of the run.
+        loss: what the loss follows from: its name and numbers.
+
+    Returns:
+        The cell.
+    """
+    key = np.asarray(jax.random.key_data(rng_key))
+    return folder.cell(name, _FORMULA, key, weights, list(examples), training_options(configuration), loss)
 
 
 def tuned_adapters(
@@ -26,7 +58,7 @@ def tuned_adapters(
     loss: TokenLoss,
     *,
     name: str,
-    place: Path,
+    cell: Cell,
     checkpoint: Path,
     listener: Listener,
 ) -> PyTree:
@@ -39,7 +71,7 @@ def tuned_adapters(
         configuration: of the run.
         loss: of each token.
         name: for the reader.
-        place: where they are kept, in PEFT's format.
+        cell: the folder where they are kept, in PEFT's format, and what they follow from; see `adapters_cell`.
         checkpoint: of unfinished work; removed when done.
         listener: is told of every step.
 
@@ -50,8 +82,8 @@ def tuned_adapters(
     Raises:
         TuningError: the loss was not finite in several steps in a row; names the questions.
     """
-    decoder = model.decoder
-    if not (place / "adapter_config.json").is_file():
+    decoder, place = model.decoder, cell.path
+    if not cell.sealed:
         try:
             tuned = finetune(
                 rng_key, model, examples, finetune_config(configuration), token_loss=loss, checkpoint=checkpoint,
@@ -64,6 +96,7 @@ def tuned_adapters(
             raise TuningError(f"{name}: the tuned model has no adapters")
         save_peft(place, config, tuned.model.lora, base_model=configuration.model)
         np.savetxt(place / "loss.txt", tuned.history.loss, fmt="%.6f")
+        cell.seal()
         if tuned.rejected:
             listener.message(f"{name}: {len(tuned.rejected)} samples were left out; {tuned.rejected[0].reason}")
         if tuned.skipped:

@@ -1,17 +1,19 @@
 """The beginning of every run: its folder, the model, and encoded questions."""
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 
-from jaxuq.results import RunFolder, open_run
-from jaxuq.tuning.configuration import TuneConfiguration, recorded
+from jaxuq.language import model_digest
+from jaxuq.study import RunFolder, check_folder, digest, open_run
+from jaxuq.tuning.configuration import TuneConfiguration, options_of
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.listener import Listener
-from jaxuq.tuning.preparation import Prepared, prepare
+from jaxuq.tuning.preparation import Prepared, prepare, read_texts
 from jaxuq.tuning.records import load_split
 from jaxuq.tuning.uncertainty import Judge
 
@@ -33,6 +35,7 @@ class Opened(NamedTuple):
     seconds: Callable[[], float]
 
 
+@contextlib.contextmanager
 def open_tuning(
     configuration: TuneConfiguration,
     methods: Sequence[str],
@@ -41,8 +44,8 @@ def open_tuning(
     listener: Listener,
     judge: Judge | None = None,
     labels: int = 0,
-) -> Opened:
-    """Open the folder, load the model, encode the questions, and note what was found.
+) -> Iterator[Opened]:
+    """Load the model, hold the folder, encode the questions, and note what was found.
 
     Args:
         configuration: normalised.
@@ -52,7 +55,7 @@ def open_tuning(
         judge: see `run_tuning`.
         labels: how many questions to tune on there must be; fewer are refused before anything is written.
 
-    Returns:
+    Yields:
         `Opened`.
 
     Raises:
@@ -61,30 +64,36 @@ def open_tuning(
         CheckpointError: the model cannot be loaded.
     """
     split = load_split(configuration.data, test=configuration.test, shifted=configuration.shifted)
+    texts = read_texts(configuration)
     count = min(len(split.train), configuration.limit or len(split.train))
     if labels > count:
         raise TuningError(too_few_labels(labels, count, configuration))
-    folder = open_run(
-        configuration.output,
-        system="tune",
-        configuration=recorded(configuration),
-        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
-        resume=configuration.resume,
-    )
-    began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
+    options = options_of(configuration)
+    check_folder(configuration.output, system="tune", options=options, resume=configuration.resume)
     if model is None:
         from jaxuq.language import load_model
 
         model = load_model(configuration.model, scan=True)
-    prepared = prepare(configuration, split, folder, model=model, judge=judge)
-    questions = {name: len(one.labels) for name, one in prepared.parts.items()}
-    folder.write_record(
-        rejected=[list(one) for one in prepared.rejected], notes=prepared.notes, tuned_on=len(prepared.examples),
-        questions=questions, methods=list(methods), **prepared.record,
-    )  # fmt: skip
-    for note in prepared.notes:
-        listener.message(note)
-    return Opened(folder, prepared, lambda: round(before + time.monotonic() - began, 1))
+    weights = model_digest(model)
+    with open_run(
+        configuration.output,
+        system="tune",
+        options=options,
+        content={"data": digest(split.train, split.test, split.shifted), "texts": digest(texts), "weights": weights},
+        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
+        resume=configuration.resume,
+    ) as folder:
+        began, before = time.monotonic(), folder.seconds
+        prepared = prepare(configuration, split, folder, model=model, weights=weights, texts=texts, judge=judge)
+        questions = {name: len(one.labels) for name, one in prepared.parts.items()}
+        folder.write_record(
+            status="running", rejected=[list(one) for one in prepared.rejected], notes=prepared.notes,
+            tuned_on=len(prepared.examples), questions=questions, methods=list(methods),
+            digests={name: digest(asked, split.train) for name, asked in prepared.asked.items()}, **prepared.record,
+        )  # fmt: skip
+        for note in prepared.notes:
+            listener.message(note)
+        yield Opened(folder, prepared, lambda: round(before + time.monotonic() - began, 1))
 
 
 def too_few_labels(labels: int, count: int, configuration: TuneConfiguration) -> str:

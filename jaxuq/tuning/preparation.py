@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 from jaxuq._keys import named_key
 from jaxuq.language import Instruction, PromptError, init_adapters
 from jaxuq.losses import uncertainty_smoothing
-from jaxuq.results import RunFolder, read_arrays, write_arrays
+from jaxuq.study import Cell, RunFolder, digest
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.plain_texts import PLAIN_TEXTS
@@ -48,6 +48,9 @@ class Prepared(NamedTuple):
         rejected: place and reason of everything left out.
         notes: for the reader.
         record: further entries of `run.json`.
+        weights: digest of the model.
+        content: digest of all that cells follow from besides their own options: model, examples, questions, texts.
+        loss_content: what each loss follows from, by name.
     """
 
     model: "LanguageModel"
@@ -61,6 +64,9 @@ class Prepared(NamedTuple):
     rejected: list[tuple[str, str]]
     notes: list[str]
     record: dict[str, Any]
+    weights: str
+    content: str
+    loss_content: dict[str, Any]
 
     @property
     def untuned(self) -> PyTree:
@@ -74,6 +80,8 @@ def prepare(
     folder: RunFolder,
     *,
     model: "LanguageModel",
+    weights: str,
+    texts: tuple[str, ...],
     judge: Judge | None = None,
 ) -> Prepared:
     """Encode the questions and find out how uncertain each sample is.
@@ -83,6 +91,8 @@ def prepare(
         split: the questions.
         folder: of the run; keeps the uncertainties.
         model: without adapters.
+        weights: its digest.
+        texts: of `read_texts`.
         judge: asked if the configuration says so.
 
     Returns:
@@ -102,7 +112,8 @@ def prepare(
     examples = training_examples(model.tokenizer, train)
     record, notes = {}, []
     if configuration.keep_ratio is not None:
-        rows, counts = kept_examples(_plain(model), examples, configuration.keep_ratio, folder.path / "pruned.npz")
+        scores = folder.cell("pruned.npz", weights, examples)
+        rows, counts = kept_examples(_plain(model), examples, configuration.keep_ratio, scores)
         train, examples = [train[row] for row in rows], [examples[row] for row in rows]
         if not rows:
             raise TuningError(f"--keep-ratio {configuration.keep_ratio} leaves none of {counts['of']} questions")
@@ -119,27 +130,34 @@ def prepare(
     for one in (tuned, *parts.values()):
         rejected += one.rejected
     found: dict[str, TokenLoss] = {}
+    follows: dict[str, Any] = {}
     for name in configuration.loss:
+        follows[name] = (name, configuration.smoothing)
         if name != "ual":
             found[name] = token_loss(name, smoothing=configuration.smoothing)
             continue
-        uncertain = _uncertainty(configuration, folder, model, train, examples, judge)
+        asked_of = (configuration.judge, configuration.judge_model) if configuration.uncertainty == "judge" else ()
+        cell = folder.cell("uncertainty.npz", weights, examples, train, configuration.uncertainty, asked_of)
+        uncertain = _uncertainty(configuration, cell, model, train, examples, judge)
         smoothing = uncertainty_smoothing(
             jnp.asarray(uncertain.values), mean=configuration.smoothing, largest=configuration.largest_smoothing,
             direction=configuration.direction, where=jnp.asarray(uncertain.known),
         )  # fmt: skip
         lengths = np.array([one.response.sum() for one in examples], np.float32)
-        weights = jnp.asarray(lengths.mean() / lengths)
-        found[name] = token_loss(name, sample_smoothing=smoothing, sample_weights=weights)
+        weighted = jnp.asarray(lengths.mean() / lengths)
+        found[name] = token_loss(name, sample_smoothing=smoothing, sample_weights=weighted)
         spread = np.asarray(smoothing)
+        follows[name] = (name, spread, np.asarray(weighted))
         notes += [
             *uncertain.notes,
             f"Smoothing of ual, by {configuration.uncertainty}: mean {spread.mean():.3f}, from {spread.min():.3f} to "
             f"{spread.max():.3f}.",
         ]
     asked = {part: answerable(parts[part], records) for part, records in asked.items()}
-    texts = _texts(configuration)
-    return Prepared(model, examples, train, tuned, parts, asked, found, texts, rejected, notes, record)
+    content = digest(weights, examples, tuned, parts, asked, texts)
+    return Prepared(
+        model, examples, train, tuned, parts, asked, found, texts, rejected, notes, record, weights, content, follows
+    )
 
 
 def answerable(encoded: Encoded, records: list[Record]) -> list[Record]:
@@ -187,7 +205,7 @@ def _usable(
 
 def _uncertainty(
     configuration: TuneConfiguration,
-    folder: RunFolder,
+    cell: Cell,
     model: "LanguageModel",
     records: list[Record],
     examples: list[Instruction],
@@ -195,8 +213,7 @@ def _uncertainty(
 ) -> SampleUncertainty:
     if configuration.uncertainty == "column":
         return column_uncertainty(records)
-    file = folder.path / "uncertainty.npz"
-    kept = read_arrays(file)
+    kept = cell.read()
     if kept is not None:
         return SampleUncertainty(kept["values"], kept["known"], tuple(str(note) for note in kept["notes"]))
     plain = _plain(model)
@@ -206,7 +223,7 @@ def _uncertainty(
         "judge": lambda: judged_uncertainty(_asked(judge), records),
     }
     found = makers[configuration.uncertainty]()
-    write_arrays(file, {"values": found.values, "known": found.known, "notes": np.array(found.notes, "U300")})
+    cell.write({"values": found.values, "known": found.known, "notes": np.array(found.notes, "U300")})
     return found
 
 
@@ -216,7 +233,18 @@ def _asked(judge: Judge | None) -> Judge:
     return judge
 
 
-def _texts(configuration: TuneConfiguration) -> tuple[str, ...]:
+def read_texts(configuration: TuneConfiguration) -> tuple[str, ...]:
+    """The texts on which forgetting is measured.
+
+    Args:
+        configuration: names a file of them, or none.
+
+    Returns:
+        Texts.
+
+    Raises:
+        TuningError: the file cannot be read, or holds none.
+    """
     if configuration.texts is None:
         return PLAIN_TEXTS
     try:

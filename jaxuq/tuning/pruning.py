@@ -1,14 +1,13 @@
 """Which samples a run learns from: the plane of error and entropy under the model before tuning (Q-Tuning)."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxuq.language import Instruction
-from jaxuq.results import read_arrays, write_arrays
+from jaxuq.study import Cell
 from jaxuq.tuning.responses import response_scores
 from jaxuq.tuning.selection import MISTAKE, NOISE, REDUNDANT, UNSURE, prune_samples
 
@@ -19,7 +18,7 @@ _NAMES = {"noise": NOISE, "mistake": MISTAKE, "redundant": REDUNDANT, "unsure": 
 
 
 def kept_examples(
-    model: "LanguageModel", examples: Sequence[Instruction], keep_ratio: float, file: Path
+    model: "LanguageModel", examples: Sequence[Instruction], keep_ratio: float, cell: Cell
 ) -> tuple[list[int], dict[str, int]]:
     """The samples that `prune_samples` keeps, by log perplexity and mean entropy of their responses.
 
@@ -27,15 +26,15 @@ def kept_examples(
         model: before tuning.
         examples: to learn from.
         keep_ratio: at most this share is kept, see `prune_samples`.
-        file: where the scores are kept, so that a run that goes on keeps the same samples.
+        cell: where the scores are kept, so that a run that goes on keeps the same samples.
 
     Returns:
         Their numbers, in order, and counts: of all, of those kept, of each quadrant, and of each quadrant those kept.
     """
-    scores = read_arrays(file)
+    scores = cell.read()
     if scores is None:
         scores = response_scores(model, examples)._asdict()
-        write_arrays(file, scores)
+        cell.write(scores)
     found = prune_samples(jnp.asarray(-scores["log_probs"]), jnp.asarray(scores["entropies"]), keep_ratio)
     keep, quadrant = np.asarray(found.keep), np.asarray(found.quadrant)
     counts = {"of": len(examples), "kept": int(keep.sum())}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxuq.questions.files import load_questions
-from jaxuq.results import json_lines
+from jaxuq.study import json_lines
 from jaxuq.tuning.errors import TuningError
 
 SHIFTED_FACTS = ("arithmetic", "two-steps")
@@ -139,7 +139,7 @@ def _read(path: str | os.PathLike, rejected: list[tuple[str, str]]) -> list[Reco
         try:
             if isinstance(content, ValueError):
                 raise content
-            one = make_record(content, f"{file.stem}-{number}")
+            one = make_record(content, f"line-{number}")
             if one.id in found:
                 raise ValueError(f"the id {one.id!r} occurs twice")
             found[one.id] = one

@@ -7,25 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
 from jaxuq._programs import forget_programs_if_many
 from jaxuq.language import merge_adapters, save_model
-from jaxuq.results import RunFolder, read_arrays, write_arrays
-from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised
+from jaxuq.study import Cell, RunFolder
+from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised, training_options
 from jaxuq.tuning.evaluation import answer_scores, text_loss
 from jaxuq.tuning.listener import Listener
-from jaxuq.tuning.members import tuned_adapters
+from jaxuq.tuning.members import adapters_cell, tuned_adapters
 from jaxuq.tuning.opening import open_tuning
 from jaxuq.tuning.posteriors.drawing import draw_posterior
 from jaxuq.tuning.predicting import Draws, forecast_answers
 from jaxuq.tuning.preparation import Prepared
-from jaxuq.tuning.summary import write_tables
+from jaxuq.tuning.summary import write_results, write_tables
 from jaxuq.tuning.uncertainty import Judge
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
+
+_FORMULA = 1  # the version of how a cell is computed
 
 
 def run_tuning(
@@ -65,35 +68,50 @@ def run_tuning(
 
         return run_teaching(configuration, model=model, listener=listener)
     methods = method_names(configuration)
-    folder, prepared, seconds = open_tuning(configuration, [*methods], model=model, judge=judge, listener=listener)
-    for seed in range(configuration.seeds):
-        for method, (loss, posterior) in methods.items():
-            if not _cell_file(folder, method, seed).is_file() or read_arrays(_cell_file(folder, method, seed)) is None:
-                cell = _cell(folder, configuration, prepared, listener, method, loss, posterior, seed)
-                write_arrays(_cell_file(folder, method, seed), cell)
-                forget_programs_if_many()
-                folder.write_record(seconds=seconds())
-            for part, scores in _scores(folder, prepared, method, seed).items():
-                listener.scored(method, seed, part, scores)
+    opening = open_tuning(configuration, [*methods], model=model, judge=judge, listener=listener)
+    with opening as (folder, prepared, seconds):
         labels = {name: one.labels for name, one in prepared.parts.items()}
-        write_tables(folder.path, configuration, labels, seed + 1)
-    if configuration.merge:
-        _merge(folder, configuration, prepared, listener)
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    folder.write_record(status="complete", seconds=seconds())
+        write_results(folder.path, configuration, labels)
+        for seed in range(configuration.seeds):
+            for method, (loss, posterior) in methods.items():
+                cell = _method_cell(folder, configuration, prepared, method, loss, posterior, seed)
+                if cell.read() is None:
+                    cell.write(_computed(folder, configuration, prepared, listener, loss, posterior, seed))
+                    forget_programs_if_many()
+                    folder.write_record(seconds=seconds())
+                    write_results(folder.path, configuration, labels)
+                for part, scores in _scores(prepared, cell).items():
+                    listener.scored(method, seed, part, scores)
+        write_tables(folder.path, configuration, labels)
+        if configuration.merge:
+            _merge(folder, configuration, prepared, listener)
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        folder.write_record(status="complete", seconds=seconds())
     return folder
 
 
-def _cell_file(folder: RunFolder, method: str, seed: int) -> Any:
-    return folder.predictions / f"{method}-{seed}.npz"
+def _method_cell(
+    folder: RunFolder,
+    configuration: TuneConfiguration,
+    prepared: Prepared,
+    method: str,
+    loss: str,
+    posterior: str,
+    seed: int,
+) -> Cell:
+    count = {"ensemble": configuration.members, "none": 1}.get(posterior, configuration.samples)
+    return folder.cell(
+        f"predictions/{method}-{seed}.npz",
+        *(_FORMULA, prepared.content, prepared.loss_content.get(loss), posterior, count, seed),
+        training_options(configuration),
+    )
 
 
-def _cell(
+def _computed(
     folder: RunFolder,
     configuration: TuneConfiguration,
     prepared: Prepared,
     listener: Listener,
-    method: str,
     loss: str,
     posterior: str,
     seed: int,
@@ -120,7 +138,8 @@ def _cell(
     for part, asked in prepared.parts.items():
         forecast = forecast_answers(prepared.model, draws, asked.prompts)
         cell |= {f"{part}/{name}": value for name, value in forecast._asdict().items()}
-        cell[f"{part}/labels"] = asked.labels
+        cell |= {f"{part}/labels": asked.labels, f"{part}/ids": np.array(asked.ids, str)}
+        cell[f"{part}/questions"] = np.array([one.prompt for one in prepared.asked[part]], str)
     return cell | {"predict_seconds": time.monotonic() - fitted}
 
 
@@ -150,22 +169,25 @@ def tuned_member(
     Raises:
         TuningError: the loss was not finite in several steps in a row; names the questions.
     """
+    name, key = f"{loss}-{seed}-{member}", named_key(jax.random.key(seed), "member", member)
+    follows = prepared.loss_content[loss]
     return tuned_adapters(
-        named_key(jax.random.key(seed), "member", member),
+        key,
         prepared.model,
         prepared.examples,
         configuration,
         prepared.losses[loss],
         name=f"{loss}, seed {seed}" + (f", member {member + 1}" if member else ""),
-        place=folder.path / "adapters" / f"{loss}-{seed}-{member}",
-        checkpoint=folder.checkpoints / f"{loss}-{seed}-{member}",
+        cell=adapters_cell(
+            folder, f"adapters/{name}", key, prepared.weights, prepared.examples, configuration, follows
+        ),
+        checkpoint=folder.checkpoints / name,
         listener=listener,
     )
 
 
-def _scores(folder: RunFolder, prepared: Prepared, method: str, seed: int) -> dict[str, dict[str, float]]:
-    cell = read_arrays(_cell_file(folder, method, seed)) or {}
-    found = {}
+def _scores(prepared: Prepared, kept: Cell) -> dict[str, dict[str, float]]:
+    cell, found = kept.read() or {}, {}
     for part, asked in prepared.parts.items():
         values = answer_scores(jnp.asarray(cell[f"{part}/log_probs"]), jnp.asarray(asked.labels))
         scores = {"accuracy": float(values[0]), "nll": float(values[1]), "ece": float(values[3])}

@@ -12,53 +12,48 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxuq._keys import named_key
-from jaxuq.results import read_arrays, write_text
+from jaxuq.study import cell_arrays, write_text
 from jaxuq.tuning.configuration import TuneConfiguration, method_names
 from jaxuq.tuning.evaluation import SCORES, answer_scores, score_intervals
 
+_score = jax.jit(answer_scores)
+_Cells = dict[tuple[str, int], dict[str, np.ndarray]]
 
-def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray], seeds: int) -> None:
-    """Score the predictions of the seeds that are done.
 
-    `results.csv` has a row for each part (the test, the shifted test), method and seed: the scores of `SCORES`, mean
-    aleatoric and epistemic entropy, `text_nll` (of the texts on which forgetting is measured) and `forgetting`, its
-    rise over that of the model before, and seconds. `summary.csv` has means and deviations over seeds, and 95 %
-    intervals over questions.
+def write_results(path: Path, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray]) -> None:
+    """Score the predictions that are there: `results.csv`.
+
+    It has a row for each part (the test, the shifted test), method and seed: the scores of `SCORES`, mean aleatoric and
+    epistemic entropy, `text_nll` (of the texts on which forgetting is measured) and `forgetting`, its rise over that of
+    the model before, and seconds.
 
     Args:
         path: of the run.
         configuration: normalised.
         labels: right answers of each part.
-        seeds: how many are done.
     """
-    rows: list[dict[str, Any]] = []
-    summary: list[dict[str, Any]] = []
-    cells = {
-        (method, seed): read_arrays(path / "predictions" / f"{method}-{seed}.npz") or {}
-        for method in method_names(configuration)
-        for seed in range(seeds)
-    }
-    score = jax.jit(answer_scores)
+    rows = _result_rows(_stored(path, configuration), configuration, labels)
+    if rows:
+        write_csv(path / "results.csv", rows)
+
+
+def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray]) -> None:
+    """`results.csv` of `write_results`, and `summary.csv`: means and deviations over seeds, and 95 % intervals.
+
+    Args:
+        path: of the run, with every cell.
+        configuration: normalised.
+        labels: right answers of each part.
+    """
+    cells = _stored(path, configuration)
+    rows, summary = _result_rows(cells, configuration, labels), []
     intervals = jax.jit(score_intervals)
     for part, right in labels.items():
-        truth = jnp.asarray(right)
         for method in method_names(configuration):
-            own = []
-            for seed in range(seeds):
-                cell = cells[method, seed]
-                values = np.asarray(score(jnp.asarray(cell[f"{part}/log_probs"]), truth))
-                row = {"dataset": part, "method": method, "seed": seed} | dict(zip(SCORES, values.tolist()))
-                row |= {name: float(cell[f"{part}/{name}"].mean()) for name in ("aleatoric", "epistemic")}
-                if "text_nll" in cell:
-                    row["text_nll"] = float(cell["text_nll"])
-                    row["forgetting"] = row["text_nll"] - float(cells["base", seed]["text_nll"])
-                row |= {name: float(cell[name]) for name in ("fit_seconds", "predict_seconds")}
-                own.append(row)
-            rows += own
-            stacked = jnp.stack([jnp.asarray(cells[method, seed][f"{part}/log_probs"])
-                                 for seed in range(seeds)])  # fmt: skip
-            lower, upper = intervals(named_key(jax.random.key(0), part), stacked, truth)
-            one: dict[str, Any] = {"dataset": part, "method": method, "num_seeds": seeds, "n": len(right)}
+            own = [row for row in rows if (row["dataset"], row["method"]) == (part, method)]
+            stacked = jnp.stack([jnp.asarray(cells[method, row["seed"]][f"{part}/log_probs"]) for row in own])
+            lower, upper = intervals(named_key(jax.random.key(0), part), stacked, jnp.asarray(right))
+            one: dict[str, Any] = {"dataset": part, "method": method, "num_seeds": len(own), "n": len(right)}
             for name in dict.fromkeys(name for row in own for name in row if name not in ("dataset", "method", "seed")):
                 values = np.array([row.get(name, np.nan) for row in own])
                 one[f"{name}_mean"] = values.mean()
@@ -68,6 +63,35 @@ def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[s
             summary.append(one)
     write_csv(path / "results.csv", rows)
     write_csv(path / "summary.csv", summary)
+
+
+def _stored(path: Path, configuration: TuneConfiguration) -> _Cells:
+    found = {
+        (method, seed): cell_arrays(path / "predictions" / f"{method}-{seed}.npz")
+        for method in method_names(configuration)
+        for seed in range(configuration.seeds)
+    }
+    return {name: arrays for name, arrays in found.items() if arrays is not None}
+
+
+def _result_rows(
+    cells: _Cells, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for part, right in labels.items():
+        for method in method_names(configuration):
+            for seed in range(configuration.seeds):
+                cell = cells.get((method, seed))
+                if cell is None:
+                    continue
+                values = np.asarray(_score(jnp.asarray(cell[f"{part}/log_probs"]), jnp.asarray(right)))
+                row = {"dataset": part, "method": method, "seed": seed} | dict(zip(SCORES, values.tolist()))
+                row |= {name: float(cell[f"{part}/{name}"].mean()) for name in ("aleatoric", "epistemic")}
+                if "text_nll" in cell and ("base", seed) in cells:
+                    row["text_nll"] = float(cell["text_nll"])
+                    row["forgetting"] = row["text_nll"] - float(cells["base", seed]["text_nll"])
+                rows.append(row | {name: float(cell[name]) for name in ("fit_seconds", "predict_seconds")})
+    return rows
 
 
 def over_seeds(

@@ -9,10 +9,11 @@ import pytest
 
 from jaxuq import confidence
 from jaxuq.cli.main import main
-from jaxuq.confidence.study.lines import append_lines, read_lines
+from jaxuq.confidence.study.lines import append_lines
 from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
 from jaxuq.questions.files import add_responses
 from jaxuq.reporting import write_report
+from jaxuq.study import read_sealed
 from tests.confidence.tiny_text import model
 
 WORDS = ("cat", "dog", "fish", "bird", "tree")
@@ -32,7 +33,7 @@ def configured(folder, data, **options):
 
 
 def numbers(folder):
-    lines = read_lines(folder / "predictions.jsonl")
+    lines = read_sealed(folder / "predictions.jsonl")
     return sorted(({**line, "seconds": None} for line in lines), key=lambda line: line["id"])
 
 
@@ -81,7 +82,7 @@ def test_given_responses_are_scored_and_wrong_files_are_told(tmp_path):
     folder = confidence.run_study(
         configured(tmp_path / "out", data, responses=file, measures=("single",)), model=model()
     )
-    lines = read_lines(folder.path / "predictions.jsonl")
+    lines = read_sealed(folder.path / "predictions.jsonl")
     assert {line["id"]: line["correct"] for line in lines} == {"q0": True, "q3": False}
     for text, reason in (('{"id": "other", "response": "x"}\n', "no response to any"), ("", "no response to any")):
         file.write_text(text)

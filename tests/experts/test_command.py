@@ -31,11 +31,12 @@ def test_mistakes_are_one_line_and_two(capsys, tmp_path):
 
 
 def test_a_folder_of_another_configuration_is_refused(capsys, tmp_path):
-    from jaxuq.experts.pipeline.configuration import recorded
-    from jaxuq.results import open_run
+    from jaxuq.experts.pipeline.configuration import options_of
+    from jaxuq.study import open_run
 
     data, output = write_data(tmp_path / "mix.jsonl"), tmp_path / "run"
-    open_run(output, system="experts", configuration=recorded(configuration(data, output)), device="cpu")
+    with open_run(output, system="experts", options=options_of(configuration(data, output)), content={}, device="cpu"):
+        pass
     error = said(capsys, "train", "--data", data, "--output", output, "--rank", 4)
     assert "rank: 3 there, 4 here" in error
 
@@ -61,10 +62,3 @@ def test_names_of_all_methods_are_listed(capsys):
     main(["experts", "evaluate", "--list"])
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert names[-1] == "elrea" and len(names) == 12 and "mole" in names
-
-
-def test_the_record_of_a_configuration_is_plain(tmp_path):
-    from jaxuq.experts.pipeline.configuration import recorded
-
-    record = recorded(configuration("families", tmp_path))
-    assert record == json.loads(json.dumps(record)) and "output" not in record

@@ -233,7 +233,7 @@ def test_unfinished_and_foreign_runs_are_refused(trained, data, tmp_path):
     (tmp_path / "open" / "run.json").write_text(json.dumps(record | {"system": "tag"}))
     with pytest.raises(ExpertsError, match="run of 'tag'"):
         read_training(tmp_path / "open", tiny_model())
-    record["configuration"]["data_digest"] = 1
+    record["content"]["data"] = "another"
     (tmp_path / "open" / "run.json").write_text(json.dumps(record))
     with pytest.raises(ExpertsError, match="has changed since"):
         read_training(tmp_path / "open", tiny_model())

@@ -25,7 +25,7 @@ from jaxuq.extraction import (
     scripted_chat,
     steps,
 )
-from jaxuq.results import open_run
+from jaxuq.study import open_run
 
 SCHEMA = make_schema([{"name": "person", "description": "People.", "examples": ["Marie Curie"]}, "place"])
 RECORDS = [
@@ -246,8 +246,8 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path):
         return scripted_chat(reply)._replace(batch=1)
 
     def run(folder, model):
-        opened = open_run(tmp_path / folder, system="extract", configuration={}, device="test")
-        return run_extraction(opened, model, PASSAGES, SCHEMA, Plan(), dataset="own", formats=("jsonl",))
+        with open_run(tmp_path / folder, system="extract", options={}, content={}, device="test") as opened:
+            return run_extraction(opened, model, PASSAGES, SCHEMA, Plan(), dataset="own", formats=("jsonl",))
 
     whole = run("whole", scripted_chat(answer))
     with pytest.raises(KeyboardInterrupt):
@@ -272,9 +272,9 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path):
 def test_the_page_shows_texts_and_runs_none_of_them(tmp_path):
     evil = '<script>alert(1)</script> "Ada" \u202e & \x07'
     passages = make_passages([{"id": "<b>x</b>", "text": evil, "entities": []}], SCHEMA)
-    opened = open_run(tmp_path / "run", system="extract", configuration={}, device="test")
     model = scripted_chat(lambda request: "</pre><img src=x onerror=alert(2)> " + table("Person", ["Ada"]))
-    run_extraction(opened, model, passages, SCHEMA, Plan(), dataset="<i>own</i>")
+    with open_run(tmp_path / "run", system="extract", options={}, content={}, device="test") as opened:
+        run_extraction(opened, model, passages, SCHEMA, Plan(), dataset="<i>own</i>")
     page = (tmp_path / "run" / "report.html").read_text()
     body = page.split("<body>")[1].split("<script>")[0]
     for tag in ("<script", "<img", "<b>x", "<i>own", "\u202e", "\x07"):
@@ -285,8 +285,8 @@ def test_the_page_shows_texts_and_runs_none_of_them(tmp_path):
 
 
 def test_spans_of_a_run_are_verifiable(tmp_path):
-    opened = open_run(tmp_path / "run", system="extract", configuration={}, device="test")
-    run_extraction(opened, scripted_chat(answer), PASSAGES, SCHEMA, Plan(), dataset="own")
+    with open_run(tmp_path / "run", system="extract", options={}, content={}, device="test") as opened:
+        run_extraction(opened, scripted_chat(answer), PASSAGES, SCHEMA, Plan(), dataset="own")
     for line in (tmp_path / "run" / "extractions.jsonl").read_text().splitlines():
         record = json.loads(line)
         assert record["entities"]

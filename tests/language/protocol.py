@@ -128,6 +128,7 @@ HOST: dict[str, str] = {
     "fetch_model": "downloads files",
     "inspect_model": _FILES,
     "load_model": _FILES,
+    "model_digest": "reads every number on the host; tests/study",
     "model_names": "names",
     "partition_specs": "makes placements, no arrays",
     "save_model": _FILES,

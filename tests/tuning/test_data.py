@@ -42,9 +42,9 @@ def test_a_file_costs_its_bad_lines_only(tmp_path):
     file.write_text("\n".join(map(json.dumps, lines)) + "\nno json\n")
     split = tuning.load_split(str(file))
     found = {one.id: one for one in split.train + split.test}
-    assert set(found) == {"own-1", "own-2", "own-6", "own-7"} and split.name == "own"
-    assert found["own-1"].answer == " B" and found["own-1"].others == (" A",) and found["own-1"].uncertainty == 0.5
-    assert found["own-2"].answer == " A" and "A. 5" in found["own-2"].prompt
+    assert set(found) == {"line-1", "line-2", "line-6", "line-7"} and split.name == "own"
+    assert found["line-1"].answer == " B" and found["line-1"].others == (" A",) and found["line-1"].uncertainty == 0.5
+    assert found["line-2"].answer == " A" and "A. 5" in found["line-2"].prompt
     assert [place for place, _ in split.rejected] == [f"own.jsonl, line {n}" for n in (3, 4, 5, 8)]
     with pytest.raises(tuning.TuningError, match="cannot be read"):
         tuning.load_split(str(tmp_path / "none.jsonl"))

@@ -112,12 +112,6 @@ def test_options_that_do_not_go_together_are_refused_in_a_sentence(options, said
     assert not (tmp_path / "run").exists()
 
 
-def test_what_is_not_used_is_not_recorded():
-    """So that a run begun without these options goes on."""
-    from jaxuq.tuning.configuration import normalised, recorded
-
-    new = {"keep_ratio", "acquire", "start", "label", "rounds", "teach", "graded"}
-    assert not new & set(recorded(normalised(tuning.TuneConfiguration())))
-    used = recorded(normalised(tuning.TuneConfiguration(acquire=("bald",), label=3)))
-    assert new & set(used) == {"acquire", "label"}
-    assert used["loss"] == ("plain",) and used["posterior"] == ("ensemble",)
+def test_what_goes_with_an_option_is_set_by_it():
+    used = tuning.configuration.normalised(tuning.TuneConfiguration(acquire=("bald",), label=3))
+    assert used.loss == ("plain",) and used.posterior == ("ensemble",)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxuq import tuning
-from jaxuq.results import read_arrays
+from jaxuq.study import read_arrays
 from tests.tuning.tiny import word_model, write_questions
 
 pytestmark = pytest.mark.long

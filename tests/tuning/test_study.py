@@ -10,7 +10,7 @@ import pytest
 
 from jaxuq import tuning
 from jaxuq.language import load_peft
-from jaxuq.results import RunFolderError, read_arrays
+from jaxuq.study import RunFolderError, read_arrays
 from tests.language.finetune_run import tiny_model
 from tests.language.words import tokenizer
 

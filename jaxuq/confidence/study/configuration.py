@@ -2,11 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 from jaxuq.confidence.text.assess import Plan
 from jaxuq.confidence.text.options import ChainOptions
 from jaxuq.questions.records import QuestionError
+from jaxuq.study import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,14 +110,14 @@ def plan_of(configuration: StudyConfiguration, one_line: bool) -> Plan:
     )
 
 
-def recorded(configuration: StudyConfiguration, one_line: bool) -> dict[str, Any]:
+def options_of(configuration: StudyConfiguration, one_line: bool) -> Options:
     """Everything that decides the numbers, for `run.json`."""
     left_out = ("output", "resume", "folder")
-    named = {
-        field.name: getattr(configuration, field.name)
-        for field in dataclasses.fields(configuration)
-        if field.name not in left_out
-    }
-    named["measures"] = list(configuration.measures)
-    named["responses"] = str(configuration.responses) if configuration.responses else None
-    return named | {"max_new_tokens": plan_of(configuration, one_line).max_new_tokens}
+    fields = [field for field in dataclasses.fields(configuration) if field.name not in left_out]
+    longest = {"max_new_tokens": plan_of(configuration, one_line).max_new_tokens}
+    named = {field.name: getattr(configuration, field.name) for field in fields}
+    return Options(
+        named | longest,
+        {field.name: field.default for field in fields} | longest,
+        names=("data", "model", "responses"),
+    )

@@ -1,10 +1,10 @@
 """One line of JSON a question, appended as it is done: what a run keeps, and what it continues from."""
 
 import base64
-import json
+import itertools
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import numpy as np
 
 from jaxuq.confidence.text.assess import Assessment
 from jaxuq.questions.records import Question, is_right
+from jaxuq.study import RunFolder, read_sealed, sealed_lines, write_text
 
 
-def line_of(question: Question, found: Assessment, number: int) -> dict[str, Any]:
+def line_of(question: Question, found: Assessment, number: int, cell: str) -> dict[str, Any]:
     """All that is kept of a question; undefined numbers are null."""
     right = None if found.found is None else is_right(found.found.text, question)
     return {
@@ -36,6 +37,7 @@ def line_of(question: Question, found: Assessment, number: int) -> dict[str, Any
         "seconds": {name: round(value, 4) for name, value in found.seconds.items()},
         "measures": {name: _number(value) for name, value in found.measures.items()},
         "state": _packed(found.state),
+        "cell": cell,
     }  # fmt: skip
 
 
@@ -55,27 +57,30 @@ def unpacked(state: str) -> np.ndarray:
 
 def append_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     """Append lines and wait until they are on the disk."""
-    text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
     with path.open("ab") as file:
-        file.write(text.encode("utf-8", errors="replace"))
+        file.write(sealed_lines(lines).encode())
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_lines(path: Path, *, repair: bool = False) -> list[dict[str, Any]]:
-    """The complete lines of a file; what a killed run left of its last one is cut off if `repair`."""
-    if not path.is_file():
-        return []
-    lines, good = [], 0
-    with path.open("rb") as file:
-        for raw in file:
-            try:
-                if not raw.endswith(b"\n"):
-                    break
-                lines.append(json.loads(raw))
-            except ValueError:
-                break
-            good += len(raw)
-    if repair and good < path.stat().st_size:
-        os.truncate(path, good)
+def kept_lines(folder: RunFolder, cells: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The lines of questions that need not be asked again, here or among results set aside; the file keeps only these.
+
+    Args:
+        folder: of the run.
+        cells: what the line of each question must follow from, by the question's id, in the questions' order.
+
+    Returns:
+        Lines, one a question at most.
+    """
+    path = folder.path / "predictions.jsonl"
+    there, numbers = read_sealed(path), {name: number for number, name in enumerate(cells)}
+    found: dict[str, dict[str, Any]] = {}
+    for line in itertools.chain(there, *map(read_sealed, folder.earlier(path.name))):
+        name = line.get("id")
+        if name in cells and line.get("cell") == cells[name]:
+            found.setdefault(name, line | {"number": numbers[name]})
+    lines = list(found.values())
+    if lines != there or (path.is_file() and path.read_bytes() != sealed_lines(lines).encode()):
+        write_text(path, sealed_lines(lines))
     return lines

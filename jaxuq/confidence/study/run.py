@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxuq._keys import named_key
-from jaxuq.confidence.study.configuration import StudyConfiguration, check_configuration, plan_of, recorded
-from jaxuq.confidence.study.lines import append_lines, line_of, read_lines
+from jaxuq.confidence.study.configuration import StudyConfiguration, check_configuration, options_of, plan_of
+from jaxuq.confidence.study.lines import append_lines, kept_lines, line_of
 from jaxuq.confidence.study.scores import write_scores
 from jaxuq.confidence.text.assess import Asked, assess
-from jaxuq.language import PromptError, encode_prompt
+from jaxuq.language import PromptError, encode_prompt, model_digest
 from jaxuq.questions.files import add_responses, load_questions, spread
 from jaxuq.questions.records import Question, QuestionError, QuestionSet
-from jaxuq.results import RunFolder, open_run
+from jaxuq.study import RunFolder, check_folder, digest, open_run
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
+_FORMULA = 1  # the version of how a question's line is computed
 Progress = Callable[[int, int, int, int], None]
 """Called after every batch with questions done, questions in all, right ones, and ones without an answer."""
 
@@ -59,28 +60,48 @@ def run_study(
             f"{sum(answered)} of {len(answered)} questions have a response and others have none (first: "
             f"{found.questions[missing].id}); give one to all or to none"
         )
+    data = digest(found.questions, found.one_line)
     found = found._replace(questions=spread(found.questions, configuration.limit, configuration.seed))
-    device = f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores"
-    folder = open_run(
-        configuration.output,
-        system="confidence",
-        configuration=recorded(configuration, found.one_line),
-        device=device,
-        resume=configuration.resume,
-    )
-    began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
+    options = options_of(configuration, found.one_line)
+    check_folder(configuration.output, system="confidence", options=options, resume=configuration.resume)
     if model is None:
         from jaxuq.language import load_model
 
         model = load_model(configuration.model)
-    path = folder.path / "predictions.jsonl"
+    weights = model_digest(model)
+    with open_run(
+        configuration.output,
+        system="confidence",
+        options=options,
+        content={"data": data, "weights": weights},
+        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
+        resume=configuration.resume,
+    ) as folder:
+        folder.write_record(status="running", digests={found.name: data})
+        _run(configuration, folder, model, weights, found, on_progress)
+    return folder
+
+
+def _run(
+    configuration: StudyConfiguration,
+    folder: RunFolder,
+    model: "LanguageModel",
+    weights: str,
+    found: QuestionSet,
+    on_progress: Progress | None,
+) -> None:
+    began, before = time.monotonic(), folder.seconds
     kept, rejected = _fitting(model, found, configuration)
     rejected = [*found.rejected, *rejected]
     folder.write_record(rejected=[list(one) for one in rejected], questions=len(kept))
-    lines = read_lines(path, repair=True)
+    plan, rows = plan_of(configuration, found.one_line), configuration.batch_size
+    batches = _batches(model, kept, rows)
+    owners = {
+        one.id: digest(_FORMULA, weights, plan, rows, configuration.seed, batch) for batch in batches for one in batch
+    }
+    cells = {one.id: owners[one.id] for one in kept}
+    lines = kept_lines(folder, cells)
     done = {line["id"] for line in lines}
-    batches = _batches(model, kept, configuration.batch_size)
-    plan = plan_of(configuration, found.one_line)
     numbers = {one.id: number for number, one in enumerate(kept)}
     _report(on_progress, lines, len(kept))
     for batch in batches:
@@ -88,16 +109,19 @@ def run_study(
             continue
         key = named_key(jax.random.key(configuration.seed), "samples", batch[0].id)
         asked = [Asked(one.question, one.prompt, one.kind, one.response, None, one.chat) for one in batch]
-        assessed = assess(model, asked, key, plan=plan, rows=configuration.batch_size)
-        new = [line_of(one, result, numbers[one.id]) for one, result in zip(batch, assessed) if one.id not in done]
-        append_lines(path, new)
+        assessed = assess(model, asked, key, plan=plan, rows=rows)
+        new = [
+            line_of(one, result, numbers[one.id], cells[one.id])
+            for one, result in zip(batch, assessed)
+            if one.id not in done
+        ]
+        append_lines(folder.path / "predictions.jsonl", new)
         lines += new
         folder.write_record(seconds=round(before + time.monotonic() - began, 1))
         _report(on_progress, lines, len(kept))
     lines.sort(key=lambda line: line["number"])
-    notes = write_scores(folder.path, lines, configuration.data, configuration.seed)
+    notes = write_scores(folder.path, lines, found.name, configuration.seed)
     folder.write_record(status="complete", seconds=round(before + time.monotonic() - began, 1), notes=notes)
-    return folder
 
 
 def _fitting(

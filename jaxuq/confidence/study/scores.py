@@ -23,7 +23,7 @@ from jaxuq.metrics import (
     expected_calibration_error,
     prediction_rejection_ratio,
 )
-from jaxuq.results import write_text
+from jaxuq.study import write_text
 
 BALANCED_SEEDS = 5
 _BINS = 20

@@ -11,7 +11,7 @@ from jaxtyping import Array, Key, PyTree
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.language import CheckpointError, FinetuneConfig, LanguageModel, finetune, load_peft, save_peft
 from jaxuq.language.adapters import stack_adapters
-from jaxuq.results import write_json
+from jaxuq.study import write_json
 
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is in all."""

@@ -1,9 +1,8 @@
 """What `jaxuq experts` does: dataclasses for the command line and for Python."""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -11,6 +10,7 @@ from jaxuq.experts.errors import ExpertsError
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
+from jaxuq.study import Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,18 +196,21 @@ def tuning_of(configuration: TrainConfiguration, kind: str) -> FinetuneConfig:
     )
 
 
-def recorded(configuration: Any) -> dict[str, Any]:
+def options_of(configuration: TrainConfiguration | EvaluateConfiguration) -> Options:
     """Everything that decides the numbers, for `run.json`.
 
     Args:
         configuration: one of the dataclasses of this file.
 
     Returns:
-        A dictionary of plain values.
+        Options; those that name data, model and trainings are compared by content, and the methods of an evaluation may
+        be others each time.
     """
-    plain = {
-        field.name: getattr(configuration, field.name)
-        for field in dataclasses.fields(configuration)
-        if field.name not in ("output", "resume", "list")
-    }
-    return json.loads(json.dumps(plain, default=str))
+    left_out = ("output", "resume", "list")
+    fields = [field for field in dataclasses.fields(configuration) if field.name not in left_out]
+    return Options(
+        {field.name: getattr(configuration, field.name) for field in fields},
+        {field.name: field.default for field in fields if field.default is not dataclasses.MISSING},
+        names=("data", "model", "runs"),
+        free=("baselines", "top_k") if isinstance(configuration, EvaluateConfiguration) else (),
+    )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxuq.results import write_json
+from jaxuq.study import write_json
 
 
 @contextlib.contextmanager

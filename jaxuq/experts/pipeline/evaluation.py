@@ -1,11 +1,9 @@
 """ELREA and its baselines on the same questions: predictions method by method, then tables."""
 
-import json
+import contextlib
 import os
 import time
-import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,19 +14,30 @@ from jaxuq._programs import forget_programs_if_many
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.grading import ANSWER_KINDS, AnswerKind, final_answer, same_answer, vote
-from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, recorded
+from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, options_of
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.methods import Plan, methods_of
-from jaxuq.experts.pipeline.questions import encode_questions, read_training
-from jaxuq.experts.pipeline.records import Record, load_records
-from jaxuq.experts.pipeline.tables import read_predictions, write_tables
+from jaxuq.experts.pipeline.questions import encode_questions, read_training, training_digest
+from jaxuq.experts.pipeline.records import Encoded, Record, load_records
+from jaxuq.experts.pipeline.tables import AVERAGE, read_predictions, write_tables
 from jaxuq.experts.pipeline.training import Told, TrainedRun
 from jaxuq.experts.pipeline.weights import Context, members_of
 from jaxuq.language.sampling import GREEDY, Sampling
-from jaxuq.results import RunFolder, open_run, write_text
+from jaxuq.study import (
+    RunFolder,
+    check_folder,
+    digest,
+    open_run,
+    read_sealed,
+    sealed_lines,
+    working_alone,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
+
+_FORMULA = 1  # the version of how a question is answered and graded
 
 
 def run_evaluation(
@@ -53,9 +62,8 @@ def run_evaluation(
     """
     _check(options)
     methods = methods_of(options)
-    digests = [zlib.crc32((Path(path) / "run.json").read_bytes()) for path in options.runs if _has_run(path)]
-    device = f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores"
-    configuration = recorded(options) | {"runs": [str(Path(path)) for path in options.runs]}
+    asked = options_of(options)
+    check_folder(options.output, system="experts-evaluation", options=asked, resume=options.resume)
     runs: list[TrainedRun] = []
     for path in options.runs:
         runs.append(read_training(path, model))
@@ -63,37 +71,69 @@ def run_evaluation(
     seeds = [run.configuration.seed for run in runs]
     if len(set(seeds)) != len(seeds):
         raise ExpertsError(f"the runs have the seeds {seeds}; runs to be averaged differ in their seeds")
-    folder = open_run(
-        options.output, system="experts-evaluation", configuration=configuration, device=device, resume=options.resume
-    )
-    began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
-    rejected = []
-    for run in runs:
-        unreadable: list[tuple[str, str]] = []
-        drawn = {"seed": run.configuration.seed, "per_family": options.per_family, "split": "test"}
-        records = load_records(options.data, rejected=unreadable, **drawn)
-        if options.limit is not None and options.limit < len(records):
-            records = [records[at] for at in np.linspace(0, len(records) - 1, options.limit).round().astype(int)]
-        questions = encode_questions(run, records, options.max_new_tokens)
-        rejected += [list(one) for one in (*unreadable, *questions.rejected)]
-        context = Context(run, questions, options, on_progress)
-        for name, plan in methods:
-            file = folder.predictions / f"{run.configuration.seed}-{name}.jsonl"
-            if not file.is_file():
-                lines = _predict(context, name, plan(context))
-                write_text(file, "".join(json.dumps(line) + "\n" for line in lines))
-                forget_programs_if_many()
-    unrouted = sum(read_predictions(folder.path, seed, "elrea")[0]["unrouted"] for seed in seeds)
-    write_tables(folder.path, runs, [name for name, _ in methods], options)
-    folder.write_record(
-        status="complete", seconds=round(before + time.monotonic() - began, 1), rejected=rejected, digests=digests,
-        model=runs[0].configuration.model, unrouted=unrouted,
-    )  # fmt: skip
+    rejected: list[list[str]] = []
+    questions = [_questions(run, options, rejected) for run in runs]
+    trainings = [training_digest(run) for run in runs]
+    data = digest([one.records for one in questions])
+    with contextlib.ExitStack() as held:
+        for run in runs:  # baselines train adapters into their folders
+            held.enter_context(working_alone(run.path))
+        opened = open_run(
+            options.output,
+            system="experts-evaluation",
+            options=asked,
+            content={"data": data, "trainings": digest(trainings)},
+            device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
+            resume=options.resume,
+        )
+        folder = held.enter_context(opened)
+        began, before = time.monotonic(), folder.seconds
+        folder.write_record(status="running", digests={AVERAGE: data})
+        for run, own, training in zip(runs, questions, trainings):
+            context = Context(run, own, options, on_progress)
+            for name, plan in methods:
+                cell = digest(_FORMULA, training, name, own.records, own.prompts, _answer_options(options))
+                if not _kept(folder, run.configuration.seed, name, cell, len(own.records)):
+                    lines = [line | {"cell": cell} for line in _predict(context, name, plan(context))]
+                    write_text(folder.predictions / f"{run.configuration.seed}-{name}.jsonl", sealed_lines(lines))
+                    forget_programs_if_many()
+                    folder.write_record(seconds=round(before + time.monotonic() - began, 1))
+        unrouted = sum(read_predictions(folder.path, seed, "elrea")[0]["unrouted"] for seed in seeds)
+        write_tables(folder.path, runs, [name for name, _ in methods], options)
+        folder.write_record(
+            status="complete", seconds=round(before + time.monotonic() - began, 1), rejected=rejected,
+            model=runs[0].configuration.model, unrouted=unrouted,
+        )  # fmt: skip
     return folder
 
 
-def _has_run(path: Path) -> bool:
-    return (Path(path) / "run.json").is_file()
+def _questions(run: TrainedRun, options: EvaluateConfiguration, rejected: list[list[str]]) -> Encoded:
+    """What a training is asked; what cannot be asked is added to `rejected`."""
+    unreadable: list[tuple[str, str]] = []
+    drawn = {"seed": run.configuration.seed, "per_family": options.per_family, "split": "test"}
+    records = load_records(options.data, rejected=unreadable, **drawn)
+    if options.limit is not None and options.limit < len(records):
+        records = [records[at] for at in np.linspace(0, len(records) - 1, options.limit).round().astype(int)]
+    questions = encode_questions(run, records, options.max_new_tokens)
+    rejected += [list(map(str, one)) for one in (*unreadable, *questions.rejected)]
+    return questions
+
+
+def _answer_options(options: EvaluateConfiguration) -> list[Any]:
+    names = ("max_new_tokens", "batch_size", "samples", "ensemble", "answer", "dimension")
+    return [getattr(options, name) for name in names]
+
+
+def _kept(folder: RunFolder, seed: int, name: str, cell: str, count: int) -> bool:
+    """Whether a method's answers are there, whole and of this very cell; those that were set aside are brought back."""
+    file = f"predictions/{seed}-{name}.jsonl"
+    for place in (folder.path / file, *folder.earlier(file)):
+        lines = read_sealed(place)
+        if len(lines) == count and all(line.get("cell") == cell for line in lines):
+            if place != folder.path / file:
+                write_text(folder.path / file, sealed_lines(lines))
+            return True
+    return False
 
 
 def _check(options: EvaluateConfiguration) -> None:

@@ -18,7 +18,7 @@ from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.records import Encoded
 from jaxuq.language import Instruction
 from jaxuq.parallel import data_mesh
-from jaxuq.results import read_arrays, write_arrays
+from jaxuq.study import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel

@@ -17,7 +17,7 @@ from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Features, find_clusters, read_clusters, read_features, write_features
 from jaxuq.experts.pipeline.training import Told, train_clusters, train_named
 from jaxuq.experts.pipeline.weights import Context, feature_weights, gradient_weights, members_of
-from jaxuq.results import read_arrays, write_arrays
+from jaxuq.study import read_arrays, write_arrays
 
 
 class Plan(NamedTuple):

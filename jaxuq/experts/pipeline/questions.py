@@ -1,6 +1,5 @@
 """Questions to a finished training: reading the run, and the gradients of the questions, once for each data set."""
 
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,10 @@ from jaxuq.experts.pipeline.adapters import read_adapter
 from jaxuq.experts.pipeline.configuration import TrainConfiguration
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Features, compute_features, read_clusters, read_features, write_features
-from jaxuq.experts.pipeline.records import Encoded, Record, encode_records, load_records, records_digest
+from jaxuq.experts.pipeline.records import Encoded, Record, encode_records, load_records
 from jaxuq.experts.pipeline.training import TrainedRun, adapter_folder, prepared_model
-from jaxuq.results import read_run
+from jaxuq.language import model_digest
+from jaxuq.study import digest, read_run
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -40,8 +40,10 @@ def read_training(path: str | Path, model: "LanguageModel | None" = None) -> Tra
         raise ExpertsError(f"{path} is a run of {record.get('system')!r}, not of jaxuq experts train")
     if record.get("status") != "complete":
         raise ExpertsError(f"the training in {path} is not finished; start it again with the same command to go on")
-    options: dict[str, Any] = {name: value for name, value in record["configuration"].items() if name != "data_digest"}
-    options["output"] = path
+    options: dict[str, Any] = record["configuration"] | {"output": path}
+    content = record.get("content")
+    if not isinstance(content, dict):
+        raise ExpertsError(f"{path} was trained before results were tied to their data; train again")
     try:
         configuration = TrainConfiguration(**options)
     except TypeError as error:
@@ -50,14 +52,37 @@ def read_training(path: str | Path, model: "LanguageModel | None" = None) -> Tra
         model = None
     model = prepared_model(configuration, model)
     records = load_records(configuration.data, seed=configuration.seed, per_family=configuration.per_family)
-    if records_digest(records) != record["configuration"].get("data_digest"):
-        raise ExpertsError(f"{configuration.data} has changed since {path} was trained on it")
+    if digest(records) != content.get("data"):
+        raise ExpertsError(f"{configuration.data} has changed since {path} was trained on it; train again")
+    if model_digest(model) != content.get("weights"):
+        raise ExpertsError(f"the weights of {configuration.model} have changed since {path} was trained; train again")
     data = encode_records(model, records, chat=configuration.chat, max_length=configuration.max_length)
     found = read_clusters(path)
     if found is None:
         raise ExpertsError(f"{path} has no clusters.npz, or it is damaged; remove the folder and train again")
     base = read_adapter(adapter_folder(configuration, "base"), model)
     return TrainedRun(path, configuration, model, data, base, found)
+
+
+def training_digest(run: TrainedRun) -> str:
+    """What the answers of a training follow from: model, data, base adapter, clusters and experts as they are on disk.
+
+    Args:
+        run: a finished training.
+
+    Returns:
+        A digest.
+
+    Raises:
+        ExpertsError: an expert is missing.
+    """
+    names = ["base", *(f"expert-{cluster}" for cluster in range(len(run.found.centroids)))]
+    files = [adapter_folder(run.configuration, name) / "adapter_model.safetensors" for name in names]
+    try:
+        adapters = [file.read_bytes() for file in files]
+    except OSError as error:
+        raise ExpertsError(f"{error.filename} cannot be read ({error.strerror}); train again") from None
+    return digest(read_run(run.path)["content"], run.configuration.seed, run.found, adapters)
 
 
 def encode_questions(run: TrainedRun, records: list[Record], max_new_tokens: int) -> Encoded:
@@ -95,8 +120,8 @@ def question_features(
     Returns:
         `Features`.
     """
-    tokens = b"|".join(np.asarray(prompt.tokens, np.int32).tobytes() for prompt in questions.prompts)
-    name = f"questions-{zlib.crc32(tokens):08x}"
+    tokens = [np.asarray(prompt.tokens, np.int32) for prompt in questions.prompts]
+    name = f"questions-{digest(tokens)[:16]}"
     file = Path(configuration.output) / "features" / f"{name}.npz"
     stored = read_features(file)
     if stored is None:

@@ -1,6 +1,5 @@
 """Instructions with their sources: from a JSONL file, the built-in families or a published set, and as tokens."""
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +11,7 @@ from jaxuq.experts.families import make_families
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt
 from jaxuq.questions import PUBLISHED, QuestionError, load_questions
 from jaxuq.questions.answers import AnswerKind
-from jaxuq.results import json_lines
+from jaxuq.study import json_lines
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -99,11 +98,6 @@ def load_records(
     if not records:
         raise ExpertsError(f"{path} holds no instructions: expected one JSON object a line")
     return records
-
-
-def records_digest(records: Sequence[Record]) -> int:
-    """A number that tells data apart which a run was trained on."""
-    return zlib.crc32("\n".join("\t".join(record[:3]) for record in records).encode())
 
 
 def _published(name: str, folder: str | None, split: str, rejected: list[tuple[str, str]]) -> list[Record]:

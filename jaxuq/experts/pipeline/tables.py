@@ -17,7 +17,7 @@ from jaxuq.experts.pipeline.configuration import EvaluateConfiguration
 from jaxuq.experts.pipeline.costs import read_costs
 from jaxuq.experts.pipeline.training import TrainedRun
 from jaxuq.metrics import bootstrap
-from jaxuq.results import json_lines, write_text
+from jaxuq.study import read_sealed, write_text
 
 AVERAGE = "micro average"
 _RESAMPLES = 1000
@@ -34,8 +34,7 @@ def read_predictions(folder: Path, seed: int, method: str) -> list[dict[str, Any
     Returns:
         One dictionary a question.
     """
-    text = (folder / "predictions" / f"{seed}-{method}.jsonl").read_text(encoding="utf-8")
-    return [line for _, line in json_lines(text)]
+    return read_sealed(folder / "predictions" / f"{seed}-{method}.jsonl")
 
 
 def write_tables(

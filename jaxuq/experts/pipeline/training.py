@@ -17,14 +17,15 @@ from jaxuq.experts.pipeline.configuration import (
     TrainConfiguration,
     check_training,
     lora_of,
-    recorded,
+    options_of,
     tuning_of,
 )
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Found, find_clusters, read_clusters, training_features
-from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records, records_digest
+from jaxuq.experts.pipeline.records import Encoded, Record, encode_records, load_records
+from jaxuq.language import model_digest
 from jaxuq.networks import stack_layers
-from jaxuq.results import RunFolder, open_run
+from jaxuq.study import RunFolder, check_folder, digest, open_run
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -80,18 +81,31 @@ def run_training(
     """
     check_training(configuration)
     records = load_records(configuration.data, seed=configuration.seed, per_family=configuration.per_family)
-    device = f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores"
-    folder = open_run(
+    options = options_of(configuration)
+    check_folder(configuration.output, system="experts", options=options, resume=configuration.resume)
+    model = prepared_model(configuration, model)
+    with open_run(
         configuration.output,
         system="experts",
-        configuration=recorded(configuration) | {"data_digest": records_digest(records)},
-        device=device,
+        options=options,
+        content={"data": digest(records), "weights": model_digest(model)},
+        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
         resume=configuration.resume,
-    )
-    began, before = time.monotonic(), float(folder.record.get("seconds", 0.0))
-    model = prepared_model(configuration, model)
+    ) as folder:
+        _train(configuration, folder, model, records, on_progress)
+    return folder
+
+
+def _train(
+    configuration: TrainConfiguration,
+    folder: RunFolder,
+    model: "LanguageModel",
+    records: list[Record],
+    on_progress: Told | None,
+) -> None:
+    began, before = time.monotonic(), folder.seconds
     data = encode_records(model, records, chat=configuration.chat, max_length=configuration.max_length)
-    folder.write_record(instructions=len(data.records), rejected=[list(one) for one in data.rejected])
+    folder.write_record(status="running", instructions=len(data.records), rejected=[list(one) for one in data.rejected])
     base = train_base(configuration, model, data, on_progress)
     features = training_features(configuration, model, data, on_progress)
     found = read_clusters(folder.path)
@@ -106,7 +120,6 @@ def run_training(
         threshold=found.threshold,
         features={"kept": len(features.kept), "dropped": len(data.records) - len(features.kept), "zero": features.zero},
     )
-    return folder
 
 
 def prepared_model(

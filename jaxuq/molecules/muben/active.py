@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,16 +12,16 @@ from jaxtyping import Integer
 
 from jaxuq._keys import named_key
 from jaxuq.molecules.muben.acquisition import acquisition_scores, choose_rows
-from jaxuq.molecules.muben.cells import finished_row, store_cell, write_rows
+from jaxuq.molecules.muben.cells import finished_row, method_cell, store_cell, write_rows
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.forecasting import forecast_parts, make_setting
 from jaxuq.molecules.muben.listener import Listener
 from jaxuq.molecules.muben.methods import METHODS
-from jaxuq.molecules.muben.opening import Opened, begin_run
+from jaxuq.molecules.muben.opening import Opened, Part, begin_run
 from jaxuq.molecules.muben.problem import pool_problem
 from jaxuq.molecules.muben.trainings import trainer
-from jaxuq.molecules.records import DataError, Split
-from jaxuq.results import RunFolder, read_arrays, write_arrays
+from jaxuq.molecules.records import DataError
+from jaxuq.study import Cell, RunFolder
 
 START = "start"
 Rows = Integer[np.ndarray, " rows"]
@@ -63,26 +63,30 @@ def run_active(configuration: MubenConfiguration, listener: Listener | None = No
         RunFolderError: the output folder holds something else.
     """
     listener, began = listener or Listener(), time.monotonic()
-    configuration, _, splits, methods, folder, earlier = opened = begin_run(configuration, "muben-active", listener)
-    wanted = configuration.start + configuration.active * configuration.acquire
-    for split in splits:
-        if wanted > len(split.train.smiles):
-            raise DataError(
-                f"--start {configuration.start} and --active {configuration.active} rounds of --acquire "
-                f"{configuration.acquire} need {wanted} training molecules; {split.train.name} has "
-                f"{len(split.train.smiles)}"
-            )
-    rows: list[dict[str, Any]] = []
-    for split, seeds in zip(splits, opened.seeds):
-        learning = _Learning(opened, split, listener)
-        for seed in seeds:
-            rows += learning.run(seed)
-            write_rows(folder.path / "active.csv", rows)
-            folder.write_record(seconds=round(earlier + time.monotonic() - began, 1))
-    rows.sort(key=lambda row: methods.index(row["method"]))
-    write_rows(folder.path / "active.csv", rows)
-    folder.write_record(status="complete", seconds=round(earlier + time.monotonic() - began, 1))
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    with begin_run(configuration, "muben-active", listener) as opened:
+        folder, configuration = opened.folder, opened.configuration
+        wanted = configuration.start + configuration.active * configuration.acquire
+        for part in opened.parts:
+            if wanted > len(part.split.train.smiles):
+                raise DataError(
+                    f"--start {configuration.start} and --active {configuration.active} rounds of --acquire "
+                    f"{configuration.acquire} need {wanted} training molecules; {part.split.train.name} has "
+                    f"{len(part.split.train.smiles)}"
+                )
+        rows: list[dict[str, Any]] = []
+
+        def write(finished: list[dict[str, Any]]) -> None:
+            write_rows(folder.path / "active.csv", sorted(finished, key=lambda row: order.index(row["method"])))
+
+        order = opened.methods
+        for part in opened.parts:
+            learning = _Learning(opened, part, listener)
+            for seed in part.seeds:
+                rows += learning.run(seed, lambda found, before=tuple(rows): write([*before, *found]))
+                write(rows)
+                folder.write_record(seconds=round(opened.seconds + time.monotonic() - began, 1))
+        folder.write_record(status="complete", seconds=round(opened.seconds + time.monotonic() - began, 1))
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
     return folder
 
 
@@ -104,16 +108,16 @@ def random_order(seed: int, num_molecules: int) -> Rows:
 
 
 class _Learning:
-    """What all rounds on one split share."""
+    """What all rounds on one division of the data share."""
 
-    def __init__(self, opened: Opened, split: Split, listener: Listener):
-        self.opened, self.split, self.listener = opened, split, listener
+    def __init__(self, opened: Opened, part: Part, listener: Listener):
+        self.opened, self.part, self.listener = opened, part, listener
         self.features: Any = None
 
-    def run(self, seed: int) -> list[dict[str, Any]]:
-        """All methods, acquisitions and rounds of a seed."""
+    def run(self, seed: int, finished: Callable[[list[dict[str, Any]]], None]) -> list[dict[str, Any]]:
+        """All methods, acquisitions and rounds of a seed; `finished` hears of every curve that is."""
         configuration, methods = self.opened.configuration, self.opened.methods
-        order = random_order(seed, len(self.split.train.smiles))
+        order = random_order(seed, len(self.part.split.train.smiles))
         sizes = [configuration.start + number * configuration.acquire for number in range(configuration.active + 1)]
         first = Step(START, 0, order[: sizes[0]])
         found = {method: [row] for method, row in self.train(first, methods, seed).items()}
@@ -129,15 +133,16 @@ class _Learning:
                     for step in self.guided(first, acquisition, method, seed):
                         curves[method].append(self.train(step, [method], seed)[method])
             rows += [row | {"acquisition": acquisition} for method in methods for row in curves[method]]
+            finished(rows)
         return rows
 
     def guided(self, step: Step, acquisition: str, method: str, seed: int) -> Iterator[Step]:
         """Each next labelled set, once the one before has been trained on."""
         configuration = self.opened.configuration
         for number in range(1, configuration.active + 1):
-            stored = read_arrays(self.file(step, method, seed))
+            stored = self.scores(step, method, seed).read()
             if stored is None:
-                raise OSError(f"{self.file(step, method, seed)} cannot be read back")
+                raise OSError(f"{self.scores(step, method, seed).path} cannot be read back")
             scores = stored[acquisition]
             if acquisition == "epistemic" and not scores.any():
                 raise DataError(
@@ -153,7 +158,7 @@ class _Learning:
         rows = {method: row for method in methods if (row := self.finished(step, method, seed)) is not None}
         if len(rows) == len(methods):
             return rows
-        opened, split = self.opened, self.split
+        opened, split = self.opened, self.part.split
         configuration, folder = opened.configuration, opened.folder
         if self.features is None:
             texts = [text for part in split for text in part.smiles]
@@ -178,10 +183,13 @@ class _Learning:
                 name: acquisition_scores(pool, name, problem.scaler, where=where)
                 for name in ("uncertainty", "epistemic")
             }
-            write_arrays(self.file(step, method, seed), {"rows": step.rows, **scores})
+            pool_smiles = np.array(split.train.smiles, str)
+            self.scores(step, method, seed).write(
+                {"rows": step.rows, "labelled_smiles": pool_smiles[step.rows], "pool_smiles": pool_smiles, **scores}
+            )
             members = configuration.num_members if METHODS[method].members == "all" else 1
             times = {"train_seconds": networks.seconds * members, "predict_seconds": seconds}
-            store_cell(folder, split, self.cell(step, method), seed, (valid, test), times)
+            store_cell(self.cell(step, method, seed), split, (valid, test), times)
             row = self.finished(step, method, seed)
             if row is None:
                 raise OSError(f"the predictions of {method}, seed {seed} in {folder.path} cannot be read back")
@@ -190,23 +198,21 @@ class _Learning:
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
         return {method: rows[method] for method in methods}
 
-    def cell(self, step: Step, method: str) -> str:
-        """What the cell is called among the predictions."""
-        return f"{method}-{step.acquisition}-round{step.number}"
+    def cell(self, step: Step, method: str, seed: int) -> Cell:
+        """The forecasts of a step, which follow from the molecules that had labels too."""
+        name = f"{method}-{step.acquisition}-round{step.number}"
+        return method_cell(self.opened, self.part, method, seed, name, step.rows)
 
-    def file(self, step: Step, method: str, seed: int) -> Any:
-        """Where the labelled rows and the scores of all are kept."""
-        return self.opened.folder.path / "rounds" / f"{self.cell(step, method)}-seed{seed}.npz"
+    def scores(self, step: Step, method: str, seed: int) -> Cell:
+        """The molecules that had labels, and how much the label of each is wanted; beside the forecasts."""
+        cell = self.cell(step, method, seed)
+        return cell._replace(name=cell.name.replace("predictions/", "rounds/", 1))
 
     def finished(self, step: Step, method: str, seed: int) -> dict[str, Any] | None:
         """The line of active.csv of a step that is on disk and was trained on these very rows."""
-        stored = read_arrays(self.file(step, method, seed))
-        if stored is None or not np.array_equal(stored.get("rows", ()), step.rows):
+        row = finished_row(self.opened.configuration, self.cell(step, method, seed), method, seed)
+        if row is None or self.scores(step, method, seed).read() is None:
             return None
-        opened = self.opened
-        row = finished_row(opened.configuration, opened.folder, self.split, self.cell(step, method), seed)
-        if row is None:
-            return None
-        where = {name: row.pop(name) for name in ("dataset", "split", "backbone", "method", "seed")}
         place = {"acquisition": step.acquisition, "round": step.number, "labels": len(step.rows)}
-        return where | {"method": method} | place | row
+        where = {name: row.pop(name) for name in ("dataset", "split", "backbone", "method", "seed")}
+        return where | place | row

@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Integer
 
-from jaxuq.molecules.muben.cells import cell_file, stored_forecast
+from jaxuq.molecules.muben.cells import stored_forecast
 from jaxuq.molecules.muben.scores import score_forecast
-from jaxuq.results import RunFolder, read_arrays
+from jaxuq.study import RunFolder, cell_arrays
 
 
 def binned_scores(
@@ -33,7 +33,7 @@ def binned_scores(
     References:
         Y. Li et al. MUBen: Benchmarking the uncertainty of molecular representation models. TMLR 2024, appendix A.1.
     """
-    arrays = read_arrays(cell_file(folder, method, seed))
+    arrays = cell_arrays(folder.predictions / f"{method}-seed{seed}.npz")
     if arrays is None:
         return None
     if len(bins) != len(arrays["test_labels"]):

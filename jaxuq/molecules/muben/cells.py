@@ -12,43 +12,56 @@ import numpy as np
 
 from jaxuq._keys import named_key
 from jaxuq.molecules.muben.configuration import MubenConfiguration
+from jaxuq.molecules.muben.methods import METHODS
+from jaxuq.molecules.muben.opening import Opened, Part
 from jaxuq.molecules.muben.scores import score_forecast, score_intervals
 from jaxuq.molecules.records import Split
 from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
-from jaxuq.results import RunFolder, read_arrays, write_arrays, write_text
+from jaxuq.study import Cell, write_text
 
 _SECONDS = ("train_seconds", "predict_seconds")
 
 
-def cell_file(folder: RunFolder, method: str, seed: int) -> pathlib.Path:
-    """Where the predictions of one method with one seed are."""
-    return folder.predictions / f"{method}-seed{seed}.npz"
+def method_cell(opened: Opened, part: Part, method: str, seed: int, name: str | None = None, *content: Any) -> Cell:
+    """Where the predictions of one method with one seed are, and what they follow from.
+
+    Args:
+        opened: the run.
+        part: the data.
+        method: its name.
+        seed: its seed.
+        name: what the cell is called; None: as the method.
+        content: what else its numbers follow from, such as the rows that had labels.
+
+    Returns:
+        The cell; one of other data, weights, options or of another version of the method counts as missing.
+    """
+    configuration, entry = opened.configuration, METHODS[method]
+    options = configuration.cell_options() | ({"members": configuration.num_members} if entry.members == "all" else {})
+    return opened.folder.cell(
+        f"predictions/{name or method}-seed{seed}.npz",
+        *(method, entry.version, part.data, opened.backbone.weights, configuration.backbone, options, seed, *content),
+    )
 
 
 def store_cell(
-    folder: RunFolder,
-    split: Split,
-    method: str,
-    seed: int,
-    forecasts: tuple[Forecast, Forecast],
-    seconds: Mapping[str, float],
+    cell: Cell, split: Split, forecasts: tuple[Forecast, Forecast], seconds: Mapping[str, float], **further: Any
 ) -> None:
-    """Write the predictions of one method with one seed.
+    """Write the predictions of one method with one seed, molecule by molecule.
 
     Args:
-        folder: the run's.
-        split: the data, whose labels go into the file beside the forecasts.
-        method: its name.
-        seed: its seed.
+        cell: of `method_cell`.
+        split: the data, whose SMILES, labels and masks go into the file beside the forecasts.
         forecasts: of the validation and the test part, in label units.
         seconds: `train_seconds` and `predict_seconds`.
+        further: arrays.
     """
-    arrays: dict[str, Any] = dict(seconds)
-    for part, forecast in zip(("valid", "test"), forecasts):
-        data = getattr(split, part)
-        for name, value in {**forecast._asdict(), "labels": data.labels, "mask": data.mask}.items():
-            arrays[f"{part}_{name}"] = value
-    write_arrays(cell_file(folder, method, seed), arrays)
+    arrays: dict[str, Any] = {**seconds, **further}
+    for name, forecast in zip(("valid", "test"), forecasts):
+        data = getattr(split, name)
+        rows = {**forecast._asdict(), "labels": data.labels, "mask": data.mask, "smiles": np.array(data.smiles, str)}
+        arrays |= {f"{name}_{field}": value for field, value in rows.items()}
+    cell.write(arrays)
 
 
 def stored_forecast(arrays: Mapping[str, np.ndarray], part: str) -> tuple[Forecast, jax.Array, jax.Array]:
@@ -66,23 +79,20 @@ def stored_forecast(arrays: Mapping[str, np.ndarray], part: str) -> tuple[Foreca
     return forecast, jnp.asarray(arrays[f"{part}_labels"], jnp.float32), jnp.asarray(arrays[f"{part}_mask"])
 
 
-def finished_row(
-    configuration: MubenConfiguration, folder: RunFolder, split: Split, method: str, seed: int
-) -> dict[str, Any] | None:
+def finished_row(configuration: MubenConfiguration, cell: Cell, method: str, seed: int) -> dict[str, Any] | None:
     """The line of results.csv of a cell that is on disk.
 
     Args:
         configuration: the run's.
-        folder: the run's.
-        split: the data; a cell of other test labels does not count.
+        cell: of `method_cell`.
         method: its name.
         seed: its seed.
 
     Returns:
         The line, its scores computed from the stored predictions, or None when the cell is missing or damaged.
     """
-    arrays = read_arrays(cell_file(folder, method, seed))
-    if arrays is None or not np.array_equal(arrays.get("test_labels", np.zeros(0)), split.test.labels):
+    arrays = cell.read()
+    if arrays is None:
         return None
     scores = score_forecast(
         *stored_forecast(arrays, "valid"), *stored_forecast(arrays, "test"), muben=configuration.convention == "muben"
@@ -97,24 +107,22 @@ def finished_row(
     return where | scores | {name: float(arrays[name]) for name in _SECONDS}
 
 
-def method_intervals(
-    configuration: MubenConfiguration, folder: RunFolder, methods: Sequence[str]
-) -> dict[str, dict[str, tuple[float, float]]]:
+def method_intervals(opened: Opened) -> dict[str, dict[str, tuple[float, float]]]:
     """Bootstrap intervals of each method over test molecules, all methods on the same resamples.
 
     Args:
-        configuration: the run's; `resamples` of 0 gives no intervals.
-        folder: the run's, with every cell finished and all of the same test part.
-        methods: their names.
+        opened: the run, with every cell finished; `resamples` of 0 gives no intervals, nor do several test parts.
 
     Returns:
         Lower and upper ends by method and metric.
     """
-    if not configuration.resamples:
+    configuration = opened.configuration
+    if not configuration.resamples or len(opened.parts) > 1:
         return {}
+    (part,) = opened.parts
     intervals = {}
-    for method in methods:
-        stored = [read_arrays(cell_file(folder, method, seed)) for seed in range(configuration.seeds)]
+    for method in opened.methods:
+        stored = [method_cell(opened, part, method, seed).read() for seed in part.seeds]
         cells = [stored_forecast(arrays, "test") for arrays in stored if arrays is not None]
         intervals[method] = score_intervals(
             named_key(jax.random.key(0), "bootstrap"),

@@ -207,6 +207,15 @@ class MubenConfiguration:
             options.pop(name)
         return json.loads(json.dumps(options | {"members": self.num_members}, default=str))
 
+    def defaults(self) -> dict[str, Any]:
+        """What an option is that a folder's `run.json` does not know."""
+        return {field.name: field.default for field in dataclasses.fields(self)} | {"members": self.num_members}
+
+    def cell_options(self) -> dict[str, Any]:
+        """The options that the numbers of one method with one seed follow from, besides data and weights."""
+        names = ("features", "frozen_backbone", "epochs", "patience", "batch_size", "learning_rate", "convention")
+        return {name: getattr(self, name) for name in names} | {"samples": self.samples}
+
 
 def _one_address(given: list[str]) -> str:
     if len(given) > 1:

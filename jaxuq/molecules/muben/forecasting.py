@@ -17,7 +17,7 @@ from jaxuq.molecules.muben.problem import Problem
 from jaxuq.molecules.muben.setting import Setting, Trained
 from jaxuq.molecules.scaling import unscale_mean
 from jaxuq.posterior import Forecast
-from jaxuq.results import RunFolder
+from jaxuq.study import RunFolder
 from jaxuq.training import Fitted, Training, TrainState, fit
 
 

@@ -46,6 +46,7 @@ class Method(NamedTuple):
         task_types: where it applies.
         published: whether MUBen has it.
         members: `"one"` network per seed, or `"all"`.
+        version: of its formula; another version is another cell, and is computed anew.
     """
 
     training: str
@@ -54,6 +55,7 @@ class Method(NamedTuple):
     task_types: tuple[str, ...] = ("classification", "regression")
     published: bool = False
     members: str = "one"
+    version: int = 1
 
 
 def _outputs_fn(setting: Setting) -> Callable[..., Array]:

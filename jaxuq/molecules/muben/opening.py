@@ -1,11 +1,14 @@
 """The beginning of every kind of run: check the options, load the data, open the result folder."""
 
+import contextlib
 import dataclasses
 import pathlib
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from jaxuq.molecules.datasets import load_dataset
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
@@ -15,7 +18,24 @@ from jaxuq.molecules.muben.methods import METHODS
 from jaxuq.molecules.muben.problem import one_class_tasks
 from jaxuq.molecules.muben.scores import LEVEL
 from jaxuq.molecules.records import DataError, DataWarning, Split
-from jaxuq.results import RunFolder, open_run
+from jaxuq.study import Options, RunFolder, digest, open_run
+
+_NAMES = ("dataset", "checkpoint", "smiles_column", "task_columns", "task_type")
+_FREE = ("methods", "seeds", "resamples")
+
+
+class Part(NamedTuple):
+    """A division of the data and the repetitions that use it.
+
+    Attributes:
+        split: training, validation and test part.
+        data: their digest.
+        seeds: of the repetitions.
+    """
+
+    split: Split
+    data: str
+    seeds: list[int]
 
 
 class Opened(NamedTuple):
@@ -24,28 +44,22 @@ class Opened(NamedTuple):
     Attributes:
         configuration: with the backbone's name as `BACKBONES` has it.
         backbone: the network and what it reads.
-        splits: one for all seeds, or one each.
+        parts: the data, divided once for all seeds, or once for each.
         methods: names, all for the data set's task type.
-        folder: the result folder; its record says what the data are.
+        folder: the result folder, held by this process; its record says what the data are.
         seconds: that an earlier, interrupted call took.
     """
 
     configuration: MubenConfiguration
     backbone: Backbone
-    splits: list[Split]
+    parts: list[Part]
     methods: list[str]
     folder: RunFolder
     seconds: float
 
-    @property
-    def seeds(self) -> list[list[int]]:
-        """The seeds of each split."""
-        if len(self.splits) > 1:
-            return [[number] for number in range(len(self.splits))]
-        return [list(range(self.configuration.seeds))]
 
-
-def begin_run(configuration: MubenConfiguration, system: str, listener: Listener) -> Opened:
+@contextlib.contextmanager
+def begin_run(configuration: MubenConfiguration, system: str, listener: Listener) -> Iterator[Opened]:
     """Check the options, load the data, open the folder, and write down what the run is about.
 
     Args:
@@ -53,7 +67,7 @@ def begin_run(configuration: MubenConfiguration, system: str, listener: Listener
         system: what kind of run it is, for run.json.
         listener: is told what a reader of the results should know.
 
-    Returns:
+    Yields:
         What the run needs.
 
     Raises:
@@ -69,31 +83,50 @@ def begin_run(configuration: MubenConfiguration, system: str, listener: Listener
     splits, notes = load_splits(configuration, listener)
     first = splits[0].train
     methods = select_methods(configuration.methods, first.task_type)
-    weights = {} if backbone.weights is None else {"weights": backbone.weights}
     devices = jax.devices()
-    folder = open_run(
-        configuration.output_folder,
-        system=system,
-        configuration=configuration.record() | {"methods": methods} | weights,
-        device=f"{devices[0].device_kind} x {len(devices)}",
-        resume=configuration.resume,
-    )
     notes += [
         f"{name}: the test part has one class only, so AUROC and average precision are undefined and left out"
         for name in one_class_tasks(splits[0])
     ]
-    earlier = float(folder.record.get("seconds", 0.0))
-    folder.write_record(
-        status="running",
-        task_type=first.task_type,
-        task_names=list(first.task_names),
-        metric=first.metric,
-        nominal_coverage=LEVEL,
-        sizes={name: len(part.smiles) for name, part in zip(splits[0]._fields, splits[0])},
-        rejected=[[item.row, item.text, item.reason] for item in first.rejected],
-        notes=notes,
-    )
-    return Opened(configuration, backbone, splits, methods, folder, earlier)
+    seeds = list(range(configuration.seeds))
+    divided = [seeds] if len(splits) == 1 else [[seed] for seed in seeds]
+    parts = [Part(split, split_digest(split), own) for split, own in zip(splits, divided)]
+    data = parts[0].data  # of a random split too: all molecules are in it
+    with open_run(
+        configuration.output_folder,
+        system=system,
+        options=Options(configuration.record() | {"methods": methods}, configuration.defaults(), _NAMES, _FREE),
+        content={"data": data} | ({} if backbone.weights is None else {"weights": backbone.weights}),
+        device=f"{devices[0].device_kind} x {len(devices)}",
+        resume=configuration.resume,
+    ) as folder:
+        earlier = folder.seconds
+        folder.write_record(
+            status="running",
+            digests={configuration.dataset_name: data},
+            task_type=first.task_type,
+            task_names=list(first.task_names),
+            metric=first.metric,
+            nominal_coverage=LEVEL,
+            sizes={name: len(part.smiles) for name, part in zip(splits[0]._fields, splits[0])},
+            rejected=[[item.row, item.text, item.reason] for item in first.rejected],
+            notes=notes,
+        )
+        yield Opened(configuration, backbone, parts, methods, folder, earlier)
+
+
+def split_digest(split: Split) -> str:
+    """What a divided data set is: molecules, labels and masks of each part in their order, tasks and metric.
+
+    Args:
+        split: the data. How the data set is called, and which rows were rejected, does not count.
+
+    Returns:
+        A digest.
+    """
+    first = split.train
+    parts = [(part.smiles, np.where(part.mask, part.labels, 0), part.mask) for part in split]
+    return digest(parts, first.task_names, first.task_type, first.metric)
 
 
 def select_methods(names: str, task_type: str) -> list[str]:

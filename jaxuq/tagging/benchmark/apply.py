@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxuq.results import write_text
+from jaxuq.study import write_text
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.evaluation import entities, forecast_scores
 from jaxuq.tagging.benchmark.listener import Listener
@@ -43,6 +43,7 @@ def apply_model(
         vectors: Any = no_embeddings(data)
         if model.method.neural:
             encoder = configuration.embeddings if configuration.embeddings != "minilm" else model.record["embeddings"]
+            model.check_encoder(encoder)
             vectors = embed_words(encoder, data.tokens, on_progress=lambda *at, e=entry: listener.embedding(e, *at))
         forecast = model.predict(EmbeddedText(data, vectors))
         labels = np.asarray(forecast.labels)

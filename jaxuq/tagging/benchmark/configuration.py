@@ -71,6 +71,15 @@ class TaggingConfiguration:
             del values[name]
         return values
 
+    def defaults(self) -> dict[str, Any]:
+        """What an option is that a folder's `run.json` does not know."""
+        return {field.name: field.default for field in dataclasses.fields(self) if field.name != "data"}
+
+    def cell_options(self) -> dict[str, Any]:
+        """The options that the numbers of one model with one seed follow from, besides data and encoder."""
+        left_out = ("data", "model", "embeddings", "seeds")
+        return {name: value for name, value in self.numbers().items() if name not in left_out}
+
     def models(self) -> list[str]:
         """The names in `model`, each once."""
         return list(dict.fromkeys(name.strip() for name in self.model.split(",") if name.strip()))

@@ -80,6 +80,7 @@ class Method(NamedTuple):
         neural: whether it needs word vectors.
         gold: whether it sees gold labels: a reference, no method.
         votes: whether it needs labelling functions to label.
+        version: of its formula; another version is another cell, and is computed anew.
     """
 
     title: str
@@ -90,6 +91,7 @@ class Method(NamedTuple):
     neural: bool = False
     gold: bool = False
     votes: bool = True
+    version: int = 1
 
 
 _BATCH = 256

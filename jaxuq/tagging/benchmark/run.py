@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxuq._keys import named_key
 from jaxuq._programs import forget_programs_if_many
-from jaxuq.results import RunFolder, open_run, read_arrays, write_arrays
+from jaxuq.study import Options, RunFolder, digest, open_run
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.evaluation import believed_emissions, entities, forecast_scores, function_reliabilities
 from jaxuq.tagging.benchmark.listener import Listener
@@ -41,33 +41,41 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
         RunFolderError: the folder holds another run.
     """
     names = _check(configuration)
-    sources = [Source(entry, configuration) for entry in configuration.data]
+    sources = [Source(entry, configuration, _neural(configuration, names)) for entry in configuration.data]
     if len({source.name for source in sources}) < len(sources):
         raise TaggingDataError(f"two data sets are called the same: {', '.join(source.name for source in sources)}")
     records = [source.record() for source in sources]  # read before there is a folder
-    device = f"{jax.default_backend()} x {jax.device_count()}"
-    folder = open_run(
+    digests = {source.name: source.digest for source in sources}
+    encoder = sources[0].encoder
+    with open_run(
         configuration.folder(),
         system="tag",
-        configuration=configuration.numbers(),
-        device=device,
+        options=Options(configuration.numbers(), configuration.defaults(), ("data", "embeddings"), ("seeds",)),
+        content={"data": digest(digests)} | ({} if encoder is None else {"embeddings": encoder}),
+        device=f"{jax.default_backend()} x {jax.device_count()}",
         resume=configuration.resume,
-    )
-    folder.write_record(datasets=records)
-    began, earlier = time.monotonic(), float(folder.record.get("seconds", 0.0))
-    try:
-        for source in sources:
-            for cell, run in _cells(configuration, names, source):
-                if read_arrays(cell.path(folder)) is None:
-                    _compute(folder, configuration, cell, run, source.problem(listener), listener)
-                    write_tables(folder, sources, configuration, names)
-                    forget_programs_if_many()
-    finally:
-        folder.write_record(seconds=round(earlier + time.monotonic() - began, 1))
-    write_tables(folder, sources, configuration, names)
-    write_predictions(folder, sources, configuration, names)
-    folder.write_record(status="complete")
+    ) as folder:
+        began, earlier = time.monotonic(), folder.seconds
+        folder.write_record(status="running", datasets=records, digests=digests)
+        try:
+            write_tables(folder, sources, configuration, names)
+            for source in sources:
+                for cell, run in _cells(configuration, names, source):
+                    if cell.kept(folder, configuration, source).read() is None:
+                        _compute(folder, configuration, cell, run, source, listener)
+                        write_tables(folder, sources, configuration, names)
+                        forget_programs_if_many()
+        finally:
+            folder.write_record(seconds=round(earlier + time.monotonic() - began, 1))
+        write_predictions(folder, sources, configuration, names)
+        folder.write_record(status="complete")
     return folder
+
+
+def _neural(configuration: TaggingConfiguration, names: list[str]) -> bool:
+    """Whether anything reads word vectors."""
+    further = configuration.ablations or configuration.tagger or configuration.alternate > 0
+    return further or any(METHODS[name].neural for name in names)
 
 
 def _check(configuration: TaggingConfiguration) -> list[str]:
@@ -96,8 +104,6 @@ def _cells(
     configuration: TaggingConfiguration, names: list[str], source: Source
 ) -> Iterator[tuple[Cell, Callable[[Any, Problem], Outcome]]]:
     """All cells of a data set, in the order of the table."""
-    source.neural = configuration.ablations or configuration.tagger or configuration.alternate > 0
-    source.neural |= any(METHODS[name].neural for name in names if name in METHODS)
     for name in names:
         method = METHODS["sparse-chmm"] if configuration.ablations else METHODS[name]
         for seed in range(configuration.seeds if method.random else 1):
@@ -119,9 +125,10 @@ def _compute(
     configuration: TaggingConfiguration,
     cell: Cell,
     run: Callable[[Any, Problem], Outcome],
-    problem: Problem,
+    source: Source,
     listener: Listener,
 ) -> None:
+    problem = source.problem(listener)
     rng_key = named_key(jax.random.key(0), cell.dataset, cell.method, cell.seed)
     began = time.monotonic()
     outcome = run(rng_key, problem)
@@ -130,23 +137,25 @@ def _compute(
     if plain and configuration.tagger and not gold and outcome.soft is not None:
         forecast, fitted = teach(named_key(rng_key, "tagger"), problem, outcome.soft)
         taught = Outcome(forecast, fitted.params, None, fitted.objective, fitted.scores, None)
-        _store(folder, configuration, cell._replace(method=f"{cell.method}+tagger"), taught, problem, listener, began)
+        taught_cell = cell._replace(method=f"{cell.method}+tagger")
+        _store(folder, configuration, source, taught_cell, taught, listener, began)
     if plain and configuration.alternate and not gold and outcome.soft is not None:
         taught = alternate(named_key(rng_key, "alternate"), problem, run, outcome, configuration.alternate)
-        name = f"{cell.method}+alternating"
-        _store(folder, configuration, cell._replace(method=name), taught, problem, listener, began)
-    _store(folder, configuration, cell, outcome, problem, listener, began)  # last: it says that the cell is finished
+        taught_cell = cell._replace(method=f"{cell.method}+alternating")
+        _store(folder, configuration, source, taught_cell, taught, listener, began)
+    _store(folder, configuration, source, cell, outcome, listener, began)  # last: it says that the cell is finished
 
 
 def _store(
     folder: RunFolder,
     configuration: TaggingConfiguration,
+    source: Source,
     cell: Cell,
     outcome: Outcome,
-    problem: Problem,
     listener: Listener,
     began: float,
 ) -> None:
+    problem = source.problem(listener)
     data, forecast = problem.test.labels, outcome.forecast
     scores = forecast_scores(data, np.asarray(forecast.labels))
     probabilities = np.asarray(forecast.probabilities)
@@ -154,6 +163,9 @@ def _store(
     gold = None if data.labels is None else hard_targets(data.labels, len(data.label_names))
     found = [entity["confidence"] for row in range(len(data.lengths)) for entity in entities(data, forecast, row)]
     arrays = {
+        "ids": np.array(data.ids, str),
+        "lengths": data.lengths,
+        "gold": np.zeros(0, np.int16) if data.labels is None else data.labels.astype(np.int16),
         "labels": np.asarray(forecast.labels, np.int16),
         "confidences": np.array(found, np.float32),
         "emission": believed_emissions(data, probabilities).astype(np.float32),
@@ -164,19 +176,19 @@ def _store(
         "validation": np.asarray(outcome.scores, np.float32),
         "seconds": np.float64(time.monotonic() - began),
     }
-    width = problem.test.embeddings[0].shape[1]
+    kept = cell.kept(folder, configuration, source)
     if outcome.params is not None and not configuration.ablations:
         neural = "+" in cell.method or METHODS[cell.method].neural
-        target = folder.path / "models" / cell.dataset / cell.method / f"seed-{cell.seed}"
         save_model(
-            target,
+            folder.path / kept.beside[0],
             outcome.params,
             method=cell.method,
             data=problem.fit.labels,
             settings=problem.settings,
             embeddings=configuration.embeddings,
-            width=width if neural else 0,
+            encoder=source.encoder,
+            width=problem.test.embeddings[0].shape[1] if neural else 0,
         )
-    write_arrays(cell.path(folder), arrays)
+    kept.write(arrays)
     values = None if scores is None else {name: getattr(scores, name) for name in SCORES}
     listener.scored(cell.dataset, cell.method, cell.seed, values)

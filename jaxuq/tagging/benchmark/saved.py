@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxuq.results import write_bytes, write_json
+from jaxuq.study import write_bytes, write_json
 from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, Method
 from jaxuq.tagging.benchmark.settings import Settings
 from jaxuq.tagging.neural_model import EmbeddedText, TrainOptions
@@ -25,6 +25,7 @@ def save_model(
     data: WeakLabels,
     settings: Settings,
     embeddings: str,
+    encoder: str | None,
     width: int,
 ) -> None:
     """Store a fitted model.
@@ -36,6 +37,7 @@ def save_model(
         data: what it was fitted on, for the names of labels and functions.
         settings: options of the neural models.
         embeddings: name or folder of the encoder.
+        encoder: its digest.
         width: of the word vectors; 0 if it reads none.
     """
     from safetensors.numpy import save
@@ -48,6 +50,7 @@ def save_model(
         "label_names": list(data.label_names),
         "function_names": list(data.function_names),
         "embeddings": embeddings if width else None,
+        "encoder": encoder if width else None,
         "width": width,
         "settings": {
             name: value._asdict() if hasattr(value, "_asdict") else value for name, value in settings._asdict().items()
@@ -110,6 +113,21 @@ class SavedModel:
             raise TaggingDataError(
                 f"sentence {text.labels.ids[0]}, token 0: the word vectors have {width} numbers, and the model in "
                 f"{self.folder} was fitted to {self.record['width']}; use --embeddings {self.record['embeddings']}"
+            )
+
+    def check_encoder(self, encoder: str) -> None:
+        """Refuse an encoder whose weights are not those that the model was fitted to, whatever it is called.
+
+        Raises:
+            TaggingDataError: it is another.
+        """
+        from jaxuq.checkpoints import encoder_digest, find_encoder
+
+        fitted = self.record.get("encoder")
+        if fitted is not None and encoder_digest(find_encoder(encoder)) != fitted:
+            raise TaggingDataError(
+                f"{self.folder} was fitted to the vectors of {self.record['embeddings']} as it was then; {encoder} has "
+                "other weights, which would label nonsense. Name that encoder with --embeddings, or fit again"
             )
 
     def predict(self, text: EmbeddedText) -> Any:

@@ -1,8 +1,11 @@
 """Data sets of a run, read and embedded when first asked for."""
 
+import functools
 import pathlib
 from typing import Any, Literal
 
+from jaxuq.checkpoints import encoder_digest, find_encoder
+from jaxuq.study import digest
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.listener import Listener
 from jaxuq.tagging.benchmark.methods import Problem, no_embeddings
@@ -18,12 +21,22 @@ _COLUMNS = (".conll", ".tsv", ".bio", ".iob2")
 class Source:
     """A data set, read when first asked for."""
 
-    def __init__(self, entry: str, configuration: TaggingConfiguration):
+    def __init__(self, entry: str, configuration: TaggingConfiguration, neural: bool = False):
         self.entry, self.configuration = entry, configuration
         self.name = pathlib.Path(entry).stem if pathlib.Path(entry).is_file() else pathlib.Path(entry).name
         self._texts: dict[str, WeakLabels] | None = None
         self._problem: Problem | None = None
-        self.neural = False
+        self.neural = neural
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """What it is: sentences, votes and gold labels of every part, names of functions and labels; and its name."""
+        return digest(self.name, {name: tuple(data) for name, data in self.texts.items()})
+
+    @functools.cached_property
+    def encoder(self) -> str | None:
+        """What the word vectors follow from; None if nothing reads any."""
+        return encoder_digest(find_encoder(self.configuration.embeddings)) if self.neural else None
 
     @property
     def texts(self) -> dict[str, WeakLabels]:
@@ -66,6 +79,7 @@ class Source:
         texts = self.texts
         return {
             "name": self.name,
+            "digest": self.digest,
             "sentences": {name: len(data.lengths) for name, data in texts.items()},
             "label_names": list(texts["test"].label_names),
             "function_names": list(texts["test"].function_names),

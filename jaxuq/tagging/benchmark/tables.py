@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxuq.results import RunFolder, read_arrays, write_text
+from jaxuq import study
+from jaxuq.study import RunFolder, write_text
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.evaluation import FunctionReliability, entities
+from jaxuq.tagging.benchmark.methods import METHODS, TAGGER
 from jaxuq.tagging.benchmark.source import Source
 from jaxuq.tagging.label_model import LabelForecast
 from jaxuq.tagging.records import WeakLabels
@@ -28,9 +30,18 @@ class Cell(NamedTuple):
     method: str
     seed: int
 
-    def path(self, folder: RunFolder) -> pathlib.Path:
-        """Where its arrays are kept; a cell whose file is there is finished."""
-        return folder.predictions / self.dataset / self.method.replace(" ", "-") / f"seed-{self.seed}.npz"
+    def kept(self, folder: RunFolder, configuration: TaggingConfiguration, source: Source) -> study.Cell:
+        """Where its arrays and its fitted model are kept, and what they follow from."""
+        first, _, second = self.method.partition("+")
+        entry = METHODS["sparse-chmm" if configuration.ablations else first]
+        versions = [entry.version, *([TAGGER.version] if second else [])]
+        encoder = source.encoder if second or entry.neural else None
+        place = f"{self.dataset}/{self.method.replace(' ', '-')}/seed-{self.seed}"
+        return folder.cell(
+            f"predictions/{place}.npz",
+            *(source.digest, self.method, self.seed, versions, encoder, configuration.cell_options()),
+            beside=(f"models/{self.dataset}/{self.method}/seed-{self.seed}",),
+        )
 
 
 def finished_cells(
@@ -46,7 +57,7 @@ def finished_cells(
         for ending in endings if not configuration.ablations else [""]:
             for seed in range(configuration.seeds):
                 cell = Cell(source.name, f"{name}{ending}", seed)
-                arrays = read_arrays(cell.path(folder))
+                arrays = cell.kept(folder, configuration, source).read()
                 if arrays is not None:
                     yield cell, arrays
 

@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
-from jaxuq.results import RunFolder, read_arrays, write_arrays
-from jaxuq.tuning.configuration import TuneConfiguration, normalised
+from jaxuq.study import Cell, RunFolder
+from jaxuq.tuning.configuration import TuneConfiguration, normalised, training_options
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import confidence_scores
 from jaxuq.tuning.honesty.grading import Graded, graded_answers, need_both_grades, written_answers
 from jaxuq.tuning.honesty.tables import write_confidences
 from jaxuq.tuning.honesty.teaching import asked_confidence, head_confidence, taught_examples
 from jaxuq.tuning.listener import Listener
-from jaxuq.tuning.members import tuned_adapters
+from jaxuq.tuning.members import adapters_cell, tuned_adapters
 from jaxuq.tuning.opening import open_tuning
 from jaxuq.tuning.preparation import Prepared, answerable
 from jaxuq.tuning.records import Record
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _ANSWERING = ("sure", "refuse")  # ways that learn answers too, and so judge the tuned model's
 _LONGEST_VERDICT = 32
 _LEARNT = "(to learn from)"
+_FORMULA = 1  # the version of how a cell is computed
 
 
 class _Run(NamedTuple):
@@ -65,34 +66,35 @@ def run_teaching(
         RunFolderError: the folder holds another run.
     """
     configuration, listener = normalised(configuration), listener or Listener()
-    folder, prepared, seconds = open_tuning(
-        configuration, taught_methods(configuration), model=model, listener=listener
-    )
-    if configuration.max_length + _LONGEST_VERDICT > prepared.model.functions.max_positions:
-        raise TuningError(
-            f"--max-length is {configuration.max_length}; --teach needs {_LONGEST_VERDICT} tokens more, and the "
-            f"model's context is {prepared.model.functions.max_positions}"
+    methods = taught_methods(configuration)
+    with open_tuning(configuration, methods, model=model, listener=listener) as (folder, prepared, seconds):
+        if configuration.max_length + _LONGEST_VERDICT > prepared.model.functions.max_positions:
+            raise TuningError(
+                f"--max-length is {configuration.max_length}; --teach needs {_LONGEST_VERDICT} tokens more, and the "
+                f"model's context is {prepared.model.functions.max_positions}"
+            )
+        untaught = prepared.untuned
+        records = answerable(prepared.tuned, prepared.records)
+        first = _first_stage(configuration, folder, prepared, records, untaught)
+        graded = first.pop(_LEARNT)
+        need_both_grades(graded.correct)
+        right = (
+            f"Before tuning the model is right on {graded.correct.sum()} of the {len(graded.correct)} questions graded."
         )
-    model = prepared.model
-    untaught = prepared.untuned
-    records = answerable(prepared.tuned, prepared.records)
-    first = _first_stage(configuration, folder, prepared, records, untaught)
-    graded = first.pop(_LEARNT)
-    need_both_grades(graded.correct)
-    right = f"Before tuning the model is right on {graded.correct.sum()} of the {len(graded.correct)} questions graded."
-    folder.write_record(notes=[*prepared.notes, right])
-    listener.message(right)
-    run = _Run(configuration, folder, prepared, listener, untaught, records, graded, first)
-    for seed in range(configuration.seeds):
-        _keep(run, "answer", seed, first, {part: one.confidence for part, one in first.items()})
-        for way in configuration.teach:
-            if read_arrays(folder.predictions / f"{way}-{seed}.npz") is None:
-                _taught(run, way, seed)
-                folder.write_record(seconds=seconds())
-            _tell(run, way, seed)
-        write_confidences(folder.path, taught_methods(configuration), list(prepared.parts), seed + 1)
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    folder.write_record(status="complete", seconds=seconds())
+        folder.write_record(notes=[*prepared.notes, right])
+        listener.message(right)
+        run = _Run(configuration, folder, prepared, listener, untaught, records, graded, first)
+        for seed in range(configuration.seeds):
+            _keep(run, "answer", seed, first, {part: one.confidence for part, one in first.items()})
+            for way in configuration.teach:
+                if any(_cell(run, name, seed).read() is None for name in _rows_of(way)):
+                    _taught(run, way, seed)
+                    folder.write_record(seconds=seconds())
+                    write_confidences(folder.path, methods, list(prepared.parts), seed + 1)
+                _tell(run, way, seed)
+            write_confidences(folder.path, methods, list(prepared.parts), seed + 1)
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        folder.write_record(status="complete", seconds=seconds())
     return folder
 
 
@@ -100,8 +102,8 @@ def _first_stage(
     configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Record], untaught: PyTree
 ) -> dict[str, Graded]:
     """Answers before tuning: of every part, and of the questions to tune on; kept in the folder."""
-    file = folder.path / "graded.npz"
-    kept = read_arrays(file)
+    cell = folder.cell("graded.npz", _FORMULA, prepared.content, configuration.graded)
+    kept = cell.read()
     if kept is not None:
         return {
             part: Graded(kept[f"{part}/answers"].tolist(), kept[f"{part}/correct"], kept[f"{part}/confidence"])
@@ -114,7 +116,7 @@ def _first_stage(
     arrays = {}
     for part, one in found.items():
         arrays |= {f"{part}/{name}": np.asarray(value) for name, value in one._asdict().items()}
-    write_arrays(file, arrays)
+    cell.write(arrays)
     return found
 
 
@@ -139,8 +141,20 @@ def taught_methods(configuration: TuneConfiguration) -> list[str]:
     """
     found = ["answer"]
     for way in configuration.teach:
-        found += [way, f"{way}-answer"] if way in _ANSWERING else [way]
+        found += _rows_of(way)
     return found
+
+
+def _rows_of(way: str) -> list[str]:
+    return [way, f"{way}-answer"] if way in _ANSWERING else [way]
+
+
+def _cell(run: _Run, method: str, seed: int) -> Cell:
+    """Where confidences are kept; what a way learns follows from the grades before tuning, and so from the content."""
+    return run.folder.cell(
+        f"predictions/{method}-{seed}.npz",
+        *(_FORMULA, run.prepared.content, run.configuration.graded, method, seed, training_options(run.configuration)),
+    )
 
 
 def _taught(run: _Run, way: str, seed: int) -> None:
@@ -152,9 +166,12 @@ def _taught(run: _Run, way: str, seed: int) -> None:
         _keep(run, way, seed, run.before, found)
         return
     examples, loss = taught_examples(way, prepared.model.tokenizer, run.records, run.graded)
+    key, follows = named_key(jax.random.key(seed), "taught", way), (way, run.graded.correct, run.graded.answers)
+    cell = adapters_cell(
+        run.folder, f"adapters/{way}-{seed}", key, prepared.weights, examples, run.configuration, follows
+    )
     lora = tuned_adapters(
-        named_key(jax.random.key(seed), "taught", way), prepared.model, examples, run.configuration, loss,
-        name=f"{way}, seed {seed}", place=run.folder.path / "adapters" / f"{way}-{seed}",
+        key, prepared.model, examples, run.configuration, loss, name=f"{way}, seed {seed}", cell=cell,
         checkpoint=run.folder.checkpoints / f"{way}-{seed}", listener=run.listener,
     )  # fmt: skip
     answered = run.before
@@ -174,11 +191,14 @@ def _keep(run: _Run, method: str, seed: int, answered: dict[str, Graded], confid
         cell[f"{part}/confidence"] = confidence[part].astype(np.float32)
         cell[f"{part}/correct"] = one.correct.astype(np.float32)
         cell[f"{part}/answers"] = np.array(one.answers, "U100")
-    write_arrays(run.folder.predictions / f"{method}-{seed}.npz", cell)
+        asked = run.prepared.asked[part]
+        cell[f"{part}/ids"] = np.array([record.id for record in asked], str)
+        cell[f"{part}/questions"] = np.array([record.prompt for record in asked], str)
+    _cell(run, method, seed).write(cell)
 
 
 def _tell(run: _Run, method: str, seed: int) -> None:
-    cell = read_arrays(run.folder.predictions / f"{method}-{seed}.npz") or {}
+    cell = _cell(run, method, seed).read() or {}
     for part in run.prepared.parts:
         values = _score(jnp.asarray(cell[f"{part}/confidence"]), jnp.asarray(cell[f"{part}/correct"]))
         scores = {"accuracy": float(values[0]), "ece": float(values[3]), "auroc of being right": float(values[4])}

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxuq._keys import named_key
 from jaxuq.metrics import bootstrap
-from jaxuq.results import read_arrays
+from jaxuq.study import cell_arrays
 from jaxuq.tuning.evaluation import SCORES, confidence_scores
 from jaxuq.tuning.summary import over_seeds, write_csv
 
@@ -29,17 +29,20 @@ def write_confidences(path: Path, methods: Sequence[str], parts: Sequence[str], 
     summary: list[dict[str, Any]] = []
     for part in parts:
         for method in methods:
-            cells = [read_arrays(path / "predictions" / f"{method}-{seed}.npz") or {} for seed in range(seeds)]
+            stored = [cell_arrays(path / "predictions" / f"{method}-{seed}.npz") for seed in range(seeds)]
+            cells = [cell for cell in stored if cell is not None]
+            if not cells:  # of a run that goes on
+                continue
             confidence, correct = (
                 jnp.asarray(np.stack([cell[f"{part}/{name}"] for cell in cells])) for name in ("confidence", "correct")
             )
             scores = np.asarray(_scores(confidence, correct))
             rows += [
                 {"dataset": part, "method": method, "seed": seed} | dict(zip(SCORES, scores[seed].tolist()))
-                for seed in range(seeds)
+                for seed in range(len(cells))
             ]
             ends = _intervals(named_key(jax.random.key(0), part), confidence.T, correct.T)
-            row = {"dataset": part, "method": method, "num_seeds": seeds, "n": confidence.shape[1]}
+            row = {"dataset": part, "method": method, "num_seeds": len(cells), "n": confidence.shape[1]}
             summary.append(row | over_seeds(SCORES, scores, ends))
     write_csv(path / "results.csv", rows)
     write_csv(path / "summary.csv", summary)

@@ -1,21 +1,22 @@
 """`jaxuq tune --acquire`: how far do few labels go, if they are chosen? Rounds of labelling and tuning, scored."""
 
 import shutil
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxuq._keys import named_key
-from jaxuq.results import RunFolder, read_arrays, write_arrays
-from jaxuq.tuning.configuration import TuneConfiguration, normalised
+from jaxuq.study import Cell, RunFolder, write_arrays
+from jaxuq.tuning.configuration import TuneConfiguration, normalised, training_options
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import answer_scores
 from jaxuq.tuning.labelling.rounds import label_in_rounds
 from jaxuq.tuning.labelling.tables import round_file, write_curves
 from jaxuq.tuning.listener import Listener
-from jaxuq.tuning.members import tuned_adapters
+from jaxuq.tuning.members import adapters_cell, tuned_adapters
 from jaxuq.tuning.opening import open_tuning, too_few_labels
 from jaxuq.tuning.posteriors.drawing import draw_posterior
 from jaxuq.tuning.predicting import Draws, average_answers, sample_answers
@@ -24,6 +25,8 @@ from jaxuq.tuning.prompts import take_questions
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
+
+_FORMULA = 1  # the version of how a round is computed
 
 
 class _Run(NamedTuple):
@@ -61,64 +64,77 @@ def run_labelling(
     """
     configuration, listener = normalised(configuration), listener or Listener()
     labels = configuration.start + configuration.label * configuration.rounds
-    folder, prepared, seconds = open_tuning(
+    opening = open_tuning(
         configuration, ["base", *configuration.acquire], model=model, listener=listener, labels=labels
     )
-    run = _Run(configuration, folder, prepared, listener)
-    pool = len(prepared.tuned.labels)
-    if labels > pool:  # some could not be encoded
-        raise TuningError(too_few_labels(labels, pool, configuration))
-    base = _base(run)
-    options = {"start": configuration.start, "batch_size": configuration.label, "rounds": configuration.rounds}
-    for seed in range(configuration.seeds):
-        for acquisition in configuration.acquire:
-
-            def learn(number: int, labelled: np.ndarray, seed: int = seed, name: str = acquisition) -> np.ndarray:
-                cell = _round(run, seed, name, number, labelled)
-                folder.write_record(seconds=seconds())
-                return cell["pool"]
-
-            for one in label_in_rounds(
-                named_key(jax.random.key(seed), "labels"), acquisition, learn, pool, base_entropy=base["entropy"],
-                **options,
-            ):  # fmt: skip
-                _tell(run, seed, acquisition, one.number, len(one.labelled))
-            last = read_arrays(round_file(folder.path, acquisition, seed, configuration.rounds)) or {}
-            write_arrays(folder.predictions / f"{acquisition}-{seed}.npz", last)
-        write_arrays(folder.predictions / f"base-{seed}.npz", base)
-        write_curves(folder.path, configuration, prepared, seed + 1)
-    shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    folder.write_record(status="complete", seconds=seconds())
+    with opening as (folder, prepared, seconds):
+        run = _Run(configuration, folder, prepared, listener)
+        pool = len(prepared.tuned.labels)
+        if labels > pool:  # some could not be encoded
+            raise TuningError(too_few_labels(labels, pool, configuration))
+        base = _base(run)
+        for seed in range(configuration.seeds):
+            for acquisition in configuration.acquire:
+                _label(run, seed, acquisition, base["entropy"], seconds)
+            write_arrays(folder.predictions / f"base-{seed}.npz", base)
+            write_curves(folder.path, configuration, prepared, seed + 1)
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        folder.write_record(status="complete", seconds=seconds())
     return folder
+
+
+def _label(run: _Run, seed: int, acquisition: str, base_entropy: np.ndarray, seconds: Callable[[], float]) -> None:
+    """All rounds of an acquisition with a seed."""
+    configuration, folder = run.configuration, run.folder
+    options = {"start": configuration.start, "batch_size": configuration.label, "rounds": configuration.rounds}
+    cell: dict[str, np.ndarray] = {}
+
+    def learn(number: int, labelled: np.ndarray) -> np.ndarray:
+        nonlocal cell
+        cell = _round(run, seed, acquisition, number, labelled)
+        folder.write_record(seconds=seconds())
+        return cell["pool"]
+
+    rounds = label_in_rounds(
+        named_key(jax.random.key(seed), "labels"), acquisition, learn, len(run.prepared.tuned.labels),
+        base_entropy=base_entropy, **options,
+    )  # fmt: skip
+    for one in rounds:
+        _tell(run, cell, seed, acquisition, len(one.labelled))
+    write_arrays(folder.predictions / f"{acquisition}-{seed}.npz", cell)
 
 
 def _round(run: _Run, seed: int, acquisition: str, number: int, labelled: np.ndarray) -> dict[str, np.ndarray]:
     """Tune on the labelled questions, and keep forecasts of the pool and of every part."""
-    file = round_file(run.folder.path, acquisition, seed, number)
-    kept = read_arrays(file)
-    if kept is not None and np.array_equal(kept["labelled"], labelled):
-        return kept
     configuration, prepared = run.configuration, run.prepared
     (loss,), (posterior,) = configuration.loss, configuration.posterior
+    kept = _cell(run, acquisition, seed, number, labelled, posterior, configuration.members, configuration.samples)
+    if (done := kept.read()) is not None:
+        return done
+    file = kept.path
     ids = set(np.asarray(prepared.tuned.ids)[labelled].tolist())
     examples = [one for one, record in zip(prepared.examples, prepared.records) if record.id in ids]
     members = []
     for member in range(configuration.members if posterior == "ensemble" else 1):
-        unfinished = run.folder.checkpoints / file.stem
+        unfinished, key = f"checkpoints/{file.stem}", named_key(jax.random.key(seed), "member", member)
+        follows = prepared.loss_content[loss]
         members.append(
             tuned_adapters(
-                named_key(jax.random.key(seed), "member", member), prepared.model, examples, configuration,
-                prepared.losses[loss], name=f"{acquisition}, seed {seed}, {len(labelled)} labels, {member + 1}",
-                place=unfinished / f"adapters-{member}", checkpoint=unfinished / f"state-{member}",
-                listener=run.listener,
+                key, prepared.model, examples, configuration, prepared.losses[loss],
+                name=f"{acquisition}, seed {seed}, {len(labelled)} labels, {member + 1}",
+                cell=adapters_cell(
+                    run.folder, f"{unfinished}/adapters-{member}", key, prepared.weights, examples, configuration,
+                    follows,
+                ),
+                checkpoint=run.folder.path / unfinished / f"state-{member}", listener=run.listener,
             )
         )  # fmt: skip
     known = prepared._replace(examples=examples, tuned=take_questions(prepared.tuned, np.sort(labelled)))
     key = named_key(jax.random.key(seed), "posterior", posterior)
     draws, _ = draw_posterior(key, posterior, members, known, configuration, prepared.losses[loss])
     cell = {"labelled": labelled, "pool": sample_answers(prepared.model, draws, prepared.tuned.prompts)}
-    cell |= _forecasts(run, draws)
-    write_arrays(file, cell)
+    cell |= {"pool_ids": np.array(prepared.tuned.ids, str)} | _forecasts(run, draws)
+    kept.write(cell)
     shutil.rmtree(run.folder.checkpoints / file.stem, ignore_errors=True)
     return cell
 
@@ -128,25 +144,33 @@ def _forecasts(run: _Run, draws: Draws) -> dict[str, np.ndarray]:
     for part, asked in run.prepared.parts.items():
         forecast = average_answers(sample_answers(run.prepared.model, draws, asked.prompts))
         cell |= {f"{part}/{name}": value for name, value in forecast._asdict().items()}
-        cell[f"{part}/labels"] = asked.labels
+        cell |= {f"{part}/labels": asked.labels, f"{part}/ids": np.array(asked.ids, str)}
+        cell[f"{part}/questions"] = np.array([one.prompt for one in run.prepared.asked[part]], str)
     return cell
 
 
 def _base(run: _Run) -> dict[str, np.ndarray]:
     """Before any label: forecasts of every part, and entropies of the pool."""
-    file = run.folder.path / "rounds" / "base.npz"
-    kept = read_arrays(file)
-    if kept is not None:
-        return kept
+    kept = _cell(run, "base", 0, 0)
+    if (done := kept.read()) is not None:
+        return done
     draws = Draws(jax.tree.map(lambda leaf: leaf[None], run.prepared.untuned))
     pool = average_answers(sample_answers(run.prepared.model, draws, run.prepared.tuned.prompts))
     cell = {"entropy": pool.aleatoric + pool.epistemic, **_forecasts(run, draws)}
-    write_arrays(file, cell)
+    kept.write(cell)
     return cell
 
 
-def _tell(run: _Run, seed: int, acquisition: str, number: int, labels: int) -> None:
-    cell = read_arrays(round_file(run.folder.path, acquisition, seed, number)) or {}
+def _cell(run: _Run, acquisition: str, seed: int, number: int, *content: Any) -> Cell:
+    file = round_file(run.folder.path, acquisition, seed, number)
+    follows = run.prepared.loss_content[run.configuration.loss[0]]
+    return run.folder.cell(
+        str(file.relative_to(run.folder.path)),
+        *(_FORMULA, run.prepared.content, follows, training_options(run.configuration), seed, *content),
+    )
+
+
+def _tell(run: _Run, cell: dict[str, np.ndarray], seed: int, acquisition: str, labels: int) -> None:
     for part, asked in run.prepared.parts.items():
         values = _score(jnp.asarray(cell[f"{part}/log_probs"]), jnp.asarray(asked.labels))
         scores = {"accuracy": float(values[0]), "nll": float(values[1]), "ece": float(values[3])}

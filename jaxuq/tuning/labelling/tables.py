@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxuq._keys import named_key
 from jaxuq.metrics import bootstrap
-from jaxuq.results import read_arrays
+from jaxuq.study import cell_arrays
 from jaxuq.tuning.answers import answer_loss
 from jaxuq.tuning.configuration import TuneConfiguration
 from jaxuq.tuning.evaluation import SCORES, answer_scores, score_intervals
@@ -108,7 +108,7 @@ def write_curves(path: Path, configuration: TuneConfiguration, prepared: Prepare
 def _read(path: Path, name: str, part: str, seeds: int, configuration: TuneConfiguration) -> _Curve:
     rounds = 1 if name == "base" else configuration.rounds + 1
     cells = [
-        [read_arrays(round_file(path, name, seed, number)) or {} for number in range(rounds)] for seed in range(seeds)
+        [cell_arrays(round_file(path, name, seed, number)) or {} for number in range(rounds)] for seed in range(seeds)
     ]
 
     def stacked(key: str) -> np.ndarray:
@@ -150,7 +150,7 @@ def _labels(path: Path, configuration: TuneConfiguration, prepared: Prepared, se
     rows = []
     for seed in range(seeds):
         for acquisition in configuration.acquire:
-            cell = read_arrays(round_file(path, acquisition, seed, configuration.rounds)) or {}
+            cell = cell_arrays(round_file(path, acquisition, seed, configuration.rounds)) or {}
             for at, number in enumerate(cell["labelled"].tolist()):
                 late = max(0, at - configuration.start) // configuration.label + (at >= configuration.start)
                 rows.append(

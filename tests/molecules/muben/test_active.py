@@ -14,7 +14,7 @@ from jaxuq.molecules.muben.active import random_order
 from jaxuq.posterior import BernoulliForecast, GaussianForecast, dense, laplace, predict_forecast
 from jaxuq.reporting import learning_curve_figure, write_report
 from jaxuq.reporting.active_page import active_tables, read_rounds
-from jaxuq.results import read_arrays
+from jaxuq.study import read_arrays
 
 from .conftest import TINY
 

@@ -10,7 +10,7 @@ from jaxuq.molecules import DataError, load_molecules
 from jaxuq.molecules.muben import BACKBONES, MubenConfiguration, grid_cells, run_grid, run_muben
 from jaxuq.molecules.muben.starting import overlay
 from jaxuq.networks import GIN
-from jaxuq.results import read_arrays
+from jaxuq.study import read_arrays
 
 from .conftest import TINY
 

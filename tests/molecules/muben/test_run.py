@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from jaxuq.molecules import DataError
 from jaxuq.molecules.muben import METHODS, MubenConfiguration, binned_scores, run_muben, select_methods
-from jaxuq.results import RunFolderError, read_arrays
+from jaxuq.study import RunFolderError, read_arrays
 
 from .conftest import TINY
 
@@ -33,7 +33,6 @@ def test_every_method_and_seed_has_a_row_and_predictions(regression_run):
     assert [(row["method"], int(row["seed"])) for row in _rows(folder)] == [(n, s) for n in names for s in (0, 1)]
     assert list(_rows(folder)[0])[:8] == ["dataset", "split", "backbone", "method", "seed", "rmse", "mae", "r2"]
     assert {path.name for path in folder.predictions.iterdir()} == {
-        "molecules.csv",
         *(f"{name}-seed{seed}.npz" for name in names for seed in (0, 1)),
     }
     record = json.loads((folder.path / "run.json").read_text())

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxuq._arrays import counted
 from jaxuq.networks import Decoder
 
 MAX_LOGITS = 2**22
@@ -49,7 +50,7 @@ def map_logits(
         (1, 5)
     """
     batch, time = hidden.shape[:2]
-    wanted = jnp.ones((batch, time), bool) if where is None else where
+    wanted = counted(where, (batch, time))
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
         def keep(x: Array) -> Array:
@@ -99,7 +100,7 @@ def hidden_gradient(
         >>> bool(jnp.allclose(gradient[0, 3], variables["params"]["unembedding"][:, 0]))
         True
     """
-    wanted = jnp.ones(hidden.shape[:2], bool) if where is None else where
+    wanted = counted(where, hidden.shape[:2])
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> Array:
         def total(hidden: Array) -> Array:

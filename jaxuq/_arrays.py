@@ -46,8 +46,8 @@ def check_shapes(**arrays: Any) -> None:
         jaxuq._errors.ArrayError: labels has shape (200, 1) where mean has (200,); pass labels[:, 0]
     """
     first: tuple[str, tuple[int, ...], int, tuple[int, ...]] | None = None
-    for name, array in arrays.items():
-        array, extra = array if isinstance(array, tuple) and len(array) == 2 else (array, 0)
+    for name, given in arrays.items():
+        array, extra = given if isinstance(given, tuple) and len(given) == 2 else (given, 0)
         if array is None:
             continue
         shape = jnp.shape(array)
@@ -59,7 +59,7 @@ def check_shapes(**arrays: Any) -> None:
         elif leading != first[1]:
             raise ArrayError(
                 f"{name} has shape {shape} where {first[0]} has {first[3]}"
-                f"{_apart(extra, first[2])}; {_remedy(name, leading, first[0], first[1])}"
+                f"{_apart(extra, first[2])}; {remedy(name, leading, first[0], first[1])}"
             )
 
 
@@ -69,7 +69,8 @@ def _apart(extra: int, extra_of_first: int) -> str:
     return f" ({' and '.join(of)} apart)" if of else ""
 
 
-def _remedy(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> str:
+def remedy(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> str:
+    """What to do with an array of this shape where another is expected, in code if it can be said so."""
     colons = ", ".join(":" * (len(shape) - 1))
     if shape[:-1] == expected and shape[-1:] == (1,):
         return f"pass {name}[{colons}, 0]" if colons else f"pass {name}[0]"
@@ -77,6 +78,8 @@ def _remedy(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, 
         return f"pass {name}[..., None]"
     if len(shape) == 2 and shape == expected[::-1]:
         return f"pass {name}.T"
+    if len(shape) > len(expected) == 1 and shape[:1] == expected:
+        return "map over its other axes with jax.vmap (tasks on axis 1: jaxuq.metrics.average_over_tasks)"
     if math.prod(shape) == math.prod(expected):
         return f"pass {name}.reshape{expected}"
     if len(shape) == len(expected):
@@ -84,17 +87,66 @@ def _remedy(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, 
     return f"reshape {name} to {expected}"
 
 
-def as_float(values: Shaped[Array, "..."], like: Shaped[Array, "..."] | None = None) -> Float[Array, "..."]:
-    """Convert to the type in which sums are taken: that of `like`, but at least single precision."""
-    dtype = jnp.asarray(values if like is None else like).dtype
-    if not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits < 32:
-        dtype = jnp.float32
-    return jnp.asarray(values).astype(dtype)
+def as_float(values: Shaped[Array, "..."], *like: Shaped[Array, "..."]) -> Float[Array, "..."]:
+    """Convert to the type in which sums are taken: the widest of the floating types of `like`, else of its own.
+
+    At least single precision; integers and booleans have no say.
+    """
+    return jnp.asarray(values).astype(widest(*(like or (values,))))
 
 
-def counted(where: Bool[Array, "*shape"] | None, values: Shaped[Array, "*shape"]) -> Bool[Array, "*shape"]:
-    """The mask itself, or all True."""
-    return jnp.ones(jnp.shape(values), bool) if where is None else jnp.asarray(where)
+def widest(*arrays: Shaped[Array, "..."]) -> jnp.dtype:
+    """The widest floating type of the arrays, at least single precision."""
+    found = [jnp.asarray(array).dtype for array in arrays]
+    wide = any(jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits > 32 for dtype in found)
+    return jnp.dtype(jnp.float64 if wide else jnp.float32)
+
+
+def counted(
+    where: Bool[Array, "*shape"] | None, values: Shaped[Array, "*shape"] | tuple[int, ...]
+) -> Bool[Array, "*shape"]:
+    """The mask itself, or all True of the shape of `values`, which may be a shape itself."""
+    if where is not None:
+        return jnp.asarray(where, bool)
+    return jnp.ones(values if isinstance(values, tuple) else jnp.shape(values), bool)
+
+
+def number_of(valid: Bool[Array, "..."], like: Float[Array, "..."]) -> Float[Array, ""]:
+    """How many entries count, at least 1 so that one may divide by it, in the floating type of `like`."""
+    return jnp.maximum(jnp.sum(valid), 1).astype(as_float(like).dtype)
+
+
+def masked(where: Bool[Array, "..."] | None, /, **arrays: Shaped[Array, "..."]) -> tuple[Array, ...]:
+    """The mask, then every array in their widest floating type with zeros where it is masked; one shape for all."""
+    check_shapes(**arrays, where=where)
+    first, *_ = values = list(arrays.values())
+    valid = counted(where, first)
+    return valid, *(select(as_float(array, *values), valid) for array in values)
+
+
+def weighted(
+    where: Bool[Array, "..."] | None, weights: Shaped[Array, "..."] | None, /, **arrays: Shaped[Array, "..."]
+) -> tuple[Array, ...]:
+    """The weight of each entry, 0 where `where` leaves it out, then the arrays as `masked` gives them.
+
+    A weight counts an entry as often as it says: an integer weight is the same as repeating the entry. A negative one
+    is NaN, and so is the result.
+    """
+    check_shapes(**arrays, where=where, weights=weights)
+    first, *_ = values = list(arrays.values())
+    factors = factors_of(where, weights, as_float(first, *values))
+    kept = factors != 0
+    return factors, *(select(as_float(array, *values), kept) for array in values)
+
+
+def factors_of(
+    where: Bool[Array, "*shape"] | None, weights: Shaped[Array, "*shape"] | None, like: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """Mask and weights as one number an entry: 0 leaves it out, NaN where a weight is negative."""
+    if weights is None:
+        return select(jnp.ones_like(like), where)
+    factors = select(as_float(weights, like), where)
+    return undefined_unless(~(factors < 0), factors)
 
 
 def select(
@@ -106,8 +158,9 @@ def select(
     """
     if where is None:
         return values
+    where = jnp.asarray(where, bool)
     where = where.reshape(where.shape + (1,) * (values.ndim - where.ndim))
-    return jnp.where(where, values, jnp.asarray(fill, values.dtype))
+    return jnp.where(jnp.broadcast_to(where, values.shape), values, jnp.asarray(fill, values.dtype))
 
 
 def weighted_mean(
@@ -138,8 +191,7 @@ def weighted_mean(
     """
     check_shapes(values=values, where=where, weights=weights)
     values = as_float(values)
-    factors = jnp.ones_like(values) if weights is None else as_float(weights, values)
-    factors = select(factors, where)
+    factors = factors_of(where, weights, values)
     kept = factors != 0
     total = jnp.sum(factors)
     mean = jnp.sum(select(values, kept) * factors) / jnp.where(total == 0, jnp.ones_like(total), total)
@@ -148,7 +200,24 @@ def weighted_mean(
 
 def within_classes(labels: Shaped[Array, "*batch"], classes: int) -> Bool[Array, "*batch"]:
     """Whether each label is a class number in `[0, classes)`."""
+    if jnp.issubdtype(labels.dtype, jnp.integer):  # the number of classes may be beyond the type of the labels
+        return (labels >= 0) & (labels <= min(classes - 1, jnp.iinfo(labels.dtype).max))
     return (labels >= 0) & (labels < classes)
+
+
+def class_numbers(labels: Int[Array, "*batch"], classes: int) -> Int[Array, "*batch"]:
+    """The labels as 32-bit integers, 0 for one that is no class (see `within_classes`)."""
+    return jnp.where(within_classes(labels, classes), labels, jnp.zeros_like(labels)).astype(jnp.int32)
+
+
+def is_class(labels: Int[Array, "*batch"], classes: int) -> Bool[Array, "*batch classes"]:
+    """Each label as a one-hot row; class 0 for one that is no class."""
+    return jax.nn.one_hot(class_numbers(labels, classes), classes, dtype=bool)
+
+
+def within_unit(labels: Float[Array, "..."]) -> Bool[Array, ""]:
+    """Whether all (already masked) binary labels lie in [0, 1]; NaN does not."""
+    return jnp.all((labels >= 0) & (labels <= 1))
 
 
 def take_class(values: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
@@ -156,10 +225,9 @@ def take_class(values: Float[Array, "*batch classes"], labels: Int[Array, "*batc
 
     Works for any integer type of labels, 8 bits with 1,000 classes included: labels are never cast to the values' type.
     """
-    inside = within_classes(labels, values.shape[-1])
-    places = jnp.where(inside, labels, jnp.zeros_like(labels)).astype(jnp.int32)
+    places = class_numbers(labels, values.shape[-1])
     taken = jnp.take_along_axis(values, places[..., None], axis=-1)[..., 0]
-    return undefined_unless(inside, taken)
+    return undefined_unless(within_classes(labels, values.shape[-1]), taken)
 
 
 def undefined_unless(condition: Bool[Array, "..."], result: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -196,6 +264,7 @@ def categorical_entropy(logits: Float[Array, "*batch classes"]) -> Float[Array, 
     return -jnp.sum(jnp.where(impossible, jnp.zeros_like(logits), jnp.exp(safe)) * safe, axis=-1)
 
 
+@jax.custom_jvp
 def log_softmax(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch classes"]:
     r"""Normalised log probabilities; the limit where logits are infinite, in value and gradient.
 
@@ -203,18 +272,72 @@ def log_softmax(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch 
     or a NaN, give NaN.
     """
     certain = logits == jnp.inf
-    any_certain = jnp.any(certain, axis=-1, keepdims=True)
+    any_certain = jnp.broadcast_to(jnp.any(certain, axis=-1, keepdims=True), logits.shape)
     limit = jnp.where(certain, jnp.zeros_like(logits), jnp.full_like(logits, -jnp.inf))
-    logits = jnp.where(any_certain & ~jnp.isnan(logits), limit, logits)
-    possible = logits > -jnp.inf
-    top = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
-    shifted = jnp.where(possible | jnp.isnan(logits), logits - top, jnp.zeros_like(logits))
-    total = jnp.sum(
-        jnp.where(possible | jnp.isnan(logits), jnp.exp(shifted), jnp.zeros_like(shifted)), -1, keepdims=True
+    return jax.nn.log_softmax(jnp.where(any_certain & ~jnp.isnan(logits), limit, logits), axis=-1)
+
+
+@log_softmax.defjvp
+def _log_softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """The slope $\\dot z - \\sum_k p_k \\dot z_k$ holds in the limits too."""
+    result = log_softmax(*primals)
+    (slope,) = tangents
+    return result, slope - jnp.sum(jnp.exp(result) * slope, axis=-1, keepdims=True)
+
+
+def log_rest(log_probabilities: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+    r"""$\log (1 - p_y)$ by adding up the other classes: exact where $p_y$ rounds to 1, $-\infty$ where it is 1."""
+    others = jnp.where(
+        is_class(labels, log_probabilities.shape[-1]), jnp.full_like(log_probabilities, -jnp.inf), log_probabilities
     )
-    normalised = shifted - jnp.log(total)
-    result = jnp.where(possible | jnp.isnan(logits), normalised, jnp.full_like(normalised, -jnp.inf))
-    return undefined_unless(top > -jnp.inf, result) if logits.shape[-1] else result
+    top = jax.lax.stop_gradient(jnp.max(others, axis=-1, keepdims=True))
+    some = top > -jnp.inf
+    shifted = others - jnp.where(some, top, jnp.zeros_like(top))
+    total = jnp.sum(jnp.where(others > -jnp.inf, jnp.exp(shifted), jnp.zeros_like(shifted)), axis=-1)
+    some, top = some[..., 0], top[..., 0]
+    return jnp.where(some, jnp.log(jnp.where(some, total, jnp.ones_like(total))) + top, jnp.full_like(total, -jnp.inf))
+
+
+def divergence(log_p: Float[Array, "*batch classes"], log_q: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
+    r"""$\mathrm{KL}(p \,\|\, q)$ from log probabilities, nats; $\infty$ where $q$ rules out what $p$ allows."""
+    possible = log_p > -jnp.inf
+    safe_p, safe_q = (jnp.where(possible | jnp.isnan(log_p), a, jnp.zeros_like(a)) for a in (log_p, log_q))
+    terms = jnp.exp(safe_p) * (safe_p - safe_q)
+    return jnp.sum(jnp.where(possible | jnp.isnan(log_p), terms, jnp.zeros_like(terms)), axis=-1)
+
+
+def product(weight: Float[Array, "*shape"], value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    r"""$w v$ with $0 \cdot \infty = 0$, in the gradient too."""
+    nothing = (weight == 0) & jnp.isinf(value)
+    return jnp.where(nothing, jnp.zeros_like(value), weight * jnp.where(nothing, jnp.zeros_like(value), value))
+
+
+def root(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The square root with gradient 0, not infinity, at 0."""
+    positive = values != 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, jnp.ones_like(values))), jnp.zeros_like(values))
+
+
+def whole(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """The array on every device, where an explicit mesh has divided it: what sorting, binning and gathering need.
+
+    Otherwise (one device, an auto mesh, inside `shard_map`) it is returned as it is.
+    """
+    sharding = jax.typeof(array).sharding
+    if not any(axis is not None for axis in sharding.spec):
+        return array
+    together = jax.sharding.PartitionSpec(*[None] * jnp.ndim(array))
+    return jax.sharding.reshard(array, jax.sharding.NamedSharding(sharding.mesh, together))
+
+
+def varying_like(array: Shaped[Array, "..."], *others: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """The array as one that may differ between the devices of a `shard_map`, as the others do.
+
+    What a loop starts from must have the type that its steps return; a constant does not vary, a sum of data does.
+    """
+    for other in others:  # both branches are the array: only the type of the choice is that of `other`
+        array = jnp.where(jnp.any(other != other), array, array)
+    return array
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.metrics._masked import check_choice
+from jaxuq._arrays import check_choice
 
 
 def p_true(

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import check_choice, check_count
 from jaxuq.confidence._rows import attention_row
 from jaxuq.confidence.recency import RECENCY_FACTORS, reweight_recent
-from jaxuq.metrics._masked import check_choice, check_count
 
 
 class AttentionChain(NamedTuple):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.metrics._masked import check_choice, masked_mean, number_of, prepare, select, undefined_unless
+from jaxuq._arrays import check_choice, counted, masked, number_of, select, undefined_unless, weighted_mean
 
 
 def attention_score(
@@ -43,10 +43,10 @@ def attention_score(
         Sriramanan et al. LLM-Check: Investigating Detection of Hallucinations in Large Language Models. NeurIPS 2024.
     """
     check_choice("over_heads", over_heads, ("sum", "mean"))
-    valid = jnp.ones(diagonals.shape[1:], bool) if where is None else where
+    valid = counted(where, diagonals.shape[1:])
     logs = jnp.log(jnp.where(jnp.broadcast_to(valid[None], diagonals.shape), diagonals, 1.0) + 1e-30)
     per_token = jnp.sum(logs, axis=0) / (1.0 if over_heads == "sum" else diagonals.shape[0])
-    return masked_mean(per_token, valid)
+    return weighted_mean(per_token, valid)
 
 
 def contextualised_sequence_likelihood(
@@ -88,7 +88,7 @@ def contextualised_sequence_likelihood(
         Generation. EMNLP 2024.
     """
     check_choice("convention", convention, ("per_head", "pooled"))
-    valid, log_probs = prepare(where, log_probs)
+    valid, log_probs = masked(where, log_probs=log_probs)
     attention = jnp.where(jnp.broadcast_to(valid[None], attention.shape), attention, 0.0).astype(log_probs.dtype)
     if convention == "pooled":
         attention = jnp.mean(attention, axis=0, keepdims=True)
@@ -138,7 +138,7 @@ def rauq(
     """
     if not 0 < mixing <= 1:
         raise ValueError(f"mixing is {mixing}; expected a number in (0, 1]")
-    valid, log_probs = prepare(where, log_probs)
+    valid, log_probs = masked(where, log_probs=log_probs)
     first = valid & (jnp.arange(valid.shape[0]) == jnp.argmax(valid))
     follows = jnp.broadcast_to((valid & ~first)[None, None], attention.shape)
     attention = jnp.where(follows, attention, 0.0).astype(log_probs.dtype)
@@ -208,4 +208,4 @@ def focus(
     rows = decay * rows / (jnp.sum(rows, axis=1, keepdims=True) + 1e-6)
     matrix = jnp.eye(rows.shape[0], dtype=rows.dtype) - rows
     spread = jax.scipy.linalg.solve_triangular(matrix, surprise[:, None], lower=True, unit_diagonal=True)[:, 0]
-    return masked_mean(select(spread, keywords), keywords)
+    return weighted_mean(select(spread, keywords), keywords)

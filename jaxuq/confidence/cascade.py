@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq.metrics._masked import number_of, prepare, select, undefined_unless
+from jaxuq._arrays import masked, number_of, select, undefined_unless
 from jaxuq.metrics._ties import group_means, sort_with_ties
 
 
@@ -37,7 +37,7 @@ def log_probability_quantile(
     """
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile is {quantile}; expected a number in [0, 1]")
-    valid, log_probs = prepare(where, log_probs)
+    valid, log_probs = masked(where, log_probs=log_probs)
     ordered = jnp.sort(select(log_probs, valid, jnp.inf))
     place = quantile * (number_of(valid, log_probs) - 1.0)
     low = jnp.floor(place).astype(jnp.int32)
@@ -103,10 +103,12 @@ def deferral_curve(
         Gupta et al. Language Model Cascades. ICLR 2024.
         Jitkrittum et al. When Does Confidence-Based Cascade Deferral Suffice? NeurIPS 2023.
     """
-    valid, confidence, small, large = prepare(where, confidence, small_quality, large_quality)
+    valid, confidence, small, large = masked(
+        where, confidence=confidence, small_quality=small_quality, large_quality=large_quality
+    )
     gain = select(large - small, valid)
     groups = sort_with_ties(confidence, valid, gain)
-    gains = jnp.cumsum(select(group_means(groups.values[0], groups), groups.valid))
+    gains = jnp.cumsum(select(group_means(groups.values[0], groups, groups.valid.astype(gain.dtype)), groups.valid))
     count = number_of(valid, confidence)
     start = jnp.sum(small) / count
     zero = jnp.zeros((1,), confidence.dtype)

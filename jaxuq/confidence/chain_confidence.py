@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.metrics._masked import check_choice, check_count
+from jaxuq._arrays import check_choice, check_count, counted
 
 _LOG_LEAST = -27.631021115928547  # log 1e-12, the least probability of the published code
 
@@ -214,12 +214,12 @@ def answer_approximation(
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, Eq 3.12.
     """
     check_choice("convention", convention, ("text", "published"))
-    valid = jnp.ones(log_probs.shape[:1], bool) if where is None else where
-    counted = jnp.broadcast_to(valid[:, None], log_probs.shape) & jnp.broadcast_to(
+    valid = counted(where, log_probs.shape[:1])
+    taken = jnp.broadcast_to(valid[:, None], log_probs.shape) & jnp.broadcast_to(
         (answer | filtered)[None], log_probs.shape
     )
-    log_probs = jnp.where(counted, log_probs, 0.0)
+    log_probs = jnp.where(taken, log_probs, 0.0)
     if convention == "published":
-        log_probs = jnp.where(counted & (log_probs < _LOG_LEAST), _LOG_LEAST, log_probs)
+        log_probs = jnp.where(taken & (log_probs < _LOG_LEAST), _LOG_LEAST, log_probs)
     joint = jnp.where(valid, jnp.exp(jnp.sum(log_probs, axis=1)), 0.0)
     return jnp.where(jnp.any(answer), jnp.sum(joint), jnp.nan)

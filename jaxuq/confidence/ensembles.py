@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.metrics._masked import select
+from jaxuq._arrays import counted, select
 
 
 class EnsembleUncertainty(NamedTuple):
@@ -93,7 +93,7 @@ def ensemble_sequence_uncertainty(
     References:
         Malinin and Gales. Uncertainty Estimation in Autoregressive Structured Prediction. ICLR 2021, section 4.
     """
-    valid = jnp.ones(log_probs.shape[1:], bool) if where is None else where
+    valid = counted(where, log_probs.shape[1:])
     log_probs = jnp.where(jnp.broadcast_to(valid[None], log_probs.shape), log_probs, 0.0)
     mixture = jax.nn.logsumexp(log_probs, axis=0) - jnp.log(float(log_probs.shape[0]))
     weights = jax.nn.softmax(jnp.where(valid, mixture, -1e30))
@@ -149,7 +149,7 @@ def fit_mahalanobis(
     """
     if not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage is {shrinkage}; expected a number in [0, 1]")
-    valid = jnp.ones(states.shape[:1], bool) if where is None else where
+    valid = counted(where, states.shape[:1])
     kept = jnp.broadcast_to(valid[:, None], states.shape)
     count = jnp.sum(valid).astype(jnp.float32)
     mean = jnp.sum(jnp.where(kept, states, 0.0), axis=0) / count

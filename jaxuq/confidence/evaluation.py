@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
+from jaxuq._arrays import check_choice, check_count, masked, select, undefined_unless
 from jaxuq.metrics import area_under_roc, binary_calibration_error, expected_calibration_error, risk_coverage_curve
-from jaxuq.metrics._masked import check_choice, check_count, prepare, select, undefined_unless
 
 
 class BalancedScores(NamedTuple):
@@ -71,7 +71,7 @@ def balanced_scores(
     for name, value in (("repeats", repeats), ("most", most), ("bins", bins)):
         check_count(name, value)
     check_choice("convention", convention, ("text", "published"))
-    valid, confidence, correct = prepare(where, confidence, correct)
+    valid, confidence, correct = masked(where, confidence=confidence, correct=correct)
     right, wrong = valid & (correct > 0), valid & ~(correct > 0)
     per_class = jnp.minimum(jnp.minimum(jnp.sum(right), jnp.sum(wrong)), most).astype(jnp.int32)
 
@@ -127,7 +127,7 @@ def selective_accuracy(
     """
     if not 0 < coverage <= 1:
         raise ValueError(f"coverage is {coverage}; expected a number in (0, 1]")
-    valid, confidence, correct = prepare(where, confidence, correct)
+    valid, confidence, correct = masked(where, confidence=confidence, correct=correct)
     curve = risk_coverage_curve(0.0 - confidence, select(1.0 - correct, valid), where=valid)
     kept = jnp.ceil(coverage * jnp.sum(valid).astype(jnp.float32) - 1e-5).astype(jnp.int32)
     return undefined_unless(jnp.any(valid), 1.0 - curve.selective_risk[jnp.maximum(kept - 1, 0)])

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import check_choice
 from jaxuq.confidence._rows import attention_row
-from jaxuq.metrics._masked import check_choice
 
 # Eq B.4, derived by its authors from Llama-3.2-1B on GSM8K and used for all models; the last is for the nearest token.
 RECENCY_FACTORS: tuple[float, ...] = (

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.metrics._masked import masked_mean, number_of, prepare, select, undefined_unless
+from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean
 
 
 def token_sar(
@@ -37,7 +37,7 @@ def token_sar(
         Duan et al. Shifting Attention to Relevance: Towards the Predictive Uncertainty Quantification of Free-Form
         Large Language Models. ACL 2024.
     """
-    valid, log_probs, similarities = prepare(where, log_probs, similarities)
+    valid, log_probs, similarities = masked(where, log_probs=log_probs, similarities=similarities)
     relevance = select(1.0 - jnp.abs(similarities), valid)
     total = jnp.sum(relevance)
     weights = jnp.where(total > 0, relevance / jnp.where(total > 0, total, 1.0), 1.0 / number_of(valid, relevance))
@@ -81,7 +81,7 @@ def sentence_sar(
     """
     if not temperature > 0:
         raise ValueError(f"temperature is {temperature}; expected a positive number")
-    valid, log_probs = prepare(where, log_probs)
+    valid, log_probs = masked(where, log_probs=log_probs)
     size = log_probs.shape[0]
     pairs = valid[:, None] & valid[None] & ~jnp.eye(size, dtype=bool)
     usable = pairs & (select(similarities, valid) > 0)
@@ -89,7 +89,7 @@ def sentence_sar(
     weights = jnp.where(jnp.eye(size, dtype=bool), 1.0, weights)
     counted = (usable | jnp.eye(size, dtype=bool)) & valid[:, None]
     terms = jnp.where(counted, jnp.broadcast_to(log_probs[None], weights.shape) + jnp.log(weights), -1e30)
-    return 0.0 - masked_mean(jax.nn.logsumexp(terms, axis=1), valid)
+    return 0.0 - weighted_mean(jax.nn.logsumexp(terms, axis=1), valid)
 
 
 def claim_conditioned_probability(
@@ -125,7 +125,7 @@ def claim_conditioned_probability(
         Fadeeva et al. Fact-Checking the Output of Large Language Models via Token-Level Uncertainty Quantification.
         Findings of ACL 2024.
     """
-    valid = jnp.ones(probabilities.shape[:1], bool) if where is None else where
+    valid = counted(where, probabilities.shape[:1])
     probabilities, relations = select(probabilities, valid), select(relations, valid)
     supporting = jnp.sum(jnp.where(relations > 0, probabilities, 0.0), axis=1)
     total = jnp.sum(jnp.where(relations != 0, probabilities, 0.0), axis=1)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq.metrics._masked import as_float, check_choice, check_open_unit, select, valid_entries
+from jaxuq._arrays import as_float, check_choice, check_number, counted, select
 
 
 def answer_nonconformity(
@@ -72,7 +72,7 @@ def answer_set(
 
 def _frequencies(clusters, where):
     """Share of the samples drawn that say the same as each; 0 where masked or without an answer."""
-    drawn = valid_entries(where, clusters)
+    drawn = counted(where, clusters)
     usable = drawn & (clusters >= 0)
     size = clusters.shape[0]
     counts = jnp.zeros((size,), jnp.float32).at[jnp.where(usable, clusters, size)].add(1.0, mode="drop")
@@ -104,7 +104,7 @@ def claim_nonconformity(
     References:
         Mohri and Hashimoto. Language Models with Conformal Factuality Guarantees. ICML 2024.
     """
-    valid = valid_entries(where, scores)
+    valid = counted(where, scores)
     wrong = valid & ~(select(as_float(correct), valid) > 0)
     return jnp.max(select(scores, wrong, -jnp.inf))
 
@@ -139,7 +139,7 @@ def conformal_risk_control(
     References:
         Angelopoulos, Bates, Fisch, Lei and Schuster. Conformal Risk Control. ICLR 2024, Eq 4.
     """
-    check_open_unit("level", level)
+    check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
     bounds = (n * risks + highest) / (n + 1)
     fits = bounds <= level * (1 + 1e-6)  # a tie in exact arithmetic is no miss
     return jnp.where(jnp.any(fits), jnp.argmax(fits), risks.shape[0]).astype(jnp.int32)
@@ -169,7 +169,7 @@ def hoeffding_bound(risks: Float[Array, "*settings"], n: int, *, delta: float) -
     References:
         Bates, Angelopoulos, Lei, Malik and Jordan. Distribution-free, Risk-controlling Prediction Sets. JACM 2021.
     """
-    check_open_unit("delta", delta)
+    check_number("delta", delta, 0.0, 1.0, open_low=True, open_high=True)
     return risks + (-0.5 * jnp.log(delta) / n) ** 0.5
 
 
@@ -215,7 +215,7 @@ def risk_p_values(
         Angelopoulos, Bates, Candès, Jordan and Lei. Learn Then Test: Calibrating Predictive Algorithms to Achieve Risk
         Control. Annals of Applied Statistics 2025 (arXiv 2110.01052).
     """
-    check_open_unit("level", level)
+    check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
     check_choice("loss", loss, ("binary", "bounded"))
     totals = risks * counts
     if loss == "binary":
@@ -265,7 +265,7 @@ def learn_then_test(
     References:
         Angelopoulos, Bates, Candès, Jordan and Lei. Learn Then Test. arXiv 2110.01052, 2021.
     """
-    check_open_unit("delta", delta)
+    check_number("delta", delta, 0.0, 1.0, open_low=True, open_high=True)
     check_choice("procedure", procedure, ("fixed_sequence", "bonferroni", "holm"))
     size = p_values.shape[0]
     if procedure == "bonferroni":
@@ -316,7 +316,7 @@ def abstention_threshold(
     References:
         Angelopoulos, Bates, Candès, Jordan and Lei. Learn Then Test. arXiv 2110.01052, 2021.
     """
-    valid = valid_entries(where, confidence)
+    valid = counted(where, confidence)
     confidence = select(confidence, valid, -jnp.inf)
     wrong = valid & ~(select(as_float(correct), valid) > 0)
 

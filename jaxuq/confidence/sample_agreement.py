@@ -5,7 +5,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.metrics._masked import check_choice, masked_mean, prepare, undefined_unless
+from jaxuq._arrays import check_choice, counted, masked, undefined_unless, weighted_mean
 
 
 def semantic_density(
@@ -36,7 +36,7 @@ def semantic_density(
         Qiu and Miikkulainen. Semantic Density: Uncertainty Quantification for Large Language Models through Confidence
         Measurement in Semantic Space. NeurIPS 2024.
     """
-    valid, log_probs, distances = prepare(where, log_probs, distances)
+    valid, log_probs, distances = masked(where, log_probs=log_probs, distances=distances)
     weights = jnp.where(valid, jnp.exp(log_probs - jnp.max(jnp.where(valid, log_probs, -1e30))), 0.0)
     kernel = jnp.where(distances <= 1, 1.0 - distances, 0.0)
     total = jnp.sum(weights)
@@ -97,8 +97,8 @@ def cocoa(
         Vashurin et al. Uncertainty Quantification for LLMs through Minimum Bayes Risk: Bridging Confidence and
         Consistency. NeurIPS 2025.
     """
-    valid, similarities = prepare(where, similarities)
-    return uncertainty * masked_mean(1.0 - similarities, valid)
+    valid, similarities = masked(where, similarities=similarities)
+    return uncertainty * weighted_mean(1.0 - similarities, valid)
 
 
 def semantic_volume(
@@ -136,7 +136,7 @@ def semantic_volume(
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon is {epsilon}; expected a positive number")
-    valid = jnp.ones(embeddings.shape[:1], bool) if where is None else where
+    valid = counted(where, embeddings.shape[:1])
     rows = jnp.where(jnp.broadcast_to(valid[:, None], embeddings.shape), embeddings, 1.0).astype(jnp.float32)
     rows = rows / jnp.maximum(jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True)), 1e-30)
     return _log_determinant(rows @ rows.T, epsilon, valid)
@@ -180,7 +180,7 @@ def eigen_score(
     check_choice("convention", convention, ("paper", "published"))
     if not alpha > 0:
         raise ValueError(f"alpha is {alpha}; expected a positive number")
-    valid = jnp.ones(states.shape[:1], bool) if where is None else where
+    valid = counted(where, states.shape[:1])
     rows = jnp.where(jnp.broadcast_to(valid[:, None], states.shape), states, 0.0).astype(jnp.float32)
     rows = rows - jnp.mean(rows, axis=1, keepdims=True)
     covariance = rows @ rows.T

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
+from jaxuq._arrays import check_choice, check_count, counted, masked, select
 from jaxuq.calibration import Calibrator, isotonic_calibration, platt_scaling
-from jaxuq.metrics._masked import check_choice, check_count, prepare, select
 from jaxuq.posterior import BernoulliForecast
 
 
@@ -36,7 +36,7 @@ def _standardised(scores, centre, scale):
 
 @jax.jit  # one program for callers that fit thousands of times on the host
 def _moments(scores, correct, where):
-    valid, scores, correct = prepare(where, scores, correct)
+    valid, scores, correct = masked(where, scores=scores, correct=correct)
     count = jnp.maximum(jnp.sum(valid), 1).astype(scores.dtype)
     centre = jnp.sum(scores) / count
     spread = jnp.sqrt(jnp.sum(select((scores - centre) ** 2, valid)) / count)
@@ -180,7 +180,7 @@ def fit_logistic(
     """
     if not ridge > 0:
         raise ValueError(f"ridge is {ridge}; expected a positive number")
-    valid = jnp.ones(features.shape[:1], bool) if where is None else where
+    valid = counted(where, features.shape[:1])
     kept = jnp.broadcast_to(valid[:, None], features.shape)
     features = jnp.where(kept, features, 0.0).astype(jnp.float32)
     targets = select(correct, valid).astype(jnp.float32)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.metrics._masked import check_choice, select, undefined_unless
+from jaxuq._arrays import check_choice, counted, select, undefined_unless
 
 
 def entailment_equivalence(
@@ -91,7 +91,7 @@ def greedy_clusters(
         Farquhar, Kossen, Kuhn and Gal. Detecting Hallucinations ... Nature 630, 2024, Algorithm 1.
     """
     size = equivalent.shape[0]
-    valid = jnp.ones((size,), bool) if where is None else where
+    valid = counted(where, (size,))
 
     def assign(sample: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         clusters, founders = carry
@@ -130,7 +130,7 @@ def connected_clusters(
         Models. TMLR 2024.
     """
     size = equivalent.shape[0]
-    valid = jnp.ones((size,), bool) if where is None else where
+    valid = counted(where, (size,))
     linked = (equivalent | equivalent.T | jnp.eye(size, dtype=bool)) & valid[:, None] & valid[None]
     numbers = jnp.arange(size, dtype=jnp.int32)
 
@@ -196,7 +196,7 @@ def self_consistency(
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, section 3.4.2 (baseline 7).
     """
     size = clusters.shape[0]
-    valid = jnp.ones((size,), bool) if where is None else where
+    valid = counted(where, (size,))
     votes = jnp.ones((size,), jnp.float32) if weights is None else select(weights, valid)
     places = jnp.where(valid & (clusters >= 0), clusters, size)
     totals = jnp.zeros((size,), votes.dtype).at[places].add(votes, mode="drop")

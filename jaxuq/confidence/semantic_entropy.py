@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq.metrics._masked import check_choice, masked_mean, number_of, select, undefined_unless
+from jaxuq._arrays import check_choice, number_of, select, undefined_unless, weighted_mean
 
 _LOW = -1e30
 
@@ -60,9 +60,9 @@ def semantic_entropy(
     masses = select(jax.nn.logsumexp(scores, axis=1), filled)  # log P(c), 0 for clusters that do not exist
     mine = masses[jnp.where(valid, clusters, 0)]
     if estimator == "samples":
-        result = 0.0 - masked_mean(mine, valid)
+        result = 0.0 - weighted_mean(mine, valid)
     elif estimator == "clusters":
-        result = 0.0 - masked_mean(masses, filled)
+        result = 0.0 - weighted_mean(masses, filled)
     elif estimator == "direct":
         result = -jnp.sum(select(jnp.exp(mine) * mine, valid))
     else:

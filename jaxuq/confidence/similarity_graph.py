@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.metrics._masked import check_choice, masked_mean, number_of, undefined_unless
+from jaxuq._arrays import check_choice, counted, number_of, undefined_unless, weighted_mean
 
 
 def _prepared(similarities, where):
     """Symmetric similarities without the masked samples, the mask, and how many count."""
-    valid = jnp.ones(similarities.shape[:1], bool) if where is None else where
+    valid = counted(where, similarities.shape[:1])
     pairs = valid[:, None] & valid[None]
     similarities = jnp.where(pairs, similarities, 0.0).astype(jnp.float32)
     return 0.5 * (similarities + similarities.T), valid, number_of(valid, similarities)
@@ -266,4 +266,4 @@ def mean_pair_similarity(
     """
     symmetric, valid, _ = _prepared(similarities, where)
     pairs = valid[:, None] & valid[None] & ~jnp.eye(valid.shape[0], dtype=bool)
-    return masked_mean(jnp.where(pairs, symmetric, 0.0), pairs)
+    return weighted_mean(jnp.where(pairs, symmetric, 0.0), pairs)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.metrics._masked import check_choice, check_count, masked_mean, prepare, undefined_unless
+from jaxuq._arrays import check_choice, check_count, masked, undefined_unless, weighted_mean
 
 
 def _log_probabilities(logits, temperature=1.0):
@@ -87,9 +87,9 @@ def predictive_entropy(
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, Eq 3.13 and 3.14.
     """
-    valid, entropies = prepare(where, entropies)
+    valid, entropies = masked(where, entropies=entropies)
     if normalise:
-        return masked_mean(entropies, valid)
+        return weighted_mean(entropies, valid)
     return undefined_unless(jnp.any(valid), jnp.sum(entropies))
 
 

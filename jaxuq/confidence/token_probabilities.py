@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.metrics._masked import check_choice, masked_mean, prepare, select, undefined_unless
+from jaxuq._arrays import check_choice, masked, select, undefined_unless, weighted_mean
 
 
 def token_log_probs(
@@ -76,7 +76,7 @@ def sequence_log_probability(
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, section 3.4.2 (baselines 1 and 2).
     """
-    valid, log_probs = prepare(where, log_probs)
+    valid, log_probs = masked(where, log_probs=log_probs)
     return undefined_unless(jnp.any(valid), jnp.sum(log_probs))
 
 
@@ -129,8 +129,8 @@ def mean_log_probability(
     References:
         Malinin and Gales. Uncertainty Estimation in Autoregressive Structured Prediction. ICLR 2021.
     """
-    valid, log_probs = prepare(where, log_probs)
-    return masked_mean(log_probs, valid)
+    valid, log_probs = masked(where, log_probs=log_probs)
+    return weighted_mean(log_probs, valid)
 
 
 def perplexity(log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None) -> Float[Array, ""]:
@@ -176,8 +176,8 @@ def mean_probability(
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, section 3.4.2 (baselines 3 and 4).
     """
-    valid, log_probs = prepare(where, log_probs)
-    return masked_mean(jnp.exp(log_probs), valid)
+    valid, log_probs = masked(where, log_probs=log_probs)
+    return weighted_mean(jnp.exp(log_probs), valid)
 
 
 def minimum_probability(
@@ -200,7 +200,7 @@ def minimum_probability(
     References:
         Bouchard and Chauhan. Uncertainty Quantification for Language Models. 2025.
     """
-    valid, log_probs = prepare(where, log_probs)
+    valid, log_probs = masked(where, log_probs=log_probs)
     return undefined_unless(jnp.any(valid), jnp.exp(jnp.min(select(log_probs, valid, jnp.inf))))
 
 
@@ -237,10 +237,10 @@ def sequence_entropy(
     References:
         Malinin and Gales. Uncertainty Estimation in Autoregressive Structured Prediction. ICLR 2021.
     """
-    valid, log_probs = prepare(where, log_probs)
+    valid, log_probs = masked(where, log_probs=log_probs)
     if lengths is not None:
         log_probs = log_probs / select(lengths, valid, 1).astype(log_probs.dtype)
-    return 0.0 - masked_mean(log_probs, valid)
+    return 0.0 - weighted_mean(log_probs, valid)
 
 
 def pointwise_mutual_information(
@@ -281,8 +281,8 @@ def pointwise_mutual_information(
         van der Poel, Cotterell and Meister. Mutual Information Alleviates Hallucinations in Abstractive Summarization.
         EMNLP 2022.
     """
-    valid, log_probs, unprompted = prepare(where, log_probs, unprompted_log_probs)
+    valid, log_probs, unprompted = masked(where, log_probs=log_probs, unprompted_log_probs=unprompted_log_probs)
     corrected = valid & (jnp.arange(valid.shape[0]) > jnp.argmax(valid))
     if entropies is not None:
         corrected &= select(entropies, valid) >= threshold
-    return masked_mean(log_probs - weight * select(unprompted, corrected), valid)
+    return weighted_mean(log_probs - weight * select(unprompted, corrected), valid)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxuq._arrays import counted
+
 
 class Routing(NamedTuple):
     """How much each member of an ensemble is to say about a question.
@@ -73,7 +75,7 @@ def route(
             f"features have {features.shape[-1]} numbers and centroids {centroids.shape[-1]}; make both with the same "
             "projection"
         )
-    counts = jnp.ones(centroids.shape[0], bool) if where is None else where
+    counts = counted(where, (centroids.shape[0],))
     directions, some = _directions(features)
     means, clear = _directions(centroids)
     counts = counts & clear

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxuq._arrays import counted
 from jaxuq.networks import Decoder, Model, as_model
 
 MAX_LOGITS = 2**22
@@ -50,7 +51,7 @@ def map_logits(
     """
     model = as_model(model)
     batch, time = hidden.shape[:2]
-    wanted = jnp.ones((batch, time), bool) if where is None else where
+    wanted = counted(where, (batch, time))
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
         def keep(x: Array) -> Array:
@@ -101,7 +102,7 @@ def hidden_gradient(
         True
     """
     model = as_model(model)
-    wanted = jnp.ones(hidden.shape[:2], bool) if where is None else where
+    wanted = counted(where, hidden.shape[:2])
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> Array:
         def total(hidden: Array) -> Array:

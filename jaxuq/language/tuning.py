@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from jaxuq._arrays import undefined_unless
 from jaxuq.language.batches import TokenBatch
 from jaxuq.language.logit_blocks import map_logits
+from jaxuq.losses import categorical_cross_entropy
 from jaxuq.networks import Decoder, LoraConfig, Model, as_model, capability, quick_adapter_gradients
 from jaxuq.networks.linear import LINEAR_LAYERS
 
@@ -137,14 +138,14 @@ def cross_entropy(
         examples: not used; a loss that weighs examples reads it.
 
     Returns:
-        The loss of each token, in nats.
+        The loss of each token, in nats; NaN for a token outside the vocabulary.
 
     Example:
         >>> import jax.numpy as jnp
         >>> print(f"{cross_entropy(jnp.log(jnp.array([0.5, 0.25, 0.25])), jnp.array(1)):.3f}")
         1.386
     """
-    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens)
+    return categorical_cross_entropy(logits, tokens)
 
 
 def response_loss(

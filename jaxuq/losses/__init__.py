@@ -1,7 +1,12 @@
 """The losses room: what to train with.
 
-Every loss is one pure function `(outputs..., targets, *, where=None, ...) -> scalar`, the mean over the entries that
-`where` keeps; 0 with gradient 0 if it keeps none. Masked entries may hold NaN.
+Every loss is one pure function `(outputs..., targets, *, where=None, ...) -> one number an entry`, 0 where `where` is
+False (those entries may hold NaN); `mean_loss(losses, where=, weights=)` makes the number to minimise of them, 0 with
+gradient 0 if nothing counts. Two are scalars by nature and say so: `uncertainty_aware_clm_loss` and
+`homoscedastic_weighting`. Sums are taken in at least single precision; a target that is no class, or outside [0, 1], is
+NaN.
+
+    loss = mean_loss(bernoulli_cross_entropy(logits, labels, where=known), where=known, weights=weights)
 """
 
 from jaxuq.losses.behaviour import behaviour_divergence
@@ -28,6 +33,7 @@ from jaxuq.losses.language_model import (
     entropy_regularised_cross_entropy,
     uncertainty_aware_clm_loss,
 )
+from jaxuq.losses.mean import mean_loss
 from jaxuq.losses.stated_confidence import stated_confidence_loss
 from jaxuq.losses.task_weighting import homoscedastic_weighting
 
@@ -50,6 +56,7 @@ __all__ = [
     "focal_loss",
     "gaussian_negative_log_likelihood",
     "homoscedastic_weighting",
+    "mean_loss",
     "normal_inverse_gamma_parameters",
     "smoothed_cross_entropy",
     "softplus_variance",

@@ -3,11 +3,15 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
+from jaxuq._arrays import as_float, check_choice, undefined_unless
+from jaxuq._shapes import checked
+
 REWARDS = ("sayself", "rlcr", "rlcr-published")
 
 
+@checked
 def confidence_reward(
-    correct: Real[Array, "*batch"],
+    correct: Real[Array, "*batch"] | Bool[Array, "*batch"],
     confidence: Float[Array, "*batch"],
     *,
     kind: str = "rlcr",
@@ -26,10 +30,12 @@ def confidence_reward(
         well_formed: whether the text could be read; otherwise the reward is -1 (`"sayself"`) or 0.
 
     Returns:
-        A reward each. A confidence outside [0, 1], or NaN, counts as not well formed.
+        A reward each, in at least single precision. A confidence outside [0, 1], or NaN, counts as not well formed; a
+        well-formed one with `correct` outside [0, 1] gets NaN.
 
     Raises:
-        ValueError: an unknown `kind`.
+        ArrayError: the shapes differ.
+        OptionError: an unknown `kind`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,13 +46,15 @@ def confidence_reward(
         T. Xu et al., "SaySelf: Teaching LLMs to Express Confidence with Self-Reflective Rationales", EMNLP 2024.
         M. Damani et al., "Beyond Binary Rewards: Training LMs to Reason About Their Uncertainty", 2025, Eq. 2.
     """
-    if kind not in REWARDS:
-        raise ValueError(f"kind is {kind!r}; expected one of {', '.join(REWARDS)}")
+    check_choice("kind", kind, REWARDS)
+    confidence, correct = as_float(confidence), as_float(correct, confidence)
     read = (confidence >= 0) & (confidence <= 1)
     read = read if well_formed is None else read & well_formed
     c = jnp.where(read, confidence, 0.0)
-    g = jnp.where(read, correct.astype(c.dtype), 0.0)
+    g = jnp.where(read, correct, 0.0)
     error = (g - c) ** 2
     if kind == "sayself":
-        return jnp.where(read, 1 - 2 * error, -1.0)
-    return jnp.where(read, g - error if kind == "rlcr" else 0.5 + 0.5 * g + 0.5 * (1 - error), 0.0)
+        reward = jnp.where(read, 1 - 2 * error, -1.0)
+    else:
+        reward = jnp.where(read, g - error if kind == "rlcr" else 0.5 + 0.5 * g + 0.5 * (1 - error), 0.0)
+    return undefined_unless((g >= 0) & (g <= 1), reward)

@@ -4,11 +4,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.losses._masked import filled, masked_mean
+from jaxuq._arrays import (
+    as_float,
+    check_choice,
+    class_numbers,
+    divergence,
+    log_softmax,
+    select,
+    undefined_unless,
+    within_classes,
+)
+from jaxuq._shapes import checked
 
-_LEAST = 1e-6
 
-
+@checked
 def top_token_distillation(
     logits: Float[Array, "*batch classes"],
     teacher_tokens: Int[Array, "*batch top"],
@@ -16,49 +25,56 @@ def top_token_distillation(
     *,
     normalise: str = "linear",
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
-    r"""Mean $\mathrm{KL}(t \,\|\, s)$ over the tokens that a teacher found likeliest, $\sum_k t_k \log (t_k / s_k)$.
+) -> Float[Array, "*batch"]:
+    r"""$\mathrm{KL}(t \,\|\, s)$ over the tokens that a teacher found likeliest, $\sum_k t_k \log (t_k / s_k)$.
 
     The teacher's probabilities are those after its own calibration (a temperature, or label smoothing). Both sides are
     brought to sum one over the kept tokens: divided by their sum (`"linear"`), by a softmax of the probabilities
-    (`"softmax"`, which flattens them), or with one more class for all other tokens (`"rest"`).
+    (`"softmax"`, which flattens them), or with one more class for all other tokens (`"rest"`). The student's side is
+    computed from log probabilities, so it is as exact for a student that gives the kept tokens next to no mass.
 
     Args:
         logits: of the student, over the vocabulary.
-        teacher_tokens: the likeliest tokens of the teacher.
+        teacher_tokens: the likeliest tokens of the teacher, no token twice.
         teacher_probabilities: of each, with a sum of at most one.
         normalise: `"linear"`, `"softmax"` or `"rest"`.
         where: places that count; None: all. The rest may hold NaN.
 
     Returns:
-        Nats; 0, with gradient 0, if no place counts.
+        Nats for each place, in at least single precision; NaN where a token is outside the vocabulary or the teacher's
+        probabilities do not sum to a positive number (`"linear"`); 0, with gradient 0, where `where` is False.
 
     Raises:
-        ValueError: an unknown `normalise`.
+        ArrayError: the shapes differ.
+        OptionError: an unknown `normalise`.
 
     Example:
         >>> import jax.numpy as jnp
         >>> student = jnp.log(jnp.array([[0.4, 0.25, 0.1, 0.1, 0.05, 0.1]]))
         >>> teacher = jnp.array([[0.6, 0.15, 0.1, 0.05, 0.02]])
-        >>> print(f"{top_token_distillation(student, jnp.arange(5)[None], teacher):.4f}")
+        >>> print(f"{top_token_distillation(student, jnp.arange(5)[None], teacher)[0]:.4f}")
         0.1016
 
     References:
         K. Shum et al., "FIRST: Teach a Reliable Large Language Model Through Efficient Trustworthy Distillation",
         EMNLP 2024.
     """
-    if normalise not in ("linear", "softmax", "rest"):
-        raise ValueError(f"normalise is {normalise!r}; expected 'linear', 'softmax' or 'rest'")
-    tokens = filled(where, teacher_tokens, 0)
-    teacher = filled(where, teacher_probabilities, 1.0 / teacher_probabilities.shape[-1])
-    student = jnp.take_along_axis(jax.nn.softmax(filled(where, logits, 0.0)), tokens, axis=-1)
-
-    def sides(p: Array) -> Array:
-        if normalise == "softmax":
-            return jax.nn.softmax(p)
-        if normalise == "rest":
-            return jnp.concatenate([p, jnp.maximum(1 - p.sum(-1, keepdims=True), _LEAST)], axis=-1)
-        return p / jnp.maximum(p.sum(-1, keepdims=True), _LEAST)
-
-    t, s = sides(teacher), jnp.maximum(sides(student), 1e-30)
-    return masked_mean(jnp.sum(jax.scipy.special.xlogy(t, t) - t * jnp.log(s), axis=-1), where)
+    check_choice("normalise", normalise, ("linear", "softmax", "rest"))
+    top = teacher_probabilities.shape[-1]
+    tokens = select(teacher_tokens, where)
+    teacher = select(as_float(teacher_probabilities, logits), where, 1.0 / max(top, 1))
+    inside = jnp.all(within_classes(tokens, logits.shape[-1]), axis=-1)
+    places = class_numbers(tokens, logits.shape[-1])
+    log_all = log_softmax(select(as_float(logits, teacher), where))
+    log_s = jnp.take_along_axis(log_all, places, axis=-1)
+    if normalise == "softmax":
+        log_t, log_s = log_softmax(teacher), log_softmax(jnp.exp(log_s))
+    elif normalise == "linear":
+        log_t, log_s = log_softmax(jnp.log(teacher)), log_softmax(log_s)
+    else:
+        kept = jnp.any(jax.nn.one_hot(places, logits.shape[-1], dtype=bool), axis=-2)
+        rest = jax.nn.logsumexp(jnp.where(kept, -jnp.inf, log_all), axis=-1, keepdims=True)
+        rest_of_teacher = jnp.maximum(1 - jnp.sum(teacher, axis=-1, keepdims=True), 0)
+        log_t = jnp.log(jnp.concatenate([teacher, rest_of_teacher], axis=-1))
+        log_s = jnp.concatenate([log_s, rest], axis=-1)
+    return select(undefined_unless(inside, divergence(log_t, log_s)), where)

@@ -4,11 +4,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.losses._masked import filled, masked_mean
+from jaxuq._arrays import (
+    as_float,
+    check_choice,
+    check_number,
+    class_numbers,
+    log_softmax,
+    select,
+    take_class,
+    within_classes,
+)
+from jaxuq._shapes import checked
 
 _LEAST = 1e-10
 
 
+@checked
 def earth_mover_loss(
     logits: Float[Array, "*batch classes"],
     targets: Int[Array, "*batch"],
@@ -18,7 +29,7 @@ def earth_mover_loss(
     cap: float | None = None,
     convention: str = "paper",
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
+) -> Float[Array, "*batch"]:
     r"""$D = \sum_v p_v\, (1 - \cos(e_v, e_y))$: probability at tokens unlike the target costs more than at like ones.
 
     With cross entropy mixed in: `"first"` $\tfrac12 (\overline{C / D}\, D + C)$, `"second"` $D + \overline{D / C}\, C$,
@@ -36,33 +47,35 @@ def earth_mover_loss(
         where: True at tokens that count; None: all. The rest may hold NaN.
 
     Returns:
-        The mean; 0, with gradient 0, if there are no tokens. Holds one more copy of the embeddings, never
-        `[classes, classes]`.
+        The loss of each token, in at least single precision; NaN for a target outside the vocabulary; 0, with gradient
+        0, where `where` is False. Holds one more copy of the embeddings, in that precision, never `[classes, classes]`.
 
     Raises:
-        ValueError: an unknown `mixing` or `convention`.
+        ArrayError: the shapes differ.
+        OptionError: an unknown `mixing` or `convention`, a `cap` that is not positive.
 
     Example:
         >>> import jax.numpy as jnp
         >>> embeddings = jnp.array([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
-        >>> print(f"{earth_mover_loss(jnp.array([[1.0, 0.5, -0.5]]), jnp.array([0]), embeddings):.5f}")
+        >>> print(f"{earth_mover_loss(jnp.array([[1.0, 0.5, -0.5]]), jnp.array([0]), embeddings)[0]:.5f}")
         0.25455
 
     References:
         S. Ren, Z. Wu, K. Q. Zhu, "EMO: Earth Mover Distance Optimization for Auto-Regressive Language Modeling", ICLR
         2024, Eq. 8 to 10.
     """
-    if mixing not in ("none", "first", "second") or convention not in ("paper", "published"):
-        raise ValueError(
-            f"mixing is {mixing!r} and convention {convention!r}; expected 'none', 'first' or 'second', and 'paper' or "
-            "'published'"
-        )
-    embeddings = jax.lax.stop_gradient(embeddings)
+    check_choice("mixing", mixing, ("none", "first", "second"))
+    check_choice("convention", convention, ("paper", "published"))
+    if cap is not None:
+        check_number("cap", cap, 0.0, open_low=True)
+    embeddings = jax.lax.stop_gradient(as_float(embeddings, logits, embeddings))
     unit = embeddings / jnp.maximum(jnp.linalg.norm(embeddings, axis=-1, keepdims=True), _LEAST)
-    y = filled(where, targets, 0)
-    log_p = jax.nn.log_softmax(filled(where, logits, 0.0))
-    log_own = jnp.take_along_axis(log_p, y[..., None], axis=-1)[..., 0]
-    distance = 1 - jnp.sum((jnp.exp(log_p) @ unit) * unit[y], axis=-1)
+    y = select(targets, where)
+    log_p = log_softmax(select(as_float(logits, logits, embeddings), where))
+    log_own = take_class(log_p, y)
+    inside = within_classes(y, logits.shape[-1])
+    own = unit[class_numbers(y, logits.shape[-1])]
+    distance = 1 - jnp.sum((jnp.exp(log_p) @ unit) * own, axis=-1)
     if convention == "published":
         distance = distance + jax.lax.stop_gradient(jnp.exp(log_own))
     if mixing == "first":
@@ -71,4 +84,4 @@ def earth_mover_loss(
         distance = (ratio * distance - log_own) / 2
     elif mixing == "second":
         distance = distance - jax.lax.stop_gradient(distance / (_LEAST - log_own)) * log_own
-    return masked_mean(distance, where)
+    return select(jnp.where(inside, distance, log_own), where)

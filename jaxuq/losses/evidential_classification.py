@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.losses._masked import filled, masked_mean
+from jaxuq._arrays import as_float, check_number, is_class, product, select, undefined_unless, within_classes
+from jaxuq._shapes import checked
 
 
 class DirichletMoments(NamedTuple):
@@ -25,6 +26,7 @@ class DirichletMoments(NamedTuple):
     epistemic: Float[Array, "*batch"]
 
 
+@checked
 def dirichlet_concentrations(
     logits: Float[Array, "*batch classes"],
     *,
@@ -43,7 +45,7 @@ def dirichlet_concentrations(
             vanishes for a class without evidence; softplus keeps it alive.
 
     Returns:
-        Concentrations >= 1.
+        Concentrations >= 1, in at least single precision.
 
     Example:
         >>> import jax.numpy as jnp
@@ -54,9 +56,10 @@ def dirichlet_concentrations(
         M. Sensoy, L. Kaplan, M. Kandemir, "Evidential Deep Learning to Quantify Classification Uncertainty", NeurIPS
         2018, section 3.
     """
-    return 1 + activation(logits)
+    return 1 + activation(as_float(logits))
 
 
+@checked
 def dirichlet_moments(concentrations: Float[Array, "*batch classes"]) -> DirichletMoments:
     r"""Expected probabilities of a Dirichlet distribution and the two parts of the label's entropy.
 
@@ -83,21 +86,38 @@ def dirichlet_moments(concentrations: Float[Array, "*batch classes"]) -> Dirichl
         A. Malinin, M. Gales, "Predictive Uncertainty Estimation via Prior Networks", NeurIPS 2018, the measures of
         uncertainty of section 3.
     """
-    total = jnp.sum(concentrations, axis=-1, keepdims=True)
-    probabilities = concentrations / total
-    aleatoric = jnp.sum(probabilities * (digamma(total + 1) - digamma(concentrations + 1)), axis=-1)
-    entropy = -jnp.sum(probabilities * jnp.log(probabilities), axis=-1)
+    concentrations = as_float(concentrations)
+    certain, probabilities, finite = _proportions(concentrations)
+    total = jnp.sum(finite, axis=-1, keepdims=True)
+    aleatoric = jnp.sum(probabilities * (digamma(total + 1) - digamma(finite + 1)), axis=-1)
+    entropy = -jnp.sum(jax.scipy.special.xlogy(probabilities, probabilities), axis=-1)
+    aleatoric = jnp.where(certain, entropy, aleatoric)
     return DirichletMoments(probabilities, aleatoric, jnp.maximum(entropy - aleatoric, 0))
 
 
-def _divergence_from_uniform(concentrations):
-    """KL divergence of Dirichlet(concentrations) from the uniform Dirichlet."""
+def _proportions(concentrations: Array) -> tuple[Array, Array, Array]:
+    """Whether a concentration is infinite, the expected probabilities, and finite concentrations for the rest.
+
+    Infinite concentrations share all probability alike, the limit in which they grow together.
+    """
+    infinite = concentrations == jnp.inf
+    certain = jnp.any(infinite, axis=-1, keepdims=True)
+    finite = jnp.where(jnp.broadcast_to(certain, infinite.shape), jnp.ones_like(concentrations), concentrations)
+    shares = jnp.where(certain, infinite.astype(finite.dtype), finite)
+    return certain[..., 0], shares / jnp.sum(shares, axis=-1, keepdims=True), finite
+
+
+def _divergence_from_uniform(concentrations: Array) -> Array:
+    """KL divergence of Dirichlet(concentrations) from the uniform Dirichlet; infinite for an infinite concentration."""
+    certain, _, concentrations = _proportions(concentrations)
     total = jnp.sum(concentrations, axis=-1, keepdims=True)
     classes = jnp.asarray(concentrations.shape[-1], concentrations.dtype)
     log_normaliser = gammaln(total[..., 0]) - gammaln(classes) - jnp.sum(gammaln(concentrations), axis=-1)
-    return log_normaliser + jnp.sum((concentrations - 1) * (digamma(concentrations) - digamma(total)), axis=-1)
+    value = log_normaliser + jnp.sum((concentrations - 1) * (digamma(concentrations) - digamma(total)), axis=-1)
+    return jnp.where(certain, jnp.inf, value)
 
 
+@checked
 def evidential_classification_loss(
     logits: Float[Array, "*batch classes"],
     targets: Int[Array, "*batch"],
@@ -105,10 +125,10 @@ def evidential_classification_loss(
     kl_weight: float | Float[Array, ""] = 1.0,
     activation: Callable[[Float[Array, "..."]], Float[Array, "..."]] = jax.nn.softplus,
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
-    r"""Mean expected squared error under a Dirichlet, plus the divergence of its misleading evidence from none.
+) -> Float[Array, "*batch"]:
+    r"""Expected squared error under a Dirichlet, plus the divergence of its misleading evidence from none.
 
-    $$\ell = \frac1N \sum_n \sum_k \Big[(y_{nk} - p_{nk})^2 + \frac{p_{nk} (1 - p_{nk})}{S_n + 1}\Big]
+    $$\ell_n = \sum_k \Big[(y_{nk} - p_{nk})^2 + \frac{p_{nk} (1 - p_{nk})}{S_n + 1}\Big]
       + \lambda\, \mathrm{KL}\big[\mathrm{Dir}(\tilde\alpha_n)\,\|\,\mathrm{Dir}(1)\big],\qquad
       \tilde\alpha = y + (1 - y)\,\alpha$$
 
@@ -125,23 +145,32 @@ def evidential_classification_loss(
         where: True where the label is known; None keeps all. The rest may hold NaN logits and any integer.
 
     Returns:
-        The mean over the known labels; 0, with gradient 0, if there are none.
+        The loss of each entry, in at least single precision; NaN for a target that is no class; 0, with gradient 0,
+        where `where` is False.
+
+    Raises:
+        ArrayError: the shapes differ.
+        OptionError: `kl_weight` is a number outside [0, 1].
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> logits = jnp.array([[-5.0, -5.0]])  # relu: no evidence; error 2/4, variance 2/4/3
-        >>> round(float(evidential_classification_loss(logits, jnp.array([1]), activation=jax.nn.relu)), 4)
+        >>> round(float(evidential_classification_loss(logits, jnp.array([1]), activation=jax.nn.relu)[0]), 4)
         0.6667
 
     References:
         M. Sensoy, L. Kaplan, M. Kandemir, "Evidential Deep Learning to Quantify Classification Uncertainty", NeurIPS
         2018, Eq. 5 and the regularised loss of section 4.
     """
-    concentrations = dirichlet_concentrations(filled(where, logits, 0.0), activation=activation)
-    labels = jax.nn.one_hot(filled(where, targets, 0), logits.shape[-1], dtype=logits.dtype)
-    total = jnp.sum(concentrations, axis=-1, keepdims=True)
-    probabilities = concentrations / total
+    if isinstance(kl_weight, int | float):
+        check_number("kl_weight", kl_weight, 0.0, 1.0)
+    concentrations = dirichlet_concentrations(select(logits, where), activation=activation)
+    targets = select(targets, where)
+    labels = is_class(targets, logits.shape[-1]).astype(concentrations.dtype)
+    certain, probabilities, finite = _proportions(concentrations)
+    total = jnp.where(certain, jnp.inf, jnp.sum(finite, axis=-1))[..., None]
     expected = jnp.square(labels - probabilities) + probabilities * (1 - probabilities) / (total + 1)
-    divergence = _divergence_from_uniform(labels + (1 - labels) * concentrations)
-    weight = jnp.asarray(kl_weight, logits.dtype)
-    return masked_mean(jnp.sum(expected, axis=-1) + weight * divergence, where)
+    divergence = _divergence_from_uniform(jnp.where(labels > 0, jnp.ones_like(concentrations), concentrations))
+    weight = jnp.broadcast_to(jnp.asarray(kl_weight, divergence.dtype), divergence.shape)
+    losses = jnp.sum(expected, axis=-1) + product(weight, divergence)
+    return select(undefined_unless(within_classes(targets, logits.shape[-1]), losses), where)

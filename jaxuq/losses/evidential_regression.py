@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.losses._masked import filled, masked_mean
+from jaxuq._arrays import as_float, check_number, select
+from jaxuq._shapes import checked
 
 
 class NormalInverseGamma(NamedTuple):
@@ -35,6 +36,7 @@ class NormalInverseGamma(NamedTuple):
         return self.beta / (self.nu * (self.alpha - 1))
 
 
+@checked
 def normal_inverse_gamma_parameters(
     outputs: Float[Array, "*batch 4"], *, min_evidence: float = 1e-6
 ) -> NormalInverseGamma:
@@ -54,7 +56,11 @@ def normal_inverse_gamma_parameters(
         min_evidence: epsilon, >= 0; keeps nu, alpha - 1 and beta away from 0.
 
     Returns:
-        Parameters of shape `*batch`.
+        Parameters of shape `*batch`, in at least single precision.
+
+    Raises:
+        ArrayError: the last axis does not hold four outputs.
+        OptionError: `min_evidence` is negative.
 
     Example:
         >>> import jax.numpy as jnp
@@ -69,10 +75,13 @@ def normal_inverse_gamma_parameters(
         (the prediction and its two uncertainties).
         N. Meinert, J. Gawlikowski, A. Lavin, "The Unreasonable Effectiveness of Deep Evidential Regression", AAAI 2023.
     """
+    check_number("min_evidence", min_evidence, 0.0)
+    outputs = as_float(outputs)
     positive = jax.nn.softplus(outputs[..., 1:]) + min_evidence
     return NormalInverseGamma(outputs[..., 0], positive[..., 0], 1 + positive[..., 1], positive[..., 2])
 
 
+@checked
 def evidential_regression_loss(
     outputs: Float[Array, "*batch 4"],
     targets: Float[Array, "*batch"],
@@ -80,10 +89,10 @@ def evidential_regression_loss(
     regularisation: float = 0.01,
     min_evidence: float = 1e-6,
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
-    r"""Mean negative log marginal likelihood of a normal-inverse-gamma, plus a price on evidence for wrong means.
+) -> Float[Array, "*batch"]:
+    r"""Negative log marginal likelihood of a normal-inverse-gamma, plus a price on evidence for wrong means.
 
-    $$\ell = \frac1N \sum_n -\log \mathrm{St}\Big(y_n;\ \gamma_n,\ \frac{\beta_n(1+\nu_n)}{\nu_n\alpha_n},\
+    $$\ell_n = -\log \mathrm{St}\Big(y_n;\ \gamma_n,\ \frac{\beta_n(1+\nu_n)}{\nu_n\alpha_n},\
       2\alpha_n\Big) + \lambda\, |y_n - \gamma_n|\, (2\nu_n + \alpha_n)$$
 
     Use it for one network with an epistemic estimate from a single forward pass. With `regularisation=0` it is the
@@ -101,27 +110,27 @@ def evidential_regression_loss(
         where: True where the label is known; None keeps all. The rest may hold NaN.
 
     Returns:
-        The mean over the known labels; 0, with gradient 0, if there are none.
+        The loss of each entry, in at least single precision; 0, with gradient 0, where `where` is False.
 
     Raises:
-        ValueError: if `regularisation` is negative.
+        ArrayError: the shapes differ.
+        OptionError: if `regularisation` or `min_evidence` is negative.
 
     Example:
         >>> import jax.numpy as jnp
         >>> outputs = jnp.zeros((1, 4))  # a Student t with 3.39 degrees of freedom and scale 1
-        >>> round(float(evidential_regression_loss(outputs, jnp.zeros(1), regularisation=0.0)), 4)
+        >>> round(float(evidential_regression_loss(outputs, jnp.zeros(1), regularisation=0.0)[0]), 4)
         0.9918
 
     References:
         A. Amini, W. Schwarting, A. Soleimany, D. Rus, "Deep Evidential Regression", NeurIPS 2020,
         section 3.
     """
-    if regularisation < 0:
-        raise ValueError(f"regularisation is {regularisation}; expected lambda >= 0 (0 switches it off)")
-    parameters = normal_inverse_gamma_parameters(filled(where, outputs, 0.0), min_evidence=min_evidence)
-    gamma, nu, alpha, beta = parameters
-    error = filled(where, targets, 0.0) - gamma
+    check_number("regularisation", regularisation, 0.0)
+    outputs = select(as_float(outputs, outputs, targets), where)
+    gamma, nu, alpha, beta = normal_inverse_gamma_parameters(outputs, min_evidence=min_evidence)
+    error = select(as_float(targets, gamma), where) - gamma
     omega = 2 * beta * (1 + nu)
     log_beta = jax.scipy.special.betaln(alpha, jnp.full_like(alpha, 0.5))
     nll = 0.5 * (jnp.log(omega) - jnp.log(nu)) + log_beta + (alpha + 0.5) * jnp.log1p(nu * jnp.square(error) / omega)
-    return masked_mean(nll + regularisation * jnp.abs(error) * (2 * nu + alpha), where)
+    return select(nll + regularisation * jnp.abs(error) * (2 * nu + alpha), where)

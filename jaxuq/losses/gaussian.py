@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.losses._masked import filled, masked_mean
+from jaxuq._arrays import as_float, check_choice, check_number, select, undefined_unless
+from jaxuq._shapes import checked
 
 
+@checked
 def softplus_variance(raw_variance: Float[Array, "*batch"], *, min_variance: float = 1e-6) -> Float[Array, "*batch"]:
     r"""The variance that a network's unbounded output stands for.
 
@@ -23,7 +25,10 @@ def softplus_variance(raw_variance: Float[Array, "*batch"], *, min_variance: flo
         min_variance: the smallest variance, >= 0, in squared units of the labels as the network sees them.
 
     Returns:
-        Variances >= `min_variance`.
+        Variances >= `min_variance`, in at least single precision.
+
+    Raises:
+        OptionError: `min_variance` is negative.
 
     Example:
         >>> import jax.numpy as jnp
@@ -34,75 +39,80 @@ def softplus_variance(raw_variance: Float[Array, "*batch"], *, min_variance: flo
         B. Lakshminarayanan, A. Pritzel, C. Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep
         Ensembles", NeurIPS 2017, section 2.2.1.
     """
-    return jax.nn.softplus(raw_variance) + min_variance
+    check_number("min_variance", min_variance, 0.0)
+    return jax.nn.softplus(as_float(raw_variance)) + min_variance
 
 
-def _negative_log_density(mean, variance, targets):
-    return 0.5 * (math.log(2 * math.pi) + jnp.log(variance) + jnp.square(targets - mean) / variance)
-
-
+@checked
 def gaussian_negative_log_likelihood(
     mean: Float[Array, "*batch"],
-    raw_variance: Float[Array, "*batch"],
+    variance: Float[Array, "*batch"],
     targets: Float[Array, "*batch"],
     *,
-    min_variance: float = 1e-6,
-    convention: Literal["density", "muben"] = "density",
+    convention: Literal["full", "muben"] = "full",
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
-    r"""Mean negative log density of the targets under predicted Gaussians, the constant included.
+) -> Float[Array, "*batch"]:
+    r"""Negative log density of each target under its predicted Gaussian, the constant included.
 
-    $$\ell = \frac1N \sum_n \tfrac12 \Big[\log 2\pi + \log\sigma^2_n + \frac{(y_n - \mu_n)^2}{\sigma^2_n}\Big],
-      \qquad \sigma^2_n = \mathrm{softplus}(r_n) + \sigma^2_{\min}$$
+    $$\ell_n = \tfrac12 \Big[\log 2\pi + \log\sigma^2_n + \frac{(y_n - \mu_n)^2}{\sigma^2_n}\Big]$$
 
-    Use it to train a regression head with two outputs a task. Its gradient with respect to the mean is divided by the
-    variance, so badly fitted points are given up early; `beta_negative_log_likelihood` cures that.
+    Use it to train a regression head with two outputs a task, of which `softplus_variance` makes the second a variance.
+    Its gradient with respect to the mean is divided by the variance, so badly fitted points are given up early;
+    `beta_negative_log_likelihood` cures that.
 
     Args:
         mean: predicted means.
-        raw_variance: unbounded outputs r; `softplus_variance` turns them into variances.
+        variance: predicted variances >= 0 (not standard deviations), in squared units of the targets.
         targets: labels in the units of `mean`.
-        min_variance: added to the softplus, >= 0.
-        convention: "density" keeps $\tfrac12\log 2\pi$; "muben" drops it, as MUBen and `torch.nn.functional` do
-            (values differ by 0.9189, gradients do not).
+        convention: `"full"` is the equation above. `"muben"` leaves out $\tfrac12\log 2\pi$ and raises variances to at
+            least 1e-6, as MUBen's code and PyTorch's `gaussian_nll_loss` do.
         where: True where the label is known; None keeps all. The rest may hold NaN.
 
     Returns:
-        The mean over the known labels in nats; 0, with gradient 0, if there are none.
+        The loss of each entry in nats, of either sign, in at least single precision. A variance of 0 is the limit:
+        minus infinity for a mean that is right, infinity for one that is not; a negative one gives NaN. 0, with
+        gradient 0, where `where` is False.
 
     Raises:
-        ValueError: if `convention` is unknown.
+        ArrayError: the shapes differ.
+        OptionError: if `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> raw = jnp.log(jnp.expm1(jnp.ones(1)))  # variance 1
-        >>> round(float(gaussian_negative_log_likelihood(jnp.zeros(1), raw, jnp.zeros(1))), 4)
-        0.9189
+        >>> losses = gaussian_negative_log_likelihood(jnp.zeros(2), jnp.ones(2), jnp.array([0.0, 1.0]))
+        >>> [round(float(loss), 4) for loss in losses]
+        [0.9189, 1.4189]
 
     References:
         D. A. Nix, A. S. Weigend, "Estimating the mean and variance of the target probability distribution", ICNN 1994.
     """
-    if convention not in ("density", "muben"):
-        raise ValueError(f"convention is {convention!r}; expected 'density' (full) or 'muben' (without log 2 pi / 2)")
-    variance = softplus_variance(filled(where, raw_variance, 0.0), min_variance=min_variance)
-    losses = _negative_log_density(filled(where, mean, 0.0), variance, filled(where, targets, 0.0))
+    check_choice("convention", convention, ("full", "muben"))
+    arrays = (mean, variance, targets)
+    mean, variance, targets = (select(as_float(a, *arrays), where, fill) for a, fill in zip(arrays, (0, 1, 0)))
     if convention == "muben":
-        losses = losses - 0.5 * math.log(2 * math.pi)
-    return masked_mean(losses, where)
+        variance = undefined_unless(variance >= 0, jnp.maximum(variance, 1e-6))
+    errors = targets - mean
+    positive = variance != 0
+    safe = jnp.where(positive, variance, jnp.ones_like(variance))
+    # The error is divided before it is squared: its square may leave the range of single precision.
+    density = 0.5 * (jnp.log(safe) + errors / safe * errors)
+    limit = jnp.where(errors == 0, -jnp.inf, jnp.where(jnp.isnan(errors), jnp.nan, jnp.inf))
+    losses = jnp.where(positive, density, limit)
+    return select(losses + (0.5 * math.log(2 * math.pi) if convention == "full" else 0.0), where)
 
 
+@checked
 def beta_negative_log_likelihood(
     mean: Float[Array, "*batch"],
-    raw_variance: Float[Array, "*batch"],
+    variance: Float[Array, "*batch"],
     targets: Float[Array, "*batch"],
     *,
     beta: float = 0.5,
-    min_variance: float = 1e-6,
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
+) -> Float[Array, "*batch"]:
     r"""Gaussian negative log-likelihood, each term weighted by a power of its own variance.
 
-    $$\ell = \frac1N \sum_n \lfloor\sigma_n^{2\beta}\rfloor \big(-\log \mathcal{N}(y_n \mid \mu_n, \sigma^2_n)\big)$$
+    $$\ell_n = \lfloor\sigma_n^{2\beta}\rfloor \big(-\log \mathcal{N}(y_n \mid \mu_n, \sigma^2_n)\big)$$
 
     where $\lfloor\cdot\rfloor$ stops the gradient. With `beta=0` it is `gaussian_negative_log_likelihood`; with
     `beta=1` the mean has exactly the gradient of half the squared error. The value is not a likelihood: train with it,
@@ -110,31 +120,28 @@ def beta_negative_log_likelihood(
 
     Args:
         mean: predicted means.
-        raw_variance: unbounded outputs; `softplus_variance` turns them into variances.
+        variance: predicted variances > 0, such as those of `softplus_variance`.
         targets: labels in the units of `mean`.
         beta: the power, in [0, 1]; the authors recommend 0.5.
-        min_variance: added to the softplus, >= 0.
         where: True where the label is known; None keeps all. The rest may hold NaN.
 
     Returns:
-        The mean over the known labels; 0, with gradient 0, if there are none.
+        The loss of each entry, in at least single precision; 0, with gradient 0, where `where` is False.
 
     Raises:
-        ValueError: if `beta` is outside [0, 1].
+        ArrayError: the shapes differ.
+        OptionError: if `beta` is outside [0, 1].
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> raw = jnp.full(1, 3.0)
-        >>> gradient = jax.grad(beta_negative_log_likelihood)(jnp.ones(1), raw, jnp.zeros(1), beta=1.0)
-        >>> gradient.round(4).tolist()
-        [1.0]
+        >>> loss = lambda mean: beta_negative_log_likelihood(mean, jnp.array(3.0), jnp.array(0.0), beta=1.0)
+        >>> print(jax.grad(loss)(jnp.array(1.0)).round(4))
+        1.0
 
     References:
         M. Seitzer, A. Tavakoli, D. Antic, G. Martius, "On the Pitfalls of Heteroscedastic Uncertainty Estimation with
         Probabilistic Neural Networks", ICLR 2022, section 4 (the beta-NLL loss).
     """
-    if not 0 <= beta <= 1:
-        raise ValueError(f"beta is {beta}; expected a number in [0, 1] (0: likelihood, 1: squared error for the mean)")
-    variance = softplus_variance(filled(where, raw_variance, 0.0), min_variance=min_variance)
-    losses = _negative_log_density(filled(where, mean, 0.0), variance, filled(where, targets, 0.0))
-    return masked_mean(jax.lax.stop_gradient(variance**beta) * losses, where)
+    check_number("beta", beta, 0.0, 1.0)
+    losses = gaussian_negative_log_likelihood(mean, variance, targets, where=where)
+    return jax.lax.stop_gradient(select(as_float(variance, losses), where, 1) ** beta) * losses

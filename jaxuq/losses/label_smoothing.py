@@ -1,12 +1,26 @@
 """Label smoothing, the same for all or, as in uncertainty-aware learning, set by the uncertainty of each sample."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq.losses._masked import filled, masked_mean
+from jaxuq._arrays import (
+    as_float,
+    check_choice,
+    check_number,
+    counted,
+    is_class,
+    log_softmax,
+    number_of,
+    product,
+    select,
+    take_class,
+    undefined_unless,
+)
+from jaxuq._errors import OptionError
+from jaxuq._shapes import checked
 
 
+@checked
 def smoothed_cross_entropy(
     logits: Float[Array, "*batch classes"],
     targets: Int[Array, "*batch"],
@@ -14,8 +28,8 @@ def smoothed_cross_entropy(
     *,
     spread: str = "all",
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
-    r"""Mean cross entropy with targets of which a part is spread over the classes.
+) -> Float[Array, "*batch"]:
+    r"""Cross entropy with targets of which a part is spread over the classes.
 
     $$\ell_n = (1 - v_n)\,(-\log p_{n y_n}) + v_n \frac1K \sum_k (-\log p_{nk})$$
 
@@ -32,38 +46,45 @@ def smoothed_cross_entropy(
         where: True where the target counts; None keeps all. The rest may hold NaN.
 
     Returns:
-        The mean over the targets that count, in nats; 0, with gradient 0, if there are none.
+        The loss of each target in nats, in at least single precision; NaN for a target that is no class or a smoothing
+        outside [0, 1]; 0, with gradient 0, where `where` is False.
 
     Raises:
-        ValueError: an unknown `spread`, or a smoothing given as a number outside [0, 1).
+        ArrayError: the shapes differ.
+        OptionError: an unknown `spread`, or a smoothing given as a number outside [0, 1).
 
     Example:
         >>> import jax.numpy as jnp
         >>> logits, target = jnp.array([[2.0, 1.0, 0.5, -1.0]]), jnp.array([0])
-        >>> [round(float(smoothed_cross_entropy(logits, target, 0.1, spread=s)), 6) for s in ("all", "others")]
+        >>> [round(float(smoothed_cross_entropy(logits, target, 0.1, spread=s)[0]), 6) for s in ("all", "others")]
         [0.632682, 0.678515]
 
     References:
         C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna, "Rethinking the Inception Architecture for Computer
         Vision", CVPR 2016, section 7.
     """
-    if isinstance(smoothing, int | float) and not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing is {smoothing}; expected a part in [0, 1)")
-    part = jnp.broadcast_to(jnp.asarray(smoothing, logits.dtype), targets.shape)
-    return masked_mean(_smoothed(logits, targets, part, spread, where), where)
+    if isinstance(smoothing, int | float):
+        check_number("smoothing", smoothing, 0.0, 1.0, open_high=True)
+    smoothing = jnp.broadcast_to(as_float(jnp.asarray(smoothing), logits), targets.shape)
+    return _smoothed(logits, targets, smoothing, spread, where)
 
 
 def _smoothed(logits: Array, targets: Array, smoothing: Array, spread: str, where: Array | None) -> Array:
-    """The loss of each target; finite numbers where `where` is False."""
-    if spread not in ("all", "others"):
-        raise ValueError(f"spread is {spread!r}; expected 'all' or 'others'")
-    log_probs = jax.nn.log_softmax(filled(where, logits, 0.0))
-    own = jnp.take_along_axis(log_probs, filled(where, targets, 0)[..., None], axis=-1)[..., 0]
-    part, total, classes = filled(where, smoothing, 0.0), log_probs.sum(-1), logits.shape[-1]
-    rest = total / classes if spread == "all" else (total - own) / max(classes - 1, 1)
-    return -(1 - part) * own - part * rest
+    """The loss of each target; 0 where `where` is False."""
+    check_choice("spread", spread, ("all", "others"))
+    log_probs = log_softmax(select(as_float(logits), where))
+    targets, part = select(targets, where), select(as_float(smoothing, log_probs), where)
+    own, classes = take_class(log_probs, targets), logits.shape[-1]
+    if spread == "all":
+        rest = jnp.sum(log_probs, axis=-1) / classes
+    else:
+        others = jnp.where(is_class(targets, classes), jnp.zeros_like(log_probs), log_probs)
+        rest = jnp.sum(others, axis=-1) / max(classes - 1, 1)
+    losses = 0.0 - product(1 - part, own) - product(part, rest)
+    return select(undefined_unless((part >= 0) & (part <= 1), losses), where)
 
 
+@checked
 def uncertainty_smoothing(
     uncertainty: Float[Array, " samples"],
     *,
@@ -93,10 +114,11 @@ def uncertainty_smoothing(
         where: samples that have an uncertainty. The others get $\alpha$, and may hold NaN.
 
     Returns:
-        Smoothing in [0, `largest`], for `ual_loss`.
+        Smoothing in [0, `largest`], for `ual_loss`, in at least single precision; NaN if an uncertainty that counts is
+        negative or NaN (`"decreasing"`: outside [0, 1]), for the mean takes it in.
 
     Raises:
-        ValueError: `mean` or `largest` out of range, an unknown direction.
+        OptionError: `mean` or `largest` out of range, an unknown direction.
 
     Example:
         >>> import jax.numpy as jnp
@@ -107,15 +129,17 @@ def uncertainty_smoothing(
         Y. Wang et al., "Uncertainty Aware Learning for Language Model Alignment", ACL 2024 (the map is described, not
         written out: scale, bounds and direction are open, see above).
     """
-    if direction not in ("increasing", "decreasing"):
-        raise ValueError(f"direction is {direction!r}; expected 'increasing' or 'decreasing'")
-    if not 0 <= mean < 1 or not mean <= largest < 1:
-        raise ValueError(f"mean is {mean} and largest {largest}; expected 0 <= mean <= largest < 1")
-    known = jnp.ones(uncertainty.shape, bool) if where is None else where
-    u = filled(where, uncertainty if direction == "increasing" else 1 - uncertainty, 0.0)
-    count = jnp.maximum(known.sum(dtype=u.dtype), 1)
+    check_choice("direction", direction, ("increasing", "decreasing"))
+    check_number("mean", mean, 0.0, 1.0, open_high=True)
+    if not mean <= check_number("largest", largest, 0.0, 1.0, open_high=True):
+        raise OptionError(f"mean is {mean} and largest {largest}; expected 0 <= mean <= largest < 1")
+    known = counted(where, uncertainty)
+    u = as_float(uncertainty)
+    u = select(u if direction == "increasing" else 1 - u, where)
+    u = undefined_unless(u >= 0 if direction == "increasing" else (u >= 0) & (u <= 1), u)
+    count = number_of(known, u)
     average = u.sum() / count
-    raw = jnp.where(average > 0, mean * u / jnp.where(average > 0, average, 1.0), mean)
+    raw = jnp.where(average != 0, mean * u / jnp.where(average != 0, average, 1.0), mean)
     values = jnp.clip(raw, 0.0, largest)
     for _ in range(8 if recentred else 0):  # each round fills what the last truncation took away
         free = known & (values < largest)
@@ -127,6 +151,7 @@ def uncertainty_smoothing(
     return jnp.where(known, values, mean)
 
 
+@checked
 def ual_loss(
     logits: Float[Array, "*samples time classes"],
     tokens: Int[Array, "*samples time"],
@@ -134,14 +159,14 @@ def ual_loss(
     *,
     spread: str = "all",
     where: Bool[Array, "*samples time"] | None = None,
-) -> Float[Array, ""]:
+) -> Float[Array, "*samples"]:
     r"""Uncertainty-aware learning: cross entropy of response tokens, smoothed by as much as each sample is uncertain.
 
-    $$\ell = \frac1N \sum_i \frac{1}{T_i} \sum_t \Big[(1 - v_i)\,(-\log p_{it, y_{it}})
+    $$\ell_i = \frac{1}{T_i} \sum_t \Big[(1 - v_i)\,(-\log p_{it, y_{it}})
       + v_i \frac1K \sum_k (-\log p_{itk})\Big]$$
 
-    A mean of means: a long response weighs no more than a short one. With equal $v_i$ and equal lengths it is
-    `smoothed_cross_entropy`.
+    A mean over the tokens of each sample, so that in a mean over samples a long response weighs no more than a short
+    one. With equal $v_i$ and equal lengths that mean is the one of `smoothed_cross_entropy`.
 
     Args:
         logits: of the response tokens, the vocabulary on the last axis.
@@ -151,22 +176,23 @@ def ual_loss(
         where: True at response tokens; None: all. The rest may hold NaN.
 
     Returns:
-        The mean over samples with at least one token, in nats; 0, with gradient 0, if there are none.
+        The loss of each sample in nats, in at least single precision; NaN where a token that counts is outside the
+        vocabulary; 0, with gradient 0, for a sample without tokens, which
+        `mean_loss(..., where=jnp.any(where, axis=-1))` leaves out.
 
     Raises:
-        ValueError: an unknown `spread`.
+        ArrayError: the shapes differ.
+        OptionError: an unknown `spread`.
 
     Example:
         >>> import jax.numpy as jnp
         >>> logits = jnp.array([[[2.0, 1.0, 0.5, -1.0]]])
-        >>> round(float(ual_loss(logits, jnp.array([[0]]), jnp.array([2 / 17]))), 6)
+        >>> round(float(ual_loss(logits, jnp.array([[0]]), jnp.array([2 / 17]))[0]), 6)
         0.656947
 
     References:
         Y. Wang et al., "Uncertainty Aware Learning for Language Model Alignment", ACL 2024.
     """
     losses = _smoothed(logits, tokens, jnp.broadcast_to(smoothing[..., None], tokens.shape), spread, where)
-    counted = jnp.ones(tokens.shape, bool) if where is None else where
-    lengths = counted.sum(-1, dtype=losses.dtype)
-    means = jnp.where(counted, losses, 0.0).sum(-1) / jnp.maximum(lengths, 1)
-    return masked_mean(means, lengths > 0)
+    lengths = jnp.sum(counted(where, losses), axis=-1).astype(losses.dtype)
+    return jnp.sum(losses, axis=-1) / jnp.maximum(lengths, 1)

@@ -1,28 +1,33 @@
 """Losses for tokens that know about certainty: uncertain when wrong, focal, and with the entropy as a term."""
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Real
 
-from jaxuq.losses._masked import filled, masked_mean
+from jaxuq._arrays import (
+    as_float,
+    categorical_entropy,
+    check_choice,
+    check_number,
+    counted,
+    log_rest,
+    log_softmax,
+    select,
+    take_class,
+    weighted_mean,
+)
+from jaxuq._shapes import checked
 
 _LEAST_ENTROPY = 1e-6
 
 
-def _log_probs(logits: Array, targets: Array, where: Array | None) -> tuple[Array, Array, Array]:
-    """Log-probabilities, those of the targets, and entropies."""
-    log_probs = jax.nn.log_softmax(filled(where, logits, 0.0))
-    own = jnp.take_along_axis(log_probs, filled(where, targets, 0)[..., None], axis=-1)[..., 0]
-    probs = jnp.exp(log_probs)
-    return log_probs, own, -(probs * jnp.where(probs > 0, log_probs, 0.0)).sum(-1)
-
-
+@checked
 def uncertainty_aware_clm_loss(
     logits: Float[Array, "*batch classes"],
     targets: Int[Array, "*batch"],
     *,
     wrong_probability: str = "predicted",
     where: Bool[Array, "*batch"] | None = None,
+    weights: Real[Array, "*batch"] | None = None,
 ) -> Float[Array, ""]:
     r"""Uncertainty-aware causal language modelling: certain where the model is right, uncertain where it is wrong.
 
@@ -40,12 +45,16 @@ def uncertainty_aware_clm_loss(
         targets: tokens.
         wrong_probability: `"predicted"` or `"target"`.
         where: True at tokens that count; None: all. The rest may hold NaN.
+        weights: of tokens, >= 0, as in `mean_loss`; None: all alike.
 
     Returns:
-        The sum of both means; a part without tokens is 0. Entropies below 1e-6 count as 1e-6.
+        The sum of both means, a scalar in at least single precision, not a loss of each token: what a token weighs
+        depends on how many others are right. A part without tokens is 0; a token outside the vocabulary makes it NaN.
+        Entropies below 1e-6 count as 1e-6.
 
     Raises:
-        ValueError: an unknown `wrong_probability`.
+        ArrayError: the shapes differ.
+        OptionError: an unknown `wrong_probability`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -57,30 +66,34 @@ def uncertainty_aware_clm_loss(
         R. Krishnan, P. Khanna, O. Tickoo, "Enhancing Trust in Large Language Models with Uncertainty-Aware
         Fine-Tuning", 2024.
     """
-    if wrong_probability not in ("predicted", "target"):
-        raise ValueError(f"wrong_probability is {wrong_probability!r}; expected 'predicted' or 'target'")
-    log_probs, own, entropy = _log_probs(logits, targets, where)
-    entropy = jnp.maximum(entropy, _LEAST_ENTROPY)
-    counted = jnp.ones(targets.shape, bool) if where is None else where
+    check_choice("wrong_probability", wrong_probability, ("predicted", "target"))
+    z = select(as_float(logits), where)
+    log_probs = log_softmax(z)
+    own = take_class(log_probs, select(targets, where))
+    entropy = jnp.maximum(categorical_entropy(z), _LEAST_ENTROPY)
+    kept = counted(where, own)
     highest = log_probs.max(-1)
-    right = own >= highest  # a tie counts as right; an argmax would cost another pass over the vocabulary
+    # A tie counts as right (an argmax would cost another pass over the vocabulary); so does NaN, and shows.
+    right = ~(own < highest)
     wrong_p = jnp.exp(highest if wrong_probability == "predicted" else own)
     if_wrong = -wrong_p * jnp.log(jnp.tanh(entropy))
     log_rest = jnp.log(2.0).astype(own.dtype) - 2 * entropy - jnp.log1p(jnp.exp(-2 * entropy))  # log(1 - tanh H)
     if_right = -(1 - jnp.exp(own)) * log_rest
-    return masked_mean(if_wrong, counted & ~right) + masked_mean(if_right, counted & right)
+    parts = ((if_wrong, kept & ~right), (if_right, kept & right))
+    return sum((weighted_mean(part, chosen, weights, empty=0.0) for part, chosen in parts), jnp.zeros((), own.dtype))
 
 
+@checked
 def categorical_focal_loss(
     logits: Float[Array, "*batch classes"],
     targets: Int[Array, "*batch"],
     *,
     gamma: float = 2.0,
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
-    r"""Mean focal loss of classes or tokens: cross entropy that counts easy ones for less.
+) -> Float[Array, "*batch"]:
+    r"""Focal loss of classes or tokens: cross entropy that counts easy ones for less.
 
-    $$\ell = -\frac1N \sum_n (1 - p_{n y_n})^\gamma \log p_{n y_n}$$
+    $$\ell_n = -(1 - p_{n y_n})^\gamma \log p_{n y_n}$$
 
     `gamma=0` is `categorical_cross_entropy`. Not a proper score: it ends less confident than the frequencies. For
     binary labels see `focal_loss`.
@@ -92,38 +105,43 @@ def categorical_focal_loss(
         where: True where the target counts; None: all. The rest may hold NaN.
 
     Returns:
-        The mean over the targets that count; 0, with gradient 0, if there are none.
+        The loss of each entry, in at least single precision; NaN for a target that is no class; 0, with gradient 0,
+        where `where` is False.
 
     Raises:
-        ValueError: `gamma` below 0.
+        ArrayError: the shapes differ.
+        OptionError: `gamma` below 0.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> round(float(categorical_focal_loss(jnp.zeros((1, 2)), jnp.array([1]))), 4)  # 0.5**2 * log 2
+        >>> round(float(categorical_focal_loss(jnp.zeros((1, 2)), jnp.array([1]))[0]), 4)  # 0.5**2 * log 2
         0.1733
 
     References:
         T.-Y. Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, Eq. 5.
         J. Mukhoti et al., "Calibrating Deep Neural Networks using Focal Loss", NeurIPS 2020, Eq. 1.
     """
-    if gamma < 0:
-        raise ValueError(f"gamma is {gamma}; expected a focusing exponent >= 0")
-    log_probs, own, _ = _log_probs(logits, targets, where)
-    own_class = jax.nn.one_hot(filled(where, targets, 0), logits.shape[-1], dtype=bool)
-    log_rest = jax.nn.logsumexp(jnp.where(own_class, -1e30, log_probs), axis=-1)  # log(1 - p), to the last bit
-    return masked_mean(-jnp.exp(gamma * log_rest) * own, where)
+    check_number("gamma", gamma, 0.0)
+    log_probs = log_softmax(select(as_float(logits), where))
+    targets = select(targets, where)
+    own, rest = take_class(log_probs, targets), log_rest(log_probs, targets)
+    # The modulating factor has reached its limit where the target is impossible (1) or certain (then the loss is 0).
+    inner = (own > -jnp.inf) & (rest > -jnp.inf)
+    safe_own, safe_rest = (jnp.where(inner, a, jnp.zeros_like(a)) for a in (own, rest))
+    return select(jnp.where(inner, -jnp.exp(gamma * safe_rest) * safe_own, 0.0 - own), where)
 
 
+@checked
 def entropy_regularised_cross_entropy(
     logits: Float[Array, "*batch classes"],
     targets: Int[Array, "*batch"],
     *,
     strength: float = 0.1,
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
-    r"""Mean cross entropy, minus a part of the prediction's entropy: a penalty on confidence.
+) -> Float[Array, "*batch"]:
+    r"""Cross entropy, minus a part of the prediction's entropy: a penalty on confidence.
 
-    $$\ell = \frac1N \sum_n \big[-\log p_{n y_n} - \beta\, H(p_n)\big]$$
+    $$\ell_n = -\log p_{n y_n} - \beta\, H(p_n)$$
 
     A positive $\beta$ keeps predictions broad, a negative one sharpens them.
 
@@ -134,16 +152,23 @@ def entropy_regularised_cross_entropy(
         where: True where the target counts; None: all. The rest may hold NaN.
 
     Returns:
-        The mean in nats over the targets that count; 0, with gradient 0, if there are none.
+        The loss of each entry in nats, in at least single precision; NaN for a target that is no class; 0, with
+        gradient 0, where `where` is False.
+
+    Raises:
+        ArrayError: the shapes differ.
+        OptionError: `strength` is not a finite number.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> round(float(entropy_regularised_cross_entropy(jnp.zeros((1, 4)), jnp.array([1]))), 4)  # 0.9 * log 4
+        >>> round(float(entropy_regularised_cross_entropy(jnp.zeros((1, 4)), jnp.array([1]))[0]), 4)  # 0.9 * log 4
         1.2477
 
     References:
         G. Pereyra, G. Tucker, J. Chorowski, L. Kaiser, G. Hinton, "Regularizing Neural Networks by Penalizing Confident
         Output Distributions", ICLR workshop 2017, section 3.
     """
-    _, own, entropy = _log_probs(logits, targets, where)
-    return masked_mean(-own - strength * entropy, where)
+    check_number("strength", strength)
+    z = select(as_float(logits), where)
+    own = take_class(log_softmax(z), select(targets, where))
+    return select(0.0 - own - strength * categorical_entropy(z), where)

@@ -1,21 +1,23 @@
 """The Brier score of a confidence that a language model states as a token."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.losses._masked import filled, masked_mean
+from jaxuq._arrays import as_float, log_softmax, select, undefined_unless
+from jaxuq._errors import ArrayError
+from jaxuq._shapes import checked
 
 
+@checked
 def stated_confidence_loss(
     logits: Float[Array, "*batch levels"],
-    correct: Real[Array, "*batch"],
+    correct: Real[Array, "*batch"] | Bool[Array, "*batch"],
     *,
     where: Bool[Array, "*batch"] | None = None,
-) -> Float[Array, ""]:
+) -> Float[Array, "*batch"]:
     r"""Expected Brier score of the confidence that the model would state.
 
-    $$\ell = \frac1N \sum_n \sum_{i=0}^{M} q_{ni} \Big(y_n - \frac iM\Big)^2, \qquad q_n = \mathrm{softmax}(z_n)$$
+    $$\ell_n = \sum_{i=0}^{M} q_{ni} \Big(y_n - \frac iM\Big)^2, \qquad q_n = \mathrm{softmax}(z_n)$$
 
     over the logits of the $M + 1$ tokens that stand for the confidences 0, 1/M, ..., 1, at the place where the model
     has to write one. Proper: for an answer that is right with probability $\eta$, the best $q$ puts all mass on the
@@ -27,15 +29,16 @@ def stated_confidence_loss(
         where: True where the answer was graded; None: all. The rest may hold NaN.
 
     Returns:
-        The mean over the graded answers, in [0, 1]; 0, with gradient 0, if there are none.
+        The loss of each answer, in [0, 1], in at least single precision; NaN for a `correct` outside [0, 1]; 0, with
+        gradient 0, where `where` is False.
 
     Raises:
-        ValueError: fewer than two levels.
+        ArrayError: fewer than two levels, or the shapes differ.
 
     Example:
         >>> import jax.numpy as jnp
         >>> logits = jnp.array([[-2, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 1, 0]])
-        >>> [round(float(stated_confidence_loss(logits, jnp.array([y]))), 6) for y in (1, 0)]
+        >>> [round(float(stated_confidence_loss(logits, jnp.array([y]))[0]), 6) for y in (1, 0)]
         [0.116478, 0.55776]
 
     References:
@@ -44,9 +47,10 @@ def stated_confidence_loss(
     """
     levels = logits.shape[-1]
     if levels < 2:
-        raise ValueError(f"there are logits of {levels} level; expected those of at least two confidences")
-    stated = jnp.linspace(0.0, 1.0, levels, dtype=logits.dtype)
-    y = filled(where, correct, 0).astype(logits.dtype)[..., None]
-    q = jax.nn.softmax(filled(where, logits, 0.0))
-    distance = jnp.broadcast_to(y, q.shape) - jnp.broadcast_to(stated, q.shape)
-    return masked_mean((q * distance**2).sum(-1), where)
+        raise ArrayError(f"there are logits of {levels} level; expected those of at least two confidences")
+    z = select(as_float(logits), where)
+    y = select(as_float(correct, z), where)
+    stated = jnp.linspace(0.0, 1.0, levels, dtype=z.dtype)
+    distance = jnp.broadcast_to(y[..., None], z.shape) - jnp.broadcast_to(stated, z.shape)
+    losses = jnp.sum(jnp.exp(log_softmax(z)) * distance**2, axis=-1)
+    return undefined_unless((y >= 0) & (y <= 1), select(losses, where))

@@ -3,9 +3,11 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.losses._masked import filled
+from jaxuq._arrays import as_float, select
+from jaxuq._shapes import checked
 
 
+@checked
 def homoscedastic_weighting(
     losses: Float[Array, " tasks"],
     log_variances: Float[Array, " tasks"],
@@ -29,7 +31,10 @@ def homoscedastic_weighting(
         where: tasks that have a loss in this batch; None: all. The rest may hold NaN.
 
     Returns:
-        The sum over tasks.
+        The sum over tasks, a scalar in at least single precision: the tasks have been averaged over before.
+
+    Raises:
+        ArrayError: the shapes differ.
 
     Example:
         >>> import jax.numpy as jnp
@@ -43,7 +48,6 @@ def homoscedastic_weighting(
         A. Kendall, Y. Gal, R. Cipolla, "Multi-task Learning Using Uncertainty to Weigh Losses for Scene Geometry and
         Semantics", CVPR 2018, Eq. 7 and 10.
     """
-    factor = 1.0 if regression is None else jnp.where(regression, 0.5, 1.0).astype(losses.dtype)
-    s, value = filled(where, log_variances, 0.0), filled(where, losses, 0.0)
-    parts = factor * jnp.exp(-s) * value + s / 2
-    return parts.sum() if where is None else jnp.where(where, parts, 0.0).sum()
+    s, value = (select(as_float(array, losses, log_variances), where) for array in (log_variances, losses))
+    halved = jnp.zeros(s.shape, bool) if regression is None else jnp.asarray(regression, bool)
+    return jnp.sum(select(jnp.where(halved, 0.5, 1.0).astype(s.dtype) * jnp.exp(-s) * value + s / 2, where))

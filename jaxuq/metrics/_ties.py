@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq.metrics._masked import select
+from jaxuq._arrays import select, whole
 
 
 class Sorted(NamedTuple):
@@ -29,6 +29,7 @@ class Sorted(NamedTuple):
 
 def sort_with_ties(keys: Float[Array, " n"], valid: Bool[Array, " n"], *values: Shaped[Array, " n"]) -> Sorted:
     """Sort by key, masked entries last, and find the groups of equal keys. O(n log n) time, O(n) memory."""
+    keys, valid, *values = (whole(array) for array in (keys, valid, *values))
     masked, keys, *others = jax.lax.sort((~valid, select(keys, valid), *values), num_keys=2)
     n = keys.shape[0]
     position = jnp.arange(n, dtype=jnp.int32)
@@ -39,17 +40,21 @@ def sort_with_ties(keys: Float[Array, " n"], valid: Bool[Array, " n"], *values: 
     return Sorted(keys, tuple(others), ~masked, first, last)
 
 
-def group_means(values: Float[Array, " n"], groups: Sorted) -> Float[Array, " n"]:
-    """Replace each sorted value by the mean over its tie group: its expectation under a random order of the ties."""
-    sums = jax.ops.segment_sum(values, groups.first, num_segments=values.shape[0])
-    sizes = (groups.last - groups.first + 1).astype(values.dtype)
-    return sums[groups.first] / sizes
+def group_means(values: Float[Array, " n"], groups: Sorted, factors: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Replace each sorted value by the weighted mean over its tie group: its expectation under a random order."""
+
+    def total(array):
+        return jax.ops.segment_sum(array, groups.first, num_segments=values.shape[0])[groups.first]
+
+    sizes = total(factors)
+    return total(factors * values) / jnp.where(sizes == 0, 1.0, sizes)
 
 
-def average_ranks(values: Float[Array, " n"], valid: Bool[Array, " n"]) -> Float[Array, " n"]:
-    """Rank the valid entries from 1 in ascending order, tied entries sharing their mean rank; 0 where masked."""
+def middle_ranks(values: Float[Array, " n"], factors: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The weight below each entry plus half of that of its ties, ascending; 0 where the factor is 0."""
     position = jnp.arange(values.shape[0], dtype=jnp.int32)
-    groups = sort_with_ties(values, valid, position)
-    ranks = 0.5 * (groups.first + groups.last).astype(values.dtype) + 1.0
-    (order,) = groups.values
-    return select(jnp.zeros_like(values).at[order].set(ranks), valid)
+    groups = sort_with_ties(values, factors != 0, position, factors)
+    order, sorted_factors = groups.values
+    below = jnp.concatenate([jnp.zeros((1,), factors.dtype), jnp.cumsum(sorted_factors)])
+    ranks = 0.5 * (below[groups.first] + below[groups.last + 1])
+    return select(jnp.zeros_like(whole(values)).at[order].set(ranks), whole(factors) != 0)

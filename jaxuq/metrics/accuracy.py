@@ -1,13 +1,19 @@
 """Accuracy: the share of predictions that are right."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.metrics._masked import masked_mean, valid_entries
+from jaxuq._arrays import undefined_unless, weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def accuracy(
-    predictions: Shaped[Array, " n"], labels: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    predictions: Shaped[Array, " n"],
+    labels: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Share of predictions equal to their label.
 
@@ -17,12 +23,16 @@ def accuracy(
     prediction scores high: look at `area_under_roc` as well.
 
     Args:
-        predictions: predicted class indices (not logits or probabilities), of the same dtype as `labels`.
+        predictions: predicted class indices (not logits or probabilities), of any type.
         labels: true class indices.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar in [0, 1]; NaN if no entry counts.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -32,5 +42,8 @@ def accuracy(
     References:
         Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011 (`accuracy_score`).
     """
-    hits = (predictions == labels).astype(jnp.float32)
-    return masked_mean(hits, valid_entries(where, labels))
+    common = jnp.promote_types(predictions.dtype, labels.dtype)
+    hits = (predictions.astype(common) == labels.astype(common)).astype(jnp.float32)
+    if jnp.issubdtype(common, jnp.floating):
+        hits = undefined_unless(~(jnp.isnan(predictions.astype(common)) | jnp.isnan(labels.astype(common))), hits)
+    return weighted_mean(hits, where, weights)

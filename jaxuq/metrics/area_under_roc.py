@@ -1,14 +1,20 @@
 """Area under the receiver operating characteristic, by counting pairs in sorted order."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.metrics._masked import masked_mean, no_nan, number_of, prepare, undefined_unless
+from jaxuq._arrays import no_nan, undefined_unless, weighted, weighted_mean, within_unit
+from jaxuq._shapes import checked
 from jaxuq.metrics._ties import sort_with_ties
 
 
+@checked
 def area_under_roc(
-    scores: Float[Array, " n"], labels: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    scores: Float[Array, " n"],
+    labels: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Probability that a random positive outscores a random negative, ties counting half.
 
@@ -24,9 +30,14 @@ def area_under_roc(
         scores: any real numbers, larger for the positive class.
         labels: 0 or 1 (or booleans).
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        A scalar in [0, 1]; NaN if the entries that count have one class only, or a NaN among them.
+        A scalar in [0, 1]; NaN if the entries that count have one class only, a NaN among them, or a label
+        outside [0, 1].
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -37,12 +48,12 @@ def area_under_roc(
         Hanley and McNeil, The Meaning and Use of the Area under a ROC Curve, Radiology 143(1), 1982.
         Fawcett, An Introduction to ROC Analysis, Pattern Recognition Letters 27(8), 2006.
     """
-    valid, scores, labels = prepare(where, scores, labels)
-    groups = sort_with_ties(scores, valid, labels)
-    positive = (groups.values[0] > 0) & groups.valid
-    negative = ~(groups.values[0] > 0) & groups.valid
-    # Counts stay integers and every term is a share of the negatives, so single precision loses nothing at large n.
-    below = jnp.concatenate([jnp.zeros((1,), jnp.int32), jnp.cumsum(negative, dtype=jnp.int32)])
-    beaten = (below[groups.first] + below[groups.last + 1]).astype(scores.dtype)
-    area = masked_mean(0.5 * beaten / number_of(negative, scores), positive)
-    return undefined_unless(jnp.any(positive) & jnp.any(negative) & no_nan(scores, labels), area)
+    factors, scores, labels = weighted(where, weights, scores=scores, labels=labels)
+    groups = sort_with_ties(scores, factors != 0, labels, factors)
+    labels, factors = groups.values
+    positive, negative = (jnp.where(side, factors, 0.0) for side in (labels > 0, ~(labels > 0)))
+    below = jnp.concatenate([jnp.zeros((1,), scores.dtype), jnp.cumsum(negative)])
+    # Every term is a share of the negatives, so single precision loses nothing at large n.
+    beaten = 0.5 * (below[groups.first] + below[groups.last + 1])
+    area = weighted_mean(beaten / jnp.where(below[-1] == 0, 1.0, below[-1]), weights=positive)
+    return undefined_unless((below[-1] != 0) & no_nan(scores) & within_unit(labels), area)

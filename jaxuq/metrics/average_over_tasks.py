@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.metrics._masked import masked_mean, valid_entries
+from jaxuq._arrays import counted, weighted_mean
+from jaxuq._errors import OptionError
+from jaxuq._shapes import checked
 
 
 class TaskAverage(NamedTuple):
@@ -24,10 +26,12 @@ class TaskAverage(NamedTuple):
     defined: Bool[Array, " tasks"]
 
 
+@checked
 def average_over_tasks(
     metric: Callable[..., Array],
     *arrays: Shaped[Array, "n tasks ..."],
     where: Bool[Array, "n tasks"] | None = None,
+    weights: Real[Array, "n tasks"] | None = None,
 ) -> TaskAverage:
     r"""Map a metric over tasks and average it over those where it is defined.
 
@@ -42,12 +46,14 @@ def average_over_tasks(
             in with `functools.partial`.
         *arrays: what the metric takes, with tasks on axis 1.
         where: True for the labels that exist; None means all.
+        weights: how often each label counts, >= 0, for a metric that takes `weights=`; None: the metric gets none.
 
     Returns:
         `TaskAverage`.
 
     Raises:
-        ValueError: if no array is given.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if no array is given.
 
     Example:
         >>> import jax.numpy as jnp
@@ -62,8 +68,10 @@ def average_over_tasks(
         Wu et al., MoleculeNet: A Benchmark for Molecular Machine Learning, Chemical Science 9, 2018.
     """
     if not arrays:
-        raise ValueError("average_over_tasks got no arrays; pass the arrays that the metric takes after the metric")
-    valid = valid_entries(where, arrays[0].reshape((*arrays[0].shape[:2], -1))[:, :, 0])
-    per_task = jax.vmap(lambda mask, *columns: metric(*columns, where=mask), in_axes=1)(valid, *arrays)
+        raise OptionError("average_over_tasks got no arrays; pass the arrays that the metric takes after the metric")
+    options = {"where": counted(where, arrays[0].reshape((*arrays[0].shape[:2], -1))[:, :, 0])}
+    if weights is not None:
+        options["weights"] = weights
+    per_task = jax.vmap(lambda options, *columns: metric(*columns, **options), in_axes=1)(options, *arrays)
     defined = ~jnp.isnan(per_task)
-    return TaskAverage(masked_mean(per_task, defined), per_task, defined)
+    return TaskAverage(weighted_mean(per_task, defined), per_task, defined)

@@ -2,19 +2,23 @@
 
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.metrics._masked import check_choice, masked_mean, no_nan, prepare, undefined_unless
+from jaxuq._arrays import check_choice, no_nan, undefined_unless, weighted, weighted_mean, within_unit
+from jaxuq._shapes import checked
 from jaxuq.metrics._ties import sort_with_ties
 
 
+@checked
 def average_precision(
     scores: Float[Array, " n"],
     labels: Shaped[Array, " n"],
     *,
     convention: Literal["step", "muben"] = "step",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Precision averaged over the positives, each at the threshold where it is first recalled.
 
@@ -32,12 +36,15 @@ def average_precision(
             (trapezoids, starting at recall 0 and precision 1), which is what MUBen's code reports as "prc-auc" and
             which is too optimistic.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        A scalar in (0, 1]; NaN if the entries that count have one class only, or a NaN among them.
+        A scalar in (0, 1]; NaN if the entries that count have one class only, a NaN among them, or a label
+        outside [0, 1].
 
     Raises:
-        ValueError: if `convention` is unknown.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -49,19 +56,23 @@ def average_precision(
         Flach and Kull, Precision-Recall-Gain Curves, NeurIPS, 2015.
     """
     check_choice("convention", convention, ("step", "muben"))
-    valid, scores, labels = prepare(where, scores, labels)
-    groups = sort_with_ties(scores, valid, labels)
-    positive = (groups.values[0] > 0) & groups.valid
-    count = jnp.sum(valid)
-    below = jnp.concatenate([jnp.zeros((1,), jnp.int32), jnp.cumsum(positive, dtype=jnp.int32)])
+    factors, scores, labels = weighted(where, weights, scores=scores, labels=labels)
+    groups = sort_with_ties(scores, factors != 0, labels, factors)
+    labels, factors = groups.values
+    positive, negative = (jnp.where(side, factors, 0.0) for side in (labels > 0, ~(labels > 0)))
+
+    def from_here_up(values):
+        return jnp.concatenate([jax.lax.cumsum(values, reverse=True), jnp.zeros((1,), scores.dtype)])
+
+    right, wrong = from_here_up(positive), from_here_up(negative)
 
     def precision_from(position):
         """Precision when everything from this sorted position upwards is called positive; 1 when nothing is."""
-        called = jnp.maximum(count - position, 1).astype(scores.dtype)
-        return jnp.where(position < count, (below[-1] - below[position]).astype(scores.dtype) / called, 1.0)
+        called = right[position] + wrong[position]
+        return jnp.where(called > 0, right[position] / jnp.where(called > 0, called, 1.0), 1.0)
 
     precision = precision_from(groups.first)
     if convention == "muben":
         precision = 0.5 * (precision + precision_from(groups.last + 1))
-    both = jnp.any(positive) & (below[-1] < count)
-    return undefined_unless(both & no_nan(scores, labels), masked_mean(precision, positive))
+    both = (right[0] > 0) & (wrong[0] > 0)
+    return undefined_unless(both & no_nan(scores) & within_unit(labels), weighted_mean(precision, weights=positive))

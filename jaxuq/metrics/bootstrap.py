@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, Shaped
+from jaxtyping import Array, Bool, Float, Int, Key, Real, Shaped
 
-from jaxuq.metrics._masked import check_count, check_open_unit
+from jaxuq._arrays import check_count, check_number, counted, whole
+from jaxuq._errors import OptionError
+from jaxuq._shapes import checked
 
 
 class BootstrapResult(NamedTuple):
@@ -29,11 +31,13 @@ class BootstrapResult(NamedTuple):
     num_defined: Int[Array, "*out"]
 
 
+@checked
 def bootstrap(
     rng_key: Key[Array, ""],
     metric: Callable[..., Array],
     *arrays: Shaped[Array, "n ..."],
     where: Bool[Array, "n ..."] | None = None,
+    weights: Real[Array, "n ..."] | None = None,
     num_resamples: int = 1000,
     level: float = 0.95,
     batch_size: int = 32,
@@ -59,6 +63,8 @@ def bootstrap(
         *arrays: what the metric takes, all with rows on axis 0.
         where: True for the entries that count, of shape [n] or [n, ...]; None counts all (the metric always gets a mask
             of shape [n] then).
+        weights: how often each entry counts, >= 0, for a metric that takes `weights=`; None: the metric gets none. Rows
+            are drawn alike, and take their weights along.
         num_resamples: number of resamples.
         level: nominal coverage of the interval, in (0, 1).
         batch_size: number of resamples computed at once.
@@ -67,7 +73,8 @@ def bootstrap(
         `BootstrapResult`. Resamples on which the metric is NaN are left out and counted by `num_defined`.
 
     Raises:
-        ValueError: if no array is given, `level` is not in (0, 1), or a count is not a positive integer.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if no array is given, `level` is not in (0, 1), or a count is not a positive integer.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -80,13 +87,15 @@ def bootstrap(
     References:
         Efron and Tibshirani, An Introduction to the Bootstrap, Chapman and Hall, 1993 (section 13.3).
     """
-    check_open_unit("level", level)
-    check_count("num_resamples", num_resamples)
-    check_count("batch_size", batch_size)
+    check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
+    num_resamples = check_count("num_resamples", num_resamples)
+    batch_size = check_count("batch_size", batch_size)
     if not arrays:
-        raise ValueError("bootstrap got no arrays; pass the arrays that the metric takes after the metric")
-    mask = jnp.ones(arrays[0].shape[:1], bool) if where is None else where
-    return _percentiles(rng_key, metric, arrays, mask, num_resamples, float(level), min(batch_size, num_resamples))
+        raise OptionError("bootstrap got no arrays; pass the arrays that the metric takes after the metric")
+    mask = counted(where, arrays[0].shape[:1])
+    options = {} if weights is None else {"weights": weights}
+    rows = jax.tree.map(whole, (arrays, mask, options))
+    return _percentiles(rng_key, metric, *rows, num_resamples, float(level), min(batch_size, num_resamples))
 
 
 # Compiled as a whole: outside `jit` the loop would otherwise be traced and compiled anew at every call.
@@ -96,6 +105,7 @@ def _percentiles(
     metric: Callable[..., Array],
     arrays: tuple[Shaped[Array, "n ..."], ...],
     mask: Bool[Array, "n ..."],
+    options: dict[str, Real[Array, "n ..."]],
     num_resamples: int,
     level: float,
     batch_size: int,
@@ -110,13 +120,14 @@ def _percentiles(
     def resample(number):
         picks = jax.random.randint(jax.random.fold_in(rng_key, number), (n,), 0, jnp.maximum(num_rows, 1))
         chosen = rows[picks]
-        return metric(*(array[chosen] for array in arrays), where=mask[chosen] & drawn)
+        drawn_options = {name: values[chosen] for name, values in options.items()}
+        return metric(*(array[chosen] for array in arrays), where=mask[chosen] & drawn, **drawn_options)
 
     values = jax.lax.map(resample, jnp.arange(num_resamples), batch_size=batch_size)
     tails = jnp.asarray([0.5 - 0.5 * level, 0.5 + 0.5 * level], values.dtype)
     lower, upper = jnp.nanquantile(values, tails, axis=0)
     return BootstrapResult(
-        estimate=metric(*arrays, where=mask),
+        estimate=metric(*arrays, where=mask, **options),
         lower=lower,
         upper=upper,
         standard_error=jnp.nanstd(values, axis=0, ddof=1),

@@ -4,18 +4,32 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
-from jaxuq.metrics._masked import check_choice, no_nan, number_of, prepare, select, undefined_unless, valid_entries
+from jaxuq._arrays import (
+    as_float,
+    check_choice,
+    class_numbers,
+    factors_of,
+    no_nan,
+    select,
+    undefined_unless,
+    weighted,
+    within_classes,
+    within_unit,
+)
+from jaxuq._shapes import checked
 from jaxuq.metrics.reliability import BinTotals, mass_totals, width_totals
 
 
+@checked
 def expected_calibration_error(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],
     *,
     bins: int = 15,
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Expected calibration error: mean gap between accuracy and confidence over bins of equal width.
 
@@ -32,12 +46,14 @@ def expected_calibration_error(
         correct: whether the prediction was right: 0 or 1 (or booleans).
         bins: number of bins; a confidence of exactly 0 falls in the first.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        A scalar in [0, 1]; NaN if no entry counts.
+        A scalar in [0, 1]; NaN if no entry counts, or one that counts is NaN or has a label out of range.
 
     Raises:
-        ValueError: if `bins` is not a positive integer.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `bins` is not a positive integer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -49,16 +65,19 @@ def expected_calibration_error(
         Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI, 2015.
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML, 2017 (equation 3).
     """
-    valid, confidence, correct = prepare(where, confidence, correct)
-    return _mean_gap(width_totals(confidence, correct, valid, bins), valid, no_nan(confidence, correct))
+    factors, confidence, correct = weighted(where, weights, confidence=confidence, correct=correct)
+    defined = no_nan(confidence) & within_unit(correct)
+    return _mean_gap(width_totals(confidence, correct, factors, bins), defined)
 
 
+@checked
 def maximum_calibration_error(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],
     *,
     bins: int = 15,
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Maximum calibration error: the largest gap between accuracy and confidence in any filled bin.
 
@@ -71,12 +90,14 @@ def maximum_calibration_error(
         correct: whether the prediction was right: 0 or 1 (or booleans).
         bins: number of bins of equal width.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        A scalar in [0, 1]; NaN if no entry counts.
+        A scalar in [0, 1]; NaN if no entry counts, or one that counts is NaN or has a label out of range.
 
     Raises:
-        ValueError: if `bins` is not a positive integer.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `bins` is not a positive integer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -87,10 +108,12 @@ def maximum_calibration_error(
     References:
         Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI, 2015.
     """
-    valid, confidence, correct = prepare(where, confidence, correct)
-    return _largest_gap(width_totals(confidence, correct, valid, bins), valid, no_nan(confidence, correct))
+    factors, confidence, correct = weighted(where, weights, confidence=confidence, correct=correct)
+    defined = no_nan(confidence) & within_unit(correct)
+    return _largest_gap(width_totals(confidence, correct, factors, bins), defined)
 
 
+@checked
 def adaptive_calibration_error(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],
@@ -111,10 +134,11 @@ def adaptive_calibration_error(
         where: True for the entries that count; None counts all.
 
     Returns:
-        A scalar in [0, 1]; NaN if no entry counts.
+        A scalar in [0, 1]; NaN if no entry counts, or one that counts is NaN or has a label out of range.
 
     Raises:
-        ValueError: if `bins` is not a positive integer.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `bins` is not a positive integer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -126,16 +150,19 @@ def adaptive_calibration_error(
         Nixon et al., Measuring Calibration in Deep Learning, CVPR Workshops, 2019 (here on one confidence an entry;
         apply it to each class column for their form).
     """
-    valid, confidence, correct = prepare(where, confidence, correct)
-    return _mean_gap(mass_totals(confidence, correct, valid, bins), valid, no_nan(confidence, correct))
+    factors, confidence, correct = weighted(where, None, confidence=confidence, correct=correct)
+    defined = no_nan(confidence) & within_unit(correct)
+    return _mean_gap(mass_totals(confidence, correct, factors, bins), defined)
 
 
+@checked
 def classwise_calibration_error(
     probabilities: Float[Array, "n classes"],
     labels: Int[Array, " n"],
     *,
     bins: int = 15,
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Expected calibration error of each class's probability, averaged over the classes.
 
@@ -150,12 +177,14 @@ def classwise_calibration_error(
         labels: class indices in [0, classes).
         bins: number of bins of equal width.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        A scalar in [0, 1]; NaN if no entry counts.
+        A scalar in [0, 1]; NaN if no entry counts, or one that counts is NaN or has a label out of range.
 
     Raises:
-        ValueError: if `bins` is not a positive integer.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `bins` is not a positive integer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -167,15 +196,20 @@ def classwise_calibration_error(
         Kull et al., Beyond Temperature Scaling: Obtaining Well-Calibrated Multiclass Probabilities with Dirichlet
         Calibration, NeurIPS, 2019.
     """
-    valid = valid_entries(where, labels)
+    classes = probabilities.shape[1]
+    kept = factors_of(where, weights, as_float(labels)) != 0
+    labels = select(labels, kept)
+    inside = jnp.all(within_classes(labels, classes))
+    numbers = class_numbers(labels, classes)
 
     def of_class(column, number):
-        return expected_calibration_error(column, labels == number, bins=bins, where=valid)
+        return expected_calibration_error(column, numbers == number, bins=bins, where=where, weights=weights)
 
-    numbers = jnp.arange(probabilities.shape[1], dtype=labels.dtype)
-    return jnp.mean(jax.vmap(of_class, in_axes=(1, 0))(probabilities, numbers))
+    errors = jax.vmap(of_class, in_axes=(1, 0))(probabilities, jnp.arange(classes, dtype=jnp.int32))
+    return undefined_unless(inside, jnp.mean(errors))
 
 
+@checked
 def binary_calibration_error(
     probabilities: Float[Array, " n"],
     labels: Shaped[Array, " n"],
@@ -184,6 +218,7 @@ def binary_calibration_error(
     norm: Literal["mean", "maximum"] = "mean",
     convention: Literal["top_class", "muben"] = "top_class",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Calibration error of one binary task, from the probability of its positive class.
 
@@ -201,12 +236,14 @@ def binary_calibration_error(
             label itself, in bins closed on the left with a bin of its own for 1, as MUBen's code (torchmetrics'
             `binary_calibration_error`) does; its ECE columns hold these numbers.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        A scalar in [0, 1]; NaN if no entry counts.
+        A scalar in [0, 1]; NaN if no entry counts, or one that counts is NaN or has a label out of range.
 
     Raises:
-        ValueError: if `bins` is not a positive integer, or `norm` or `convention` is unknown.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `bins` is not a positive integer, or `norm` or `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -224,23 +261,25 @@ def binary_calibration_error(
     """
     check_choice("norm", norm, ("mean", "maximum"))
     check_choice("convention", convention, ("top_class", "muben"))
-    valid, probabilities, labels = prepare(where, probabilities, labels)
-    defined = no_nan(probabilities, labels)
+    factors, probabilities, labels = weighted(where, weights, probabilities=probabilities, labels=labels)
+    defined = no_nan(probabilities) & within_unit(labels)
     if convention == "top_class":
         correct = ((probabilities > 0.5) == (labels > 0)).astype(probabilities.dtype)
-        totals = width_totals(jnp.maximum(probabilities, 1.0 - probabilities), correct, valid, bins)
+        totals = width_totals(jnp.maximum(probabilities, 1.0 - probabilities), correct, factors, bins)
     else:
-        totals = width_totals(probabilities, labels, valid, bins, closed="left")
-    return (_mean_gap if norm == "mean" else _largest_gap)(totals, valid, defined)
+        totals = width_totals(probabilities, labels, factors, bins, closed="left")
+    return (_mean_gap if norm == "mean" else _largest_gap)(totals, defined)
 
 
-def _mean_gap(totals: BinTotals, valid: Bool[Array, " n"], defined: Bool[Array, ""]) -> Float[Array, ""]:
+def _mean_gap(totals: BinTotals, defined: Bool[Array, ""]) -> Float[Array, ""]:
     """Weighted mean over bins of |accuracy - confidence|; the bin sizes cancel."""
-    gap = jnp.sum(jnp.abs(totals.correct - totals.confidence)) / number_of(valid, totals.count)
-    return undefined_unless(jnp.any(valid) & defined, gap)
+    counted = jnp.sum(totals.count)
+    gap = jnp.sum(jnp.abs(totals.correct - totals.confidence)) / jnp.where(counted == 0, 1.0, counted)
+    return undefined_unless((counted != 0) & defined, gap)
 
 
-def _largest_gap(totals: BinTotals, valid: Bool[Array, " n"], defined: Bool[Array, ""]) -> Float[Array, ""]:
+def _largest_gap(totals: BinTotals, defined: Bool[Array, ""]) -> Float[Array, ""]:
     """Largest |accuracy - confidence| over the filled bins."""
-    gaps = jnp.abs(totals.correct - totals.confidence) / jnp.maximum(totals.count, 1.0)
-    return undefined_unless(jnp.any(valid) & defined, jnp.max(select(gaps, totals.count > 0)))
+    filled = totals.count != 0
+    gaps = jnp.abs(totals.correct - totals.confidence) / jnp.where(filled, totals.count, 1.0)
+    return undefined_unless(jnp.any(filled) & defined, jnp.max(select(gaps, filled)))

@@ -5,19 +5,23 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.metrics._masked import as_float, check_choice, masked_mean, prepare, select, valid_entries
+from jaxuq._arrays import as_float, check_choice, factors_of, select, weighted, weighted_mean, whole
+from jaxuq._errors import ArrayError
+from jaxuq._shapes import checked
 
 _INVERSE_SQRT_PI = float(1.0 / np.sqrt(np.pi))
 
 
+@checked
 def gaussian_crps(
     mean: Float[Array, " n"],
     variance: Float[Array, " n"],
     labels: Float[Array, " n"],
     *,
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean continuous ranked probability score of Gaussian predictions.
 
@@ -30,12 +34,16 @@ def gaussian_crps(
 
     Args:
         mean: predictive means, in the units of the labels.
-        variance: predictive variances > 0 (not standard deviations).
+        variance: predictive variances >= 0 (not standard deviations); 0 is scored as the absolute error.
         labels: true values.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar >= 0 in the units of the labels; NaN if no entry counts.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -46,20 +54,23 @@ def gaussian_crps(
         Gneiting, Raftery, Westveld and Goldman, Calibrated Probabilistic Forecasting Using Ensemble Model Output
         Statistics and Minimum CRPS Estimation, Monthly Weather Review 133, 2005 (equation 5).
     """
-    valid, mean, variance, labels = prepare(where, mean, variance, labels)
-    deviation = jnp.sqrt(select(variance, valid, 1))
-    z = (labels - mean) / deviation
+    factors, mean, variance, labels = weighted(where, weights, mean=mean, variance=variance, labels=labels)
+    errors, spread = labels - mean, variance != 0
+    deviation = jnp.sqrt(jnp.where(spread, variance, 1.0))
+    z = errors / deviation
     density = jax.scipy.stats.norm.pdf(z)
     scores = deviation * (z * (2.0 * jax.scipy.special.ndtr(z) - 1.0) + 2.0 * density - _INVERSE_SQRT_PI)
-    return masked_mean(scores, valid)
+    return weighted_mean(jnp.where(spread, scores, jnp.abs(errors)), weights=factors)
 
 
+@checked
 def sample_crps(
     samples: Float[Array, "samples n"],
     labels: Float[Array, " n"],
     *,
     estimator: Literal["plain", "fair"] = "plain",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean continuous ranked probability score of predictions given as samples.
 
@@ -76,12 +87,14 @@ def sample_crps(
         labels: true values.
         estimator: `"plain"` or `"fair"`.
         where: True for the items that count; None counts all.
+        weights: how often each item counts, >= 0; None: once.
 
     Returns:
         A scalar in the units of the labels (the fair form may be negative); NaN if no item counts.
 
     Raises:
-        ValueError: if `estimator` is unknown, or `"fair"` with fewer than two samples.
+        ArrayError: the shapes differ, there are further axes, or `"fair"` with fewer than two samples.
+        OptionError: if `estimator` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -96,17 +109,18 @@ def sample_crps(
     """
     check_choice("estimator", estimator, ("plain", "fair"))
     m = samples.shape[0]
-    if m < (2 if estimator == "fair" else 1):
-        raise ValueError(
-            f"samples has {m} samples on axis 0; the {estimator} estimator needs at least "
-            f"{2 if estimator == 'fair' else 1}"
-        )
-    samples = as_float(samples)
-    valid = valid_entries(where, labels)
-    labels = select(as_float(labels, samples), valid)
-    errors = jnp.sort(jnp.where(valid[None, :], samples, labels[None, :]) - labels[None, :], axis=0)
+    least = 2 if estimator == "fair" else 1
+    if m < least:
+        raise ArrayError(f"samples has {m} samples on axis 0; the {estimator} estimator needs at least {least}")
+    both = samples, labels
+    samples, labels = (as_float(array, *both) for array in both)
+    factors = factors_of(where, weights, labels)
+    kept = jnp.broadcast_to(factors != 0, samples.shape)
+    labels = select(labels, factors != 0)
+    truth = jnp.broadcast_to(labels, samples.shape)
+    errors = jnp.sort(whole(jnp.where(kept, samples, truth) - truth), axis=0)
     # Sum over pairs i < j of x_(j) - x_(i): the i-th smallest is subtracted m - i times and added i - 1 times.
-    weights = jnp.asarray(2.0 * np.arange(m) - (m - 1), errors.dtype)
+    times = jnp.asarray(2.0 * np.arange(m) - (m - 1), errors.dtype)
     pairs = m * m if estimator == "plain" else m * (m - 1)
-    spread = jnp.sum(weights[:, None] * errors, axis=0) / pairs
-    return masked_mean(jnp.mean(jnp.abs(errors), axis=0) - spread, valid)
+    spread = jnp.sum(jnp.broadcast_to(times[:, None], errors.shape) * errors, axis=0) / pairs
+    return weighted_mean(jnp.mean(jnp.abs(errors), axis=0) - spread, weights=whole(factors))

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from jaxuq._errors import OptionError
+
 Span = tuple[int, int, str]
 
 
@@ -40,7 +42,7 @@ def entity_spans(tags: Sequence[str]) -> list[Span]:
         `(start, end, type)` with `end` exclusive, in order.
 
     Raises:
-        ValueError: if a tag is none of the three forms, with its position.
+        OptionError: if a tag is none of the three forms, with its position.
 
     Example:
         >>> entity_spans(["B-PER", "I-PER", "O", "I-LOC", "B-LOC", "I-PER", "B-LOC"])
@@ -54,7 +56,7 @@ def entity_spans(tags: Sequence[str]) -> list[Span]:
     for position, tag in enumerate([*tags, "O"]):
         prefix, dash, current = tag.partition("-")
         if tag != "O" and not (prefix in ("B", "I") and dash and current):
-            raise ValueError(f"tag {position} is {tag!r}; expected 'O', 'B-<type>' or 'I-<type>'")
+            raise OptionError(f"tag {position} is {tag!r}; expected 'O', 'B-<type>' or 'I-<type>'")
         if start >= 0 and not (prefix == "I" and current == kind):
             spans.append((start, position, kind))
             start = -1
@@ -71,11 +73,11 @@ def _scores(correct: int, predicted: int, gold: int) -> EntityScores:
 
 def _counts(predicted: Sequence[Sequence[str]], gold: Sequence[Sequence[str]]) -> Mapping[str, Counter[str]]:
     if len(predicted) != len(gold):
-        raise ValueError(f"{len(predicted)} sequences are predicted and {len(gold)} gold; expected as many")
+        raise OptionError(f"{len(predicted)} sequences are predicted and {len(gold)} gold; expected as many")
     counts: dict[str, Counter[str]] = {"correct": Counter(), "predicted": Counter(), "gold": Counter()}
     for number, (ours, theirs) in enumerate(zip(predicted, gold)):
         if len(ours) != len(theirs):
-            raise ValueError(
+            raise OptionError(
                 f"sequence {number} has {len(ours)} predicted and {len(theirs)} gold tags; expected as many"
             )
         found, true = set(entity_spans(ours)), set(entity_spans(theirs))
@@ -101,7 +103,7 @@ def entity_scores(predicted: Sequence[Sequence[str]], gold: Sequence[Sequence[st
         `EntityScores`; quotients without a denominator are 0, as seqeval has them.
 
     Raises:
-        ValueError: if lengths differ (with the number of the sequence) or a tag is unknown.
+        OptionError: if lengths differ (with the number of the sequence) or a tag is unknown.
 
     Example:
         >>> scores = entity_scores([["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "I-PER", "O", "B-ORG"]])
@@ -127,7 +129,7 @@ def entity_scores_by_type(predicted: Sequence[Sequence[str]], gold: Sequence[Seq
         Scores of every type that is predicted or gold somewhere, sorted by name.
 
     Raises:
-        ValueError: if lengths differ or a tag is unknown.
+        OptionError: if lengths differ or a tag is unknown.
 
     Example:
         >>> by_type = entity_scores_by_type([["B-PER", "B-LOC"]], [["B-PER", "B-ORG"]])

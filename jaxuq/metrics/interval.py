@@ -1,17 +1,20 @@
 """Prediction intervals: how often they hold the truth, how wide they are, and a proper score of both."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.metrics._masked import check_open_unit, masked_mean, no_nan, prepare, undefined_unless
+from jaxuq._arrays import check_number, no_nan, undefined_unless, weighted, weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def interval_coverage(
     lower: Float[Array, " n"],
     upper: Float[Array, " n"],
     labels: Float[Array, " n"],
     *,
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Share of labels inside their prediction interval, ends included.
 
@@ -24,9 +27,13 @@ def interval_coverage(
         upper: upper ends; infinity is allowed.
         labels: true values.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar in [0, 1]; NaN if no entry counts, or one that counts is NaN.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -37,13 +44,18 @@ def interval_coverage(
         Khosravi et al., Comprehensive Review of Neural Network-Based Prediction Intervals, IEEE Transactions on Neural
         Networks 22(9), 2011.
     """
-    valid, lower, upper, labels = prepare(where, lower, upper, labels)
+    factors, lower, upper, labels = weighted(where, weights, lower=lower, upper=upper, labels=labels)
     inside = ((lower <= labels) & (labels <= upper)).astype(labels.dtype)
-    return undefined_unless(no_nan(lower, upper, labels), masked_mean(inside, valid))
+    return undefined_unless(no_nan(lower, upper, labels), weighted_mean(inside, weights=factors))
 
 
+@checked
 def interval_width(
-    lower: Float[Array, " n"], upper: Float[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    lower: Float[Array, " n"],
+    upper: Float[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean width of prediction intervals.
 
@@ -55,9 +67,13 @@ def interval_width(
         lower: lower ends.
         upper: upper ends, in the same units.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar in the units of the ends; NaN if no entry counts.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -68,10 +84,11 @@ def interval_width(
         Khosravi et al., Comprehensive Review of Neural Network-Based Prediction Intervals, IEEE Transactions on Neural
         Networks 22(9), 2011.
     """
-    valid, lower, upper = prepare(where, lower, upper)
-    return masked_mean(upper - lower, valid)
+    factors, lower, upper = weighted(where, weights, lower=lower, upper=upper)
+    return weighted_mean(upper - lower, weights=factors)
 
 
+@checked
 def interval_score(
     lower: Float[Array, " n"],
     upper: Float[Array, " n"],
@@ -79,6 +96,7 @@ def interval_score(
     *,
     level: float,
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean interval score (Winkler score) of central prediction intervals.
 
@@ -94,12 +112,14 @@ def interval_score(
         labels: true values.
         level: nominal coverage in (0, 1), such as 0.9.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar >= 0 in the units of the labels; NaN if no entry counts.
 
     Raises:
-        ValueError: if `level` is not strictly between 0 and 1.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `level` is not strictly between 0 and 1.
 
     Example:
         >>> import jax.numpy as jnp
@@ -111,7 +131,7 @@ def interval_score(
         Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, JASA 102(477), 2007
         (equation 43).
     """
-    check_open_unit("level", level)
-    valid, lower, upper, labels = prepare(where, lower, upper, labels)
+    check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
+    factors, lower, upper, labels = weighted(where, weights, lower=lower, upper=upper, labels=labels)
     misses = jnp.maximum(lower - labels, 0.0) + jnp.maximum(labels - upper, 0.0)
-    return masked_mean(upper - lower + 2.0 / (1.0 - level) * misses, valid)
+    return weighted_mean(upper - lower + 2.0 / (1.0 - level) * misses, weights=factors)

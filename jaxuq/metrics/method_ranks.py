@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq.metrics._masked import as_float, masked_mean, no_nan, select, valid_entries
-from jaxuq.metrics._ties import average_ranks
+from jaxuq._arrays import as_float, counted, no_nan, select, undefined_unless, weighted_mean, whole
+from jaxuq._shapes import checked
+from jaxuq.metrics._ties import middle_ranks
 
 
+@checked
 def rank_methods(
     scores: Float[Array, "methods datasets"],
     *,
@@ -31,6 +33,9 @@ def rank_methods(
         Ranks of shape [methods, datasets], from 1 to the number of methods; NaN where masked, and over the whole data
         set if a score that counts is NaN.
 
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
+
     Example:
         >>> import jax.numpy as jnp
         >>> error = jnp.array([[0.3, 0.2], [0.1, 0.2], [0.2, 0.9]])
@@ -42,17 +47,18 @@ def rank_methods(
     References:
         Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006 (section 3.2.2).
     """
-    valid = valid_entries(where, scores)
-    scores = select(as_float(scores), valid)
+    valid = whole(counted(where, scores))
+    scores = select(whole(as_float(scores)), valid)
     higher = jnp.broadcast_to(jnp.asarray(higher_is_better), scores.shape[1:])
 
-    def of_data_set(column, counted, descending):
-        ranks = average_ranks(jnp.where(descending, -column, column), counted)
-        return jnp.where(counted & no_nan(column), ranks, jnp.nan)
+    def of_data_set(column, kept, descending):
+        ranks = middle_ranks(jnp.where(descending, -column, column), kept.astype(column.dtype)) + 0.5
+        return undefined_unless(kept & no_nan(column), ranks)
 
     return jax.vmap(of_data_set, in_axes=(1, 1, 0), out_axes=1)(scores, valid, higher)
 
 
+@checked
 def mean_rank(
     ranks: Float[Array, "methods datasets"], *, where: Bool[Array, "methods datasets"] | None = None
 ) -> Float[Array, " methods"]:
@@ -69,6 +75,9 @@ def mean_rank(
     Returns:
         Mean ranks of shape [methods]; NaN for a method without any rank.
 
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
+
     Example:
         >>> import jax.numpy as jnp
         >>> print(mean_rank(jnp.array([[3.0, 1.5], [1.0, 1.5], [2.0, jnp.nan]])))
@@ -77,10 +86,11 @@ def mean_rank(
     References:
         Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006 (section 3.2.2).
     """
-    valid = valid_entries(where, ranks) & ~jnp.isnan(ranks)
-    return jax.vmap(masked_mean)(select(as_float(ranks), valid, 1), valid)
+    valid = counted(where, ranks) & ~jnp.isnan(ranks)
+    return jax.vmap(weighted_mean)(select(as_float(ranks), valid, 1), valid)
 
 
+@checked
 def mean_reciprocal_rank(
     ranks: Float[Array, "methods datasets"], *, where: Bool[Array, "methods datasets"] | None = None
 ) -> Float[Array, " methods"]:
@@ -98,6 +108,9 @@ def mean_reciprocal_rank(
     Returns:
         Values in (0, 1] of shape [methods]; NaN for a method without any rank.
 
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
+
     Example:
         >>> import jax.numpy as jnp
         >>> print(mean_reciprocal_rank(jnp.array([[1.0, 2.0], [2.0, 1.0], [4.0, jnp.nan]])))
@@ -106,5 +119,5 @@ def mean_reciprocal_rank(
     References:
         Voorhees, The TREC-8 Question Answering Track Report, TREC, 1999.
     """
-    valid = valid_entries(where, ranks) & ~jnp.isnan(ranks)
-    return jax.vmap(masked_mean)(1.0 / select(as_float(ranks), valid, 1), valid)
+    valid = counted(where, ranks) & ~jnp.isnan(ranks)
+    return jax.vmap(weighted_mean)(1.0 / select(as_float(ranks), valid, 1), valid)

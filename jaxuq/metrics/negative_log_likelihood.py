@@ -1,28 +1,24 @@
-"""Negative log likelihoods: the logarithmic score of binary, categorical and Gaussian predictions."""
+"""Negative log likelihoods: the logarithmic score of binary, categorical and Gaussian predictions.
+
+Each is the mean of the loss of the same name in `jaxuq.losses`, NaN where a loss of nothing would be 0.
+"""
 
 from typing import Literal
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
-from jaxuq.metrics._masked import (
-    as_float,
-    check_choice,
-    masked_mean,
-    no_nan,
-    prepare,
-    select,
-    undefined_unless,
-    valid_entries,
-)
-
-_HALF_LOG_TWO_PI = float(0.5 * np.log(2.0 * np.pi))
+from jaxuq import losses
+from jaxuq._arrays import weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def bernoulli_negative_log_likelihood(
-    logits: Float[Array, " n"], labels: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    logits: Float[Array, " n"],
+    labels: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean negative log likelihood of binary labels.
 
@@ -35,11 +31,15 @@ def bernoulli_negative_log_likelihood(
 
     Args:
         logits: log odds of the positive class; infinities are allowed.
-        labels: 0 or 1 (or booleans); soft labels are not accepted.
+        labels: 0 or 1 (or booleans), or probabilities of the positive class.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        A scalar >= 0 in nats; NaN if no entry counts.
+        A scalar >= 0 in nats; NaN if no entry counts or a label that counts lies outside [0, 1].
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -54,13 +54,16 @@ def bernoulli_negative_log_likelihood(
         Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
         Technology, 2025 (equation 2.1).
     """
-    valid, logits, labels = prepare(where, logits, labels)
-    losses = jax.nn.softplus(jnp.where(labels > 0, -logits, logits))
-    return undefined_unless(no_nan(labels), masked_mean(losses, valid))
+    return weighted_mean(losses.bernoulli_cross_entropy(logits, labels, where=where), where, weights)
 
 
+@checked
 def categorical_negative_log_likelihood(
-    logits: Float[Array, "n classes"], labels: Int[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    logits: Float[Array, "n classes"],
+    labels: Int[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean negative log likelihood of class labels.
 
@@ -72,9 +75,13 @@ def categorical_negative_log_likelihood(
         logits: unnormalised log probabilities of the classes; minus infinity is allowed.
         labels: class indices in [0, classes).
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar >= 0 in nats; NaN if no entry counts or a counted label lies outside the classes.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -86,13 +93,10 @@ def categorical_negative_log_likelihood(
         Good, Rational Decisions, JRSS B 14(1), 1952.
         Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation, JASA 102(477), 2007.
     """
-    valid = valid_entries(where, labels)
-    logits, labels = select(as_float(logits), valid), select(labels, valid)
-    inside = (labels >= 0) & (labels < logits.shape[1])
-    taken = jnp.take_along_axis(jax.nn.log_softmax(logits, axis=1), select(labels, inside)[:, None], axis=1)[:, 0]
-    return masked_mean(-undefined_unless(inside, taken), valid)
+    return weighted_mean(losses.categorical_cross_entropy(logits, labels, where=where), where, weights)
 
 
+@checked
 def gaussian_negative_log_likelihood(
     mean: Float[Array, " n"],
     variance: Float[Array, " n"],
@@ -100,6 +104,7 @@ def gaussian_negative_log_likelihood(
     *,
     convention: Literal["full", "muben"] = "full",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean negative log likelihood of real labels under Gaussian predictions.
 
@@ -110,17 +115,20 @@ def gaussian_negative_log_likelihood(
 
     Args:
         mean: predictive means, in the units of the labels.
-        variance: predictive variances > 0 (not standard deviations), in squared units.
+        variance: predictive variances >= 0 (not standard deviations), in squared units; see
+            `jaxuq.losses.gaussian_negative_log_likelihood` for 0.
         labels: true values.
         convention: `"full"` is the equation above. `"muben"` leaves out $\tfrac12 \log 2\pi$ and raises variances to at
             least 1e-6, as MUBen's code and PyTorch's `gaussian_nll_loss` do; its tables hold these numbers.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar in nats, of either sign; NaN if no entry counts.
 
     Raises:
-        ValueError: if `convention` is unknown.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -136,10 +144,5 @@ def gaussian_negative_log_likelihood(
         Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
         Technology, 2025 (equation 2.2).
     """
-    check_choice("convention", convention, ("full", "muben"))
-    valid, mean, variance, labels = prepare(where, mean, variance, labels)
-    variance = select(variance, valid, 1)
-    if convention == "muben":
-        variance = jnp.maximum(variance, 1e-6)
-    losses = 0.5 * (jnp.log(variance) + (labels - mean) ** 2 / variance)
-    return masked_mean(losses, valid) + (_HALF_LOG_TWO_PI if convention == "full" else 0.0)
+    each = losses.gaussian_negative_log_likelihood(mean, variance, labels, convention=convention, where=where)
+    return weighted_mean(each, where, weights)

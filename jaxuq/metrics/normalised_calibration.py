@@ -2,13 +2,15 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.metrics._masked import masked_mean, no_nan, prepare, select, undefined_unless, valid_entries
+from jaxuq._arrays import no_nan, root, select, undefined_unless, weighted, weighted_mean
+from jaxuq._shapes import checked
 from jaxuq.metrics._ties import group_means, sort_with_ties
 from jaxuq.metrics.reliability import mass_index
 
 
+@checked
 def expected_normalised_calibration_error(
     mean: Float[Array, " n"],
     variance: Float[Array, " n"],
@@ -39,7 +41,8 @@ def expected_normalised_calibration_error(
         A scalar >= 0 without unit; NaN if no entry counts, or one that counts is NaN.
 
     Raises:
-        ValueError: if `bins` is not a positive integer.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `bins` is not a positive integer.
 
     Example:
         >>> import jax.numpy as jnp
@@ -51,23 +54,32 @@ def expected_normalised_calibration_error(
         Levi, Gispan, Giladi and Fetaya, Evaluating and Calibrating Uncertainty Prediction in Regression Tasks, Sensors
         22(15), 2022.
     """
-    valid, mean, variance, labels = prepare(where, mean, variance, labels)
-    groups = sort_with_ties(variance, valid, (labels - mean) ** 2)
+    factors, mean, variance, labels = weighted(where, None, mean=mean, variance=variance, labels=labels)
+    groups = sort_with_ties(variance, factors != 0, (labels - mean) ** 2)
     (squares,) = groups.values
+    once = groups.valid.astype(squares.dtype)
     index = mass_index(groups, bins)
 
     def total(values):
         return jax.ops.segment_sum(select(values, groups.valid), index, num_segments=bins)
 
-    filled = total(jnp.ones_like(squares)) > 0
-    ratio = total(group_means(squares, groups)) / jnp.where(filled, total(groups.keys), 1.0)
-    # The square root is taken of positive ratios only: at 0 its gradient is infinite.
-    root = jnp.where(ratio > 0, jnp.sqrt(jnp.where(ratio > 0, ratio, 1.0)), 0.0)
-    error = masked_mean(jnp.abs(1.0 - root), filled)
-    return undefined_unless(no_nan(mean, variance, labels) & jnp.any(valid), error)
+    filled = total(once) > 0
+    errors, variances = total(group_means(squares, groups, once)), total(groups.keys)
+    spread = variances != 0
+    ratio = errors / jnp.where(spread, variances, 1.0)
+    # The limits of a variance of 0: no error is as predicted, any other is infinitely more than that.
+    ratio = jnp.where(spread, ratio, jnp.where(errors == 0, 1.0, jnp.inf))
+    error = weighted_mean(jnp.abs(1.0 - root(ratio)), filled)
+    return undefined_unless(no_nan(mean, variance, labels), error)
 
 
-def sharpness(variance: Float[Array, " n"], *, where: Bool[Array, " n"] | None = None) -> Float[Array, ""]:
+@checked
+def sharpness(
+    variance: Float[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
+) -> Float[Array, ""]:
     r"""Root mean predictive variance: how narrow the predictions are, whatever the labels.
 
     $$\mathrm{sharpness} = \sqrt{\tfrac1N \sum_n \sigma_n^2}$$
@@ -77,9 +89,13 @@ def sharpness(variance: Float[Array, " n"], *, where: Bool[Array, " n"] | None =
     Args:
         variance: predictive variances > 0.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar > 0 in the units of the labels; NaN if no entry counts.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -91,5 +107,5 @@ def sharpness(variance: Float[Array, " n"], *, where: Bool[Array, " n"] | None =
         Tran et al., Methods for Comparing Uncertainty Quantifications for Material Property Predictions, Machine
         Learning: Science and Technology 1, 2020.
     """
-    valid, variance = prepare(where, variance)
-    return jnp.sqrt(masked_mean(select(variance, valid, 1), valid_entries(valid, variance)))
+    factors, variance = weighted(where, weights, variance=variance)
+    return root(weighted_mean(variance, weights=factors))

@@ -1,17 +1,20 @@
 """Pinball loss: the proper score of a predicted quantile."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.metrics._masked import check_open_unit, masked_mean, prepare
+from jaxuq._arrays import check_number, weighted, weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def pinball_loss(
     predictions: Float[Array, " n"],
     labels: Float[Array, " n"],
     *,
     quantile: float,
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean pinball (quantile, check) loss.
 
@@ -25,12 +28,14 @@ def pinball_loss(
         labels: true values.
         quantile: the level $\tau$ in (0, 1).
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar >= 0 in the units of the labels; NaN if no entry counts.
 
     Raises:
-        ValueError: if `quantile` is not strictly between 0 and 1.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `quantile` is not strictly between 0 and 1.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,7 +45,7 @@ def pinball_loss(
     References:
         Koenker and Bassett, Regression Quantiles, Econometrica 46(1), 1978.
     """
-    check_open_unit("quantile", quantile)
-    valid, predictions, labels = prepare(where, predictions, labels)
+    check_number("quantile", quantile, 0.0, 1.0, open_low=True, open_high=True)
+    factors, predictions, labels = weighted(where, weights, predictions=predictions, labels=labels)
     error = labels - predictions
-    return masked_mean(jnp.maximum(quantile * error, (quantile - 1.0) * error), valid)
+    return weighted_mean(jnp.maximum(quantile * error, (quantile - 1.0) * error), weights=factors)

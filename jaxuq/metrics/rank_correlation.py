@@ -1,14 +1,20 @@
 """Spearman's rank correlation, with ties and a mask."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.metrics._masked import masked_mean, no_nan, number_of, prepare, select, undefined_unless
-from jaxuq.metrics._ties import average_ranks
+from jaxuq._arrays import no_nan, select, undefined_unless, weighted, weighted_mean, whole
+from jaxuq._shapes import checked
+from jaxuq.metrics._ties import middle_ranks
 
 
+@checked
 def spearman_correlation(
-    first: Float[Array, " n"], second: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    first: Float[Array, " n"],
+    second: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Spearman's rank correlation: the Pearson correlation of the ranks.
 
@@ -22,9 +28,13 @@ def spearman_correlation(
         first: real numbers, such as predicted variances.
         second: real numbers, such as absolute errors.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar in [-1, 1]; NaN if fewer than two entries count, one that counts is NaN, or either side is constant.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -34,15 +44,17 @@ def spearman_correlation(
     References:
         Spearman, The Proof and Measurement of Association between Two Things, American Journal of Psychology 15, 1904.
     """
-    valid, first, second = prepare(where, first, second)
-    count = number_of(valid, first)
+    factors, first, second = weighted(where, weights, first=first, second=second)
+    factors = whole(factors)
+    total = jnp.sum(factors)
+    total = jnp.where(total == 0, 1.0, total)
 
     def centred(values):
         # Divided by their number: squared ranks of many entries would strain single precision.
-        return select((average_ranks(values, valid) - 0.5 * (count + 1.0)) / count, valid)
+        return select((middle_ranks(values, factors) - 0.5 * total) / total, factors != 0)
 
     ranks, others = centred(first), centred(second)
-    scale = masked_mean(ranks**2, valid) * masked_mean(others**2, valid)
+    scale = weighted_mean(ranks**2, weights=factors) * weighted_mean(others**2, weights=factors)
     varied = scale > 0
-    correlation = masked_mean(ranks * others, valid) / jnp.sqrt(jnp.where(varied, scale, 1.0))
+    correlation = weighted_mean(ranks * others, weights=factors) / jnp.sqrt(jnp.where(varied, scale, 1.0))
     return undefined_unless(varied & no_nan(first, second), correlation)

@@ -5,9 +5,10 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.metrics._masked import check_choice, check_count, no_nan, number_of, prepare, select, undefined_unless
+from jaxuq._arrays import check_choice, check_count, no_nan, select, undefined_unless, weighted, whole
+from jaxuq._shapes import checked
 
 
 class CalibrationCurve(NamedTuple):
@@ -22,6 +23,7 @@ class CalibrationCurve(NamedTuple):
     observed: Float[Array, " levels"]
 
 
+@checked
 def regression_calibration_curve(
     mean: Float[Array, " n"],
     variance: Float[Array, " n"],
@@ -30,6 +32,7 @@ def regression_calibration_curve(
     num_quantiles: int = 20,
     kind: Literal["central", "quantile"] = "quantile",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> CalibrationCurve:
     r"""Observed against nominal coverage of Gaussian predictions.
 
@@ -42,18 +45,20 @@ def regression_calibration_curve(
 
     Args:
         mean: predictive means, in the units of the labels.
-        variance: predictive variances > 0.
+        variance: predictive variances >= 0.
         labels: true values.
         num_quantiles: S; the levels are s / S for s = 0, ..., S.
         kind: `"quantile"` or `"central"`.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         `CalibrationCurve` with fields of shape [S + 1]; `observed` is NaN if no entry counts, or if one that
         counts is NaN.
 
     Raises:
-        ValueError: if `num_quantiles` is not a positive integer or `kind` is unknown.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `num_quantiles` is not a positive integer or `kind` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -67,16 +72,22 @@ def regression_calibration_curve(
     """
     check_count("num_quantiles", num_quantiles)
     check_choice("kind", kind, ("central", "quantile"))
-    valid, mean, variance, labels = prepare(where, mean, variance, labels)
-    z = (labels - mean) / jnp.sqrt(select(variance, valid, 1))
+    factors, mean, variance, labels = (
+        whole(a) for a in weighted(where, weights, mean=mean, variance=variance, labels=labels)
+    )
+    errors, spread = labels - mean, variance != 0
+    z = errors / jnp.sqrt(jnp.where(spread, variance, 1.0))
+    z = jnp.where(spread | (errors == 0), z, jnp.inf * errors)  # a variance of 0 is the limit
     quantile = jax.scipy.special.ndtr(z) if kind == "quantile" else jax.scipy.special.erf(jnp.abs(z) * 2**-0.5)
     expected = jnp.asarray(np.arange(num_quantiles + 1) / num_quantiles, z.dtype)
     level = jnp.searchsorted(expected, quantile, side="left")
-    reached = jax.ops.segment_sum(valid.astype(jnp.int32), level, num_segments=num_quantiles + 1)
-    observed = jnp.cumsum(reached).astype(z.dtype) / number_of(valid, z)
-    return CalibrationCurve(expected, undefined_unless(jnp.any(valid) & no_nan(z), observed))
+    reached = jax.ops.segment_sum(factors, level, num_segments=num_quantiles + 1)
+    total = jnp.sum(factors)
+    observed = jnp.cumsum(reached) / jnp.where(total == 0, 1.0, total)
+    return CalibrationCurve(expected, undefined_unless((total != 0) & no_nan(z), observed))
 
 
+@checked
 def regression_calibration_error(
     mean: Float[Array, " n"],
     variance: Float[Array, " n"],
@@ -85,6 +96,7 @@ def regression_calibration_error(
     num_quantiles: int = 20,
     convention: Literal["elementwise", "muben"] = "elementwise",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean squared gap between nominal and observed quantile coverage of Gaussian predictions.
 
@@ -96,7 +108,7 @@ def regression_calibration_error(
 
     Args:
         mean: predictive means, in the units of the labels.
-        variance: predictive variances > 0.
+        variance: predictive variances >= 0.
         labels: true values.
         num_quantiles: S; 20 gives the 19 interior quantiles .05, ..., .95.
         convention: `"elementwise"` is the equation above. `"muben"` counts over all *pairs*, comparing every label with
@@ -104,12 +116,14 @@ def regression_calibration_error(
             numbers, which reward predictions that ignore the input: a perfectly calibrated sharp predictor scores worse
             than one wide constant. Computed by sorting, in O(S N log N) time and O(S N) memory.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar >= 0; NaN if no entry counts, or one that counts is NaN.
 
     Raises:
-        ValueError: if `num_quantiles` is not an integer of at least 2 or `convention` is unknown.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `num_quantiles` is not an integer of at least 2 or `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -127,23 +141,30 @@ def regression_calibration_error(
     check_count("num_quantiles", num_quantiles, 2)
     check_choice("convention", convention, ("elementwise", "muben"))
     if convention == "elementwise":
-        curve = regression_calibration_curve(mean, variance, labels, num_quantiles=num_quantiles, where=where)
+        curve = regression_calibration_curve(
+            mean, variance, labels, num_quantiles=num_quantiles, where=where, weights=weights
+        )
         return jnp.mean((curve.expected[1:-1] - curve.observed[1:-1]) ** 2)
-    valid, mean, variance, labels = prepare(where, mean, variance, labels)
-    deviation = jnp.sqrt(select(variance, valid, 1))
+    factors, mean, variance, labels = (
+        whole(a) for a in weighted(where, weights, mean=mean, variance=variance, labels=labels)
+    )
+    deviation = jnp.sqrt(variance)
     levels = jnp.asarray(np.arange(1, num_quantiles) / num_quantiles, mean.dtype)
-    ordered = jnp.sort(select(labels, valid, jnp.inf))
+    ordered, shares = jax.lax.sort((select(labels, factors != 0, jnp.inf), factors), num_keys=1)
+    total = jnp.sum(factors)
+    total = jnp.where(total == 0, 1.0, total)
+    share_below = jnp.concatenate([jnp.zeros((1,), mean.dtype), jnp.cumsum(shares)]) / total
 
     def observed(level):
         thresholds = mean + deviation * jax.scipy.special.ndtri(level)
-        below = jnp.searchsorted(ordered, thresholds, side="right").astype(mean.dtype)
-        count = number_of(valid, mean)
-        return jnp.sum(select(jnp.minimum(below, count) / count, valid)) / count
+        below = share_below[jnp.searchsorted(ordered, thresholds, side="right")]
+        return jnp.sum(factors * below) / total
 
     gaps = levels - jax.vmap(observed)(levels)
-    return undefined_unless(jnp.any(valid) & no_nan(mean, deviation, labels), jnp.mean(gaps**2))
+    return undefined_unless(jnp.any(factors != 0) & no_nan(mean, deviation, labels), jnp.mean(gaps**2))
 
 
+@checked
 def miscalibration_area(
     mean: Float[Array, " n"],
     variance: Float[Array, " n"],
@@ -152,6 +173,7 @@ def miscalibration_area(
     num_quantiles: int = 99,
     kind: Literal["central", "quantile"] = "central",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Area between the calibration curve of Gaussian predictions and the diagonal.
 
@@ -162,17 +184,19 @@ def miscalibration_area(
 
     Args:
         mean: predictive means, in the units of the labels.
-        variance: predictive variances > 0.
+        variance: predictive variances >= 0.
         labels: true values.
         num_quantiles: number of segments of the curve.
         kind: `"central"` intervals or `"quantile"` levels.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar in [0, 1/2]; NaN if no entry counts, or one that counts is NaN.
 
     Raises:
-        ValueError: if `num_quantiles` is not a positive integer or `kind` is unknown.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `num_quantiles` is not a positive integer or `kind` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -184,7 +208,9 @@ def miscalibration_area(
         Tran et al., Methods for Comparing Uncertainty Quantifications for Material Property Predictions, Machine
         Learning: Science and Technology 1, 2020.
     """
-    curve = regression_calibration_curve(mean, variance, labels, num_quantiles=num_quantiles, kind=kind, where=where)
+    curve = regression_calibration_curve(
+        mean, variance, labels, num_quantiles=num_quantiles, kind=kind, where=where, weights=weights
+    )
     gap = curve.observed - curve.expected
     left, right = gap[:-1], gap[1:]
     size = jnp.abs(left) + jnp.abs(right)

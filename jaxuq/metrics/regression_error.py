@@ -1,28 +1,39 @@
 """Errors of point predictions: root mean squared, mean absolute, and the share of variance explained."""
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.metrics._masked import masked_mean, prepare, select, undefined_unless
+from jaxuq._arrays import root, select, undefined_unless, weighted, weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def root_mean_squared_error(
-    predictions: Float[Array, " n"], labels: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    predictions: Float[Array, " n"],
+    labels: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Root of the mean squared error.
 
     $$\mathrm{RMSE} = \sqrt{\tfrac{1}{N} \sum_{n=1}^N (\hat y_n - y_n)^2}$$
 
     Use it to report the error of predicted means in the units of the labels; single large errors dominate. To train,
-    minimise the square instead: the root has an infinite gradient at a perfect fit.
+    minimise the square instead: the slope of the root jumps at a perfect fit (it is given as 0 there).
 
     Args:
         predictions: predicted means, in the units of the labels.
         labels: true values.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar >= 0 in the units of the labels; NaN if no entry counts.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -32,12 +43,21 @@ def root_mean_squared_error(
     References:
         Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
     """
-    valid, predictions, labels = prepare(where, predictions, labels)
-    return jnp.sqrt(masked_mean((predictions - labels) ** 2, valid))
+    factors, predictions, labels = weighted(where, weights, predictions=predictions, labels=labels)
+    errors = predictions - labels
+    # In units of the largest error: the squares of very small or large ones leave the range of single precision.
+    unit = jax.lax.stop_gradient(jnp.max(jnp.abs(errors), initial=0.0))
+    unit = jnp.where((unit > 0) & (unit < jnp.inf), unit, 1.0)
+    return unit * root(weighted_mean((errors / unit) ** 2, weights=factors))
 
 
+@checked
 def mean_absolute_error(
-    predictions: Float[Array, " n"], labels: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    predictions: Float[Array, " n"],
+    labels: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Mean of the absolute errors.
 
@@ -50,9 +70,13 @@ def mean_absolute_error(
         predictions: predicted values, in the units of the labels.
         labels: true values.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar >= 0 in the units of the labels; NaN if no entry counts.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -62,12 +86,17 @@ def mean_absolute_error(
     References:
         Gneiting, Making and Evaluating Point Forecasts, JASA 106(494), 2011.
     """
-    valid, predictions, labels = prepare(where, predictions, labels)
-    return masked_mean(jnp.abs(predictions - labels), valid)
+    factors, predictions, labels = weighted(where, weights, predictions=predictions, labels=labels)
+    return weighted_mean(jnp.abs(predictions - labels), weights=factors)
 
 
+@checked
 def r2_score(
-    predictions: Float[Array, " n"], labels: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    predictions: Float[Array, " n"],
+    labels: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Coefficient of determination: the share of the labels' variance that the predictions explain.
 
@@ -80,9 +109,13 @@ def r2_score(
         predictions: predicted means, in the units of the labels.
         labels: true values.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar <= 1; NaN if no entry counts or the labels that count are all equal.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -92,11 +125,17 @@ def r2_score(
     References:
         Wright, Correlation and Causation, Journal of Agricultural Research 20, 1921.
     """
-    valid, predictions, labels = prepare(where, predictions, labels)
-    residual = masked_mean((labels - predictions) ** 2, valid)
-    deviation = select(labels - masked_mean(labels, valid), valid)
-    total = masked_mean(deviation**2, valid)
-    # Comparing extremes, not `total > 0`: the rounded mean of equal labels can differ from them by one unit.
-    lowest, highest = jnp.min(select(labels, valid, jnp.inf)), jnp.max(select(labels, valid, -jnp.inf))
+    factors, predictions, labels = weighted(where, weights, predictions=predictions, labels=labels)
+    kept = factors != 0
+    lowest = jnp.min(select(labels, kept, jnp.inf), initial=jnp.inf)
+    highest = jnp.max(select(labels, kept, -jnp.inf), initial=-jnp.inf)
     varied = ~(highest <= lowest)
+    # In units of half the range, from its middle: nothing then depends on scale or offset, and no square leaves the
+    # range of single precision. Equal extremes, not a total of 0, say that labels are constant.
+    unit = jax.lax.stop_gradient(jnp.where(varied, 0.5 * highest - 0.5 * lowest, 1.0))
+    middle = jax.lax.stop_gradient(jnp.where(varied, 0.5 * highest + 0.5 * lowest, 0.0))
+    deviation = select((labels - middle) / unit, kept)
+    deviation = select(deviation - weighted_mean(deviation, weights=factors), kept)
+    residual = weighted_mean(((labels - predictions) / unit) ** 2, weights=factors)
+    total = weighted_mean(deviation**2, weights=factors)
     return undefined_unless(varied, 1.0 - residual / jnp.where(varied, total, 1.0))

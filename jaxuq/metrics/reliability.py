@@ -5,9 +5,19 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
-from jaxuq.metrics._masked import check_choice, check_count, no_nan, number_of, prepare, undefined_unless
+from jaxuq._arrays import (
+    check_choice,
+    check_count,
+    no_nan,
+    undefined_unless,
+    weighted,
+    whole,
+    within_unit,
+)
+from jaxuq._errors import OptionError
+from jaxuq._shapes import checked
 from jaxuq.metrics._ties import Sorted, group_means, sort_with_ties
 
 
@@ -25,6 +35,7 @@ class ReliabilityBins(NamedTuple):
     weight: Float[Array, " bins"]
 
 
+@checked
 def reliability_bins(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],
@@ -32,6 +43,7 @@ def reliability_bins(
     bins: int = 15,
     binning: Literal["equal_width", "equal_mass"] = "equal_width",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> ReliabilityBins:
     r"""Mean confidence, mean accuracy and share of entries in each confidence bin.
 
@@ -50,12 +62,15 @@ def reliability_bins(
             the same number of entries in each bin, to within one; where a bin's edge cuts through equal confidences,
             their accuracy is shared evenly, so the order of the entries does not matter.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        `ReliabilityBins`, each field of shape [bins]; all NaN if no entry counts, or one that counts is NaN.
+        `ReliabilityBins`, each field of shape [bins]; all NaN if no entry counts, or one that counts is NaN or has
+        a `correct` outside [0, 1].
 
     Raises:
-        ValueError: if `bins` is not a positive integer or `binning` is unknown.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `bins` is not a positive integer, `binning` is unknown, or weights meet bins of equal mass.
 
     Example:
         >>> import jax.numpy as jnp
@@ -68,16 +83,18 @@ def reliability_bins(
         DeGroot and Fienberg, The Comparison and Evaluation of Forecasters, The Statistician 32, 1983.
         Niculescu-Mizil and Caruana, Predicting Good Probabilities with Supervised Learning, ICML, 2005.
     """
-    valid, confidence, correct = prepare(where, confidence, correct)
     check_choice("binning", binning, ("equal_width", "equal_mass"))
-    totals = (width_totals if binning == "equal_width" else mass_totals)(confidence, correct, valid, bins)
-    filled = totals.count > 0
+    if weights is not None and binning == "equal_mass":
+        raise OptionError("weights with binning='equal_mass' has no meaning; use binning='equal_width'")
+    factors, confidence, correct = weighted(where, weights, confidence=confidence, correct=correct)
+    totals = (width_totals if binning == "equal_width" else mass_totals)(confidence, correct, factors, bins)
+    filled, counted = totals.count != 0, jnp.sum(totals.count)
     size = jnp.where(filled, totals.count, 1.0)
-    defined = jnp.any(valid) & no_nan(confidence, correct)
+    defined = (counted != 0) & no_nan(confidence) & within_unit(correct)
     return ReliabilityBins(
         confidence=undefined_unless(filled & defined, totals.confidence / size),
         accuracy=undefined_unless(filled & defined, totals.correct / size),
-        weight=jnp.where(defined, totals.count / number_of(valid, confidence), jnp.nan),
+        weight=undefined_unless(defined, totals.count / jnp.where(counted == 0, 1.0, counted)),
     )
 
 
@@ -92,7 +109,7 @@ class BinTotals(NamedTuple):
 def width_totals(
     confidence: Float[Array, " n"],
     correct: Float[Array, " n"],
-    valid: Bool[Array, " n"],
+    factors: Float[Array, " n"],
     bins: int,
     closed: Literal["right", "left"] = "right",
 ) -> BinTotals:
@@ -101,22 +118,23 @@ def width_totals(
     Bins closed on the right put 0 in the first bin; bins closed on the left give 1 a bin of its own, an extra one.
     """
     check_count("bins", bins)
+    confidence, correct, factors = whole(confidence), whole(correct), whole(factors)
     edges = jnp.asarray(np.arange(bins + 1) / bins, confidence.dtype)
     if closed == "right":
         index = jnp.clip(jnp.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-        return _totals(index, confidence, correct, valid, bins)
+        return _totals(index, confidence, correct, factors, bins)
     index = jnp.clip(jnp.searchsorted(edges, confidence, side="right") - 1, 0, bins)
-    return _totals(index, confidence, correct, valid, bins + 1)
+    return _totals(index, confidence, correct, factors, bins + 1)
 
 
 def mass_totals(
-    confidence: Float[Array, " n"], correct: Float[Array, " n"], valid: Bool[Array, " n"], bins: int
+    confidence: Float[Array, " n"], correct: Float[Array, " n"], factors: Float[Array, " n"], bins: int
 ) -> BinTotals:
-    """Sum over bins of equal numbers of entries in order of confidence, ties shared."""
-    groups = sort_with_ties(confidence, valid, correct)
+    """Sum over bins of equal numbers of entries in order of confidence, ties shared; every entry counts once or not."""
+    groups = sort_with_ties(confidence, factors != 0, correct)
     (correct,) = groups.values
-    index = mass_index(groups, bins)
-    return _totals(index, groups.keys, group_means(correct, groups), groups.valid, bins)
+    index, once = mass_index(groups, bins), groups.valid.astype(confidence.dtype)
+    return _totals(index, groups.keys, group_means(correct, groups, once), once, bins)
 
 
 def mass_index(groups: Sorted, bins: int) -> Int[Array, " n"]:
@@ -126,8 +144,8 @@ def mass_index(groups: Sorted, bins: int) -> Int[Array, " n"]:
     return jnp.minimum(position * bins // jnp.maximum(jnp.sum(groups.valid, dtype=jnp.int32), 1), bins - 1)
 
 
-def _totals(index, confidence, correct, valid, bins):
-    def total(values):
-        return jax.ops.segment_sum(jnp.where(valid, values, 0.0), index, num_segments=bins)
+def _totals(index: Array, confidence: Array, correct: Array, factors: Array, bins: int) -> BinTotals:
+    def total(values: Array) -> Array:
+        return jax.ops.segment_sum(values * factors, index, num_segments=bins)
 
     return BinTotals(total(confidence), total(correct), total(jnp.ones_like(confidence)))

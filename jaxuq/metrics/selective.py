@@ -3,9 +3,11 @@
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.metrics._masked import check_choice, masked_mean, no_nan, number_of, prepare, select, undefined_unless
+from jaxuq._arrays import check_choice, no_nan, select, undefined_unless, weighted, weighted_mean
+from jaxuq._errors import OptionError
+from jaxuq._shapes import checked
 from jaxuq.metrics._ties import group_means, sort_with_ties
 
 
@@ -21,6 +23,7 @@ class RiskCoverageCurve(NamedTuple):
     selective_risk: Float[Array, " n"]
 
 
+@checked
 def risk_coverage_curve(
     uncertainty: Float[Array, " n"], risk: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
 ) -> RiskCoverageCurve:
@@ -41,6 +44,9 @@ def risk_coverage_curve(
     Returns:
         `RiskCoverageCurve` with fields of shape [n]; NaN if no entry counts, or one that counts is NaN.
 
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
+
     Example:
         >>> import jax.numpy as jnp
         >>> curve = risk_coverage_curve(jnp.array([0.1, 0.9, 0.5, 0.5]), jnp.array([0, 1, 1, 0]))
@@ -51,16 +57,19 @@ def risk_coverage_curve(
         El-Yaniv and Wiener, On the Foundations of Noise-free Selective Classification, JMLR 11, 2010.
         Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, NeurIPS, 2017.
     """
-    valid, uncertainty, risk = prepare(where, uncertainty, risk)
-    kept_risk, in_count, kept, count = _cumulative_risk(uncertainty, risk, valid)
-    total = masked_mean(risk, valid)
-    defined = jnp.any(valid) & no_nan(uncertainty, risk)
+    factors, uncertainty, risk = weighted(where, None, uncertainty=uncertainty, risk=risk)
+    sums, once, _ = _cumulative_risk(uncertainty, risk, factors)
+    kept = jnp.arange(1, risk.shape[0] + 1, dtype=risk.dtype)
+    count = jnp.maximum(jnp.sum(once), 1.0)
+    total = weighted_mean(risk, weights=factors)
+    defined = jnp.any(factors != 0) & no_nan(uncertainty, risk)
     return RiskCoverageCurve(
-        coverage=jnp.where(defined, jnp.where(in_count, kept / count, 1.0), jnp.nan),
-        selective_risk=jnp.where(defined, jnp.where(in_count, kept_risk / kept, total), jnp.nan),
+        coverage=undefined_unless(defined, jnp.where(once > 0, kept / count, 1.0)),
+        selective_risk=undefined_unless(defined, jnp.where(once > 0, sums / kept, total)),
     )
 
 
+@checked
 def area_under_risk_coverage(
     uncertainty: Float[Array, " n"], risk: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
 ) -> Float[Array, ""]:
@@ -80,6 +89,9 @@ def area_under_risk_coverage(
     Returns:
         A scalar in the units of the risk; NaN if no entry counts, or one that counts is NaN.
 
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
+
     Example:
         >>> import jax.numpy as jnp
         >>> print(area_under_risk_coverage(jnp.array([0.1, 0.2, 0.3, 0.4]), jnp.array([0, 0, 0, 1])))
@@ -88,13 +100,19 @@ def area_under_risk_coverage(
     References:
         Geifman, Uziel and El-Yaniv, Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers, ICLR, 2019.
     """
-    valid, uncertainty, risk = prepare(where, uncertainty, risk)
-    kept_risk, in_count, kept, _ = _cumulative_risk(uncertainty, risk, valid)
-    return undefined_unless(no_nan(uncertainty, risk), masked_mean(kept_risk / kept, in_count))
+    factors, uncertainty, risk = weighted(where, None, uncertainty=uncertainty, risk=risk)
+    sums, once, _ = _cumulative_risk(uncertainty, risk, factors)
+    kept = jnp.arange(1, risk.shape[0] + 1, dtype=risk.dtype)
+    return undefined_unless(no_nan(uncertainty, risk), weighted_mean(sums / kept, weights=once))
 
 
+@checked
 def area_under_generalised_risk_coverage(
-    uncertainty: Float[Array, " n"], risk: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    uncertainty: Float[Array, " n"],
+    risk: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Area under the generalised risk-coverage curve (AUGRC): mean risk of a failure that goes undetected.
 
@@ -110,9 +128,13 @@ def area_under_generalised_risk_coverage(
         uncertainty: larger for less certain predictions.
         risk: loss of each prediction.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar in the units of the risk; NaN if no entry counts, or one that counts is NaN.
+
+    Raises:
+        ArrayError: the shapes differ, or there are further axes.
 
     Example:
         >>> import jax.numpy as jnp
@@ -122,18 +144,21 @@ def area_under_generalised_risk_coverage(
     References:
         Traub et al., Overcoming Common Flaws in the Evaluation of Selective Classification Systems, NeurIPS, 2024.
     """
-    valid, uncertainty, risk = prepare(where, uncertainty, risk)
-    kept_risk, in_count, _, count = _cumulative_risk(uncertainty, risk, valid)
-    area = masked_mean(kept_risk / count, in_count) - 0.5 * masked_mean(risk, valid) / count
+    factors, uncertainty, risk = weighted(where, weights, uncertainty=uncertainty, risk=risk)
+    sums, factors, risks = _cumulative_risk(uncertainty, risk, factors)
+    total = jnp.sum(factors)
+    area = weighted_mean((sums - 0.5 * factors * risks) / jnp.where(total == 0, 1.0, total), weights=factors)
     return undefined_unless(no_nan(uncertainty, risk), area)
 
 
+@checked
 def prediction_rejection_ratio(
     uncertainty: Float[Array, " n"],
     risk: Shaped[Array, " n"],
     *,
     convention: Literal["malinin", "lm_polygraph"] = "malinin",
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Prediction rejection ratio (PRR): area gained over random rejection, as a share of what an oracle gains.
 
@@ -150,12 +175,14 @@ def prediction_rejection_ratio(
             counts as handed to an oracle, with risk 0. `"lm_polygraph"` is that of `area_under_risk_coverage`, the mean
             over those kept, as LM-Polygraph computes it.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar <= 1; NaN if no entry counts, one that counts is NaN, or all risks are equal.
 
     Raises:
-        ValueError: if `convention` is unknown.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -168,21 +195,27 @@ def prediction_rejection_ratio(
         Fadeeva et al., LM-Polygraph: Uncertainty Estimation for Language Models, EMNLP Demos, 2023.
     """
     check_choice("convention", convention, ("malinin", "lm_polygraph"))
-    valid, uncertainty, risk = prepare(where, uncertainty, risk)
-    mean = masked_mean(risk, valid)
+    if weights is not None and convention == "lm_polygraph":
+        raise OptionError("weights with convention='lm_polygraph' has no meaning; use convention='malinin'")
+    factors, uncertainty, risk = weighted(where, weights, uncertainty=uncertainty, risk=risk)
+    kept = factors != 0
     # Both areas are linear in the risk: taking the mean off first gives a random area of exactly 0.
-    excess = select(risk - mean, valid)
-    area = area_under_generalised_risk_coverage if convention == "malinin" else area_under_risk_coverage
-    lowest, highest = jnp.min(select(risk, valid, jnp.inf)), jnp.max(select(risk, valid, -jnp.inf))
+    excess = select(risk - weighted_mean(risk, weights=factors), kept)
+
+    def area(uncertainty):
+        if convention == "malinin":
+            return area_under_generalised_risk_coverage(uncertainty, excess, where=kept, weights=factors)
+        return area_under_risk_coverage(uncertainty, excess, where=kept)
+
+    lowest = jnp.min(select(risk, kept, jnp.inf), initial=jnp.inf)
+    highest = jnp.max(select(risk, kept, -jnp.inf), initial=-jnp.inf)
     varied = ~(highest <= lowest)
-    gained = 0.0 - area(uncertainty, excess, where=valid)
-    gainable = jnp.where(varied, 0.0 - area(risk, excess, where=valid), 1.0)
-    return undefined_unless(varied, gained / gainable)
+    return undefined_unless(varied, (0.0 - area(uncertainty)) / jnp.where(varied, 0.0 - area(risk), 1.0))
 
 
-def _cumulative_risk(uncertainty, risk, valid):
-    """Give the summed risk of the k most certain, which positions k hold counted entries, k, and their number."""
-    groups = sort_with_ties(uncertainty, valid, risk)
-    risks = select(group_means(groups.values[0], groups), groups.valid)
-    kept = jnp.arange(1, risk.shape[0] + 1, dtype=risk.dtype)
-    return jnp.cumsum(risks), groups.valid, kept, number_of(valid, risk)
+def _cumulative_risk(uncertainty: Array, risk: Array, factors: Array) -> tuple[Array, Array, Array]:
+    """In order of certainty: summed risk so far, weights (0 for what does not count), and risks with ties shared."""
+    groups = sort_with_ties(uncertainty, factors != 0, risk, factors)
+    risks, factors = groups.values
+    risks = select(group_means(risks, groups, factors), groups.valid)
+    return jnp.cumsum(factors * risks), factors, risks

@@ -5,17 +5,20 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.metrics._masked import check_count, no_nan, number_of, prepare, undefined_unless
+from jaxuq._arrays import check_count, no_nan, undefined_unless, varying_like, weighted, whole, within_unit
+from jaxuq._shapes import checked
 
 
+@checked
 def smooth_calibration_error(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],
     *,
     grid_size: int = 1024,
     where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""SmoothECE: the residuals smoothed by a reflected Gaussian kernel whose width equals the error itself.
 
@@ -36,12 +39,14 @@ def smooth_calibration_error(
         correct: what happened: 0 or 1 (or booleans).
         grid_size: number of cells of the grid on [0, 1].
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once.
 
     Returns:
         A scalar in [0, 1]; NaN if no entry counts, or one that counts is NaN.
 
     Raises:
-        ValueError: if `grid_size` is not an integer of at least 2.
+        ArrayError: the shapes differ, or there are further axes.
+        OptionError: if `grid_size` is not an integer of at least 2.
 
     Example:
         >>> import jax.numpy as jnp
@@ -53,10 +58,11 @@ def smooth_calibration_error(
         Błasiok and Nakkiran, Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing, ICLR, 2024.
     """
     check_count("grid_size", grid_size, 2)
-    valid, confidence, correct = prepare(where, confidence, correct)
-    residuals = jnp.where(valid, correct - confidence, 0.0) / number_of(valid, confidence)
+    factors, confidence, correct = (whole(a) for a in weighted(where, weights, confidence=confidence, correct=correct))
+    total = jnp.sum(factors)
+    residuals = factors * (correct - confidence) / jnp.where(total == 0, 1.0, total)
     root = _fixed_point(residuals, confidence, grid_size)
-    return undefined_unless(jnp.any(valid) & no_nan(confidence, correct), root)
+    return undefined_unless((total != 0) & no_nan(confidence) & within_unit(correct), root)
 
 
 # Compiled as a whole: outside `jit` the loop would otherwise be traced and compiled anew at every call.
@@ -77,7 +83,7 @@ def _fixed_point(residuals: Float[Array, " n"], confidence: Float[Array, " n"], 
         return jnp.where(above, middle, lower), jnp.where(above, upper, middle)
 
     # The error never grows with the width, so error(width) - width has one root; it lies in [0, 1].
-    bounds = (jnp.zeros((), confidence.dtype), jnp.ones((), confidence.dtype))
+    bounds = tuple(varying_like(jnp.asarray(end, confidence.dtype), spectrum) for end in (0.0, 1.0))
     width = jax.lax.stop_gradient(0.5 * sum(jax.lax.fori_loop(0, 24, halve, bounds)))
     # One Newton step: it sharpens the root, and its derivative is that of the implicit function.
     value, slope = jax.jvp(error, (width,), (jnp.ones_like(width),))

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxuq._arrays import counted
+
 
 class LabelScaler(NamedTuple):
     """Mean and standard deviation of each task's training labels; a pytree that is saved with the model.
@@ -43,7 +45,7 @@ def fit_label_scaler(
         >>> scaler.mean.tolist(), scaler.scale.tolist()
         ([2.0], [1.0])
     """
-    where = jnp.ones(labels.shape, bool) if where is None else where
+    where = counted(where, labels)
     known = jnp.where(where, labels, 0)
     count = jnp.maximum(jnp.sum(where, axis=0), 1).astype(labels.dtype)
     mean = jnp.sum(known, axis=0) / count

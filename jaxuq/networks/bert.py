@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import counted
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.linear import Linear, LoraConfig
@@ -165,11 +166,11 @@ class Encoder(nn.Module):
             raise ValueError(
                 f"{time} tokens a row; the encoder has positions for {config.max_tokens}: divide the text into windows"
             )
-        where = jnp.ones(tokens.shape, bool) if where is None else where
+        where = counted(where, tokens)
         columns = jnp.broadcast_to(jnp.arange(time)[None], tokens.shape)
         if config.positions_skip_padding:  # padding has the position before the first
-            counted = jnp.cumsum(where.astype(jnp.int32), axis=1) - 1
-            columns = jnp.where(where, counted, -1)
+            places = jnp.cumsum(where.astype(jnp.int32), axis=1) - 1
+            columns = jnp.where(where, places, -1)
 
         def table(name: str, rows: int) -> nn.Embed:
             return nn.Embed(rows, config.hidden_size, dtype=self.dtype, param_dtype=self.dtype, name=name)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from jaxtyping import Bool
 from numpy import ndarray
 
-from jaxuq.metrics._masked import check_choice
+from jaxuq._arrays import check_choice
 from jaxuq.questions.expressions import equal_expressions
 
 AnswerKind = Literal["number", "expression", "choice", "text"]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, Real
 
+from jaxuq._arrays import counted
 from jaxuq.language import encode_prompt, score_tokens
 from jaxuq.metrics import (
     area_under_risk_coverage,
@@ -51,7 +52,7 @@ def answer_scores(
         >>> dict(zip(SCORES, scores.round(3).tolist()))["brier"]
         0.4...
     """
-    kept = jnp.ones(labels.shape, bool) if where is None else where
+    kept = counted(where, labels)
     log_probs = jnp.where(kept[:, None], log_probs, -jnp.log(float(log_probs.shape[1])).astype(log_probs.dtype))
     labels = jnp.where(kept, labels, 0).astype(jnp.int32)
     probabilities = jnp.exp(log_probs)
@@ -103,7 +104,7 @@ def confidence_scores(
         >>> dict(zip(SCORES, scores.round(3).tolist()))["brier"]
         0.1...
     """
-    kept = jnp.ones(correct.shape, bool) if where is None else where
+    kept = counted(where, correct)
     confidence = jnp.where(kept, confidence, 0.5)
     right = jnp.where(kept, correct, 0).astype(confidence.dtype)
     inner = jnp.clip(confidence, 1e-6, 1 - 1e-6)

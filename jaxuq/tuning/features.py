@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import counted
+
 
 def silhouette(
     features: Float[Array, "points features"],
@@ -39,7 +41,7 @@ def silhouette(
         Journal of Computational and Applied Mathematics 20, 1987.
         Y. Wang et al., "Uncertainty Aware Learning for Language Model Alignment", ACL 2024, section 5 (its use).
     """
-    kept = jnp.ones(clusters.shape, bool) if where is None else where
+    kept = counted(where, clusters)
     features = jnp.where(kept[:, None], features, 0.0)
     member = jax.nn.one_hot(jnp.where(kept, clusters, -1), num_clusters, dtype=features.dtype)
     sizes = member.sum(0)

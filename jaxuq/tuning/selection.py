@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import counted
+
 NOISE, MISTAKE, REDUNDANT, UNSURE = 0, 1, 2, 3
 _HALVINGS = 30
 
@@ -65,7 +67,7 @@ def prune_samples(
     """
     if not 0 < keep_ratio <= 1:
         raise ValueError(f"keep_ratio is {keep_ratio}; expected a share in (0, 1]")
-    kept = jnp.ones(error.shape, bool) if where is None else where
+    kept = counted(where, error)
     error, entropy = jnp.where(kept, error, jnp.nan), jnp.where(kept, entropy, jnp.nan)
     wanted = keep_ratio * kept.sum(dtype=error.dtype)
 
@@ -127,7 +129,7 @@ def token_error(
     if convention not in ("sum", "mean"):
         raise ValueError(f"convention is {convention!r}; expected 'sum' or 'mean'")
     weight = neighbours if convention == "sum" else neighbours / 2
-    kept = jnp.ones(log_probs.shape, bool) if where is None else where
+    kept = counted(where, log_probs)
     perplexity = jnp.where(kept, jnp.exp(jnp.where(kept, 0.0 - log_probs, 0.0)), 0.0)
     ends = ((0, 0),) * (log_probs.ndim - 1)
     before = jnp.pad(perplexity[..., :-1], (*ends, (1, 0)))

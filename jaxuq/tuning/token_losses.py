@@ -70,15 +70,15 @@ def token_loss(
     if name == "plain":
         one: Callable[..., Any] = cross_entropy
     elif name == "label-smoothing":
-        one = _each(lambda logits, token: smoothed_cross_entropy(logits, token, smoothing=smoothing))
+        one = functools.partial(smoothed_cross_entropy, smoothing=smoothing)
     elif name == "focal":
-        one = _each(categorical_focal_loss)
+        one = categorical_focal_loss
     elif name == "entropy":
-        one = _each(lambda logits, token: entropy_regularised_cross_entropy(logits, token, strength=smoothing))
+        one = functools.partial(entropy_regularised_cross_entropy, strength=smoothing)
     elif name == "uncertainty-aware":
-        one = _each(uncertainty_aware_clm_loss)
+        one = jax.vmap(jax.vmap(uncertainty_aware_clm_loss))  # of every token alone
     else:
-        one = _each(lambda logits, token, own: smoothed_cross_entropy(logits, token, smoothing=own))
+        one = smoothed_cross_entropy
 
     def loss(
         logits: Float[Array, "batch time vocab"],
@@ -98,8 +98,7 @@ def token_loss(
 def _falling(smoothing: float, share: Float[Array, ""] | float) -> TokenLoss:
     """Label smoothing when this share of the steps is done."""
     part = smoothing * (1 - jnp.asarray(share, jnp.float32))
-    each = _each(lambda logits, token: smoothed_cross_entropy(logits, token, smoothing=part))
-    return lambda logits, tokens, examples: each(logits, tokens)
+    return lambda logits, tokens, examples: smoothed_cross_entropy(logits, tokens, jnp.broadcast_to(part, tokens.shape))
 
 
 def stated_token_loss(levels: Int[Array, " levels"], correct: Float[Array, " examples"]) -> TokenLoss:
@@ -119,18 +118,12 @@ def stated_token_loss(levels: Int[Array, " levels"], correct: Float[Array, " exa
         >>> print(f"{loss(logits, jnp.array([[1]]), jnp.array([[0]]))[0, 0]:.6f}")
         0.116478
     """
-    brier = _each(stated_confidence_loss)
 
     def loss(
         logits: Float[Array, "batch time vocab"],
         tokens: Int[Array, "batch time"],
         examples: Int[Array, "batch time"],
     ) -> Float[Array, "batch time"]:
-        return brier(jnp.take(logits, levels, axis=-1), correct[jnp.maximum(examples, 0)])
+        return stated_confidence_loss(jnp.take(logits, levels, axis=-1), correct[jnp.maximum(examples, 0)])
 
     return loss
-
-
-def _each(loss: Callable[..., Any]) -> Callable[..., Any]:
-    """A mean over tokens as a function of every token alone."""
-    return jax.vmap(jax.vmap(loss))

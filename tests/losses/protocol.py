@@ -26,7 +26,7 @@ EXAMPLES: dict[str, Any] = {
         Example(losses.bernoulli_cross_entropy, (_a, _labels), **_pair),
         Example(losses.bernoulli_cross_entropy, (_a, _labels.astype(np.float32)), **_pair),
     ],
-    "beta_negative_log_likelihood": Example(losses.beta_negative_log_likelihood, (_a, _b, _y), **_triple),
+    "beta_negative_log_likelihood": Example(losses.beta_negative_log_likelihood, (_a, np.exp(_b), _y), **_triple),
     "categorical_cross_entropy": Example(losses.categorical_cross_entropy, (_four, _classes), **_pair),
     "categorical_focal_loss": Example(losses.categorical_focal_loss, (_four, _classes), **_pair),
     "confidence_reward": Example(losses.confidence_reward, (_labels, _part), differentiable=(1,)),
@@ -44,8 +44,8 @@ EXAMPLES: dict[str, Any] = {
         Example(losses.focal_loss, (_a, _labels), {"alpha": None, "gamma": 0.5}, **_pair),
     ],
     "gaussian_negative_log_likelihood": [
-        Example(losses.gaussian_negative_log_likelihood, (_a, _b, _y), **_triple),
-        Example(losses.gaussian_negative_log_likelihood, (_a, _b, _y), {"convention": "muben"}, **_triple),
+        Example(losses.gaussian_negative_log_likelihood, (_a, np.exp(_b), _y), **_triple),
+        Example(losses.gaussian_negative_log_likelihood, (_a, np.exp(_b), _y), {"convention": "muben"}, **_triple),
     ],
     "homoscedastic_weighting": Example(
         losses.homoscedastic_weighting,
@@ -54,6 +54,7 @@ EXAMPLES: dict[str, Any] = {
         masked=(0, 1),
         differentiable=(0, 1),
     ),
+    "mean_loss": Example(losses.mean_loss, (_part,), where=_where, masked=(0,), differentiable=(0,)),
     "normal_inverse_gamma_parameters": Example(losses.normal_inverse_gamma_parameters, (_four,), differentiable=(0,)),
     "smoothed_cross_entropy": [
         Example(losses.smoothed_cross_entropy, (_four, _classes, _part), **_three),
@@ -72,6 +73,27 @@ EXAMPLES: dict[str, Any] = {
         Example(losses.uncertainty_smoothing, (_part[:, 0],), {"largest": 0.15, "recentred": True}),
     ],
     "softplus_variance": Example(losses.softplus_variance, (_a,), differentiable=(0,)),
+}
+# Where each takes labels of a known range: a label outside it makes the loss of its entry NaN.
+LABELS: dict[str, int] = {
+    **dict.fromkeys(
+        (
+            "bernoulli_cross_entropy",
+            "categorical_cross_entropy",
+            "categorical_focal_loss",
+            "earth_mover_loss",
+            "entropy_regularised_cross_entropy",
+            "evidential_classification_loss",
+            "focal_loss",
+            "smoothed_cross_entropy",
+            "stated_confidence_loss",
+            "top_token_distillation",
+            "ual_loss",
+            "uncertainty_aware_clm_loss",
+        ),
+        1,
+    ),
+    "confidence_reward": 0,
 }
 HOST: dict[str, str] = {
     "REWARDS": "names",

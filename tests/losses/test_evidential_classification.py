@@ -7,7 +7,8 @@ import numpyro.distributions as dist
 import pytest
 from scipy import stats
 
-from jaxuq.losses import dirichlet_concentrations, dirichlet_moments, evidential_classification_loss
+from jaxuq.losses import dirichlet_concentrations, dirichlet_moments
+from tests.losses.means import evidential_classification_loss
 
 ALPHA = np.array([1.5, 4.0, 2.5])
 LOGITS = jnp.log(jnp.expm1(jnp.asarray(ALPHA - 1, jnp.float32)))

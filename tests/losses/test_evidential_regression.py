@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from jaxuq.losses import NormalInverseGamma, evidential_regression_loss, normal_inverse_gamma_parameters
+from jaxuq.losses import NormalInverseGamma, normal_inverse_gamma_parameters
+from tests.losses.means import evidential_regression_loss
 
 
 def _outputs(gamma, nu, alpha, beta):

@@ -6,18 +6,16 @@ import numpy as np
 import optax
 import pytest
 
-from jaxuq.losses import (
+from jaxuq.losses import homoscedastic_weighting, uncertainty_aware_clm_loss, uncertainty_smoothing
+from tests.losses.means import (
     bernoulli_cross_entropy,
     categorical_cross_entropy,
     categorical_focal_loss,
     entropy_regularised_cross_entropy,
     focal_loss,
-    homoscedastic_weighting,
     smoothed_cross_entropy,
     stated_confidence_loss,
     ual_loss,
-    uncertainty_aware_clm_loss,
-    uncertainty_smoothing,
 )
 
 Z1 = np.array([2, 1, 0.5, -1], np.float32)

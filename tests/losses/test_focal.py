@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxuq.losses import bernoulli_cross_entropy, focal_loss
+from tests.losses.means import bernoulli_cross_entropy, focal_loss
 
 
 def _torchvision(logits, labels, alpha, gamma):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxuq.losses import beta_negative_log_likelihood, gaussian_negative_log_likelihood, softplus_variance
+from jaxuq.losses import softplus_variance
+from tests.losses.means import beta_negative_log_likelihood, gaussian_negative_log_likelihood
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_beta_weights_both_gradients_by_the_stopped_variance(data):
 
 
 def test_options_are_validated(data):
-    with pytest.raises(ValueError, match=r"beta is 1\.5; expected a number in"):
+    with pytest.raises(ValueError, match=r"beta is 1\.5; expected a finite number in \[0, 1\]"):
         beta_negative_log_likelihood(*data, beta=1.5)
     with pytest.raises(Exception, match="convention"):
         gaussian_negative_log_likelihood(*data, convention="torch")  # type: ignore[arg-type]

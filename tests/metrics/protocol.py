@@ -149,6 +149,28 @@ EXAMPLES: dict[str, Any] = {
     ),
     "spearman_correlation": Example(metrics.spearman_correlation, (SCORES, RISK), where=WHERE, masked=(0, 1)),
 }
+# Where each takes labels of a known range: a label outside it makes the result NaN.
+LABELS: dict[str, int] = {
+    **dict.fromkeys(
+        (
+            "adaptive_calibration_error",
+            "area_under_roc",
+            "average_over_tasks",
+            "average_precision",
+            "bernoulli_negative_log_likelihood",
+            "binary_calibration_error",
+            "brier_score",
+            "categorical_negative_log_likelihood",
+            "classwise_calibration_error",
+            "expected_calibration_error",
+            "maximum_calibration_error",
+            "multiclass_brier_score",
+            "reliability_bins",
+            "smooth_calibration_error",
+        ),
+        1,
+    )
+}
 HOST: dict[str, str] = {
     "BootstrapResult": "a result type",
     "CalibrationCurve": "a result type",

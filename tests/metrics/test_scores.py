@@ -50,9 +50,11 @@ def test_binary_scores_equal_sklearn(run, rng, keep):
     for kept in (keep, np.ones(200, bool)):
         loss = run(metrics.bernoulli_negative_log_likelihood, logits, labels, where=kept)
         assert loss == pytest.approx(sk.log_loss(labels[kept], probabilities[kept]), rel=1e-5)
-        half = run(metrics.brier_score, probabilities, labels, where=kept, convention="muben")
+        half = run(metrics.brier_score, probabilities, labels, where=kept)
         assert half == pytest.approx(sk.brier_score_loss(labels[kept], probabilities[kept]), rel=1e-5)
-        both = run(metrics.brier_score, probabilities, labels, where=kept)
+        both = run(metrics.brier_score, probabilities, labels, where=kept, scale_by_half=False)
+        oracle = sk.brier_score_loss(labels[kept], probabilities[kept], scale_by_half=False)
+        assert both == pytest.approx(oracle, rel=1e-5)
         two_classes = np.stack([1 - probabilities, probabilities], axis=1)
         assert both == pytest.approx(2 * half, rel=1e-6)
         assert both == pytest.approx(run(metrics.multiclass_brier_score, two_classes, labels, where=kept), rel=1e-5)
@@ -144,9 +146,9 @@ def test_interval_coverage_and_width(run):
 
 def test_options_are_checked():
     one = jnp.ones(3)
-    with pytest.raises(ValueError, match="convention is 'sklearn'; expected one of 'sum', 'muben'"):
-        inspect.unwrap(metrics.brier_score)(one, one, convention="sklearn")  # past the type checks of the tests
-    with pytest.raises(ValueError, match=r"level is 90.0; expected a number strictly between 0 and 1"):
+    with pytest.raises(ValueError, match="convention is 'sklearn'; expected one of 'step', 'muben'"):
+        inspect.unwrap(metrics.average_precision)(one, one, convention="sklearn")  # past the type checks of the tests
+    with pytest.raises(ValueError, match=r"level is 90.0; expected a finite number in \(0, 1\)"):
         metrics.interval_score(one, one, one, level=90.0)
     with pytest.raises(ValueError, match="bins is 0; expected an integer of at least 1"):
         metrics.expected_calibration_error(one, one, bins=0)

@@ -23,19 +23,26 @@ class Head(NamedTuple):
     point: Callable[[Float[Array, "n tasks k"]], Float[Array, "n tasks"]]
 
 
+def _mean_of(loss: Callable[..., Float[Array, "n tasks"]]) -> Callable[..., Float[Array, ""]]:
+    """The mean over all known labels of all tasks."""
+    return lambda outputs, labels, where: losses.mean_loss(loss(outputs, labels, where), where=where)
+
+
 def likelihood_head(task_type: str) -> Head:
     """Gaussian likelihood (mean and softplus variance), or one logit a task."""
     if task_type == "regression":
         return Head(
             2,
-            lambda outputs, labels, where: losses.gaussian_negative_log_likelihood(
-                outputs[..., 0], outputs[..., 1], labels, where=where
+            _mean_of(
+                lambda outputs, labels, where: losses.gaussian_negative_log_likelihood(
+                    outputs[..., 0], losses.softplus_variance(outputs[..., 1]), labels, where=where
+                )
             ),
             lambda outputs: outputs[..., 0],
         )
     return Head(
         1,
-        lambda outputs, labels, where: losses.bernoulli_cross_entropy(outputs[..., 0], labels, where=where),
+        _mean_of(lambda outputs, labels, where: losses.bernoulli_cross_entropy(outputs[..., 0], labels, where=where)),
         lambda outputs: outputs[..., 0],
     )
 
@@ -44,7 +51,7 @@ def focal_head() -> Head:
     """The focal loss with torchvision's defaults, as the publication uses it."""
     return Head(
         1,
-        lambda outputs, labels, where: losses.focal_loss(outputs[..., 0], labels, where=where),
+        _mean_of(lambda outputs, labels, where: losses.focal_loss(outputs[..., 0], labels, where=where)),
         lambda outputs: outputs[..., 0],
     )
 
@@ -54,7 +61,7 @@ def evidential_head(task_type: str) -> Head:
     if task_type == "regression":
         return Head(
             4,
-            lambda outputs, labels, where: losses.evidential_regression_loss(outputs, labels, where=where),
+            _mean_of(lambda outputs, labels, where: losses.evidential_regression_loss(outputs, labels, where=where)),
             lambda outputs: outputs[..., 0],
         )
 
@@ -64,8 +71,10 @@ def evidential_head(task_type: str) -> Head:
 
     return Head(
         2,
-        lambda outputs, labels, where: losses.evidential_classification_loss(
-            outputs, labels.astype(jnp.int32), where=where
+        _mean_of(
+            lambda outputs, labels, where: losses.evidential_classification_loss(
+                outputs, labels.astype(jnp.int32), where=where
+            )
         ),
         log_odds,
     )

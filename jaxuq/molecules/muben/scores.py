@@ -82,13 +82,13 @@ def _classification_task(
     predicted = (logits > 0).astype(jnp.int32)
     confidence = jnp.maximum(probabilities, 1 - probabilities)
     correct = predicted == labels
-    brier, ece = ("muben", "muben") if muben else ("sum", "top_class")
+    ece = "muben" if muben else "top_class"
     values = (
         metrics.area_under_roc(logits, labels, where=where),
         metrics.average_precision(logits, labels, where=where),
         metrics.accuracy(predicted, labels, where=where),
         metrics.bernoulli_negative_log_likelihood(logits, labels, where=where),
-        metrics.brier_score(probabilities, labels, convention=brier, where=where),
+        metrics.brier_score(probabilities, labels, where=where),
         metrics.binary_calibration_error(probabilities, labels, convention=ece, where=where),
         metrics.maximum_calibration_error(confidence, correct, where=where),
         metrics.adaptive_calibration_error(confidence, correct, where=where),

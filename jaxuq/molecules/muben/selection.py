@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxuq.losses import bernoulli_cross_entropy
+from jaxuq.losses import bernoulli_cross_entropy, mean_loss
 from jaxuq.metrics import area_under_roc, average_over_tasks, average_precision
 from jaxuq.molecules.muben.problem import Arrays, Problem
 
@@ -32,4 +32,5 @@ def validation_score(problem: Problem, predictions: Float[Array, "molecules task
         return jnp.mean(per_task, where=valid.mask.any(axis=0))
     metric = average_precision if problem.metric == "prc-auc" else area_under_roc
     ranked = average_over_tasks(metric, predictions, valid.labels.astype(jnp.int32), where=valid.mask).mean
-    return jnp.where(jnp.isnan(ranked), bernoulli_cross_entropy(predictions, valid.labels, where=valid.mask), -ranked)
+    entropies = bernoulli_cross_entropy(predictions, valid.labels, where=valid.mask)
+    return jnp.where(jnp.isnan(ranked), mean_loss(entropies, where=valid.mask), -ranked)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
+from jaxuq._arrays import counted
+
 _NEWTON_STEPS = 30
 
 
@@ -66,7 +68,7 @@ def fit_linear_probe(
     """
     if penalty <= 0:
         raise ValueError(f"penalty is {penalty}; expected a positive number")
-    kept = jnp.ones(correct.shape, bool) if where is None else where
+    kept = counted(where, correct)
     share = kept.astype(features.dtype)
     count = jnp.maximum(share.sum(), 1)
     x = jnp.where(kept[:, None], features, 0.0)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import counted
 from jaxuq.posterior import summarise
 
 _LEAST = 1e-30
@@ -100,7 +101,7 @@ def batch_bald(
         )
     probabilities = jnp.exp(log_probs)
     own = jax.scipy.special.entr(probabilities).sum(-1).mean(0)
-    free = jnp.ones(questions, bool) if where is None else where
+    free = counted(where, (questions,))
     joint = jnp.ones((samples, 1), probabilities.dtype)
     spent = jnp.zeros((), probabilities.dtype)
     chosen, information = [], []
@@ -152,7 +153,7 @@ def base_tuned_gap(
         L. Zhang, J. Wu, D. Zhou, G. Xu, "STAR: Constraint LoRA with Dynamic Active Learning for Data-Efficient
         Fine-Tuning of Large Language Models", ACL findings 2024 (the released code scales one of the two only).
     """
-    kept = jnp.ones(tuned.shape, bool) if where is None else where
+    kept = counted(where, tuned)
 
     def scaled(values: Array) -> Array:
         low = jnp.min(jnp.where(kept, values, jnp.inf))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jaxuq._arrays import counted
 from jaxuq.networks import Decoder, stack_layers, unstack_layers
 from jaxuq.networks.linear import Linear
 from jaxuq.posterior import KroneckerFactors, kronecker_factors
@@ -57,7 +58,7 @@ def adapter_factors(
     if not decoder.scan:
         params, lora = stack_layers(params, depth), stack_layers(lora, depth)
     stacked = decoder.clone(scan=True, remat=False)
-    kept = jnp.ones(prompts.tokens.shape[0], bool) if where is None else where
+    kept = counted(where, (prompts.tokens.shape[0],))
     tokens, positions = placed_prompts(prompts)
 
     def listen(following: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -90,10 +91,10 @@ def adapter_factors(
     taps = jax.tree.map(lambda leaf: jnp.zeros((depth, *tokens.shape, leaf.shape[2])), lora["layers"])
     logits, pull, inputs = jax.vjp(run, taps, has_aux=True)
     probabilities = jnp.where(kept[:, None], jax.nn.softmax(logits), 0.0)
-    counted = ((positions >= 0) & kept[:, None]).reshape(-1)
+    taken = ((positions >= 0) & kept[:, None]).reshape(-1)
 
     def factors_of(x: Array, gradients: Array) -> KroneckerFactors:
-        return jax.vmap(lambda x, g: kronecker_factors(_rows(x), _rows(g), where=counted))(x, gradients)
+        return jax.vmap(lambda x, g: kronecker_factors(_rows(x), _rows(g), where=taken))(x, gradients)
 
     def of_option(number: Array) -> PyTree:
         own = jax.nn.one_hot(number, logits.shape[1])

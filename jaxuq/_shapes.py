@@ -1,0 +1,172 @@
+"""`checked`: what the annotation of a public function says about shapes is compared with what it is given.
+
+jaxtyping's names of axes are documentation unless somebody reads them. `checked` reads them at every call, under `jit`
+at every tracing, and never lets two arrays broadcast that only happen to fit: `[n]` against `[n, 1]` is an error with
+its remedy, not a matrix of all pairs.
+"""
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import jaxtyping
+
+from jaxuq._arrays import remedy
+from jaxuq._errors import ArrayError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class _Layout(NamedTuple):
+    """Names of the positional arguments, that of `*args`, and the axes that each argument's annotation asks for."""
+
+    positional: tuple[str, ...]
+    rest: str | None
+    axes: dict[str, tuple[tuple[str, ...], ...]]
+
+
+def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Compare the shapes of array arguments with the axes in the function's jaxtyping annotations.
+
+    Axes of one name have one size over all arguments; `*name` stands for any number of axes; numbers are sizes. Values
+    that are no arrays (None, Python numbers, pytrees) are passed over, and so are axes with `#` or arithmetic.
+
+    Args:
+        function: annotated with jaxtyping, such as `Float[Array, "*batch classes"]`.
+
+    Returns:
+        The function, which raises an ArrayError that names the array, its shape, the array that it disagrees with, and
+        the likely remedy.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxtyping import Array, Float
+        >>> @checked
+        ... def error(mean: Float[Array, " n"], labels: Float[Array, " n"]) -> Float[Array, " n"]:
+        ...     return labels - mean
+        >>> error(jnp.zeros(200), jnp.zeros((200, 1)))
+        Traceback (most recent call last):
+            ...
+        jaxuq._errors.ArrayError: labels has shape (200, 1) where mean has (200,); pass labels[:, 0]
+    """
+    layout: _Layout | None = None
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        nonlocal layout
+        if layout is None:
+            layout = _layout_of(function)
+        _compare(layout, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _layout_of(function: Callable[..., Any]) -> _Layout:
+    positional, rest, axes = [], None, {}
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+            positional.append(name)
+        elif parameter.kind is parameter.VAR_POSITIONAL:
+            rest = name
+        found = tuple(_axes_in(parameter.annotation))
+        if found:
+            axes[name] = found
+    return _Layout(tuple(positional), rest, axes)
+
+
+def _axes_in(annotation: Any) -> Iterator[tuple[str, ...]]:
+    if isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray):
+        yield tuple(token.rpartition("=")[2].lstrip("?") for token in annotation.dim_str.split())
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _axes_in(part)
+
+
+class _Sizes:
+    """What the arguments so far have made of each axis, and which of them was the first to."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, tuple[tuple[int, ...], str, tuple[int, ...]]] = {}
+
+    def disagreement(self, axes: tuple[str, ...], shape: tuple[int, ...]) -> str | None:
+        """The first axis that does not fit, `""` for a wrong number of axes, None if all fit."""
+        parts = _split(axes, shape)
+        if parts is None:
+            return ""
+        for axis, size in parts:
+            known = self.known.get(axis)
+            if (axis.isdigit() and size != (int(axis),)) or (known is not None and known[0] != size):
+                return axis
+        return None
+
+    def learn(self, name: str, axes: tuple[str, ...], shape: tuple[int, ...]) -> None:
+        for axis, size in _split(axes, shape) or ():
+            if axis.lstrip("*").isidentifier() and axis.lstrip("*") != "_":
+                self.known.setdefault(axis, (size, name, shape))
+
+    def expected(self, axes: tuple[str, ...]) -> tuple[int, ...] | None:
+        """The shape that these axes must have, where all are known."""
+        if not all(axis in self.known or axis.isdigit() for axis in axes):
+            return None
+        return tuple(size for axis in axes for size in ((int(axis),) if axis.isdigit() else self.known[axis][0]))
+
+
+def _split(axes: tuple[str, ...], shape: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]] | None:
+    """The size of each axis, those of a `*name` together; None where the number of axes does not fit."""
+    many = next((place for place, axis in enumerate(axes) if axis == "..." or axis.startswith("*")), None)
+    if many is None:
+        return [(axis, (size,)) for axis, size in zip(axes, shape)] if len(axes) == len(shape) else None
+    after = len(axes) - many - 1
+    if len(shape) < many + after:
+        return None
+    middle = shape[many : len(shape) - after]
+    ends = [(axis, (size,)) for axis, size in zip(axes[:many], shape)]
+    ends.append((axes[many], middle))
+    return ends + [(axis, (size,)) for axis, size in zip(axes[many + 1 :], shape[len(shape) - after :])]
+
+
+def _compare(layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    sizes = _Sizes()
+    count = len(layout.positional)
+    given = [(name, name, value) for name, value in zip(layout.positional, args)]
+    given += [(layout.rest or "", f"{layout.rest}[{i}]", value) for i, value in enumerate(args[count:])]
+    given += [(name, name, value) for name, value in kwargs.items()]
+    for key, name, value in given:
+        allowed = layout.axes.get(key)
+        shape = getattr(value, "shape", None)
+        if allowed is None or not isinstance(shape, tuple):
+            continue
+        wrong = [sizes.disagreement(axes, shape) for axes in allowed]
+        if None not in wrong:
+            raise ArrayError(_message(sizes, name, allowed[0], shape, wrong[0] or ""))
+        sizes.learn(name, allowed[wrong.index(None)], shape)
+
+
+def _message(sizes: _Sizes, name: str, axes: tuple[str, ...], shape: tuple[int, ...], wrong: str) -> str:
+    expected = sizes.expected(axes)
+    wanted = f"[{', '.join(axes)}]"
+    if expected is None or (wrong.isdigit() and wrong not in sizes.known):
+        if wrong:
+            place = axes.index(wrong) - len(axes)
+            size = wrong if wrong.isdigit() else f"{sizes.known[wrong][0][0]}, as {sizes.known[wrong][1]} has"
+            return f"{name} has shape {shape}; expected {wanted} with axis {place} of size {size}"
+        few = len(shape) < len(axes)
+        way = (
+            f"add the missing axes, such as {name}[None]"
+            if few
+            else "map over the others with jax.vmap (tasks on axis 1: jaxuq.metrics.average_over_tasks)"
+        )
+        return f"{name} has shape {shape}; expected the axes {wanted}; {way}"
+    known = sizes.known.get(wrong) or next((sizes.known[axis] for axis in axes if axis in sizes.known), None)
+    if known is None:  # a scalar
+        return f"{name} has shape {shape}; expected a scalar; {remedy(name, shape, name, ())}"
+    _, other, other_shape = known
+    where = f"where {other} has {other_shape}"
+    if other_shape != expected:
+        where = f"where {wanted} is {expected}, for {other} has shape {other_shape}"
+    return f"{name} has shape {shape} {where}; {remedy(name, shape, other, expected)}"

@@ -5,7 +5,7 @@ from jaxuq.tagging.buckets import length_buckets
 from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
 from jaxuq.tagging.connet import ConNetParams, connet
 from jaxuq.tagging.decoding import BestPaths, k_best_viterbi, viterbi
-from jaxuq.tagging.embeddings import embed_words
+from jaxuq.tagging.embeddings import embed_text, embed_words
 from jaxuq.tagging.emission_prior import (
     emission_addon_prior,
     emission_base_prior,
@@ -77,6 +77,7 @@ __all__ = [
     "crf_loss",
     "crf_tagger",
     "dawid_skene",
+    "embed_text",
     "embed_words",
     "emission_addon_prior",
     "emission_base_prior",

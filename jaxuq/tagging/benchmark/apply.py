@@ -1,7 +1,6 @@
 """Label new text with a saved model."""
 
 import pathlib
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from jaxuq.tagging.benchmark.methods import no_embeddings
 from jaxuq.tagging.benchmark.saved import SavedModel
 from jaxuq.tagging.benchmark.source import read_texts
 from jaxuq.tagging.benchmark.tables import prediction_lines
-from jaxuq.tagging.embeddings import embed_words
+from jaxuq.tagging.embeddings import embed_text
 from jaxuq.tagging.neural_model import EmbeddedText
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels
 
@@ -40,11 +39,14 @@ def apply_model(
     scores: dict[str, dict[str, float] | None] = {}
     for entry in configuration.data:
         data = _read(entry, configuration, model)
-        vectors: Any = no_embeddings(data)
+        text = EmbeddedText(data, no_embeddings(data))
         if model.method.neural:
             encoder = configuration.embeddings if configuration.embeddings != "minilm" else model.record["embeddings"]
-            vectors = embed_words(encoder, data.tokens, on_progress=lambda *at, e=entry: listener.embedding(e, *at))
-        forecast = model.predict(EmbeddedText(data, vectors))
+            kind = model.record["sentence_vector"]
+            text = embed_text(
+                encoder, data, sentence_vector=kind, on_progress=lambda *at, e=entry: listener.embedding(e, *at)
+            )
+        forecast = model.predict(text)
         labels = np.asarray(forecast.labels)
         sure = [entity["confidence"] for row in range(len(data.ids)) for entity in entities(data, forecast, row)]
         name = pathlib.Path(entry).name

@@ -175,6 +175,7 @@ def _store(
             data=problem.fit.labels,
             settings=problem.settings,
             embeddings=configuration.embeddings,
+            sentence_vector=configuration.sentence_vector,
             width=width if neural else 0,
         )
     write_arrays(cell.path(folder), arrays)

@@ -14,7 +14,7 @@ from jaxuq.tagging.neural_model import EmbeddedText, TrainOptions
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
 from jaxuq.tagging.sparse_parameters import SparseOptions
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save_model(
@@ -25,6 +25,7 @@ def save_model(
     data: WeakLabels,
     settings: Settings,
     embeddings: str,
+    sentence_vector: str,
     width: int,
 ) -> None:
     """Store a fitted model.
@@ -36,6 +37,7 @@ def save_model(
         data: what it was fitted on, for the names of labels and functions.
         settings: options of the neural models.
         embeddings: name or folder of the encoder.
+        sentence_vector: which vector a sentence has.
         width: of the word vectors; 0 if it reads none.
     """
     from safetensors.numpy import save
@@ -48,6 +50,7 @@ def save_model(
         "label_names": list(data.label_names),
         "function_names": list(data.function_names),
         "embeddings": embeddings if width else None,
+        "sentence_vector": sentence_vector,
         "width": width,
         "settings": {
             name: value._asdict() if hasattr(value, "_asdict") else value for name, value in settings._asdict().items()

@@ -7,7 +7,7 @@ from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.listener import Listener
 from jaxuq.tagging.benchmark.methods import Problem, no_embeddings
 from jaxuq.tagging.benchmark.settings import settings_for
-from jaxuq.tagging.embeddings import embed_words
+from jaxuq.tagging.embeddings import embed_text
 from jaxuq.tagging.neural_model import EmbeddedText
 from jaxuq.tagging.reading import load_weak_labels, read_columns
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
@@ -36,7 +36,7 @@ class Source:
         """With word vectors if any method wants them."""
         if self._problem is None:
             texts = self.texts
-            vectors = {name: self._vectors(name, data, listener) for name, data in texts.items()}
+            embedded = {name: self._embedded(name, data, listener) for name, data in texts.items()}
             selection = self.configuration.selection
             if texts["valid"].labels is None and selection == "f1":
                 listener.message(f"{self.name} has no gold labels for validation: epochs are chosen by likelihood")
@@ -49,17 +49,15 @@ class Source:
                 selection=selection,
                 outside=self.configuration.outside,
             )
-            fit, valid, test = (EmbeddedText(texts[name], vectors[name]) for name in ("fit", "valid", "test"))
-            self._problem = Problem(self.name, fit, valid, test, settings)
+            self._problem = Problem(self.name, *(embedded[name] for name in ("fit", "valid", "test")), settings)
         return self._problem
 
-    def _vectors(self, name: str, data: WeakLabels, listener: Listener) -> Any:
+    def _embedded(self, name: str, data: WeakLabels, listener: Listener) -> EmbeddedText:
         if not self.neural:
-            return no_embeddings(data)
-        label = f"{self.name} {name}"
-        return embed_words(
-            self.configuration.embeddings, data.tokens, on_progress=lambda *at: listener.embedding(label, *at)
-        )
+            return EmbeddedText(data, no_embeddings(data))
+        label, encoder = f"{self.name} {name}", self.configuration.embeddings
+        kind = self.configuration.sentence_vector
+        return embed_text(encoder, data, sentence_vector=kind, on_progress=lambda *at: listener.embedding(label, *at))
 
     def record(self) -> dict[str, Any]:
         """For `run.json`."""

@@ -1,6 +1,7 @@
 """Label new text with a saved model."""
 
 import pathlib
+import re
 
 import numpy as np
 
@@ -10,11 +11,11 @@ from jaxuq.tagging.benchmark.evaluation import entities, forecast_scores
 from jaxuq.tagging.benchmark.listener import Listener
 from jaxuq.tagging.benchmark.methods import no_embeddings
 from jaxuq.tagging.benchmark.saved import SavedModel
-from jaxuq.tagging.benchmark.source import read_texts
+from jaxuq.tagging.benchmark.source import read_text_to_label
 from jaxuq.tagging.benchmark.tables import prediction_lines
 from jaxuq.tagging.embeddings import embed_text
 from jaxuq.tagging.neural_model import EmbeddedText
-from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels
+from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels, read_text
 
 
 def apply_model(
@@ -61,15 +62,13 @@ def apply_model(
 def _read(entry: str, configuration: TaggingConfiguration, model: SavedModel) -> WeakLabels:
     path = pathlib.Path(entry)
     if not (path.is_file() and path.suffix == ".txt"):
-        return read_texts(entry, configuration)["test"]
+        return read_text_to_label(entry, configuration)
     if model.method.votes:
         raise TaggingDataError(
             f"{path} holds text only, and {model.name} labels by what labelling functions say; use a tagger (fit with "
             "--tagger, apply <model>+tagger), or a folder with weak labels"
         )
-    try:
-        sentences = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaggingDataError(f"{path} could not be read as UTF-8 text: {error}") from None
+    lines = [re.split(r"[ \t]+", line.strip(" \t")) for line in read_text(path).split("\n")]
+    sentences = [words for words in lines if any(words)]
     names = tuple(model.record["label_names"])
     return make_weak_labels(sentences, [np.zeros((len(words), 0), np.int32) for words in sentences], None, names, [])

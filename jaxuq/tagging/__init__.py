@@ -3,9 +3,10 @@
 from jaxuq.tagging.bayesian_dawid_skene import BayesianTokenParams, bayesian_dawid_skene
 from jaxuq.tagging.buckets import length_buckets
 from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
+from jaxuq.tagging.columns import read_columns
 from jaxuq.tagging.connet import ConNetParams, connet
 from jaxuq.tagging.decoding import BestPaths, k_best_viterbi, viterbi
-from jaxuq.tagging.embeddings import embed_words
+from jaxuq.tagging.embeddings import embed_text, embed_words
 from jaxuq.tagging.emission_prior import (
     emission_addon_prior,
     emission_base_prior,
@@ -32,7 +33,7 @@ from jaxuq.tagging.majority_vote import MajorityParams, best_consensus, majority
 from jaxuq.tagging.neural_layers import Linear
 from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, NeuralLabelModel, TrainOptions
 from jaxuq.tagging.posterior_paths import path_entropy, posterior_sample
-from jaxuq.tagging.reading import load_weak_labels, read_columns
+from jaxuq.tagging.reading import load_weak_labels
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels
 from jaxuq.tagging.sparse_chmm import sparse_chmm
 from jaxuq.tagging.sparse_parameters import SparseCHMMParams, SparseOptions
@@ -77,6 +78,7 @@ __all__ = [
     "crf_loss",
     "crf_tagger",
     "dawid_skene",
+    "embed_text",
     "embed_words",
     "emission_addon_prior",
     "emission_base_prior",

@@ -223,14 +223,14 @@ def first_statistics(
 
 
 def _init(rng_key, text: EmbeddedText, weight_scale: float, targets, *, fixed: bool) -> CHMMParams:
-    width = check_embeddings(text.labels, text.embeddings)
+    width = check_embeddings(*text)
     keys = jax.random.split(rng_key)
     logs = [jnp.log(jnp.maximum(matrix, 1e-6)) for matrix in targets]
     return CHMMParams(
         make_linear(keys[0], width, logs[0], weight_scale),
         None if fixed else make_linear(keys[1], width, logs[1], weight_scale),
         tuple(targets),
-        scaling_of(text.embeddings),
+        scaling_of(text.embeddings, text.sentences),
     )
 
 

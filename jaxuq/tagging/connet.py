@@ -97,7 +97,7 @@ def connet(
         raise ValueError(f"num_labels is {num_labels}; expected an odd number, O and then B- and I- of each type")
 
     def init(rng_key: Key[Array, ""], text: EmbeddedText) -> ConNetParams:
-        width = check_embeddings(text.labels, text.embeddings)
+        width = check_embeddings(*text)
         functions = text.labels.observations.shape[2]
         keys = jax.random.split(rng_key, 3)
         return ConNetParams(
@@ -107,7 +107,7 @@ def connet(
             jnp.zeros(num_labels),
             jnp.broadcast_to(jnp.eye(num_labels), (functions, num_labels, num_labels)),
             make_linear(keys[2], width, jnp.zeros(functions)),
-            scaling_of(text.embeddings),
+            scaling_of(text.embeddings, text.sentences),
         )
 
     def field(params: ConNetParams, batch: Bucket, matrix: Float[Array, "row state label"]) -> ContextChain:

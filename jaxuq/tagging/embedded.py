@@ -19,7 +19,7 @@ class Bucket(NamedTuple):
 
     Attributes:
         embeddings: `[row, time, width]`, scaled, zero in padding.
-        sentence: `[row, width]` the mean of the words' vectors, scaled.
+        sentence: `[row, width]` the vector of the sentence, scaled.
         observations: `[row, time, function]`, -1 in padding.
         lengths: `[row]`.
     """
@@ -46,8 +46,10 @@ class Bucketed(NamedTuple):
     rows: tuple[Int[np.ndarray, " row"], ...]
 
 
-def check_embeddings(data: WeakLabels, embeddings: Embeddings, *, width: int | None = None) -> int:
-    """The width of the embeddings.
+def check_embeddings(
+    data: WeakLabels, embeddings: Embeddings, sentences: np.ndarray | None = None, *, width: int | None = None
+) -> int:
+    """The width of the embeddings, which that of the sentences' own vectors must be too.
 
     Raises:
         ValueError: if they do not fit the sentences, each other, or the width of a fitted model.
@@ -61,6 +63,11 @@ def check_embeddings(data: WeakLabels, embeddings: Embeddings, *, width: int | N
                 f"sentence {name} has embeddings of shape {tuple(vectors.shape)}; expected {(int(length), width)}: one "
                 "vector for each token, of the width of the first sentence or of the fitted model"
             )
+    if sentences is not None and sentences.shape != (len(data.lengths), width):
+        raise ValueError(
+            f"the vectors of the sentences have shape {sentences.shape}; expected {(len(data.lengths), width)}, one "
+            "for each sentence, of the width of the words' vectors"
+        )
     return width
 
 
@@ -68,30 +75,57 @@ class Scaling(NamedTuple):
     """What makes the vectors of the training text have mean 0 and, in each dimension, standard deviation 1.
 
     Attributes:
-        shift: `[width]` subtracted from all vectors.
+        shift: `[width]` subtracted from word vectors.
         words: `[width]` what shifted word vectors are divided by.
+        sentence_shift: `[width]` subtracted from sentence vectors; `shift` where these are means of words.
         sentences: `[width]` what shifted sentence vectors are divided by.
     """
 
     shift: Float[Array, " width"]
     words: Float[Array, " width"]
+    sentence_shift: Float[Array, " width"]
     sentences: Float[Array, " width"]
 
 
-def scaling_of(embeddings: Embeddings) -> Scaling:
+def sentence_vectors(embeddings: Embeddings, sentences: np.ndarray | None) -> Float[np.ndarray, "sentence width"]:
+    """The vectors of the sentences in float64: their own, or the means of their words'."""
+    if sentences is not None:
+        return np.asarray(sentences, np.float64)
+    return np.stack([np.mean(vectors, axis=0, dtype=np.float64) for vectors in embeddings])
+
+
+def scaling_of(embeddings: Embeddings, sentences: np.ndarray | None = None) -> Scaling:
     """The scaling that suits a text; a constant dimension keeps its scale."""
-    means = np.stack([np.mean(vectors, axis=0, dtype=np.float64) for vectors in embeddings])
-    counts = np.array([len(vectors) for vectors in embeddings], np.float64)[:, None]
-    shift = (means * counts).sum(0) / counts.sum()
+    counts = np.array([len(vectors) for vectors in embeddings], np.float64)
+    shift = sum(np.sum(vectors, axis=0, dtype=np.float64) for vectors in embeddings) / counts.sum()
     square = sum(np.sum((vectors - shift) ** 2, axis=0) for vectors in embeddings) / counts.sum()
-    spreads = [np.sqrt(square), np.sqrt(np.mean((means - shift) ** 2, axis=0))]
-    safe = [jnp.asarray(np.where(spread > 1e-6, spread, 1.0), jnp.float32) for spread in spreads]
-    return Scaling(jnp.asarray(shift, jnp.float32), *safe)
+    whole = sentence_vectors(embeddings, sentences)
+    sentence_shift = shift if sentences is None else whole.mean(0)
+    spreads = [np.sqrt(square), np.sqrt(np.mean((whole - sentence_shift) ** 2, axis=0))]
+    of_words, of_sentences = (np.where(spread > 1e-6, spread, 1.0) for spread in spreads)
+    leaves = (shift, of_words, sentence_shift, of_sentences)
+    return Scaling(*(jnp.asarray(leaf, jnp.float32) for leaf in leaves))
 
 
-def bucketed(data: WeakLabels, embeddings: Embeddings, scaling: Scaling, *, max_padding: float) -> Bucketed:
-    """Scale all vectors, and pad each bucket by itself; the vector of a sentence is the mean of its words'."""
-    shift, words, sentences = (np.asarray(leaf) for leaf in scaling)
+def scaled_sentences(
+    embeddings: Embeddings, sentences: np.ndarray | None, scaling: Scaling
+) -> Float[np.ndarray, "sentence width"]:
+    """The vectors of the sentences as the models read them."""
+    shift, spread = np.asarray(scaling.sentence_shift), np.asarray(scaling.sentences)
+    return np.asarray((sentence_vectors(embeddings, sentences) - shift) / spread, np.float32)
+
+
+def bucketed(
+    data: WeakLabels,
+    embeddings: Embeddings,
+    scaling: Scaling,
+    sentences: np.ndarray | None = None,
+    *,
+    max_padding: float,
+) -> Bucketed:
+    """Scale all vectors, and pad each bucket by itself; a sentence without a vector has the mean of its words'."""
+    shift, words = np.asarray(scaling.shift), np.asarray(scaling.words)
+    whole = scaled_sentences(embeddings, sentences, scaling)
     buckets, groups = [], length_buckets(data.lengths, max_padding=max_padding)
     width = embeddings[0].shape[1]
     for rows in groups:
@@ -100,12 +134,16 @@ def bucketed(data: WeakLabels, embeddings: Embeddings, scaling: Scaling, *, max_
         for place, row in enumerate(rows):
             vectors[place, : data.lengths[row]] = (embeddings[row] - shift) / words
         lengths = data.lengths[rows]
-        mean = vectors.sum(1) / lengths[:, None].astype(np.float32) * (words / sentences)
         observations = np.where(
             np.arange(time)[None, :, None] < lengths[:, None, None], data.observations[rows, :time], -1
         )
         buckets.append(
-            Bucket(jnp.asarray(vectors), jnp.asarray(mean), jnp.asarray(observations), jnp.asarray(lengths, jnp.int32))
+            Bucket(
+                jnp.asarray(vectors),
+                jnp.asarray(whole[rows]),
+                jnp.asarray(observations),
+                jnp.asarray(lengths, jnp.int32),
+            )
         )
     return Bucketed(tuple(buckets), tuple(groups))
 

@@ -1,4 +1,4 @@
-"""Vectors of words from an encoder: computed once, kept on disk, read by memory map."""
+"""Vectors of words and sentences from an encoder: computed once, kept on disk, read by memory map."""
 
 import hashlib
 import itertools
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +23,16 @@ from jaxuq.checkpoints import (
     load_encoder,
     load_subwords,
 )
+from jaxuq.tagging.neural_model import EmbeddedText
+from jaxuq.tagging.records import WeakLabels
 
-_VERSION = "1"  # of how vectors are computed
+_VERSION = "2"  # of how vectors are computed and kept: those of all words, then that of each sentence's first token
 _LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # padded lengths: one compiled program each
 _TOKENS = 4096  # sub-words of a batch, padding included
+
+
+SentenceVector = Literal["mean", "cls"]
+_OnProgress = Callable[[int, int], None] | None
 
 
 class Window(NamedTuple):
@@ -50,7 +56,7 @@ def embed_words(
     sentences: Sequence[Sequence[str]],
     *,
     cache: bool = True,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: _OnProgress = None,
 ) -> list[Float[np.ndarray, "token width"]]:
     """A vector for every word: the mean of the last layer over its sub-words.
 
@@ -59,7 +65,8 @@ def embed_words(
     them; one without printable letters counts as unknown.
 
     The vectors of one call are one file, named by a hash of the encoder and of all words. The second call with the same
-    words only maps it into memory. While computing, one batch of 4,096 sub-words is held.
+    words only maps it into memory. While computing, one batch of 4,096 sub-words is held. With the labels of a text and
+    the vectors of its sentences: `embed_text`.
 
     Args:
         encoder: a name such as `"minilm"`, a folder, or what `jaxuq.checkpoints.load_encoder` gave.
@@ -83,6 +90,65 @@ def embed_words(
         Devlin, Chang, Lee, Toutanova. BERT: pre-training of deep bidirectional transformers for language understanding.
         NAACL 2019.
     """
+    return _divide(_vectors(encoder, sentences, cache, on_progress), sentences)
+
+
+def embed_text(
+    encoder: str | Path | LoadedEncoder,
+    labels: WeakLabels,
+    *,
+    sentence_vector: SentenceVector = "mean",
+    cache: bool = True,
+    on_progress: _OnProgress = None,
+) -> EmbeddedText:
+    """Weakly labelled text with the vectors of its words and sentences, as the neural label models take it.
+
+    Sparse-CHMM and ConNet read a vector of the whole sentence. `"mean"`, the mean of its words' vectors, suits encoders
+    whose training pooled so, as MiniLM's and MPNet's did: the first token of these was never asked to stand for the
+    sentence. `"cls"`, the last layer at the first token, is what the published code of Sparse-CHMM takes from BERT,
+    whose next-sentence task trained it. In a sentence of several windows it is their mean, weighted by the sub-words
+    that count in each. Both come from one pass and one cached file.
+
+    Args:
+        encoder: see `embed_words`.
+        labels: the sentences and what the labelling functions say of them.
+        sentence_vector: which vector a sentence has.
+        cache: see `embed_words`.
+        on_progress: see `embed_words`.
+
+    Returns:
+        `EmbeddedText`, its `sentences` None for means of words.
+
+    Raises:
+        CheckpointError: there is no such encoder, or its files are at fault.
+        ValueError: a sentence has no word, or the name is unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxuq.tagging import make_weak_labels
+        >>> labels = make_weak_labels([["a"]], [np.array([[0]])], None, ("O", "B-x", "I-x"), ["f"])
+        >>> embed_text("no such encoder", labels)
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: no encoder is called 'no such encoder'...
+
+    References:
+        Reimers, Gurevych. Sentence-BERT: sentence embeddings using siamese BERT networks. EMNLP 2019, section 3.
+        Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
+        Technology, 2025, section 4.3.1.
+    """
+    if sentence_vector not in get_args(SentenceVector):
+        raise ValueError(
+            f"sentence_vector is {sentence_vector!r}; expected one of {', '.join(get_args(SentenceVector))}"
+        )
+    vectors = _vectors(encoder, labels.tokens, cache, on_progress)
+    first = np.asarray(vectors[len(vectors) - len(labels.tokens) :]) if sentence_vector == "cls" else None
+    return EmbeddedText(labels, _divide(vectors, labels.tokens), first)
+
+
+def _vectors(
+    encoder: str | Path | LoadedEncoder, sentences: Sequence[Sequence[str]], cache: bool, on_progress: _OnProgress
+) -> Float[np.ndarray, "row width"]:
+    """The vectors of all words and then those of all sentences, in one array."""
     for number, words in enumerate(sentences):
         if not len(words):
             raise ValueError(f"sentence {number} has no word; expected at least one")
@@ -90,17 +156,17 @@ def embed_words(
     if loaded is None:
         folder = find_encoder(encoder, progress=on_progress is not None)  # type: ignore[arg-type]
         digest = encoder_digest(folder)
-    count = sum(len(words) for words in sentences)
+    count = sum(len(words) for words in sentences) + len(sentences)
     path = cache_folder() / "embeddings" / f"{_digest(digest, sentences)}.npy"
     vectors = _open(path, count) if cache else None
     if vectors is not None:
-        return _divide(vectors, sentences)
+        return vectors
     loaded = load_encoder(folder) if loaded is None else loaded
     shape = (count, loaded.module.config.hidden_size)
     if not cache:
         vectors = np.zeros(shape, np.float32)
         _compute(loaded, sentences, vectors, on_progress)
-        return _divide(vectors, sentences)
+        return vectors
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".embedding-")
     os.close(descriptor)
@@ -111,7 +177,7 @@ def embed_words(
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    return _divide(np.load(path, mmap_mode="r", allow_pickle=False), sentences)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def windows(length: int, limit: int) -> list[Window]:
@@ -170,6 +236,8 @@ class _Piece(NamedTuple):
     tokens: list[int]
     first: int
     words: np.ndarray
+    sentence: int
+    share: float  # of the sentence's sub-words, that count in this window
 
 
 def _pieces(
@@ -179,14 +247,15 @@ def _pieces(
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys(w for words in sentences for w in words))}
     encoded = subwords.encode(vocabulary)
     pieces, counts, done = [], [], 0
-    for words in sentences:
+    for number, words in enumerate(sentences):
         parts = [encoded[vocabulary[word]] for word in words]
         lengths = [len(part) for part in parts]
         tokens = [token for part in parts for token in part]
         owner = np.repeat(np.arange(done, done + len(words)), lengths)
         for window in windows(len(tokens), limit):
             row = [subwords.first, *tokens[window.start : window.end], subwords.last]
-            pieces.append(_Piece(row, 1 + window.first - window.start, owner[window.first : window.last]))
+            counted = owner[window.first : window.last]
+            pieces.append(_Piece(row, 1 + window.first - window.start, counted, number, len(counted) / len(tokens)))
         counts += lengths
         done += len(words)
     return pieces, np.array(counts, np.float32)
@@ -218,7 +287,7 @@ def _compute(
     loaded: LoadedEncoder,
     sentences: Sequence[Sequence[str]],
     vectors: np.ndarray,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: _OnProgress,
 ) -> None:
     """Fill `vectors`, which holds zeros."""
     subwords = load_subwords(loaded.path)
@@ -235,6 +304,7 @@ def _compute(
         for row, piece in enumerate(group):
             found = hidden[row, piece.first : piece.first + len(piece.words)]
             np.add.at(vectors, piece.words, found / counts[piece.words, None])
+            vectors[len(counts) + piece.sentence] += piece.share * hidden[row, 0]
             done += len(piece.words)
         if on_progress is not None:
             on_progress(done, total)

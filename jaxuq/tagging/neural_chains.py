@@ -29,9 +29,9 @@ ChainOf = Callable[[Params, Bucket, Key[Array, ""] | None], ContextChain]  # of 
 
 def prepare(text: EmbeddedText, observations: np.ndarray, scaling: Scaling, options: TrainOptions) -> Bucketed:
     """Check and bucket a text with changed observations."""
-    check_embeddings(text.labels, text.embeddings, width=scaling.shift.shape[0])
+    check_embeddings(*text, width=scaling.shift.shape[0])
     changed = text.labels._replace(observations=observations)
-    return bucketed(changed, text.embeddings, scaling, max_padding=options.max_padding)
+    return bucketed(changed, text.embeddings, scaling, text.sentences, max_padding=options.max_padding)
 
 
 def chain_loss(chain_of: ChainOf, objective: Objective) -> RowLoss:

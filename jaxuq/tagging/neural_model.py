@@ -17,11 +17,13 @@ OutsideVotes = Literal["votes", "abstain", "published"]
 
 
 class EmbeddedText(NamedTuple):
-    """Weakly labelled text with the vectors of its words: what the neural label models take.
+    """Weakly labelled text with the vectors of its words: what the neural label models take; see `embed_text`.
 
     Attributes:
         labels: the sentences and what the labelling functions say of them.
         embeddings: for each sentence `[token, width]`, any sequence of host arrays.
+        sentences: `[sentence, width]` the vectors of the sentences ($e^{(0)}$), such as those of `[CLS]`; None for the
+            means of their words' vectors.
 
     Example:
         >>> import numpy as np
@@ -34,6 +36,7 @@ class EmbeddedText(NamedTuple):
 
     labels: WeakLabels
     embeddings: Embeddings
+    sentences: Float[np.ndarray, "sentence width"] | None = None
 
 
 class NeuralFitted(NamedTuple):

@@ -1,4 +1,4 @@
-"""Weakly labelled text from files: the published JSON layout and columns as in CoNLL."""
+"""Weakly labelled text from a folder in the layout that was published with CHMM and Sparse-CHMM."""
 
 import json
 import os
@@ -7,7 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels
+from jaxuq.tagging.records import (
+    TaggingDataError,
+    WeakLabels,
+    bio_label_names,
+    make_weak_labels,
+    read_text,
+    spans_to_labels,
+)
 
 Part = Literal["train", "valid", "test"]
 
@@ -29,10 +36,13 @@ def _find_folder(name_or_folder: str | os.PathLike) -> Path:
 
 
 def _read_json(path: Path) -> Any:
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(text)
+    except ValueError as error:
         raise TaggingDataError(f"{path} could not be read as JSON: {error}") from error
+    except RecursionError:
+        raise TaggingDataError(f"{path} could not be read as JSON: it is nested too deeply") from None
 
 
 def load_weak_labels(
@@ -71,27 +81,14 @@ def load_weak_labels(
     if not path.is_file():
         there = ", ".join(sorted(p.stem for p in folder.glob("*.json") if p.stem != "meta"))
         raise TaggingDataError(f"{folder} has no part {part!r}; it has {there}")
-    try:
-        label_names = bio_label_names(meta["entity_types"])
-        all_names = list(meta["lf"])
-        names = list(meta["lf_rec"]) if functions == "recommended" and "lf_rec" in meta else all_names
-        columns = [all_names.index(name) for name in names]
-    except (KeyError, ValueError, TypeError) as error:
-        raise TaggingDataError(
-            f"{folder / 'meta.json'} is not as expected ({error!r}); it needs entity_types, lf and optionally lf_rec, "
-            "all lists of names, lf_rec a part of lf"
-        ) from error
-    tokens, observations, labels, ids = [], [], [], []
+    label_names, all_names, names = _names(folder / "meta.json", meta, functions)
+    columns = [all_names.index(name) for name in names]
     sentences = _read_json(path)
+    if not isinstance(sentences, dict):
+        raise TaggingDataError(f"{path} is {_kind(sentences)}; expected an object with named sentences")
+    tokens, observations, labels, ids = [], [], [], []
     for name, sentence in sentences.items():
-        try:
-            words, gold, weak = sentence["data"]["text"], sentence.get("label"), sentence["weak_labels"]
-        except (KeyError, TypeError) as error:
-            raise TaggingDataError(f"{path}, sentence {name}: {error!r} is missing") from error
-        if len(weak) != len(all_names):
-            raise TaggingDataError(
-                f"{path}, sentence {name}: {len(weak)} functions have spans and meta.json names {len(all_names)}"
-            )
+        words, gold, weak = _sentence(f"{path}, sentence {name}", sentence, len(all_names))
         votes = np.zeros((len(words), len(columns)), np.int32)
         for column, function in enumerate(columns):
             votes[:, column] = spans_to_labels(
@@ -99,85 +96,63 @@ def load_weak_labels(
             )
         tokens.append(words)
         observations.append(votes)
-        ids.append(name)
+        ids.append(_text(name, f"{path}, the name of a sentence"))
         labels.append(spans_to_labels(gold or [], len(words), label_names, sentence=name))
     known = any(sentence.get("label") is not None for sentence in sentences.values())
     return make_weak_labels(tokens, observations, labels if known else None, label_names, names, ids=ids)
 
 
-def read_columns(path: str | os.PathLike, *, gold: bool = True) -> WeakLabels:
-    """Read columns as in CoNLL: one token a line, blanks between columns, an empty line between sentences.
-
-    The first column is the token. With `gold` the last is the right tag; every column between is a labelling function.
-    Tags are IOB2; the entity types are those that occur, sorted. `-DOCSTART-` lines are left out.
-
-    Args:
-        path: a text file in UTF-8.
-        gold: whether the last column holds the right tags.
-
-    Returns:
-        `WeakLabels` with the functions named `column 1`, `column 2`, ...
-
-    Raises:
-        TaggingDataError: if the number of columns changes, a tag is not IOB2 (IO or BIOES tags, say), or an `I-` does
-            not continue an entity of its type, with the sentence and the token.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> path = pathlib.Path(tempfile.mkdtemp(), "a.txt")
-        >>> _ = path.write_text("Ada B-PER B-PER\\nLovelace O I-PER\\n\\nHello O O\\n")
-        >>> data = read_columns(path)
-        >>> data.observations[:, :, 0].tolist(), data.labels.tolist()
-        ([[1, 0], [0, -1]], [[1, 2], [0, -1]])
-
-    References:
-        Tjong Kim Sang, De Meulder. Introduction to the CoNLL-2003 shared task. CoNLL 2003.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaggingDataError(f"{path} could not be read as UTF-8 text: {error}") from error
-    sentences: list[list[list[str]]] = [[]]
-    for line in text.splitlines():
-        columns = line.split()
-        if not columns or columns[0] == "-DOCSTART-":
-            sentences.append([])
-        else:
-            sentences[-1].append(columns)
-    sentences = [sentence for sentence in sentences if sentence]
-    if not sentences:
-        raise TaggingDataError(f"{path} holds no sentence")
-    width = len(sentences[0][0])
-    if width < 2:
-        raise TaggingDataError(f"{path}, sentence 0, token 0: {width} column; expected a token and at least one tag")
-    kinds = set()
-    for number, sentence in enumerate(sentences):
-        previous = ["O"] * width
-        for position, row in enumerate(sentence):
-            where = f"{path}, sentence {number}, token {position}"
-            if len(row) != width:
-                raise TaggingDataError(f"{where}: {len(row)} columns; expected {width} as before")
-            for column, tag in enumerate(row[1:], 1):
-                prefix, dash, kind = tag.partition("-")
-                if tag != "O" and not (prefix in ("B", "I") and dash and kind):
-                    raise TaggingDataError(
-                        f"{where}, column {column}: the tag is {tag!r}; expected O, B-type or I-type"
-                    )
-                if prefix == "I" and previous[column] not in (f"B-{kind}", f"I-{kind}"):
-                    raise TaggingDataError(
-                        f"{where}, column {column}: {tag} follows {previous[column]}; an entity begins with B-{kind}"
-                    )
-                if tag != "O":
-                    kinds.add(kind)
-            previous = row
-    label_names = bio_label_names(sorted(kinds))
-    index = {name: i for i, name in enumerate(label_names)}
-    arrays = [np.array([[index[tag] for tag in row[1:]] for row in sentence], np.int32) for sentence in sentences]
-    functions = width - 2 if gold else width - 1
-    return make_weak_labels(
-        [[row[0] for row in sentence] for sentence in sentences],
-        [array[:, :functions] for array in arrays],
-        [array[:, -1] for array in arrays] if gold else None,
-        label_names,
-        [f"column {i + 1}" for i in range(functions)],
+def _names(path: Path, meta: Any, functions: str) -> tuple[tuple[str, ...], list[str], list[str]]:
+    """Labels, all labelling functions, and those that were asked for."""
+    lists = {}
+    for key in ("entity_types", "lf", "lf_rec"):
+        values = meta.get(key) if isinstance(meta, dict) else None
+        if key == "lf_rec" and values is None:
+            values = lists["lf"]
+        right = isinstance(values, list) and all(isinstance(value, str) and value for value in values)
+        if not right or len(set(values)) != len(values) or not set(lists.get("lf", values)) >= set(values):
+            raise TaggingDataError(
+                f"{path} is not as expected at {key!r}; it needs entity_types, lf and optionally lf_rec, all lists of "
+                "different names, lf_rec a part of lf"
+            )
+        lists[key] = [_text(value, f"{path}, {key}") for value in values]
+    return (
+        bio_label_names(lists["entity_types"]),
+        lists["lf"],
+        lists["lf_rec"] if functions == "recommended" else lists["lf"],
     )
+
+
+def _sentence(where: str, sentence: Any, functions: int) -> tuple[list[str], list | None, list[list]]:
+    """Words, gold spans (None without) and the spans of each labelling function; the spans are checked later."""
+    for key, parent in (("data", sentence), ("weak_labels", sentence)):
+        if not isinstance(parent, dict) or key not in parent:
+            raise TaggingDataError(f"{where}: {key!r} is missing")
+    data, gold, weak = sentence["data"], sentence.get("label"), sentence["weak_labels"]
+    if not isinstance(data, dict) or "text" not in data:
+        raise TaggingDataError(f"{where}: 'text' is missing in 'data'")
+    if not isinstance(data["text"], list):
+        raise TaggingDataError(f"{where}: 'text' is {_kind(data['text'])}; expected a list of words")
+    words = [_text(word, f"{where}, token {token}", empty=True) for token, word in enumerate(data["text"])]
+    if not (gold is None or isinstance(gold, list)):
+        raise TaggingDataError(f"{where}: 'label' is {_kind(gold)}; expected a list of [start, end, type]")
+    if not isinstance(weak, list) or not all(isinstance(spans, list) for spans in weak):
+        raise TaggingDataError(f"{where}: 'weak_labels' is no list of lists of [start, end, type]")
+    if len(weak) != functions:
+        raise TaggingDataError(f"{where}: {len(weak)} functions have spans and meta.json names {functions}")
+    return words, gold, weak
+
+
+def _text(value: Any, where: str, *, empty: bool = False) -> str:
+    """A string that can be written again."""
+    if not isinstance(value, str) or not (value or empty):
+        raise TaggingDataError(f"{where}: {value!r} is {_kind(value)}; expected text{'' if empty else ', not empty'}")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise TaggingDataError(f"{where}: {value!r} holds half of a surrogate pair, which is no text")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """What a JSON value is, in the words of JSON."""
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")

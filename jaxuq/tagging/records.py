@@ -1,12 +1,16 @@
 """What weakly labelled text is in memory: tokens, what each labelling function said of them, and labels if known."""
 
+import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 Span = tuple[int, int, str]
+_MOST_BYTES = 2**31  # of a file that is read at once
+_MOST_VOTES = 2**31  # of an array of votes, padding included
 
 
 class TaggingDataError(ValueError):
@@ -16,6 +20,21 @@ class TaggingDataError(ValueError):
         >>> issubclass(TaggingDataError, ValueError)
         True
     """
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, without a byte order mark; its lines end with a line feed.
+
+    Raises:
+        TaggingDataError: it cannot be read, is no UTF-8, or is too large to be read at once.
+    """
+    try:
+        size = path.stat().st_size
+        if size <= _MOST_BYTES:
+            return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaggingDataError(f"{path} could not be read as UTF-8 text: {error}") from None
+    raise TaggingDataError(f"{path} has {size} bytes; expected at most {_MOST_BYTES}: divide it")
 
 
 class WeakLabels(NamedTuple):
@@ -96,7 +115,7 @@ def bio_label_names(types: Iterable[str]) -> tuple[str, ...]:
 
 
 def spans_to_labels(
-    spans: Iterable[Sequence[Any]], length: int, label_names: Sequence[str], *, sentence: str, source: str = "gold"
+    spans: Iterable[Any], length: int, label_names: Sequence[str], *, sentence: str, source: str = "gold"
 ) -> Int[np.ndarray, " length"]:
     """Mark the spans of one sentence.
 
@@ -121,10 +140,10 @@ def spans_to_labels(
     index = {name: number for number, name in enumerate(label_names)}
     where = f"sentence {sentence}, {source}"
     for span in spans:
-        if not (isinstance(span, Sequence) and len(span) == 3):
+        if not (isinstance(span, Sequence) and not isinstance(span, str) and len(span) == 3):
             raise TaggingDataError(f"{where}: a span is {span!r}; expected [start, end, type]")
         start, end, kind = span
-        if not (isinstance(start, int | np.integer) and isinstance(end, int | np.integer)):
+        if not all(isinstance(bound, int | np.integer) and not isinstance(bound, bool) for bound in (start, end)):
             raise TaggingDataError(f"{where}: the span {list(span)} has bounds that are not whole numbers")
         if not 0 <= start < end <= length:
             raise TaggingDataError(
@@ -190,7 +209,14 @@ def make_weak_labels(
             )
         if labels is not None and len(labels[row]) != len(words):
             raise TaggingDataError(f"sentence {name} has {len(words)} tokens and {len(labels[row])} gold labels")
-    padded = np.full((len(tokens), lengths.max(), len(function_names)), -1, np.int32)
+    shape = (len(tokens), int(lengths.max()), len(function_names))
+    if math.prod(shape) > _MOST_VOTES:
+        longest = names[int(lengths.argmax())]
+        raise TaggingDataError(
+            f"{shape[0]} sentences x {shape[1]} tokens of the longest, {longest}, x {shape[2]} functions are more than "
+            f"{_MOST_VOTES} votes; divide that sentence, or the data"
+        )
+    padded = np.full(shape, -1, np.int32)
     gold = None if labels is None else np.full(padded.shape[:2], -1, np.int32)
     for row, length in enumerate(lengths):
         padded[row, :length] = observations[row]

@@ -56,7 +56,7 @@ def sparse_chmm(
     elsewhere. `sparse_reliabilities` gives $\tilde A$, an estimate of how good each function is. The emissions take
     $2 K L$ outputs instead of $K L^2$ for each token in `chmm`. Of `[batch, function, state, label]` and `[batch, time,
     function, label]` it holds some, and never `[batch, time, function, state, label]`. The sentence vector $e^{(0)}$ is
-    the mean of the word vectors.
+    that of `EmbeddedText.sentences`, or the mean of the word vectors.
 
     Args:
         num_labels: number of labels, in the order of `bio_label_names`.
@@ -96,7 +96,7 @@ def sparse_chmm(
 
     def init(rng_key: Key[Array, ""], text: EmbeddedText) -> SparseCHMMParams:
         data = text.labels
-        width = check_embeddings(data, text.embeddings)
+        width = check_embeddings(*text)
         observations, lengths = jnp.asarray(_with_majority(data.observations, data.lengths)), jnp.asarray(data.lengths)
         plain = jnp.asarray(data.observations)
         transition, emission = first_statistics(plain, observations, lengths, num_labels, statistics, scheme)
@@ -111,7 +111,7 @@ def sparse_chmm(
             jnp.zeros((functions, num_labels, num_labels)),
             jnp.float32(sparse.split / num_labels),
             (transition, emission),
-            scaling_of(text.embeddings),
+            scaling_of(text.embeddings, text.sentences),
         )
 
     def _with_majority(observations: np.ndarray, lengths: np.ndarray) -> np.ndarray:

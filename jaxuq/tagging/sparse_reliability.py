@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxuq.tagging.embedded import check_embeddings
+from jaxuq.tagging.embedded import check_embeddings, scaled_sentences
 from jaxuq.tagging.emission_prior import scale_reliability
 from jaxuq.tagging.neural_model import EmbeddedText
 from jaxuq.tagging.sparse_parameters import DEFAULT_SPARSE, SparseCHMMParams, SparseOptions
@@ -70,7 +70,6 @@ def sparse_reliabilities(
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
         Technology, 2025, Eq. 4.1 to 4.3 and Figure 4.11.
     """
-    check_embeddings(text.labels, text.embeddings, width=params.scaling.shift.shape[0])
-    means = np.stack([np.mean(vectors, axis=0, dtype=np.float32) for vectors in text.embeddings])
-    vectors = (means - np.asarray(params.scaling.shift)) / np.asarray(params.scaling.sentences)
+    check_embeddings(*text, width=params.scaling.shift.shape[0])
+    vectors = scaled_sentences(text.embeddings, text.sentences, params.scaling)
     return np.asarray(reliability_head(params, jnp.asarray(vectors), sparse))

@@ -86,9 +86,13 @@ EXAMPLES: dict[str, Any] = {
         Example(jax.jit(partial(tagging.log_likelihood, checkpoint=True)), _SHARED, differentiable=(0, 1, 2)),
     ],
     "majority_vote": [_label_model(tagging.majority_vote(3, scheme)) for scheme in ("types", "tokens")],
-    "observation_log_evidence": Example(
-        tagging.observation_log_evidence, (_normal(2, 3, 3), _RNG.integers(-1, 3, size=(8, 4, 2))), differentiable=(0,)
-    ),
+    "observation_log_evidence": [
+        *(
+            Example(tagging.observation_log_evidence, (_normal(*shape, 2, 3, 3), said), differentiable=(0,))
+            for shape in ((), (8,), (8, 4))
+            for said in (_RNG.integers(-1, 3, size=(8, 4, 2)), _RNG.random((8, 4, 2, 3)).astype(np.float32))
+        ),
+    ],
     "pairwise_marginals": Example(tagging.pairwise_marginals, _OWN, differentiable=(0, 1, 2)),
     "path_entropy": Example(tagging.path_entropy, _SHARED, differentiable=(0, 1, 2)),
     "posterior_sample": Example(partial(tagging.posterior_sample, num_samples=2), (_KEY, *_OWN)),
@@ -142,6 +146,7 @@ HOST: dict[str, str] = {
     "bayesian_dawid_skene": "runs NumPyro's own compiled loop from the host",
     "bio_label_names": "makes strings",
     "crf_tagger": "trains from the host, in buckets of like length",
+    "embed_text": "reads and writes files",
     "embed_words": "reads and writes files",
     "finetune_tagger": "trains from the host, in buckets of like length",
     "chmm": "the host sends bucketed batches to compiled programs",

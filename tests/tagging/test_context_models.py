@@ -237,7 +237,7 @@ def test_sparse_chmm_recovers_the_reliabilities_and_beats_the_vote(texts, fitted
     assert _f1(texts[1], forecast.labels) > _vote_f1(texts[1]) + 0.05
     assert result.objective[11] > result.objective[0]
     # a sentence by itself, cut short by padding elsewhere
-    data, embeddings = texts[1]
+    data, embeddings, _ = texts[1]
     alone = EmbeddedText(data.take([3]), [embeddings[3]])
     np.testing.assert_allclose(
         model.predict(result.params, alone).probabilities, forecast.probabilities[3:4], atol=1e-5

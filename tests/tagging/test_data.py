@@ -13,7 +13,6 @@ from jaxuq.tagging import (
     length_buckets,
     load_weak_labels,
     make_weak_labels,
-    read_columns,
     spans_to_labels,
 )
 
@@ -55,22 +54,6 @@ def test_the_published_layout(tmp_path):
 def test_bad_spans_are_refused_with_sentence_and_token(tmp_path, changes, message):
     with pytest.raises(TaggingDataError, match=message):
         load_weak_labels(_folder(tmp_path, **changes), "test")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a O O\nb O I-X\n", "sentence 0, token 1, column 2: I-X follows O"),
-        ("a O B-X\nb O I-Y\n", "I-Y follows B-X"),
-        ("a O O\n\nb O S-X\n", "sentence 1, token 0, column 2: the tag is 'S-X'"),
-        ("a O O\nb O\n", "sentence 0, token 1: 2 columns; expected 3"),
-        ("\n\n", "no sentence"),
-    ],
-)
-def test_bad_columns_are_refused_with_sentence_and_token(tmp_path, text, message):
-    (tmp_path / "a.txt").write_text(text)
-    with pytest.raises(TaggingDataError, match=message):
-        read_columns(tmp_path / "a.txt")
 
 
 def test_labelling_functions_name_themselves_when_they_fail():

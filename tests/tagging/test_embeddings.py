@@ -1,12 +1,14 @@
 """Word vectors are means of sub-word vectors, long sentences are windowed, and the cache is kept by content."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxuq.checkpoints import load_encoder, load_subwords
-from jaxuq.tagging import embed_words, embeddings
+from jaxuq.tagging import embed_text, embed_words, embeddings, make_weak_labels
 from tests.tagging.small_data import write_encoder
 
 
@@ -42,6 +44,32 @@ def test_a_word_is_the_mean_of_its_subwords(encoder, hidden):
     expected = np.stack([vectors[0], vectors[1:4].mean(0), vectors[4], vectors[5]])
     several = embed_words(encoder, [["met"], words, ["the"] * 9])
     np.testing.assert_allclose(several[1], expected, atol=2e-5)
+
+
+def test_the_vector_of_a_sentence_is_its_first_token_or_the_mean_of_its_words(encoder, cache):
+    subwords = load_subwords(encoder)
+    loaded = load_encoder(encoder)
+    long = ["ada", "met", "grace", "then", "saw", "the", "old", "rome"] * 5  # three windows
+    sentences = [["ada", "unseenly", "visit"], long]
+    votes = [np.zeros((len(words), 1), int) for words in sentences]
+    labels = make_weak_labels(sentences, votes, None, ("O", "B-x", "I-x"), ["f"])
+
+    def first(words):
+        tokens = [token for part in subwords.encode(words) for token in part]
+        row = jnp.array([[subwords.first, *tokens, subwords.last]], jnp.int32)
+        return np.asarray(loaded.module.apply({"params": loaded.params}, row, jnp.ones(row.shape, bool)).hidden)[0, 0]
+
+    pieces = [(w.last - w.first, first(long[w.start : w.end])) for w in embeddings.windows(40, 14)]
+    expected = np.stack([first(sentences[0]), sum(count * vector for count, vector in pieces) / 40])
+    for _ in range(2):  # computed, then read
+        text = embed_text(encoder, labels, sentence_vector="cls")
+        np.testing.assert_allclose(text.sentences, expected, atol=2e-5)
+        mean = embed_text(encoder, labels)
+        assert mean.sentences is None and len(list(cache.iterdir())) == 1
+        for ours, words in zip(text.embeddings, mean.embeddings):
+            np.testing.assert_array_equal(ours, words)
+    with pytest.raises(ValueError, match="sentence_vector is 'first'; expected one of mean, cls"):
+        inspect.unwrap(embed_text)(encoder, labels, sentence_vector="first")
 
 
 def test_a_long_sentence_is_seen_through_overlapping_windows(encoder, hidden):

@@ -131,13 +131,15 @@ def test_concentrations_and_draws_of_equations_4_10_and_4_11(rng):
 # the whole of Sparse-CHMM, from parameters to marginals
 
 
-@pytest.fixture(scope="module")
-def text():
+@pytest.fixture(scope="module", params=["means of words", "their own vectors"])
+def text(request):
     rng = np.random.default_rng(2)
     votes = [rng.integers(0, LABELS, (length, FUNCTIONS)) for length in LENGTHS]
     words = [["w"] * length for length in LENGTHS]
     data = make_weak_labels(words, votes, None, NAMES, ["f", "g", "h"])
-    return EmbeddedText(data, [rng.normal(size=(length, WIDTH)).astype(np.float32) for length in LENGTHS])
+    vectors = [rng.normal(size=(length, WIDTH)).astype(np.float32) for length in LENGTHS]
+    own = rng.normal(size=(SENTENCES, WIDTH)).astype(np.float32) + 1
+    return EmbeddedText(data, vectors, None if request.param == "means of words" else own)
 
 
 def _random_params(model, text, seed=4):
@@ -154,11 +156,18 @@ def _random_params(model, text, seed=4):
 
 
 def _vectors(text, params):
-    """Scaled vectors of the words and of the sentences, in float64."""
-    shift, words, sentences = (np.asarray(leaf, np.float64) for leaf in params.scaling)
-    by_word = [(vectors.astype(float) - shift) / words for vectors in text.embeddings]
-    by_sentence = [(vectors.astype(float).mean(0) - shift) / sentences for vectors in text.embeddings]
-    return by_word, by_sentence
+    """Vectors of the words and of the sentences with mean 0 and deviation 1, in float64."""
+    words = np.concatenate([vectors.astype(float) for vectors in text.embeddings])
+    shift, spread = words.mean(0), words.std(0)
+    by_word = [(vectors.astype(float) - shift) / spread for vectors in text.embeddings]
+    if text.sentences is None:  # means of words keep the words' origin
+        whole = np.stack([vectors.astype(float).mean(0) for vectors in text.embeddings]) - shift
+    else:
+        whole = text.sentences.astype(float) - text.sentences.astype(float).mean(0)
+    by_sentence = whole / np.sqrt((whole**2).mean(0))
+    for ours, expected in zip(params.scaling[:2], (shift, spread)):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+    return by_word, list(by_sentence)
 
 
 def _layer(layer):
@@ -187,8 +196,8 @@ def test_emissions_of_sparse_chmm_from_its_parameters(text, rng):
     scores = rng.random((FUNCTIONS, LABELS, LABELS))
     params = params._replace(wxor=_float(scores))
     vectors = _vectors(text, params)[1]
-    ours = jnp.exp(sparse_log_emissions(params, _float(vectors), SPARSE, None))
-    scales = addon_scale(params, _float(vectors), FUNCTIONS)
+    ours = jnp.exp(sparse_log_emissions(params, _float(np.stack(vectors)), SPARSE, None))
+    scales = addon_scale(params, _float(np.stack(vectors)), FUNCTIONS)
     reliabilities = sparse_reliabilities(params, text, SPARSE)
     for sentence, vector in enumerate(vectors):
         reliability, scale, emission = _sparse_emission(params, vector, scores, SPARSE.split / LABELS)
@@ -196,11 +205,11 @@ def test_emissions_of_sparse_chmm_from_its_parameters(text, rng):
         np.testing.assert_allclose(scales[sentence], scale, atol=1e-5)
         np.testing.assert_allclose(ours[sentence], emission, atol=1e-5)
     key = jax.random.key(1)
-    many = jnp.broadcast_to(_float(vectors)[:1], (3000, WIDTH))
+    many = jnp.broadcast_to(_float(np.stack(vectors))[:1], (3000, WIDTH))
     drawn = jnp.exp(sparse_log_emissions(params, many, SPARSE, key))
     np.testing.assert_allclose(drawn.mean(0), ours[0], atol=0.015)
     assert drawn.std(0).min() > 0.01
-    plain = jnp.exp(sparse_log_emissions(params, _float(vectors), SPARSE._replace(dirichlet=False), None))
+    plain = jnp.exp(sparse_log_emissions(params, _float(np.stack(vectors)), SPARSE._replace(dirichlet=False), None))
     bare = _sparse_emission(params, vectors[0], scores, SPARSE.split / LABELS, SPARSE._replace(base=1e-9))[2]
     np.testing.assert_allclose(plain[0], bare, atol=1e-5)
 

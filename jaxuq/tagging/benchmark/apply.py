@@ -1,7 +1,7 @@
 """Label new text with a saved model."""
 
 import pathlib
-from typing import Any
+import re
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from jaxuq.tagging.benchmark.evaluation import entities, forecast_scores
 from jaxuq.tagging.benchmark.listener import Listener
 from jaxuq.tagging.benchmark.methods import no_embeddings
 from jaxuq.tagging.benchmark.saved import SavedModel
-from jaxuq.tagging.benchmark.source import read_texts
+from jaxuq.tagging.benchmark.source import read_text_to_label
 from jaxuq.tagging.benchmark.tables import prediction_lines
-from jaxuq.tagging.embeddings import embed_words
+from jaxuq.tagging.embeddings import embed_text
 from jaxuq.tagging.neural_model import EmbeddedText
-from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels
+from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels, read_text
 
 
 def apply_model(
@@ -40,12 +40,15 @@ def apply_model(
     scores: dict[str, dict[str, float] | None] = {}
     for entry in configuration.data:
         data = _read(entry, configuration, model)
-        vectors: Any = no_embeddings(data)
+        text = EmbeddedText(data, no_embeddings(data))
         if model.method.neural:
             encoder = configuration.embeddings if configuration.embeddings != "minilm" else model.record["embeddings"]
             model.check_encoder(encoder)
-            vectors = embed_words(encoder, data.tokens, on_progress=lambda *at, e=entry: listener.embedding(e, *at))
-        forecast = model.predict(EmbeddedText(data, vectors))
+            kind = model.record["sentence_vector"]
+            text = embed_text(
+                encoder, data, sentence_vector=kind, on_progress=lambda *at, e=entry: listener.embedding(e, *at)
+            )
+        forecast = model.predict(text)
         labels = np.asarray(forecast.labels)
         sure = [entity["confidence"] for row in range(len(data.ids)) for entity in entities(data, forecast, row)]
         name = pathlib.Path(entry).name
@@ -60,15 +63,13 @@ def apply_model(
 def _read(entry: str, configuration: TaggingConfiguration, model: SavedModel) -> WeakLabels:
     path = pathlib.Path(entry)
     if not (path.is_file() and path.suffix == ".txt"):
-        return read_texts(entry, configuration)["test"]
+        return read_text_to_label(entry, configuration)
     if model.method.votes:
         raise TaggingDataError(
             f"{path} holds text only, and {model.name} labels by what labelling functions say; use a tagger (fit with "
             "--tagger, apply <model>+tagger), or a folder with weak labels"
         )
-    try:
-        sentences = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise TaggingDataError(f"{path} could not be read as UTF-8 text: {error}") from None
+    lines = [re.split(r"[ \t]+", line.strip(" \t")) for line in read_text(path).split("\n")]
+    sentences = [words for words in lines if any(words)]
     names = tuple(model.record["label_names"])
     return make_weak_labels(sentences, [np.zeros((len(words), 0), np.int32) for words in sentences], None, names, [])

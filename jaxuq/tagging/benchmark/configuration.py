@@ -10,8 +10,9 @@ class TaggingConfiguration:
     """Label tokens by several labelling functions: jaxuq tag --data NCBI-Disease --model majority-vote,hmm."""
 
     data: tuple[str, ...]
-    """Data sets: folders with meta.json and train, valid, test.json, or their names below JAXUQ_DATA/ner_weak. With
-    --apply also a text file, one sentence a line, words separated by blanks."""
+    """Data sets: folders with meta.json and train, valid, test.json, or their names below JAXUQ_DATA/ner_weak; or files
+    of columns (.conll, .tsv, .bio, .iob2) with --gold. With --apply also a text file, one sentence a line, words
+    separated by blanks. Without a valid part a fifth of what is fitted to is held out to choose epochs by."""
 
     model: str = "majority-vote,snorkel,dawid-skene,hmm,best-consensus"
     """Label models, separated by commas: majority-vote, snorkel, dawid-skene, hmm, chmm, sparse-chmm, connet; with gold
@@ -19,6 +20,10 @@ class TaggingConfiguration:
 
     embeddings: str = "minilm"
     """Encoder of the words for the neural models: minilm, or a folder with a BERT or RoBERTa in safetensors."""
+
+    sentence_vector: Literal["mean", "cls"] = "mean"
+    """The vector of a sentence, which Sparse-CHMM and ConNet read: the mean of its words', or the encoder's first token
+    (CLS), as published for BERT. MiniLM was trained to be averaged."""
 
     seeds: int = 5
     """Runs of every model that draws random numbers; those that draw none run once."""
@@ -41,6 +46,10 @@ class TaggingConfiguration:
 
     functions: Literal["recommended", "all"] = "recommended"
     """Labelling functions: those that meta.json recommends (lf_rec), or all."""
+
+    gold: Literal["last", "none"] | None = None
+    """Of files of columns, which do not say it: the last column of tags holds the right ones, or it is one more
+    labelling function."""
 
     outside: Literal["abstain", "votes"] = "abstain"
     """What a function's O means at a token where another function marks an entity: nothing, or a vote for O."""

@@ -282,7 +282,7 @@ def with_function(text: EmbeddedText, forecast: LabelForecast, name: str = "tagg
     data: WeakLabels = text.labels
     observations = np.concatenate([data.observations, np.asarray(forecast.labels)[..., None]], axis=-1)
     data = data._replace(observations=observations, function_names=(*data.function_names, name))
-    return EmbeddedText(data, text.embeddings)
+    return text._replace(labels=data)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(

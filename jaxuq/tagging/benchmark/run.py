@@ -187,6 +187,7 @@ def _store(
             settings=problem.settings,
             embeddings=configuration.embeddings,
             encoder=source.encoder,
+            sentence_vector=configuration.sentence_vector,
             width=problem.test.embeddings[0].shape[1] if neural else 0,
         )
     kept.write(arrays)

@@ -14,7 +14,7 @@ from jaxuq.tagging.neural_model import EmbeddedText, TrainOptions
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
 from jaxuq.tagging.sparse_parameters import SparseOptions
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def save_model(
@@ -26,6 +26,7 @@ def save_model(
     settings: Settings,
     embeddings: str,
     encoder: str | None,
+    sentence_vector: str,
     width: int,
 ) -> None:
     """Store a fitted model.
@@ -38,6 +39,7 @@ def save_model(
         settings: options of the neural models.
         embeddings: name or folder of the encoder.
         encoder: its digest.
+        sentence_vector: which vector a sentence has.
         width: of the word vectors; 0 if it reads none.
     """
     from safetensors.numpy import save
@@ -51,6 +53,7 @@ def save_model(
         "function_names": list(data.function_names),
         "embeddings": embeddings if width else None,
         "encoder": encoder if width else None,
+        "sentence_vector": sentence_vector,
         "width": width,
         "settings": {
             name: value._asdict() if hasattr(value, "_asdict") else value for name, value in settings._asdict().items()

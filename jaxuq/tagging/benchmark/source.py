@@ -2,7 +2,9 @@
 
 import functools
 import pathlib
-from typing import Any, Literal
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from jaxuq.checkpoints import encoder_digest, find_encoder
 from jaxuq.study import digest
@@ -10,12 +12,29 @@ from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.listener import Listener
 from jaxuq.tagging.benchmark.methods import Problem, no_embeddings
 from jaxuq.tagging.benchmark.settings import settings_for
-from jaxuq.tagging.embeddings import embed_words
+from jaxuq.tagging.columns import read_columns
+from jaxuq.tagging.embeddings import embed_text
 from jaxuq.tagging.neural_model import EmbeddedText
-from jaxuq.tagging.reading import load_weak_labels, read_columns
+from jaxuq.tagging.reading import load_weak_labels
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
 
 _COLUMNS = (".conll", ".tsv", ".bio", ".iob2")
+
+
+class Texts(NamedTuple):
+    """The parts of a data set.
+
+    Attributes:
+        fit: what label models are fitted to.
+        valid: what epochs are chosen by.
+        test: what is labelled and, with gold labels, scored.
+        remark: what a reader of the scores must know of them; empty if nothing.
+    """
+
+    fit: WeakLabels
+    valid: WeakLabels
+    test: WeakLabels
+    remark: str = ""
 
 
 class Source:
@@ -24,14 +43,14 @@ class Source:
     def __init__(self, entry: str, configuration: TaggingConfiguration, neural: bool = False):
         self.entry, self.configuration = entry, configuration
         self.name = pathlib.Path(entry).stem if pathlib.Path(entry).is_file() else pathlib.Path(entry).name
-        self._texts: dict[str, WeakLabels] | None = None
+        self._texts: Texts | None = None
         self._problem: Problem | None = None
         self.neural = neural
 
     @functools.cached_property
     def digest(self) -> str:
         """What it is: sentences, votes and gold labels of every part, names of functions and labels; and its name."""
-        return digest(self.name, {name: tuple(data) for name, data in self.texts.items()})
+        return digest(self.name, {name: tuple(data) for name, data in zip(self.texts._fields[:3], self.texts)})
 
     @functools.cached_property
     def encoder(self) -> str | None:
@@ -39,8 +58,8 @@ class Source:
         return encoder_digest(find_encoder(self.configuration.embeddings)) if self.neural else None
 
     @property
-    def texts(self) -> dict[str, WeakLabels]:
-        """`fit`, `valid` and `test`."""
+    def texts(self) -> Texts:
+        """What is fitted to, chosen by and labelled."""
         if self._texts is None:
             self._texts = read_texts(self.entry, self.configuration)
         return self._texts
@@ -49,9 +68,11 @@ class Source:
         """With word vectors if any method wants them."""
         if self._problem is None:
             texts = self.texts
-            vectors = {name: self._vectors(name, data, listener) for name, data in texts.items()}
+            if texts.remark:
+                listener.message(texts.remark)
+            embedded = [self._embedded(name, data, listener) for name, data in zip(texts._fields[:3], texts)]
             selection = self.configuration.selection
-            if texts["valid"].labels is None and selection == "f1":
+            if texts.valid.labels is None and selection == "f1":
                 listener.message(f"{self.name} has no gold labels for validation: epochs are chosen by likelihood")
                 selection = "likelihood"
             settings = settings_for(
@@ -62,17 +83,15 @@ class Source:
                 selection=selection,
                 outside=self.configuration.outside,
             )
-            fit, valid, test = (EmbeddedText(texts[name], vectors[name]) for name in ("fit", "valid", "test"))
-            self._problem = Problem(self.name, fit, valid, test, settings)
+            self._problem = Problem(self.name, *embedded, settings)
         return self._problem
 
-    def _vectors(self, name: str, data: WeakLabels, listener: Listener) -> Any:
+    def _embedded(self, name: str, data: WeakLabels, listener: Listener) -> EmbeddedText:
         if not self.neural:
-            return no_embeddings(data)
-        label = f"{self.name} {name}"
-        return embed_words(
-            self.configuration.embeddings, data.tokens, on_progress=lambda *at: listener.embedding(label, *at)
-        )
+            return EmbeddedText(data, no_embeddings(data))
+        label, encoder = f"{self.name} {name}", self.configuration.embeddings
+        kind = self.configuration.sentence_vector
+        return embed_text(encoder, data, sentence_vector=kind, on_progress=lambda *at: listener.embedding(label, *at))
 
     def record(self) -> dict[str, Any]:
         """For `run.json`."""
@@ -80,41 +99,83 @@ class Source:
         return {
             "name": self.name,
             "digest": self.digest,
-            "sentences": {name: len(data.lengths) for name, data in texts.items()},
-            "label_names": list(texts["test"].label_names),
-            "function_names": list(texts["test"].function_names),
+            "sentences": {name: len(data.lengths) for name, data in zip(texts._fields[:3], texts)},
+            "label_names": list(texts.test.label_names),
+            "function_names": list(texts.test.function_names),
+            "remark": texts.remark,
         }
 
 
-def read_texts(entry: str, configuration: TaggingConfiguration) -> dict[str, WeakLabels]:
-    """The parts of a data set: a folder, a name, or a file of columns, which serves as all parts.
+def read_text_to_label(entry: str, configuration: TaggingConfiguration) -> WeakLabels:
+    """The part of a data set that the configuration names, whole: of a folder, a name, or a file of columns.
 
     Raises:
         TaggingDataError: it is not there, or damaged.
     """
     path = pathlib.Path(entry)
     if path.is_file():
-        if path.suffix not in _COLUMNS:
-            raise TaggingDataError(
-                f"{path} is a file; expected a folder with meta.json, or columns in a file that ends in "
-                f"{', '.join(_COLUMNS)}"
-            )
-        data = read_columns(path)
-        if not data.function_names:
-            raise TaggingDataError(f"{path}, sentence 0: two columns; expected token, labelling functions, gold tag")
-        return {"fit": data, "valid": data, "test": data}
-
-    def load(part: Literal["train", "valid", "test"]) -> WeakLabels | None:
-        try:
-            return load_weak_labels(entry, part, functions=configuration.functions)
-        except TaggingDataError as error:
-            if "has no part" in str(error):
-                return None
-            raise
-
-    parts = {part: load(part) for part in ("train", "valid", configuration.part)}  # type: ignore[misc]
-    test = parts[configuration.part]
-    if test is None:
+        return _read_file(path, configuration)
+    found = _load(entry, configuration.part, configuration)
+    if found is None:
         raise TaggingDataError(f"{entry} has no part {configuration.part!r}; choose another --part")
-    valid = parts["valid"] or test
-    return {"fit": parts["train"] or valid, "valid": valid, "test": test}
+    return found
+
+
+def read_texts(entry: str, configuration: TaggingConfiguration) -> Texts:
+    """The parts of a data set: a folder, a name, or a file of columns.
+
+    Without a part to choose epochs by, a fifth of what is fitted to is held out for it; where that is also what is
+    scored, because there is nothing else, the held-out sentences are not scored.
+
+    Raises:
+        TaggingDataError: it is not there, or damaged.
+    """
+    test, name = read_text_to_label(entry, configuration), pathlib.Path(entry).name
+    train = valid = None
+    if not pathlib.Path(entry).is_file():
+        train, valid = (_load(entry, part, configuration) for part in ("train", "valid"))
+    if valid is not None:
+        same = configuration.part == "valid" and test.labels is not None
+        remark = f"{name}: epochs of the neural models are chosen on the part that is scored" if same else ""
+        return Texts(train or valid, valid, test, remark)
+    fit = train or test
+    count = len(fit.lengths)
+    if count < 2:
+        return Texts(fit, fit._replace(labels=None), test, f"{name}: one sentence, so epochs are chosen on it")
+    held = np.zeros(count, bool)
+    held[np.random.default_rng(0).permutation(count)[: max(1, count // 5)]] = True
+    chosen, rest = fit.take(np.flatnonzero(held)), fit.take(np.flatnonzero(~held))
+    remark = f"{name} has no part to choose epochs by: {held.sum()} of the {count} sentences to fit to are held out"
+    if fit.labels is None or not (train is None or configuration.part == "train"):
+        return Texts(rest, chosen, test, remark)
+    return Texts(rest, chosen, rest, f"{remark}, and not scored; label them with --apply")
+
+
+def _load(entry: str, part: str, configuration: TaggingConfiguration) -> WeakLabels | None:
+    """A part of a folder, None where there is no such part."""
+    try:
+        return load_weak_labels(entry, part, functions=configuration.functions)  # type: ignore[arg-type]
+    except TaggingDataError as error:
+        if "has no part" in str(error):
+            return None
+        raise
+
+
+def _read_file(path: pathlib.Path, configuration: TaggingConfiguration) -> WeakLabels:
+    if path.suffix not in _COLUMNS:
+        raise TaggingDataError(
+            f"{path} is a file; expected a folder with meta.json, or columns in a file that ends in "
+            f"{', '.join(_COLUMNS)}"
+        )
+    if configuration.gold is None:
+        raise TaggingDataError(
+            f"nothing in {path} says whether its last column of tags holds the right ones or what another labelling "
+            "function says; add --gold last or --gold none"
+        )
+    data = read_columns(path, gold=configuration.gold == "last")
+    if not data.function_names:
+        raise TaggingDataError(
+            f"{path}: one column of tags, which --gold last takes as the right ones; expected token, labelling "
+            "functions, gold tag, or --gold none"
+        )
+    return data

@@ -72,7 +72,7 @@ def write_tables(
             if arrays["scores"].size:
                 values = dict(zip(SCORES, (round(float(value), 6) for value in arrays["scores"])))
                 results.append({**cell._asdict(), **values, "seconds": round(float(arrays["seconds"]), 2)})
-            for name, row in zip(source.texts["test"].function_names, arrays["functions"]):
+            for name, row in zip(source.texts.test.function_names, arrays["functions"]):
                 named = dict(zip(FunctionReliability._fields[1:], row))
                 tidy = {key: "" if np.isnan(value) else round(float(value), 6) for key, value in named.items()}
                 reliability.append({**cell._asdict(), "function": name, **tidy, "entities": int(named["entities"])})
@@ -110,7 +110,7 @@ def write_predictions(
     """Write `predictions.jsonl`, with the first seed of each model."""
     lines = []
     for source in sources:
-        data = source.texts["test"]
+        data = source.texts.test
         for cell, arrays in finished_cells(folder, configuration, names, source):
             if cell.seed == 0:
                 lines += prediction_lines(data, arrays["labels"], arrays["confidences"], cell._asdict())

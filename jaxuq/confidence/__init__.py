@@ -120,9 +120,9 @@ from jaxuq.confidence.token_probabilities import (
     sequence_log_probability,
     token_log_probs,
 )
-from jaxuq.questions.answers import FoundAnswer, Grades, answer_tokens, equivalent_answers, find_answer, grade_answers
-from jaxuq.questions.expressions import equal_expressions, normalise_expression
+from jaxuq.questions.answers import FoundAnswer, answer_tokens, find_answer
 from jaxuq.questions.files import load_questions
+from jaxuq.questions.grading import Grades, equivalent_answers, grade_answers
 from jaxuq.questions.records import Question, QuestionError, QuestionSet
 
 __all__ = [
@@ -182,7 +182,6 @@ __all__ = [
     "ensemble_sequence_uncertainty",
     "ensemble_uncertainty",
     "entailment_equivalence",
-    "equal_expressions",
     "equivalent_answers",
     "explain",
     "explain_figure",
@@ -207,7 +206,6 @@ __all__ = [
     "mean_pair_similarity",
     "mean_probability",
     "minimum_probability",
-    "normalise_expression",
     "number_of_sets",
     "p_true",
     "parse_confidence",

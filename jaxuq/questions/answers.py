@@ -1,22 +1,34 @@
-"""Final answers in text: where they are, which tokens hold them, and whether two of them say the same."""
+"""Final answers in text: where they are, and which tokens hold them."""
 
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from jaxtyping import Bool
 from numpy import ndarray
 
 from jaxuq._arrays import check_choice
-from jaxuq.questions.expressions import equal_expressions
+from jaxuq.questions.characters import THIN, fold
+from jaxuq.questions.expressions import without_unit
+from jaxuq.questions.letters import ALPHABET, find_letter
+from jaxuq.questions.quantities import parse_quantity, quantities, runs, stated
+from jaxuq.questions.tree import NotUnderstood, read_tree
+from jaxuq.questions.values import names_of
+from jaxuq.questions.words import AFTER_NAMES, BEGINNERS, TITLES
 
 AnswerKind = Literal["number", "expression", "choice", "text"]
-_KINDS = ("number", "expression", "choice", "text")
-_NUMBER = r"[-+−]?\s?[$€£]?\s?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?"
-_QUANTITY = re.compile(rf"(?<![\w.])({_NUMBER})(?:\s*/\s*(\d+))?\s?(\\?%)?")
-_CUE = re.compile(r"(?:answer|result|solution)\s*(?:is|are|:|=)\s*:?\s*|####\s*", re.I)
-_CHOICE = re.compile(r"\(([A-Za-z])\)|(?<![\w'’])([B-HJ-Z]|A(?!\s+[a-z]))(?![\w'’])")
+KINDS: tuple[AnswerKind, ...] = ("number", "expression", "choice", "text")
+_BOX = re.compile(r"\\(?:f?boxed|fbox)\s*\{")
+_CUE = re.compile(
+    r"(?:answer|result|solution)[*_]*\s*(?:(?P<is>is|are|was|would be|should be|must be)\b[*_]*|:|=)[*_\s]*:?[*_]*\s*"
+    r"|####\s*", re.I
+)  # fmt: skip
+_CHOICE_CUE = re.compile(_CUE.pattern + r"|(?:option|choice)[*_]*\s*(?:(?P<was>is)\b|:)[*_\s]*", re.I)
+_RELATION = re.compile(r"=|≈|\\(?:approx|simeq|sim)(?![a-zA-Z])")
+_LONGEST, _END = 2000, 20000  # characters that are read of an answer, and of the end of a response without a cue
+_OUTER = "$ \t\n\r" + THIN
+_QUOTES = "$ \t*_\"'.,:;" + THIN
+_REASON = re.compile(r"[\s,]+(?:because|since it|since the|as it is|as the|, which|which is)\b", re.I)
 
 
 class FoundAnswer(NamedTuple):
@@ -33,31 +45,18 @@ class FoundAnswer(NamedTuple):
     end: int
 
 
-class Grades(NamedTuple):
-    """Graded responses.
-
-    Attributes:
-        correct: for each response; None where no answer was found.
-        answers: what was found, with its place.
-        failures: positions of the responses without an answer: leave them out of an evaluation and report their share.
-    """
-
-    correct: list[bool | None]
-    answers: list[FoundAnswer | None]
-    failures: list[int]
-
-
-def find_answer(response: str, kind: AnswerKind = "number") -> FoundAnswer | None:
+def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = ALPHABET) -> FoundAnswer | None:
     r"""The final answer of a response, and where it is.
 
     In this order: the content of the last `\boxed{}` (nested braces are followed), what comes after the last "the
-    answer is" or `####`, and otherwise the last number or choice of the text. `#### 1,234` and `$-3.50` are
-    numbers; 2125 is one number.
+    answer is" or `####`, and otherwise the last number or choice of the text. Numbers are read as people and LaTeX
+    write them: `$-3.50`, `1{,}234`, `1.234,50`, `3 1/2`, `\frac{1}{2}`, `3 \times 10^5`, a Unicode minus; of a chain of
+    equalities, exact or not, the last side counts; units are left out. A letter is read alike whichever it is.
 
     Args:
         response: what the model wrote.
-        kind: `"number"` (with separators, sign, decimals, percent, fraction), `"expression"` (LaTeX), `"choice"` (a
-            letter, in brackets or alone), `"text"` (a few words).
+        kind: `"number"`, `"expression"` (LaTeX), `"choice"` (a letter), `"text"` (a few words).
+        letters: of the choices, capitals.
 
     Returns:
         The answer; None if there is none.
@@ -68,180 +67,134 @@ def find_answer(response: str, kind: AnswerKind = "number") -> FoundAnswer | Non
     Example:
         >>> find_answer("So 3 * 400 = 1,200 dollars. The answer is $1,200.")
         FoundAnswer(text='$1,200', start=42, end=48)
-        >>> find_answer("thus \\boxed{\\frac{1}{2}} holds", "expression").text
-        '\\frac{1}{2}'
+        >>> find_answer("thus \\boxed{\\frac{1}{2}} holds").text, find_answer("The answer is A because", "choice").text
+        ('\\frac{1}{2}', 'A')
 
     References:
         Cobbe et al. Training Verifiers to Solve Math Word Problems. arXiv 2110.14168, 2021 (the `####` convention).
         Hendrycks et al. Measuring Mathematical Problem Solving With the MATH Dataset. NeurIPS 2021.
     """
-    check_choice("kind", kind, _KINDS)
-    box = _last_box(response)
-    if box is not None:
-        start, end = _trimmed(response, *box, "$ \t\n\r")
-        if start == end:
-            return None
-        if kind in ("number", "choice"):
-            return _last(response, start, end, kind) or FoundAnswer(response[start:end], start, end)
-        return FoundAnswer(response[start:end], start, end)
-    cues = list(_CUE.finditer(response))
-    if cues:
-        start = cues[-1].end()
-        line = response.find("\n", start)
-        end = len(response) if line < 0 else line
-        if kind in ("number", "choice"):
-            found = _first(response, start, end, kind)
-            if found is not None:
-                return found
-        else:
-            stop = re.search(r"[.!?](?:\s|$)", response[start:end])
-            start, end = _trimmed(response, start, start + stop.start() if stop else end, "$ \t*\"'.,:;")
-            if start < end:
-                return FoundAnswer(response[start:end], start, end)
-    if kind in ("number", "choice"):
-        return _last(response, 0, len(response), kind)
-    return None
+    check_choice("kind", kind, KINDS)
+    folded = fold(response)
+    place = _in_box(folded, kind, letters) or _after_cue(folded, kind, letters)
+    if place is None and kind == "number":
+        found = runs(folded, quantities(folded, max(0, len(folded) - _END)))
+        place = stated(found[-1], last=True)[:2] if found else None
+    elif place is None and kind == "choice":
+        alone = "colon" if re.fullmatch(r"\W*[A-Za-z]\W*", folded) else ""
+        letter = find_letter(folded, max(0, len(folded) - _END), len(folded), letters, cue=alone, last=True)
+        place = (letter.start, letter.start + 1) if letter else None
+    if place is None or place[0] >= place[1]:
+        return None
+    return FoundAnswer(response[slice(*place)], *place)
+
+
+def _in_box(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
+    box = _last_box(text)
+    if box is None:
+        return None
+    start, end = trimmed(text, *box, _OUTER)
+    if kind != "expression":
+        end = min(end, start + _LONGEST)
+    if start == end:
+        return start, start  # an empty box is no answer, whatever is elsewhere
+    if kind == "choice":
+        letter = find_letter(text, start, end, letters, cue="is")
+        return (letter.start, letter.start + 1) if letter else (start, end)
+    return _number_in_box(text, start, end) if kind == "number" else (start, end)
+
+
+def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
+    """The last side of a chain, without its unit: a number, or an expression without variables."""
+    constant, begin = None, end
+    for sign in reversed([None, *_RELATION.finditer(text, start, end)]):
+        stop, begin = begin, start if sign is None else sign.end()
+        begin, stop = trimmed(text, begin, stop, _OUTER)
+        stop = begin + len(without_unit(text[begin:stop])[0])
+        if parse_quantity(text[begin:stop]) is not None:
+            return next(quantities(text, begin, stop, spaced=True))[:2]
+        if constant is None and begin < stop and _is_constant(text[begin:stop]):
+            constant = begin, stop
+        begin = start if sign is None else sign.start()
+    if constant is not None:
+        return constant
+    made = runs(text, quantities(text, start, end, spaced=True))
+    return stated(made[0])[:2] if made else (start, end)
+
+
+def _is_constant(text: str) -> bool:
+    try:
+        return not names_of(read_tree(text))
+    except NotUnderstood:
+        return False
+
+
+def _after_cue(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
+    cues = list((_CHOICE_CUE if kind == "choice" else _CUE).finditer(text))
+    if not cues:
+        return None
+    cue = cues[-1]
+    start = cue.end()
+    line = text.find("\n", start)
+    end = min(len(text) if line < 0 else line, start + _LONGEST)
+    if kind == "number":
+        found = runs(text, quantities(text, start, end, spaced=True))
+        return stated(found[0])[:2] if found else None
+    if kind == "choice":
+        said = "is" if any(name in ("is", "was") for name, value in cue.groupdict().items() if value) else "colon"
+        letter = find_letter(text, start, end, letters, cue=said)
+        return (letter.start, letter.start + 1) if letter else None
+    end = _sentence_end(text, start, end)
+    if kind == "text" and (reason := _REASON.search(text, start + 1, end)):
+        end = reason.start()
+    return trimmed(text, start, end, _QUOTES)
+
+
+def _sentence_end(text: str, start: int, end: int) -> int:
+    """Where a sentence ends: no abbreviation (`St. Petersburg`), initial (`J. Rowling`) or number (`No. 5`) does it."""
+    for stop in re.finditer(r"[.!?](?=[\"')\]*_]*(?:\s|$))", text[start:end]):
+        place = start + stop.start()
+        if text[place] != ".":
+            return place
+        word = re.search(r"[\w.]*$", text[max(start, place - 30) : place])
+        before = word[0].lower() if word else ""
+        following = re.match(r"[\"')\]*_\s]*([\w']+)", text[place + 1 : end])
+        if following is None:
+            return place
+        after = following[1]
+        name = after[0].isupper() and after.lower() not in BEGINNERS
+        if before in TITLES or (before == "no" and after[0].isdigit()):
+            continue
+        if (before in AFTER_NAMES or re.fullmatch(r"(?:[a-z]\.)*[a-z]", before)) and (name or after[0].islower()):
+            continue
+        return place
+    return end
 
 
 def _last_box(text: str) -> tuple[int, int] | None:
-    for match in reversed(list(re.finditer(r"\\f?boxed\s*\{", text))):
-        depth = 1
-        for place in range(match.end(), len(text)):
-            escaped = text[place - 1] == "\\"
-            depth += {"{": 1, "}": -1}.get(text[place], 0) * (not escaped)
-            if depth == 0:
-                return match.end(), place
-    return None
+    """The content of the last box that is closed, in one pass."""
+    boxes = {found.end() - 1: found.end() for found in _BOX.finditer(text)}
+    if not boxes:
+        return None
+    found, opened, at = None, [], min(boxes)
+    for sign in re.finditer(r"\\.|[{}]", text[at:], re.S):
+        place = at + sign.start()
+        if sign[0] == "{":
+            opened.append(place)
+        elif sign[0] == "}" and opened:
+            begin = opened.pop()
+            if begin in boxes and (found is None or begin > found[0] - 1):
+                found = boxes[begin], place
+    return found
 
 
-def _trimmed(text: str, start: int, end: int, characters: str) -> tuple[int, int]:
+def trimmed(text: str, start: int, end: int, characters: str) -> tuple[int, int]:
+    """A stretch without what it begins and ends with."""
     while start < end and text[start] in characters:
         start += 1
     while end > start and text[end - 1] in characters:
         end -= 1
     return start, end
-
-
-def _all(text: str, start: int, end: int, kind: str) -> list[FoundAnswer]:
-    pattern = _QUANTITY if kind == "number" else _CHOICE
-    found = []
-    for match in pattern.finditer(text, start, end):
-        if kind == "choice":
-            group = 1 if match.group(1) else 2
-            found.append(FoundAnswer(match.group(group), match.start(group), match.end(group)))
-            continue
-        first, last = _trimmed(text, match.start(), match.end(), " \t\n")
-        if any(character.isdigit() for character in text[first:last]):
-            previous = text[first - 1] if first else " "
-            if text[first] in "-+−" and previous.isdigit():  # a difference, not a sign: "7-3"
-                first += 1
-            found.append(FoundAnswer(text[first:last], first, last))
-    return found
-
-
-def _first(text: str, start: int, end: int, kind: str) -> FoundAnswer | None:
-    found = _all(text, start, end, kind)
-    return found[0] if found else None
-
-
-def _last(text: str, start: int, end: int, kind: str) -> FoundAnswer | None:
-    found = _all(text, start, end, kind)
-    return found[-1] if found else None
-
-
-def _parse_number(text: str) -> tuple[Fraction, bool] | None:
-    """The value as a fraction and whether a percent sign stood beside it; None if it is no number."""
-    match = _QUANTITY.fullmatch(text.strip().strip("$").strip().rstrip("."))
-    if not match or not any(character.isdigit() for character in match.group(1)):
-        return None
-    digits = re.sub(r"[\s,$€£]", "", match.group(1)).replace("−", "-")
-    if len(digits) > 400 or re.search(r"[eE][-+]?\d{4}", digits):
-        return None
-    value = Fraction(digits)
-    if match.group(2):
-        if int(match.group(2)) == 0:
-            return None
-        value /= int(match.group(2))
-    return value, bool(match.group(3))
-
-
-def equivalent_answers(first: str, second: str, kind: AnswerKind = "number") -> bool:
-    r"""Whether two answers say the same.
-
-    Numbers: exact comparison of fractions (1,200 = 1200.0; 0.5 = 1/2); where one has a percent sign and the other has
-    not, both as written and divided by 100 count. Expressions: equal after normalising the LaTeX, or equal in value at
-    several points (no code of the answer is run). Choices: the letter. Text: words, without case, articles and outer
-    punctuation.
-
-    Args:
-        first: an answer.
-        second: another, such as the truth.
-        kind: see `find_answer`.
-
-    Returns:
-        True if they are equivalent.
-
-    Raises:
-        ValueError: if `kind` is unknown.
-
-    Example:
-        >>> equivalent_answers("1,200", "1200.00"), equivalent_answers("\\frac12", "0.5", "expression")
-        (True, True)
-        >>> equivalent_answers("(A)", "a", "choice"), equivalent_answers("The Paris.", "paris", "text")
-        (True, True)
-
-    References:
-        Hendrycks et al. Measuring Mathematical Problem Solving With the MATH Dataset. NeurIPS 2021.
-    """
-    check_choice("kind", kind, _KINDS)
-    if kind == "choice":
-        letters = [re.sub(r"[^A-Za-z]", "", text) for text in (first, second)]
-        return bool(letters[0]) and letters[0].lower() == letters[1].lower()
-    if kind == "text":
-        words = [" ".join(_plain_words(text)) for text in (first, second)]
-        return bool(words[0]) and words[0] == words[1]
-    one, other = _parse_number(first), _parse_number(second)
-    if one is not None and other is not None:
-        (a, percent_a), (b, percent_b) = one, other
-        return a == b or (percent_a != percent_b and (a / 100 if percent_a else a) == (b / 100 if percent_b else b))
-    return kind == "expression" and equal_expressions(first, second)
-
-
-def _plain_words(text: str) -> list[str]:
-    words = [word.strip(".,;:!?\"'“”‘’()[]*") for word in text.lower().split()]
-    return [word for word in words if word and word not in ("a", "an", "the")]
-
-
-def grade_answers(responses: Sequence[str], truths: Sequence[str], kind: AnswerKind = "number") -> Grades:
-    r"""Find the answer of each response and compare it with the truth.
-
-    Args:
-        responses: what the model wrote.
-        truths: the right answers; a truth with its own derivation (`... #### 18`) is read like a response.
-        kind: see `find_answer`.
-
-    Returns:
-        `Grades`; a response without an answer is counted, not guessed.
-
-    Raises:
-        ValueError: if the numbers of responses and truths differ, or `kind` is unknown.
-
-    Example:
-        >>> grades = grade_answers(["It is 4.", "no idea", "5"], ["4", "4", "4"])
-        >>> grades.correct, grades.failures
-        ([True, None, False], [1])
-    """
-    if len(responses) != len(truths):
-        raise ValueError(f"{len(responses)} responses and {len(truths)} truths; expected one truth for each response")
-    answers = [find_answer(response, kind) for response in responses]
-    correct: list[bool | None] = []
-    for answer, truth in zip(answers, truths):
-        derived = "####" in truth or "\\boxed" in truth
-        found = find_answer(truth, kind) if derived else None
-        correct.append(
-            None if answer is None else equivalent_answers(answer.text, found.text if found else truth, kind)
-        )
-    return Grades(correct, answers, [place for place, answer in enumerate(answers) if answer is None])
 
 
 def answer_tokens(pieces: Sequence[str | bytes], start: int, end: int) -> Bool[ndarray, " tokens"]:

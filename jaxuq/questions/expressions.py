@@ -1,220 +1,229 @@
-"""Are two LaTeX expressions equal? By their text, or by their values; nothing is ever evaluated as code."""
+r"""Are two LaTeX answers equal? Lists, tuples and sets part by part, words as words, values by a reader."""
 
-import cmath
 import re
+from collections.abc import Sequence
 
-_FUNCTIONS = {
-    "sqrt": cmath.sqrt,
-    "sin": cmath.sin,
-    "cos": cmath.cos,
-    "tan": cmath.tan,
-    "ln": cmath.log,
-    "log": lambda value: cmath.log(value) / cmath.log(10),
-    "exp": cmath.exp,
-}
-_CONSTANTS = {"pi": cmath.pi, "e": cmath.e, "i": 1j}
-_SPACING = re.compile(r"\\[!,;: ]|\\q?quad|\\left|\\right|\\displaystyle|~|\\\$|\$|\s+")
-_TOKEN = re.compile(r"\\([A-Za-z]+)|(\d+(?:\.\d*)?|\.\d+)|([A-Za-z])|([-+*/^_(){}\[\]|,=!<>])|(.)")
-_POINTS = (0.7310585786, 1.6180339887, 2.2360679775)
+from jaxuq.questions.characters import THIN, fold, plain_words
+from jaxuq.questions.tree import FUNCTIONS, GREEK, NotUnderstood, is_name, read_tree
+from jaxuq.questions.values import equal_trees
+from jaxuq.questions.verifying import verified
+
+LONGEST = 1000
+_MOST_PARTS = 24
+_FONT = (
+    r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname|boldsymbol|bm)"
+    r"\s*\{([^{}]*)\}"
+)
+_POWER = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d)|[²³])?"
+_GAP = rf"(?:[\s{THIN}~]|\\[,!;: ])*"
+_UNIT = re.compile(rf"(?<=[\d)\]}}%]){_GAP}(?:(?:/|\\cdot|\*)?{_GAP}{_FONT}{_POWER}{_GAP})+$")
+_PLAIN_UNIT = re.compile(rf"(?<=[\d)\]}}%])(?:[\s{THIN}~]|\\[,; ])+((?:[A-Za-zµ]+{_POWER}[\s/.]*)+)$")
+_DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree|°)")
+_DEGREES_OF = re.compile(rf"(\d+(?:\.\d+)?){_DEGREES.pattern}")
+_MONEY = re.compile(r"\\?[$€£¥₹]|\\[()\[\]](?!\d)|\\(?:left|right)(?![a-zA-Z])")
+_WORDS = re.compile(r"[^\W\d_]+(?:(?:[\s'.&]+|-)[^\W\d_]+)*[.!?]?")
+_MEASURES = {
+    name: number
+    for number, names in enumerate(
+        (
+            "mm millimeter millimetre", "cm centimeter centimetre", "m meter metre", "km kilometer kilometre",
+            "mg milligram", "g gram", "kg kilogram", "ml milliliter millilitre", "l liter litre", "s sec second",
+            "min minute", "h hr hour", "day", "week", "month", "year", "inch", "ft foot feet", "yard", "mile", "cent",
+            "dollar", "degree", "radian",
+        )
+    )
+    for name in names.split()
+}  # fmt: skip
 
 
-def normalise_expression(text: str) -> str:
-    r"""LaTeX with what does not change its meaning taken away: spacing, sizes, units, thousands separators.
+def without_unit(text: str) -> tuple[str, str]:
+    r"""An answer without its unit, and the unit.
 
     Args:
-        text: an answer.
+        text: of `fold`.
 
     Returns:
-        A string to compare.
+        The rest, and the unit without LaTeX, in small letters.
 
     Example:
-        >>> normalise_expression("x = \\dfrac12 \\text{ cm}"), normalise_expression("10{,}000^\\circ")
-        ('\\frac{1}{2}', '10000')
+        >>> without_unit("20\\text{ cm}^3"), without_unit("18 eggs"), without_unit("2\\pi")
+        (('20', 'cm^3'), ('18', 'eggs'), ('2\\pi', ''))
     """
-    text = text.strip().rstrip(".").replace("−", "-")
-    text = re.sub(r"\\(?:text|mbox|mathrm|textbf|mathbf|operatorname)\s*\{\s*([^{}]*?)\s*\}", _unit_or_word, text)
-    text = re.sub(r"\^\s*\{?\s*\\circ\s*\}?|\\degree|°", "", text)
+    for form in (_UNIT, _PLAIN_UNIT):
+        found = form.search(text)
+        if found and (form is _UNIT or _is_unit(found[1])):
+            unit = re.sub(rf"{_GAP}", "", re.sub(_FONT, r"\1", found[0]).replace("\\cdot", "")).lower()
+            return text[: found.start()].rstrip(), unit.translate({0xB2: "^2", 0xB3: "^3"}).strip(".{}")
+    return text, ""
+
+
+def _is_unit(text: str) -> bool:
+    words = re.findall(r"[A-Za-zµ]+", text)
+    known = {*FUNCTIONS, *GREEK, "pi", "or", "and", "e", "i", "percent", "per"}
+    return not known & set(words) and any(len(word) > 1 for word in words)
+
+
+def same_measure(first: str, second: str) -> bool:
+    """Whether two units may be the same: unknown ones may."""
+    numbers = [
+        (_MEASURES.get(re.sub(r"s$", "", name)) if name not in _MEASURES else _MEASURES[name], power)
+        for name, _, power in (unit.partition("^") for unit in (first, second))
+    ]
+    return any(number is None for number, _ in numbers) or numbers[0] == numbers[1]
+
+
+def _clean(text: str) -> tuple[str, str]:
+    r"""Without fonts, sizes, currencies, and the unit, which comes second."""
+    text = _MONEY.sub(" ", fold(text)).strip(" \n\t.,;:" + THIN)
+    text, unit = without_unit(text)
+    for _ in range(3):  # fonts in fonts
+        text = re.sub(_FONT, r" \1 ", text)
+    if any(f"\\{name}" in text for name in FUNCTIONS[:9]):
+        text = _DEGREES_OF.sub(r"(\\frac{\1\\pi}{180})", text)
+    text = _DEGREES.sub("", text)
     text = re.sub(r"\\[dtc]frac", r"\\frac", text)
-    text = text.replace("\\%", "%").replace("\\cdot", "*").replace("\\times", "*").replace("\\div", "/")
-    text = re.sub(r"(?<=\d)(?:\{,\}|,\\!|,)(?=\d{3}(?!\d))", "", text) if not re.search(r"[(\[]", text) else text
-    text = _SPACING.sub("", text)
+    text = re.sub(r"\\(?:approx|simeq|sim|equiv)(?![a-zA-Z])|≈|≡", "=", text)
+    return text.strip(), unit
+
+
+def _plain(text: str) -> str:
+    """Spelt in one way: spaces only where they part numbers or words."""
+    text = re.sub(rf"(?:[\s{THIN}~]|\\[,!;: ](?<!\\\\ )|\\q?quad(?![a-zA-Z]))+", " ", text)
+    text = re.sub(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])|(?<=[A-Za-z]) (?=[0-9])", "", text)
     text = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", text)
-    text = re.sub(r"\\frac(\d)\{", r"\\frac{\1}{", text)
     text = re.sub(r"\\sqrt(\w)", r"\\sqrt{\1}", text)
-    text = re.sub(r"^[A-Za-z](?:_\w)?=(?=.)", "", text)
-    return re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
+    return re.sub(r"\\(?:cdot|times)", "*", text)
 
 
-def _unit_or_word(match: re.Match) -> str:
-    before = match.string[: match.start()].rstrip()
-    return "" if before and (before[-1].isdigit() or before[-1] in "})") else match.group(1)
+def are_words(text: str) -> bool:
+    """Whether an answer is words, or a name, and no product of variables; `xy` is a product, `no` and `AB` are none."""
+    if not _WORDS.fullmatch(text) or text in (*FUNCTIONS, "pi"):
+        return False
+    words = re.findall(r"[^\W\d_]+", text)
+    return any(len(word) > 1 and (is_name(word) or not set(word) <= set("xyz")) for word in words)
 
 
-class _Reader:
-    """Recursive descent over LaTeX arithmetic; `point` decides the values of the variables."""
-
-    def __init__(self, text: str, point: float):
-        matches = _TOKEN.finditer(text)
-        self.tokens: list[tuple[int, str]] = [(match.lastindex or 0, match.group().lstrip("\\")) for match in matches]
-        self.place, self.point, self.depth = 0, point, 0
-
-    def peek(self) -> tuple[int, str]:
-        return self.tokens[self.place] if self.place < len(self.tokens) else (0, "")
-
-    def take(self) -> tuple[int, str]:
-        token = self.peek()
-        self.place += 1
-        return token
-
-    def expect(self, symbol: str) -> None:
-        if self.take()[1] != symbol:
-            raise ValueError(symbol)
-
-    def total(self) -> complex:
-        self.depth += 1
-        if self.depth > 50:
-            raise ValueError("too deep")
-        value = self.product()
-        while self.peek() in ((4, "+"), (4, "-")):
-            value = value + self.product() if self.take()[1] == "+" else value - self.product()
-        self.depth -= 1
-        return value
-
-    def product(self) -> complex:
-        value = self.signed()
-        while True:
-            kind, symbol = self.peek()
-            if kind == 4 and symbol in "*/":
-                self.take()
-                value = value * self.signed() if symbol == "*" else value / self.signed()
-            elif kind in (1, 3) or (kind == 4 and symbol in "({"):  # 2x, 3\pi, (a)(b)
-                value = value * self.power()
-            else:
-                return value
-
-    def signed(self) -> complex:
-        sign = 1
-        while self.peek() in ((4, "+"), (4, "-")):
-            sign = -sign if self.take()[1] == "-" else sign
-        return sign * self.power()
-
-    def power(self) -> complex:
-        base = self.atom()
-        while self.peek() == (4, "!"):
-            self.take()
-            if base != int(base.real) or not 0 <= base.real <= 170:
-                raise ValueError("factorial")
-            product = 1.0
-            for factor in range(2, int(base.real) + 1):
-                product *= factor
-            base = complex(product)
-        if self.peek() == (4, "^"):
-            self.take()
-            exponent = self.group() if self.peek() == (4, "{") else self.signed_atom()
-            return base**exponent
-        return base
-
-    def signed_atom(self) -> complex:
-        if self.peek() == (4, "-"):
-            self.take()
-            return -self.atom()
-        return self.atom()
-
-    def group(self) -> complex:
-        self.expect("{")
-        value = self.total()
-        self.expect("}")
-        return value
-
-    def atom(self) -> complex:
-        kind, symbol = self.take()
-        if kind == 2:
-            return complex(float(symbol))
-        if kind == 3:
-            if symbol in _CONSTANTS:
-                return complex(_CONSTANTS[symbol])
-            return complex(self.point + (ord(symbol) * 0.6180339887) % 1.0)
-        if kind == 4 and symbol in "({":
-            value = self.total()
-            self.expect(")" if symbol == "(" else "}")
-            return value
-        if kind == 1 and symbol == "frac":
-            return self.group() / self.group()
-        if kind == 1 and symbol == "sqrt" and self.peek() == (4, "["):
-            self.take()
-            degree = self.total()
-            self.expect("]")
-            return self.group() ** (1 / degree)
-        if kind == 1 and symbol in _FUNCTIONS:
-            return _FUNCTIONS[symbol](self.group() if self.peek() == (4, "{") else self.power())
-        if kind == 1 and symbol in _CONSTANTS:
-            return complex(_CONSTANTS[symbol])
-        if kind == 1 and symbol in ("alpha", "beta", "theta", "phi", "lambda", "mu", "omega"):
-            return complex(self.point + len(symbol) * 0.137)
-        raise ValueError(symbol)
-
-
-def _value(text: str, point: float) -> complex | None:
-    reader = _Reader(text, point)
-    try:
-        value = reader.total()
-    except (ValueError, ZeroDivisionError, OverflowError, RecursionError, TypeError):
-        return None
-    return value if reader.place == len(reader.tokens) and cmath.isfinite(value) else None
-
-
-def _parts(text: str) -> list[str]:
-    """Elements of a tuple, an interval, or a list; brackets are kept as elements of their own."""
-    if "," not in text:
-        return [text]
-    outer = re.fullmatch(r"([(\[]|\\\{)(.*)([)\]]|\\\})", text)
-    inner, brackets = (outer.group(2), [outer.group(1), outer.group(3)]) if outer else (text, ["", ""])
+def _split(text: str, sign: str) -> list[str]:
     parts, depth, start = [], 0, 0
-    for place, character in enumerate(inner):
+    for place, character in enumerate(text):
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            parts.append(inner[start:place])
-            start = place + 1
-    return [brackets[0], *parts, inner[start:], brackets[1]]
+        if depth == 0 and text.startswith(sign, place):
+            parts.append(text[start:place].strip())
+            start = place + len(sign)
+    return [*parts, text[start:].strip()]
 
 
-def equal_expressions(first: str, second: str) -> bool:
-    r"""Whether two LaTeX answers are the same expression: as text, or in value at several points.
+def _list(text: str) -> tuple[str, list[str]]:
+    r"""Outer brackets, and what they hold: `(1, 2]`, `\{1, 2\}`, `1, 2`, `x = 1 or x = 2`, `3 \pm 1`."""
+    text = re.sub(r"(?<=[\d)}\sA-Za-z])\s+(?:or|and)\s+(?=[-\d(\\A-Za-z])", ", ", text)
+    outer = re.fullmatch(r"(\\\{|[(\[])(.*)(\\\}|[)\]])", text, re.S)
+    if outer and len(_split(outer[2], ",")) > 1 and _closed(outer[2]):
+        brackets, inner = outer[1] + outer[3], outer[2]
+    elif outer and outer[1] == "\\{":
+        brackets, inner = "\\{\\}", outer[2]
+    else:
+        brackets, inner = "", text
+    parts = [part for one in _split(inner, ",") for part in _both_signs(one)]
+    return brackets, parts
 
-    Understands numbers, letters, `+ - * / ^ !`, fractions, roots, common functions, tuples and intervals (element by
-    element). What it cannot read is compared as text. Never runs code; the work is bounded by the length.
+
+def _closed(text: str) -> bool:
+    depth = 0
+    for character in text:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _both_signs(text: str) -> list[str]:
+    if text.count("\\pm") != 1:
+        return [text]
+    return [text.replace("\\pm", "+"), text.replace("\\pm", "-")]
+
+
+def compare_expressions(first: str, second: str, *, verify: bool = True) -> tuple[bool, str]:
+    r"""Whether two LaTeX answers are equal, and what decided: `words`, `text`, `reader`, `math-verify`.
 
     Args:
         first: an answer.
         second: another.
+        verify: whether `math-verify` is asked about what our reader does not read.
 
     Returns:
-        True if they are equal.
+        The verdict, and who gave it.
 
     Example:
-        >>> equal_expressions("\\frac{\\sqrt{8}}{2}", "\\sqrt2"), equal_expressions("(1, 2]", "(1,2)")
-        (True, False)
-        >>> equal_expressions("2(x+1)", "2x + 2"), equal_expressions("x+1", "x+2")
-        (True, False)
+        >>> compare_expressions("\\frac{\\sqrt{8}}{2}", "\\sqrt2"), compare_expressions("(1, 2]", "(1,2)")
+        ((True, 'reader'), (False, 'reader'))
+        >>> compare_expressions("AB", "BA"), compare_expressions("(1,2) \\cup (3,4)", "(3,4)\\cup(1,2)")
+        ((False, 'words'), (True, 'math-verify'))
     """
-    a, b = normalise_expression(first), normalise_expression(second)
-    if not a or not b:
-        return False
-    if a == b:
-        return True
-    if max(len(a), len(b)) > 500:
-        return False
-    parts = _parts(a), _parts(b)
-    if len(parts[0]) != len(parts[1]):
-        return False
-    return all(one == other or _same_value(one, other) for one, other in zip(*parts))
+    if max(len(first), len(second)) > LONGEST:
+        return first == second, "text"
+    (one, unit), (other, unit_of_other) = _clean(first), _clean(second)
+    if not one or not other:
+        return False, "text"
+    if unit and unit_of_other and not same_measure(unit, unit_of_other):
+        return False, "reader"
+    if are_words(one) and are_words(other):
+        return plain_words(one) == plain_words(other), "words"
+    one, other = _last_sides(one, other)
+    if _plain(one) == _plain(other):
+        return True, "text"
+    return _compare_lists(_list(one), _list(other), (one, other), verify)
 
 
-def _same_value(one: str, other: str) -> bool:
-    for point in _POINTS:
-        values = _value(one, point), _value(other, point)
-        if values[0] is None or values[1] is None:
-            return False
-        if abs(values[0] - values[1]) > 1e-9 * max(1.0, abs(values[0]), abs(values[1])):
-            return False
-    return True
+def _last_sides(one: str, other: str) -> tuple[str, str]:
+    """Without `x =` where the other has none, or the same; of a chain its last side."""
+    sides = _split(one, "="), _split(other, "=")
+    if any(not part or part[-1] in "<>!:" for side in sides for part in side):
+        return one, other
+    if len(sides[0]) == len(sides[1]) == 2 and _plain(sides[0][0]) == _plain(sides[1][0]):
+        return sides[0][1], sides[1][1]
+    if len(sides[0]) == 1 or len(sides[1]) == 1:
+        return (one, other) if "," in one + other else (sides[0][-1], sides[1][-1])
+    return one, other
+
+
+def _compare_lists(
+    one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]], whole: tuple[str, str], verify: bool
+) -> tuple[bool, str]:
+    ordered = one[0] not in ("", "\\{\\}")
+    if len(one[1]) == len(other[1]) == 1 and not one[0] and not other[0]:
+        return _compare_values(*whole, verify)
+    sets = {one[0], other[0]} <= {"", "\\{\\}"}
+    if not sets and (one[0] != other[0] or len(one[1]) != len(other[1])):
+        if "" in (one[0], other[0]):  # an interval, and an inequality
+            return _compare_values(*whole, verify)
+        return False, "reader"
+    if len(one[1]) != len(other[1]) or len(one[1]) > _MOST_PARTS:
+        return False, "reader"
+    by, left = "text", list(other[1])
+    for part in one[1]:
+        for place, candidate in enumerate(left[:1] if ordered else left):
+            equal, how = (True, "text") if _plain(part) == _plain(candidate) else _part(part, candidate, verify)
+            by = max(by, how, key=("text", "words", "reader", "math-verify").index)
+            if equal:
+                del left[place]
+                break
+        else:
+            return False, by
+    return True, by
+
+
+def _part(one: str, other: str, verify: bool) -> tuple[bool, str]:
+    if are_words(one) and are_words(other):
+        return plain_words(one) == plain_words(other), "words"
+    return _compare_values(*_last_sides(one, other), verify)
+
+
+def _compare_values(one: str, other: str, verify: bool) -> tuple[bool, str]:
+    try:
+        equal = equal_trees(read_tree(one), read_tree(other))
+        if equal is not None:
+            return equal, "reader"
+    except NotUnderstood:
+        pass
+    equal = verified(one, other) if verify else None
+    return (False, "text") if equal is None else (equal, "math-verify")

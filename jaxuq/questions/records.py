@@ -2,7 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from jaxuq.questions.answers import AnswerKind, equivalent_answers
+from jaxuq.questions.answers import AnswerKind
+from jaxuq.questions.grading import equivalent_answers
 
 
 class QuestionError(ValueError):

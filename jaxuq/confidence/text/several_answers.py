@@ -21,7 +21,8 @@ from jaxuq.confidence.similarity_graph import (
 from jaxuq.confidence.text.generating import Sampled
 from jaxuq.confidence.text_similarity import jaccard_similarities, rouge_similarities
 from jaxuq.confidence.token_probabilities import sequence_entropy
-from jaxuq.questions.answers import AnswerKind, FoundAnswer, equivalent_answers
+from jaxuq.questions.answers import AnswerKind, FoundAnswer
+from jaxuq.questions.grading import equivalent_answers
 
 
 def same_answers(

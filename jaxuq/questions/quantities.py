@@ -1,0 +1,293 @@
+r"""Quantities in a text: numbers with sign, currency and percent, fractions, mixed numbers, powers; their chains."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+from jaxuq.questions.characters import THIN, fold
+from jaxuq.questions.numerals import read_numeral
+from jaxuq.questions.tree import NotUnderstood, read_tree
+from jaxuq.questions.values import Undefined, value_of
+
+_GAP = rf"(?:[\s{THIN}~]|\\[,!;: ])*"
+_MONEY = re.compile(r"\\?[$€£¥₹]$")
+_FORMULA_END = re.compile(r"[^$\n]{0,40}\$(?!\d)")
+_TIMES = re.compile(rf"{_GAP}(?:\*|x|\\times|\\cdot){_GAP}(?=10\s*(?:\^|\*\*|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]))")
+_POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:\{\s*-?\d{1,6}\s*\}|\(\s*-?\d{1,6}\s*\)|-?\d{1,6})|⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_OVER = re.compile(r"\s?/\s?(\d{1,30})(?![\d/]|\.\d|,\d)")
+_MIXED = re.compile(r"[ \t]?[ \t" + THIN + r"]?(?:\\[dtc]?frac|\d{1,6}\s?/\s?\d{1,6}(?![\d/]))")
+_FRACTION = re.compile(r"\\(?:[dtc]?frac|sqrt)(?![a-zA-Z])\s*")
+_PERCENT = re.compile(rf"{_GAP}\\?%|\s(?:percent|per\scent)(?![a-z])", re.I)
+_VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
+_START = re.compile(rf"\d|\.\d|{_FRACTION.pattern}|{_VULGAR.pattern}")
+_UNIT = (
+    r"(?:\s?(?:[A-Za-z°µ]+|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}|\^?\\circ)(?:\s?\^\{?-?\d\}?|[²³])?)?"
+    r"(?:\s?(?:dollars|cents))?"
+)
+_JOIN = re.compile(
+    rf"(?P<unit>{_UNIT}){_GAP}\\?[)$\]]?{_GAP}(?:(?P<relation>=|≈|≡|\\approx|\\simeq|\\sim|\bequals\b)"
+    rf"|(?P<operator>[-+*/^x]|\\times|\\cdot|\\div)){_GAP}\$?{_GAP}\(?(?=[-+$€£¥\\\d.])"
+)
+
+
+class Quantity(NamedTuple):
+    """A number in a text.
+
+    Attributes:
+        start: of its first character.
+        end: one past its last.
+        value: exactly, without the percent sign; None where it is no rational number, or too large.
+        percent: whether a percent sign is beside it.
+    """
+
+    start: int
+    end: int
+    value: Fraction | None
+    percent: bool
+
+
+def _evaluated(text: str) -> Fraction | None:
+    try:
+        value = value_of(read_tree(text), {})
+    except (NotUnderstood, Undefined, KeyError):
+        return None
+    return value if isinstance(value, Fraction) else None
+
+
+def _argument(text: str, at: int, opening: str = "{") -> int | None:
+    """The end of a group, or of a single digit."""
+    if at < len(text) and text[at].isdigit():
+        return at + 1
+    if not text.startswith(opening, at):
+        return None
+    depth = 0
+    for place in range(at, min(len(text), at + 400)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0) if opening == "{" else {"[": 1, "]": -1}.get(text[place], 0)
+        if depth == 0:
+            return place + 1
+    return None
+
+
+def _fraction_end(text: str, at: int) -> int | None:
+    """One past a `\\frac` or `\\sqrt` with its arguments."""
+    command = _FRACTION.match(text, at)
+    if command is None:
+        return None
+    end: int | None = command.end()
+    if "sqrt" in command[0] and text.startswith("[", command.end()):
+        end = _argument(text, command.end(), "[")
+    for number in range(1 if "sqrt" in command[0] else 2):
+        while number and end is not None and text.startswith(" ", end):
+            end += 1
+        end = _argument(text, end) if end is not None else None
+    return end
+
+
+def read_quantity(text: str, at: int, *, spaced: bool = False) -> Quantity | None:
+    """The quantity that begins at a place, without sign or currency; `text` is folded."""
+    fraction = _fraction_end(text, at)
+    if _FRACTION.match(text, at):
+        if fraction is None:
+            return None
+        return _with_percent(text, at, fraction, _evaluated(text[at:fraction]))
+    if _VULGAR.match(text, at):
+        return _with_percent(text, at, at + 1, _vulgar(text[at]))
+    numeral = read_numeral(text, at, spaced=spaced)
+    if numeral is None:
+        return None
+    end, value = numeral.end, numeral.value
+    mixed = _MIXED.match(text, end) if numeral.whole else None
+    if mixed:
+        begin = next(place for place in range(end, len(text)) if text[place] not in " \t" + THIN)
+        if text[begin].isdigit() and begin > end:
+            top, bottom = (int(one) for one in re.findall(r"\d+", mixed[0]))
+            if 0 < top < bottom:
+                return _with_percent(text, at, mixed.end(), None if value is None else value + Fraction(top, bottom))
+        elif (stop := _fraction_end(text, begin)) is not None:
+            part = _evaluated(text[begin:stop])
+            if part is not None and 0 < part < 1:
+                return _with_percent(text, at, stop, None if value is None else value + part)
+    if numeral.whole and (part := re.compile(rf"\s?({_VULGAR.pattern})").match(text, end)):
+        return _with_percent(text, at, part.end(), None if value is None else value + _vulgar(part[1]))
+    if (power := _POWER.match(text, end)) and not text[end].isspace():
+        return _with_percent(text, at, power.end(), _evaluated(text[at : power.end()]))
+    if times := _TIMES.match(text, end):
+        power = _POWER.match(text, times.end() + 2)
+        if power:
+            return _with_percent(text, at, power.end(), _scientific(value, text[times.end() : power.end()]))
+    if (over := _OVER.match(text, end)) and not re.search(r"\d/$", text[:at][-2:]):
+        divided = None if value is None or int(over[1]) == 0 else value / int(over[1])
+        return _with_percent(text, at, over.end(), divided)
+    return _with_percent(text, at, end, value)
+
+
+def _scientific(value: Fraction | None, power: str) -> Fraction | None:
+    factor = _evaluated(power)
+    return None if value is None or factor is None else value * factor
+
+
+def _vulgar(character: str) -> Fraction:
+    top, _, bottom = unicodedata.normalize("NFKC", character).partition("⁄")
+    return Fraction(int(top), int(bottom))
+
+
+def _with_percent(text: str, start: int, end: int, value: Fraction | None) -> Quantity:
+    percent = _PERCENT.match(text, end)
+    return Quantity(start, percent.end() if percent else end, value, percent is not None)
+
+
+def quantities(text: str, start: int = 0, end: int | None = None, *, spaced: bool = False) -> Iterator[Quantity]:
+    r"""The quantities of a text, in order.
+
+    Digits of names (`H2O`), of exponents and indices (`cm^3`, `x_1`) and in fractions that are no numbers are none.
+
+    Args:
+        text: of `fold`.
+        start: where to begin.
+        end: where to end; None: at the end.
+        spaced: whether ordinary spaces may part thousands.
+
+    Yields:
+        Each `Quantity`, with sign and currency.
+
+    Example:
+        >>> [text[q.start : q.end] for text in ("3 1/2 cups, 20 cm^3, $-1,200",) for q in quantities(text)]
+        ['3 1/2', '20', '$-1,200']
+    """
+    text = text if end is None else text[:end]
+    at, first = start, start
+    while found := _START.search(text, at):
+        at = found.start()
+        if text[at] == "." and at > start and text[at - 1].isalnum():  # "Rs.500", "1.2.3"
+            at += 1
+            if text[at - 2].isdigit():
+                at = _past_digits(text, at)
+                continue
+        elif text[at].isdigit() and not _may_begin(text, at):
+            at = _past_digits(text, at)
+            continue
+        quantity = read_quantity(text, at, spaced=spaced)
+        if quantity is None or (quantity.value is None and _FRACTION.match(text, at) and "sqrt" not in found[0]):
+            stop = _fraction_end(text, at)
+            at = stop if stop is not None else found.end()
+            continue
+        yield _with_sign(text, quantity, start, first)
+        at = first = quantity.end
+
+
+def _past_digits(text: str, at: int) -> int:
+    while at < len(text) and text[at].isdigit():
+        at += 1
+    return at
+
+
+def _may_begin(text: str, at: int) -> bool:
+    before = text[max(0, at - 3) : at]
+    if not before or before.endswith(("\\\\", "\\n")):
+        return True
+    if before[-1].isalnum() or before[-1] == "_" or re.search(r"[\^_]\s?\{?-?$", before):
+        return bool(re.search(r"\\[a-zA-Z]+$", text[max(0, at - 12) : at]) and before[-1].isalpha())
+    return not re.search(r"\d\.$", before)
+
+
+def _with_sign(text: str, quantity: Quantity, start: int, first: int) -> Quantity:
+    """With the sign before it where it is one, and the currency; `$` around a formula is no currency."""
+    begin, sign_at = quantity.start, None
+    at, gap = _before(text, begin, first)
+    money = _MONEY.search(text, first, at)
+    if at > first and text[at - 1] in "+-":
+        sign_at = at - 1
+        money = _MONEY.search(text, first, _before(text, sign_at, first)[0])
+    elif money and not _is_formula(text, money, quantity.end):
+        at, gap = _before(text, money.start(), first)
+        sign_at = at - 1 if at > first and text[at - 1] in "+-" else None
+    value = quantity.value
+    if sign_at is not None and (begin > sign_at) and _is_sign(text, sign_at, start, gap):
+        begin, value = sign_at, -value if value is not None and text[sign_at] == "-" else value
+    if money and not _is_formula(text, money, quantity.end):
+        begin = min(begin, money.start())
+    return quantity._replace(start=begin, value=value)
+
+
+def _before(text: str, at: int, first: int) -> tuple[int, bool]:
+    """The place after the last character before a place that is no space, and whether there are spaces."""
+    place = at
+    while place > first and (text[place - 1] in " \t" or text[place - 1] == THIN):
+        place -= 1
+    return place, place < at
+
+
+def _is_formula(text: str, money: re.Match[str], end: int) -> bool:
+    return money[0].endswith("$") and _FORMULA_END.match(text, end) is not None
+
+
+def _is_sign(text: str, at: int, start: int, gap: bool) -> bool:
+    """A difference (`7-3`), a hyphen (`B-52`) and a dash are none."""
+    before = text[max(start, at - 40) : at]
+    last = before.rstrip(" \t" + THIN)
+    if not last or last[-1] in "=≈(:,{[<>*/|;$€£¥₹\n" or re.search(r"\\(?:approx|le|ge|leq|geq|times|cdot|pm)$", last):
+        return True
+    return not gap and last != before and not last[-1].isdigit() and last[-1] not in ")]}%"
+
+
+def runs(text: str, found: Iterable[Quantity]) -> list[list[list[Quantity]]]:
+    """Quantities that signs of equality and of arithmetic join: runs of sides of numbers.
+
+    Args:
+        text: of `fold`.
+        found: quantities of it, in order.
+
+    Returns:
+        Runs in order.
+
+    Example:
+        >>> text = "5. Then 3 * 4 = 12"
+        >>> [[len(side) for side in run] for run in runs(text, quantities(text))]
+        [[1], [2, 1]]
+    """
+    made: list[list[list[Quantity]]] = []
+    end = None
+    for one in found:
+        join = _JOIN.match(text, end) if end is not None else None
+        if join is None or not one.start - 2 <= join.end() <= one.start + 2:
+            made.append([[one]])
+        elif join["relation"]:
+            made[-1].append([one])
+        else:
+            made[-1][-1].append(one)
+        end = one.end
+    return made
+
+
+def stated(run: list[list[Quantity]], *, last: bool = False) -> Quantity:
+    """What a run states: of several sides the last that is one number, of one side its first or last number."""
+    singles = [side[0] for side in run if len(side) == 1]
+    if len(run) > 1 and singles:
+        return singles[-1]
+    return run[-1][-1] if last or len(run) > 1 else run[0][0]
+
+
+def parse_quantity(text: str) -> Quantity | None:
+    r"""A text that is one quantity, perhaps with a unit, as a quantity.
+
+    Args:
+        text: an answer.
+
+    Returns:
+        The quantity; None if the text is something else.
+
+    Example:
+        >>> parse_quantity("2\\frac{1}{2}").value, parse_quantity("(-3)").value, parse_quantity("x")
+        (Fraction(5, 2), Fraction(-3, 1), None)
+    """
+    folded = fold(text).strip(" \n\t" + THIN).rstrip(" \n\t.,;" + THIN).replace("\\left", "").replace("\\right", "")
+    if len(folded) > 1000:
+        return None
+    while (inner := re.fullmatch(r"\$(.*)\$|\\\((.*)\\\)|\(([^()]*)\)|\{(.*)\}", folded, re.S)) is not None:
+        folded = next(one for one in inner.groups() if one is not None).strip()
+    found = next(quantities(folded, spaced=True), None)
+    if found is None or folded[: found.start].strip("+ ") or folded[found.end :].strip(" $€£¥₹\t"):
+        return None
+    return found

@@ -1,0 +1,318 @@
+r"""LaTeX arithmetic as a tree: numbers, names, sums, products, powers, functions. What is not understood is refused."""
+
+import re
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from jaxuq.questions.characters import THIN, fold
+from jaxuq.questions.numerals import read_numeral
+
+FUNCTIONS = (
+    *("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"),
+    *("ln", "log", "exp", "sqrt"),
+)
+GREEK = (
+    *("alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda"),
+    *("mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta"),
+    *("Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega", "ell"),
+)
+_SIGNS = {"cdot": "*", "times": "*", "ast": "*", "div": "/", "lvert": "|", "rvert": "|", "vert": "|", "lbrace": "\\{"}
+_SPACE = re.compile(
+    rf"(?:[\s{THIN}]|\\[,!;: ]|\\q?quad(?![a-zA-Z])|~"
+    r"|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![a-zA-Z])"
+    r"|\\?\$|\\[()\[\]])+"
+)
+_WORD = re.compile(r"\\([A-Za-z]+)|([A-Za-z]+)|([π√∞])")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_SUPERSCRIPT = re.compile("⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+_SUBSCRIPT = re.compile(r"_(?:([A-Za-z0-9])|\{([A-Za-z0-9]{1,8})\})")
+MOST_TOKENS, _DEEPEST = 300, 40
+Node = tuple[Any, ...]
+"""`("number", Fraction)`, `("name", text)`, `("add" | "mul" | "div" | "pow" | "log", a, b)`, `("neg", a)`, ..."""
+
+
+class NotUnderstood(ValueError):
+    """The text is none of the arithmetic that is read here."""
+
+
+class Token(NamedTuple):
+    """A number, a name, a command, or a sign; `gap`: whether there is a space before it."""
+
+    kind: str
+    value: Any
+    gap: bool
+
+
+def read_tokens(text: str) -> list[Token]:
+    r"""The tokens of a LaTeX expression.
+
+    A run of letters is a function or a constant if it is called so, else a product of variables if it is short and in
+    small letters (`2xy`), and a name as a whole otherwise (`AB`, `apples`).
+
+    Args:
+        text: LaTeX or plain arithmetic.
+
+    Returns:
+        Tokens.
+
+    Raises:
+        NotUnderstood: a character without meaning here, a number that is too long, or more tokens than are worked with.
+
+    Example:
+        >>> [token.value for token in read_tokens("2x + AB")]
+        [Fraction(2, 1), 'x', '+', 'AB']
+    """
+    text, at, tokens = fold(text), 0, []
+    while at < len(text):
+        if len(tokens) > MOST_TOKENS:
+            raise NotUnderstood("too long")
+        space = None if text.startswith("\\\\", at) else _SPACE.match(text, at)
+        at = space.end() if space else at
+        if at == len(text):
+            break
+        gap, character = space is not None, text[at]
+        if character.isdecimal() or (character == "." and text[at + 1 : at + 2].isdecimal()):
+            numeral = read_numeral(text, at)
+            if numeral is None or numeral.value is None:
+                raise NotUnderstood(text[at : at + 9])
+            tokens.append(Token("number", numeral.value, gap))
+            at = numeral.end
+        elif word := _WORD.match(text, at):
+            tokens += _word(word, gap)
+            at = word.end()
+            subscript = _SUBSCRIPT.match(text, at)
+            if subscript and tokens[-1].kind == "name":
+                tokens[-1] = tokens[-1]._replace(value=f"{tokens[-1].value}_{subscript[1] or subscript[2]}")
+                at = subscript.end()
+        elif script := _SUPERSCRIPT.match(text, at):
+            number = Fraction(int(script[0].translate(_SUPERSCRIPTS)))
+            tokens += [Token("script", "^", False), Token("sign", "{", False), Token("number", abs(number), False)]
+            tokens[-1:-1] = [Token("sign", "-", False)] if number < 0 else []
+            tokens.append(Token("sign", "}", False))
+            at = script.end()
+        elif text.startswith("**", at):
+            tokens.append(Token("script", "^", gap))
+            at += 2
+        elif text.startswith("\\%", at):
+            tokens.append(Token("sign", "%", gap))
+            at += 2
+        elif character in "+-*/(){}[]|!^_%":
+            tokens.append(Token("script" if character == "^" else "sign", character, gap))
+            at += 1
+        else:
+            raise NotUnderstood(character)
+    return tokens
+
+
+def _word(word: re.Match[str], gap: bool) -> list[Token]:
+    command, letters, symbol = word[1], word[2], word[3]
+    if symbol:
+        return [Token("command", {"π": "pi", "√": "sqrt", "∞": "infty"}[symbol], gap)]
+    if command:
+        command = command[1:] if command in ("dfrac", "tfrac", "cfrac") else command
+        if command in _SIGNS:
+            return [Token("sign", _SIGNS[command], gap)]
+        if command in GREEK:
+            return [Token("name", command, gap)]
+        if command in (*FUNCTIONS, "frac", "pi"):
+            return [Token("command", command, gap)]
+        raise NotUnderstood(command)
+    if letters in FUNCTIONS or letters == "pi":
+        return [Token("command", letters, gap)]
+    if is_name(letters):
+        return [Token("name", letters, gap)]
+    return [Token("name", letter, gap and not number) for number, letter in enumerate(letters)]
+
+
+def is_name(letters: str) -> bool:
+    """Whether a run of letters is one name, such as that of a segment, and no product of variables."""
+    return len(letters) > 3 or (len(letters) > 1 and not letters.islower())
+
+
+def read_tree(text: str) -> Node:
+    r"""The tree of an expression.
+
+    `2\frac{1}{2}` and `2 1/2` are mixed numbers; `2\frac{x}{3}` and `2(3)` are products; `f(x)`, whose function is not
+    known, is refused.
+
+    Args:
+        text: LaTeX or plain arithmetic.
+
+    Returns:
+        A tree.
+
+    Raises:
+        NotUnderstood: it is none, or deeper or longer than is worked with.
+
+    Example:
+        >>> read_tree("x + 2"), read_tree("2\\frac12")
+        (('add', ('name', 'x'), ('number', Fraction(2, 1))), ('number', Fraction(5, 2)))
+    """
+    reader = _Reader(read_tokens(text))
+    tree = reader.total()
+    if reader.place != len(reader.tokens):
+        raise NotUnderstood("what follows")
+    return tree
+
+
+class _Reader:
+    def __init__(self, tokens: list[Token]):
+        self.tokens, self.place, self.depth = tokens, 0, 0
+
+    def peek(self, ahead: int = 0) -> Token:
+        at = self.place + ahead
+        return self.tokens[at] if at < len(self.tokens) else Token("end", "", False)
+
+    def take(self) -> Token:
+        token = self.peek()
+        self.place += 1
+        return token
+
+    def expect(self, value: str) -> None:
+        if self.take().value != value:
+            raise NotUnderstood(value)
+
+    def total(self) -> Node:
+        tree = self.product()
+        while self.peek().value in ("+", "-"):
+            sign, other = self.take().value, self.product()
+            tree = ("add", tree, other if sign == "+" else ("neg", other))
+        return tree
+
+    def product(self) -> Node:
+        tree = self.signed()
+        while True:
+            token = self.peek()
+            if token.value in ("*", "/"):
+                self.take()
+                tree = ("mul" if token.value == "*" else "div", tree, self.signed())
+            elif token.kind in ("name", "command") or token.value in ("(", "{"):
+                if tree[0] == "name" and tree[1] in ("f", "g", "h") and token.value == "(":
+                    raise NotUnderstood("a function that is not known")
+                tree = ("mul", tree, self.power())
+            else:
+                return tree
+
+    def signed(self) -> Node:
+        negative = False
+        while self.peek().value in ("+", "-"):
+            negative ^= self.take().value == "-"
+        tree = self.power()
+        return ("neg", tree) if negative else tree
+
+    def power(self) -> Node:
+        base = self.atom()
+        while self.peek().value in ("!", "%"):
+            base = ("factorial", base) if self.take().value == "!" else ("div", base, ("number", Fraction(100)))
+        if self.peek().kind == "script":
+            self.take()
+            return ("pow", base, self.exponent())
+        return base
+
+    def exponent(self) -> Node:
+        if self.peek().value == "{":
+            return self.group()
+        negative = self.peek().value == "-"
+        if negative:
+            self.take()
+        tree = self.atom()
+        return ("neg", tree) if negative else tree
+
+    def group(self) -> Node:
+        self.expect("{")
+        tree = self.total()
+        self.expect("}")
+        return tree
+
+    def argument(self) -> Node:
+        """Of a command: a group, or one character; of a number its first digit, the rest is what follows."""
+        token = self.peek()
+        if token.value == "{":
+            return self.group()
+        if token.kind != "number":
+            return self.atom()
+        digits = str(token.value)
+        if not digits.isdigit():
+            raise NotUnderstood(digits)
+        self.place += 1
+        if len(digits) > 1:
+            self.place -= 1
+            self.tokens[self.place] = token._replace(value=Fraction(int(digits[1:])))
+        return ("number", Fraction(int(digits[0])))
+
+    def atom(self) -> Node:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise NotUnderstood("too deep")
+        tree = self.inside(self.take())
+        self.depth -= 1
+        return tree
+
+    def inside(self, token: Token) -> Node:
+        if token.kind == "number":
+            return ("number", token.value + self.mixed(token.value))
+        if token.kind == "name":
+            return ("name", token.value)
+        if token.value in ("(", "{", "|"):
+            tree = self.total()
+            self.expect({"(": ")", "{": "}", "|": "|"}[token.value])
+            return ("abs", tree) if token.value == "|" else tree
+        if token.kind == "command":
+            return self.command(token.value)
+        raise NotUnderstood(str(token.value))
+
+    def mixed(self, whole: Fraction) -> Fraction:
+        """The proper fraction of whole numbers that follows a whole number."""
+        if whole.denominator != 1:
+            return Fraction(0)
+        if self.peek().value == "frac":
+            values = [token.value for token in self.tokens[self.place + 1 : self.place + 7]]
+            long = len(values) == 6 and (values[0], values[2], values[3], values[5]) == ("{", "}", "{", "}")
+            short = [values[1], values[4]] if long else None
+            if short is None and values and isinstance(values[0], Fraction):
+                digits = str(values[0])
+                short = [Fraction(int(one)) for one in digits] if digits.isdigit() and len(digits) == 2 else None
+            length = 7 if long else 2
+        elif self.peek().kind == "number" and self.peek().gap and self.peek(1).value == "/":
+            short, length = [self.peek().value, self.peek(2).value], 3
+            if self.peek(2).kind != "number":
+                raise NotUnderstood("a number after a number")
+        else:
+            return Fraction(0)
+        if short is None or not all(isinstance(one, Fraction) and one.denominator == 1 for one in short):
+            return Fraction(0)
+        if not 0 < short[0] < short[1]:
+            return Fraction(0)
+        self.place += length
+        return short[0] / short[1]
+
+    def command(self, name: str) -> Node:
+        if name == "pi":
+            return ("name", "pi")
+        if name == "frac":
+            return ("div", self.argument(), self.argument())
+        if name == "sqrt":
+            degree: Node = ("number", Fraction(2))
+            if self.peek().value == "[":
+                self.take()
+                degree = self.total()
+                self.expect("]")
+            inside = self.atom() if self.peek().value == "(" else self.argument()
+            return ("root", inside, degree)
+        base = self.script("_") if name == "log" else None
+        raised = self.script("^")
+        inside = self.group() if self.peek().value == "{" else self.power()
+        while self.peek().kind == "name" or self.peek().value == "pi":  # sin 2x
+            inside = ("mul", inside, self.power())
+        tree = ("call", name, inside) if base is None else ("log", base, inside)
+        if raised is None:
+            return tree
+        if raised == ("neg", ("number", Fraction(1))):
+            raise NotUnderstood("an inverse function")
+        return ("pow", tree, raised)
+
+    def script(self, sign: str) -> Node | None:
+        if self.peek().value != sign:
+            return None
+        self.take()
+        return self.group() if self.peek().value == "{" else self.argument()

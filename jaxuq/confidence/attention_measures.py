@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxuq._arrays import check_number
 from jaxuq.metrics._masked import check_choice, masked_mean, number_of, prepare, select, undefined_unless
 
 
@@ -136,8 +137,7 @@ def rauq(
         Vazhentsev et al. Uncertainty-Aware Attention Heads: Efficient Unsupervised Uncertainty Quantification for
         LLMs. arXiv 2505.20045, 2025.
     """
-    if not 0 < mixing <= 1:
-        raise ValueError(f"mixing is {mixing}; expected a number in (0, 1]")
+    check_number("mixing", mixing, 0.0, 1.0, open_low=True)
     valid, log_probs = prepare(where, log_probs)
     first = valid & (jnp.arange(valid.shape[0]) == jnp.argmax(valid))
     follows = jnp.broadcast_to((valid & ~first)[None, None], attention.shape)

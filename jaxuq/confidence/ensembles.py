@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxuq._arrays import check_number
 from jaxuq.metrics._masked import select
 
 
@@ -147,8 +148,7 @@ def fit_mahalanobis(
         Lee et al. A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks. NeurIPS
         2018.
     """
-    if not 0 <= shrinkage <= 1:
-        raise ValueError(f"shrinkage is {shrinkage}; expected a number in [0, 1]")
+    check_number("shrinkage", shrinkage, 0.0, 1.0)
     valid = jnp.ones(states.shape[:1], bool) if where is None else where
     kept = jnp.broadcast_to(valid[:, None], states.shape)
     count = jnp.sum(valid).astype(jnp.float32)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arrays import check_count
 from jaxuq.experts.disagreement import combine_logits, disagreement
 from jaxuq.experts.mixture import Mixing, mixing, mixture_adapters
 from jaxuq.language.sampling import GREEDY, Sampling, check_sampling, sample_token
@@ -126,8 +127,7 @@ def generate_by_experts(
     if weights.shape != (prompts.shape[0], count):
         raise ValueError(f"weights have shape {weights.shape}; {prompts.shape[0]} prompts and {count} members need one "
                          "weight each")  # fmt: skip
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}; expected at least 1")
+    check_count("max_new_tokens", max_new_tokens)
     if mix is not None and decoder.lora is None:
         raise ValueError(f"{mix} needs adapters; the decoder has none")
     if mix is not None:

@@ -14,7 +14,7 @@ from jaxuq.checkpoints.encoders import (
     find_encoder,
     load_encoder,
 )
-from jaxuq.checkpoints.errors import CheckpointError
+from jaxuq.checkpoints.errors import CheckpointError, CheckpointWarning
 from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged, find_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
 from jaxuq.checkpoints.smiles_tokens import SmilesTokenizer, load_smiles_tokenizer
@@ -23,6 +23,7 @@ from jaxuq.checkpoints.torch_files import TorchFile, read_torch_file
 
 __all__ = [
     "CheckpointError",
+    "CheckpointWarning",
     "LoadedBackbone",
     "LoadedEncoder",
     "PackagedModel",

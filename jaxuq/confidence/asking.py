@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice
+from jaxuq._arrays import check_choice, check_number
 
 
 def p_true(
@@ -169,8 +169,7 @@ def relative_confidence(
         Preferences. arXiv 2502.01126, 2025.
         Hunter. MM Algorithms for Generalized Bradley-Terry Models. Annals of Statistics 32, 2004.
     """
-    if not prior > 0:
-        raise ValueError(f"prior is {prior}; expected a positive number")
+    check_number("prior", prior, 0.0, open_low=True)
     made = ~jnp.eye(preferences.shape[0], dtype=bool)
     if where is not None:
         made &= where

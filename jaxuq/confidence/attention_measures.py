@@ -6,7 +6,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, counted, masked, number_of, select, undefined_unless, weighted_mean
+from jaxuq._arrays import (
+    check_choice,
+    check_number,
+    counted,
+    masked,
+    number_of,
+    select,
+    undefined_unless,
+    weighted_mean,
+)
 
 
 def attention_score(
@@ -136,8 +145,7 @@ def rauq(
         Vazhentsev et al. Uncertainty-Aware Attention Heads: Efficient Unsupervised Uncertainty Quantification for
         LLMs. arXiv 2505.20045, 2025.
     """
-    if not 0 < mixing <= 1:
-        raise ValueError(f"mixing is {mixing}; expected a number in (0, 1]")
+    check_number("mixing", mixing, 0.0, 1.0, open_low=True)
     valid, log_probs = masked(where, log_probs=log_probs)
     first = valid & (jnp.arange(valid.shape[0]) == jnp.argmax(valid))
     follows = jnp.broadcast_to((valid & ~first)[None, None], attention.shape)

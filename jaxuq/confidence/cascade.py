@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import masked, number_of, select, undefined_unless
+from jaxuq._arrays import check_number, masked, number_of, select, undefined_unless
 from jaxuq.metrics._ties import group_means, sort_with_ties
 
 
@@ -35,8 +35,7 @@ def log_probability_quantile(
     References:
         Gupta et al. Language Model Cascades: Token-level Uncertainty and Beyond. ICLR 2024.
     """
-    if not 0 <= quantile <= 1:
-        raise ValueError(f"quantile is {quantile}; expected a number in [0, 1]")
+    check_number("quantile", quantile, 0.0, 1.0)
     valid, log_probs = masked(where, log_probs=log_probs)
     ordered = jnp.sort(select(log_probs, valid, jnp.inf))
     place = quantile * (number_of(valid, log_probs) - 1.0)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import counted, select
+from jaxuq._arrays import check_number, counted, select
 
 
 class EnsembleUncertainty(NamedTuple):
@@ -147,8 +147,7 @@ def fit_mahalanobis(
         Lee et al. A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks. NeurIPS
         2018.
     """
-    if not 0 <= shrinkage <= 1:
-        raise ValueError(f"shrinkage is {shrinkage}; expected a number in [0, 1]")
+    check_number("shrinkage", shrinkage, 0.0, 1.0)
     valid = counted(where, states.shape[:1])
     kept = jnp.broadcast_to(valid[:, None], states.shape)
     count = jnp.sum(valid).astype(jnp.float32)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from jaxuq._arrays import check_choice, check_count, masked, select, undefined_unless
+from jaxuq._arrays import check_choice, check_count, check_number, masked, select, undefined_unless
 from jaxuq.metrics import area_under_roc, binary_calibration_error, expected_calibration_error, risk_coverage_curve
 
 
@@ -125,8 +125,7 @@ def selective_accuracy(
     References:
         Geifman and El-Yaniv. Selective Classification for Deep Neural Networks. NeurIPS 2017.
     """
-    if not 0 < coverage <= 1:
-        raise ValueError(f"coverage is {coverage}; expected a number in (0, 1]")
+    check_number("coverage", coverage, 0.0, 1.0, open_low=True)
     valid, confidence, correct = masked(where, confidence=confidence, correct=correct)
     curve = risk_coverage_curve(0.0 - confidence, select(1.0 - correct, valid), where=valid)
     kept = jnp.ceil(coverage * jnp.sum(valid).astype(jnp.float32) - 1e-5).astype(jnp.int32)

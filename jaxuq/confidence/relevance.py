@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean
+from jaxuq._arrays import check_number, counted, masked, number_of, select, undefined_unless, weighted_mean
 
 
 def token_sar(
@@ -79,8 +79,7 @@ def sentence_sar(
     References:
         Duan et al. Shifting Attention to Relevance. ACL 2024.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}; expected a positive number")
+    check_number("temperature", temperature, 0.0, open_low=True)
     valid, log_probs = masked(where, log_probs=log_probs)
     size = log_probs.shape[0]
     pairs = valid[:, None] & valid[None] & ~jnp.eye(size, dtype=bool)

@@ -5,7 +5,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, counted, masked, undefined_unless, weighted_mean
+from jaxuq._arrays import check_choice, check_number, counted, masked, undefined_unless, weighted_mean
 
 
 def semantic_density(
@@ -134,8 +134,7 @@ def semantic_volume(
     References:
         Li et al. Semantic Volume: Quantifying and Detecting both External and Internal Uncertainty in LLMs. AAAI 2026.
     """
-    if not epsilon > 0:
-        raise ValueError(f"epsilon is {epsilon}; expected a positive number")
+    check_number("epsilon", epsilon, 0.0, open_low=True)
     valid = counted(where, embeddings.shape[:1])
     rows = jnp.where(jnp.broadcast_to(valid[:, None], embeddings.shape), embeddings, 1.0).astype(jnp.float32)
     rows = rows / jnp.maximum(jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True)), 1e-30)
@@ -178,8 +177,7 @@ def eigen_score(
         Chen C. et al. INSIDE: LLMs' Internal States Retain the Power of Hallucination Detection. ICLR 2024.
     """
     check_choice("convention", convention, ("paper", "published"))
-    if not alpha > 0:
-        raise ValueError(f"alpha is {alpha}; expected a positive number")
+    check_number("alpha", alpha, 0.0, open_low=True)
     valid = counted(where, states.shape[:1])
     rows = jnp.where(jnp.broadcast_to(valid[:, None], states.shape), states, 0.0).astype(jnp.float32)
     rows = rows - jnp.mean(rows, axis=1, keepdims=True)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import check_choice, check_count, counted, masked, select
+from jaxuq._arrays import check_choice, check_count, check_number, counted, masked, select
 from jaxuq.calibration import Calibrator, isotonic_calibration, platt_scaling
 from jaxuq.posterior import BernoulliForecast
 
@@ -178,8 +178,7 @@ def fit_logistic(
     References:
         Kadavath et al. Language Models (Mostly) Know What They Know. arXiv 2207.05221, 2022, section 5.
     """
-    if not ridge > 0:
-        raise ValueError(f"ridge is {ridge}; expected a positive number")
+    check_number("ridge", ridge, 0.0, open_low=True)
     valid = counted(where, features.shape[:1])
     kept = jnp.broadcast_to(valid[:, None], features.shape)
     features = jnp.where(kept, features, 0.0).astype(jnp.float32)

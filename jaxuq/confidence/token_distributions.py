@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count, masked, undefined_unless, weighted_mean
+from jaxuq._arrays import check_choice, check_count, check_number, masked, undefined_unless, weighted_mean
 
 
 def _log_probabilities(logits, temperature=1.0):
@@ -47,8 +47,7 @@ def token_entropy(
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, Eq 3.13.
     """
-    if not log_base > 1:
-        raise ValueError(f"log_base is {log_base}; expected a number above 1, such as math.e or the vocabulary's size")
+    check_number("log_base", log_base, 1.0, open_low=True)
     log_probs, possible, _ = _log_probabilities(logits)
     terms = jnp.where(possible, -log_probs * jnp.exp(log_probs), 0.0)
     if top_k is not None:
@@ -124,8 +123,8 @@ def renyi_divergence(
         Darrin, Piantanida and Colombo. RainProof: An Umbrella to Shield Text Generators from Out-of-Distribution Data.
         EMNLP 2023.
     """
-    if not (order > 0 and temperature > 0):
-        raise ValueError(f"order is {order} and temperature {temperature}; expected positive numbers")
+    check_number("order", order, 0.0, open_low=True)
+    check_number("temperature", temperature, 0.0, open_low=True)
     log_probs, possible, count = _log_probabilities(logits, temperature)
     if order == 1:
         return jnp.log(count) + jnp.sum(jnp.where(possible, log_probs * jnp.exp(log_probs), 0.0), axis=-1)
@@ -156,8 +155,7 @@ def fisher_rao_distance(logits: Float[Array, "*batch vocab"], *, temperature: fl
     References:
         Darrin, Piantanida and Colombo. RainProof. EMNLP 2023.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}; expected a positive number")
+    check_number("temperature", temperature, 0.0, open_low=True)
     log_probs, possible, count = _log_probabilities(logits, temperature)
     overlap = jnp.sum(jnp.where(possible, jnp.exp(0.5 * log_probs), 0.0), axis=-1) / jnp.sqrt(count)
     # arccos(1 - d) = 2 arcsin(sqrt(d / 2)), exact near the uniform distribution, where the gradient does not exist.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arrays import check_count
 from jaxuq.experts.decoding import generate_by_experts
 from jaxuq.experts.mixture import Mixing
 from jaxuq.language import LanguageModel, decode_tokens
@@ -91,7 +92,7 @@ def answer_by_experts(
     """
     weights = np.asarray(weights, np.float32)
     _check(model, prompts, weights, max_new_tokens, batch_size)
-    key = jax.random.key(rng_key) if isinstance(rng_key, int) else rng_key
+    key = rng_key if isinstance(rng_key, jax.Array) else jax.random.key(rng_key)
     stops = tuple(stop_tokens(model))
     decoder = model.decoder if experts is not None else model.decoder.clone(lora=None)
     answers: list[ExpertAnswer] = []
@@ -136,8 +137,8 @@ def answer_by_experts(
 def _check(model: LanguageModel, prompts: Sequence[np.ndarray], weights: np.ndarray, new: int, batch_size: int) -> None:
     if weights.ndim != 2 or len(weights) != len(prompts):
         raise ValueError(f"weights have shape {weights.shape}; expected a row for each of the {len(prompts)} prompts")
-    if batch_size < 1 or new < 1:
-        raise ValueError(f"batch_size is {batch_size} and max_new_tokens {new}; expected at least 1")
+    check_count("batch_size", batch_size)
+    check_count("max_new_tokens", new)
     bad = np.flatnonzero(~(np.isfinite(weights).all(1) & (weights >= 0).all(1) & (weights.sum(1) > 0)))
     if len(bad):
         raise ValueError(f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none below 0 and some above")

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._arrays import check_count
 from jaxuq.experts._cluster_models import CHUNK, Division, divide, random_parts
 
 METHODS = ("birch", "kmeans", "random")
@@ -160,5 +161,4 @@ def _check(
     if not len(included):
         raise ValueError("there are no examples to cluster: all are left out, or there are none")
     for name, value in (("num_clusters", num_clusters), ("sample_size", sample_size), ("max_clusters", max_clusters)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; expected at least 1")
+        check_count(name, value)

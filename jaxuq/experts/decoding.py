@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arrays import check_count
 from jaxuq.experts.disagreement import combine_logits, disagreement
 from jaxuq.experts.mixture import Mixing, mixing, mixture_adapters
 from jaxuq.language import Generation, generate_tokens
@@ -213,6 +214,7 @@ def generate_by_experts(
     if weights.shape != (prompts.shape[0], count):
         raise ValueError(f"weights have shape {weights.shape}; {prompts.shape[0]} prompts and {count} members need one "
                          "weight each")  # fmt: skip
+    check_count("max_new_tokens", max_new_tokens)
     model = expert_model(decoder, mix=mix, keep_logits=keep_logits)  # pyright: ignore[reportArgumentType]
     if mix is not None:
         experts = mixture_adapters(experts, scan=decoder.scan, gates=gates if mix == "gate" else None)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arrays import check_count
 from jaxuq.experts._feature_file import FeatureFile
 from jaxuq.experts.gradients import REDUCTIONS, TOKENS, example_gradients, gradient_tokens
 from jaxuq.experts.preconditioning import CONVENTIONS, AdapterCheckpoint, precondition
@@ -210,8 +211,7 @@ def _check(
                 f"checkpoint {number} has adapters of the shapes {shapes}; those of the model {model.name} with "
                 f"{model.decoder.lora} have {expected}: give the model that the checkpoints were trained on"
             )
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    check_count("batch_size", batch_size)
     if mesh is None:
         return batch_size
     if "data" not in mesh.shape:

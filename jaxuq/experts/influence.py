@@ -5,6 +5,8 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import check_number
+
 
 def influence(
     train: Float[Array, "... examples dimension"],
@@ -91,8 +93,7 @@ def select(scores: Float[Array, " examples"], fraction: float) -> Int[Array, " s
     References:
         M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, section 4.2.
     """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction is {fraction}; expected a share of the examples in (0, 1]")
+    check_number("fraction", fraction, 0.0, 1.0, open_low=True)
     count = math.ceil(round(fraction * scores.shape[0], 9))
     order = jnp.argsort(jnp.where(jnp.isnan(scores), -jnp.inf, scores), descending=True, stable=True)
     return order[:count].astype(jnp.int32)

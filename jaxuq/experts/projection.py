@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arrays import check_count
 from jaxuq.experts._dense_projection import gaussian, rademacher
 from jaxuq.experts._structured_projection import hadamard, sparse
 from jaxuq.experts._words import seed_words
@@ -70,8 +71,7 @@ def project(
     """
     if kind not in _KINDS:
         raise ValueError(f"kind is {kind!r}; expected one of {', '.join(PROJECTIONS)}")
-    if dimension < 1:
-        raise ValueError(f"dimension is {dimension}; expected at least 1")
+    check_count("dimension", dimension)
     leaves = jax.tree.leaves(gradients)
     if len({leaf.shape[:1] for leaf in leaves}) != 1 or not leaves[0].ndim:
         shapes = [leaf.shape for leaf in leaves]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import check_count, counted
 
 
 class Routing(NamedTuple):
@@ -68,8 +68,8 @@ def route(
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025,
         Eq 5.8 and 5.9, and section 5.3.4.
     """
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k is {top_k}; keep at least one expert, or give None to keep all")
+    if top_k is not None:
+        check_count("top_k", top_k)
     if features.shape[-1] != centroids.shape[-1]:
         raise ValueError(
             f"features have {features.shape[-1]} numbers and centroids {centroids.shape[-1]}; make both with the same "

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxuq._arrays import check_count
 from jaxuq.language.attention import Captured
 from jaxuq.language.errors import PromptError
 from jaxuq.language.model import LanguageModel
@@ -56,8 +57,7 @@ def encode_prompts(
 
 def check_batch(batch_size: int) -> None:
     """Refuse a batch without rows."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    check_count("batch_size", batch_size)
 
 
 def groups(lengths: Sequence[int], size: int) -> Iterator[list[int]]:

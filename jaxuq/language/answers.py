@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jaxuq._arrays import check_count
 from jaxuq.language._prompt_batches import (
     Chat,
     bucket,
@@ -132,7 +133,7 @@ def _watched(
 
 
 def _key(rng_key: Key[Array, ""] | int) -> Key[Array, ""]:
-    return jax.random.key(rng_key) if isinstance(rng_key, int) else rng_key
+    return rng_key if isinstance(rng_key, jax.Array) else jax.random.key(rng_key)
 
 
 def generate(
@@ -186,8 +187,8 @@ def generate(
     """
     listed = listed_prompts(prompts)
     check_batch(batch_size)
-    if max_new_tokens < 1 or num_samples < 1:
-        raise ValueError(f"{num_samples} answers of at most {max_new_tokens} tokens; ask for at least one of one")
+    check_count("max_new_tokens", max_new_tokens)
+    check_count("num_samples", num_samples)
     encoded = encode_prompts(model, listed, chat, [max_new_tokens] * len(listed), overflow)
     sampling, stops = check_sampling(sampling), stop_tokens(model)
     strings = tuple(filter(None, (stop,) if isinstance(stop, str) else stop))

@@ -1,15 +1,21 @@
 """Which families of language models are read, how their configuration maps to ours, and where each tensor goes."""
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from jaxuq.checkpoints.settings import ACTIVATION_NAMES, Settings
 from jaxuq.language.errors import CheckpointError
+from jaxuq.language.families import COMMON_SETTINGS, FAMILIES, IRRELEVANT_SETTINGS, REFUSED_SETTINGS, Family
 from jaxuq.networks import DecoderConfig, Rotary
 from jaxuq.networks.rotary import ROTARY_KINDS
 
-ARCHITECTURES: tuple[str, ...] = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
-_GELU = ("gelu_pytorch_tanh", "gelu_new", "gelu")  # the Gemma files that say "gelu" mean the tanh form
+ARCHITECTURES: tuple[str, ...] = tuple(FAMILIES)
+_ROTARY_OF_OTHER_KINDS = (
+    "factor", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "attention_factor", "mscale",
+    "mscale_all_dim", "truncate", "original_max_position_embeddings", "rope_theta", "type", "finetuned",
+)  # fmt: skip
 
 
 class TensorPlace(NamedTuple):
@@ -28,111 +34,190 @@ class TensorPlace(NamedTuple):
     transposed: bool
 
 
-def _rotary(parameters: Mapping[str, Any], max_positions: int) -> Rotary:
-    kind = parameters.get("rope_type") or "default"
+def _rotary(parameters: Mapping[str, Any], source: str, max_positions: int, nested: bool) -> Rotary:
+    settings = Settings(parameters, f"{source}: rope_parameters")
+    kind = settings.typed("rope_type", str, "default")
     if kind not in ROTARY_KINDS:
-        raise CheckpointError(f"rotary embedding of type {kind!r}; supported are {', '.join(ROTARY_KINDS)}")
-    if parameters.get("partial_rotary_factor", 1.0) != 1.0:
-        raise CheckpointError("rotary embeddings of a part of each head (partial_rotary_factor) are not supported")
-    original = parameters.get("original_max_position_embeddings") or max_positions
-    attention_factor = parameters.get("attention_factor")
-    factor = parameters.get("factor") or (max_positions / original if kind == "yarn" else 1.0)
-    if attention_factor is None and parameters.get("mscale") and parameters.get("mscale_all_dim"):
-        logarithm = 0.1 * math.log(max(factor, 1.0))
-        attention_factor = (logarithm * parameters["mscale"] + 1) / (logarithm * parameters["mscale_all_dim"] + 1)
-    return Rotary(
-        theta=float(parameters["rope_theta"]),
-        kind=kind,
-        factor=float(factor),
-        original_context=int(original),
-        low_freq_factor=float(parameters.get("low_freq_factor") or 1.0),
-        high_freq_factor=float(parameters.get("high_freq_factor") or 4.0),
-        beta_fast=float(parameters.get("beta_fast") or 32.0),
-        beta_slow=float(parameters.get("beta_slow") or 1.0),
-        attention_factor=attention_factor,
-        truncate=bool(parameters.get("truncate", True)),
-    )
+        raise CheckpointError(f"{source}: rotary embedding of type {kind!r}; supported are {', '.join(ROTARY_KINDS)}")
+    settings.refuse("partial_rotary_factor", "rotary embeddings of a part of each head are", 1.0, 1)
+    made: dict[str, Any] = {"theta": settings.number("rope_theta", open_low=True), "kind": kind}
+    if kind == "yarn":
+        original = settings.count("original_max_position_embeddings", max_positions)
+        factor = settings.number("factor", max_positions / original, open_low=True)
+        made |= {
+            "factor": factor,
+            "original_context": original,
+            "beta_fast": settings.number("beta_fast", 0.0) or 32.0,
+            "beta_slow": settings.number("beta_slow", 0.0) or 1.0,
+            "attention_factor": _yarn_attention(settings, factor),
+            # transformers looks for it beside the kinds of layers, never in one
+            "truncate": True if nested else settings.typed("truncate", bool, True),
+        }
+    elif kind == "llama3":
+        made |= {
+            "factor": settings.number("factor", open_low=True),
+            "original_context": settings.count("original_max_position_embeddings", max_positions),
+            "low_freq_factor": settings.number("low_freq_factor", open_low=True),
+            "high_freq_factor": settings.number("high_freq_factor", open_low=True),
+        }
+        if made["low_freq_factor"] == made["high_freq_factor"]:
+            raise CheckpointError(f"{source}: low_freq_factor and high_freq_factor are both {made['low_freq_factor']}")
+    elif kind == "linear":
+        made["factor"] = settings.number("factor", open_low=True)
+    settings.finish(irrelevant=_ROTARY_OF_OTHER_KINDS, strict=[""])
+    return Rotary(**made)
 
 
-def decoder_config(config: Mapping[str, Any]) -> DecoderConfig:
+def _yarn_attention(settings: Settings, factor: float) -> float | None:
+    attention, *scales = (settings.number(key, None) for key in ("attention_factor", "mscale", "mscale_all_dim"))
+    if attention is None and all(scales):
+        above, below = (0.1 * scale * math.log(max(factor, 1.0)) + 1 for scale in scales)
+        return above / below
+    return attention
+
+
+def decoder_config(config: Mapping[str, Any], *, source: str = "config.json") -> DecoderConfig:
     """The shape of a decoder from the contents of a Hugging Face `config.json`.
 
     Older files (`rope_theta`, `rope_scaling`) and newer ones (`rope_parameters`) are read alike; what a file leaves out
-    has its family's default.
+    has its family's default. Every setting of the file is used, or refused by name, or known to have no effect on what
+    this family computes (`jaxuq.language.families`); what none of them holds for is named in a `CheckpointWarning`.
 
     Args:
         config: the file's contents.
+        source: the file's name, for messages.
 
     Returns:
         The configuration.
 
     Raises:
-        CheckpointError: an unknown architecture, or a feature that is not supported, by name.
+        CheckpointError: an unknown architecture, a value of the wrong type or out of range, or a feature that is not
+            supported, by name.
 
     Example:
         >>> decoder_config({"model_type": "qwen2", "num_hidden_layers": 2}).attention_bias
         True
     """
     kind = config.get("model_type")
-    if kind not in ARCHITECTURES:
-        raise CheckpointError(f"architecture {kind!r} is not supported; supported are {', '.join(ARCHITECTURES)}")
-    if config.get("quantization_config"):
-        raise CheckpointError("the weights are quantised (quantization_config); use the unquantised checkpoint")
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise CheckpointError(
+            f"{source}: architecture {kind!r} is not supported; supported are {', '.join(ARCHITECTURES)}"
+        )
+    family, settings = FAMILIES[kind], Settings(config, source)
+    for key, (what, harmless) in REFUSED_SETTINGS.items():
+        settings.refuse(key, what, *harmless)
+    reads = (*COMMON_SETTINGS, family.activation, *family.reads)
+    given = {key: config[key] for key in reads if settings.get(key, None) is not None or key in config}
+    settings.finish(irrelevant=IRRELEVANT_SETTINGS | family.silent)
+    full = Settings(vars(_with_defaults(given, source)), source)
+    try:
+        return _decoder_config(family, full, source)
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{source}: {error}") from error
+
+
+def _with_defaults(config: dict[str, Any], source: str) -> Any:
+    """What transformers makes of these settings: defaults filled in, old names replaced."""
     from transformers import AutoConfig
 
     try:
-        full = AutoConfig.for_model(**config)
-    except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"the configuration of this {kind} model cannot be read: {error}") from error
-    activation = getattr(full, "hidden_activation", None) or full.hidden_act
-    if activation != "silu" and activation not in _GELU:
-        raise CheckpointError(f"activation {activation!r} is not supported; supported are silu and gelu_pytorch_tanh")
-    if getattr(full, "use_bidirectional_attention", False):
-        raise CheckpointError("bidirectional attention is not supported: this is a causal decoder")
+        made = AutoConfig.for_model(**copy.deepcopy(config))
+        made.standardize_rope_params()  # again, as the rotary embedding does: now all attributes are there
+        return made
+    except Exception as error:  # wrong values surface as many kinds, some of other libraries
+        text = " ".join(str(error).split())
+        raise CheckpointError(
+            f"{source}: this configuration of {config['model_type']} cannot be read: {text}"
+        ) from error
 
-    layers = range(full.num_hidden_layers)
-    kinds = getattr(full, "layer_types", None) or ["full_attention"] * len(layers)
-    if kind == "mistral":
-        kinds = ["sliding_attention"] * len(layers)
-    window = getattr(full, "sliding_window", None)
-    windows = tuple(window if kinds[layer] == "sliding_attention" else None for layer in layers)
-    parameters = full.rope_parameters
-    if "rope_theta" in parameters:
-        rotary, layer_rotary = (_rotary(parameters, full.max_position_embeddings),), ()
-    else:
-        names = [name for name in ("full_attention", "sliding_attention") if name in parameters]
-        rotary = tuple(_rotary(parameters[name], full.max_position_embeddings) for name in names)
-        layer_rotary = tuple(names.index(kinds[layer]) for layer in layers)
 
-    gemma = kind.startswith("gemma")
-    bias = kind == "qwen2" or bool(getattr(full, "attention_bias", False))
-    scalar = getattr(full, "query_pre_attn_scalar", None)
+def _decoder_config(family: Family, full: Settings, source: str) -> DecoderConfig:
+    activation = full.typed(family.activation, str)
+    if activation not in ACTIVATION_NAMES or ACTIVATION_NAMES[activation] == "relu":
+        known = [name for name, ours in ACTIVATION_NAMES.items() if ours != "relu"]
+        raise CheckpointError(f"{source}: activation {activation!r} is not supported; supported are {', '.join(known)}")
+    layers, max_positions = full.count("num_hidden_layers"), full.count("max_position_embeddings")
+    hidden, heads = full.count("hidden_size"), full.count("num_attention_heads")
+    head_dim = full.count("head_dim", None) or max(hidden // heads, 1)
+    if head_dim % 2:
+        raise CheckpointError(f"{source}: heads are {head_dim} wide; rotary embeddings need an even width")
+    kinds, windows = _windows(family, full, layers, source)
+    rotary, layer_rotary = _rotaries(family, full, kinds, max_positions, source)
+    bias = family.fixed_bias or ("attention_bias" in family.reads and full.typed("attention_bias", bool, False))
+    scalar, cap, logit_cap = (
+        full.number(key, None, open_low=True) if key in family.reads else None
+        for key in ("query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping")
+    )
     return DecoderConfig(
-        vocab_size=full.vocab_size,
-        hidden_size=full.hidden_size,
-        intermediate_size=full.intermediate_size,
-        num_layers=full.num_hidden_layers,
-        num_heads=full.num_attention_heads,
-        num_kv_heads=full.num_key_value_heads,
-        head_dim=getattr(full, "head_dim", None) or full.hidden_size // full.num_attention_heads,
-        max_positions=full.max_position_embeddings,
-        activation="silu" if activation == "silu" else "gelu",
-        norm_eps=full.rms_norm_eps,
-        norm_offset=1.0 if gemma else 0.0,
+        vocab_size=full.count("vocab_size"),
+        hidden_size=hidden,
+        intermediate_size=full.count("intermediate_size"),
+        num_layers=layers,
+        num_heads=heads,
+        num_kv_heads=full.count("num_key_value_heads", heads),
+        head_dim=head_dim,
+        max_positions=max_positions,
+        activation=ACTIVATION_NAMES[activation],
+        norm_eps=full.number("rms_norm_eps"),
+        norm_offset=1.0 if family.gemma else 0.0,
         rotary=rotary,
         layer_rotary=layer_rotary,
-        layer_windows=windows if any(w is not None for w in windows) else (),
+        layer_windows=windows,
         attention_bias=bias,
-        output_bias=bias and kind != "qwen2",
-        mlp_bias=bool(getattr(full, "mlp_bias", False)),
-        query_key_norm=kind in ("qwen3", "gemma3_text"),
-        post_norms=kind in ("gemma2", "gemma3_text"),
+        output_bias=bias and not family.fixed_bias,
+        mlp_bias="mlp_bias" in family.reads and full.typed("mlp_bias", bool, False),
+        query_key_norm=family.query_key_norm,
+        post_norms=family.post_norms,
         query_scale=scalar**-0.5 if scalar else None,
-        attention_softcap=getattr(full, "attn_logit_softcapping", None),
-        logit_softcap=getattr(full, "final_logit_softcapping", None),
-        embedding_scale=full.hidden_size**0.5 if gemma else 1.0,
-        tied=bool(full.tie_word_embeddings),
+        attention_softcap=cap,
+        logit_softcap=logit_cap,
+        embedding_scale=hidden**0.5 if family.gemma else 1.0,
+        tied=full.typed("tie_word_embeddings", bool, False),
     )
+
+
+def _windows(family: Family, full: Settings, layers: int, source: str) -> tuple[list[str], tuple[int | None, ...]]:
+    """The kind of each layer, and its window; no windows if no layer has one."""
+    kinds = ["sliding_attention" if family.windows == "all" else "full_attention"] * layers
+    if family.windows == "none":
+        return kinds, ()
+    window = full.count("sliding_window", None)
+    if family.windows == "listed":
+        kinds = full.typed("layer_types", list)
+        if len(kinds) != layers or not set(kinds) <= {"full_attention", "sliding_attention"}:
+            raise CheckpointError(
+                f"{source}: layer_types must say full_attention or sliding_attention for each of the {layers} layers"
+            )
+        if window is None and "sliding_attention" in kinds:
+            raise CheckpointError(
+                f"{source}: layer_types says sliding_attention, but there is no sliding_window in use"
+            )
+    if window is None:
+        return kinds, ()
+    windows = tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    return kinds, windows if any(windows) else ()
+
+
+def _rotaries(
+    family: Family, full: Settings, kinds: list[str], max_positions: int, source: str
+) -> tuple[tuple[Rotary, ...], tuple[int, ...]]:
+    """Rotary embeddings, and which of them each layer has."""
+    parameters = full.typed("rope_parameters", dict)
+    if not family.nested_rotary:
+        return (_rotary(parameters, source, max_positions, False),), ()
+    names = ("full_attention", "sliding_attention")
+    outside = sorted(str(key) for key in parameters if key not in names)
+    if outside:
+        raise CheckpointError(
+            f"{source}: rope_parameters says {', '.join(outside)} beside {' and '.join(names)}, where nothing reads it"
+        )
+    rotary = tuple(
+        _rotary(Settings(parameters, source).typed(name, dict), f"{source}: {name}", max_positions, True)
+        for name in names
+    )
+    return rotary, tuple(names.index(kind) for kind in kinds)
 
 
 _LINEAR = {

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from jaxuq._arrays import check_count
 from jaxuq.language.errors import PromptError
 from jaxuq.language.instructions import Rejected
 
@@ -130,8 +131,8 @@ def plan_batches(
         >>> plan_batches(np.array([3, 2, 4, 1]), batch_size=1, max_length=5, seed=1)
         [BatchPlan(rows=((0, 1),), length=5), BatchPlan(rows=((2, 3),), length=5)]
     """
-    if batch_size < 1 or max_length < 2:
-        raise ValueError(f"batch_size is {batch_size} and max_length {max_length}; expected at least 1 and 2")
+    check_count("batch_size", batch_size)
+    check_count("max_length", max_length, 2)
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.flatnonzero(lengths))
     if packed:

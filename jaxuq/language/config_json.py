@@ -5,17 +5,10 @@ from typing import Any
 
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.errors import CheckpointError
+from jaxuq.language.families import FAMILIES
 from jaxuq.networks import DecoderConfig, Rotary
 
-_CLASSES = {
-    "gemma": "GemmaForCausalLM",
-    "gemma2": "Gemma2ForCausalLM",
-    "gemma3_text": "Gemma3ForCausalLM",
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-}
+_ACTIVATIONS = {"silu": "silu", "gelu": "gelu_python", "gelu_tanh": "gelu_pytorch_tanh"}  # "gelu" is the tanh in Gemma
 
 
 def model_type(config: DecoderConfig) -> str:
@@ -62,8 +55,9 @@ def config_json(config: DecoderConfig) -> dict[str, Any]:
         'llama'
     """
     kind = model_type(config)
+    family = FAMILIES[kind]
     content: dict[str, Any] = {
-        "architectures": [_CLASSES[kind]],
+        "architectures": [family.model_class],
         "model_type": kind,
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -76,31 +70,33 @@ def config_json(config: DecoderConfig) -> dict[str, Any]:
         "rms_norm_eps": config.norm_eps,
         "tie_word_embeddings": config.tied,
     }
-    if kind not in ("mistral", "qwen2"):
-        content["attention_bias"] = config.attention_bias
-    if kind == "llama":
-        content["mlp_bias"] = config.mlp_bias
-    activation = "silu" if config.activation == "silu" else "gelu_pytorch_tanh"
-    content["hidden_activation" if kind.startswith("gemma") else "hidden_act"] = activation
-    if kind in ("gemma2", "gemma3_text"):
-        scalar = config.attention_scale**-2
-        content |= {
-            "query_pre_attn_scalar": round(scalar) if abs(scalar - round(scalar)) < 1e-6 * scalar else scalar,
-            "attn_logit_softcapping": config.attention_softcap,
-            "final_logit_softcapping": config.logit_softcap,
-        }
+    scalar = config.attention_scale**-2
+    own = {
+        "attention_bias": config.attention_bias,
+        "mlp_bias": config.mlp_bias,
+        "query_pre_attn_scalar": round(scalar) if abs(scalar - round(scalar)) < 1e-6 * scalar else scalar,
+        "attn_logit_softcapping": config.attention_softcap,
+        "final_logit_softcapping": config.logit_softcap,
+    }
+    content |= {name: value for name, value in own.items() if name in family.reads}
+    content[family.activation] = _ACTIVATIONS.get(config.activation, config.activation)
     windows = [config.window(layer) for layer in range(config.num_layers)]
     window = next((window for window in windows if window is not None), None)
     if window is not None:
         content["sliding_window"] = window
-    if kind not in ("llama", "mistral", "gemma"):
-        kinds = ["full_attention" if window is None else "sliding_attention" for window in windows]
-        content |= {"layer_types": kinds, "use_sliding_window": window is not None}
+    if family.windows == "listed":
+        content["layer_types"] = ["full_attention" if window is None else "sliding_attention" for window in windows]
+    if "use_sliding_window" in family.reads:
+        content["use_sliding_window"] = window is not None
     rotary = [_rope_parameters(rotary, config.max_positions) for rotary in config.rotary]
     content["rope_parameters"] = (
-        dict(zip(("full_attention", "sliding_attention"), rotary)) if kind == "gemma3_text" else rotary[0]
+        dict(zip(("full_attention", "sliding_attention"), rotary)) if family.nested_rotary else rotary[0]
     )
-    if _canonical(decoder_config(content)) != _canonical(config):
+    try:
+        same = _canonical(decoder_config(content)) == _canonical(config)
+    except CheckpointError:
+        same = False
+    if not same:
         raise CheckpointError(
             f"this decoder is nearest to the family {kind} but has features that {kind} lacks, so no config.json that "
             "other libraries understand describes it"

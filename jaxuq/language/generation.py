@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
+from jaxuq._arrays import check_count
 from jaxuq.language.generated import Generation
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
@@ -195,8 +196,8 @@ def start_generation(
         >>> state.num_generated
         Array([3], dtype=int32)
     """
-    if capacity < 1 or num_samples < 1:
-        raise ValueError(f"{num_samples} answers of at most {capacity} tokens; ask for at least one of one")
+    check_count("capacity", capacity)
+    check_count("num_samples", num_samples)
     model = as_model(model)
     capability(model, "init_cache")
     if keep_queries:

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jaxuq.checkpoints.settings import Settings
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.gguf import GGUFFile
-from jaxuq.language.gguf_config import entry
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -22,6 +22,18 @@ _SPLITS = {  # how text is cut before merges; None: GPT-2's pattern, which is bu
 }
 _SAME = {"llama3": "llama-bpe", "llama-v3": "llama-bpe", "deepseek-r1-qwen": "qwen2"}
 _SPECIAL = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+_REFUSED = {  # with the values that ask for nothing
+    "tokenizer.ggml.add_sep_token": ("separators around texts are", (False,)),
+    "tokenizer.ggml.remove_extra_whitespaces": ("tokenizers that drop blanks are", (False,)),
+    "tokenizer.ggml.precompiled_charsmap": ("tables of characters are", ([],)),
+    "tokenizer.rwkv.world": ("tokenizers of RWKV are", ()),
+}
+_IRRELEVANT = (  # for other uses of a model than continuing a text, or read elsewhere
+    "tokenizer.huggingface.json", "tokenizer.ggml.token_type_count",
+    *(f"tokenizer.ggml.{name}_token_id" for name in (
+        "eot", "eom", "seperator", "separator", "cls", "mask", "prefix", "suffix", "middle", "fim_pre", "fim_suf",
+        "fim_mid", "fim_pad", "fim_rep", "fim_sep")),
+)  # fmt: skip
 
 
 def gguf_tokenizer(file: GGUFFile) -> "PreTrainedTokenizerFast":
@@ -36,41 +48,69 @@ def gguf_tokenizer(file: GGUFFile) -> "PreTrainedTokenizerFast":
     Raises:
         CheckpointError: the kind of tokenizer is not supported (by name), or its metadata contradict each other.
     """
-    kind = entry(file, "tokenizer.ggml.model", str)
-    tokens = entry(file, "tokenizer.ggml.tokens", list)
-    types = entry(file, "tokenizer.ggml.token_type", list, [1] * len(tokens))
+    settings = gguf_tokenizer_settings(file)
+    kind = settings.typed("tokenizer.ggml.model", str)
+    tokens = settings.typed("tokenizer.ggml.tokens", list)
+    types = settings.typed("tokenizer.ggml.token_type", list, [1] * len(tokens))
     if not all(isinstance(token, str) for token in tokens) or len(types) != len(tokens):
         raise CheckpointError(f"{file.path} has {len(tokens)} tokens and {len(types)} token types, or not of text")
     if kind not in ("gpt2", "llama"):
         raise CheckpointError(f"{file.path} has a tokenizer of kind {kind!r}; supported are gpt2 and llama")
+    for key, (what, harmless) in _REFUSED.items():
+        settings.refuse(key, what, *harmless)
     try:
-        tokenizer = _byte_level(file, tokens) if kind == "gpt2" else _sentencepiece(file, tokens, types)
-        return _wrap(file, tokenizer, tokens, types, kind)
+        tokenizer = _byte_level(settings, tokens) if kind == "gpt2" else _sentencepiece(file, settings, tokens, types)
+        made = _wrap(file, settings, tokenizer, tokens, types, kind)
     except CheckpointError:
         raise
     except Exception as error:  # tokenizers raises bare exceptions
         raise CheckpointError(f"{file.path} has a tokenizer that cannot be built: {error}") from error
+    names = [name for name in file.metadata if name.startswith("tokenizer.chat_template")]
+    settings.finish(irrelevant=[*_IRRELEVANT, *names], strict=["tokenizer."])
+    return made
 
 
-def _merges(file: GGUFFile) -> list[tuple[str, str]]:
-    merges = [tuple(merge.split(" ")) for merge in entry(file, "tokenizer.ggml.merges", list)]
+def gguf_tokenizer_settings(file: GGUFFile) -> Settings:
+    """The keys of a file that are about its tokenizer."""
+    return Settings({key: value for key, value in file.metadata.items() if key.startswith("tokenizer.")}, file.path)
+
+
+def gguf_stops(file: GGUFFile) -> tuple[int, ...]:
+    """The tokens by which a file says that a turn or message ends, beside the end of the text.
+
+    Args:
+        file: from `read_gguf`.
+
+    Returns:
+        Token numbers.
+
+    Raises:
+        CheckpointError: one is not a token number.
+    """
+    settings = gguf_tokenizer_settings(file)
+    stops = (settings.count(f"tokenizer.ggml.{name}_token_id", None, minimum=0) for name in ("eot", "eom"))
+    return tuple(stop for stop in stops if stop is not None)
+
+
+def _merges(settings: Settings) -> list[tuple[str, str]]:
+    merges = [tuple(str(merge).split(" ")) for merge in settings.typed("tokenizer.ggml.merges", list)]
     if any(len(merge) != 2 for merge in merges):
-        raise CheckpointError(f"{file.path} has merges that are not of two tokens")
+        raise CheckpointError(f"{settings.source} has merges that are not of two tokens")
     return merges  # pyright: ignore[reportReturnType]
 
 
-def _byte_level(file: GGUFFile, tokens: list[str]) -> "Tokenizer":
+def _byte_level(settings: Settings, tokens: list[str]) -> "Tokenizer":
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-    name = entry(file, "tokenizer.ggml.pre", str, "default")
+    name = settings.typed("tokenizer.ggml.pre", str, "default")
     name = _SAME.get(name, name)
     if name not in _SPLITS:
         raise CheckpointError(
-            f"{file.path} cuts text in the manner of {name!r} (tokenizer.ggml.pre); supported are "
+            f"{settings.source} cuts text in the manner of {name!r} (tokenizer.ggml.pre); supported are "
             f"{', '.join([*_SPLITS, *_SAME])}"
         )
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    tokenizer = Tokenizer(models.BPE(vocabulary, _merges(file), ignore_merges=name == "llama-bpe"))
+    tokenizer = Tokenizer(models.BPE(vocabulary, _merges(settings), ignore_merges=name == "llama-bpe"))
     split = _SPLITS[name]
     parts: list[Any] = [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split is None)]
     if split is not None:
@@ -84,17 +124,17 @@ def _byte_level(file: GGUFFile, tokens: list[str]) -> "Tokenizer":
     return tokenizer
 
 
-def _sentencepiece(file: GGUFFile, tokens: list[str], types: list[int]) -> "Tokenizer":
+def _sentencepiece(file: GGUFFile, settings: Settings, tokens: list[str], types: list[int]) -> "Tokenizer":
     from tokenizers import Tokenizer, decoders, models, normalizers
 
-    scores = entry(file, "tokenizer.ggml.scores", list)
-    if len(scores) != len(tokens):
+    scores = settings.typed("tokenizer.ggml.scores", list)
+    if len(scores) != len(tokens) or not all(isinstance(score, int | float) for score in scores):
         raise CheckpointError(f"{file.path} has {len(tokens)} tokens and {len(scores)} scores")
     vocabulary = {token: index for index, token in enumerate(tokens)}
     unknown = next((token for token, kind in zip(tokens, types) if kind == _UNKNOWN), None)
     merges = _merges_by_score(tokens, types, scores)
     tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
-    prefix = entry(file, "tokenizer.ggml.add_space_prefix", bool, not _is_gemma(file))
+    prefix = settings.typed("tokenizer.ggml.add_space_prefix", bool, not _is_gemma(file))
     spaces = normalizers.Replace(" ", "▁")
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), spaces]) if prefix else spaces
     steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
@@ -103,7 +143,7 @@ def _sentencepiece(file: GGUFFile, tokens: list[str], types: list[int]) -> "Toke
 
 
 def _is_gemma(file: GGUFFile) -> bool:
-    return entry(file, "general.architecture", str).startswith("gemma")
+    return str(file.metadata.get("general.architecture")).startswith("gemma")
 
 
 def _merges_by_score(tokens: list[str], types: list[int], scores: list[float]) -> list[tuple[str, str]]:
@@ -122,12 +162,12 @@ def _merges_by_score(tokens: list[str], types: list[int], scores: list[float]) -
 
 
 def _wrap(
-    file: GGUFFile, tokenizer: "Tokenizer", tokens: list[str], types: list[int], kind: str
+    file: GGUFFile, settings: Settings, tokenizer: "Tokenizer", tokens: list[str], types: list[int], kind: str
 ) -> "PreTrainedTokenizerFast":
     from tokenizers import AddedToken, processors
     from transformers import PreTrainedTokenizerFast
 
-    ids = {name: entry(file, f"tokenizer.ggml.{key}_token_id", int, None) for name, key in _SPECIAL.items()}
+    ids = {name: settings.count(f"tokenizer.ggml.{key}_token_id", None, minimum=0) for name, key in _SPECIAL.items()}
     beyond = {name: index for name, index in ids.items() if index is not None and index >= len(tokens)}
     if beyond:
         raise CheckpointError(f"{file.path} has {len(tokens)} tokens and special tokens beyond them: {beyond}")
@@ -144,7 +184,7 @@ def _wrap(
     defaults = {"bos": kind == "llama" or file.metadata.get("tokenizer.ggml.pre") == "llama-bpe", "eos": False}
     added = [
         special[f"{name}_token"]
-        if entry(file, f"tokenizer.ggml.add_{name}_token", bool, default) and f"{name}_token" in special
+        if settings.typed(f"tokenizer.ggml.add_{name}_token", bool, default) and f"{name}_token" in special
         else None
         for name, default in defaults.items()
     ]
@@ -158,8 +198,10 @@ def _wrap(
         tokenizer.post_processor = first
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        chat_template=entry(file, "tokenizer.chat_template", str, None),
-        model_max_length=entry(file, f"{entry(file, 'general.architecture', str)}.context_length", int),
+        chat_template=settings.typed("tokenizer.chat_template", str, None),
+        model_max_length=Settings(file.metadata, file.path).count(
+            f"{file.metadata['general.architecture']}.context_length"
+        ),
         clean_up_tokenization_spaces=False,
         **special,
     )

@@ -13,16 +13,17 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from jaxuq.checkpoints import StoredTensor, read_json, stored_tensors
+from jaxuq.checkpoints.settings import Settings
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.catalogue import fetch_model
 from jaxuq.language.config_json import config_json
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.gguf import GGUFFile, gguf_tensors, read_gguf
 from jaxuq.language.gguf_config import gguf_config
-from jaxuq.language.gguf_tokenizer import gguf_tokenizer
+from jaxuq.language.gguf_tokenizer import gguf_stops, gguf_tokenizer
 from jaxuq.language.safetensors import write_weights
 from jaxuq.language.tokenization import stop_tokens
-from jaxuq.language.weights import check_tensors, load_weights
+from jaxuq.language.weights import check_tensors, load_weights, settle_tie
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig, Model, as_model, capability
 
 if TYPE_CHECKING:
@@ -114,11 +115,8 @@ def _open(path: Path) -> _Checkpoint:
     layers = content.get("num_hidden_layers")
     if isinstance(layers, int) and layers > len(tensors):  # or listing their tensors could take forever
         raise CheckpointError(f"{source}: {layers} layers are announced, but {path} has {len(tensors)} tensors")
-    try:
-        config = decoder_config(content)
-    except Exception as error:  # wrong values surface as many kinds, some of other libraries
-        raise CheckpointError(f"{source}: {' '.join(str(error).split())}") from error
-    return _Checkpoint(path, content, config, tensors, file)
+    config = decoder_config(content, source=str(source))
+    return _Checkpoint(path, content, *settle_tie(config, tensors, source), file)
 
 
 def _tokenizer(checkpoint: _Checkpoint) -> "PreTrainedTokenizerBase":
@@ -135,15 +133,19 @@ def _tokenizer(checkpoint: _Checkpoint) -> "PreTrainedTokenizerBase":
         raise CheckpointError(f"the tokenizer in {path} cannot be read: {error}") from error
 
 
-def _stops(path: Path) -> tuple[int, ...]:
-    file = path / "generation_config.json"
-    if not path.is_dir() or not file.is_file():
-        return ()
-    stops = read_json(file).get("eos_token_id")
-    stops = [stops] if isinstance(stops, int) else stops or []
-    if not isinstance(stops, list) or not all(isinstance(stop, int) for stop in stops):
-        raise CheckpointError(f"{file} has an eos_token_id that is neither a token number nor a list of them")
-    return tuple(stops)
+def _stops(checkpoint: _Checkpoint) -> tuple[int, ...]:
+    """The ends of an answer that the files name: of the generation's settings, or else of the model's."""
+    if checkpoint.gguf is not None:
+        return gguf_stops(checkpoint.gguf)
+    file, content = checkpoint.path / "generation_config.json", checkpoint.content
+    if file.is_file():
+        content = read_json(file)
+    else:
+        file = checkpoint.path / "config.json"
+    stops = Settings(content, file).get("eos_token_id", [])
+    stops = stops if isinstance(stops, list) else [stops]
+    listed = Settings({str(number): stop for number, stop in enumerate(stops)}, f"{file}: eos_token_id")
+    return tuple(listed.count(str(number), minimum=0) for number in range(len(stops)))
 
 
 def _locate(name_or_path: str | os.PathLike) -> Path:
@@ -183,7 +185,7 @@ def load_model(
     checkpoint = _open(path)
     scan = jax.default_backend() != "cpu" if scan is None else scan
     check_tensors(checkpoint.config, checkpoint.tensors, path)
-    tokenizer, stops = _tokenizer(checkpoint), _stops(path)
+    tokenizer, stops = _tokenizer(checkpoint), _stops(checkpoint)
     highest = max([len(tokenizer) - 1, *stops, *stop_tokens(tokenizer)])
     if highest >= checkpoint.config.vocab_size:
         raise CheckpointError(

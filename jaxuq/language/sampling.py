@@ -5,11 +5,13 @@ which takes 32 passes over the vocabulary and is exact: no two numbers lie betwe
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
+
+from jaxuq._arrays import check_count, check_number
 
 _BLOCK = 256
 
@@ -55,23 +57,20 @@ def check_sampling(sampling: Sampling) -> Sampling:
         Sampling(temperature=None, top_k=None, top_p=None, min_p=None)
     """
     temperature, top_k, top_p, min_p = sampling
-    if isinstance(temperature, int | float):
-        if not 0 <= temperature < float("inf"):
-            raise ValueError(f"temperature is {temperature}; give a finite number, 0 for the most likely token")
-        temperature = float(temperature) or None
-    if isinstance(top_k, int):
-        if top_k < 0:
-            raise ValueError(f"top_k is {top_k}; give the number of tokens to keep, or 0 for all")
-        top_k = top_k or None
-    if isinstance(top_p, int | float):
-        if not 0 < top_p <= 1:
-            raise ValueError(f"top_p is {top_p}; give a probability above 0 and at most 1")
-        top_p = None if top_p == 1 else float(top_p)
-    if isinstance(min_p, int | float):
-        if not 0 <= min_p <= 1:
-            raise ValueError(f"min_p is {min_p}; give a fraction of the largest probability, from 0 to 1")
-        min_p = float(min_p) or None
+    if _known(temperature):
+        temperature = check_number("temperature", temperature, 0.0) or None
+    if _known(top_k):
+        top_k = check_count("top_k", top_k, 0) or None
+    if _known(top_p):
+        top_p = check_number("top_p", top_p, 0.0, 1.0, open_low=True)
+        top_p = None if top_p == 1 else top_p
+    if _known(min_p):
+        min_p = check_number("min_p", min_p, 0.0, 1.0) or None
     return GREEDY if temperature is None else Sampling(temperature, top_k, top_p, min_p)
+
+
+def _known(value: Any) -> bool:
+    return value is not None and not isinstance(value, jax.core.Tracer)
 
 
 def vocabulary_sum(x: Shaped[Array, "*batch vocab"]) -> Shaped[Array, "*batch"]:

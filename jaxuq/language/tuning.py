@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jaxuq._arrays import undefined_unless
+from jaxuq._arrays import check_count, check_number, undefined_unless
 from jaxuq.language.batches import TokenBatch
 from jaxuq.language.logit_blocks import map_logits
 from jaxuq.losses import categorical_cross_entropy
@@ -70,16 +70,19 @@ class FinetuneConfig:
     def __post_init__(self):
         for name in ("epochs", "batch_size", "max_length", "micro_batch_size", "max_steps"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
+            if value is not None:
+                check_count(name, value)
         if self.batch_size % (self.micro_batch_size or 1):
             raise ValueError(f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}")
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype is {self.dtype!r}; expected float32 or bfloat16")
-        if not 0 <= self.warmup <= 1:
-            raise ValueError(f"warmup is {self.warmup}; it is a share of the steps, in [0, 1]")
-        if self.learning_rate < 0:
-            raise ValueError(f"learning_rate is {self.learning_rate}; it must not be negative")
+        check_number("warmup", self.warmup, 0.0, 1.0)  # a share of the steps
+        for name in ("learning_rate", "weight_decay", "epsilon"):
+            check_number(name, getattr(self, name), 0.0)
+        for name in ("beta1", "beta2"):
+            check_number(name, getattr(self, name), 0.0, 1.0, open_high=True)
+        if self.max_gradient_norm is not None:
+            check_number("max_gradient_norm", self.max_gradient_norm, 0.0, open_low=True)
 
 
 class FinetuneState(NamedTuple):

@@ -1,5 +1,7 @@
 """From the tensors of a checkpoint to the parameters of a decoder, one tensor at a time, and back."""
 
+import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,17 +11,55 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxuq.checkpoints import StoredTensor, compare_names, fill_array
+from jaxuq.checkpoints import CheckpointWarning, StoredTensor, compare_names, fill_array
 from jaxuq.language.architectures import TensorPlace, tensor_places
 from jaxuq.language.sharding import leaf_sharding
 from jaxuq.networks import DecoderConfig
 
+_TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
-def _ignored(name: str, config: DecoderConfig) -> bool:
-    """Buffers that old files carry, and the copy of a tied embedding."""
-    return name.endswith((".rotary_emb.inv_freq", ".self_attn.masked_bias")) or (
-        config.tied and name == "lm_head.weight"
-    )
+
+def _ignored(name: str) -> bool:
+    """Buffers that old files carry."""
+    return name.endswith((".rotary_emb.inv_freq", ".self_attn.masked_bias"))
+
+
+def settle_tie(
+    config: DecoderConfig, stored: Mapping[str, StoredTensor], source: Path
+) -> tuple[DecoderConfig, dict[str, StoredTensor]]:
+    """What a checkpoint means that says its embedding is the output layer too, and holds an output layer.
+
+    As in transformers: an output layer with the embedding's numbers is a copy; one with others is used, and the
+    configuration is wrong; one without an embedding beside it is the embedding.
+
+    Args:
+        config: as the file has it.
+        stored: tensors by their Hugging Face names; the two tables are read if both are there.
+        source: named in the warning.
+
+    Returns:
+        The configuration that holds, and the tensors that it asks for.
+
+    Warns:
+        CheckpointWarning: the output layer is another than the embedding.
+    """
+    tensors = dict(stored)
+    if not config.tied or _HEAD not in tensors:
+        return config, tensors
+    if _TABLE in tensors and not _equal(tensors[_TABLE], tensors[_HEAD]):
+        warnings.warn(
+            f"{source} says that the embedding is the output layer too (tie_word_embeddings), but holds a {_HEAD} of "
+            "other numbers, which is used; set tie_word_embeddings to false to silence this",
+            CheckpointWarning,
+            stacklevel=3,
+        )
+        return dataclasses.replace(config, tied=False), tensors
+    head = tensors.pop(_HEAD)
+    return config, {_TABLE: head} | tensors
+
+
+def _equal(one: StoredTensor, other: StoredTensor) -> bool:
+    return one.shape == other.shape and np.array_equal(one.read(), other.read())
 
 
 def check_tensors(config: DecoderConfig, stored: Mapping[str, StoredTensor], source: Path) -> None:
@@ -34,7 +74,7 @@ def check_tensors(config: DecoderConfig, stored: Mapping[str, StoredTensor], sou
         CheckpointError: lists all missing and unexpected tensors, or all wrong shapes.
     """
     wanted = {name: place.shape for name, place in tensor_places(config).items()}
-    compare_names(wanted, stored, [name for name in stored if _ignored(name, config)], source)
+    compare_names(wanted, stored, [name for name in stored if _ignored(name)], source)
 
 
 def load_weights(

@@ -1,7 +1,7 @@
 """BERT and RoBERTa: encoders that look at a whole text at once."""
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,17 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import counted
+from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.linear import Linear, LoraConfig
 
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
-_ACTIVATIONS = {
-    "gelu": lambda x: nn.gelu(x, approximate=False),
-    "gelu_tanh": lambda x: nn.gelu(x, approximate=True),
-    "relu": nn.relu,
-    "silu": nn.silu,
-}
 _MASKED = -1e30
 
 
@@ -62,8 +56,8 @@ class EncoderConfig:
     def __post_init__(self):
         if self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size is {self.hidden_size}; it must be a multiple of num_heads, {self.num_heads}")
-        if self.activation not in _ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(_ACTIVATIONS)}")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
 
     @property
     def max_tokens(self) -> int:
@@ -107,7 +101,7 @@ class _Layer(nn.Module):
         weights = Dropout(config.attention_dropout)(jax.nn.softmax(scores, axis=-1))
         mixed = mixture(weights, value.swapaxes(1, 2)).swapaxes(1, 2).reshape(x.shape)
         x = self._add("attention_norm", x, linear("output", width)(mixed))
-        inner = _ACTIVATIONS[config.activation](linear("up", config.intermediate_size)(x))
+        inner = ACTIVATIONS[config.activation](linear("up", config.intermediate_size)(x))
         return self._add("mlp_norm", x, linear("down", width)(inner)), None
 
     def _add(self, name: str, x: Array, change: Array) -> Array:

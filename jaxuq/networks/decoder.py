@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.attention import Places, attend
 from jaxuq.networks.linear import Linear, LoraConfig
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_tables
@@ -28,7 +29,7 @@ class DecoderConfig:
         num_kv_heads: key and value heads; divides `num_heads`.
         head_dim: width of a head.
         max_positions: context the model was made for.
-        activation: of the gate: `silu`, or `gelu` (tanh approximation).
+        activation: of the gate: `silu`, `gelu` (exact), `gelu_tanh` (its approximation) or `relu`.
         norm_eps: of the RMS norms.
         norm_offset: added to the norms' weights (1 for Gemma).
         rotary: one `Rotary` for each kind of layer.
@@ -54,7 +55,7 @@ class DecoderConfig:
     num_kv_heads: int
     head_dim: int
     max_positions: int = 4096
-    activation: str = "silu"
+    activation: Activation = "silu"
     norm_eps: float = 1e-5
     norm_offset: float = 0.0
     rotary: tuple[Rotary, ...] = (Rotary(),)
@@ -74,8 +75,8 @@ class DecoderConfig:
     def __post_init__(self):
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"{self.num_heads} heads cannot share {self.num_kv_heads} key heads evenly")
-        if self.activation not in ("silu", "gelu"):
-            raise ValueError(f"activation is {self.activation!r}; supported are silu and gelu")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
 
     def window(self, layer: int) -> int | None:
         """The sliding window of a layer."""
@@ -195,7 +196,7 @@ class _Block(nn.Module):
 
         normed = self._norm("mlp_norm")(x)
         gate = self._linear("gate", config.intermediate_size, config.mlp_bias)(normed)
-        gate = jax.nn.silu(gate) if config.activation == "silu" else jax.nn.gelu(gate, approximate=True)
+        gate = ACTIVATIONS[config.activation](gate)
         up = self._linear("up", config.intermediate_size, config.mlp_bias)(normed)
         down = self._linear("down", config.hidden_size, config.mlp_bias)(gate * up)
         x = x + (self._norm("post_mlp_norm")(down) if config.post_norms else down)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxuq._arrays import check_count, check_number
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.quantized import QuantizedKernel, kernel_product
 
@@ -44,8 +45,9 @@ class LoraConfig:
         unknown = sorted(set(self.targets) - set(LINEAR_LAYERS))
         if unknown or not self.targets:
             raise ValueError(f"targets are {self.targets}; choose among {', '.join(LINEAR_LAYERS)}")
-        if self.rank < 1:
-            raise ValueError(f"rank is {self.rank}; an adapter needs a rank of at least 1")
+        check_count("rank", self.rank)
+        check_number("alpha", self.alpha, open_low=True)
+        check_number("dropout", self.dropout, 0.0, 1.0, open_high=True)
 
     @property
     def scale(self) -> float:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import check_number, counted
 
 NOISE, MISTAKE, REDUNDANT, UNSURE = 0, 1, 2, 3
 _HALVINGS = 30
@@ -65,8 +65,7 @@ def prune_samples(
         S. Wang et al., "Winning the Pruning Gamble: A Unified Approach to Joint Sample and Token Pruning for Efficient
         Supervised Fine-Tuning", 2025 (the quadrants; the rule for the thresholds is jaxuq's reading).
     """
-    if not 0 < keep_ratio <= 1:
-        raise ValueError(f"keep_ratio is {keep_ratio}; expected a share in (0, 1]")
+    check_number("keep_ratio", keep_ratio, 0.0, 1.0, open_low=True)
     kept = counted(where, error)
     error, entropy = jnp.where(kept, error, jnp.nan), jnp.where(kept, entropy, jnp.nan)
     wanted = keep_ratio * kept.sum(dtype=error.dtype)
@@ -124,8 +123,7 @@ def token_error(
     References:
         S. Wang et al., "Winning the Pruning Gamble", 2025.
     """
-    if not 0 <= neighbours <= 1:
-        raise ValueError(f"neighbours is {neighbours}; expected a weight in [0, 1]")
+    check_number("neighbours", neighbours, 0.0, 1.0)
     if convention not in ("sum", "mean"):
         raise ValueError(f"convention is {convention!r}; expected 'sum' or 'mean'")
     weight = neighbours if convention == "sum" else neighbours / 2

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import check_number
 from jaxuq.language import ScheduledLoss, cross_entropy
 from jaxuq.losses import (
     categorical_focal_loss,
@@ -61,8 +62,7 @@ def token_loss(
     """
     if name not in LOSSES:
         raise ValueError(f"the loss {name!r} is unknown; choose among {', '.join(LOSSES)}")
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing is {smoothing}; expected a number in [0, 1)")
+    check_number("smoothing", smoothing, 0.0, 1.0, open_high=True)
     if name == "ual" and sample_smoothing is None:
         raise ValueError("the loss 'ual' needs the smoothing of each sample; see uncertainty_smoothing")
     if name == "scheduled-smoothing":

@@ -1,6 +1,7 @@
 """GGUF files: the same numbers as the safetensors folder, and an error for a file cut at any byte."""
 
 import struct
+import warnings
 
 import gguf
 import jax
@@ -208,12 +209,12 @@ def test_lying_headers_are_named(content, message, tmp_path):
     ("metadata", "message"),
     [
         ({"general.architecture": "mamba"}, "architecture 'mamba'; supported are gemma, gemma2, gemma3, llama"),
-        ({"general.architecture": 3}, "has a int as metadata 'general.architecture'"),
-        ({"llama.expert_count": 8}, "mixture of experts"),
+        ({"general.architecture": 3}, "has a int as 'general.architecture'"),
+        ({"llama.expert_count": 8}, "expert_count is '8': mixtures of experts"),
         ({"split.count": 3}, "one of several parts"),
         ({"llama.rope.dimension_count": 2}, "rotates a part of each head"),
         ({"llama.rope.scaling.type": "su"}, "by 'su'"),
-        ({"llama.block_count": None}, "lacks the metadata 'llama.block_count'"),
+        ({"llama.block_count": None}, "lacks 'llama.block_count'"),
         ({"llama.block_count": 3}, "9 missing .*model.layers.2.self_attn.q_proj.weight"),
         ({"llama.attention.head_count_kv": [2, 4]}, "layers that differ in attention.head_count_kv"),
         ({"llama.embedding_length": 8}, "wrong shape: .*token_embd.weight"),
@@ -248,3 +249,101 @@ def test_not_a_number_and_unknown_files_are_named(tmp_path):
     (tmp_path / "model.bin").write_bytes(b"x")
     with pytest.raises(CheckpointError, match=r"model.bin is neither a folder"):
         load_model(tmp_path / "model.bin")
+
+
+YARN = {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "rotary"),
+    [
+        ({"llama.rope.scale_linear": 4.0}, Rotary(kind="linear", factor=4.0)),
+        ({"llama.rope.scaling.factor": 4.0}, Rotary(kind="linear", factor=4.0)),
+        ({"llama.rope.scaling.factor": 4.0, "llama.rope.scale_linear": 2.0}, Rotary(kind="linear", factor=4.0)),
+        ({"llama.rope.scaling.factor": 4.0, "llama.rope.scaling.type": "none"}, Rotary()),
+        ({"llama.rope.scaling.factor": 0.0}, Rotary()),
+        (YARN, Rotary(kind="yarn", factor=4.0, original_context=64)),
+        (
+            YARN | {"llama.rope.scaling.yarn_beta_fast": 8.0, "llama.rope.scaling.yarn_beta_slow": 2.0},
+            Rotary(kind="yarn", factor=4.0, original_context=64, beta_fast=8.0, beta_slow=2.0),
+        ),
+        (
+            YARN | {"llama.rope.scaling.attn_factor": 0.5, "llama.rope.scaling.original_context_length": 16},
+            Rotary(kind="yarn", factor=4.0, original_context=16, attention_factor=0.5 * (1 + 0.1 * np.log(4.0))),
+        ),
+    ],
+)
+def test_rotary_metadata_are_read_as_llama_cpp_reads_them(metadata, rotary, tmp_path):
+    file = read_gguf(write_gguf(tmp_path / "model.gguf"))
+    assert decoder_config(gguf_config(file._replace(metadata=file.metadata | metadata))).rotary == (rotary,)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rope.scaling.attn_factor", 2.0),
+        ("rope.scaling.alpha", 2.0),
+        ("rope.scaling.yarn_log_multiplier", 0.1),
+        ("rope.dimension_sections", [1, 1, 0, 0]),
+        ("rope.dimension_count_swa", 2),
+        ("rope.something_new", 1),
+        ("attention.something_new", 1),
+        ("attention.causal", False),
+        ("attention.clamp_kqv", 8.0),
+        ("attention.max_alibi_bias", 8.0),
+        ("attention.value_length", 8),
+        ("attention.scale", 0.1),
+        ("attention.sliding_window", 8),
+        ("attention.head_count", 0),
+        ("attention.head_count_kv", 0),
+        ("attention.head_count", [4, 0]),
+        ("attention.layer_norm_rms_epsilon", float("nan")),
+        ("rope.freq_base", float("inf")),
+        ("rope.freq_base", -1.0),
+        ("rope.scaling.factor", -2.0),
+        ("block_count", 2.5),
+        ("vocab_size", 999),
+        ("logit_scale", 0.5),
+        ("use_parallel_residual", True),
+        ("expert_used_count", 2),
+        ("nextn_predict_layers", 1),
+    ],
+)
+def test_what_changes_the_computation_and_is_not_read_is_refused_by_name(key, value, tmp_path):
+    file = read_gguf(write_gguf(tmp_path / "model.gguf"))
+    with pytest.raises(CheckpointError, match=key.split(".")[-1]):
+        gguf_config(file._replace(metadata=file.metadata | {f"llama.{key}": value}))
+
+
+def test_every_key_of_the_format_is_read_or_refused_or_named(tmp_path):
+    """All keys that the gguf package knows, with a value that would matter."""
+    file = read_gguf(write_gguf(tmp_path / "model.gguf"))
+    quiet = {"llama.tensor_data_layout", "llama.pooling_type", "llama.rope.scaling.finetuned"}
+    quiet |= {"llama.attention.layer_norm_epsilon", "llama.vocab_size", "llama.rope.scaling.original_context_length"}
+    quiet |= {f"llama.rope.scaling.yarn_{name}" for name in ("beta_fast", "beta_slow", "ext_factor")}  # of YaRN alone
+    plain = decoder_config(gguf_config(file))
+    groups = [vars(getattr(gguf.Keys, group)) for group in ("LLM", "Attention", "Rope")]
+    keys = [name for group in groups for name in group.values() if isinstance(name, str) and name.startswith("{arch}.")]
+    assert len(keys) > 60
+    for key in keys:
+        key = key.replace("{arch}", "llama").replace("{dense}", "dense_2")
+        before = file.metadata.get(key)
+        value = "yarn" if key.endswith("scaling.type") else before * 2 if isinstance(before, int | float) else 7
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                changed = decoder_config(gguf_config(file._replace(metadata=file.metadata | {key: value}))) != plain
+            except CheckpointError:
+                changed = True
+        assert changed or any(key in str(one.message) for one in said) or key in quiet, key
+
+
+def test_the_end_of_a_turn_that_a_file_names_stops_an_answer(tmp_path):
+    model = load_model(write_gguf(tmp_path / "model.gguf", metadata={"tokenizer.ggml.eot_token_id": 5}))
+    assert model.stops == (5,)
+
+
+def test_an_unknown_key_of_the_tokenizer_is_refused(tmp_path):
+    path = write_gguf(tmp_path / "model.gguf", metadata={"tokenizer.ggml.something_new": True})
+    with pytest.raises(CheckpointError, match=r"tokenizer.ggml.something_new"):
+        load_model(path)

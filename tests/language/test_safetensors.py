@@ -1,5 +1,6 @@
 """Hugging Face folders: the numbers arrive, damage is named, and saving gives back the same bits."""
 
+import dataclasses
 import json
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from jaxuq.checkpoints import CheckpointWarning
 from jaxuq.checkpoints import safetensors as safetensors_module
 from jaxuq.language import CheckpointError, config_json, decoder_config, inspect_model, load_model, save_model
 from jaxuq.language.safetensors import write_weights
@@ -292,3 +294,66 @@ def test_configurations_round_trip(settings):
 def test_a_decoder_of_no_family_is_not_saved():
     with pytest.raises(CheckpointError, match="features that llama lacks"):
         config_json(DecoderConfig(32, 16, 24, 2, 4, 2, 4, logit_softcap=5.0))
+
+
+def _logits(model):
+    tokens = jnp.asarray([[1, 5, 3, 2]])
+    hidden = model.decoder.apply(model.variables, tokens).hidden
+    return model.decoder.apply(model.variables, hidden, method="logits")
+
+
+def test_a_tied_configuration_with_another_output_layer_is_not_tied(tmp_path, rng):
+    """As transformers: `tie_weights` compares the two, and leaves apart what differs."""
+    content, tensors = golden_arrays("llama")
+    assert content["tie_word_embeddings"]
+    head = rng.normal(size=tensors["model.embed_tokens.weight"].shape).astype(np.float32)
+    tied = load_model(write_folder(tmp_path / "tied", tensors=tensors))
+    copy = load_model(
+        write_folder(
+            tmp_path / "copy", tensors=tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"].copy()}
+        )
+    )
+    _assert_same(copy.params, tied.params)
+    with pytest.warns(CheckpointWarning, match=r"holds a lm_head.weight of other numbers, which is used"):
+        other = load_model(write_folder(tmp_path / "other", tensors=tensors | {"lm_head.weight": head}))
+    untied = load_model(
+        write_folder(
+            tmp_path / "untied", config={"tie_word_embeddings": False}, tensors=tensors | {"lm_head.weight": head}
+        )
+    )
+    assert not other.decoder.config.tied
+    np.testing.assert_array_equal(_logits(other), _logits(untied))
+    assert np.abs(_logits(other) - _logits(tied)).max() > 1
+    save_model(tmp_path / "saved", other)
+    np.testing.assert_array_equal(_logits(load_model(tmp_path / "saved")), _logits(other))
+
+
+def test_a_tied_output_layer_alone_is_the_embedding(tmp_path):
+    _, tensors = golden_arrays("llama")
+    renamed = {name.replace("model.embed_tokens", "lm_head"): array for name, array in tensors.items()}
+    _assert_same(
+        load_model(write_folder(tmp_path / "head", tensors=renamed)).params,
+        load_model(write_folder(tmp_path / "table", tensors=tensors)).params,
+    )
+
+
+@pytest.mark.parametrize("stops", ["two", [2, "two"], -1, [True], [2.5], {"a": 1}, [None]])
+def test_ends_that_are_no_tokens_are_named(stops, tmp_path):
+    folder = write_folder(tmp_path / "model")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stops}))
+    with pytest.raises(CheckpointError, match=r"generation_config.json: eos_token_id"):
+        load_model(folder)
+
+
+def test_without_generation_settings_the_models_own_end_counts(tmp_path):
+    folder = write_folder(tmp_path / "model", config={"eos_token_id": [4, 7]})
+    assert load_model(folder).stops == (4, 7)
+    (folder / "generation_config.json").write_text('{"eos_token_id": 3}')
+    assert load_model(folder).stops == (3,)
+
+
+@pytest.mark.parametrize("family", ["gemma", "gemma2", "llama", "qwen3"])
+@pytest.mark.parametrize("activation", ["silu", "gelu", "gelu_tanh"])
+def test_activations_round_trip(family, activation):
+    config = dataclasses.replace(decoder_config({"model_type": family}), activation=activation)
+    assert decoder_config(config_json(config)) == config

@@ -157,3 +157,34 @@ def test_numbers_may_be_traced_and_compile_once():
 def test_numbers_out_of_range_are_named(wrong, said):
     with pytest.raises(ValueError, match=said):
         check_sampling(wrong)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, np.float16, np.asarray, jnp.asarray])
+def test_numbers_of_any_library_mean_the_same(kind):
+    whole = kind(0) if kind not in (np.float16, np.float32, np.float64) else 0
+    assert check_sampling(Sampling(kind(2), whole, kind(1), kind(0))) == Sampling(2.0)
+    assert check_sampling(Sampling(kind(0))) == GREEDY
+    with pytest.raises(ValueError, match="top_p is"):
+        check_sampling(Sampling(top_p=kind(-1)))
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_k", "top_p", "min_p"])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "1", True, [1], np.float32("nan"), np.ones(2), 1j])
+def test_what_is_no_number_in_range_is_named(name, value):
+    with pytest.raises(ValueError, match=f"{name} is"):
+        check_sampling(Sampling(**{name: value}))
+
+
+@pytest.mark.parametrize("value", [1.5, np.float64(2.0), jnp.float32(3.0)])
+def test_a_number_of_tokens_is_whole(value):
+    with pytest.raises(ValueError, match="top_k is"):
+        check_sampling(Sampling(top_k=value))
+
+
+def test_a_top_k_of_numpys_zero_keeps_all():
+    logits = jnp.zeros((1, 7))
+    drawn = [
+        int(sample_token(key, logits, check_sampling(Sampling(top_k=np.int64(0))))[0])
+        for key in jax.random.split(jax.random.key(0), 30)
+    ]
+    assert len(set(drawn)) > 4

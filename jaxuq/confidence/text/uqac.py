@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxuq._arrays import check_count
 from jaxuq.confidence.text.assess import Asked, Assessment, Plan, assess
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.questions.answers import AnswerKind
@@ -68,8 +69,7 @@ def uqac(
     for name, values in (("responses", given), ("answers", answers)):
         if values is not None and len(values) != len(listed):
             raise ValueError(f"{len(listed)} questions have {len(values)} {name}; expected one for each question")
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; expected at least 1")
+    check_count("batch_size", batch_size)
     asked = [
         Asked(
             prompt if isinstance(prompt, str) else str(prompt[-1]["content"]),

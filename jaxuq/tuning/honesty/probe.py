@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import check_number, counted
 
 _NEWTON_STEPS = 30
 
@@ -66,8 +66,7 @@ def fit_linear_probe(
         S. Kapoor et al., "Large Language Models Must Be Taught to Know What They Don't Know", NeurIPS 2024 (a probe on
         about 1,000 grades).
     """
-    if penalty <= 0:
-        raise ValueError(f"penalty is {penalty}; expected a positive number")
+    check_number("penalty", penalty, 0.0, open_low=True)
     kept = counted(where, correct)
     share = kept.astype(features.dtype)
     count = jnp.maximum(share.sum(), 1)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arrays import check_number
 from jaxuq.networks.linear import Linear
 from jaxuq.posterior._draws import sample_keys
 
@@ -76,8 +77,8 @@ def blob(prior_scale: float = 0.2, *, initial_root: float = 0.05) -> BLoB:
         Y. Wang, H. Shi, L. Han, D. Metaxas, H. Wang, "BLoB: Bayesian Low-Rank Adaptation by Backpropagation for Large
         Language Models", NeurIPS 2024.
     """
-    if prior_scale <= 0 or initial_root <= 0:
-        raise ValueError(f"prior_scale is {prior_scale} and initial_root {initial_root}; both must be positive")
+    check_number("prior_scale", prior_scale, 0.0, open_low=True)
+    check_number("initial_root", initial_root, 0.0, open_low=True)
 
     def init(rng_key: Key[Array, ""], lora: PyTree) -> BLoBState:
         factors = _first_factors(lora)

@@ -1,8 +1,13 @@
-"""Parse, run, and exit: 0 when done, 2 for a user's mistake (one line), 130 after Ctrl-C, a traceback only for ours."""
+"""Parse, run, and exit: 0 when done, 2 for a user's mistake or a disk's refusal (one line), 130 after Ctrl-C, 143 after
+SIGTERM, a traceback only for ours."""
 
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tyro
@@ -35,6 +40,10 @@ _COMMANDS = {
 }
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end, as schedulers do before they kill."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `jaxuq` with the given arguments, or those of the process; ends by raising `SystemExit` unless all went well.
 
@@ -58,19 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # not every stream can be told
+            stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        if given[:2] == ["confidence", "ask"]:
-            command = tyro.cli(AskCommand, prog="jaxuq confidence ask", args=given[2:])
-        else:
-            command = tyro.extras.subcommand_cli_from_dict(
-                _COMMANDS,
-                prog="jaxuq",
-                description="How sure is this answer, and how far can few labels go?",
-                args=given,
-            )
-        _run(command)
+        with _terminable(), _told():
+            _main(given)
     except mistakes as error:
         _fail(str(error), 2)
+    except Terminated:
+        _fail("terminated; finished work is kept, and the same command continues", 143)
     except KeyboardInterrupt:
         _fail("interrupted; finished work is kept, and the same command continues", 130)
     except BrokenPipeError:
@@ -79,7 +85,55 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 1)
+        _fail(f"{error.strerror}: {error.filename or 'writing results'}; what was complete stays readable", 2)
+
+
+def _main(given: list[str]) -> None:
+    if given[:2] == ["confidence", "ask"]:
+        command = tyro.cli(AskCommand, prog="jaxuq confidence ask", args=given[2:])
+    else:
+        command = tyro.extras.subcommand_cli_from_dict(
+            _COMMANDS,
+            prog="jaxuq",
+            description="How sure is this answer, and how far can few labels go?",
+            args=given,
+        )
+    _run(command)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does."""
+
+    def end(number: int, frame: Any) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What a reader of the results should know is one line on standard error, without the code that says it."""
+    from jaxuq.study.errors import StudyWarning
+
+    def show(message: Any, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, StudyWarning):
+            print(f"note: {message}", file=sys.stderr, flush=True)
+        else:
+            usual(message, category, *where)
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+        warnings.showwarning = show
+        warnings.simplefilter("always", StudyWarning)
+        yield
 
 
 def _run(command: Any) -> None:

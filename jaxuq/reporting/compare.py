@@ -16,6 +16,7 @@ from jaxuq.reporting.result_folder import ResultFolder, read_folder
 from jaxuq.reporting.template import render_template
 from jaxuq.study import write_bytes
 
+_DIGITS = 6
 _EXPECTED_TO_DIFFER = ("dataset", "backbone", "split", "seeds", "methods", "output", "folder", "data", "resume")
 
 
@@ -67,7 +68,9 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
             raise ReportError(f"{run.path}: results.csv has no rows, so there is nothing to compare")
         if run.path.resolve() == target.resolve():
             raise ReportError(f"{target}: is one of the runs; choose another folder for the comparison")
+    runs, mixed = _told_apart(runs)
     variants, warnings = _variants(runs)
+    warnings = mixed + warnings
     comparisons, drawings = [], []
     for task_type in ("classification", "regression"):
         members = [(run, variant) for run, variant in zip(runs, variants, strict=True) if run.task_type == task_type]
@@ -200,6 +203,33 @@ def _drawings(ranks_of, scores: Frame, over: str, task_type: str) -> list[Drawin
 def _row_name(method: str, backbone: str, variant: str) -> str:
     further = [word for word in (backbone, variant) if word]
     return " · ".join([method_style(method).title, *further]) if further else method
+
+
+def _told_apart(runs: list[ResultFolder]) -> tuple[list[ResultFolder], list[str]]:
+    """Data sets of one name and split that are not the same data get the digest's first digits into their names."""
+    digests: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for run in runs:
+        for dataset, split in run.results[["dataset", "split"]].drop_duplicates().itertuples(index=False):
+            digests.setdefault((dataset, split), {}).setdefault(run.digest_of(dataset), []).append(run.path.name)
+    mixed = {which: by for which, by in digests.items() if len(by) > 1}
+    warnings = []
+    for (dataset, _), by in mixed.items():
+        said = "; ".join(f"{', '.join(names)}: {digest[:_DIGITS] or 'not known'}" for digest, names in by.items())
+        warnings.append(
+            f"“{dataset}” is not the same data in all runs (digests of {said}): these are told apart, and not ranked "
+            "against each other."
+        )
+
+    def renamed(run: ResultFolder) -> ResultFolder:
+        names = [
+            f"{row.dataset} [{run.digest_of(row.dataset)[:_DIGITS] or 'unknown'}]"
+            if (row.dataset, row.split) in mixed
+            else row.dataset
+            for row in run.results[["dataset", "split"]].itertuples(index=False)
+        ]
+        return run._replace(results=run.results.assign(dataset=names))
+
+    return ([renamed(run) for run in runs] if mixed else runs), warnings
 
 
 def _variants(runs: list[ResultFolder]) -> tuple[list[str], list[str]]:

@@ -2,8 +2,6 @@
 
 import json
 import pathlib
-import zipfile
-import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +10,9 @@ from jaxtyping import Bool, Float
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame, OptionalFrame
 from jaxuq.reporting.metric_names import RUN_COLUMNS
+from jaxuq.study import cell_arrays
 
 _EXPECTED = "a result folder holds at least run.json, as a benchmark such as `jaxuq muben` writes it"
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class ResultFolder(NamedTuple):
@@ -62,6 +60,14 @@ class ResultFolder(NamedTuple):
             if isinstance(value, int | float) and 0 < value < 1:
                 return float(value)
         return None
+
+    def digest_of(self, dataset: str) -> str:
+        """What a data set was, whatever it is called: the digest of its content; empty if the run does not say."""
+        for place, name in (("digests", dataset), ("content", "data")):
+            known = self.run.get(place)
+            if isinstance(known, dict) and isinstance(known.get(name), str):
+                return known[name]
+        return ""
 
     @property
     def methods(self) -> list[str]:
@@ -146,18 +152,16 @@ def read_predictions(folder: ResultFolder, method: str, seed: int) -> Prediction
         raise ReportError(f"predictions/{name}: a method whose name holds a path has no predictions")
     center = "test_mean" if folder.task_type == "regression" else "test_logits"
     keys = ("test_labels", "test_mask", center, "test_aleatoric", "test_epistemic")
-    try:
-        with np.load(folder.path / "predictions" / name, allow_pickle=False) as file:
-            missing = [key for key in keys if key not in file.files]
-            if missing:
-                raise ReportError(f"predictions/{name}: no array {', '.join(missing)}")
-            arrays = [np.asarray(file[key]) for key in keys]
-    except ReportError:
-        raise
-    except FileNotFoundError:
-        raise ReportError(f"predictions/{name}: not there") from None
-    except _UNREADABLE as error:
-        raise ReportError(f"predictions/{name}: unreadable ({type(error).__name__}: {error})") from error
+    file = folder.path / "predictions" / name
+    if not file.is_file():
+        raise ReportError(f"predictions/{name}: not there")
+    stored = cell_arrays(file)
+    if stored is None:
+        raise ReportError(f"predictions/{name}: unreadable, for it is damaged; the same command computes it again")
+    missing = [key for key in keys if key not in stored]
+    if missing:
+        raise ReportError(f"predictions/{name}: no array {', '.join(missing)}")
+    arrays = [stored[key] for key in keys]
     if arrays[0].ndim != 2 or any(array.shape != arrays[0].shape for array in arrays):
         shapes = ", ".join(f"{key} {array.shape}" for key, array in zip(keys, arrays, strict=True))
         raise ReportError(f"predictions/{name}: arrays must share one shape [n, tasks], found {shapes}")

@@ -1,4 +1,4 @@
-"""Score tables: mean and spread over seeds, intervals, the best in bold; for a page, for Markdown, for a terminal."""
+"""Score tables: mean and spread over seeds, intervals, the best in bold where those are known; for any reader."""
 
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +18,7 @@ class Cell(NamedTuple):
 
     Attributes:
         mean: mean over seeds; NaN if there is none.
-        std: sample standard deviation over seeds (n - 1); NaN for one seed.
+        std: sample standard deviation over seeds (n - 1); NaN for one seed, and for seconds measured once for all.
         lower: lower end of the bootstrap interval over test molecules; NaN if there is none.
         upper: its upper end.
         best: whether the mean is the best of its column, or equal to the best in the digits shown.
@@ -35,6 +35,11 @@ class Cell(NamedTuple):
     overlaps: bool
     text: str
     interval: str
+
+    @property
+    def decided(self) -> bool:
+        """Whether it may be printed as the best: what has no interval may be best by chance alone."""
+        return self.best and bool(self.interval)
 
 
 class Column(NamedTuple):
@@ -120,12 +125,13 @@ def markdown_table(table: ScoreTable, *, intervals: bool = False) -> str:
         intervals: whether to add the intervals to the cells.
 
     Returns:
-        Lines of a Markdown table, the best in `**bold**`.
+        Lines of a Markdown table, the best in `**bold**` where intervals are known.
 
     Example:
         >>> import pandas
-        >>> table = score_table(pandas.DataFrame({"method": ["a"], "seed": [0], "ece": [0.05]}), metrics=["ece"])
-        >>> print(markdown_table(table))
+        >>> results = pandas.DataFrame({"method": ["a"], "seed": [0], "ece": [0.05]})
+        >>> summary = pandas.DataFrame({"method": ["a"], "ece_lower": [0.04], "ece_upper": [0.07]})
+        >>> print(markdown_table(score_table(results, summary, metrics=["ece"])))
         | Method | ECE ↓ |
         |:---|---:|
         | a | **0.0500** |
@@ -137,7 +143,7 @@ def markdown_table(table: ScoreTable, *, intervals: bool = False) -> str:
     for method, cells in table.rows:
         words = []
         for cell in cells:
-            text = f"**{cell.text}**" if cell.best else cell.text
+            text = f"**{cell.text}**" if cell.decided else cell.text
             words.append(f"{text} {cell.interval}" if intervals and cell.interval else text)
         title = method_style(method).title.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
         lines.append("| " + " | ".join([title, *words]) + " |")
@@ -171,7 +177,7 @@ def terminal_table(table: ScoreTable, *, intervals: bool = False) -> "rich.table
     for method, cells in table.rows:
         row = [rich.text.Text(method_style(method).title)]
         for cell in cells:
-            text = rich.text.Text(cell.text, style="bold" if cell.best else "")
+            text = rich.text.Text(cell.text, style="bold" if cell.decided else "")
             if intervals and cell.interval:
                 text.append("\n" + cell.interval, style="dim")
             row.append(text)
@@ -209,7 +215,8 @@ def best_of(values: list[float], direction: Direction, digits: int, nominal: flo
 
 def _statistics(results: Frame, summary: OptionalFrame, method: str, key: str) -> tuple[float, float, float, float]:
     rows = results.loc[results["method"] == method, key].dropna()
-    mean, std = float(rows.mean()), float(rows.std(ddof=1))
+    once = key.endswith("seconds") and rows.nunique() == 1  # measured once for all seeds: that has no deviation
+    mean, std = float(rows.mean()), _NAN if once else float(rows.std(ddof=1))
     ends = (f"{key}_lower", f"{key}_upper")
     if summary is None or not len(summary) or any(end not in summary.columns for end in ends):
         return mean, std, _NAN, _NAN

@@ -1,5 +1,7 @@
 """Checkpoints of a training run: one pytree on disk, replaced atomically."""
 
+import errno
+import os
 import pathlib
 import shutil
 
@@ -39,8 +41,13 @@ def save_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> None:
     plain = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
     previous = _complete(folder)
     number = 1 + (int(previous.name) if previous is not None else 0)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder / str(number), plain, force=True)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder / str(number), plain, force=True)
+    except OSError:
+        raise
+    except Exception as error:  # of orbax and of the store below it, which say it in many ways
+        raise _refusal(folder, error) or error from error
     if previous is not None:
         shutil.rmtree(previous)
 
@@ -77,6 +84,15 @@ def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -
         stored,
         like,
     )
+
+
+def _refusal(folder: pathlib.Path, error: BaseException) -> OSError | None:
+    """The disk's refusal that an error of another library is about, if it is about one."""
+    said = " ".join(str(one) for one in (error, error.__cause__, error.__context__) if one is not None).lower()
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO):
+        if os.strerror(number).lower() in said:
+            return OSError(number, os.strerror(number), str(folder))
+    return None
 
 
 def _complete(folder: pathlib.Path) -> pathlib.Path | None:

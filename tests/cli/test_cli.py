@@ -173,7 +173,7 @@ def test_a_full_disk_keeps_what_was_complete_and_a_second_try_goes_on(capsys, tm
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as stopped:
         patched.setattr(os, "fsync", full)
         main(arguments)
-    assert stopped.value.code == 1
+    assert stopped.value.code == 2
     assert "No space left on device" in capsys.readouterr().err
     main(arguments)
     assert len(_numbers(tmp_path / "run")) == 2

@@ -1,6 +1,7 @@
 """Several runs on one page: ranks over data sets, and warnings where runs are not alike."""
 
 import html.parser
+import json
 import re
 
 import numpy as np
@@ -53,6 +54,25 @@ def test_ranks_and_scores_equal_those_of_scipy_and_pandas(runs, tmp_path):
         assert any(word.startswith(f"{rmse[dataset].min():.4f}") for word in words)
     assert "Before you compare" not in words
     assert (tmp_path / "out" / "figures" / "regression-method-mrr.png").exists()
+
+
+def test_data_sets_of_one_name_that_are_not_the_same_data_are_told_apart(tmp_path):
+    runs = [
+        write_result_folder(tmp_path / name, backbone=name, numbers=number, molecules=4)
+        for number, name in enumerate(("dnn", "gin", "dmpnn"))
+    ]
+    for run, data in zip(runs, ("a" * 64, "b" * 64, "a" * 64), strict=True):
+        record = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps(record | {"digests": {"esol": data}}))
+    page = compare_runs(runs, tmp_path / "out").read_text()
+    assert "is not the same data in all runs" in page and "esol [aaaaaa]" in page and "esol [bbbbbb]" in page
+    ranks = pandas.read_csv(tmp_path / "out" / "regression-ranks.csv")
+    own = pandas.concat([pandas.read_csv(run / "results.csv") for run in (runs[0], runs[2])])
+    means = own.groupby(["method", "backbone"])["rmse"].mean()
+    within = means.rank().to_numpy()  # of the data set that two runs share; the third is ranked among its own
+    assert sorted(ranks["rmse_rank"])[-1] == within.max() == 4
+    alike = compare_runs([runs[0], runs[2]], tmp_path / "alike").read_text()
+    assert "is not the same data" not in alike and "esol [" not in alike
 
 
 def test_the_best_of_a_backbone_and_of_a_column_are_marked(tmp_path):

@@ -56,6 +56,23 @@ def test_an_interval_that_reaches_the_best_one_is_marked():
     assert [cells[0].overlaps for _, cells in table.rows] == [False, True, False]
 
 
+def test_the_best_of_a_column_without_intervals_is_not_printed_as_decided():
+    results = _frame(auroc=[0.956, 0.960])
+    table = score_table(results, metrics=["auroc"])
+    assert [cells[0].best for _, cells in table.rows] == [False, True]
+    assert "**" not in markdown_table(table)
+    known = score_table(results, _frame(auroc_lower=[0.9, 0.91], auroc_upper=[0.97, 0.98]), metrics=["auroc"])
+    assert markdown_table(known).count("**0.960") == 1 and "**0.956" not in markdown_table(known)
+
+
+def test_seconds_that_were_measured_once_for_all_seeds_have_no_deviation():
+    import pandas
+
+    rows = {"method": ["a", "a", "b", "b"], "seed": [0, 1, 0, 1], "train_seconds": [1.48, 1.48, 1.0, 2.0]}
+    table = score_table(pandas.DataFrame(rows), metrics=["train_seconds"])
+    assert "±" not in table.rows[0][1][0].text and "±" in table.rows[1][1][0].text
+
+
 def test_a_summary_of_other_seeds_gives_no_interval():
     summary = _frame(rmse_lower=[0.1], rmse_upper=[0.3], num_seeds=[3])
     (_, (cell,)), *_ = score_table(_frame(rmse=[0.2]), summary, metrics=["rmse"]).rows
@@ -82,7 +99,7 @@ def test_markdown_has_one_line_per_method_and_escapes_its_syntax():
         "| Method | RMSE (eV) ↓ |",
         "|:---|---:|",
         "| a\\|b | 0.5000 |",
-        "| &lt;script> | **0.4000** |",
+        "| &lt;script> | 0.4000 |",
     ]
 
 

@@ -1,0 +1,98 @@
+"""For every command: results of changed data are those of a fresh folder, and what did not change is not done again."""
+
+import json
+import pathlib
+import shutil
+import warnings
+
+import pytest
+
+from jaxuq.networks import DNN
+from tests.study.studies import STUDIES, numbers
+
+pytestmark = pytest.mark.filterwarnings("ignore::jaxuq.study.StudyWarning")
+_CASES = [
+    pytest.param(name, change, id=f"{name}: {change}", marks=[] if change in study.quick else [pytest.mark.long])
+    for name, study in STUDIES.items()
+    for change in study.changes
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_network_and_own_cache(tmp_path_factory):
+    from jaxuq.molecules.muben import BACKBONES
+
+    patch = pytest.MonkeyPatch()
+    whole = BACKBONES["dnn"]
+    patch.setitem(
+        BACKBONES,
+        "dnn",
+        lambda options: whole(options)._replace(network=lambda outputs: DNN(num_outputs=outputs, width=8, depth=0)),
+    )
+    patch.setenv("JAXUQ_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """Data and a finished run of a command, made once."""
+    made: dict[str, pathlib.Path] = {}
+
+    def make(name: str) -> pathlib.Path:
+        if name not in made:
+            root = tmp_path_factory.mktemp("first")
+            STUDIES[name].write(root / "data")
+            STUDIES[name].run(root / "data", root / "out", 0.0)
+            made[name] = root
+        return made[name]
+
+    return make
+
+
+def _copied(first: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+    """Data are found at the same place in the copy: results belong to content, not to places."""
+    shutil.copytree(first, target)
+    return target
+
+
+@pytest.mark.parametrize(("name", "change"), _CASES)
+def test_changed_data_give_the_numbers_of_a_fresh_folder(name, change, first, tmp_path, monkeypatch):
+    study = STUDIES[name]
+    root = _copied(first(name), tmp_path / "changed")
+    before = numbers(root / "out")
+    weights = study.changes[change](root / "data") or 0.0
+    study.run(root / "data", root / "out", weights)
+    found = numbers(root / "out")
+    study.run(root / "data", tmp_path / "fresh" / "out", weights)
+    assert found == numbers(tmp_path / "fresh" / "out")
+    assert found != before
+    kept = [numbers(folder) for folder in (root / "out" / "earlier").iterdir()]
+    assert before in kept  # the old results are there, whole
+    for place in study.work:
+        monkeypatch.setattr(place, _nothing_to_do)
+    study.run(root / "data", root / "out", weights)
+    assert numbers(root / "out") == found
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_same_data_elsewhere_are_not_computed_again(name, first, tmp_path, monkeypatch):
+    """Another folder, a relative path, line ends of Windows and blank lines at the end: the same content."""
+    study = STUDIES[name]
+    root = _copied(first(name), tmp_path / "moved")
+    before = numbers(root / "out")
+    for file in (root / "data").iterdir():
+        if file.suffix in (".csv", ".jsonl"):
+            file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    for place in study.work:
+        monkeypatch.setattr(place, _nothing_to_do)
+    monkeypatch.chdir(root)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        study.run(pathlib.Path("data"), pathlib.Path("out"), 0.0)
+    assert numbers(root / "out") == before and not (root / "out" / "earlier").exists()
+    assert json.loads((root / "out" / "run.json").read_text())["status"] in ("complete", "finished")
+
+
+def _nothing_to_do(*args, **kwargs):
+    raise AssertionError("something is computed again")

@@ -10,19 +10,27 @@ from jaxtyping import Array, Int, Key, PyTree
 from jaxuq.language.generated import Generation, on_slots
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
+from jaxuq.language.steering import Steering, steer_logits
 from jaxuq.networks import Decoder, DecoderOutput, KeyValueCache
 
 
 def _choose(
-    decoder: Decoder, variables: PyTree, state: Generation, hidden: Array, sampling: Sampling, stops: Array
+    decoder: Decoder,
+    variables: PyTree,
+    state: Generation,
+    hidden: Array,
+    sampling: Sampling,
+    steering: Steering | None,
+    stops: Array,
 ) -> Generation:
     """The next token of every running row, and all about it, written into the next column."""
     logits = cast(Array, decoder.apply(variables, hidden, method="logits"))
+    steered = logits if steering is None else steer_logits(logits, state.tokens, steering)
     if sampling.temperature is None:
-        chosen = sample_token(state.rng_keys[0], logits, sampling)
+        chosen = sample_token(state.rng_keys[0], steered, sampling)
     else:
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.rng_keys, state.step)
-        chosen = jax.vmap(lambda key, row: sample_token(key, row, sampling))(keys, logits)
+        chosen = jax.vmap(lambda key, row: sample_token(key, row, sampling))(keys, steered)
     count = 0 if state.alternatives is None else state.alternatives.tokens.shape[-1]
     scores = token_scores(logits, chosen, top_alternatives=count)
     running = state.running
@@ -54,6 +62,7 @@ def _start(
     lengths: Array,
     rng_keys: Array,
     sampling: Sampling,
+    steering: Steering | None,
     stops: Array,
     *,
     capacity: int,
@@ -107,12 +116,18 @@ def _start(
         lengths=lengths,
         step=jnp.zeros((), jnp.int32),
     )
-    return _choose(decoder, variables, state, of_rows(hidden), sampling, stops)
+    return _choose(decoder, variables, state, of_rows(hidden), sampling, steering, stops)
 
 
 @functools.partial(jax.jit, static_argnames=("decoder",), donate_argnames=("state",))
 def _continue(
-    decoder: Decoder, variables: PyTree, state: Generation, until: Array, sampling: Sampling, stops: Array
+    decoder: Decoder,
+    variables: PyTree,
+    state: Generation,
+    until: Array,
+    sampling: Sampling,
+    steering: Steering | None,
+    stops: Array,
 ) -> Generation:
     def unfinished(state: Generation) -> Array:
         return (state.step < until) & state.running.any()
@@ -132,7 +147,7 @@ def _continue(
         elif queries is not None:
             queries = jax.lax.dynamic_update_slice_in_dim(queries, output.queries, state.cache.length, axis=2)
         state = state._replace(cache=output.cache, queries=queries)
-        return _choose(decoder, variables, state, output.hidden[:, 0], sampling, stops)
+        return _choose(decoder, variables, state, output.hidden[:, 0], sampling, steering, stops)
 
     return jax.lax.while_loop(unfinished, advance, state)
 
@@ -146,6 +161,7 @@ def start_generation(
     *,
     capacity: int,
     sampling: Sampling = PLAIN,
+    steering: Steering | None = None,
     stop_tokens: tuple[int, ...] = (),
     num_samples: int = 1,
     top_alternatives: int = 0,
@@ -164,6 +180,7 @@ def start_generation(
         rng_keys: one for each prompt.
         capacity: the most tokens that an answer may have; memory is taken for all of them.
         sampling: how tokens are chosen; its numbers may be traced.
+        steering: added to the logits before a token is chosen; the scores stay the model's own.
         stop_tokens: tokens that end an answer.
         num_samples: answers to each prompt; the prompt is read once.
         top_alternatives: how many of the most likely tokens to keep at each place.
@@ -190,7 +207,8 @@ def start_generation(
     if capacity < 1 or num_samples < 1:
         raise ValueError(f"{num_samples} answers of at most {capacity} tokens; ask for at least one of one")
     return _start(
-        decoder, variables, prompts, lengths, rng_keys, check_sampling(sampling), jnp.asarray(stop_tokens, jnp.int32),
+        decoder, variables, prompts, lengths, rng_keys, check_sampling(sampling), steering,
+        jnp.asarray(stop_tokens, jnp.int32),
         capacity=capacity, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
         keep_queries=keep_queries,
     )  # fmt: skip
@@ -203,6 +221,7 @@ def continue_generation(
     *,
     until: int | Int[Array, ""],
     sampling: Sampling = PLAIN,
+    steering: Steering | None = None,
     stop_tokens: tuple[int, ...] = (),
 ) -> Generation:
     """Generate until every row has stopped or the answers have `until` tokens.
@@ -217,6 +236,7 @@ def continue_generation(
             entries of `running` to False.
         until: tokens; more than the capacity means all of it.
         sampling: the same.
+        steering: the same.
         stop_tokens: the same.
 
     Returns:
@@ -227,7 +247,7 @@ def continue_generation(
     """
     until = jnp.minimum(jnp.asarray(until, jnp.int32), generation.tokens.shape[1])
     stops = jnp.asarray(stop_tokens, jnp.int32)
-    return _continue(decoder, variables, generation, until, check_sampling(sampling), stops)
+    return _continue(decoder, variables, generation, until, check_sampling(sampling), steering, stops)
 
 
 def generate_tokens(
@@ -239,6 +259,7 @@ def generate_tokens(
     *,
     max_new_tokens: int,
     sampling: Sampling = PLAIN,
+    steering: Steering | None = None,
     stop_tokens: tuple[int, ...] = (),
     num_samples: int = 1,
     top_alternatives: int = 0,
@@ -260,6 +281,7 @@ def generate_tokens(
         rng_keys: one for each prompt.
         max_new_tokens: the longest answer; memory is taken for all of it.
         sampling: how tokens are chosen.
+        steering: added to the logits before a token is chosen.
         stop_tokens: tokens that end an answer; they are part of it.
         num_samples: answers to each prompt, which is read once; row `i * num_samples + s` is sample s of prompt i.
         top_alternatives: how many of the most likely tokens to keep at each place.
@@ -283,9 +305,9 @@ def generate_tokens(
     """
     state = start_generation(
         decoder, variables, prompts, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
-        stop_tokens=stop_tokens, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
-        keep_queries=keep_queries,
+        steering=steering, stop_tokens=stop_tokens, num_samples=num_samples, top_alternatives=top_alternatives,
+        keep_hidden=keep_hidden, keep_queries=keep_queries,
     )  # fmt: skip
     return continue_generation(
-        decoder, variables, state, until=max_new_tokens, sampling=sampling, stop_tokens=stop_tokens
+        decoder, variables, state, until=max_new_tokens, sampling=sampling, steering=steering, stop_tokens=stop_tokens
     )

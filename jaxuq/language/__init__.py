@@ -34,6 +34,7 @@ from jaxuq.language.sampling import (
 from jaxuq.language.scored_answers import score
 from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
 from jaxuq.language.sharding import PARTITION_RULES, partition_specs, shard_params
+from jaxuq.language.steering import Steering, steer_logits
 from jaxuq.language.streaming import TextStream
 from jaxuq.language.tokenization import decode_tokens, encode_prompt, stop_tokens
 from jaxuq.language.tuning import (
@@ -74,6 +75,7 @@ __all__ = [
     "Sampling",
     "ScheduledLoss",
     "Scores",
+    "Steering",
     "StepReport",
     "Survey",
     "TextStream",
@@ -120,6 +122,7 @@ __all__ = [
     "shard_params",
     "stack_adapters",
     "start_generation",
+    "steer_logits",
     "stop_tokens",
     "survey_examples",
     "take_rows",

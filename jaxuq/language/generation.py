@@ -10,19 +10,27 @@ from jaxuq._arrays import check_count
 from jaxuq.language.generated import Generation
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
+from jaxuq.language.steering import Steering, steer_logits
 from jaxuq.networks import Decoder, Model, as_model, capability, on_layers
 
 
 def _choose(
-    model: Model, params: PyTree, state: Generation, hidden: Array, sampling: Sampling, stops: Array
+    model: Model,
+    params: PyTree,
+    state: Generation,
+    hidden: Array,
+    sampling: Sampling,
+    steering: Steering | None,
+    stops: Array,
 ) -> Generation:
     """The next token of every running row, and all about it, written into the next column."""
     logits = model.logits(params, hidden)
+    steered = logits if steering is None else steer_logits(logits, state.tokens, steering)
     if sampling.temperature is None:
-        chosen = sample_token(state.rng_keys[0], logits, sampling)
+        chosen = sample_token(state.rng_keys[0], steered, sampling)
     else:
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.rng_keys, state.step)
-        chosen = jax.vmap(lambda key, row: sample_token(key, row, sampling))(keys, logits)
+        chosen = jax.vmap(lambda key, row: sample_token(key, row, sampling))(keys, steered)
     count = 0 if state.alternatives is None else state.alternatives.tokens.shape[-1]
     scores = token_scores(logits, chosen, top_alternatives=count)
     running = state.running
@@ -57,6 +65,7 @@ def _start(
     lengths: Array,
     rng_keys: Array,
     sampling: Sampling,
+    steering: Steering | None,
     stops: Array,
     *,
     capacity: int,
@@ -115,12 +124,18 @@ def _start(
         lengths=lengths,
         step=jnp.zeros((), jnp.int32),
     )
-    return _choose(model, params, state, hidden, sampling, stops)
+    return _choose(model, params, state, hidden, sampling, steering, stops)
 
 
 @functools.partial(jax.jit, static_argnames=("model",), donate_argnames=("state",))
 def _continue(
-    model: Model, params: PyTree, state: Generation, until: Array, sampling: Sampling, stops: Array
+    model: Model,
+    params: PyTree,
+    state: Generation,
+    until: Array,
+    sampling: Sampling,
+    steering: Steering | None,
+    stops: Array,
 ) -> Generation:
     def unfinished(state: Generation) -> Array:
         return (state.step < until) & state.running.any()
@@ -140,7 +155,7 @@ def _continue(
 
             queries = jax.tree.unflatten(jax.tree.structure(queries), [put(*pair) for pair in pairs])
         state = state._replace(cache=cache, queries=queries)
-        return _choose(model, params, state, hidden[:, 0], sampling, stops)
+        return _choose(model, params, state, hidden[:, 0], sampling, steering, stops)
 
     return jax.lax.while_loop(unfinished, advance, state)
 
@@ -154,6 +169,7 @@ def start_generation(
     *,
     capacity: int,
     sampling: Sampling = PLAIN,
+    steering: Steering | None = None,
     stop_tokens: tuple[int, ...] = (),
     num_samples: int = 1,
     top_alternatives: int = 0,
@@ -172,6 +188,7 @@ def start_generation(
         rng_keys: one for each prompt.
         capacity: the most tokens that an answer may have; memory is taken for all of them.
         sampling: how tokens are chosen; its numbers may be traced.
+        steering: added to the logits before a token is chosen; the scores stay the model's own.
         stop_tokens: tokens that end an answer.
         num_samples: answers to each prompt; the prompt is read once.
         top_alternatives: how many of the most likely tokens to keep at each place.
@@ -203,7 +220,8 @@ def start_generation(
     if keep_queries:
         capability(model, "attention")
     return _start(
-        model, params, prompts, lengths, rng_keys, check_sampling(sampling), jnp.asarray(stop_tokens, jnp.int32),
+        model, params, prompts, lengths, rng_keys, check_sampling(sampling), steering,
+        jnp.asarray(stop_tokens, jnp.int32),
         capacity=capacity, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
         keep_queries=keep_queries,
     )  # fmt: skip
@@ -216,6 +234,7 @@ def continue_generation(
     *,
     until: int | Int[Array, ""],
     sampling: Sampling = PLAIN,
+    steering: Steering | None = None,
     stop_tokens: tuple[int, ...] = (),
 ) -> Generation:
     """Generate until every row has stopped or the answers have `until` tokens.
@@ -230,6 +249,7 @@ def continue_generation(
             entries of `running` to False.
         until: tokens; more than the capacity means all of it.
         sampling: the same.
+        steering: the same.
         stop_tokens: the same.
 
     Returns:
@@ -240,7 +260,7 @@ def continue_generation(
     """
     until = jnp.minimum(jnp.asarray(until, jnp.int32), generation.tokens.shape[1])
     stops = jnp.asarray(stop_tokens, jnp.int32)
-    return _continue(as_model(model), params, generation, until, check_sampling(sampling), stops)
+    return _continue(as_model(model), params, generation, until, check_sampling(sampling), steering, stops)
 
 
 def generate_tokens(
@@ -252,6 +272,7 @@ def generate_tokens(
     *,
     max_new_tokens: int,
     sampling: Sampling = PLAIN,
+    steering: Steering | None = None,
     stop_tokens: tuple[int, ...] = (),
     num_samples: int = 1,
     top_alternatives: int = 0,
@@ -273,6 +294,7 @@ def generate_tokens(
         rng_keys: one for each prompt.
         max_new_tokens: the longest answer; memory is taken for all of it.
         sampling: how tokens are chosen.
+        steering: added to the logits before a token is chosen.
         stop_tokens: tokens that end an answer; they are part of it.
         num_samples: answers to each prompt, which is read once; row `i * num_samples + s` is sample s of prompt i.
         top_alternatives: how many of the most likely tokens to keep at each place.
@@ -297,7 +319,9 @@ def generate_tokens(
     """
     state = start_generation(
         model, params, prompts, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
-        stop_tokens=stop_tokens, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
-        keep_queries=keep_queries,
+        steering=steering, stop_tokens=stop_tokens, num_samples=num_samples, top_alternatives=top_alternatives,
+        keep_hidden=keep_hidden, keep_queries=keep_queries,
     )  # fmt: skip
-    return continue_generation(model, params, state, until=max_new_tokens, sampling=sampling, stop_tokens=stop_tokens)
+    return continue_generation(
+        model, params, state, until=max_new_tokens, sampling=sampling, steering=steering, stop_tokens=stop_tokens
+    )

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxuq.language import (
     Sampling,
+    Steering,
     attention_rows,
     continue_generation,
     filter_logits,
@@ -15,6 +16,7 @@ from jaxuq.language import (
     sample_token,
     score_tokens,
     start_generation,
+    steer_logits,
     take_rows,
     token_scores,
     top_k_mask,
@@ -86,6 +88,11 @@ EXAMPLES: dict[str, Any] = {
         (_VARIABLES, _TOKENS),
         differentiable=(0,),
     ),
+    "steer_logits": Example(
+        lambda logits, tokens: steer_logits(logits, tokens, Steering(0.1 * jnp.arange(11.0), 0.5, 0.2)),
+        (_LOGITS, _TOKENS),
+        differentiable=(0,),
+    ),
     "start_generation": Example(_started, (_VARIABLES, _TOKENS, _LENGTHS)),
     "take_rows": Example(_taken, (_VARIABLES, _TOKENS, _LENGTHS)),
     "token_scores": Example(
@@ -109,6 +116,7 @@ HOST: dict[str, str] = {
     "NewToken": _TYPE,
     "PLAIN": "a constant",
     "Sampling": _TYPE,
+    "Steering": _TYPE,
     "ScheduledLoss": _TYPE,
     "Scores": _TYPE,
     "TextStream": _TEXT,

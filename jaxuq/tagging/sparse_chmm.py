@@ -172,9 +172,9 @@ def sparse_chmm(
         counts = [doubts(params, bucket) for bucket in buckets]
         scores = wxor_scores(jax.tree.map(lambda *leaves: sum(leaves), *counts), convention=sparse.wxor)
         rows = sum(bucket.lengths.shape[0] for bucket in texts[0].buckets)
-        emission = sum(mean_emission(params, bucket) for bucket in texts[0].buckets) / rows
+        total = sum((mean_emission(params, bucket) for bucket in texts[0].buckets), jnp.float32(0))
         transition, observed_emission = params.statistics
-        target = second_target(observed_emission, emission, sparse.old_weight)
+        target = second_target(observed_emission, jnp.asarray(total) / rows, sparse.old_weight)
         split = params.split * sparse.split_decay
         return params._replace(wxor=scores, split=split, statistics=(transition, target))
 

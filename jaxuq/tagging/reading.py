@@ -104,9 +104,9 @@ def load_weak_labels(
 
 def _names(path: Path, meta: Any, functions: str) -> tuple[tuple[str, ...], list[str], list[str]]:
     """Labels, all labelling functions, and those that were asked for."""
-    lists = {}
+    lists: dict[str, list[str]] = {}
     for key in ("entity_types", "lf", "lf_rec"):
-        values = meta.get(key) if isinstance(meta, dict) else None
+        values: Any = meta.get(key) if isinstance(meta, dict) else None
         if key == "lf_rec" and values is None:
             values = lists["lf"]
         right = isinstance(values, list) and all(isinstance(value, str) and value for value in values)

@@ -32,6 +32,7 @@ from jaxuq.tagging.sparse_parameters import DEFAULT_SPARSE, Level, SparseCHMMPar
 from jaxuq.tagging.sparse_reliability import entity_logits, logit, reliability_head
 from jaxuq.tagging.wxor import Convention, WXORCounts, wxor_counts, wxor_scores
 
+_SUREST = (0.9999, 0.99)  # reliabilities at the start, of O and others: 0.99 of all O would be a stray mark everywhere
 _ADDON_START = -4.0  # logit of C: a WXOR score of 1, as every score is with one entity type, must not swamp the base
 
 
@@ -101,7 +102,8 @@ def sparse_chmm(
         plain = jnp.asarray(data.observations)
         transition, emission = first_statistics(plain, observations, lengths, num_labels, statistics, scheme)
         functions = observations.shape[2]
-        right = jnp.clip(jnp.diagonal(emission, axis1=1, axis2=2), 0.01, 0.99)
+        surest = jnp.where(jnp.arange(num_labels) == 0, *_SUREST)[None]
+        right = jnp.clip(jnp.diagonal(emission, axis1=1, axis2=2), 0.01, surest)
         keys = jax.random.split(rng_key, 4)
         return SparseCHMMParams(
             make_linear(keys[0], width, jnp.log(jnp.maximum(transition, 1e-6)), weight_scale),
@@ -170,9 +172,9 @@ def sparse_chmm(
         counts = [doubts(params, bucket) for bucket in buckets]
         scores = wxor_scores(jax.tree.map(lambda *leaves: sum(leaves), *counts), convention=sparse.wxor)
         rows = sum(bucket.lengths.shape[0] for bucket in texts[0].buckets)
-        emission = sum(mean_emission(params, bucket) for bucket in texts[0].buckets) / rows
+        total = sum((mean_emission(params, bucket) for bucket in texts[0].buckets), jnp.float32(0))
         transition, observed_emission = params.statistics
-        target = second_target(observed_emission, emission, sparse.old_weight)
+        target = second_target(observed_emission, jnp.asarray(total) / rows, sparse.old_weight)
         split = params.split * sparse.split_decay
         return params._replace(wxor=scores, split=split, statistics=(transition, target))
 

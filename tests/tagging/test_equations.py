@@ -222,6 +222,18 @@ def test_logits_at_the_start_give_the_reliabilities_that_were_asked_for(rng):
         assert loops.h(share, 1 / FUNCTIONS, SPARSE.power, SPARSE.root) == pytest.approx(right[function, state], 1e-4)
 
 
+def test_a_function_that_marks_little_starts_as_one_that_never_strays():
+    """Clipped at 0.99, it would mark one `O` in a hundred for nothing, and its lone marks would be worthless."""
+    votes = np.zeros((4000, 2), int)
+    votes[::20] = 1
+    data = make_weak_labels([["w"] * len(votes)], [votes], None, NAMES, ["f", "g"])
+    text = EmbeddedText(data, [np.ones((len(votes), 2), np.float32)])
+    start = sparse_chmm(LABELS, weight_scale=0.0).init(jax.random.key(0), text)
+    counted = 1 - (LABELS - 1) * 0.1 / (3800 + LABELS * 0.1)  # 0.1 is the pseudo-count of the statistics
+    np.testing.assert_allclose(sparse_reliabilities(start, text)[0, :, 0], counted, atol=2e-6)
+    assert counted > 0.9998
+
+
 def test_what_the_second_stage_is_fitted_to(text, rng):
     observed, learned = rng.random((2, FUNCTIONS, LABELS, LABELS))
     ours = second_target(_float(observed), _float(learned), 0.2)

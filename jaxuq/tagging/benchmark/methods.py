@@ -288,13 +288,15 @@ def with_function(text: EmbeddedText, forecast: LabelForecast, name: str = "tagg
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "majority-vote": _vote_method("Majority vote", majority_vote, random=True),
-        "snorkel": _vote_method("Snorkel", lambda n: _from_room("token_models", "snorkel")(n), random=False),
+        "snorkel": _vote_method("Snorkel", lambda n: _from_room("token_models", "snorkel")(n), random=False)._replace(
+            version=2
+        ),
         "dawid-skene": _vote_method(
             "Dawid and Skene", lambda n: _from_room("token_models", "dawid_skene")(n), random=False
         ),
         "hmm": _vote_method("HMM", lambda n: _from_room("hmm", "hmm")(n), random=False),
         "chmm": _neural_method("CHMM", _chmm),
-        "sparse-chmm": _neural_method("Sparse-CHMM", _sparse, reliability=_sparse_reliability),
+        "sparse-chmm": _neural_method("Sparse-CHMM", _sparse, reliability=_sparse_reliability)._replace(version=2),
         "connet": _neural_method("ConNet", _connet),
         "best-consensus": Method("Best consensus (gold access)", _best_consensus, None, None, random=False, gold=True),
         "chmm-fixed-emissions": _neural_method("CHMM, true emissions (gold access)", _chmm_fixed, gold=True),

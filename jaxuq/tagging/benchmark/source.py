@@ -36,6 +36,10 @@ class Texts(NamedTuple):
     test: WeakLabels
     remark: str = ""
 
+    def parts(self) -> dict[str, WeakLabels]:
+        """The texts by name."""
+        return {"fit": self.fit, "valid": self.valid, "test": self.test}
+
 
 class Source:
     """A data set, read when first asked for."""
@@ -50,7 +54,7 @@ class Source:
     @functools.cached_property
     def digest(self) -> str:
         """What it is: sentences, votes and gold labels of every part, names of functions and labels; and its name."""
-        return digest(self.name, {name: tuple(data) for name, data in zip(self.texts._fields[:3], self.texts)})
+        return digest(self.name, {name: tuple(data) for name, data in self.texts.parts().items()})
 
     @functools.cached_property
     def encoder(self) -> str | None:
@@ -70,7 +74,7 @@ class Source:
             texts = self.texts
             if texts.remark:
                 listener.message(texts.remark)
-            embedded = [self._embedded(name, data, listener) for name, data in zip(texts._fields[:3], texts)]
+            fit, valid, test = (self._embedded(name, data, listener) for name, data in texts.parts().items())
             selection = self.configuration.selection
             if texts.valid.labels is None and selection == "f1":
                 listener.message(f"{self.name} has no gold labels for validation: epochs are chosen by likelihood")
@@ -83,7 +87,7 @@ class Source:
                 selection=selection,
                 outside=self.configuration.outside,
             )
-            self._problem = Problem(self.name, *embedded, settings)
+            self._problem = Problem(self.name, fit, valid, test, settings)
         return self._problem
 
     def _embedded(self, name: str, data: WeakLabels, listener: Listener) -> EmbeddedText:
@@ -99,7 +103,7 @@ class Source:
         return {
             "name": self.name,
             "digest": self.digest,
-            "sentences": {name: len(data.lengths) for name, data in zip(texts._fields[:3], texts)},
+            "sentences": {name: len(data.lengths) for name, data in texts.parts().items()},
             "label_names": list(texts.test.label_names),
             "function_names": list(texts.test.function_names),
             "remark": texts.remark,

@@ -47,7 +47,10 @@ def check_shapes(**arrays: Any) -> None:
     """
     first: tuple[str, tuple[int, ...], int, tuple[int, ...]] | None = None
     for name, given in arrays.items():
-        array, extra = given if isinstance(given, tuple) and len(given) == 2 else (given, 0)
+        array: Any = given
+        extra = 0
+        if isinstance(given, tuple) and len(given) == 2:
+            array, extra = given
         if array is None:
             continue
         shape = jnp.shape(array)
@@ -96,10 +99,11 @@ def as_float(values: Shaped[Array, "..."], *like: Shaped[Array, "..."]) -> Float
 
 
 def widest(*arrays: Shaped[Array, "..."]) -> jnp.dtype:
-    """The widest floating type of the arrays, at least single precision."""
-    found = [jnp.asarray(array).dtype for array in arrays]
-    wide = any(jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits > 32 for dtype in found)
-    return jnp.dtype(jnp.float64 if wide else jnp.float32)
+    """The widest floating type of the arrays, at least single precision; JAX's default if there is none."""
+    found = [dtype for dtype in (jnp.asarray(array).dtype for array in arrays) if jnp.issubdtype(dtype, jnp.floating)]
+    if not found:
+        return jnp.dtype(jnp.result_type(float))
+    return jnp.dtype(jnp.float64 if any(jnp.finfo(dtype).bits > 32 for dtype in found) else jnp.float32)
 
 
 def counted(
@@ -328,6 +332,15 @@ def whole(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
         return array
     together = jax.sharding.PartitionSpec(*[None] * jnp.ndim(array))
     return jax.sharding.reshard(array, jax.sharding.NamedSharding(sharding.mesh, together))
+
+
+def rows_of(table: Shaped[Array, "rows features"], places: Int[Array, "*batch"]) -> Shaped[Array, "*batch features"]:
+    """`table[places]`, divided over an explicit mesh as the places are."""
+    sharding = jax.typeof(places).sharding
+    if not any(axis is not None for axis in sharding.spec):
+        return whole(table)[places]
+    spec = jax.sharding.PartitionSpec(*sharding.spec, None)
+    return whole(table).at[places].get(out_sharding=jax.sharding.NamedSharding(sharding.mesh, spec))
 
 
 def varying_like(array: Shaped[Array, "..."], *others: Shaped[Array, "..."]) -> Shaped[Array, "..."]:

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_choice, counted, masked, number_of, select, undefined_unless, weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def attention_score(
     diagonals: Float[Array, "heads tokens"],
     *,
@@ -49,6 +51,7 @@ def attention_score(
     return weighted_mean(per_token, valid)
 
 
+@checked
 def contextualised_sequence_likelihood(
     log_probs: Float[Array, " tokens"],
     attention: Float[Array, "heads tokens"],
@@ -97,6 +100,7 @@ def contextualised_sequence_likelihood(
     return undefined_unless(jnp.any(valid), jnp.sum(jnp.mean(weights, axis=0) * log_probs))
 
 
+@checked
 def rauq(
     log_probs: Float[Array, " tokens"],
     attention: Float[Array, "layers heads tokens"],
@@ -156,6 +160,7 @@ def rauq(
     return undefined_unless(jnp.any(valid), jnp.max(-jnp.sum(logs, axis=0)) / number_of(valid, log_probs))
 
 
+@checked
 def focus(
     probabilities: Float[Array, "tokens vocab"],
     chosen: Float[Array, "tokens vocab"],

@@ -4,7 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._shapes import checked
 
+
+@checked
 def observation_log_evidence(
     log_emission: Float[Array, "function state label"], observations: Int[Array, "batch time function"]
 ) -> Float[Array, "batch time state"]:

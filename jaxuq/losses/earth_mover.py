@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 
 from jaxuq._arrays import (
     as_float,
@@ -23,7 +23,7 @@ _LEAST = 1e-10
 @checked
 def earth_mover_loss(
     logits: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     embeddings: Float[Array, "classes features"],
     *,
     mixing: str = "none",

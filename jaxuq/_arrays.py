@@ -20,7 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, Integer, Shaped
 
 from jaxuq._errors import ArrayError, OptionError
 
@@ -47,7 +47,10 @@ def check_shapes(**arrays: Any) -> None:
     """
     first: tuple[str, tuple[int, ...], int, tuple[int, ...]] | None = None
     for name, given in arrays.items():
-        array, extra = given if isinstance(given, tuple) and len(given) == 2 else (given, 0)
+        array: Any = given
+        extra = 0
+        if isinstance(given, tuple) and len(given) == 2:
+            array, extra = given
         if array is None:
             continue
         shape = jnp.shape(array)
@@ -96,10 +99,11 @@ def as_float(values: Shaped[Array, "..."], *like: Shaped[Array, "..."]) -> Float
 
 
 def widest(*arrays: Shaped[Array, "..."]) -> jnp.dtype:
-    """The widest floating type of the arrays, at least single precision."""
-    found = [jnp.asarray(array).dtype for array in arrays]
-    wide = any(jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits > 32 for dtype in found)
-    return jnp.dtype(jnp.float64 if wide else jnp.float32)
+    """The widest floating type of the arrays, at least single precision; JAX's default if there is none."""
+    found = [dtype for dtype in (jnp.asarray(array).dtype for array in arrays) if jnp.issubdtype(dtype, jnp.floating)]
+    if not found:
+        return jnp.dtype(jnp.result_type(float))
+    return jnp.dtype(jnp.float64 if any(jnp.finfo(dtype).bits > 32 for dtype in found) else jnp.float32)
 
 
 def counted(
@@ -205,12 +209,12 @@ def within_classes(labels: Shaped[Array, "*batch"], classes: int) -> Bool[Array,
     return (labels >= 0) & (labels < classes)
 
 
-def class_numbers(labels: Int[Array, "*batch"], classes: int) -> Int[Array, "*batch"]:
+def class_numbers(labels: Integer[Array, "*batch"], classes: int) -> Int[Array, "*batch"]:
     """The labels as 32-bit integers, 0 for one that is no class (see `within_classes`)."""
     return jnp.where(within_classes(labels, classes), labels, jnp.zeros_like(labels)).astype(jnp.int32)
 
 
-def is_class(labels: Int[Array, "*batch"], classes: int) -> Bool[Array, "*batch classes"]:
+def is_class(labels: Integer[Array, "*batch"], classes: int) -> Bool[Array, "*batch classes"]:
     """Each label as a one-hot row; class 0 for one that is no class."""
     return jax.nn.one_hot(class_numbers(labels, classes), classes, dtype=bool)
 
@@ -220,7 +224,7 @@ def within_unit(labels: Float[Array, "..."]) -> Bool[Array, ""]:
     return jnp.all((labels >= 0) & (labels <= 1))
 
 
-def take_class(values: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+def take_class(values: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]) -> Float[Array, "*batch"]:
     """The entry of each label's class on the last axis; NaN, with gradient 0, for a label that is no class.
 
     Works for any integer type of labels, 8 bits with 1,000 classes included: labels are never cast to the values' type.
@@ -285,7 +289,9 @@ def _log_softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arr
     return result, slope - jnp.sum(jnp.exp(result) * slope, axis=-1, keepdims=True)
 
 
-def log_rest(log_probabilities: Float[Array, "*batch classes"], labels: Int[Array, "*batch"]) -> Float[Array, "*batch"]:
+def log_rest(
+    log_probabilities: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
+) -> Float[Array, "*batch"]:
     r"""$\log (1 - p_y)$ by adding up the other classes: exact where $p_y$ rounds to 1, $-\infty$ where it is 1."""
     others = jnp.where(
         is_class(labels, log_probabilities.shape[-1]), jnp.full_like(log_probabilities, -jnp.inf), log_probabilities
@@ -328,6 +334,17 @@ def whole(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
         return array
     together = jax.sharding.PartitionSpec(*[None] * jnp.ndim(array))
     return jax.sharding.reshard(array, jax.sharding.NamedSharding(sharding.mesh, together))
+
+
+def rows_of(
+    table: Shaped[Array, "rows features"], places: Integer[Array, "*batch"]
+) -> Shaped[Array, "*batch features"]:
+    """`table[places]`, divided over an explicit mesh as the places are."""
+    sharding = jax.typeof(places).sharding
+    if not any(axis is not None for axis in sharding.spec):
+        return whole(table)[places]
+    spec = jax.sharding.PartitionSpec(*sharding.spec, None)
+    return whole(table).at[places].get(out_sharding=jax.sharding.NamedSharding(sharding.mesh, spec))
 
 
 def varying_like(array: Shaped[Array, "..."], *others: Shaped[Array, "..."]) -> Shaped[Array, "..."]:

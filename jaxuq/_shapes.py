@@ -125,9 +125,9 @@ def _split(axes: tuple[str, ...], shape: tuple[int, ...]) -> list[tuple[str, tup
     if len(shape) < many + after:
         return None
     middle = shape[many : len(shape) - after]
-    ends = [(axis, (size,)) for axis, size in zip(axes[:many], shape)]
-    ends.append((axes[many], middle))
-    return ends + [(axis, (size,)) for axis, size in zip(axes[many + 1 :], shape[len(shape) - after :])]
+    before: list[tuple[str, tuple[int, ...]]] = [(axis, (size,)) for axis, size in zip(axes[:many], shape)]
+    behind = [(axis, (size,)) for axis, size in zip(axes[many + 1 :], shape[len(shape) - after :])]
+    return [*before, (axes[many], middle), *behind]
 
 
 def _compare(layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -310,11 +310,12 @@ def test_a_label_out_of_range_is_not_read_as_another(name):
 def test_no_entries_are_no_error(name):
     example = EXAMPLES[name]
     function, args = _of_arrays(example)
-    places = range(len(args)) if example.where is None else [*example.masked, len(args) - 1]
-    nothing = [
-        jax.tree.map(lambda leaf: leaf if _is_key(leaf) else leaf[:0], arg) if place in places else arg
-        for place, arg in enumerate(args)
-    ]
+    entries = args[example.masked[0] if example.masked else 0].shape[0]
+
+    def emptied(leaf):
+        return leaf[:0] if not _is_key(leaf) and leaf.ndim and leaf.shape[0] == entries else leaf
+
+    nothing = jax.tree.map(emptied, args)
     result = jax.jit(function)(*nothing)
     if name.startswith("metrics.") and not any(
         part in name for part in ("rank_methods", "mean_r", "curve", "average_over")

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_choice, check_number
+from jaxuq._shapes import checked
 
 
+@checked
 def p_true(
     true_logits: Float[Array, "*batch true_tokens"], false_logits: Float[Array, "*batch false_tokens"]
 ) -> Float[Array, "*batch"]:
@@ -133,6 +135,7 @@ def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "h
     return StatedConfidences(values, [place for place, value in enumerate(values) if value != value])
 
 
+@checked
 def relative_confidence(
     preferences: Float[Array, "questions questions"],
     *,

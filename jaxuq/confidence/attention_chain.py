@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import check_choice, check_count
+from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
 from jaxuq.confidence.recency import RECENCY_FACTORS, reweight_recent
 
@@ -37,6 +38,7 @@ class _State(NamedTuple):
     count: Int[Array, ""]
 
 
+@checked
 def eligible_tokens(
     response: Bool[Array, " time"], answer: Bool[Array, " time"], stop: Bool[Array, " time"]
 ) -> Bool[Array, " time"]:
@@ -65,6 +67,7 @@ def eligible_tokens(
     return response & before & ~stop & jnp.any(answer)
 
 
+@checked
 def aggregate_heads(
     attention: Float[Array, "heads time"], *, num_heads: int = 16, convention: Literal["text", "published"] = "text"
 ) -> Float[Array, " time"]:
@@ -105,6 +108,7 @@ def aggregate_heads(
     return jnp.max(attention[chosen], axis=0)
 
 
+@checked
 def backtrack(
     row: Callable[[Array], Array],
     answer: Bool[Array, " time"],
@@ -215,6 +219,7 @@ def backtrack(
     return jax.lax.while_loop(lambda state: state.count > 0, step, start).chain
 
 
+@checked
 def attention_chain(
     queries: Float[Array, "layers time heads dim"],
     keys: Float[Array, "layers kv_heads time dim"],

@@ -16,8 +16,10 @@ from jaxuq._arrays import (
     undefined_unless,
     weighted_mean,
 )
+from jaxuq._shapes import checked
 
 
+@checked
 def attention_score(
     diagonals: Float[Array, "heads tokens"],
     *,
@@ -58,6 +60,7 @@ def attention_score(
     return weighted_mean(per_token, valid)
 
 
+@checked
 def contextualised_sequence_likelihood(
     log_probs: Float[Array, " tokens"],
     attention: Float[Array, "heads tokens"],
@@ -106,6 +109,7 @@ def contextualised_sequence_likelihood(
     return undefined_unless(jnp.any(valid), jnp.sum(jnp.mean(weights, axis=0) * log_probs))
 
 
+@checked
 def rauq(
     log_probs: Float[Array, " tokens"],
     attention: Float[Array, "layers heads tokens"],
@@ -164,6 +168,7 @@ def rauq(
     return undefined_unless(jnp.any(valid), jnp.max(-jnp.sum(logs, axis=0)) / number_of(valid, log_probs))
 
 
+@checked
 def focus(
     probabilities: Float[Array, "tokens vocab"],
     chosen: Float[Array, "tokens vocab"],

@@ -6,9 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxuq._arrays import check_number, masked, number_of, select, undefined_unless
+from jaxuq._shapes import checked
 from jaxuq.metrics._ties import group_means, sort_with_ties
 
 
+@checked
 def log_probability_quantile(
     log_probs: Float[Array, " tokens"], *, quantile: float = 0.0, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -63,6 +65,7 @@ class DeferralCurve(NamedTuple):
     random_area: Float[Array, ""]
 
 
+@checked
 def deferral_curve(
     confidence: Float[Array, " n"],
     small_quality: Shaped[Array, " n"],

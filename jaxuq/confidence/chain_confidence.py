@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import check_choice, check_count, counted
+from jaxuq._shapes import checked
 
 _LOG_LEAST = -27.631021115928547  # log 1e-12, the least probability of the published code
 
@@ -39,6 +40,7 @@ class Substitutions(NamedTuple):
     valid: Bool[Array, " size"]
 
 
+@checked
 def chain_confidence(
     log_probs: Float[Array, " time"],
     answer: Bool[Array, " time"],
@@ -78,6 +80,7 @@ def chain_confidence(
     return ChainConfidence(product(chain), product(filtered))
 
 
+@checked
 def substitutions(
     tokens: Int[Array, " time"],
     filtered: Bool[Array, " time"],
@@ -146,6 +149,7 @@ def substitutions(
     return Substitutions(positions, chosen, jnp.where(valid, best, -jnp.inf), valid)
 
 
+@checked
 def substituted_tokens(tokens: Int[Array, " time"], changes: Substitutions) -> Int[Array, "rows time"]:
     r"""The sequences of S: the sequence itself, then one row for each substitution.
 
@@ -175,6 +179,7 @@ def substituted_tokens(tokens: Int[Array, " time"], changes: Substitutions) -> I
     return rows.at[jnp.arange(1, size + 1), changes.positions].set(changed)
 
 
+@checked
 def answer_approximation(
     log_probs: Float[Array, "rows time"],
     answer: Bool[Array, " time"],

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_number, counted, select
+from jaxuq._shapes import checked
 
 
 class EnsembleUncertainty(NamedTuple):
@@ -27,6 +28,7 @@ class EnsembleUncertainty(NamedTuple):
     reverse_mutual_information: Float[Array, "*batch"]
 
 
+@checked
 def ensemble_uncertainty(
     logits: Float[Array, "members *batch vocab"], weights: Float[Array, "members *batch"] | None = None
 ) -> EnsembleUncertainty:
@@ -68,6 +70,7 @@ def ensemble_uncertainty(
     return EnsembleUncertainty(total, data, total - data, cross - data, cross - total)
 
 
+@checked
 def ensemble_sequence_uncertainty(
     log_probs: Float[Array, "members hypotheses"], *, where: Bool[Array, " hypotheses"] | None = None
 ) -> EnsembleUncertainty:
@@ -117,6 +120,7 @@ class MahalanobisState(NamedTuple):
     cholesky: Float[Array, "dim dim"]
 
 
+@checked
 def fit_mahalanobis(
     states: Float[Array, "n dim"], *, shrinkage: float = 0.0, where: Bool[Array, " n"] | None = None
 ) -> MahalanobisState:
@@ -158,6 +162,7 @@ def fit_mahalanobis(
     return MahalanobisState(mean, jnp.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * target))
 
 
+@checked
 def mahalanobis_distance(state: MahalanobisState, hidden: Float[Array, "n dim"]) -> Float[Array, " n"]:
     r"""Squared Mahalanobis distance of hidden states from known ones. Higher is more uncertain.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
 from jaxuq._arrays import check_choice, check_count, check_number, masked, select, undefined_unless
+from jaxuq._shapes import checked
 from jaxuq.metrics import area_under_roc, binary_calibration_error, expected_calibration_error, risk_coverage_curve
 
 
@@ -24,6 +25,7 @@ class BalancedScores(NamedTuple):
     per_class: Int[Array, ""]
 
 
+@checked
 def balanced_scores(
     rng_key: Key[Array, ""],
     confidence: Float[Array, " n"],
@@ -93,6 +95,7 @@ def balanced_scores(
     return BalancedScores(auroc, error, per_class)
 
 
+@checked
 def selective_accuracy(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],

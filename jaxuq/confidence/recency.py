@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import check_choice
+from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
 
 # Eq B.4, derived by its authors from Llama-3.2-1B on GSM8K and used for all models; the last is for the nearest token.
@@ -24,6 +25,7 @@ RECENCY_FACTORS: tuple[float, ...] = (
 )
 
 
+@checked
 def reweight_recent(
     attention: Float[Array, "heads time"],
     source: Int[Array, ""],
@@ -77,6 +79,7 @@ def reweight_recent(
     return damped / (total + 1e-12 if published else jnp.where(total > 0, total, 1.0))
 
 
+@checked
 def recency_profile(
     queries: Float[Array, "layers time heads dim"],
     keys: Float[Array, "layers kv_heads time dim"],
@@ -133,6 +136,7 @@ def recency_profile(
     return jnp.where(count > 0, total / jnp.maximum(count, 1.0), jnp.nan)
 
 
+@checked
 def recency_factors(profile: Float[Array, " length"], *, recent: int = 10) -> Float[Array, " recent"]:
     r"""Factors that bring the attention on recent tokens down to the straight line of the older ones.
 

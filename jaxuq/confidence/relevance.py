@@ -5,8 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import check_number, counted, masked, number_of, select, undefined_unless, weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def token_sar(
     log_probs: Float[Array, " tokens"],
     similarities: Float[Array, " tokens"],
@@ -44,6 +46,7 @@ def token_sar(
     return undefined_unless(jnp.any(valid), 0.0 - jnp.sum(select(weights, valid) * log_probs))
 
 
+@checked
 def sentence_sar(
     log_probs: Float[Array, " samples"],
     similarities: Float[Array, "samples samples"],
@@ -91,6 +94,7 @@ def sentence_sar(
     return 0.0 - weighted_mean(jax.nn.logsumexp(terms, axis=1), valid)
 
 
+@checked
 def claim_conditioned_probability(
     probabilities: Float[Array, "tokens alternatives"],
     relations: Int[Array, "tokens alternatives"],

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from jaxuq._arrays import as_float, check_choice, check_number, counted, select
+from jaxuq._shapes import checked
 
 
+@checked
 def answer_nonconformity(
     clusters: Int[Array, " samples"],
     correct: Bool[Array, " samples"],
@@ -45,6 +47,7 @@ def answer_nonconformity(
     return jnp.where(jnp.any(right), 1.0 - jnp.max(jnp.where(right, frequencies, 0.0)), jnp.inf)
 
 
+@checked
 def answer_set(
     clusters: Int[Array, " samples"], threshold: Float[Array, ""], *, where: Bool[Array, " samples"] | None = None
 ) -> Bool[Array, " samples"]:
@@ -80,6 +83,7 @@ def _frequencies(clusters, where):
     return jnp.where(usable, mine, 0.0)
 
 
+@checked
 def claim_nonconformity(
     scores: Float[Array, " claims"], correct: Shaped[Array, " claims"], *, where: Bool[Array, " claims"] | None = None
 ) -> Float[Array, ""]:
@@ -109,6 +113,7 @@ def claim_nonconformity(
     return jnp.max(select(scores, wrong, -jnp.inf))
 
 
+@checked
 def conformal_risk_control(
     risks: Float[Array, " settings"], n: int, *, level: float, highest: float = 1.0
 ) -> Int[Array, ""]:
@@ -145,6 +150,7 @@ def conformal_risk_control(
     return jnp.where(jnp.any(fits), jnp.argmax(fits), risks.shape[0]).astype(jnp.int32)
 
 
+@checked
 def hoeffding_bound(risks: Float[Array, "*settings"], n: int, *, delta: float) -> Float[Array, "*settings"]:
     r"""Upper confidence bound of a mean loss in [0, 1]: $\hat R + \sqrt{\log(1/\delta) / (2n)}$.
 
@@ -181,6 +187,7 @@ def _binomial_tail(successes, n, probability):
     return jnp.where(inside, jax.scipy.special.betainc(jnp.maximum(n - k, 1.0), k + 1.0, share), 1.0)
 
 
+@checked
 def risk_p_values(
     risks: Float[Array, "*settings"],
     counts: Float[Array, "*settings"],
@@ -229,6 +236,7 @@ def risk_p_values(
     return jnp.where(counts > 0, values, 1.0)
 
 
+@checked
 def learn_then_test(
     p_values: Float[Array, " settings"],
     *,
@@ -278,6 +286,7 @@ def learn_then_test(
     return jnp.zeros((size,), bool).at[order].set(passed)
 
 
+@checked
 def abstention_threshold(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_choice, check_number, counted, masked, undefined_unless, weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def semantic_density(
     log_probs: Float[Array, " references"],
     distances: Float[Array, " references"],
@@ -43,6 +45,7 @@ def semantic_density(
     return undefined_unless(jnp.any(valid), jnp.sum(weights * kernel) / jnp.where(total > 0, total, 1.0))
 
 
+@checked
 def agreement_ratio(
     entailment: Float[Array, "samples samples"], contradiction: Float[Array, "samples samples"]
 ) -> Float[Array, "samples samples"]:
@@ -69,6 +72,7 @@ def agreement_ratio(
     return jnp.where(total > 0, entailment / jnp.where(total > 0, total, 1.0), 0.5)
 
 
+@checked
 def cocoa(
     uncertainty: Float[Array, ""],
     similarities: Float[Array, " samples"],
@@ -101,6 +105,7 @@ def cocoa(
     return uncertainty * weighted_mean(1.0 - similarities, valid)
 
 
+@checked
 def semantic_volume(
     embeddings: Float[Array, "samples dim"],
     *,
@@ -141,6 +146,7 @@ def semantic_volume(
     return _log_determinant(rows @ rows.T, epsilon, valid)
 
 
+@checked
 def eigen_score(
     states: Float[Array, "samples dim"],
     *,
@@ -200,6 +206,7 @@ def _log_determinant(gram, epsilon, valid):
     return undefined_unless(jnp.any(valid), logs - masked * jnp.log(jnp.asarray(epsilon, gram.dtype)))
 
 
+@checked
 def inverse_entropy(
     prompt_similarities: Float[Array, "samples samples"], answer_similarities: Float[Array, "samples samples"]
 ) -> Float[Array, ""]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxuq._arrays import check_choice, check_count, check_number, counted, masked, select
+from jaxuq._shapes import checked
 from jaxuq.calibration import Calibrator, isotonic_calibration, platt_scaling
 from jaxuq.posterior import BernoulliForecast
 
@@ -140,6 +141,7 @@ class LogisticState(NamedTuple):
     intercept: Float[Array, ""]
 
 
+@checked
 def fit_logistic(
     features: Float[Array, "n features"],
     correct: Shaped[Array, " n"],
@@ -205,6 +207,7 @@ def fit_logistic(
     return LogisticState(own, weights[-1] - jnp.sum(own * mean))
 
 
+@checked
 def logistic_confidence(state: LogisticState, features: Float[Array, "n features"]) -> Float[Array, " n"]:
     r"""Probability of being right from a fitted logistic regression, $\sigma(w^\top h + b)$.
 

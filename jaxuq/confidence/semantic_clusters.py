@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import check_choice, counted, select, undefined_unless
+from jaxuq._shapes import checked
 
 
+@checked
 def entailment_equivalence(
     entailment: Float[Array, "samples samples"],
     contradiction: Float[Array, "samples samples"],
@@ -64,6 +66,7 @@ def entailment_equivalence(
     return same | jnp.eye(same.shape[0], dtype=bool)
 
 
+@checked
 def greedy_clusters(
     equivalent: Bool[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Int[Array, " samples"]:
@@ -106,6 +109,7 @@ def greedy_clusters(
     return jax.lax.fori_loop(0, size, assign, start)[0]
 
 
+@checked
 def connected_clusters(
     equivalent: Bool[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Int[Array, " samples"]:
@@ -143,6 +147,7 @@ def connected_clusters(
     return jnp.where(valid, order[jnp.minimum(least, size - 1)], -1)
 
 
+@checked
 def number_of_sets(clusters: Int[Array, " samples"]) -> Float[Array, ""]:
     r"""Number of different meanings among the samples, $|\{c_i\}|$. Higher is more uncertain; many ties.
 
@@ -165,6 +170,7 @@ def number_of_sets(clusters: Int[Array, " samples"]) -> Float[Array, ""]:
     return undefined_unless(jnp.any(clusters >= 0), jnp.sum(present).astype(jnp.float32))
 
 
+@checked
 def self_consistency(
     clusters: Int[Array, " samples"],
     weights: Float[Array, " samples"] | None = None,

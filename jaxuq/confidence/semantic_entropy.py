@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxuq._arrays import check_choice, number_of, select, undefined_unless, weighted_mean
+from jaxuq._shapes import checked
 
 _LOW = -1e30
 
 
+@checked
 def semantic_entropy(
     log_probs: Float[Array, " samples"],
     clusters: Int[Array, " samples"],
@@ -71,6 +73,7 @@ def semantic_entropy(
     return undefined_unless(jnp.any(valid), result)
 
 
+@checked
 def discrete_semantic_entropy(clusters: Int[Array, " samples"]) -> Float[Array, ""]:
     r"""Entropy of the shares of meanings among the samples, $-\sum_c \frac{n_c}{K} \log \frac{n_c}{K}$.
 

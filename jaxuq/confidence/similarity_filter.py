@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_choice, check_count
+from jaxuq._shapes import checked
 
 
 class SimilarityFilter(NamedTuple):
@@ -21,6 +22,7 @@ class SimilarityFilter(NamedTuple):
     similarities: Float[Array, " time"]
 
 
+@checked
 def similarity_filter(
     hidden: Float[Array, "time hidden"],
     chain: Bool[Array, " time"],

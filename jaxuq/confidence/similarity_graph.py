@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_choice, counted, number_of, undefined_unless, weighted_mean
+from jaxuq._shapes import checked
 
 
 def _prepared(similarities, where):
@@ -27,6 +28,7 @@ def _laplacian(similarities, valid):
     return jnp.where(pairs, normal, 2.0 * eye)
 
 
+@checked
 def degree_uncertainty(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:
@@ -53,6 +55,7 @@ def degree_uncertainty(
     return undefined_unless(jnp.any(valid), 1.0 - jnp.sum(similarities) / count**2)
 
 
+@checked
 def degree_confidence(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, " samples"]:
@@ -77,6 +80,7 @@ def degree_confidence(
     return undefined_unless(valid, jnp.sum(similarities, axis=1) / count)
 
 
+@checked
 def eigenvalue_uncertainty(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:
@@ -117,6 +121,7 @@ def _spread(similarities, threshold, where):
     return jnp.sqrt(jnp.sum(centred**2, axis=1)), valid
 
 
+@checked
 def eccentricity(
     similarities: Float[Array, "samples samples"],
     *,
@@ -150,6 +155,7 @@ def eccentricity(
     return undefined_unless(jnp.any(valid), jnp.sqrt(jnp.sum(distances**2)))
 
 
+@checked
 def eccentricity_confidence(
     similarities: Float[Array, "samples samples"],
     *,
@@ -178,6 +184,7 @@ def eccentricity_confidence(
     return undefined_unless(valid, -distances)
 
 
+@checked
 def kernel_language_entropy(
     weights: Float[Array, "samples samples"],
     *,
@@ -240,6 +247,7 @@ def kernel_language_entropy(
     return undefined_unless(jnp.any(valid), entropy)
 
 
+@checked
 def mean_pair_similarity(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:

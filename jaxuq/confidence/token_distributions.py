@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import check_choice, check_count, check_number, masked, undefined_unless, weighted_mean
+from jaxuq._shapes import checked
 
 
 def _log_probabilities(logits, temperature=1.0):
@@ -22,6 +23,7 @@ def _log_probabilities(logits, temperature=1.0):
     return jnp.where(possible, log_probs, 0.0), possible, jnp.sum(possible, axis=-1).astype(jnp.float32)
 
 
+@checked
 def token_entropy(
     logits: Float[Array, "*batch vocab"], *, log_base: float = math.e, top_k: int | None = None
 ) -> Float[Array, "*batch"]:
@@ -57,6 +59,7 @@ def token_entropy(
     return jnp.sum(terms, axis=-1) / math.log(log_base)
 
 
+@checked
 def predictive_entropy(
     entropies: Float[Array, " tokens"], *, normalise: bool = False, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -92,6 +95,7 @@ def predictive_entropy(
     return undefined_unless(jnp.any(valid), jnp.sum(entropies))
 
 
+@checked
 def renyi_divergence(
     logits: Float[Array, "*batch vocab"], *, order: float = 0.5, temperature: float = 2.0
 ) -> Float[Array, "*batch"]:
@@ -132,6 +136,7 @@ def renyi_divergence(
     return power / (order - 1) + jnp.log(count)
 
 
+@checked
 def fisher_rao_distance(logits: Float[Array, "*batch vocab"], *, temperature: float = 2.0) -> Float[Array, "*batch"]:
     r"""Fisher-Rao distance of the next token's distribution from the uniform one. Higher is more confident.
 
@@ -165,6 +170,7 @@ def fisher_rao_distance(logits: Float[Array, "*batch vocab"], *, temperature: fl
     return (2.0 / math.pi) * jnp.where(apart, angle, 0.0)
 
 
+@checked
 def self_certainty(logits: Float[Array, "*batch vocab"]) -> Float[Array, "*batch"]:
     r"""Self-certainty: $\mathrm{KL}(U \Vert p) = -\frac1V \sum_v \log p(v) - \log V$. Higher is more confident.
 
@@ -189,6 +195,7 @@ def self_certainty(logits: Float[Array, "*batch vocab"]) -> Float[Array, "*batch
     return -jnp.sum(log_probs, axis=-1) / count - jnp.log(count)
 
 
+@checked
 def boosted_probability(
     logits: Float[Array, "*batch vocab"],
     tokens: Int[Array, "*batch"],
@@ -240,6 +247,7 @@ def boosted_probability(
     return jnp.where(jnp.any(later & same, axis=-1), mass, chosen)
 
 
+@checked
 def alternatives_confidence(
     log_probs: Float[Array, "*batch alternatives"], *, kind: Literal["entropy", "margin"] = "entropy"
 ) -> Float[Array, "*batch"]:

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import check_choice, masked, select, undefined_unless, weighted_mean
+from jaxuq._shapes import checked
 
 
+@checked
 def token_log_probs(
     logits: Float[Array, "*batch vocab"],
     tokens: Int[Array, "*batch"],
@@ -52,6 +54,7 @@ def token_log_probs(
     return chosen - total
 
 
+@checked
 def sequence_log_probability(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -80,6 +83,7 @@ def sequence_log_probability(
     return undefined_unless(jnp.any(valid), jnp.sum(log_probs))
 
 
+@checked
 def greedy_negative_log_likelihood(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -107,6 +111,7 @@ def greedy_negative_log_likelihood(
     return 0.0 - sequence_log_probability(log_probs, where=where)
 
 
+@checked
 def mean_log_probability(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -133,6 +138,7 @@ def mean_log_probability(
     return weighted_mean(log_probs, valid)
 
 
+@checked
 def perplexity(log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None) -> Float[Array, ""]:
     r"""Perplexity $\exp(-\frac1T \sum_t \ell_t)$. Higher is more uncertain.
 
@@ -154,6 +160,7 @@ def perplexity(log_probs: Float[Array, " tokens"], *, where: Bool[Array, " token
     return jnp.exp(-mean_log_probability(log_probs, where=where))
 
 
+@checked
 def mean_probability(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -180,6 +187,7 @@ def mean_probability(
     return weighted_mean(jnp.exp(log_probs), valid)
 
 
+@checked
 def minimum_probability(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -204,6 +212,7 @@ def minimum_probability(
     return undefined_unless(jnp.any(valid), jnp.exp(jnp.min(select(log_probs, valid, jnp.inf))))
 
 
+@checked
 def sequence_entropy(
     log_probs: Float[Array, " samples"],
     lengths: Int[Array, " samples"] | None = None,
@@ -243,6 +252,7 @@ def sequence_entropy(
     return 0.0 - weighted_mean(log_probs, valid)
 
 
+@checked
 def pointwise_mutual_information(
     log_probs: Float[Array, " tokens"],
     unprompted_log_probs: Float[Array, " tokens"],

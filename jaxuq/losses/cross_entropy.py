@@ -1,7 +1,7 @@
 """Cross entropies of binary tasks and of classes: the negative log-likelihoods of the two classification heads."""
 
 import jax
-from jaxtyping import Array, Bool, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Integer, Real
 
 from jaxuq._arrays import as_float, log_softmax, product, select, take_class, undefined_unless
 from jaxuq._shapes import checked
@@ -50,7 +50,7 @@ def bernoulli_cross_entropy(
 @checked
 def categorical_cross_entropy(
     logits: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     *,
     where: Bool[Array, "*batch"] | None = None,
 ) -> Float[Array, "*batch"]:

@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 
 from jaxuq._arrays import (
     as_float,
@@ -20,7 +20,7 @@ from jaxuq._shapes import checked
 @checked
 def top_token_distillation(
     logits: Float[Array, "*batch classes"],
-    teacher_tokens: Int[Array, "*batch top"],
+    teacher_tokens: Integer[Array, "*batch top"],
     teacher_probabilities: Float[Array, "*batch top"],
     *,
     normalise: str = "linear",

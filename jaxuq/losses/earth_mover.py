@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 
 from jaxuq._arrays import (
     as_float,
@@ -10,6 +10,7 @@ from jaxuq._arrays import (
     check_number,
     class_numbers,
     log_softmax,
+    rows_of,
     select,
     take_class,
     within_classes,
@@ -22,7 +23,7 @@ _LEAST = 1e-10
 @checked
 def earth_mover_loss(
     logits: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     embeddings: Float[Array, "classes features"],
     *,
     mixing: str = "none",
@@ -74,7 +75,7 @@ def earth_mover_loss(
     log_p = log_softmax(select(as_float(logits, logits, embeddings), where))
     log_own = take_class(log_p, y)
     inside = within_classes(y, logits.shape[-1])
-    own = unit[class_numbers(y, logits.shape[-1])]
+    own = rows_of(unit, class_numbers(y, logits.shape[-1]))
     distance = 1 - jnp.sum((jnp.exp(log_p) @ unit) * own, axis=-1)
     if convention == "published":
         distance = distance + jax.lax.stop_gradient(jnp.exp(log_own))

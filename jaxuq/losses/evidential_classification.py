@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 
 from jaxuq._arrays import as_float, check_number, is_class, product, select, undefined_unless, within_classes
 from jaxuq._shapes import checked
@@ -120,7 +120,7 @@ def _divergence_from_uniform(concentrations: Array) -> Array:
 @checked
 def evidential_classification_loss(
     logits: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     *,
     kl_weight: float | Float[Array, ""] = 1.0,
     activation: Callable[[Float[Array, "..."]], Float[Array, "..."]] = jax.nn.softplus,

@@ -1,7 +1,7 @@
 """Label smoothing, the same for all or, as in uncertainty-aware learning, set by the uncertainty of each sample."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Integer
 
 from jaxuq._arrays import (
     as_float,
@@ -23,7 +23,7 @@ from jaxuq._shapes import checked
 @checked
 def smoothed_cross_entropy(
     logits: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     smoothing: Float[Array, "*batch"] | float,
     *,
     spread: str = "all",
@@ -154,7 +154,7 @@ def uncertainty_smoothing(
 @checked
 def ual_loss(
     logits: Float[Array, "*samples time classes"],
-    tokens: Int[Array, "*samples time"],
+    tokens: Integer[Array, "*samples time"],
     smoothing: Float[Array, "*samples"],
     *,
     spread: str = "all",

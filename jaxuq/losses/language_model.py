@@ -1,7 +1,7 @@
 """Losses for tokens that know about certainty: uncertain when wrong, focal, and with the entropy as a term."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Integer, Real
 
 from jaxuq._arrays import (
     as_float,
@@ -23,7 +23,7 @@ _LEAST_ENTROPY = 1e-6
 @checked
 def uncertainty_aware_clm_loss(
     logits: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     *,
     wrong_probability: str = "predicted",
     where: Bool[Array, "*batch"] | None = None,
@@ -86,7 +86,7 @@ def uncertainty_aware_clm_loss(
 @checked
 def categorical_focal_loss(
     logits: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     *,
     gamma: float = 2.0,
     where: Bool[Array, "*batch"] | None = None,
@@ -134,7 +134,7 @@ def categorical_focal_loss(
 @checked
 def entropy_regularised_cross_entropy(
     logits: Float[Array, "*batch classes"],
-    targets: Int[Array, "*batch"],
+    targets: Integer[Array, "*batch"],
     *,
     strength: float = 0.1,
     where: Bool[Array, "*batch"] | None = None,

@@ -29,8 +29,8 @@ class Sorted(NamedTuple):
 
 def sort_with_ties(keys: Float[Array, " n"], valid: Bool[Array, " n"], *values: Shaped[Array, " n"]) -> Sorted:
     """Sort by key, masked entries last, and find the groups of equal keys. O(n log n) time, O(n) memory."""
-    keys, valid, *values = (whole(array) for array in (keys, valid, *values))
-    masked, keys, *others = jax.lax.sort((~valid, select(keys, valid), *values), num_keys=2)
+    keys, valid = whole(keys), whole(valid)
+    masked, keys, *others = jax.lax.sort((~valid, select(keys, valid), *map(whole, values)), num_keys=2)
     n = keys.shape[0]
     position = jnp.arange(n, dtype=jnp.int32)
     changes = (keys[1:] != keys[:-1]) | (masked[1:] != masked[:-1])

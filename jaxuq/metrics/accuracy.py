@@ -43,7 +43,7 @@ def accuracy(
         Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011 (`accuracy_score`).
     """
     common = jnp.promote_types(predictions.dtype, labels.dtype)
-    hits = (predictions.astype(common) == labels.astype(common)).astype(jnp.float32)
+    hits = (predictions.astype(common) == labels.astype(common)).astype(jnp.result_type(float))
     if jnp.issubdtype(common, jnp.floating):
         hits = undefined_unless(~(jnp.isnan(predictions.astype(common)) | jnp.isnan(labels.astype(common))), hits)
     return weighted_mean(hits, where, weights)

@@ -69,7 +69,7 @@ def average_over_tasks(
     """
     if not arrays:
         raise OptionError("average_over_tasks got no arrays; pass the arrays that the metric takes after the metric")
-    options = {"where": counted(where, arrays[0].reshape((*arrays[0].shape[:2], -1))[:, :, 0])}
+    options = {"where": counted(where, arrays[0].shape[:2])}
     if weights is not None:
         options["weights"] = weights
     per_task = jax.vmap(lambda options, *columns: metric(*columns, **options), in_axes=1)(options, *arrays)

@@ -112,7 +112,7 @@ def _percentiles(
 ) -> BootstrapResult:
     """Compute the metric on the data and on each resample of their rows."""
     n = mask.shape[0]
-    row_counts = jnp.any(mask.reshape(n, -1), axis=1)
+    row_counts = jnp.any(mask, axis=tuple(range(1, mask.ndim)))
     rows = jnp.argsort(~row_counts)
     num_rows = jnp.sum(row_counts, dtype=jnp.int32)
     drawn = (jnp.arange(n, dtype=jnp.int32) < num_rows).reshape((n,) + (1,) * (mask.ndim - 1))

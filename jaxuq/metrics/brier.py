@@ -1,7 +1,7 @@
 """Brier score: mean squared distance between predicted probabilities and what happened."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Real, Shaped
+from jaxtyping import Array, Bool, Float, Integer, Real, Shaped
 
 from jaxuq._arrays import (
     as_float,
@@ -66,7 +66,7 @@ def brier_score(
 @checked
 def multiclass_brier_score(
     probabilities: Float[Array, "n classes"],
-    labels: Int[Array, " n"],
+    labels: Integer[Array, " n"],
     *,
     where: Bool[Array, " n"] | None = None,
     weights: Real[Array, " n"] | None = None,

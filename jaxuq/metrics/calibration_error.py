@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Real, Shaped
+from jaxtyping import Array, Bool, Float, Integer, Real, Shaped
 
 from jaxuq._arrays import (
     as_float,
@@ -158,7 +158,7 @@ def adaptive_calibration_error(
 @checked
 def classwise_calibration_error(
     probabilities: Float[Array, "n classes"],
-    labels: Int[Array, " n"],
+    labels: Integer[Array, " n"],
     *,
     bins: int = 15,
     where: Bool[Array, " n"] | None = None,

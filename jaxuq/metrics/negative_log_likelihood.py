@@ -5,7 +5,7 @@ Each is the mean of the loss of the same name in `jaxuq.losses`, NaN where a los
 
 from typing import Literal
 
-from jaxtyping import Array, Bool, Float, Int, Real, Shaped
+from jaxtyping import Array, Bool, Float, Integer, Real, Shaped
 
 from jaxuq import losses
 from jaxuq._arrays import weighted_mean
@@ -60,7 +60,7 @@ def bernoulli_negative_log_likelihood(
 @checked
 def categorical_negative_log_likelihood(
     logits: Float[Array, "n classes"],
-    labels: Int[Array, " n"],
+    labels: Integer[Array, " n"],
     *,
     where: Bool[Array, " n"] | None = None,
     weights: Real[Array, " n"] | None = None,

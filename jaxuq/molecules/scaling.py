@@ -1,11 +1,12 @@
 """Standardising the labels of regression tasks, and taking predictions back to the labels' units."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import check_shapes
 
 
 class LabelScaler(NamedTuple):
@@ -16,13 +17,13 @@ class LabelScaler(NamedTuple):
         scale: one per task, positive, in the units of the labels.
     """
 
-    mean: Float[Array, " tasks"]
-    scale: Float[Array, " tasks"]
+    mean: Float[Array | np.ndarray, " tasks"]
+    scale: Float[Array | np.ndarray, " tasks"]
 
 
 def fit_label_scaler(
-    labels: Float[Array, "molecules tasks"],
-    where: Bool[Array, "molecules tasks"] | None = None,
+    labels: Float[Array | np.ndarray, "molecules tasks"],
+    where: Bool[Array | np.ndarray, "molecules tasks"] | None = None,
 ) -> LabelScaler:
     r"""Mean and standard deviation of the known labels of each task.
 
@@ -33,53 +34,69 @@ def fit_label_scaler(
     known labels are all equal gets scale 1, so that it is only shifted; one without any label gets mean 0 and scale 1.
     Fit on training labels only.
 
+    Computed on the host in double precision: labels may lie far from 0 or be of any size, and a task counts as
+    constant only if its labels are equal.
+
     Args:
         labels: in any units.
         where: which labels are known; None: all. The others have no influence, even where they are NaN.
 
     Returns:
-        The scaler.
+        The scaler, in double precision.
+
+    Raises:
+        ArrayError: the shapes differ.
 
     Example:
         >>> scaler = fit_label_scaler(jnp.array([[1.0], [3.0]]))
         >>> scaler.mean.tolist(), scaler.scale.tolist()
         ([2.0], [1.0])
     """
-    where = counted(where, labels)
-    known = jnp.where(where, labels, 0)
-    count = jnp.maximum(jnp.sum(where, axis=0), 1).astype(labels.dtype)
-    mean = jnp.sum(known, axis=0) / count
-    deviations = jnp.where(where, known - jnp.broadcast_to(mean, labels.shape), 0)
-    highest = jnp.max(jnp.where(where, known, -jnp.inf), axis=0, initial=-jnp.inf)
-    lowest = jnp.min(jnp.where(where, known, jnp.inf), axis=0, initial=jnp.inf)
-    variance = jnp.sum(deviations**2, axis=0) / count
-    varies = (highest > lowest) & (variance > 0)
-    return LabelScaler(mean, jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 1))
+    check_shapes(labels=labels, where=where)
+    kept = np.ones(np.shape(labels), bool) if where is None else np.asarray(where, bool)
+    known = np.where(kept, np.asarray(labels, np.float64), 0.0)
+    count = np.maximum(kept.sum(axis=0), 1)
+    lowest = np.min(known, axis=0, where=kept, initial=np.inf)
+    highest = np.max(known, axis=0, where=kept, initial=-np.inf)
+    varies = highest > lowest
+    unit = np.where(varies, highest - np.where(varies, lowest, 0.0), 1.0)
+    mean = np.sum(known, axis=0) / count
+    mean = np.where(varies | ~kept.any(axis=0), mean, highest)  # the rounded mean of equal labels may differ from them
+    spread = np.sqrt(np.sum(np.where(kept, (known - mean) / unit, 0.0) ** 2, axis=0) / count)
+    return LabelScaler(mean, np.where(varies, unit * spread, 1.0))
 
 
-def scale_labels(scaler: LabelScaler, labels: Float[Array, "*batch tasks"]) -> Float[Array, "*batch tasks"]:
+def scale_labels(
+    scaler: LabelScaler, labels: Float[Array | np.ndarray, "*batch tasks"]
+) -> Float[Array | np.ndarray, "*batch tasks"]:
     r"""Labels in standard units, $(y - \mu) / s$, for training.
+
+    NumPy arrays are scaled on the host in double precision, so that labels far from 0 keep their decimals; JAX arrays
+    in their own type.
 
     Args:
         scaler: from `fit_label_scaler`.
         labels: in their own units; entries that are unknown come out finite if they are finite.
 
     Returns:
-        Standardised labels.
+        Standardised labels, of the kind of array that went in.
 
     Example:
-        >>> scale_labels(LabelScaler(jnp.array([2.0]), jnp.array([4.0])), jnp.array([[6.0]])).tolist()
-        [[1.0]]
+        >>> scale_labels(LabelScaler(np.array([-1e7]), np.array([4.0])), np.array([[-1e7 + 2.0]])).tolist()
+        [[0.5]]
     """
-    return (labels - jnp.broadcast_to(scaler.mean, labels.shape)) / jnp.broadcast_to(scaler.scale, labels.shape)
+    mean, scale, labels = _alike(scaler, labels)
+    return (labels - mean) / scale
 
 
-def unscale_mean(scaler: LabelScaler, mean: Float[Array, "*batch tasks"]) -> Float[Array, "*batch tasks"]:
+def unscale_mean(
+    scaler: LabelScaler, mean: Float[Array | np.ndarray, "*batch tasks"]
+) -> Float[Array | np.ndarray, "*batch tasks"]:
     r"""A predicted mean in the units of the labels, $\mu + s\,m$.
 
     Args:
         scaler: from `fit_label_scaler`.
-        mean: predicted in standard units.
+        mean: predicted in standard units; a NumPy array is unscaled on the host in double precision.
 
     Returns:
         The mean in the units of the labels.
@@ -88,10 +105,13 @@ def unscale_mean(scaler: LabelScaler, mean: Float[Array, "*batch tasks"]) -> Flo
         >>> unscale_mean(LabelScaler(jnp.array([2.0]), jnp.array([4.0])), jnp.array([[1.0]])).tolist()
         [[6.0]]
     """
-    return jnp.broadcast_to(scaler.mean, mean.shape) + mean * jnp.broadcast_to(scaler.scale, mean.shape)
+    shift, scale, mean = _alike(scaler, mean)
+    return shift + mean * scale
 
 
-def unscale_variance(scaler: LabelScaler, variance: Float[Array, "*batch tasks"]) -> Float[Array, "*batch tasks"]:
+def unscale_variance(
+    scaler: LabelScaler, variance: Float[Array | np.ndarray, "*batch tasks"]
+) -> Float[Array | np.ndarray, "*batch tasks"]:
     r"""A predicted variance in the squared units of the labels, $s^2 v$. The shift has no part in it.
 
     Args:
@@ -105,4 +125,13 @@ def unscale_variance(scaler: LabelScaler, variance: Float[Array, "*batch tasks"]
         >>> unscale_variance(LabelScaler(jnp.array([2.0]), jnp.array([4.0])), jnp.array([[0.5]])).tolist()
         [[8.0]]
     """
-    return variance * jnp.broadcast_to(scaler.scale**2, variance.shape)
+    _, scale, variance = _alike(scaler, variance)
+    return scale * variance * scale
+
+
+def _alike(scaler: LabelScaler, values: Array | np.ndarray) -> tuple[Any, Any, Any]:
+    """Mean, scale and values in one shape and type: double precision for NumPy's, their own for JAX's."""
+    numpy: Any = np if isinstance(values, np.ndarray) else jnp
+    values = numpy.asarray(values, np.float64) if numpy is np else values
+    mean, scale = (numpy.broadcast_to(numpy.asarray(a, values.dtype), values.shape) for a in scaler)
+    return mean, scale, values

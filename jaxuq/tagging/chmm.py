@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._shapes import checked
 from jaxuq.tagging._context_chain import ContextChain
 from jaxuq.tagging.embedded import Bucket, Scaling, check_embeddings, scaling_of
 from jaxuq.tagging.evidence import observation_log_evidence
@@ -113,6 +114,7 @@ def chmm(
     return _model(num_labels, options, scheme, outside_votes, init)
 
 
+@checked
 def true_emissions(
     observations: Int[Array, "batch time function"],
     labels: Int[Array, "batch time"],

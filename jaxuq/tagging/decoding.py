@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._shapes import checked
 from jaxuq.tagging._chain import Chain, Initial, Transition, long_sum, make_chain, rescale, transition_at
 from jaxuq.tagging._log_matmul import finite_or_zero
 
@@ -23,6 +24,7 @@ class BestPaths(NamedTuple):
     scores: Float[Array, "batch rank"]
 
 
+@checked
 def k_best_viterbi(
     log_initial: Initial,
     log_transition: Transition,
@@ -75,6 +77,7 @@ def k_best_viterbi(
     return _k_best(chain, num_paths)
 
 
+@checked
 def viterbi(
     log_initial: Initial,
     log_transition: Transition,

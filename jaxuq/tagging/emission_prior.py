@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxuq._shapes import checked
+
 _TINY = 1e-7  # keeps powers below one away from where their slope is infinite
 
 
+@checked
 def scale_reliability(
     shares: Float[Array, "..."], *, split: float, power: float = 2.0, root: float = 2.0
 ) -> Float[Array, "..."]:
@@ -53,6 +56,7 @@ def scale_reliability(
     return jnp.where(shares <= _TINY, 0.0, jnp.where(shares >= 1 - _TINY, 1.0, scaled))
 
 
+@checked
 def silence_probability(
     reliability: Float[Array, "..."], *, num_labels: int, split: float | Float[Array, ""], power: float = 4.0
 ) -> Float[Array, "..."]:
@@ -98,6 +102,7 @@ def silence_probability(
     )
 
 
+@checked
 def emission_base_prior(
     reliability: Float[Array, "... function state"],
     *,
@@ -156,6 +161,7 @@ def _lift(mask: Array, like: Array) -> Array:
     return jnp.broadcast_to(mask, like.shape)
 
 
+@checked
 def emission_addon_prior(
     scale: Float[Array, "... function query"], scores: Float[Array, "function query target"]
 ) -> Float[Array, "... function state label"]:
@@ -190,6 +196,7 @@ def emission_addon_prior(
     return jnp.swapaxes(scale[..., None] * by_query, -1, -2)
 
 
+@checked
 def emission_concentration(
     prior: Float[Array, "... label"], *, base: float = 1.0, expansion: float = 99.0
 ) -> Float[Array, "... label"]:
@@ -222,6 +229,7 @@ def emission_concentration(
     return expansion * prior + base
 
 
+@checked
 def log_dirichlet_sample(
     rng_key: Key[Array, ""], concentration: Float[Array, "... label"]
 ) -> Float[Array, "... label"]:
@@ -282,6 +290,7 @@ def _log_gamma(rng_key: Key[Array, ""], shape: Float[Array, "..."]) -> Float[Arr
     return raised + jnp.sum(logs[_TRIES:] / (shape[None] + steps), axis=0)
 
 
+@checked
 def log_dirichlet_mean(concentration: Float[Array, "... label"]) -> Float[Array, "... label"]:
     r"""Logarithm of the mean of a Dirichlet distribution, which stands for the draws outside training.
 

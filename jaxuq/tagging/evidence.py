@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._errors import ArrayError
 from jaxuq.tagging._log_matmul import log_matmul, safe_log
 
 _IMPOSSIBLE = -1e30  # stands for minus infinity in products with zeros; float32 holds the sum of 1e8 of them
@@ -43,7 +44,7 @@ def observation_log_evidence(log_emission: Emission, observations: Said) -> Floa
         Log-evidence; float16 and bfloat16 are widened to float32.
 
     Raises:
-        ValueError: if the shapes do not fit, or indices are not integers.
+        ArrayError: if the shapes do not fit, or indices are not integers.
 
     Example:
         >>> import jax.numpy as jnp
@@ -118,13 +119,13 @@ def _soft(log_emission: Array, shares: Float[Array, "batch time function label"]
 def _check(log_emission: Array, observations: Array) -> None:
     soft = observations.ndim == 4
     if observations.ndim not in (3, 4) or log_emission.ndim not in (3, 4, 5):
-        raise ValueError(
+        raise ArrayError(
             f"log_emission has shape {log_emission.shape} and observations {observations.shape}; expected [function, "
             "state, label] with batch, or batch and time, before them, and [batch, time, function] or [batch, time, "
             "function, label]"
         )
     if soft != jnp.issubdtype(observations.dtype, jnp.floating):
-        raise ValueError(
+        raise ArrayError(
             f"observations have shape {observations.shape} and type {observations.dtype}; expected integer indices "
             "[batch, time, function] or floating-point shares [batch, time, function, label]"
         )
@@ -132,7 +133,7 @@ def _check(log_emission: Array, observations: Array) -> None:
     expected = (*leading, observations.shape[2], log_emission.shape[-2], *observations.shape[3:])
     found = log_emission.shape if soft else log_emission.shape[:-1]
     if found != expected:
-        raise ValueError(
+        raise ArrayError(
             f"log_emission has shape {log_emission.shape} and observations {observations.shape}; their sentences, "
             "tokens, functions and labels must be as many"
         )

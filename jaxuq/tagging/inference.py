@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._shapes import checked
 from jaxuq.tagging._associative import associative_forward, associative_smoothed
 from jaxuq.tagging._chain import (
     Initial,
@@ -54,6 +55,7 @@ class ExpectedCounts(NamedTuple):
     marginals: Float[Array, "batch time state"]
 
 
+@checked
 def log_likelihood(
     log_initial: Initial,
     log_transition: Transition,
@@ -117,6 +119,7 @@ def log_likelihood(
     return finish(chain, jnp.concatenate([first_shift[None], shifts]), last)
 
 
+@checked
 def filtered_marginals(
     log_initial: Initial,
     log_transition: Transition,
@@ -160,6 +163,7 @@ def filtered_marginals(
     return batch_first(mask_lengths(normalise(log_alpha), chain))
 
 
+@checked
 def smoothed_marginals(
     log_initial: Initial,
     log_transition: Transition,
@@ -209,6 +213,7 @@ def smoothed_marginals(
     return batch_first(associative_smoothed(chain) if associative else smoothed(chain))
 
 
+@checked
 def pairwise_marginals(
     log_initial: Initial,
     log_transition: Transition,
@@ -261,6 +266,7 @@ def pairwise_marginals(
     return batch_first(jax.lax.map(pair, inputs))
 
 
+@checked
 def expected_counts(
     log_initial: Initial,
     log_transition: Transition,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._shapes import checked
 from jaxuq.tagging.label_model import (
     Fitted,
     LabelForecast,
@@ -97,6 +98,7 @@ def _most(rng_key: Key[Array, ""], shares: Float[Array, "batch time label"]) -> 
     return jnp.argmax(jnp.where(tied, jax.random.uniform(rng_key, shares.shape), -1.0), axis=-1).astype(jnp.int32)
 
 
+@checked
 def best_consensus(
     observations: Int[Array, "batch time function"], labels: Int[Array, "batch time"]
 ) -> Int[Array, "batch time"]:

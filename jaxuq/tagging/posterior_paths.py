@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._shapes import checked
 from jaxuq.tagging._chain import Chain, Filtered, Initial, Transition, forward, make_chain, transition_at
 from jaxuq.tagging._log_matmul import finite_or_zero
 from jaxuq.tagging._smoothing import smooth_in_log_space
@@ -13,6 +14,7 @@ def _backward_inputs(chain: Chain, filtered: Filtered) -> tuple:
     return filtered.log_alpha[:-1], chain.own, chain.valid[1:]
 
 
+@checked
 def posterior_sample(
     rng_key: Key[Array, ""],
     log_initial: Initial,
@@ -76,6 +78,7 @@ def posterior_sample(
     return jnp.where(possible[None], paths, -1)
 
 
+@checked
 def path_entropy(
     log_initial: Initial,
     log_transition: Transition,

@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._shapes import checked
 from jaxuq.tagging.label_model import emission_counts, inside, vote_shares
 
 Statistics = Literal["votes", "published"]
 
 
+@checked
 def initial_transition(
     observations: Int[Array, "batch time function"], lengths: Int[Array, " batch"], num_labels: int
 ) -> Float[Array, "state state"]:
@@ -57,6 +59,7 @@ def initial_transition(
     return total / jnp.sum(total, axis=-1, keepdims=True)
 
 
+@checked
 def initial_emission(
     observations: Int[Array, "batch time function"],
     lengths: Int[Array, " batch"],

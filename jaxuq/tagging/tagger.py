@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._shapes import checked
 from jaxuq.metrics import entity_scores
 from jaxuq.tagging.buckets import length_buckets
 from jaxuq.tagging.decoding import viterbi
@@ -97,6 +98,7 @@ def hard_targets(labels: Int[np.ndarray, "batch time"], num_labels: int) -> Targ
     return (np.asarray(labels)[..., None] == np.arange(num_labels)).astype(np.float32)
 
 
+@checked
 def crf_loss(
     emission: Float[Array, "batch time label"],
     transition: Float[Array, "label label"],

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._shapes import checked
 from jaxuq.tagging.label_model import inside
 
 Convention = Literal["dissertation", "published"]
@@ -23,6 +24,7 @@ class WXORCounts(NamedTuple):
     queries: Float[Array, "function query"]
 
 
+@checked
 def wxor_counts(
     observations: Int[Array, "batch time function"],
     reliability: Float[Array, "batch function state"],

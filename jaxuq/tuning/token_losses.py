@@ -67,8 +67,9 @@ def token_loss(
         raise ValueError("the loss 'ual' needs the smoothing of each sample; see uncertainty_smoothing")
     if name == "scheduled-smoothing":
         return ScheduledLoss(functools.partial(_falling, smoothing))
+    one: Callable[..., Any]
     if name == "plain":
-        one: Callable[..., Any] = cross_entropy
+        one = cross_entropy
     elif name == "label-smoothing":
         one = functools.partial(smoothed_cross_entropy, smoothing=smoothing)
     elif name == "focal":

@@ -155,7 +155,6 @@ LABELS: dict[str, int] = {
         (
             "adaptive_calibration_error",
             "area_under_roc",
-            "average_over_tasks",
             "average_precision",
             "bernoulli_negative_log_likelihood",
             "binary_calibration_error",

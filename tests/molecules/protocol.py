@@ -6,7 +6,6 @@ import numpy as np
 
 from jaxuq.molecules import (
     LabelScaler,
-    fit_label_scaler,
     mean_tanimoto,
     scale_labels,
     unscale_mean,
@@ -16,16 +15,11 @@ from tests.protocol import Example
 
 _rng = np.random.default_rng(3)
 _LABELS = _rng.normal(3.0, 2.0, (16, 3)).astype(np.float32)
-_WHERE = _rng.random((16, 3)) < 0.7
 _SCALER = LabelScaler(np.array([1.0, -2.0, 3.0], np.float32), np.array([0.5, 2.0, 4.0], np.float32))
 
 _BITS = (_rng.random((16, 12)) < 0.4).astype(np.float32)
 
 EXAMPLES: dict[str, Any] = {
-    "fit_label_scaler": [
-        Example(fit_label_scaler, (_LABELS,), differentiable=(0,)),
-        Example(fit_label_scaler, (_LABELS,), where=_WHERE, masked=(0,), differentiable=(0,)),
-    ],
     "mean_tanimoto": Example(mean_tanimoto, (_BITS[:8], _BITS[8:])),
     "scale_labels": Example(scale_labels, (_SCALER, _LABELS), differentiable=(0, 1)),
     "unscale_mean": Example(unscale_mean, (_SCALER, _LABELS), differentiable=(0, 1)),
@@ -50,6 +44,7 @@ HOST: dict[str, str] = {
     "Split": _TYPE,
     "SplitRows": _TYPE,
     "cache_folder": "a path",
+    "fit_label_scaler": "double precision on the host",
     "dataset_info": "looks a name up",
     "dataset_names": "names",
     "descriptor_names": "names",

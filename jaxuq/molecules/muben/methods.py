@@ -204,7 +204,7 @@ def label_units(problem: Problem, forecast: Forecast) -> Forecast:
     if not isinstance(forecast, GaussianForecast):
         return forecast
     return GaussianForecast(
-        unscale_mean(problem.scaler, forecast.mean),
-        unscale_variance(problem.scaler, forecast.aleatoric),
-        unscale_variance(problem.scaler, forecast.epistemic),
+        jnp.asarray(unscale_mean(problem.scaler, forecast.mean)),
+        jnp.asarray(unscale_variance(problem.scaler, forecast.aleatoric)),
+        jnp.asarray(unscale_variance(problem.scaler, forecast.epistemic)),
     )

@@ -81,17 +81,36 @@ def make_problem(
     first = split.train
     inputs = backbone.featurise([text for part in split for text in part.smiles], progress)
     borders = np.cumsum([0, *(len(part.smiles) for part in split)])
-    scaler = fit_label_scaler(jnp.asarray(first.labels), where=jnp.asarray(first.mask))
     if first.task_type == "classification":
-        scaler = LabelScaler(jnp.zeros_like(scaler.mean), jnp.ones_like(scaler.scale))
+        tasks = first.labels.shape[1]
+        scaler = LabelScaler(np.zeros(tasks), np.ones(tasks))
+    else:
+        scaler = fit_label_scaler(first.labels, where=first.mask)
+        _check_range(scaler, first)
 
     def arrays(part: MoleculeDataset, first: int, last: int) -> Arrays:
-        labels = scale_labels(scaler, jnp.asarray(part.labels, jnp.float32))
+        labels = jnp.asarray(scale_labels(scaler, np.asarray(part.labels)), jnp.float32)
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf[first:last]), inputs)
         return Arrays(rows, labels, jnp.asarray(part.mask))
 
     train, valid, test = (arrays(*where) for where in zip(split, borders[:-1].tolist(), borders[1:].tolist()))
     return Problem(first.task_type, first.metric, tuple(first.task_names), train, valid, test, scaler)
+
+
+def _check_range(scaler: LabelScaler, part: MoleculeDataset) -> None:
+    """Labels that single precision cannot hold are refused: the run would end with blank scores."""
+    finest = np.finfo(np.float32)
+    for task, mean, scale in zip(part.task_names, scaler.mean.tolist(), scaler.scale.tolist()):
+        if not finest.tiny < scale**2 < finest.max:
+            raise DataError(
+                f"the labels {task!r} of {part.name} have a standard deviation of {scale:.3g}, whose square is beyond "
+                "single precision; give them in other units, or take their logarithm"
+            )
+        if np.spacing(np.float32(abs(mean))) > 0.1 * scale:
+            raise DataError(
+                f"the labels {task!r} of {part.name} lie around {mean:.6g}, where single precision keeps steps of "
+                f"{np.spacing(np.float32(abs(mean))):.3g}; subtract a constant, such as their mean"
+            )
 
 
 def pool_problem(

@@ -176,7 +176,7 @@ def test_a_damaged_table_is_named(copy, content):
 
 
 def test_predictions_are_never_unpickled_nor_looked_for_outside(copy):
-    np.savez(copy / "predictions" / "swag-seed0.npz", test_labels=np.array([[{}]], dtype=object))
+    np.savez(copy / "predictions" / "swag-seed0.npz", test_labels=np.zeros((1, 1)))
     folder = read_folder(copy)
     with pytest.raises(ReportError, match="no array"):
         read_predictions(folder, "swag", 0)

@@ -34,7 +34,7 @@ from jaxuq.language.scored_answers import score
 from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
 from jaxuq.language.sharding import PARTITION_RULES, partition_specs, shard_params
 from jaxuq.language.streaming import TextStream
-from jaxuq.language.tokenization import decode_tokens, encode_prompt, stop_tokens
+from jaxuq.language.tokenization import decode_tokens, encode_prompt, encode_reply, stop_tokens
 from jaxuq.language.tuning import (
     FinetuneConfig,
     FinetuneState,
@@ -87,6 +87,7 @@ __all__ = [
     "decoder_config",
     "encode_instruction",
     "encode_prompt",
+    "encode_reply",
     "fetch_model",
     "filter_logits",
     "finetune",

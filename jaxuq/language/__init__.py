@@ -36,7 +36,7 @@ from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_toke
 from jaxuq.language.sharding import PARTITION_RULES, partition_specs, shard_params
 from jaxuq.language.steering import Steering, steer_logits
 from jaxuq.language.streaming import TextStream
-from jaxuq.language.tokenization import decode_tokens, encode_prompt, stop_tokens
+from jaxuq.language.tokenization import decode_tokens, encode_prompt, encode_reply, stop_tokens
 from jaxuq.language.tuning import (
     FinetuneConfig,
     FinetuneState,
@@ -90,6 +90,7 @@ __all__ = [
     "decoder_config",
     "encode_instruction",
     "encode_prompt",
+    "encode_reply",
     "fetch_model",
     "filter_logits",
     "finetune",

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from jaxuq.language.errors import PromptError
-from jaxuq.language.tokenization import encode_prompt, stop_tokens
+from jaxuq.language.tokenization import encode_prompt, encode_reply, stop_tokens
 
 if TYPE_CHECKING:
     import os
@@ -137,14 +137,7 @@ def _encode_messages(tokenizer: "PreTrainedTokenizerBase", messages: Any) -> tup
 
 
 def _encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    if not text.strip():
-        raise PromptError("the response is empty")
-    try:
-        text.encode("utf-8")
-    except UnicodeError as error:
-        raise PromptError(f"the response is not valid Unicode text: {error}") from None
-    tokens = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return [int(token) for token in tokens] + _end(tokenizer)
+    return encode_reply(tokenizer, text) + _end(tokenizer)
 
 
 def _end(tokenizer: Any) -> list[int]:

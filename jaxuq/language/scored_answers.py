@@ -21,7 +21,7 @@ from jaxuq.language.answers import Answer
 from jaxuq.language.errors import PromptError
 from jaxuq.language.model import LanguageModel
 from jaxuq.language.scoring import score_tokens
-from jaxuq.language.tokenization import decode_tokens
+from jaxuq.language.tokenization import decode_tokens, encode_reply
 
 
 def score(
@@ -103,11 +103,7 @@ def score(
 
 def _response(model: LanguageModel, number: int, response: str | Sequence[int] | np.ndarray) -> list[int]:
     if isinstance(response, str):
-        try:
-            response.encode("utf-8")
-        except UnicodeError as error:
-            raise PromptError(f"response {number} is not valid Unicode text: {error}") from None
-        tokens = model.tokenizer(response, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        tokens = encode_reply(model.tokenizer, response, what=f"response {number}")
     else:
         tokens = [int(token) for token in response]
     if not tokens:

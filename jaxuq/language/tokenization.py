@@ -68,6 +68,37 @@ def encode_prompt(
     return _fit([int(token) for token in tokens], max_tokens, truncation)
 
 
+def encode_reply(tokenizer: "PreTrainedTokenizerBase", text: str, *, what: str = "the response") -> list[int]:
+    """The tokens of what follows a prompt: an answer, an option, a word.
+
+    No tokens begin or end it, and what it says never becomes special tokens: `<|im_end|>` is ten characters.
+
+    Args:
+        tokenizer: of the model.
+        text: as written, its leading space included.
+        what: how messages call it.
+
+    Returns:
+        Token numbers, at least one.
+
+    Raises:
+        PromptError: it is empty, no text, or no valid Unicode.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models, pre_tokenizers
+        >>> from transformers import PreTrainedTokenizerFast
+        >>> words = Tokenizer(models.WordLevel({"<unk>": 0, "hello": 1, "you": 2}, unk_token="<unk>"))
+        >>> words.pre_tokenizer = pre_tokenizers.Whitespace()
+        >>> encode_reply(PreTrainedTokenizerFast(tokenizer_object=words), "you hello")
+        [2, 1]
+    """
+    text = _text(text, what)
+    tokens = [int(one) for one in tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]]
+    if not tokens or not text.strip():
+        raise PromptError(f"{what} is empty")
+    return tokens
+
+
 def _fit(tokens: list[int], max_tokens: int | None, truncation: str | None) -> list[int]:
     if truncation not in (None, "left", "right"):
         raise PromptError(f"truncation is {truncation!r}; expected 'left', 'right' or None")

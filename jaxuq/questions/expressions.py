@@ -16,8 +16,10 @@ _FONT = (
 )
 _POWER = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d)|[²³])?"
 _GAP = rf"(?:[\s{THIN}~]|\\[,!;: ])*"
-_UNIT = re.compile(rf"(?<=[\d)\]}}%]){_GAP}(?:(?:/|\\cdot|\*)?{_GAP}{_FONT}{_POWER}{_GAP})+$")
-_PLAIN_UNIT = re.compile(rf"(?<=[\d)\]}}%])(?:[\s{THIN}~]|\\[,; ])+((?:[A-Za-zµ]+{_POWER}[\s/.]*)+)$")
+_UNIT = re.compile(rf"(?<=[\d)\]}}%])(?:{_GAP}(?:(?:/|\\cdot|\*){_GAP})?{_FONT}{_POWER})+{_GAP}$")
+_PLAIN_UNIT = re.compile(
+    rf"(?<=[\d)\]}}%])(?:[\s{THIN}~]|\\[,; ])+([A-Za-zµ]+{_POWER}(?:[\s/.]+[A-Za-zµ]+{_POWER})*)[\s/.]*$"
+)
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree|°)")
 _DEGREES_OF = re.compile(rf"(\d+(?:\.\d+)?){_DEGREES.pattern}")
 _MONEY = re.compile(r"\\?[$€£¥₹]|\\[()\[\]](?!\d)|\\(?:left|right)(?![a-zA-Z])")

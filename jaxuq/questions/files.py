@@ -1,5 +1,6 @@
 """Questions by name or from a user's file, and responses that are there already."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,7 @@ def _read(path: Path, *, short: bool) -> QuestionSet:
     return QuestionSet(path.stem, questions, False, rejected)
 
 
-def _records(path: Path, rejected: list[tuple[str, str]]) -> list[tuple[str, dict[str, Any]]]:
+def _records(path: Path, rejected: list[tuple[str, str]], what: str = "") -> list[tuple[str, dict[str, Any]]]:
     try:
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
@@ -84,12 +85,19 @@ def _records(path: Path, rejected: list[tuple[str, str]]) -> list[tuple[str, dic
     found = []
     for number, record in json_lines(text):
         if isinstance(record, dict):
-            found.append((f"line {number}", record))
+            try:
+                json.dumps(record, ensure_ascii=False).encode()
+            except UnicodeError:
+                rejected.append(
+                    (f"{what}line {number}", "its text is not valid Unicode: a lone surrogate such as \\ud800")
+                )
+                continue
+            found.append((f"{what}line {number}", record))
         elif isinstance(record, ValueError):
-            rejected.append((f"line {number}", str(record)))
+            rejected.append((f"{what}line {number}", str(record)))
         else:
             reason = f"no JSON object (expected an object with fields, not {type(record).__name__})"
-            rejected.append((f"line {number}", reason))
+            rejected.append((f"{what}line {number}", reason))
     return found
 
 
@@ -136,12 +144,12 @@ def add_responses(found: QuestionSet, path: str | os.PathLike) -> QuestionSet:
     rejected = list(found.rejected)
     by_id = {one.id: one for one in found.questions}
     given: dict[str, str] = {}
-    for place, record in _records(Path(path), rejected):
+    for place, record in _records(Path(path), rejected, "responses, "):
         name, response = str(record.get("id")), record.get("response")
         if name not in by_id:
-            rejected.append((f"responses, {place}", f"no question has the id {name!r}"))
+            rejected.append((place, f"no question has the id {name!r}"))
         elif not isinstance(response, str) or not response.strip():
-            rejected.append((f"responses, {place}", "there is no response"))
+            rejected.append((place, "there is no response"))
         else:
             given[name] = response
     if not given:

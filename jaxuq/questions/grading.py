@@ -81,7 +81,9 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
     if one is not None and other is not None and one.value is not None and other.value is not None:
         measures = [unit for _, unit in stripped]
         if not all(measures) or same_measure(measures[0], measures[1]):
-            values = [each.value / 100 if each.percent else each.value for each in (one, other)]
+            values = [
+                value / 100 if each.percent else value for each, value in ((one, one.value), (other, other.value))
+            ]
             equal = one.value == other.value or (one.percent != other.percent and values[0] == values[1])
             if equal or kind == "number" or "," not in first + second:
                 return Verdict(equal, "number")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from jaxuq.language import Instruction, PromptError, encode_prompt, stop_tokens
+from jaxuq.language import Instruction, PromptError, encode_prompt, encode_reply, stop_tokens
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.records import Record
 
@@ -129,7 +129,7 @@ def _options(
     """Tokens that all options begin with; token, text and truth of each option."""
 
     def encode(text: str) -> list[int]:
-        return [int(token) for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
+        return encode_reply(tokenizer, text, what="an answer")
 
     right = encode(one.answer)
     lead = right[:1] if len(right) > 1 and not str(tokenizer.decode(right[:1])).strip() else []
@@ -137,7 +137,12 @@ def _options(
     rng.shuffle(candidates)
     chosen = [(right[len(lead)], one.answer, True)]
     for text in candidates:
-        tokens = encode(text)
+        try:
+            tokens = encode(text)
+        except PromptError:
+            if one.others:
+                raise
+            continue  # what is wrong with another question's answer costs that question
         fits = tokens[: len(lead)] == lead and len(tokens) > len(lead)
         if fits and tokens[len(lead)] not in {token for token, _, _ in chosen}:
             chosen.append((tokens[len(lead)], text, False))
@@ -162,12 +167,12 @@ def training_examples(tokenizer: "PreTrainedTokenizerBase", records: Sequence[Re
         Examples for `jaxuq.language.finetune`.
 
     Raises:
-        PromptError: a prompt is empty or no valid text.
+        PromptError: a prompt or an answer is empty or no valid text.
     """
     examples = []
     for one in records:
         prompt = encode_prompt(tokenizer, one.prompt, chat=False)
-        answer = [int(token) for token in tokenizer(one.answer, add_special_tokens=False)["input_ids"]]
+        answer = encode_reply(tokenizer, one.answer, what="the answer")
         end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else sorted(stop_tokens(tokenizer))[:1]
         tokens = np.array([*prompt, *answer, *end], np.int32)
         examples.append(Instruction(tokens, np.arange(len(tokens)) >= len(prompt)))

@@ -133,6 +133,7 @@ HOST: dict[str, str] = {
     "decode_tokens": _TEXT,
     "decoder_config": "configurations",
     "encode_prompt": _TEXT,
+    "encode_reply": _TEXT,
     "fetch_model": "downloads files",
     "inspect_model": _FILES,
     "load_model": _FILES,

@@ -164,10 +164,10 @@ def test_five_thousand_mutations_are_graded_alike_both_ways():
         found = q.find_answer(response, kind)
         assert found is None or response[found.start : found.end] == found.text
         answer = found.text if found else response
-        if kind == "expression" and number % 40 != 1:  # a few go to the other program
+        if kind == "expression" and number % 400 != 1:  # a few go to the other program
             continue
         assert q.equivalent_answers(answer, truth, kind) == q.equivalent_answers(truth, answer, kind)
-        if found and (kind != "number" or any(letter.isdigit() for letter in answer)):
+        if found and any(letter.isdigit() if kind == "number" else letter.isalnum() for letter in answer):
             assert q.equivalent_answers(answer, answer, kind), (answer, kind)
 
 
@@ -178,7 +178,9 @@ def test_five_thousand_mutations_are_graded_alike_both_ways():
         "9^" * 30_000 + "9", "1/" * 50_000, "-" * 100_000 + "1", "1," * 50_000, "1" * 100_000, "\\frac{1}{0}",
         "9**9**9", "9^{9^{9^{9}}}", "(9!)!", "((9!)!)!", "10^{999999}", "2^{3000}^{3000}", "A " * 50_000, "$1" * 30_000,
         "1 = " * 30_000, "not " * 30_000, "a.b." * 30_000, "1 1/" * 30_000, "\\text{" * 20_000, "\\binom{999999}{5555}",
-        "x^{64}^{64}^{64}", "\\exp(\\exp(\\exp(9)))", "1e400", "1e999999999", "** " * 30_000, "' " * 50_000,
+        "x^{64}^{64}^{64}", "\\exp(\\exp(\\exp(9)))", "1e400", "1e999999999", "** " * 30_000,
+        "1 " + "is Petersburg. " * 100 + "9!", "1" + "~ \\text{m} ~" * 60 + "!",
+        "1" + " / m^2" * 150 + "?", "' " * 50_000,
     ],
 )  # fmt: skip
 def test_work_is_bounded_before_it_begins(text):

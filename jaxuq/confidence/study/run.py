@@ -12,7 +12,7 @@ from jaxuq.confidence.study.configuration import StudyConfiguration, check_confi
 from jaxuq.confidence.study.lines import append_lines, kept_lines, line_of
 from jaxuq.confidence.study.scores import write_scores
 from jaxuq.confidence.text.assess import Asked, assess
-from jaxuq.language import PromptError, encode_prompt, model_digest
+from jaxuq.language import PromptError, encode_prompt, encode_reply, model_digest
 from jaxuq.questions.files import add_responses, load_questions, spread
 from jaxuq.questions.records import Question, QuestionError, QuestionSet
 from jaxuq.study import RunFolder, check_folder, digest, open_run
@@ -135,8 +135,7 @@ def _fitting(
         room = context - 1 - longest
         try:
             if one.response is not None:
-                tokens = model.tokenizer(one.response, add_special_tokens=False)["input_ids"]
-                room = context - 1 - len(tokens)
+                room = context - 1 - len(encode_reply(model.tokenizer, one.response))
             if room < 1:
                 raise PromptError(f"the answer leaves no room in the model's context of {context}")
             encode_prompt(model.tokenizer, one.prompt, chat=one.chat, max_tokens=room)

@@ -14,7 +14,7 @@ from jaxuq.confidence.attention_measures import contextualised_sequence_likeliho
 from jaxuq.confidence.text.answering import bucket
 from jaxuq.confidence.text.generating import all_stops, generate_greedy
 from jaxuq.confidence.text.passes import stacked
-from jaxuq.language import Captured, attention_rows, decode_tokens, encode_prompt
+from jaxuq.language import Captured, attention_rows, decode_tokens, encode_prompt, encode_reply
 from jaxuq.networks import Model, capability
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def _spellings(model: "LanguageModel", word: str) -> list[int]:
     """First tokens of the ways to write a word."""
     found = set()
     for text in (word, word.capitalize(), " " + word, " " + word.capitalize()):
-        tokens = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+        tokens = encode_reply(model.tokenizer, text)
         if len(tokens) == 1:
-            found.add(int(tokens[0]))
+            found.add(tokens[0])
     if not found:
-        found.add(int(model.tokenizer(" " + word, add_special_tokens=False)["input_ids"][0]))
+        found.add(encode_reply(model.tokenizer, " " + word)[0])
     return sorted(found)
 
 
@@ -86,7 +86,7 @@ def ask_true(
     asked = [number for number, answer in enumerate(answers) if answer is not None and len(answer)]
     if not asked:
         return judged[0], judged[1]
-    after = model.tokenizer(_JUDGE[1], add_special_tokens=False)["input_ids"]
+    after = encode_reply(model.tokenizer, _JUDGE[1])
     parts = []
     for number in asked:
         before = encode_prompt(model.tokenizer, _JUDGE[0].format(question=questions[number]), chat=False)

@@ -19,7 +19,7 @@ from jaxuq.confidence.text.reading import Reading, read_pass
 from jaxuq.confidence.text.several_answers import several_answer_measures
 from jaxuq.confidence.text.single_answer import single_answer_measures
 from jaxuq.confidence.token_probabilities import pointwise_mutual_information
-from jaxuq.language import PromptError, decode_tokens, encode_prompt, score_tokens
+from jaxuq.language import PromptError, decode_tokens, encode_prompt, encode_reply, score_tokens
 from jaxuq.questions.answers import AnswerKind, FoundAnswer, find_answer
 
 if TYPE_CHECKING:
@@ -218,10 +218,7 @@ def _generate(model: "LanguageModel", prompts: Sequence[Sequence[int]], plan: Pl
 
 
 def _given(model: "LanguageModel", one: Asked) -> list[int]:
-    if one.response is None or not one.response.strip():
-        raise PromptError("a response is empty")
-    tokens = model.tokenizer(one.response, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return [int(token) for token in tokens]
+    return encode_reply(model.tokenizer, one.response or "", what="a response")
 
 
 def _sampled(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxuq.language import Instruction, encode_prompt, stack_adapters
+from jaxuq.language import Instruction, encode_prompt, encode_reply, stack_adapters
 from jaxuq.networks import Model
 from jaxuq.tuning.answers import placed_prompts
 from jaxuq.tuning.errors import TuningError
@@ -68,10 +68,10 @@ def taught_examples(
 
 
 def _level_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    encoded = [tokenizer(level, add_special_tokens=False)["input_ids"] for level in LEVELS]
+    encoded = [encode_reply(tokenizer, level) for level in LEVELS]
     if any(len(one) != 1 for one in encoded) or len({one[0] for one in encoded}) < len(LEVELS):
         raise TuningError("the tokenizer does not write each digit as a token of its own: --teach stated needs that")
-    return [int(one[0]) for one in encoded]
+    return [one[0] for one in encoded]
 
 
 def asked_confidence(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jaxuq.language import encode_prompt
+from jaxuq.language import encode_prompt, encode_reply
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.honesty.refusal import REFUSALS, SURE
 from jaxuq.tuning.prompts import AnswerPrompts
@@ -120,7 +120,7 @@ def word_tokens(tokenizer: "PreTrainedTokenizerBase", words: Sequence[str]) -> l
     Raises:
         TuningError: two words begin with the same token.
     """
-    tokens = [int(tokenizer(word, add_special_tokens=False)["input_ids"][0]) for word in words]
+    tokens = [encode_reply(tokenizer, word)[0] for word in words]
     for at, token in enumerate(tokens):
         if token in tokens[:at]:
             first = words[tokens.index(token)]
@@ -141,10 +141,10 @@ def refusal_prompts(
     Returns:
         `AnswerPrompts`, and how many of the first options of each are beginnings of refusals.
     """
-    refusals = list(dict.fromkeys(int(tokenizer(text, add_special_tokens=False)["input_ids"][0]) for text in REFUSALS))
+    refusals = list(dict.fromkeys(encode_reply(tokenizer, text)[0] for text in REFUSALS))
     rows = []
     for texts in options:
-        firsts = (int(tokenizer(text, add_special_tokens=False)["input_ids"][0]) for text in texts)
+        firsts = (encode_reply(tokenizer, text)[0] for text in texts)
         rows.append([*refusals, *dict.fromkeys(token for token in firsts if token not in refusals)])
     return padded_prompts([encode_prompt(tokenizer, text, chat=False) for text in prompts], rows), len(refusals)
 

@@ -1,0 +1,72 @@
+"""One encoder of what follows a prompt, in all commands: what data say is text, and a bad row costs itself."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxuq
+from jaxuq import tuning
+from jaxuq.language import PromptError, encode_instruction, encode_reply
+
+MARKED = " red<|im_end|>"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """Letters as tokens, and a special token that data may try to say."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    letters = Tokenizer(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
+    letters.pre_tokenizer, letters.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=letters, eos_token="<|im_end|>")
+
+
+def test_an_answer_never_says_a_special_token(tokenizer):
+    end = tokenizer.eos_token_id
+    plain = encode_reply(tokenizer, MARKED)
+    assert end not in plain and tokenizer.decode(plain) == MARKED
+    (example,) = tuning.training_examples(tokenizer, [tuning.Record("a", "what", MARKED, (), "", None)])
+    assert example.tokens.tolist().count(end) == 1 and example.tokens[-1] == end
+    shown = encode_instruction(tokenizer, {"instruction": "what", "response": MARKED}, chat=False)
+    assert np.array_equal(shown.tokens, example.tokens)
+    records = [tuning.Record(str(n), "what", f"{n}{MARKED}", (), "", None) for n in range(3)]
+    encoded = tuning.encode_questions(tokenizer, records, num_options=2)
+    assert end not in encoded.prompts.options and end not in encoded.prompts.tokens
+
+
+@pytest.mark.parametrize(("text", "said"), [("\ud800", "no|not valid Unicode"), ("", "empty"), (" ", "empty")])
+def test_what_is_no_reply_is_named(tokenizer, text, said):
+    with pytest.raises(PromptError, match=said):
+        encode_reply(tokenizer, text)
+
+
+def test_a_bad_answer_costs_its_question_alone(tokenizer):
+    answers = ("red", "\ud800", "blue", "green")
+    records = [tuning.Record(str(n), "what", answer, (), "", None) for n, answer in enumerate(answers)]
+    encoded = tuning.encode_questions(tokenizer, records, num_options=2)
+    assert encoded.ids == ["0", "2", "3"]
+    assert [name for name, _ in encoded.rejected] == ["1"] and "Unicode" in encoded.rejected[0][1]
+
+
+def test_nobody_encodes_replies_otherwise():
+    """Texts of answers reach a tokenizer through `encode_reply` alone."""
+    root = Path(jaxuq.__file__).parent
+    rooms = ("confidence", "experts", "tuning", "language", "questions")
+    files = [file for room in rooms for file in sorted((root / room).rglob("*.py"))]
+    found = [file.relative_to(root).as_posix() for file in files if "add_special_tokens=False" in file.read_text()]
+    assert found == ["language/tokenization.py"]
+
+
+def test_a_lone_surrogate_in_responses_costs_its_row(tmp_path):
+    from jaxuq.questions import add_responses, load_questions
+
+    data, given = tmp_path / "data.jsonl", tmp_path / "given.jsonl"
+    data.write_text("\n".join(json.dumps({"id": n, "question": "q", "answer": "a"}) for n in "ab"))
+    given.write_text("\n".join(json.dumps({"id": n, "response": r}) for n, r in (("a", "x \ud800"), ("b", "x"))))
+    found = add_responses(load_questions(str(data)), given)
+    assert [one.id for one in found.questions] == ["b"]
+    assert [place for place, _ in found.rejected] == ["responses, line 1", "a"] and "Unicode" in found.rejected[0][1]

@@ -16,9 +16,9 @@ from jaxtyping import PyTree
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
+from jaxuq.checkpoints.settings import ACTIVATION_NAMES, Settings
 from jaxuq.checkpoints.torch_files import read_torch_file
 from jaxuq.networks import Encoder, EncoderConfig
-from jaxuq.networks.bert import Activation
 
 ENCODERS: Mapping[str, PackagedModel] = MappingProxyType(
     {
@@ -59,14 +59,22 @@ ENCODERS: Mapping[str, PackagedModel] = MappingProxyType(
     }
 )
 _FAMILIES = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True}
-_ACTIVATIONS: dict[str, Activation] = {
-    "gelu": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
+_REFUSED = {  # with the values that ask for nothing
+    "is_decoder": ("this is a decoder (is_decoder), which is", (False,)),
+    "add_cross_attention": ("this is a decoder (add_cross_attention), which is", (False,)),
+    "position_embedding_type": ("positions other than absolute are", ("absolute",)),
+    "quantization_config": ("quantised weights are", ({},)),
+    "pruned_heads": ("pruned heads are", ({},)),
+    "per_layer_config": ("layers with settings of their own are", ({},)),
 }
+_IRRELEVANT = frozenset((
+    "_name_or_path", "adapters", "architectures", "attn_implementation", "bos_token_id", "chunk_size_feed_forward",
+    "classifier_dropout", "directionality", "dtype", "eos_token_id", "finetuning_task", "gradient_checkpointing",
+    "id2label", "initializer_range", "label2id", "language", "model_max_length", "name", "num_labels",
+    "output_attentions", "output_hidden_states", "output_past", "pooler_fc_size", "pooler_num_attention_heads",
+    "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type", "problem_type", "return_dict", "tie_word_embeddings",
+    "tokenizer_class", "torch_dtype", "torchscript", "transformers_version", "use_bfloat16", "use_cache",
+))  # fmt: skip
 _HEADS = ("cls.", "lm_head.", "classifier.", "qa_outputs.", "dropout.")
 _LAYER = {  # parameters of a layer by their names in the checkpoint
     "attention.self.query": "query",
@@ -164,34 +172,44 @@ def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> Encoder
     kind = config.get("model_type")
     if kind not in _FAMILIES:
         raise CheckpointError(f"model_type is {kind!r}; supported encoders are {', '.join(_FAMILIES)}")
-    if config.get("is_decoder") or config.get("add_cross_attention"):
-        raise CheckpointError("the checkpoint is a decoder (is_decoder or add_cross_attention); expected an encoder")
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        raise CheckpointError(f"position_embedding_type is {config['position_embedding_type']!r}; expected absolute")
-    activation = config.get("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
-        raise CheckpointError(f"hidden_act is {activation!r}; supported are {', '.join(_ACTIVATIONS)}")
+    settings = Settings(config, "config.json")
+    settings.typed("model_type", str)
+    for key, (what, harmless) in _REFUSED.items():
+        settings.refuse(key, what, *harmless)
+    activation = settings.typed("hidden_act", str, "gelu")
+    if activation not in ACTIVATION_NAMES:
+        raise CheckpointError(f"hidden_act is {activation!r}; supported are {', '.join(ACTIVATION_NAMES)}")
     roberta = _FAMILIES[kind]
-    padding = config.get("pad_token_id", 1)
+    padding = settings.count("pad_token_id", 1, minimum=0)
+    width = settings.count("hidden_size")
+    if settings.count("embedding_size", width) != width:
+        raise CheckpointError("embedding_size is not hidden_size: projected embeddings are not supported")
     try:
-        return EncoderConfig(
-            vocab_size=config["vocab_size"],
-            hidden_size=config["hidden_size"],
-            intermediate_size=config["intermediate_size"],
-            num_layers=config["num_hidden_layers"],
-            num_heads=config["num_attention_heads"],
-            max_positions=config.get("max_position_embeddings", 512),
-            type_vocab_size=config.get("type_vocab_size", 2),
-            first_position=(1 if padding is None else padding) + 1 if roberta else 0,
+        made = EncoderConfig(
+            vocab_size=settings.count("vocab_size"),
+            hidden_size=width,
+            intermediate_size=settings.count("intermediate_size"),
+            num_layers=settings.count("num_hidden_layers"),
+            num_heads=settings.count("num_attention_heads"),
+            max_positions=settings.count("max_position_embeddings", 512),
+            type_vocab_size=settings.count("type_vocab_size", 2),
+            first_position=padding + 1 if roberta else 0,
             positions_skip_padding=roberta,
-            norm_eps=config.get("layer_norm_eps", 1e-12),
-            activation=_ACTIVATIONS[activation],
-            dropout=config.get("hidden_dropout_prob", 0.1),
-            attention_dropout=config.get("attention_probs_dropout_prob", 0.1),
+            norm_eps=settings.number("layer_norm_eps", 1e-12),
+            activation=ACTIVATION_NAMES[activation],
+            dropout=settings.number("hidden_dropout_prob", 0.1),
+            attention_dropout=settings.number("attention_probs_dropout_prob", 0.1),
             pooler=pooler,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except CheckpointError:
+        raise
+    except ValueError as error:
         raise CheckpointError(f"config.json is not that of an encoder: {error}") from error
+    for key, rate in (("hidden_dropout_prob", made.dropout), ("attention_probs_dropout_prob", made.attention_dropout)):
+        if rate >= 1:
+            raise CheckpointError(f"{key} is {rate}; expected a rate below 1")
+    settings.finish(irrelevant=_IRRELEVANT)
+    return made
 
 
 def load_encoder(name_or_folder: str | Path, *, dtype: Any = jnp.float32, progress: bool = False) -> LoadedEncoder:

@@ -1,13 +1,14 @@
 """Weights in safetensors files: memory-mapped, tensor by tensor, in one file or in shards."""
 
 import json
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxuq.checkpoints.errors import CheckpointError
+from jaxuq.checkpoints.errors import CheckpointError, CheckpointWarning
 
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
@@ -31,6 +32,16 @@ class StoredTensor(NamedTuple):
     shape: tuple[int, ...]
     kind: str
     read: Callable[[], np.ndarray]
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8; a CheckpointError if it is missing or something else."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a readable text file: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -101,7 +112,11 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         CheckpointError: no weights, a missing shard, a damaged header, a header that claims more than the file holds.
     """
     tensors: dict[str, StoredTensor] = {}
-    for file in _weight_files(folder):
+    index = folder / _INDEX
+    files = _weight_files(folder)
+    listed = read_json(index)["weight_map"] if index.is_file() else None
+    extra: list[str] = []
+    for file in files:
         try:
             from safetensors import SafetensorError, safe_open
         except ImportError as error:
@@ -111,13 +126,23 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         try:
             opened = safe_open(file, framework="numpy")
             for name in opened.keys():  # noqa: SIM118
+                if listed is not None and listed.get(name) != file.name:
+                    extra.append(f"{name} in {file.name}")
+                    continue
                 part = opened.get_slice(name)
                 shape, kind = tuple(part.get_shape()), str(part.get_dtype())
-                if name in tensors:
-                    raise CheckpointError(f"tensor {name} is in {tensors[name].file} and again in {file}")
                 tensors[name] = StoredTensor(file, name, shape, kind, _reader(opened, file, name, kind))
         except (SafetensorError, OSError, OverflowError, MemoryError) as error:
             raise CheckpointError(f"{file} is damaged or incomplete: {error}") from error
+    missing = sorted(set(listed or ()) - set(tensors))
+    if missing:
+        raise CheckpointError(f"{index} lists tensors that are not in their files: {', '.join(missing)}")
+    if extra:
+        warnings.warn(
+            f"{folder} holds tensors that {_INDEX} does not list there: {', '.join(extra)[:400]}: left out",
+            CheckpointWarning,
+            stacklevel=2,
+        )
     return tensors
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxuq.checkpoints.errors import CheckpointError
-from jaxuq.checkpoints.safetensors import read_json
+from jaxuq.checkpoints.safetensors import read_json, read_text
+from jaxuq.checkpoints.settings import Settings
 
 # Atoms in brackets, elements of two letters, two- and three-digit ring closures, the arrow of a reaction, characters.
 _PARTS = re.compile(r"\[[^\]]*\]|Br|Cl|%\d\d|%\(\d{3}\)|>>|.", re.DOTALL)
@@ -71,11 +72,12 @@ def load_smiles_tokenizer(folder: Path) -> SmilesTokenizer:
     """
     listed, table = folder / "vocab.txt", folder / "vocab.json"
     if listed.is_file():
-        tokens = {part: number for number, part in enumerate(listed.read_text().splitlines())}
+        tokens = {part: number for number, part in enumerate(read_text(listed).splitlines())}
     elif table.is_file():
-        tokens = {str(part): int(number) for part, number in read_json(table).items()}
+        settings = Settings(read_json(table), table)
+        tokens = {part: settings.count(part, minimum=0) for part in read_json(table)}
         merges = folder / "merges.txt"
-        lines = merges.read_text().splitlines() if merges.is_file() else []
+        lines = read_text(merges).splitlines() if merges.is_file() else []
         if any(line.strip() and not line.startswith("#") for line in lines):
             raise CheckpointError(f"{merges} merges characters; only tables of single characters are read as SMILES")
     else:

@@ -1,6 +1,8 @@
 """PyTorch checkpoints (`.pt`, `.pth`, `.ckpt`, `.bin`) as named tensors, without PyTorch and without unpickling."""
 
 import hashlib
+import io
+import math
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -12,10 +14,11 @@ import numpy as np
 
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.safetensors import StoredTensor
-from jaxuq.checkpoints.torch_pickle import Record, TensorRecord, read_pickle
+from jaxuq.checkpoints.torch_pickle import Record, TensorRecord, parts_of, read_pickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_LARGEST_PICKLE = 2**26  # bytes of names and shapes
 _TYPES: dict[str, tuple[str, Any]] = {  # by the storage's class: safetensors' name of the type, NumPy's
     "FloatStorage": ("F32", np.float32),
     "DoubleStorage": ("F64", np.float64),
@@ -115,8 +118,9 @@ def read_torch_file(path: str | Path) -> TorchFile:
             content, storage = _zipped(path) if start == b"PK\x03\x04" else _plain(file, path)
         except CheckpointError as error:
             raise CheckpointError(f"{path} cannot be read as a PyTorch file: {error}") from error
-        except (zipfile.BadZipFile, EOFError, struct.error, KeyError, OSError) as error:
-            raise CheckpointError(f"{path} is no complete PyTorch file, it is damaged or cut short: {error}") from error
+        except Exception as error:  # of many kinds, by which byte is wrong
+            text = str(error)[:200]
+            raise CheckpointError(f"{path} is no complete PyTorch file, it is damaged or cut short: {text}") from error
 
     def tensor(name: str, record: TensorRecord) -> StoredTensor:
         kind = _TYPES.get(record.storage.kind, (record.storage.kind, None))[0]
@@ -133,19 +137,25 @@ def _zipped(path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
             raise CheckpointError("the archive has no single data.pkl")
         folder = pickles[0].removesuffix("data.pkl")
         order = f"{folder}byteorder"
-        if order in archive.namelist() and archive.read(order) != b"little":
+        if order in archive.namelist() and _member(archive, order, path, 16) != b"little":
             raise CheckpointError("its numbers are big-endian")
-        with archive.open(pickles[0]) as file:
-            content = read_pickle(file)
+        content = read_pickle(io.BytesIO(_member(archive, pickles[0], path, _LARGEST_PICKLE)))
 
     def storage(key: str, dtype: Any) -> np.ndarray:
         with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo(f"{folder}data/{key}")
-            if info.compress_type != zipfile.ZIP_STORED:
-                raise CheckpointError("its numbers are compressed, which PyTorch does not do")
-            return np.frombuffer(archive.read(info), dtype)
+            return np.frombuffer(_member(archive, f"{folder}data/{key}", path, path.stat().st_size), dtype)
 
     return content, storage
+
+
+def _member(archive: zipfile.ZipFile, name: str, path: Path, largest: int) -> bytes:
+    """The bytes of a member, which is stored as it is: a compressed one could be larger than any memory."""
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise CheckpointError(f"{name} is compressed, which PyTorch does not do")
+    if info.file_size > min(largest, path.stat().st_size):
+        raise CheckpointError(f"{name} is {info.file_size} bytes long, which it cannot be")
+    return archive.read(info)
 
 
 def _plain(file: Any, path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
@@ -163,9 +173,9 @@ def _plain(file: Any, path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]
             raise CheckpointError(f"no tensor tells the type of storage {key}")
         (count,) = struct.unpack("<q", file.read(8))
         places[key] = (file.tell(), count)
+        if not 0 <= count * sizes[key] <= path.stat().st_size - file.tell():
+            raise CheckpointError("it is cut short")
         file.seek(count * sizes[key], 1)
-    if file.tell() > path.stat().st_size:
-        raise CheckpointError("it is cut short")
 
     def storage(key: str, dtype: Any) -> np.ndarray:
         offset, count = places[key]
@@ -175,16 +185,21 @@ def _plain(file: Any, path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]
 
 
 def _storage_sizes(content: Any) -> dict[str, int]:
-    """Bytes of a number in each storage that some tensor uses."""
-    if isinstance(content, TensorRecord):
-        dtype = _TYPES.get(content.storage.kind, (None, None))[1]
-        if dtype is None:
-            raise CheckpointError(f"it holds numbers of type {content.storage.kind}")
-        return {content.storage.key: np.dtype(dtype).itemsize}
-    if isinstance(content, Record):
-        content = [content.arguments, content.state]
-    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else ()
-    return {key: size for part in parts for key, size in _storage_sizes(part).items()}
+    """Bytes of a number in each storage that some tensor uses; what is shared is looked into once."""
+    sizes: dict[str, int] = {}
+    seen: set[int] = set()
+    stack = [content]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, TensorRecord):
+            dtype = _TYPES.get(value.storage.kind, (None, None))[1]
+            if dtype is None:
+                raise CheckpointError(f"it holds numbers of type {value.storage.kind[:100]}")
+            sizes[value.storage.key] = np.dtype(dtype).itemsize
+        elif id(value) not in seen:
+            seen.add(id(value))
+            stack += parts_of(value)
+    return sizes
 
 
 def _view(path: Path, name: str, record: TensorRecord, storage: Callable[[str, Any], np.ndarray]) -> np.ndarray:
@@ -193,16 +208,21 @@ def _view(path: Path, name: str, record: TensorRecord, storage: Callable[[str, A
     if dtype is None:
         raise CheckpointError(f"tensor {name} in {path} is stored as {record.storage.kind}, which is not supported")
     try:
-        numbers = storage(record.storage.key, dtype)
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError) as error:
-        raise CheckpointError(f"tensor {name} in {path} cannot be read: {error}") from error
-    last = record.offset + sum((size - 1) * stride for size, stride in zip(record.shape, record.strides))
-    empty = 0 in record.shape
+        return _strided(storage(record.storage.key, dtype), record)
+    except Exception as error:  # of many kinds, by which byte is wrong
+        raise CheckpointError(f"tensor {name} in {path} cannot be read: {str(error)[:200]}") from error
+
+
+def _strided(numbers: np.ndarray, record: TensorRecord) -> np.ndarray:
     if record.offset < 0 or min((0, *record.strides)) < 0 or min((0, *record.shape)) < 0:
-        raise CheckpointError(f"tensor {name} in {path} has a negative size or stride")
-    if not empty and last >= numbers.size:
-        raise CheckpointError(f"tensor {name} in {path} needs {last + 1} numbers, {numbers.size} are there: cut short")
-    if empty:
-        return np.zeros(record.shape, dtype)
+        raise CheckpointError("it has a negative size or stride")
+    if len(record.shape) != len(record.strides):
+        raise CheckpointError(f"it has {len(record.shape)} sizes and {len(record.strides)} strides")
+    if 0 in record.shape:
+        return np.zeros(record.shape, numbers.dtype)
+    last = record.offset + sum((size - 1) * stride for size, stride in zip(record.shape, record.strides))
+    needed = max(last + 1, math.prod(record.shape))
+    if needed > numbers.size:
+        raise CheckpointError(f"it needs {needed} numbers, {numbers.size} are there: cut short")
     strides = [stride * numbers.itemsize for stride in record.strides]
     return np.lib.stride_tricks.as_strided(numbers[record.offset :], record.shape, strides, writeable=False).copy()

@@ -40,10 +40,6 @@ class Record:
         self.name, self.arguments, self.state = name, arguments, {}
 
 
-class _Mark:
-    """Where a group of values begins on the stack."""
-
-
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
 _TEXTS = ("GLOBAL", "INST")
@@ -52,6 +48,9 @@ _LITERALS = (
     "SHORT_BINBYTES", "BINBYTES8", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG", "FLOAT", "BINFLOAT",
 )  # fmt: skip
 _IGNORED = ("PROTO", "FRAME")
+_DEPTH = 64  # of things in things; checkpoints have less than ten
+_THINGS = 2**20  # counting shared ones as often as they occur; a tensor is one
+_LARGEST_TEXT = 2**24  # bytes of one text or number in a pickle: names, not weights
 
 
 def read_pickle(file: Any) -> Any:
@@ -68,28 +67,67 @@ def read_pickle(file: Any) -> Any:
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    marks: list[int] = []  # where groups of values begin on the stack
     try:
         for opcode, argument, _ in pickletools.genops(file):
             if opcode.name == "STOP":
-                return stack.pop()
-            _step(opcode.name, argument, stack, memo)
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"it is damaged or cut short ({error})") from error
+                content = stack.pop()
+                _check_size(content)
+                return content
+            _step(opcode.name, argument, stack, memo, marks)
+    except CheckpointError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+        raise CheckpointError(f"it is damaged or cut short ({str(error)[:200]})") from error
     raise CheckpointError("it is cut short")
 
 
-def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
+def parts_of(value: Any) -> list[Any]:
+    """What lies directly in a container or record; nothing for all else."""
+    if isinstance(value, Record):
+        return [value.arguments, value.state]
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return list(value) if type(value) in (list, tuple, set) else []
+
+
+def _check_size(content: Any) -> None:
+    """Refuse what is nested too deeply, in itself, or many times over; a thing is looked into once, however shared."""
+    depths: dict[int, int] = {}  # 0 while a thing is being looked into
+    sizes: dict[int, int] = {}  # of what it would be if nothing were shared
+    stack = [(content, False)]
+    while stack:
+        value, done = stack.pop()
+        parts = parts_of(value)
+        key = id(value)
+        if not parts:
+            continue
+        if done:
+            depths[key] = 1 + max(depths.get(id(part), 0) for part in parts)
+            sizes[key] = 1 + sum(sizes.get(id(part), 1) for part in parts)
+            if depths[key] > _DEPTH or sizes[key] > _THINGS:
+                raise CheckpointError(f"it nests things more than {_DEPTH} deep, or more than {_THINGS} of them")
+        elif key not in depths:
+            depths[key] = 0
+            stack.append((value, True))
+            for part in parts:
+                if depths.get(id(part)) == 0:
+                    raise CheckpointError("it holds a thing that lies in itself")
+                stack.append((part, False))
+
+
+def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any], marks: list[int]) -> None:
     """One instruction."""
     if name in _LITERALS:
+        if isinstance(argument, str | bytes) and len(argument) > _LARGEST_TEXT:
+            raise CheckpointError(f"it holds a text of {len(argument)} bytes, which no name is")
         stack.append(argument)
     elif name in _CONSTANTS:
         stack.append(_CONSTANTS[name])
     elif name in _EMPTY:
         stack.append(_EMPTY[name]())
     elif name == "MARK":
-        stack.append(_Mark)
+        marks.append(len(stack))
     elif name in ("BINGET", "LONG_BINGET", "GET"):
         stack.append(memo[int(argument)])
     elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
@@ -100,16 +138,17 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         count = int(name[-1])
         stack[-count:] = [tuple(stack[-count:])]
     elif name in ("TUPLE", "LIST", "FROZENSET"):
-        items = _group(stack)
+        items = _group(stack, marks)
         stack.append(tuple(items) if name == "TUPLE" else items)
     elif name == "DICT":
-        items = _group(stack)
-        stack.append(dict(zip(items[::2], items[1::2])))
+        items = _group(stack, marks)
+        stack.append({})
+        _update(stack[-1], items)
     elif name in ("APPEND", "APPENDS", "ADDITEMS"):
-        items = [stack.pop()] if name == "APPEND" else _group(stack)
+        items = [stack.pop()] if name == "APPEND" else _group(stack, marks)
         _extend(stack[-1], items)
     elif name in ("SETITEM", "SETITEMS"):
-        items = _group(stack) if name == "SETITEMS" else [stack.pop(), stack.pop()][::-1]
+        items = _group(stack, marks) if name == "SETITEMS" else [stack.pop(), stack.pop()][::-1]
         _update(stack[-1], items)
     elif name == "GLOBAL":
         module, attribute = argument.split(" ", 1)
@@ -132,10 +171,10 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> N
         raise CheckpointError(f"it holds the pickle instruction {name}, which weights do not need")
 
 
-def _group(stack: list[Any]) -> list[Any]:
+def _group(stack: list[Any], marks: list[int]) -> list[Any]:
     """Everything since the last mark."""
-    start = len(stack) - 1 - stack[::-1].index(_Mark)
-    items = stack[start + 1 :]
+    start = marks.pop()
+    items = stack[start:]
     del stack[start:]
     return items
 
@@ -151,6 +190,8 @@ def _update(target: Any, items: list[Any]) -> None:
     if isinstance(target, Record):
         target = target.state
     for key, value in zip(items[::2], items[1::2]):
+        if not isinstance(key, str | bytes | int | float | None):  # hashing others may take for ever
+            raise CheckpointError(f"it names a thing by a {type(key).__name__}")
         target[key] = value
 
 
@@ -174,5 +215,7 @@ def _inert(function: Any, arguments: Any) -> Any:
 def _storage(identity: Any) -> Storage:
     if not (isinstance(identity, tuple) and len(identity) >= 5 and identity[0] == "storage"):
         raise CheckpointError("it refers to something outside that is no storage of numbers")
-    kind = identity[1].name if isinstance(identity[1], Name) else str(identity[1])
+    kind = identity[1].name if isinstance(identity[1], Name) else identity[1]
+    if not (isinstance(kind, str) and isinstance(identity[2], str | int)):
+        raise CheckpointError("it has a storage of no type or name")
     return Storage(kind, str(identity[2]))

@@ -69,25 +69,30 @@ def eligible_tokens(
 
 @checked
 def aggregate_heads(
-    attention: Float[Array, "heads time"], *, num_heads: int = 16, convention: Literal["text", "published"] = "text"
+    attention: Float[Array, "heads time"],
+    *,
+    num_heads: int = 16,
+    reduction: Literal["max", "mean"] = "max",
+    convention: Literal["text", "published"] = "text",
 ) -> Float[Array, " time"]:
-    r"""Element-wise maximum over the heads of lowest entropy.
+    r"""Element-wise maximum (or mean) over the heads of lowest entropy.
 
     $$(l,h)_k = \operatorname{arg\,min}_k \mathcal{H}(\alpha'^{(l,h)}), \quad k \le K; \qquad
       \alpha^*_{[t]} = \max_k \alpha'^{(l,h)_k}_{[t]}$$
 
-    The result no longer sums to one. Heads of equal entropy are taken in their order.
+    A maximum no longer sums to one. Heads of equal entropy are taken in their order.
 
     Args:
         attention: $\alpha'$ of one token, all layers' heads; see `reweight_recent`.
         num_heads: $K$; all, if there are fewer.
+        reduction: over the chosen heads; the released code has `"mean"` as a choice.
         convention: `"published"` adds 1e-12 within the logarithm, as the released code does.
 
     Returns:
         $\alpha^*$.
 
     Raises:
-        ValueError: if `num_heads` is not a positive integer or `convention` is unknown.
+        ValueError: if `num_heads` is not a positive integer, or `reduction` or `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -99,13 +104,14 @@ def aggregate_heads(
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, Eq 3.4 and 3.5.
     """
     check_count("num_heads", num_heads)
+    check_choice("reduction", reduction, ("max", "mean"))
     check_choice("convention", convention, ("text", "published"))
     if convention == "published":
         entropy = -jnp.sum(attention * jnp.log(attention + 1e-12), axis=-1)
     else:
         entropy = jnp.sum(jax.scipy.special.entr(attention), axis=-1)
     _, chosen = jax.lax.top_k(-entropy, min(num_heads, attention.shape[0]))
-    return jnp.max(attention[chosen], axis=0)
+    return (jnp.max if reduction == "max" else jnp.mean)(attention[chosen], axis=0)
 
 
 @checked

@@ -107,7 +107,8 @@ def substitutions(
         threshold: what a probability must exceed.
         size: most substitutions to return; the likeliest are kept.
         convention: `"published"`: at most 5 candidates a token, and of all pairs (originals included) the
-            `10 + tokens of the chain` likeliest, as in the released code.
+            `10 + tokens of the chain` likeliest; where the token itself is not among the five, the likeliest of them
+            counts as what was said (as in `token_log_probs`) and is not substituted. All as in the released code.
 
     Returns:
         `Substitutions`, likeliest first.
@@ -134,6 +135,9 @@ def substitutions(
     shape = alternatives.shape
     kept = jnp.broadcast_to(filtered[:, None], shape)
     original = alternatives == jnp.broadcast_to(tokens[:, None], shape)
+    if convention == "published":
+        likeliest = jnp.argmax(alternative_log_probs, axis=1)[:, None] == jnp.arange(shape[1])[None]
+        original = jnp.where(original.any(1, keepdims=True), original, likeliest)
     likely = kept & (alternative_log_probs > jnp.log(threshold))
     if convention == "published":
         number = 10 + jnp.sum(filtered, dtype=jnp.int32)

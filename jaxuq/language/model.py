@@ -128,9 +128,13 @@ def _tokenizer(checkpoint: _Checkpoint) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # tokenizers raises bare exceptions
         raise CheckpointError(f"the tokenizer in {path} cannot be read: {error}") from error
+    longest = tokenizer.model_max_length  # 10**30 where the files say nothing
+    if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 1:
+        raise CheckpointError(f"{path}: model_max_length is {longest!r}, expected a number of tokens")
+    return tokenizer
 
 
 def _stops(checkpoint: _Checkpoint) -> tuple[int, ...]:

@@ -1,6 +1,8 @@
 """Adapters in PEFT's folder format, `adapter_config.json` and `adapter_model.safetensors`, both ways."""
 
+import dataclasses
 import json
+import math
 import os
 import re
 import tempfile
@@ -12,6 +14,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq.checkpoints import read_json
+from jaxuq.checkpoints.settings import Settings
 from jaxuq.language.architectures import linear_names, tensor_places
 from jaxuq.language.errors import CheckpointError
 from jaxuq.networks import DecoderConfig, LoraConfig, stack_layers, unstack_layers
@@ -24,8 +27,6 @@ _KEY = re.compile(
 )
 _PARTS = {"lora_A": "a", "lora_B": "b", "lora_magnitude_vector": "magnitude"}
 _REFUSED = {  # settings that change what the adapter computes, and are not implemented
-    "rank_pattern": "a rank for each module",
-    "alpha_pattern": "an alpha for each module",
     "modules_to_save": "whole modules beside the adapters",
     "fan_in_fan_out": "transposed kernels",
     "lora_bias": "biases of adapters",
@@ -47,8 +48,10 @@ def load_peft(
 ) -> tuple[LoraConfig, PyTree]:
     """Read a LoRA or DoRA adapter that PEFT (or `save_peft`) wrote.
 
-    Which layers are adapted follows from the tensors; they must be the same in every block. Settings that do not change
-    what a trained adapter computes are ignored.
+    Modules may differ in rank and alpha (`rank_pattern`, `alpha_pattern`), and blocks may be left out
+    (`layers_to_transform`, `exclude_modules`): smaller ranks are padded with zeros, the scale goes into B, and a module
+    without an adapter has one of zeros, so the numbers are PEFT's. What the settings adapt and the tensors lack is an
+    error. Settings that do not change what a trained adapter computes are ignored.
 
     Args:
         folder: with `adapter_config.json` and `adapter_model.safetensors`.
@@ -60,7 +63,7 @@ def load_peft(
 
     Raises:
         CheckpointError: names the file and what is wrong: another kind of adapter, a setting that is not supported
-            (`rank_pattern`, `modules_to_save`, biases, ...), missing or unexpected tensors (all of them), wrong shapes,
+            (`modules_to_save`, biases, ...), missing or unexpected tensors (all of them), wrong shapes,
             numbers that are not finite, a damaged file.
 
     References:
@@ -89,32 +92,112 @@ def load_peft(
         )
     if not lora:
         raise CheckpointError(f"{file} holds no adapters")
-    targets = {kernels[module][0] for module, _ in lora}
-    config = _lora_config(folder / _CONFIG, settings, tuple(name for name in linear_names() if name in targets))
+    adapted = {module for module, _ in lora}
+    targets = {kernels[module][0] for module in adapted}
+    source = folder / _CONFIG
+    config = _lora_config(source, settings, tuple(name for name in linear_names() if name in targets))
     parts = ("a", "b", "magnitude") if config.dora else ("a", "b")
-    wanted = {(module, part) for module, (name, *_) in kernels.items() if name in targets for part in parts}
+    chosen = _chosen(source, settings, {module for module, (name, *_) in kernels.items() if name in targets})
+    wanted = {(module, part) for module in chosen for part in parts}
     if set(lora) != wanted:
         missing = [f"{module} ({part})" for module, part in sorted(wanted - set(lora))]
         extra = [f"{module} ({part})" for module, part in sorted(set(lora) - wanted)]
         raise CheckpointError(
-            f"{file}: missing {', '.join(missing) or 'nothing'}; unexpected {', '.join(extra) or 'nothing'}. "
-            "Every block needs the same adapters"
+            f"{file}: missing {', '.join(missing) or 'nothing'}; unexpected {', '.join(extra) or 'nothing'}, by what "
+            f"{_CONFIG} says is adapted"
         )
+    scales = {module: _module_config(source, settings, config, module) for module in chosen}
+    if scales:
+        rank = max(one.rank for one in scales.values())
+        config = dataclasses.replace(config, rank=rank, alpha=config.alpha or 1.0)  # B holds a scale of zero
     layers: dict[str, Any] = {f"layers_{layer}": {} for layer in range(decoder_config.num_layers)}
     for module, (name, layer, (outputs, inputs)) in kernels.items():
-        if name in targets:
-            shapes = {"a": (config.rank, inputs), "b": (outputs, config.rank), "magnitude": (outputs,)}
-            adapter = layers[f"layers_{layer}"].setdefault(name, {})
-            for part in parts:
-                tensor = lora[module, part]
-                if tensor.shape != shapes[part]:
-                    raise CheckpointError(
-                        f"{file}: {module} ({part}) has shape {tensor.shape}; this model needs {shapes[part]}"
-                    )
-                if not np.isfinite(tensor).all():
-                    raise CheckpointError(f"{file}: {module} ({part}) holds numbers that are not finite")
-                adapter[part] = jnp.asarray(tensor.T)
+        if name not in targets:
+            continue
+        adapter = layers[f"layers_{layer}"].setdefault(name, {})
+        if module not in chosen:  # an adapter of zeros changes nothing
+            if config.dora:
+                raise CheckpointError(f"{file}: DoRA in a part of the blocks only ({module} has none) is not supported")
+            adapter |= {"a": jnp.zeros((inputs, config.rank)), "b": jnp.zeros((config.rank, outputs))}
+            continue
+        own = scales[module]
+        shapes = {"a": (own.rank, inputs), "b": (outputs, own.rank), "magnitude": (outputs,)}
+        for part in parts:
+            tensor = lora[module, part]
+            if tensor.shape != shapes[part]:
+                raise CheckpointError(
+                    f"{file}: {module} ({part}) has shape {tensor.shape}; this model needs {shapes[part]}"
+                )
+            if not np.isfinite(tensor).all():
+                raise CheckpointError(f"{file}: {module} ({part}) holds numbers that are not finite")
+            adapter[part] = jnp.asarray(_padded(tensor.T, part, own, config))
     return config, stack_layers(layers, decoder_config.num_layers) if scan else layers
+
+
+def _padded(tensor: np.ndarray, part: str, own: LoraConfig, config: LoraConfig) -> np.ndarray:
+    """A module's factor at the common rank and scale: more columns of zeros, and its own scale within B."""
+    if part == "magnitude":
+        return tensor
+    more = config.rank - own.rank
+    if part == "a":
+        return np.pad(tensor, ((0, 0), (0, more)))
+    factor = own.scale / config.scale if own.scale != config.scale else 1.0
+    return np.pad(tensor * np.float32(factor), ((0, more), (0, 0)))
+
+
+def _chosen(source: Path, settings: dict[str, Any], modules: set[str]) -> set[str]:
+    """The modules that the settings of PEFT adapt, by its rules, among those of the adapted kinds."""
+    said = Settings(settings, source)
+    excluded, layers = said.get("exclude_modules", []), said.get("layers_to_transform", None)
+    targets = said.get("target_modules", "all-linear")
+    layers = [layers] if isinstance(layers, int) else layers
+    if layers is not None and not (isinstance(layers, list) and all(isinstance(layer, int) for layer in layers)):
+        raise CheckpointError(f"{source}: layers_to_transform is {layers!r}, expected numbers of layers")
+    if said.get("layers_pattern", "layers") not in ("layers", ["layers"], []):
+        raise CheckpointError(f"{source}: layers_pattern is {settings['layers_pattern']!r}; expected 'layers'")
+    return {
+        module
+        for module in modules
+        if not _matches(source, "exclude_modules", excluded, module)
+        and (targets == "all-linear" or _matches(source, "target_modules", targets, module))
+        and (layers is None or int(module.split(".")[1]) in layers)
+    }
+
+
+def _matches(source: Path, key: str, names: Any, module: str) -> bool:
+    full = f"model.{module}"
+    if isinstance(names, str):
+        return _found(source, key, names, full)
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise CheckpointError(f"{source}: {key} is {names!r}, expected names or a pattern")
+    return any(full == name or full.endswith(f".{name}") for name in names)
+
+
+def _found(source: Path, key: str, pattern: str, text: str) -> bool:
+    """Whether a pattern of the settings holds for a whole name; patterns that could search for ever are refused."""
+    if len(pattern) > 500 or len(re.findall(r"[*+{]", pattern)) > 4 or re.search(r"[*+})][*+{]|\\[1-9]", pattern):
+        raise CheckpointError(f"{source}: {key} has a pattern that is not supported: {pattern[:100]!r}")
+    try:
+        return re.fullmatch(pattern, text) is not None
+    except re.error as error:
+        raise CheckpointError(f"{source}: {key} is no pattern: {error}") from error
+
+
+def _module_config(source: Path, settings: dict[str, Any], config: LoraConfig, module: str) -> LoraConfig:
+    """Rank and alpha of one module: of the first pattern that its name ends with, or else the common ones."""
+    said, full = Settings(settings, source), f"model.{module}"
+    ranks, alphas = (Settings(said.typed(f"{key}_pattern", dict, {}), source) for key in ("rank", "alpha"))
+
+    def first(key: str) -> str:
+        patterns = said.typed(key, dict, {})
+        found = (one for one in patterns if _found(source, key, rf"(.*\.)?({one})", full))
+        return next(found, full)
+
+    return dataclasses.replace(
+        config,
+        rank=ranks.count(first("rank_pattern"), config.rank),
+        alpha=alphas.number(first("alpha_pattern"), config.alpha, -math.inf),
+    )
 
 
 def save_peft(
@@ -195,16 +278,19 @@ def _read_settings(file: Path) -> dict[str, Any]:
 
 
 def _lora_config(file: Path, settings: dict[str, Any], targets: tuple[str, ...]) -> LoraConfig:
+    said = Settings(settings, file)
     try:
         return LoraConfig(
-            rank=int(settings.get("r", 8)),
-            alpha=float(settings.get("lora_alpha", 8)),
-            dropout=float(settings.get("lora_dropout", 0.0)),
-            rslora=bool(settings.get("use_rslora", False)),
-            dora=bool(settings.get("use_dora", False)),
+            rank=said.count("r", 8),
+            alpha=said.number("lora_alpha", 8.0, -math.inf),
+            dropout=said.number("lora_dropout", 0.0),
+            rslora=said.typed("use_rslora", bool, False),
+            dora=said.typed("use_dora", bool, False),
             targets=targets,
         )
-    except (TypeError, ValueError) as error:
+    except CheckpointError:
+        raise
+    except ValueError as error:
         raise CheckpointError(f"{file}: {error}") from error
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class TextStream:
     """The text of an answer as its tokens come in.
 
-    Every token is decoded with all before it, since a token may be part of a character. What `push` returns, put
+    A token may be part of a character, and a decoder may drop the blank before the first word, so a token is decoded
+    with those before it back to the last whole word or so, not with the whole answer. What `push` returns, put
     together, is `text`.
 
     Attributes:
@@ -23,6 +24,8 @@ class TextStream:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", stops: Sequence[str] = ()):
         self._tokenizer, self._stops, self._shown = tokenizer, tuple(stops), 0
+        self._context, self._read = 0, 0  # tokens[context:read] are decoded again, as the context of tokens[read:]
+        self._context_text, self._whole = "", ""  # of the context; of all tokens before `read`
         self.tokens: list[int] = []
         self.text = ""
         self.stopped = False
@@ -38,13 +41,23 @@ class TextStream:
             What can be shown now. Held back are characters in pieces, and what may begin a stop string.
         """
         self.tokens.append(token)
-        self.text = decode_tokens(self._tokenizer, self.tokens)
-        found = [at for stop in self._stops if (at := self.text.find(stop)) >= 0]
+        self.text = self._decoded()
+        found = [at for stop in self._stops if (at := self.text.find(stop, self._shown)) >= 0]
         if found:
             self.stopped, self.text = True, self.text[: min(found)]
         end = len(self.text) if self.stopped or last else self._settled()
         shown, self._shown = self.text[self._shown : end], max(self._shown, end)
         return shown
+
+    def _decoded(self) -> str:
+        window = decode_tokens(self._tokenizer, self.tokens[self._context :])
+        new = window[len(self._context_text) :]
+        text = self._whole + new
+        if new.strip() and not new.endswith("\N{REPLACEMENT CHARACTER}"):  # visible, so that it is a context itself
+            self._context, self._read = self._read, len(self.tokens)
+            self._context_text = decode_tokens(self._tokenizer, self.tokens[self._context :])
+            self._whole = text
+        return text
 
     def _settled(self) -> int:
         settled = self.text.rstrip("\N{REPLACEMENT CHARACTER}")

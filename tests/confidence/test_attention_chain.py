@@ -285,3 +285,21 @@ def test_chains_of_a_padded_batch_of_a_decoder(rng):
             set(np.flatnonzero(eligible[row, start:])),
         )
         assert set(np.flatnonzero(alone.tokens[0])) == set(expected) and expected
+
+
+def test_the_mean_over_the_chosen_heads():
+    rows = jnp.array([[0.4, 0.3, 0.3], [0.9, 0.1, 0.0], [0.0, 0.2, 0.8]])
+    found = confidence.aggregate_heads(rows, num_heads=2, reduction="mean")
+    np.testing.assert_allclose(found, np.mean(np.asarray(rows)[1:], axis=0), rtol=1e-6)
+
+
+def test_published_substitutions_take_the_likeliest_of_the_five_for_what_was_said():
+    """`find_column_indices` of the released code: a token outside the stored five stands for the first of them."""
+    log_probs = jnp.log(jnp.array([[0.3, 0.2, 0.15, 0.1, 0.08, 0.07], [0.5, 0.2, 0.1, 0.05, 0.04, 0.03]]))
+    alternatives = jnp.array([[10, 11, 12, 13, 14, 15], [20, 21, 22, 23, 24, 25]])
+    tokens, chain = jnp.array([15, 21]), jnp.array([True, True])  # the first lies outside the five, the second inside
+    found = confidence.substitutions(tokens, chain, alternatives, log_probs, size=20, convention="published")
+    pairs = set(zip(found.positions[found.valid].tolist(), found.tokens[found.valid].tolist()))
+    assert pairs == {(0, t) for t in (11, 12, 13, 14)} | {(1, t) for t in (20, 22, 23, 24)}
+    exact = confidence.substitutions(tokens, chain, alternatives, log_probs, size=20)
+    assert (0, 10) in set(zip(exact.positions.tolist(), exact.tokens.tolist()))

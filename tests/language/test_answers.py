@@ -20,6 +20,7 @@ from jaxuq.language import (
 )
 from jaxuq.networks import Decoder
 from tests.language.golden_decoders import load
+from tests.language.tiny_checkpoints import tiny_tokenizer
 
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
 TEMPLATE = "{% for message in messages %}<u>{{ message['content'] }}{% endfor %}<a>"
@@ -179,8 +180,30 @@ def test_wrong_options_are_refused(model):
     for options, said in (
         ({"batch_size": 0}, "batch_size"),
         ({"overflow": "drop"}, "overflow"),
-        ({"max_new_tokens": 0}, "at least one"),
+        ({"max_new_tokens": 0}, "an integer of at least 1"),
         ({"sampling": Sampling(-1.0)}, "temperature"),
     ):
         with pytest.raises((ValueError, TypeError), match=said):
             generate(model, "a", **({"max_new_tokens": 2, "sampling": GREEDY} | options))
+
+
+def test_a_stream_decodes_each_token_a_few_times_only(monkeypatch):
+    """And its text is that of all tokens, after every token, whatever they are."""
+    from jaxuq.language import streaming
+    from jaxuq.language.tokenization import decode_tokens
+
+    tokenizer, decoded = tiny_tokenizer(), 0
+
+    def counting(tokenizer, tokens, **options):
+        nonlocal decoded
+        decoded += len(tokens)
+        return decode_tokens(tokenizer, tokens, **options)
+
+    monkeypatch.setattr(streaming, "decode_tokens", counting)
+    tokens = np.random.default_rng(0).integers(0, len(tokenizer), 600).tolist()
+    stream, pieces = TextStream(tokenizer), []
+    for number, token in enumerate(tokens, start=1):
+        pieces.append(stream.push(token, last=number == len(tokens)))
+        assert stream.text == decode_tokens(tokenizer, tokens[:number])
+    assert "".join(pieces) == stream.text
+    assert decoded < 8 * len(tokens)  # all of them at each token would be 180,300

@@ -331,7 +331,7 @@ def test_one_program_serves_all_numbers(model):
 
 
 def test_wrong_numbers_are_refused(model):
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="an integer of at least 1"):
         model.answer(max_new_tokens=0)
     with pytest.raises(ValueError, match="top_alternatives is 41"):
         model.answer(top_alternatives=41)

@@ -23,7 +23,7 @@ def llama():
     return load("llama")
 
 
-@pytest.mark.parametrize("kind", ["lora", "rslora", "dora"])
+@pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "patterns", "layers", "dora-patterns"])
 def test_logits_are_those_of_peft(kind, llama):
     config, lora = load_peft(GOLDEN / f"peft-{kind}", llama.config)
     with np.load(GOLDEN / f"peft-{kind}" / "logits.npz") as file:
@@ -72,13 +72,25 @@ def folder(tmp_path):
     [
         ("peft_type", "LOHA", "'LOHA' are not supported"),
         ("bias", "all", "trained biases"),
-        ("rank_pattern", {"q_proj": 4}, "rank_pattern is .* a rank for each module"),
-        ("alpha_pattern", {"q_proj": 4}, "an alpha for each module"),
+        ("rank_pattern", {"q_proj": 4}, r"q_proj \(a\) has shape .*; this model needs \(4, 16\)"),
+        ("rank_pattern", {"q_proj": 0}, "q_proj is 0"),
+        ("rank_pattern", ["q_proj"], "rank_pattern"),
+        ("alpha_pattern", {"q_proj": float("nan")}, "q_proj is nan"),
+        ("alpha_pattern", {"(a*)*": 4}, "alpha_pattern has a pattern that is not supported"),
+        ("exclude_modules", "(", "exclude_modules is no pattern"),
+        ("exclude_modules", ["q_proj"], "unexpected .*q_proj"),
+        ("layers_to_transform", [0], "unexpected layers.1"),
+        ("layers_to_transform", "all", "expected numbers of layers"),
+        ("lora_alpha", float("inf"), "lora_alpha is inf"),
+        ("lora_alpha", "8", "lora_alpha is '8'"),
+        ("r", 0, "r is 0"),
+        ("r", 2.5, "r is 2.5"),
+        ("use_rslora", "yes", "use_rslora"),
         ("modules_to_save", ["lm_head"], "modules_to_save is"),
         ("init_lora_weights", "pissa_niter_16", "changes the base model"),
         ("use_dora", True, r"missing .*layers.0.mlp.down_proj \(magnitude\)"),
         ("r", 4, r"has shape \(3, 16\); this model needs \(4, 16\)"),
-        ("r", "many", "invalid literal"),
+        ("r", "many", "r is .many.; expected an integer"),
     ],
 )
 def test_settings_that_are_not_supported_are_refused(folder, llama, name, value, message):

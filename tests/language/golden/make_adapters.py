@@ -19,6 +19,25 @@ KINDS = {
     "lora": {"target_modules": ["q_proj", "v_proj", "down_proj"], "lora_alpha": 5},
     "rslora": {"target_modules": ["k_proj"], "use_rslora": True, "lora_alpha": 2},
     "dora": {"target_modules": "all-linear", "use_dora": True, "lora_alpha": 4, "lora_dropout": 0.1},
+    "patterns": {
+        "target_modules": ["q_proj", "v_proj", "up_proj"],
+        "lora_alpha": 5,
+        "rank_pattern": {"v_proj": 5, "layers.1.self_attn.q_proj": 2},
+        "alpha_pattern": {"up_proj": 9, r"layers\.0\.self_attn.*": 2},
+    },
+    "layers": {
+        "target_modules": ["q_proj", "down_proj"],
+        "lora_alpha": 4,
+        "layers_to_transform": [1],
+        "exclude_modules": r".*\.1\.mlp\.down_proj",
+    },
+    "dora-patterns": {
+        "target_modules": ["o_proj", "up_proj"],
+        "use_dora": True,
+        "rank_pattern": {"o_proj": 2},
+        "alpha_pattern": {"o_proj": 7},
+        "lora_alpha": 4,
+    },
 }
 
 

@@ -1,0 +1,226 @@
+"""Files of other people, damaged or made to harm: a model or a CheckpointError, in bounded time and memory."""
+
+import io
+import json
+import pickle
+import resource
+import time
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from jaxuq.checkpoints import (
+    CheckpointError,
+    CheckpointWarning,
+    encoder_config,
+    load_smiles_tokenizer,
+    read_torch_file,
+    stored_tensors,
+)
+from jaxuq.checkpoints.torch_pickle import read_pickle
+from tests.checkpoints.torch_writer import write_torch
+
+CONTENT = {"state_dict": {"a.weight": np.ones((3, 4)), "b": np.arange(5.0)}, "args": {"depth": 3, "name": "x"}}
+
+
+def _zip(path, members, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def _shared(levels, kind):
+    """A list (or tuple) that holds the same one twice, and so on: tiny in the file, 2**levels when it is unfolded."""
+    body = b"\x80\x02" + (b"]" if kind == b"l" else b")") + b"q\x00"
+    for level in range(levels):
+        body += b"0(" + 2 * (b"h" + bytes([level])) + kind + b"q" + bytes([level + 1])
+    return body + b"."
+
+
+@pytest.mark.parametrize("levels", [22, 60, 200])
+@pytest.mark.parametrize("kind", [b"l", b"t"])
+def test_shared_things_are_looked_into_once(levels, kind):
+    data = _shared(levels, kind)
+    assert len(data) < 2000
+    with pytest.raises(CheckpointError, match="nests things"):
+        read_pickle(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"(" * 100 + b"t" * 100 + b".",
+        b"\x80\x02" + b")" + b"\x85" * 5000 + b".",
+        b"\x80\x02]q\x00h\x00a.",  # a list in itself
+        b"\x80\x02}(" + b")" + b"\x85" * 40 + b"K\x01u.",  # a tuple as a key
+    ],
+)
+def test_deep_and_circular_things_are_refused(data):
+    with pytest.raises(CheckpointError):
+        read_pickle(io.BytesIO(data))
+
+
+def test_a_plain_pickle_of_shared_things_is_read():
+    one = [1, 2]
+    assert read_pickle(io.BytesIO(pickle.dumps({"a": one, "b": [one, one]}, protocol=2))) == {"a": one, "b": [one, one]}
+
+
+def test_marks_do_not_copy_the_stack():
+    """200,000 groups on a deep stack: quadratic would be 2e10 steps."""
+    data = b"\x80\x02" + b"N" * 200_000 + b"(t0" * 200_000 + b"."
+    assert read_pickle(io.BytesIO(data)) is None
+
+
+def test_members_that_grow_are_refused_before_they_are_read(tmp_path):
+    bomb = _zip(tmp_path / "x.pt", {"a/data.pkl": b"\x80\x02}.", "a/byteorder": b"\0" * 2**24}, zipfile.ZIP_DEFLATED)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="byteorder is compressed"):
+        read_torch_file(bomb)
+    stored = _zip(tmp_path / "y.pt", {"a/data.pkl": b"\x80\x02}.", "a/byteorder": b"\0" * 2**20})
+    with pytest.raises(CheckpointError, match="byteorder is 1048576 bytes long"):
+        read_torch_file(stored)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_a_tensor_larger_than_its_storage_is_refused_before_it_is_made(tmp_path):
+    from jaxuq.checkpoints.torch_pickle import Storage, TensorRecord
+
+    file = read_torch_file(write_torch_at(tmp_path / "x.pt"))
+    record = TensorRecord(Storage("FloatStorage", "0"), 0, (2**40,), (0,))
+    with pytest.raises(CheckpointError, match=f"needs {2**40} numbers"):
+        file.tensor("x", record).read()
+
+
+def write_torch_at(path):
+    write_torch(path, CONTENT)
+    return path
+
+
+def _read_torch(path):
+    file = read_torch_file(path)
+    for tensor in file.tensors("state_dict").values():
+        tensor.read()
+    file.settings("args")
+
+
+def _read_safetensors(path):
+    for tensor in stored_tensors(path.parent).values():
+        tensor.read()
+
+
+ENCODER = {
+    "model_type": "bert", "vocab_size": 9, "hidden_size": 4, "intermediate_size": 8, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "layer_norm_eps": 1e-12, "hidden_act": "gelu", "max_position_embeddings": 12,
+}  # fmt: skip
+
+
+def _read_encoder(path):
+    from jaxuq.checkpoints.safetensors import read_json
+
+    encoder_config(read_json(path))
+
+
+def _read_vocabulary(path):
+    load_smiles_tokenizer(path.parent).encode(["CCO"])
+
+
+def _compressed(path):
+    write_torch(path, CONTENT)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    return _zip(path, members, zipfile.ZIP_DEFLATED)
+
+
+READERS = {
+    "torch": ("x.pt", write_torch_at, _read_torch),
+    "torch compressed": ("x.pt", _compressed, _read_torch),
+    "safetensors": (
+        "model.safetensors",
+        lambda path: save_file({"a": np.ones((3, 4), np.float32), "b": np.ones(2, np.float16)}, path),
+        _read_safetensors,
+    ),
+    "encoder": ("config.json", lambda path: path.write_text(json.dumps(ENCODER)), _read_encoder),
+    "vocabulary": (
+        "vocab.json",
+        lambda path: path.write_text(json.dumps({"[CLS]": 0, "[SEP]": 1, "[UNK]": 2, "C": 3, "O": 4})),
+        _read_vocabulary,
+    ),
+}
+
+
+def mutated(whole, rng):
+    """A few bytes changed, put in, taken out or repeated."""
+    data = bytearray(whole)
+    for _ in range(int(rng.integers(1, 5))):
+        at = int(rng.integers(0, len(data) + 1))
+        kind = int(rng.integers(0, 4))
+        if kind == 0 and at < len(data):
+            data[at] = int(rng.integers(0, 256))
+        elif kind == 1:
+            data[at:at] = rng.bytes(int(rng.integers(1, 9)))
+        elif kind == 2:
+            del data[at : at + int(rng.integers(1, 17))]
+        else:
+            start = int(rng.integers(0, max(len(data), 1)))
+            data[at:at] = data[start : start + int(rng.integers(1, 33))]
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layer_norm_eps", "1e-12"), ("layer_norm_eps", float("inf")), ("vocab_size", 9.5), ("hidden_size", 0),
+        ("num_attention_heads", 0), ("hidden_act", "tanh"), ("hidden_act", 3),
+        ("position_embedding_type", "relative_key"), ("is_decoder", True), ("pruned_heads", {"0": [1]}),
+        ("quantization_config", {"bits": 4}), ("embedding_size", 2), ("hidden_dropout_prob", 2.0),
+        ("type_vocab_size", -1), ("max_position_embeddings", True),
+    ],
+)  # fmt: skip
+def test_an_encoders_settings_are_used_or_refused_by_name(key, value):
+    with pytest.raises(CheckpointError, match=key):
+        encoder_config(ENCODER | {key: value})
+
+
+def test_an_encoders_unknown_setting_is_named():
+    with pytest.warns(CheckpointWarning, match="a_new_setting"):
+        encoder_config(ENCODER | {"a_new_setting": 1, "use_cache": True})
+
+
+@pytest.mark.parametrize("number", ["x", 1.5, -1, True, None, [1], 1e400])
+def test_a_vocabularys_numbers_are_token_numbers(number, tmp_path):
+    (tmp_path / "vocab.json").write_text(json.dumps({"[CLS]": 0, "[SEP]": 1, "[UNK]": 2, "C": number}))
+    with pytest.raises(CheckpointError, match=r"vocab\.json"):
+        load_smiles_tokenizer(tmp_path)
+
+
+def test_a_vocabulary_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "vocab.txt").write_bytes(b"[CLS]\n\xff\xfe")
+    with pytest.raises(CheckpointError, match=r"vocab\.txt is not"):
+        load_smiles_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(5000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("reader", READERS)
+def test_mutations_give_a_model_or_a_checkpoint_error(reader, count, tmp_path, rng):
+    name, write, read = READERS[reader]
+    path = tmp_path / name
+    write(path)
+    whole = path.read_bytes()
+    before, refused, longest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0, 0.0
+    for _ in range(count):
+        path.write_bytes(mutated(whole, rng))
+        start = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                read(path)
+            except CheckpointError:
+                refused += 1
+        longest = max(longest, time.process_time() - start)
+    assert refused > count // 20
+    assert longest < 5  # a bound on the work, not a measurement: an unbounded one takes minutes
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes

@@ -1,21 +1,31 @@
 """The serving room: jaxuq's own models behind the OpenAI chat protocol, and a client for any server that speaks it."""
 
+from jaxuq.serving.app import make_app
 from jaxuq.serving.endpoint import Patience, open_endpoint
 from jaxuq.serving.errors import ServingError
+from jaxuq.serving.jobs import Backend, BadRequest, Growth, Job, TokenText
+from jaxuq.serving.local_backend import LocalBackend
+from jaxuq.serving.running import address_of, listen, serve, serving
 from jaxuq.serving.secrecy import KEY_VARIABLES, Secrets, is_loopback, key_for, plain_url
-from jaxuq.serving.server import BadRequest, Piece, language_backend, make_server
 
 __all__ = [
     "KEY_VARIABLES",
+    "Backend",
     "BadRequest",
+    "Growth",
+    "Job",
+    "LocalBackend",
     "Patience",
-    "Piece",
     "Secrets",
     "ServingError",
+    "TokenText",
+    "address_of",
     "is_loopback",
     "key_for",
-    "language_backend",
-    "make_server",
+    "listen",
+    "make_app",
     "open_endpoint",
     "plain_url",
+    "serve",
+    "serving",
 ]

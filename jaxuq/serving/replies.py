@@ -1,5 +1,6 @@
 """What servers of the chat protocol send, read into replies: every field of its type, or dropped."""
 
+import codecs
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -39,7 +40,7 @@ def reply_from_json(content: bytes | str) -> Reply:
     message = _dict(choice.get("message"))
     if not choice or not isinstance(message.get("content"), str | None):
         raise UnreadableReply("the server's reply is no chat completion")
-    pieces, log_probs = _token_log_probs(choice.get("logprobs"))
+    pieces, log_probs = _token_log_probs(_entries(choice.get("logprobs")))
     finish = _finish(choice.get("finish_reason")) or "stop"
     return Reply(_text(message.get("content")), "", finish, pieces, log_probs, *_counts(whole.get("usage")))
 
@@ -58,8 +59,7 @@ def reply_from_events(lines: Iterable[str]) -> Reply:
         BrokenOff: the server sent an error.
     """
     text: list[str] = []
-    pieces: list[str] = []
-    log_probs: list[float] = []
+    entries: list[Any] = []
     finish, done, counts = "", False, (0, 0)
     for line in lines:
         if not line.startswith("data:"):
@@ -75,13 +75,11 @@ def reply_from_events(lines: Iterable[str]) -> Reply:
         counts = _counts(event["usage"]) if event.get("usage") else counts
         choice = _first(event.get("choices"))
         text.append(_text(_dict(choice.get("delta")).get("content")))
-        more, values = _token_log_probs(choice.get("logprobs"))
-        pieces += more
-        log_probs += values
+        entries += _entries(choice.get("logprobs"))
         finish = _finish(choice.get("finish_reason")) or finish
     if not done and not finish:
         raise UnreadableReply("the stream ended before the reply did")
-    return Reply("".join(text), "", finish or "stop", tuple(pieces), tuple(log_probs), *counts)
+    return Reply("".join(text), "", finish or "stop", *_token_log_probs(entries), *counts)
 
 
 def reply_of_record(record: Any) -> Reply:
@@ -101,7 +99,7 @@ def reply_of_record(record: Any) -> Reply:
     if not isinstance(fields.get("text"), str) or not isinstance(pieces, list) or not isinstance(log_probs, list):
         raise UnreadableReply("an entry of the cache is no reply")
     entries = [{"token": piece, "logprob": value} for piece, value in zip(pieces, log_probs)]
-    kept = _token_log_probs({"content": entries})
+    kept = _token_log_probs(entries)
     finish = _finish(fields.get("finish")) or "stop"
     return Reply(_text(fields["text"]), "", finish, *kept, *_counts(fields), cached=True)
 
@@ -144,16 +142,27 @@ def _counts(usage: Any) -> tuple[int, int]:
     return _count(fields.get("prompt_tokens")), _count(fields.get("completion_tokens"))
 
 
-def _token_log_probs(part: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Pieces and their log-probabilities; nothing if one of them is not what it should be."""
-    entries = _dict(part).get("content")
+def _entries(part: Any) -> list[Any]:
+    content = _dict(part).get("content")
+    return content if isinstance(content, list) else []
+
+
+def _token_log_probs(entries: Iterable[Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Pieces and their log-probabilities; nothing if one of them is not what it should be.
+
+    A token may be a part of a character: where the bytes are known, a character belongs to the token that ends it.
+    """
     pieces, values = [], []
-    for entry in entries if isinstance(entries, list) else []:
-        piece, value = _dict(entry).get("token"), _dict(entry).get("logprob")
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for entry in map(_dict, entries):
+        piece, value, raw = entry.get("token"), entry.get("logprob"), entry.get("bytes")
         if not isinstance(piece, str) or isinstance(value, bool) or not isinstance(value, int | float):
             return (), ()
         if not abs(value) <= _LARGEST:
             return (), ()
-        pieces.append(_text(piece))
+        try:
+            pieces.append(decoder.decode(bytes(raw)) if isinstance(raw, list) else _text(piece))
+        except (TypeError, ValueError):
+            return (), ()
         values.append(min(float(value), 0.0))
     return tuple(pieces), tuple(values)

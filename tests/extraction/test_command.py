@@ -1,17 +1,19 @@
 """`jaxuq extract` and `jaxuq serve` from the command line to the files."""
 
+import contextlib
 import csv
 import json
-import threading
+import signal
+import subprocess
+import sys
 import urllib.request
 
 import pytest
 
-import jaxuq.serving
 from jaxuq.cli import main
 from jaxuq.language import save_model
-from jaxuq.serving import Piece, make_server
 from tests.language.test_answers import model  # noqa: F401
+from tests.serving.scripted import Scripted, serve_scripted
 
 TEXTS = [
     {
@@ -62,24 +64,18 @@ def test_a_replay_gives_scores_a_page_and_files(files, capsys):
 def test_a_server_is_asked_and_the_cache_saves_the_second_time(files, capsys, monkeypatch):
     monkeypatch.setenv("JAXUQ_API_KEY", "sk-very-secret")
 
-    def backend(request):
-        yield Piece(TABLE, -0.5)
-        yield Piece("", None, "stop", 5)
-
-    server = make_server(backend, "ada")
-    threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.01}).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    server = contextlib.ExitStack()
+    url = server.enter_context(serve_scripted(Scripted((TABLE,))))
     more = ["--cache", f"{files}/cache", "--prices", "1", "2", "--stream"]
     main(arguments(files, *more, chat=url))
     assert "6 requests (0 from the cache" in capsys.readouterr().err
     main([*arguments(files, *more, chat=url)[:-1], "--no-stream", "--output", f"{files}/again"])
-    server.shutdown()
-    server.server_close()
+    server.close()
     assert "6 requests (6 from the cache" in capsys.readouterr().err
     entity = json.loads((files / "run" / "extractions.jsonl").read_text().splitlines()[0])["entities"][0]
     assert entity["confidence"] == pytest.approx(0.6065, abs=1e-3)
     usage = json.loads((files / "run" / "run.json").read_text())["usage"]
-    assert usage["cost"] == pytest.approx((30 + 2 * 6) / 1e6)
+    assert usage["cost"] == pytest.approx((42 + 2 * 6) / 1e6)
     assert not [f for f in files.rglob("*") if f.is_file() and b"sk-very-secret" in f.read_bytes()]
 
 
@@ -127,21 +123,24 @@ def test_another_run_is_not_overwritten(files, capsys):
     assert ended.value.code == 2 and "strategy: 'gno' there, 'one_step' here" in capsys.readouterr().err
 
 
-def test_serve_says_where_and_answers(files, model, capsys, monkeypatch):  # noqa: F811
+def test_serve_says_where_answers_and_ends_what_it_began(files, model):  # noqa: F811
     save_model(files / "tiny", model)
-    made = []
-    real = make_server
-    monkeypatch.setattr(jaxuq.serving, "make_server", lambda *a, **k: made.append(real(*a, **k)) or made[0])
-    thread = threading.Thread(target=main, args=(["serve", str(files / "tiny"), "--port", "0"],), daemon=True)
-    thread.start()
-    while not made:
-        thread.join(0.01)
-        assert thread.is_alive()
-    port = made[0].server_address[1]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=30) as answer:
-        assert json.load(answer)["data"][0]["id"] == str(files / "tiny")
-    with pytest.raises(SystemExit) as ended:
-        main(["serve", str(files / "tiny"), "--port", str(port)])
-    assert ended.value.code == 2 and "choose another --port" in capsys.readouterr().err
-    made[0].shutdown()
-    thread.join()
+    command = [sys.executable, "-m", "jaxuq", "serve", str(files / "tiny"), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        url = said.split(" at ")[1].split()[0]
+        with urllib.request.urlopen(f"{url}/models", timeout=30) as answer:
+            assert json.load(answer)["data"][0]["id"] == str(files / "tiny")
+        again = subprocess.run([*command[:-1], url.split(":")[2].removesuffix("/v1")], capture_output=True, text=True)
+        assert again.returncode == 2 and "choose another --port" in again.stderr and again.stderr.count("\n") == 1
+        body = {"messages": [{"role": "user", "content": "abc"}], "stream": True, "max_tokens": 40, "temperature": 0}
+        head = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), head)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            first = answer.readline()
+            process.send_signal(signal.SIGTERM)  # while it answers
+            rest = answer.read().decode()
+        assert first.startswith(b"data: ") and rest.rstrip().endswith("data: [DONE]")
+        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == "ended\n"

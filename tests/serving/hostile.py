@@ -107,7 +107,7 @@ def reply(rng: random.Random, key: str) -> bytes:
 
 @contextlib.contextmanager
 def hostile_server(respond, *, host: str = "127.0.0.1"):
-    """Answers every connection with the bytes of `respond(request)`; gives the address and what was asked."""
+    """Answers every connection with the bytes of `respond(head, body)`; gives the address and what was asked."""
     listener = socket.create_server((host, 0), backlog=64)
     listener.settimeout(0.1)
     seen: list[bytes] = []
@@ -124,7 +124,7 @@ def hostile_server(respond, *, host: str = "127.0.0.1"):
             while len(body) < length:
                 body += connection.recv(65536)
             seen.append(head)
-            connection.sendall(respond(head))
+            connection.sendall(respond(head, body))
             connection.shutdown(socket.SHUT_WR)
             connection.recv(1)
 

@@ -48,7 +48,7 @@ def run_against_hostile_replies(folder, capsys, caplog, replies, seed):
     (folder / "news.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
     (folder / "types.json").write_text(json.dumps(["person"]))
     written = b""
-    with hostile_server(lambda _: reply(rng, KEY)) as (url, seen):
+    with hostile_server(lambda *_: reply(rng, KEY)) as (url, seen):
         while len(seen) < replies:
             options = ["--attempts", str(1 + asked % 2), "--timeout", "5", "--cache", str(folder / "cache")]
             options += ["--formats", "jsonl", "bio", "brat", "tagging", "--seed", str(asked)]
@@ -87,10 +87,10 @@ def test_hostile_replies_never_bring_the_key_out(keyed, tmp_path, capsys, caplog
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed_and_named(keyed, status):
-    with hostile_server(lambda _: b"") as (elsewhere, reached):
+    with hostile_server(lambda *_: b"") as (elsewhere, reached):
         location = f"{elsewhere}/chat/completions?key={KEY}".replace("127.0.0.1", "localhost")
         head = f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
-        with hostile_server(lambda _: head.encode()) as (url, _):
+        with hostile_server(lambda *_: head.encode()) as (url, _):
             (answer,) = open_endpoint(url, "ada", patience=ONCE).ask([ASK])
     assert reached == [] and f"status {status}" in answer.error
     assert "localhost" in answer.error and not shows(answer.error.encode(), KEY)
@@ -100,7 +100,7 @@ def test_a_run_in_which_every_conversation_failed_ends_with_1_and_says_why(keyed
     (tmp_path / "news.txt").write_text("Ada met Bo.\n")
     (tmp_path / "types.json").write_text('["person"]')
     head = b"HTTP/1.1 307 Moved\r\nLocation: https://elsewhere.org/v1\r\nContent-Length: 0\r\n\r\n"
-    with hostile_server(lambda _: head) as (url, _), pytest.raises(SystemExit) as ended:
+    with hostile_server(lambda *_: head) as (url, _), pytest.raises(SystemExit) as ended:
         options = ["--data", f"{tmp_path}/news.txt", "--types", f"{tmp_path}/types.json", "--output", f"{tmp_path}/run"]
         main(["extract", "--model", url, *options])
     last = capsys.readouterr().err.splitlines()[-1]
@@ -155,7 +155,7 @@ def test_a_key_in_an_address_or_a_name_is_refused_unseen(keyed, url, model):
 def test_no_proxy_stands_between_this_machine_and_itself(keyed, monkeypatch):
     body = b'{"choices": [{"message": {"content": "Ada"}}]}'
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body
-    with hostile_server(lambda _: b"") as (proxy, reached), hostile_server(lambda _: answer) as (url, _):
+    with hostile_server(lambda *_: b"") as (proxy, reached), hostile_server(lambda *_: answer) as (url, _):
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.removesuffix("/v1"))
         monkeypatch.delenv("no_proxy", raising=False)
@@ -173,6 +173,6 @@ def test_a_key_cut_into_tokens_is_not_kept_in_pieces(keyed, stream):
     if stream:
         body, kind = f"data: {body}\n\ndata: [DONE]\n\n", "text/event-stream"
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    with hostile_server(lambda _: (head + body).encode()) as (url, _):
+    with hostile_server(lambda *_: (head + body).encode()) as (url, _):
         (answer,) = open_endpoint(url, "ada", patience=ONCE, stream=stream).ask([ASK])
     assert (answer.text, answer.pieces, answer.log_probs) == ("Ada", (), ())

@@ -1,0 +1,128 @@
+"""What a model is asked for, and what it gives back token by token; what any backend of the server speaks."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+MOST_ANSWERS = 16
+MOST_ALTERNATIVES = 20
+
+
+class Job(NamedTuple):
+    """Answers to one prompt.
+
+    Attributes:
+        prompt: token numbers.
+        max_tokens: of each answer.
+        answers: how many.
+        temperature: 0 for the likeliest token.
+        top_k: keep so many tokens; 0: all.
+        top_p: keep the likeliest tokens of this probability together; 1: all.
+        min_p: keep tokens at least so many times as likely as the likeliest; 0: all.
+        seed: 64 bits; answer i of one seed is the same whatever `answers` is.
+        number: of the prompt among those of its request, which share the seed.
+        stop: texts that end an answer and are no part of it.
+        bias: added to the logits of tokens.
+        frequency_penalty: taken off a token's logit for each time that it was said.
+        presence_penalty: taken off once it was said.
+        alternatives: how many of the likeliest tokens to tell.
+        eager: whether somebody reads along, so that each token is wanted at once.
+    """
+
+    prompt: tuple[int, ...]
+    max_tokens: int
+    answers: int = 1
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    seed: int = 0
+    number: int = 0
+    stop: tuple[str, ...] = ()
+    bias: Mapping[int, float] = {}
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    alternatives: int = 0
+    eager: bool = False
+
+
+class TokenText(NamedTuple):
+    """A token as the protocol shows it.
+
+    Attributes:
+        text: of its bytes, with U+FFFD for what is no whole character.
+        raw: its bytes.
+        log_prob: natural logarithm of its probability.
+        alternatives: the likeliest tokens in its place.
+    """
+
+    text: str
+    raw: bytes
+    log_prob: float | None
+    alternatives: tuple["TokenText", ...] = ()
+
+
+class Growth(NamedTuple):
+    """What an answer has grown by.
+
+    Attributes:
+        answer: its index.
+        text: that it grows by; perhaps empty, within a character or where a stop text may be beginning.
+        tokens: whose bytes are part of the answer's text, in order; none of a stop token's or of a stop text's.
+        count: tokens generated, those included.
+        finish: `stop` or `length` at its end, else empty.
+    """
+
+    answer: int
+    text: str
+    tokens: tuple[TokenText, ...] = ()
+    count: int = 0
+    finish: str = ""
+
+
+class BadRequest(ValueError):
+    """A request that is refused; the message is what the client is told, and repeats no prompt.
+
+    Args:
+        message: names the field and what is expected.
+        status: of HTTP.
+        param: the field.
+        code: for programs.
+    """
+
+    def __init__(self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None):
+        super().__init__(message)
+        self.status, self.param, self.code = status, param, code
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model behind the server. All but the encoders run in one thread, one call at a time."""
+
+    name: str
+    context: int
+    vocabulary: int
+    dimension: int
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Tokens of a chat; raises `BadRequest`."""
+        ...
+
+    def encode_text(self, text: str) -> list[int]:
+        """Tokens of a text; raises `BadRequest`."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens."""
+        ...
+
+    def generate(self, job: Job, gone: Callable[[], bool]) -> Iterator[Growth]:
+        """Answers, as they grow; ends early once `gone`."""
+        ...
+
+    def score(self, tokens: Sequence[int], alternatives: int) -> list[TokenText]:
+        """Every token of a text with its probability after those before it; None for the first."""
+        ...
+
+    def embed(self, tokens: Sequence[int]) -> Any:
+        """The mean of the last hidden states, `[dimension]`."""
+        ...

@@ -1,0 +1,200 @@
+"""Requests of the protocol, read whole: every field is of its type, or the request is refused by the field's name."""
+
+import secrets
+from typing import Any, NamedTuple
+
+from jaxuq.serving.fields import Fields, read_bias, read_inputs, read_messages
+from jaxuq.serving.jobs import MOST_ALTERNATIVES, MOST_ANSWERS, Backend, BadRequest, Job
+
+_LONGEST_ANSWER = 1024  # tokens, where a chat does not say
+_LONGEST_COMPLETION = 16  # as the protocol has it
+_ANY_NAME = "default"
+
+
+class Completion(NamedTuple):
+    """A request for text.
+
+    Attributes:
+        jobs: one for each prompt.
+        chat: whether it is a chat.
+        stream: whether it is told as it grows.
+        usage: whether a stream ends with the number of tokens.
+        log_probs: whether probabilities of tokens are told.
+        echo: whether the prompt comes before the answer.
+        texts: the prompts as texts, for `echo`; None where tokens were given.
+    """
+
+    jobs: tuple[Job, ...]
+    chat: bool
+    stream: bool
+    usage: bool
+    log_probs: bool
+    echo: bool = False
+    texts: tuple[str | None, ...] = ()
+
+
+class Embedding(NamedTuple):
+    """A request for vectors.
+
+    Attributes:
+        inputs: token numbers.
+        base64: whether vectors are told as base64 of little-endian float32.
+    """
+
+    inputs: tuple[tuple[int, ...], ...]
+    base64: bool
+
+
+def read_chat(content: Any, backend: Backend) -> Completion:
+    """A request to `/v1/chat/completions`.
+
+    Args:
+        content: its JSON.
+        backend: the model.
+
+    Returns:
+        The request.
+
+    Raises:
+        BadRequest: a field is missing, wrong or not supported.
+    """
+    fields = Fields(content)
+    _check_model(fields, backend)
+    messages = read_messages(fields.take("messages"))
+    log_probs = fields.flag("logprobs")
+    alternatives = fields.integer("top_logprobs", 0, 0, MOST_ALTERNATIVES)
+    if alternatives and not log_probs:
+        raise BadRequest("top_logprobs needs logprobs to be true", param="top_logprobs")
+    both = [fields.take(name) for name in ("max_completion_tokens", "max_tokens")]
+    if both[0] is not None and both[1] is not None and both[0] != both[1]:
+        raise BadRequest("max_tokens and max_completion_tokens differ; give one", param="max_tokens")
+    name = "max_tokens" if both[0] is None else "max_completion_tokens"
+    wanted = fields.integer(name, 0, 1, 10**9) if any(one is not None for one in both) else None
+    stream, usage = _stream(fields)
+    sampled = _sampling(fields, backend, alternatives, stream)
+    fields.end()
+    prompt = backend.encode_chat(messages)
+    longest = max(1, min(_LONGEST_ANSWER, backend.context - len(prompt))) if wanted is None else wanted
+    _check_room(len(prompt), longest, backend)
+    return Completion((sampled._replace(prompt=tuple(prompt), max_tokens=longest),), True, stream, usage, log_probs)
+
+
+def read_completion(content: Any, backend: Backend) -> Completion:
+    """A request to `/v1/completions`.
+
+    Args:
+        content: its JSON.
+        backend: the model.
+
+    Returns:
+        The request.
+
+    Raises:
+        BadRequest: a field is missing, wrong or not supported.
+    """
+    fields = Fields(content)
+    _check_model(fields, backend)
+    prompts = read_inputs(fields.take("prompt"), "prompt", backend.vocabulary)
+    echo = fields.flag("echo")
+    log_probs = fields.take("logprobs") is not None
+    alternatives = fields.integer("logprobs", 0, 0, MOST_ALTERNATIVES) if log_probs else 0
+    longest = fields.integer("max_tokens", _LONGEST_COMPLETION, 0 if echo else 1, 10**9)
+    stream, usage = _stream(fields)
+    if echo and stream:
+        raise BadRequest("echo is not supported in a stream; leave one of them out", param="echo")
+    sampled = _sampling(fields, backend, alternatives, stream)
+    if fields.take("best_of", sampled.answers) != sampled.answers:
+        raise BadRequest("best_of is not supported; leave it out", param="best_of", code="unsupported_parameter")
+    if len(prompts) * sampled.answers > 2048:
+        raise BadRequest(f"{len(prompts)} prompts with {sampled.answers} answers each; ask for at most 2048", param="n")
+    fields.end()
+    jobs, texts = [], []
+    for number, prompt in enumerate(prompts):
+        tokens = backend.encode_text(prompt) if isinstance(prompt, str) else prompt
+        _check_room(len(tokens), longest, backend)
+        jobs.append(sampled._replace(prompt=tuple(tokens), max_tokens=longest, number=number))
+        texts.append(prompt if isinstance(prompt, str) else None)
+    return Completion(tuple(jobs), False, stream, usage, log_probs, echo, tuple(texts))
+
+
+def read_embedding(content: Any, backend: Backend) -> Embedding:
+    """A request to `/v1/embeddings`.
+
+    Args:
+        content: its JSON.
+        backend: the model.
+
+    Returns:
+        The request.
+
+    Raises:
+        BadRequest: a field is missing, wrong or not supported.
+    """
+    fields = Fields(content)
+    _check_model(fields, backend)
+    inputs = read_inputs(fields.take("input"), "input", backend.vocabulary)
+    form = fields.take("encoding_format", "float")
+    if form not in ("float", "base64"):
+        raise BadRequest("encoding_format is 'float' or 'base64'", param="encoding_format")
+    fields.end()
+    encoded = [tuple(backend.encode_text(one) if isinstance(one, str) else one) for one in inputs]
+    for tokens in encoded:
+        _check_room(len(tokens), 0, backend)
+    return Embedding(tuple(encoded), form == "base64")
+
+
+def _check_model(fields: Fields, backend: Backend) -> None:
+    name = fields.take("model", _ANY_NAME)
+    if name not in (backend.name, _ANY_NAME):
+        raise BadRequest(
+            f"there is no such model here; this server has {backend.name!r} (or {_ANY_NAME!r})",
+            status=404,
+            param="model",
+            code="model_not_found",
+        )
+
+
+def _check_room(prompt: int, longest: int, backend: Backend) -> None:
+    if prompt + longest > backend.context:
+        raise BadRequest(
+            f"the prompt has {prompt} tokens and the answer may have {longest}: the context is {backend.context}",
+            code="context_length_exceeded",
+        )
+
+
+def _stream(fields: Fields) -> tuple[bool, bool]:
+    stream, options = fields.flag("stream"), fields.take("stream_options")
+    if options is None:
+        return stream, False
+    if not stream or not isinstance(options, dict):
+        raise BadRequest("stream_options is an object that needs stream to be true", param="stream_options")
+    inner = Fields(options)
+    usage, obscured = inner.flag("include_usage"), inner.flag("include_obfuscation")
+    if obscured:
+        raise BadRequest("include_obfuscation is not supported; leave it out", param="stream_options")
+    inner.end()
+    return stream, usage
+
+
+def _sampling(fields: Fields, backend: Backend, alternatives: int, stream: bool) -> Job:
+    return Job(
+        prompt=(),
+        max_tokens=0,
+        answers=fields.integer("n", 1, 1, MOST_ANSWERS),
+        temperature=fields.number("temperature", 1.0, 0.0, 100.0),
+        top_k=fields.integer("top_k", 0, 0, backend.vocabulary),
+        top_p=_share(fields),
+        min_p=fields.number("min_p", 0.0, 0.0, 1.0),
+        seed=fields.integer("seed", secrets.randbits(63), -(2**63), 2**64 - 1),
+        stop=fields.texts("stop"),
+        bias=read_bias(fields.take("logit_bias", {}), backend.vocabulary),
+        frequency_penalty=fields.number("frequency_penalty", 0.0, -2.0, 2.0),
+        presence_penalty=fields.number("presence_penalty", 0.0, -2.0, 2.0),
+        alternatives=alternatives,
+        eager=stream,
+    )
+
+
+def _share(fields: Fields) -> float:
+    value = fields.number("top_p", 1.0, 0.0, 1.0)
+    return max(value, 1e-6)  # 0 asks for the likeliest token alone

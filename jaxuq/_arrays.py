@@ -12,15 +12,17 @@ The rules, which every public array function keeps:
 - **Nothing counted**: a score of nothing is NaN, a loss of nothing is 0 with gradient 0 (`weighted_mean`'s `empty`).
 """
 
+import functools
 import math
 import numbers
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 from jaxuq._errors import ArrayError, OptionError
 
@@ -256,3 +258,46 @@ def check_number(
         right = ")" if open_high or high == math.inf else "]"
         raise OptionError(f"{name} is {value!r}; expected a finite number in {left}{low:g}, {high:g}{right}")
     return number
+
+
+def vary_like(tree: PyTree, *others: PyTree) -> PyTree:
+    """The same arrays, varying over every axis of `jax.shard_map` that an array of `others` varies over.
+
+    The carry of a loop starts from constants and becomes a function of the inputs, so it must vary as they do from the
+    start; outside `shard_map` nothing changes, and compiled programs hold no trace of it.
+    """
+    varying = [jnp.all(jnp.zeros_like(leaf, dtype=bool)) for leaf in jax.tree.leaves(others)]
+    if not varying:
+        return tree
+    false = functools.reduce(jnp.logical_and, varying)
+    return jax.tree.map(lambda leaf: jax.lax.select(false, leaf, leaf), jax.tree.map(jnp.asarray, tree))
+
+
+def undivided(array: Shaped[Array, "..."], axis: int = 0) -> Shaped[Array, "..."]:
+    """The same array, with `axis` whole on every device, as sorting and cumulative sums need it on explicit meshes.
+
+    Meshes with automatic axes, `jax.shard_map` and one device need nothing and get nothing.
+    """
+    sharding = jax.typeof(array).sharding
+    spec = [*sharding.spec, *(None,) * (array.ndim - len(sharding.spec))]
+    if array.ndim == 0 or spec[axis] is None:
+        return array
+    spec[axis] = None
+    return jax.reshard(array, NamedSharding(sharding.mesh, PartitionSpec(*spec)))
+
+
+def divided_like(
+    function: Callable[..., Shaped[Array, "..."]], like: Shaped[Array, "..."], *args: PyTree
+) -> Shaped[Array, "..."]:
+    """`function(*args)`, for functions that look up entries of an array, which explicit meshes refuse.
+
+    On an explicit mesh the compiler chooses the placement inside and the result, of the shape of `like`, is divided as
+    `like` is. Elsewhere it is a plain call.
+    """
+    sharding = jax.typeof(like).sharding
+    explicit = tuple(
+        name for name, kind in zip(sharding.mesh.axis_names, sharding.mesh.axis_types) if kind == AxisType.Explicit
+    )
+    if not explicit:
+        return function(*args)
+    return jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)(*args)

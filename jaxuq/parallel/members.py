@@ -238,12 +238,9 @@ def map_members(
     of_device = in_turn if jax.default_backend() == "cpu" else batched
     pmapped = jax.pmap(of_device, in_axes=(0, None), devices=devices)
 
-    @jax.jit
-    def over_local_devices(mapped: PyTree, shared: PyTree) -> PyTree:
-        count = len(devices) if devices is not None else jax.local_device_count()
-        num_members = jax.tree.leaves(mapped)[0].shape[0]
-        padded = jax.tree.map(undivided, pad_members(mapped, -(-num_members // count) * count))
-        grouped = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), padded)
+    @partial(jax.jit, static_argnames=("count", "num_members"))
+    def over_local_devices(padded: PyTree, shared: PyTree, count: int, num_members: int) -> PyTree:
+        grouped = jax.tree.map(lambda leaf: undivided(leaf).reshape(count, -1, *leaf.shape[1:]), padded)
         outputs = pmapped(grouped, shared)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_members], outputs)
 
@@ -262,11 +259,15 @@ def map_members(
             return outputs
         return jax.tree.map(lambda leaf: undivided(leaf)[:num_members], outputs)
 
-    def divided(mapped: PyTree, shared: PyTree, on: AnyMesh, axes: tuple[str, ...], num_members: int) -> PyTree:
+    def divided(chosen: str, mapped: PyTree, shared: PyTree, on: AnyMesh, axes: tuple[str, ...]) -> PyTree:
         count = math.prod(on.shape[axis] for axis in axes)
+        num_members = jax.tree.leaves(mapped)[0].shape[0]
         padded = pad_members(mapped, -(-num_members // count) * count)
         padded = jax.tree.map(partial(_placed, sharding=NamedSharding(on, PartitionSpec(axes))), padded)
-        return over_mesh(padded, on_every_device(shared, on), on, axes, num_members)
+        shared = on_every_device(shared, on)
+        if chosen == "pmap":
+            return over_local_devices(padded, shared, count, num_members)
+        return over_mesh(padded, shared, on, axes, num_members)
 
     def apply(*args: Any) -> PyTree:
         mapped = tuple(arg for i, arg in enumerate(args) if i not in shared_argnums)
@@ -282,16 +283,15 @@ def map_members(
         if mesh is not None:
             on = in_use if in_use is not None else Mesh(mesh.devices, mesh.axis_names)
             axes = mesh.axis_names[:1]
-        elif in_use is not None:
-            on, axes = in_use, free_axes(in_use)
-        elif chosen == "pmap":
-            return over_local_devices(mapped, shared)
+        elif in_use is not None:  # it takes the members, since JAX has no `pmap` inside a mesh
+            chosen, on, axes = "shard_map", in_use, free_axes(in_use)
         else:
-            on = Mesh(np.array(jax.devices() if devices is None else devices), ("member",))
+            everywhere = jax.local_devices() if chosen == "pmap" else jax.devices()
+            on = Mesh(np.array(everywhere if devices is None else devices), ("member",))
             axes = on.axis_names
         if not axes:  # inside `shard_map`, which has given each device its part
             return one_by_one(mapped, shared) if jax.default_backend() == "cpu" else vmapped(mapped, shared)
-        return divided(mapped, shared, on, axes, num_members)
+        return divided(chosen, mapped, shared, on, axes)
 
     return apply
 

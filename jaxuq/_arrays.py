@@ -300,4 +300,5 @@ def divided_like(
     )
     if not explicit:
         return function(*args)
-    return jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)(*args)
+    placed: Any = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
+    return placed(*args)

@@ -104,7 +104,7 @@ def isotonic_calibration(*, min_probability: float = 1e-6) -> Calibrator:
             np.asarray(array, np.float64).reshape(rows, math.prod(tasks)).T
             for array in (probabilities, given.labels, given.weight)
         ]
-        fitted = [_knots(*arrays, knots) for arrays in zip(*columns)]
+        fitted = [_knots(p, labels, weights, knots) for p, labels, weights in zip(*columns, strict=True)]
         predicted, observed = (
             jnp.asarray(np.reshape([task[part] for task in fitted], (-1, knots)).T, probabilities.dtype)
             for part in (0, 1)

@@ -1,9 +1,10 @@
 """What goes wrong with a user's files and texts, said in one line."""
 
+from jaxuq._errors import JaxuqError
 from jaxuq.checkpoints import CheckpointError
 
 __all__ = ["CheckpointError", "PromptError"]
 
 
-class PromptError(ValueError):
+class PromptError(JaxuqError, ValueError):
     """A prompt, a chat, or a response that cannot be used as given."""

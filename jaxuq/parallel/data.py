@@ -34,7 +34,7 @@ def mesh_in_use(tree: PyTree) -> AnyMesh | None:
         if isinstance(leaf, jax.Array):
             typed = jax.typeof(leaf).sharding.mesh
             if not typed.empty and AxisType.Explicit in typed.axis_types:
-                return typed if isinstance(leaf, Tracer) else leaf.sharding.mesh
+                return typed if isinstance(leaf, Tracer) else getattr(leaf.sharding, "mesh", typed)
     return None
 
 

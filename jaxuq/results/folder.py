@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+from jaxuq._errors import JaxuqError
 from jaxuq.results.files import write_json
 
 _PACKAGES = ("jaxuq", "jax", "jaxlib", "flax", "optax", "numpy", "rdkit", "scikit-learn")
 
 
-class RunFolderError(ValueError):
+class RunFolderError(JaxuqError, ValueError):
     """The output folder cannot take this run; the message says why and what to do."""
 
 

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from jaxuq._errors import JaxuqError
+
 Span = tuple[int, int, str]
 
 
-class TaggingDataError(ValueError):
+class TaggingDataError(JaxuqError, ValueError):
     """The data is at fault, not jaxuq; the message names the sentence and the token.
 
     Example:

@@ -12,15 +12,17 @@ The rules, which every public array function keeps:
 - **Nothing counted**: a score of nothing is NaN, a loss of nothing is 0 with gradient 0 (`weighted_mean`'s `empty`).
 """
 
+import functools
 import math
 import numbers
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Integer, Shaped
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int, Integer, PyTree, Shaped
 
 from jaxuq._errors import ArrayError, OptionError
 
@@ -324,37 +326,20 @@ def root(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, jnp.ones_like(values))), jnp.zeros_like(values))
 
 
-def whole(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """The array on every device, where an explicit mesh has divided it: what sorting, binning and gathering need.
+def whole(array: Shaped[Array, "..."], axis: int | None = None) -> Shaped[Array, "..."]:
+    """The same array with `axis` (None: every axis) whole on every device, where an explicit mesh has divided it.
 
-    Otherwise (one device, an auto mesh, inside `shard_map`) it is returned as it is.
+    Sorting, binning, gathering and cumulative sums need it. One device, meshes with automatic axes and `jax.shard_map`
+    need nothing and get nothing.
     """
     sharding = jax.typeof(array).sharding
-    if not any(axis is not None for axis in sharding.spec):
+    spec = [*sharding.spec, *(None,) * (array.ndim - len(sharding.spec))]
+    axes = range(array.ndim) if axis is None else [axis % array.ndim] if array.ndim else []
+    if all(spec[number] is None for number in axes):
         return array
-    together = jax.sharding.PartitionSpec(*[None] * jnp.ndim(array))
-    return jax.sharding.reshard(array, jax.sharding.NamedSharding(sharding.mesh, together))
-
-
-def rows_of(
-    table: Shaped[Array, "rows features"], places: Integer[Array, "*batch"]
-) -> Shaped[Array, "*batch features"]:
-    """`table[places]`, divided over an explicit mesh as the places are."""
-    sharding = jax.typeof(places).sharding
-    if not any(axis is not None for axis in sharding.spec):
-        return whole(table)[places]
-    spec = jax.sharding.PartitionSpec(*sharding.spec, None)
-    return whole(table).at[places].get(out_sharding=jax.sharding.NamedSharding(sharding.mesh, spec))
-
-
-def varying_like(array: Shaped[Array, "..."], *others: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """The array as one that may differ between the devices of a `shard_map`, as the others do.
-
-    What a loop starts from must have the type that its steps return; a constant does not vary, a sum of data does.
-    """
-    for other in others:  # both branches are the array: only the type of the choice is that of `other`
-        array = jnp.where(jnp.any(other != other), array, array)
-    return array
+    for number in axes:
+        spec[number] = None
+    return jax.sharding.reshard(array, NamedSharding(sharding.mesh, PartitionSpec(*spec)))
 
 
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
@@ -396,3 +381,34 @@ def check_number(
         right = ")" if open_high or high == math.inf else "]"
         raise OptionError(f"{name} is {value!r}; expected a finite number in {left}{low:g}, {high:g}{right}")
     return number
+
+
+def vary_like(tree: PyTree, *others: PyTree) -> PyTree:
+    """The same arrays, varying over every axis of `jax.shard_map` that an array of `others` varies over.
+
+    The carry of a loop starts from constants and becomes a function of the inputs, so it must vary as they do from the
+    start; outside `shard_map` nothing changes, and compiled programs hold no trace of it.
+    """
+    varying = [jnp.all(jnp.zeros_like(leaf, dtype=bool)) for leaf in jax.tree.leaves(others)]
+    if not varying:
+        return tree
+    false = functools.reduce(jnp.logical_and, varying)
+    return jax.tree.map(lambda leaf: jax.lax.select(false, leaf, leaf), jax.tree.map(jnp.asarray, tree))
+
+
+def divided_like(
+    function: Callable[..., Shaped[Array, "..."]], like: Shaped[Array, "..."], *args: PyTree
+) -> Shaped[Array, "..."]:
+    """`function(*args)`, for functions that look up entries of an array, which explicit meshes refuse.
+
+    On an explicit mesh the compiler chooses the placement inside and the result, of the shape of `like`, is divided as
+    `like` is. Elsewhere it is a plain call.
+    """
+    sharding = jax.typeof(like).sharding
+    explicit = tuple(
+        name for name, kind in zip(sharding.mesh.axis_names, sharding.mesh.axis_types) if kind == AxisType.Explicit
+    )
+    if not explicit:
+        return function(*args)
+    placed: Any = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
+    return placed(*args)

@@ -2,8 +2,11 @@
 
 Calibrators correct a forecast (`fit`, `apply`); conformal methods give intervals or sets with guaranteed coverage. Each
 is a factory that returns pure functions; its fitted state is a NamedTuple of arrays to be saved with the parameters.
+What is let through at all: `answer_set` of sampled answers, `learn_then_test` and `abstention_threshold` for settings
+whose risk is controlled.
 """
 
+from jaxuq.calibration.answer_sets import answer_nonconformity, answer_set, claim_nonconformity
 from jaxuq.calibration.base import Calibrator
 from jaxuq.calibration.conformal_classification import ConformalClassification, conformal_classification
 from jaxuq.calibration.conformal_regression import ConformalRegression, ConformalState, Interval, conformal_regression
@@ -11,6 +14,8 @@ from jaxuq.calibration.conformal_threshold import conformal_threshold
 from jaxuq.calibration.isotonic import IsotonicState, isotonic_calibration
 from jaxuq.calibration.isotonic_quantiles import QuantileCalibrator, QuantileState, isotonic_quantiles
 from jaxuq.calibration.platt import PlattState, platt_scaling
+from jaxuq.calibration.risk_bounds import conformal_risk_control, hoeffding_bound, risk_p_values
+from jaxuq.calibration.risk_control import abstention_threshold, learn_then_test
 from jaxuq.calibration.temperature import TemperatureState, temperature_scaling
 from jaxuq.calibration.variance import VarianceState, variance_scaling
 
@@ -26,12 +31,20 @@ __all__ = [
     "QuantileState",
     "TemperatureState",
     "VarianceState",
+    "abstention_threshold",
+    "answer_nonconformity",
+    "answer_set",
+    "claim_nonconformity",
     "conformal_classification",
     "conformal_regression",
+    "conformal_risk_control",
     "conformal_threshold",
+    "hoeffding_bound",
     "isotonic_calibration",
     "isotonic_quantiles",
+    "learn_then_test",
     "platt_scaling",
+    "risk_p_values",
     "temperature_scaling",
     "variance_scaling",
 ]

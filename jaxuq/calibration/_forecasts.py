@@ -1,12 +1,13 @@
-"""Array work that several calibrators share: masks, types, new logits in a forecast, interpolation per task."""
+"""What calibrators share: which labels count and how much, new logits in a forecast, deviations, interpolation."""
 
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq.posterior import BernoulliForecast, CategoricalForecast
+from jaxuq._arrays import as_float, bernoulli_entropy, categorical_entropy, check_shapes, log_softmax, select
+from jaxuq.posterior import BernoulliForecast, CategoricalForecast, GaussianForecast
 
 _Classification = TypeVar("_Classification", BernoulliForecast, CategoricalForecast)
 
@@ -18,38 +19,106 @@ def expect(forecast: Any, kinds: tuple[type, ...], method: str, instead: str) ->
         raise TypeError(f"{method} takes a {names}, got {type(forecast).__name__}; use {instead}")
 
 
-def filled(
-    where: Bool[Array, "*batch"] | None, array: Shaped[Array, "..."], value: float | int
-) -> Shaped[Array, "..."]:
-    """Replace what `where` leaves out by a harmless value; the axes of `where` are the leading ones of `array`."""
-    if where is None:
-        return array
-    return jnp.where(
-        where.reshape(where.shape + (1,) * (array.ndim - where.ndim)), array, jnp.asarray(value, array.dtype)
-    )
+def check_state(of_row: Float[Array, "n *tasks"], **arrays: Shaped[Array, "*tasks"]) -> None:
+    """Raise an ArrayError unless every array of a fitted state has one entry a task; `of_row` is of the forecast."""
+    for name, array in arrays.items():
+        check_shapes(**{"a row of the forecast": jax.ShapeDtypeStruct(of_row.shape[1:], bool), name: array})
 
 
-def known(where: Bool[Array, "*batch"] | None, shape: tuple[int, ...]) -> Bool[Array, "*batch"]:
-    """The mask itself, or all True."""
-    return jnp.ones(shape, bool) if where is None else where
+class Evidence(NamedTuple):
+    """The labels of a fit and what they weigh.
+
+    Attributes:
+        labels: as given, 0 where they do not count.
+        weight: 1 or the weight given; 0 where masked.
+    """
+
+    labels: Real[Array, "n *tasks"]
+    weight: Float[Array, "n *tasks"]
+
+    @property
+    def counts(self) -> Bool[Array, "n *tasks"]:
+        """Which labels count at all."""
+        return self.weight != 0
 
 
-def with_logits(forecast: _Classification, logits: Float[Array, "..."]) -> _Classification:
+def evidence(
+    labels: Real[Array, "n *tasks"],
+    where: Bool[Array, "n *tasks"] | None,
+    weights: Real[Array, "n *tasks"] | None,
+    **arrays: Any,
+) -> Evidence:
+    """Check that the arrays of a forecast belong to the labels, mask and weights, and clean the latter.
+
+    Args:
+        labels: one a row and task.
+        where: True where the label is known; None counts all.
+        weights: >= 0 of each label; None weighs all alike.
+        **arrays: of the forecast, by name, as `check_shapes` takes them; the first sets the type of the sums.
+
+    Returns:
+        Labels and weights, masked ones 0.
+
+    Raises:
+        ArrayError: if the shapes differ.
+    """
+    check_shapes(**arrays, labels=labels, where=where, weights=weights)
+    first = next(iter(arrays.values()))
+    first = first[0] if isinstance(first, tuple) else first
+    weight = as_float(jnp.ones(jnp.shape(labels), bool) if weights is None else weights, first)
+    weight = select(weight, where)
+    labels = select(jnp.asarray(labels), weight != 0)
+    small = jnp.issubdtype(labels.dtype, jnp.integer) and labels.dtype.itemsize < 4  # too small for a class number
+    return Evidence(labels.astype(jnp.int32) if small or labels.dtype == bool else labels, weight)
+
+
+def with_logits(
+    forecast: _Classification, logits: Float[Array, "..."], identity: Bool[Array, "*tasks"]
+) -> _Classification:
     """The forecast with new logits; the entropy of the new probabilities is split in the proportion of the old parts.
 
     The samples behind the two parts are gone, so their own recalibrated entropies cannot be computed. Keeping the
     proportion keeps both parts >= 0, keeps their sum the entropy of the probabilities, and a certain forecast (total 0)
-    counts as wholly aleatoric.
+    counts as wholly aleatoric. Tasks of `identity` keep all their arrays as they are; types stay.
     """
-    if isinstance(forecast, CategoricalForecast):
-        logits = jax.nn.log_softmax(logits, axis=-1)
-        entropy = -jnp.sum(jnp.exp(logits) * logits, axis=-1)
-    else:
-        entropy = -jax.nn.sigmoid(logits) * jax.nn.log_sigmoid(logits)
-        entropy = entropy - jax.nn.sigmoid(-logits) * jax.nn.log_sigmoid(-logits)
-    uncertain = forecast.total > 0
-    share = jnp.where(uncertain, forecast.epistemic / jnp.where(uncertain, forecast.total, 1), 0)
-    return forecast._replace(logits=logits, aleatoric=entropy * (1 - share), epistemic=entropy * share)
+    categorical = isinstance(forecast, CategoricalForecast)
+    logits = as_float(logits)
+    entropy = categorical_entropy(logits) if categorical else bernoulli_entropy(logits)
+    logits = log_softmax(logits) if categorical else logits
+    aleatoric, epistemic = as_float(forecast.aleatoric, logits), as_float(forecast.epistemic, logits)
+    total = aleatoric + epistemic
+    uncertain = total > 0
+    share = jnp.where(uncertain, epistemic / jnp.where(uncertain, total, 1), 0)
+
+    def unless_identity(new: Array, old: Array) -> Array:
+        kept = identity[None, ..., None] if new.ndim > identity.ndim + 1 else identity[None]
+        return jnp.where(kept, old, new.astype(old.dtype))
+
+    return forecast._replace(
+        logits=unless_identity(logits, forecast.logits),
+        aleatoric=unless_identity(entropy * (1 - share), forecast.aleatoric),
+        epistemic=unless_identity(entropy * share, forecast.epistemic),
+    )
+
+
+def scale_variances(
+    forecast: GaussianForecast, factor: Float[Array, "*tasks"], identity: Bool[Array, "*tasks"]
+) -> GaussianForecast:
+    """Both parts of the variance multiplied by a factor a task; 0 and infinity, and tasks of `identity`, stay."""
+
+    def scaled(part: Array) -> Array:
+        kept = identity[None] | (jnp.isinf(part) & ~jnp.isnan(factor)[None])
+        new = as_float(factor, part)[None] * as_float(jnp.where(kept, 0, part))
+        return jnp.where(kept, part, new.astype(part.dtype))
+
+    return forecast._replace(aleatoric=scaled(forecast.aleatoric), epistemic=scaled(forecast.epistemic))
+
+
+def deviation(variance: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Square root with gradient 0 at 0, in at least single precision."""
+    variance = as_float(variance)
+    zero = variance == 0
+    return jnp.where(zero, jnp.zeros_like(variance), jnp.sqrt(jnp.where(zero, jnp.ones_like(variance), variance)))
 
 
 def interpolate_per_task(

@@ -7,7 +7,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key, Real
 
-from jaxuq.calibration._forecasts import expect, filled
+from jaxuq._arrays import (
+    as_float,
+    check_choice,
+    check_count,
+    check_number,
+    check_shapes,
+    log_softmax,
+    select,
+    take_class,
+    undefined_unless,
+    whole,
+    within_classes,
+)
+from jaxuq._errors import OptionError
+from jaxuq.calibration._forecasts import check_state, evidence, expect
 from jaxuq.calibration.conformal_regression import ConformalState
 from jaxuq.calibration.conformal_threshold import conformal_threshold, threshold_of_each
 from jaxuq.posterior import BernoulliForecast, CategoricalForecast
@@ -17,7 +31,7 @@ class ConformalClassification(NamedTuple):
     """Two pure functions.
 
     Attributes:
-        fit: `(forecast, labels, *, level, where=None, groups=None, rng_key=None) -> ConformalState`.
+        fit: `(forecast, labels, *, level, where=None, weights=None, groups=None, rng_key=None) -> ConformalState`.
         prediction_set: `(state, forecast, *, groups=None, rng_key=None) -> bool [n, *tasks, classes]`.
     """
 
@@ -27,6 +41,7 @@ class ConformalClassification(NamedTuple):
 
 def _cumulative(probabilities, included, penalty, free_rank):
     """Mass of the classes more probable than each, plus `included` of its own, plus the penalty on its rank."""
+    probabilities = whole(probabilities, -1)
     order = jnp.argsort(-probabilities, axis=-1)
     ordered = jnp.take_along_axis(probabilities, order, axis=-1)
     scores = jnp.cumsum(ordered, axis=-1) - (1 - included[..., None]) * ordered
@@ -60,7 +75,8 @@ def conformal_classification(
 
     A `BernoulliForecast` with logits `[n, *tasks]` gives sets over two classes for each task: {0}, {1}, both ("I do
     not know") or none. Coverage holds on average over inputs and calibration sets, not for each class or input.
-    Groups (Mondrian) must be known at test time, so the class itself cannot be one.
+    Groups (Mondrian) must be known at test time, so the class itself cannot be one. With too few calibration labels for
+    the level, a NaN among them, or NaN logits, the set holds every class.
 
     Args:
         score: the nonconformity score.
@@ -73,8 +89,9 @@ def conformal_classification(
         A `ConformalClassification`. Both functions hold a few arrays of the size of the class probabilities.
 
     Raises:
-        ValueError: if an option is unknown or out of range; by `fit` and `prediction_set` if `rng_key` is missing with
+        OptionError: if an option is unknown or out of range; by `fit` and `prediction_set` if `rng_key` is missing with
             `randomised` or given without, and as `conformal_threshold`.
+        ArrayError: by `fit` and `prediction_set`, if the shapes of forecast, labels, mask, weights or state differ.
         TypeError: by `fit` and `prediction_set`, for a Gaussian forecast.
 
     Example:
@@ -94,25 +111,27 @@ def conformal_classification(
         A. N. Angelopoulos, S. Bates, J. Malik, M. I. Jordan, "Uncertainty Sets for Image Classifiers using Conformal
         Prediction", ICLR 2021 (raps).
     """
-    if score not in ("lac", "aps", "raps"):
-        raise ValueError(f"score is {score!r}; expected 'lac', 'aps' or 'raps'")
+    check_choice("score", score, ("lac", "aps", "raps"))
     if randomised and score == "lac":
-        raise ValueError("randomised is True with score 'lac', which has no random form; expected 'aps' or 'raps'")
-    if penalty < 0 or free_rank < 0:
-        raise ValueError(f"penalty is {penalty} and free_rank {free_rank}; expected both >= 0")
+        raise OptionError("randomised is True with score 'lac', which has no random form; expected 'aps' or 'raps'")
+    check_number("penalty", penalty, 0.0)
+    check_count("free_rank", free_rank, 0)
 
-    def class_scores(forecast, rng_key, where=None):
+    def check(forecast, rng_key):
         expect(forecast, (BernoulliForecast, CategoricalForecast), "conformal_classification", "conformal_regression")
         if randomised != (rng_key is not None):
             given = "missing" if rng_key is None else "given"
-            raise ValueError(
+            raise OptionError(
                 f"rng_key is {given} with randomised={randomised}; a random score needs a key, others none"
             )
-        logits = filled(where, forecast.logits, 0.0)
+        return {"logits": (forecast.logits, int(isinstance(forecast, CategoricalForecast)))}
+
+    def class_scores(forecast, rng_key, where=None):
+        logits = select(as_float(forecast.logits), where)
         if isinstance(forecast, BernoulliForecast):
             probabilities = jnp.stack([jax.nn.sigmoid(-logits), jax.nn.sigmoid(logits)], axis=-1)
         else:
-            probabilities = jax.nn.softmax(logits, axis=-1)
+            probabilities = jnp.exp(log_softmax(logits))
         if score == "lac":
             return 1 - probabilities
         shape, dtype = probabilities.shape[:-1], probabilities.dtype
@@ -125,14 +144,17 @@ def conformal_classification(
         *,
         level: float,
         where: Bool[Array, "n *tasks"] | None = None,
+        weights: Real[Array, "n *tasks"] | None = None,
         groups: Int[Array, " n"] | None = None,
         rng_key: Key[Array, ""] | None = None,
     ) -> ConformalState:
-        scores = class_scores(forecast, rng_key, where)
-        classes = filled(where, labels, 0).astype(jnp.int32)
-        scores = jnp.take_along_axis(scores, classes[..., None], axis=-1)[..., 0]
+        given = evidence(labels, where, weights, **check(forecast, rng_key))
+        scores = class_scores(forecast, rng_key, given.counts)
+        known = within_classes(given.labels, scores.shape[-1]) & (given.labels == jnp.round(given.labels))
+        classes = jnp.where(known, given.labels, jnp.zeros_like(given.labels)).astype(jnp.int32)
+        scores = undefined_unless(known, take_class(scores, classes))
         return ConformalState(
-            conformal_threshold(scores, level=level, where=where, groups=groups, num_groups=num_groups)
+            conformal_threshold(scores, level=level, where=where, weights=weights, groups=groups, num_groups=num_groups)
         )
 
     def prediction_set(
@@ -142,6 +164,9 @@ def conformal_classification(
         groups: Int[Array, " n"] | None = None,
         rng_key: Key[Array, ""] | None = None,
     ) -> Bool[Array, "n *tasks classes"]:
-        return class_scores(forecast, rng_key) <= threshold_of_each(state.thresholds, groups)[..., None]
+        check_shapes(**check(forecast, rng_key))
+        scores = class_scores(forecast, rng_key)
+        check_state(scores[..., 0], thresholds=state.thresholds[0])
+        return ~(scores > as_float(threshold_of_each(state.thresholds, groups), scores)[..., None])
 
     return ConformalClassification(fit, prediction_set)

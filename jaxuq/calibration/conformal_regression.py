@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Real
 
-from jaxuq.calibration._forecasts import expect, filled
+from jaxuq._arrays import as_float, check_choice, check_shapes, select
+from jaxuq.calibration._forecasts import check_state, deviation, evidence, expect
 from jaxuq.calibration.conformal_threshold import conformal_threshold, threshold_of_each
 from jaxuq.posterior import GaussianForecast
 
@@ -27,7 +28,8 @@ class ConformalState(NamedTuple):
     """Fitted thresholds of the nonconformity score.
 
     Attributes:
-        thresholds: one a group and task; the leading axis has length 1 without groups.
+        thresholds: one a group and task; the leading axis has length 1 without groups. Infinite where the labels are
+            too few for the level: intervals are then the whole line, sets hold every class.
     """
 
     thresholds: Float[Array, "groups *tasks"]
@@ -37,7 +39,7 @@ class ConformalRegression(NamedTuple):
     """Two pure functions.
 
     Attributes:
-        fit: `(forecast, labels, *, level, where=None, groups=None) -> ConformalState`.
+        fit: `(forecast, labels, *, level, where=None, weights=None, groups=None) -> ConformalState`.
         interval: `(state, forecast, *, groups=None) -> Interval`.
     """
 
@@ -63,7 +65,8 @@ def conformal_regression(
     Coverage holds on average over inputs and calibration sets, if calibration and test data are exchangeable: it is
     not coverage for each input, and a scaffold split breaks it. With fewer calibration labels than level / (1 - level)
     the interval is infinite, which is the honest answer. "quantile" shrinks intervals that cover too much and may
-    return an empty one. Groups (Mondrian) give coverage in every group, at the price of fewer labels for each.
+    return an empty one. A certain forecast (variance 0) that is right scores 0, one that is wrong infinity. Groups
+    (Mondrian) give coverage in every group, at the price of fewer labels for each.
 
     Args:
         score: the nonconformity score.
@@ -73,7 +76,8 @@ def conformal_regression(
         A `ConformalRegression`.
 
     Raises:
-        ValueError: if `score` is unknown; by `fit` and `interval` as `conformal_threshold`.
+        OptionError: if `score` is unknown; by `fit` and `interval` as `conformal_threshold`.
+        ArrayError: by `fit` and `interval`, if the shapes of forecast, labels, mask, weights or state differ.
         TypeError: by `fit` and `interval`, if the forecast does not belong to the score.
 
     Example:
@@ -92,32 +96,36 @@ def conformal_regression(
         Regression", JASA 113, 2018, Algorithm 2 and section 5.2.
         Y. Romano, E. Patterson, E. Candès, "Conformalized Quantile Regression", NeurIPS 2019, Eqs. 6-8.
     """
-    if score not in ("absolute", "normalised", "quantile"):
-        raise ValueError(f"score is {score!r}; expected 'absolute', 'normalised' or 'quantile'")
+    check_choice("score", score, ("absolute", "normalised", "quantile"))
     kind = Interval if score == "quantile" else GaussianForecast
 
-    def check(forecast):
+    def arrays(forecast: GaussianForecast | Interval) -> dict[str, Array]:
         expect(forecast, (kind,), f"conformal_regression({score!r})", "the score that fits the forecast")
+        if isinstance(forecast, Interval):
+            return {"lower": forecast.lower, "upper": forecast.upper}
+        return {"mean": forecast.mean, "variance": forecast.total}
 
     def fit(
         forecast: GaussianForecast | Interval,
-        labels: Float[Array, "n *tasks"],
+        labels: Real[Array, "n *tasks"],
         *,
         level: float,
         where: Bool[Array, "n *tasks"] | None = None,
+        weights: Real[Array, "n *tasks"] | None = None,
         groups: Int[Array, " n"] | None = None,
     ) -> ConformalState:
-        check(forecast)
-        labels = filled(where, labels, 0.0)
-        if isinstance(forecast, Interval):
-            lower, upper = filled(where, forecast.lower, 0.0), filled(where, forecast.upper, 0.0)
-            scores = jnp.maximum(lower - labels, labels - upper)
+        given = evidence(labels, where, weights, **arrays(forecast))
+        first, second = (select(as_float(array), given.counts) for array in arrays(forecast).values())
+        labels = as_float(given.labels, first)
+        if score == "quantile":
+            scores = jnp.maximum(first - labels, labels - second)
         else:
-            scores = jnp.abs(labels - filled(where, forecast.mean, 0.0))
+            scores = jnp.abs(labels - first)
             if score == "normalised":
-                scores = scores / jnp.sqrt(filled(where, forecast.total, 1.0))
+                right, deviations = scores == 0, deviation(second)
+                scores = jnp.where(right & ~jnp.isnan(deviations), 0, scores / jnp.where(right, 1, deviations))
         return ConformalState(
-            conformal_threshold(scores, level=level, where=where, groups=groups, num_groups=num_groups)
+            conformal_threshold(scores, level=level, where=where, weights=weights, groups=groups, num_groups=num_groups)
         )
 
     def interval(
@@ -126,12 +134,22 @@ def conformal_regression(
         *,
         groups: Int[Array, " n"] | None = None,
     ) -> Interval:
-        check(forecast)
-        width = threshold_of_each(state.thresholds, groups)
-        if isinstance(forecast, Interval):
-            return Interval(forecast.lower - width, forecast.upper + width)
-        if score == "normalised":
-            width = width * jnp.sqrt(forecast.total)
-        return Interval(forecast.mean - width, forecast.mean + width)
+        check_shapes(**arrays(forecast))
+        first, second = (as_float(array) for array in arrays(forecast).values())
+        check_state(first, thresholds=state.thresholds[0])
+        width = as_float(threshold_of_each(state.thresholds, groups), first)
+        everything = jnp.broadcast_to(width == jnp.inf, first.shape)
+        width = jnp.where(width == jnp.inf, 0, width)
+        if score == "quantile":
+            endless = first == -jnp.inf, second == jnp.inf
+            lower, upper = first - width, second + width
+        else:
+            deviations = deviation(second)
+            endless = (jnp.isinf(deviations) & (score == "normalised"),) * 2
+            width = width * jnp.where(endless[0], 1, deviations) if score == "normalised" else width
+            lower, upper = first - width, first + width
+        return Interval(
+            jnp.where(everything | endless[0], -jnp.inf, lower), jnp.where(everything | endless[1], jnp.inf, upper)
+        )
 
     return ConformalRegression(fit, interval)

@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Real
 
-from jaxuq.calibration._forecasts import known
+from jaxuq._arrays import as_float, check_number, check_shapes, counted, select, undefined_unless, whole
+from jaxuq._errors import ArrayError, OptionError
 
 
 def conformal_threshold(
@@ -13,6 +14,7 @@ def conformal_threshold(
     *,
     level: float,
     where: Bool[Array, "n *tasks"] | None = None,
+    weights: Real[Array, "n *tasks"] | None = None,
     groups: Int[Array, " n"] | None = None,
     num_groups: int = 1,
 ) -> Float[Array, "groups *tasks"]:
@@ -32,14 +34,18 @@ def conformal_threshold(
         scores: nonconformity of the calibration examples under their true labels; larger is stranger.
         level: wanted coverage, in (0, 1).
         where: True where the label is known; None keeps all.
+        weights: >= 0 of each example, in units of the new example's weight: the threshold is then the smallest score
+            with $\sum_{s_i \le q} w_i \ge \text{level} \cdot (\sum_i w_i + 1)$. None weighs all as much as the new one.
         groups: group number of each example in [0, num_groups); None puts all in one.
         num_groups: how many groups; 1 without `groups`.
 
     Returns:
-        Thresholds, groups on the leading axis (of length 1 without groups). One sorted copy of the scores is held.
+        Thresholds, groups on the leading axis (of length 1 without groups); NaN where a score that counts is NaN. One
+        sorted copy of the scores is held.
 
     Raises:
-        ValueError: if `level` is out of range, or if `groups` and `num_groups` do not go together.
+        OptionError: if `level` is out of range, or if `groups` and `num_groups` do not go together.
+        ArrayError: if the shapes of scores, mask, weights and groups differ.
 
     Example:
         >>> import jax.numpy as jnp
@@ -48,31 +54,59 @@ def conformal_threshold(
         [[[4.0]], [[8.0]], [[inf]]]
 
     References:
+        R. J. Tibshirani, R. Foygel Barber, E. Candès, A. Ramdas, "Conformal Prediction Under Covariate Shift", NeurIPS
+        2019, Corollary 1 (weights).
         V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", Springer, 2005 (Mondrian: section
         4.5).
         J. Lei, M. G'Sell, A. Rinaldo, R. J. Tibshirani, L. Wasserman, "Distribution-Free Predictive Inference for
         Regression", JASA 113, 2018, Theorem 2.2.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level is {level}; expected the wanted coverage, a number in (0, 1) such as 0.9")
+    level = check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
     if num_groups < 1 or (groups is None) != (num_groups == 1):
         given = "none" if groups is None else "given"
-        raise ValueError(f"num_groups is {num_groups} and groups are {given}; give both (num_groups >= 2) or neither")
+        raise OptionError(f"num_groups is {num_groups} and groups are {given}; give both (num_groups >= 2) or neither")
+    check_shapes(scores=scores, where=where, weights=weights)
+    if groups is not None and groups.shape != scores.shape[:1]:
+        raise ArrayError(
+            f"groups has shape {groups.shape}; expected {scores.shape[:1]}, a group for each row of scores"
+        )
     n = scores.shape[0]
-    ranks = jnp.asarray(np.ceil(np.round((np.arange(n + 1) + 1) * level, 9)).astype(np.int32))
-    valid = known(where, scores.shape)
+    mass = None if weights is None else select(as_float(weights), where)
+    valid = counted(where, scores) if mass is None else mass != 0
 
     def one_group(group):
         member = valid
         if groups is not None:
             member = valid & (groups == group).reshape((n,) + (1,) * (scores.ndim - 1))
-        ordered = jnp.sort(jnp.where(member, scores, jnp.inf), axis=0)
-        count = jnp.sum(member, axis=0)
-        rank = ranks[count]
-        chosen = jnp.take_along_axis(ordered, jnp.clip(rank - 1, 0, n - 1)[None], axis=0)[0]
-        return jnp.where(rank <= count, chosen, jnp.inf)
+        chosen = jnp.where(member, scores, jnp.inf)
+        if mass is None:
+            threshold = _ranked(chosen, jnp.sum(member, axis=0), level)
+        else:
+            threshold = _weighted(chosen, jnp.where(member, mass, 0), level)
+        return undefined_unless(~jnp.any(member & jnp.isnan(scores), axis=0), threshold)
 
-    return jax.lax.map(one_group, jnp.arange(num_groups))
+    return one_group(0)[None] if groups is None else jax.lax.map(one_group, jnp.arange(num_groups))
+
+
+def _ranked(scores, count, level):
+    """The score of rank ceil((count + 1) level), of scores that are infinite where they do not count."""
+    n = scores.shape[0]
+    rows = (n,) + (1,) * (scores.ndim - 1)
+    ranks = np.ceil(np.round((np.arange(n + 1) + 1) * level, 9)).astype(np.int32)
+    of_count = jnp.arange(n + 1).reshape(n + 1, *rows[1:]) == count[None]  # no look-up: explicit meshes have none
+    rank = jnp.sum(jnp.where(of_count, jnp.asarray(ranks).reshape(n + 1, *rows[1:]), 0), axis=0)
+    ordered = jnp.sort(whole(scores, 0), axis=0)
+    taken = jnp.arange(1, n + 1).reshape(rows) == jnp.clip(rank, 1, max(n, 1))[None]
+    return jnp.where(rank <= count, jnp.sum(jnp.where(taken, ordered, 0), axis=0, dtype=scores.dtype), jnp.inf)
+
+
+def _weighted(scores, mass, level):
+    """The smallest score at or below which lies the share `level` of the mass, the new example's 1 included."""
+    order = jnp.argsort(whole(scores, 0), axis=0)
+    ordered, masses = (jnp.take_along_axis(whole(array, 0), order, axis=0) for array in (scores, mass))
+    needed = (jnp.sum(mass, axis=0) + 1) * (level * (1 - 1e-6))  # a tie in exact arithmetic is no miss
+    enough = jnp.cumsum(masses, axis=0) >= needed[None]
+    return jnp.min(jnp.where(enough, ordered, jnp.inf), axis=0, initial=jnp.inf)
 
 
 def threshold_of_each(
@@ -81,9 +115,13 @@ def threshold_of_each(
     """Each example's threshold; infinite for a group that calibration did not know."""
     if (groups is None) != (thresholds.shape[0] == 1):
         given = "none" if groups is None else "given"
-        raise ValueError(f"fitted with {thresholds.shape[0]} group(s), but groups are {given}; give them to both calls")
+        raise OptionError(
+            f"fitted with {thresholds.shape[0]} group(s), but groups are {given}; give them to both calls"
+        )
     if groups is None:
         return thresholds
-    outside = (groups < 0) | (groups >= thresholds.shape[0])
-    chosen = thresholds[jnp.where(outside, 0, groups)]
-    return jnp.where(outside.reshape((-1,) + (1,) * (thresholds.ndim - 1)), jnp.inf, chosen)
+    numbers = jnp.arange(thresholds.shape[0])
+    mine = groups[:, None] == numbers[None].astype(groups.dtype)
+    mine = mine.reshape(mine.shape + (1,) * (thresholds.ndim - 1))
+    chosen = jnp.max(jnp.where(mine, thresholds[None], -jnp.inf), axis=1)
+    return jnp.where(jnp.any(mine, axis=1), chosen, jnp.inf)

@@ -1,13 +1,22 @@
 """Quantile recalibration of regression: replace the Gaussian's levels by the frequencies observed at them, per task."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax.scipy.special import ndtri
-from jaxtyping import Array, Bool, Float
+from jax.scipy.special import ndtr, ndtri
+from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.calibration._forecasts import expect, filled, interpolate_per_task, known
+from jaxuq._arrays import as_float, check_shapes, divided_like, select, undefined_unless, whole
+from jaxuq.calibration._forecasts import (
+    check_state,
+    deviation,
+    evidence,
+    expect,
+    interpolate_per_task,
+    scale_variances,
+)
 from jaxuq.posterior import GaussianForecast
 
 
@@ -16,22 +25,24 @@ class QuantileState(NamedTuple):
 
     Attributes:
         residuals: sorted (label - mean) / deviation; the largest is repeated as padding.
-        levels: share of calibration labels at or below each, i / N.
+        levels: share (of the weight) of calibration labels at or below each, i / N.
         shift: mean of the residuals, in predicted deviations.
         factor: variance of the residuals.
+        identity: whether the labels leave the task's forecast as it is, a Gaussian.
     """
 
     residuals: Float[Array, "knots *tasks"]
     levels: Float[Array, "knots *tasks"]
     shift: Float[Array, "*tasks"]
     factor: Float[Array, "*tasks"]
+    identity: Bool[Array, "*tasks"]
 
 
 class QuantileCalibrator(NamedTuple):
     """A `Calibrator` that also gives the recalibrated distribution itself.
 
     Attributes:
-        fit: `(forecast, labels, *, where=None) -> QuantileState`.
+        fit: `(forecast, labels, *, where=None, weights=None) -> QuantileState`.
         apply: `(state, forecast) -> GaussianForecast`, the Gaussian with the recalibrated mean and variance.
         cdf: `(state, forecast, values) -> probabilities`, recalibrated P(label <= value), all `[n, *tasks]`.
         quantile: `(state, forecast, level) -> values [n, *tasks]`, `level` a number or scalar array in [0, 1].
@@ -59,13 +70,15 @@ def isotonic_quantiles() -> QuantileCalibrator:
     both parts of the variance scaled alike. The shape (skewness, tails) is in `cdf` and `quantile` only.
 
     Use it when the residuals are not Gaussian; it needs hundreds of labels. With fewer use `variance_scaling`; for a
-    finite-sample guarantee use `conformal_regression`. A task without labels keeps the Gaussian (up to the resolution
-    of the knots). The state holds the sorted residuals, O(n) a task.
+    finite-sample guarantee use `conformal_regression`. A task with fewer than two labels keeps its Gaussian
+    (`state.identity`): one residual has no spread. Rows with a variance of 0 or infinity take no part in the fit, and
+    are left as they are. The state holds the sorted residuals, O(n) a task.
 
     Returns:
         A `QuantileCalibrator` for a `GaussianForecast` with arrays `[n, *tasks]`.
 
     Raises:
+        ArrayError: by every function, if the shapes of forecast, labels, mask, weights, values or state differ.
         TypeError: by every function, for another forecast.
 
     Example:
@@ -87,52 +100,77 @@ def isotonic_quantiles() -> QuantileCalibrator:
 
     def fit(
         forecast: GaussianForecast,
-        labels: Float[Array, "n *tasks"],
+        labels: Real[Array, "n *tasks"],
         *,
         where: Bool[Array, "n *tasks"] | None = None,
+        weights: Real[Array, "n *tasks"] | None = None,
     ) -> QuantileState:
         expect(forecast, (GaussianForecast,), "isotonic_quantiles", "isotonic_calibration")
-        error = filled(where, labels, 0.0) - filled(where, forecast.mean, 0.0)
-        residuals = error / jnp.sqrt(filled(where, forecast.total, 1.0))
-        valid = known(where, labels.shape)
-        count = jnp.sum(valid, axis=0)
-        divisor = jnp.maximum(count, 1).astype(residuals.dtype)
-        ranks = jnp.arange(1, labels.shape[0] + 1).reshape((-1,) + (1,) * (labels.ndim - 1))
+        given = evidence(labels, where, weights, mean=forecast.mean, variance=forecast.total)
+        mean, labels = select(as_float(forecast.mean), given.counts), as_float(given.labels, forecast.mean)
+        variance = select(as_float(forecast.total, forecast.mean), given.counts, 1)
+        valid = ~jnp.any(jnp.isnan(labels) | jnp.isnan(mean) | ~(variance >= 0), axis=0)
+        free = (variance != 0) & (variance < jnp.inf)
+        weight = jnp.where(free, given.weight, 0)
+        counts = weight != 0
+        residuals = jnp.where(counts, labels - mean, 0) / deviation(jnp.where(free, variance, 1))
+        if not labels.shape[0]:  # a state has at least one knot
+            residuals, weight, counts = (
+                jnp.zeros((1, *labels.shape[1:]), a.dtype) for a in (residuals, weight, counts)
+            )
 
-        largest = jnp.max(jnp.where(valid, residuals, -jnp.inf), axis=0, initial=-jnp.inf)
-        knots = jnp.sort(jnp.where(valid, residuals, largest[None]), axis=0)
-        levels = jnp.minimum(ranks, count[None]).astype(residuals.dtype) / divisor[None]
-        shift = jnp.sum(jnp.where(valid, residuals, 0), axis=0) / divisor
-        factor = jnp.sum(jnp.where(valid, jnp.square(residuals - shift[None]), 0), axis=0) / divisor
-
-        some = count > 0
-        normal_levels = ranks.astype(residuals.dtype) / (labels.shape[0] + 1)
+        order = jnp.argsort(whole(jnp.where(counts, residuals, jnp.inf), 0), axis=0)
+        knots, masses = (jnp.take_along_axis(whole(array, 0), order, axis=0) for array in (residuals, weight))
+        largest = jnp.max(jnp.where(counts, residuals, -jnp.inf), axis=0)
+        knots = jnp.where(masses != 0, knots, jnp.where(largest > -jnp.inf, largest, 0)[None])
+        cumulative = jnp.cumsum(masses, axis=0)
+        total = jnp.where(cumulative[-1] == 0, 1, cumulative[-1])
+        shift = jnp.sum(weight * residuals, axis=0) / total
+        factor = jnp.sum(weight * jnp.square(residuals - shift[None]), axis=0) / total
+        identity = valid & (jnp.sum(counts, axis=0) < 2)
         return QuantileState(
-            jnp.where(some[None], knots, ndtri(normal_levels)),
-            jnp.where(some[None], levels, normal_levels),
-            jnp.where(some, shift, 0),
-            jnp.where(some, factor, 1),
+            undefined_unless(valid[None], knots),
+            undefined_unless(valid[None], cumulative / total[None]),
+            undefined_unless(valid, jnp.where(identity, 0, shift)),
+            undefined_unless(valid, jnp.where(identity, 1, factor)),
+            identity,
         )
 
-    def apply(state: QuantileState, forecast: GaussianForecast) -> GaussianForecast:
+    def check(state: QuantileState, forecast: GaussianForecast, **arrays: Array) -> None:
         expect(forecast, (GaussianForecast,), "isotonic_quantiles", "isotonic_calibration")
-        factor = state.factor[None]
-        mean = forecast.mean + jnp.sqrt(forecast.total) * state.shift[None]
-        return GaussianForecast(mean, factor * forecast.aleatoric, factor * forecast.epistemic)
+        check_shapes(mean=forecast.mean, variance=forecast.total, **arrays)
+        check_state(forecast.mean, shift=state.shift, identity=state.identity, residuals=state.residuals[0])
+
+    def apply(state: QuantileState, forecast: GaussianForecast) -> GaussianForecast:
+        check(state, forecast)
+        shift = as_float(state.shift, forecast.mean)[None]
+        deviations = deviation(forecast.total)
+        moved = as_float(forecast.mean) + jnp.where(jnp.isinf(deviations), 0, deviations) * shift
+        mean = jnp.where(state.identity[None], forecast.mean, moved.astype(forecast.mean.dtype))
+        return scale_variances(forecast._replace(mean=mean), state.factor, state.identity)
 
     def cdf(
         state: QuantileState, forecast: GaussianForecast, values: Float[Array, "n *tasks"]
     ) -> Float[Array, "n *tasks"]:
-        expect(forecast, (GaussianForecast,), "isotonic_quantiles", "isotonic_calibration")
-        residuals = (values - forecast.mean) / jnp.sqrt(forecast.total)
-        return interpolate_per_task(residuals, state.residuals, state.levels, left=0.0)
+        check(state, forecast, values=values)
+        error = as_float(values, forecast.mean) - as_float(forecast.mean)
+        deviations = deviation(forecast.total)
+        certain = deviations == 0
+        residuals = error / jnp.where(certain, 1, deviations)
+        knots, levels = (as_float(array, residuals) for array in (state.residuals, state.levels))
+        fitted = divided_like(partial(interpolate_per_task, left=0.0), residuals, residuals, knots, levels)
+        smooth = jnp.where(state.identity[None], ndtr(residuals), fitted)
+        return jnp.where(certain, (error >= 0).astype(smooth.dtype), smooth)
 
     def quantile(
         state: QuantileState, forecast: GaussianForecast, level: float | Float[Array, ""]
     ) -> Float[Array, "n *tasks"]:
-        expect(forecast, (GaussianForecast,), "isotonic_quantiles", "isotonic_calibration")
-        levels = jnp.full((1, *state.shift.shape), level, state.levels.dtype)
-        residual = interpolate_per_task(levels, state.levels, state.residuals)
-        return forecast.mean + jnp.sqrt(forecast.total) * residual
+        check(state, forecast)
+        mean, deviations = as_float(forecast.mean), deviation(forecast.total)
+        levels = jnp.full((1, *state.shift.shape), level, mean.dtype)
+        knots, heights = (as_float(array, mean) for array in (state.levels, state.residuals))
+        residual = divided_like(interpolate_per_task, levels, levels, knots, heights)
+        residual = jnp.where(state.identity[None], ndtri(levels), residual)
+        return mean + jnp.where(deviations == 0, 0, deviations * residual)
 
     return QuantileCalibrator(fit, apply, cdf, quantile)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.calibration._forecasts import expect, filled, known, with_logits
+from jaxuq._arrays import as_float, check_shapes, select, undefined_unless, vary_like
+from jaxuq.calibration._forecasts import check_state, evidence, expect, with_logits
 from jaxuq.calibration.base import Calibrator
 from jaxuq.posterior import BernoulliForecast
 
@@ -20,30 +21,51 @@ class PlattState(NamedTuple):
     Attributes:
         slope: a of each task.
         intercept: b of each task.
+        identity: whether the labels leave the task's forecast as it is; a = 1 and b = 0 there.
     """
 
     slope: Float[Array, "*tasks"]
     intercept: Float[Array, "*tasks"]
+    identity: Bool[Array, "*tasks"]
 
 
-def _newton_step(line, logits, targets, valid, damping):
+class _Line(NamedTuple):
+    slope: Float[Array, "*tasks"]
+    intercept: Float[Array, "*tasks"]
+
+
+def _newton_step(line, logits, targets, weight, damping):
     """The step of Newton's method for a and b, with the diagonal of the Hessian raised by `damping`."""
     probabilities = jax.nn.sigmoid(line.slope[None] * logits + line.intercept[None])
 
     def total(terms):
-        return jnp.sum(jnp.where(valid, terms, 0), axis=0)
+        return jnp.sum(weight * terms, axis=0)
 
-    residual, weight = probabilities - targets, jax.lax.stop_gradient(probabilities * (1 - probabilities))
+    residual, curvature = probabilities - targets, jax.lax.stop_gradient(probabilities * (1 - probabilities))
     still = jax.lax.stop_gradient(logits)
     gradient_a, gradient_b = total(residual * logits), total(residual)
-    aa, ab, bb = (total(weight * power) for power in (jnp.square(still), still, jnp.ones_like(still)))
+    aa, ab, bb = (total(curvature * power) for power in (jnp.square(still), still, jnp.ones_like(still)))
     aa, bb = (aa + 1e-9 * bb) * (1 + damping), bb * (1 + damping)  # constant logits leave the slope undetermined
     determinant = aa * bb - ab * ab
     solvable = determinant > 1e-6 * aa * bb
     divisor = jnp.where(solvable, determinant, 1)
     step_a = (bb * gradient_a - ab * gradient_b) / divisor
     step_b = (aa * gradient_b - ab * gradient_a) / divisor
-    return PlattState(jnp.where(solvable, step_a, 0), jnp.where(solvable, step_b, 0))
+    return _Line(jnp.where(solvable, step_a, 0), jnp.where(solvable, step_b, 0))
+
+
+def _standardised(logits, weight):
+    """Logits with mean 0 and largest magnitude 1 in each task, so that the Hessian is well conditioned."""
+    counts = weight != 0
+    largest = jnp.max(jnp.abs(logits), axis=0, initial=0)
+    largest = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))
+    logits = logits / largest[None]
+    total = jnp.sum(weight, axis=0)
+    centre = jnp.sum(weight * logits, axis=0) / jnp.where(total > 0, total, 1)
+    logits = jnp.where(counts, logits - centre[None], 0)
+    spread = jnp.max(jnp.abs(logits), axis=0, initial=0)
+    spread = jax.lax.stop_gradient(jnp.where(spread > 0, spread, 1))
+    return logits / spread[None], centre * largest, spread * largest
 
 
 def platt_scaling(*, smooth_targets: bool = True) -> Calibrator:
@@ -54,8 +76,11 @@ def platt_scaling(*, smooth_targets: bool = True) -> Calibrator:
 
     Use it when probabilities are both too extreme and off in their base rate. With `smooth_targets` (Platt's own form)
     the optimum is finite even for perfectly separated scores; without, it is plain logistic regression and separated
-    scores drive the slope up until the iteration stops. A task with one class only keeps a = 1, b = 0. A negative slope
-    is possible: it says that the score ranks the wrong way round.
+    scores drive the slope up until the iteration stops. A task with one class only, or without labels, keeps its
+    forecast (`state.identity`). A negative slope is possible: it says that the score ranks the wrong way round.
+
+    Logits of plus or minus infinity take no part in the fit, since no line but a constant one changes them, and `apply`
+    leaves them certain (the other way round if a is negative, at b if a is 0).
 
     The optimum is found by damped Newton steps for all tasks at once, inside `jit`; the last, undamped one makes the
     fitted line differentiable with respect to the logits. `apply` treats the entropies as `temperature_scaling` does.
@@ -67,6 +92,7 @@ def platt_scaling(*, smooth_targets: bool = True) -> Calibrator:
         A `Calibrator` with a `PlattState`, for a `BernoulliForecast` with logits `[n, *tasks]`.
 
     Raises:
+        ArrayError: by `fit` and `apply`, if the shapes of forecast, labels, mask, weights or state differ.
         TypeError: by `fit` and `apply`, for another forecast.
 
     Example:
@@ -91,44 +117,56 @@ def platt_scaling(*, smooth_targets: bool = True) -> Calibrator:
         labels: Real[Array, "n *tasks"],
         *,
         where: Bool[Array, "n *tasks"] | None = None,
+        weights: Real[Array, "n *tasks"] | None = None,
     ) -> PlattState:
         expect(forecast, (BernoulliForecast,), "platt_scaling", "temperature_scaling for classes")
-        logits = filled(where, forecast.logits, 0.0)
-        targets = filled(where, labels, 0).astype(logits.dtype)
-        valid = known(where, labels.shape)
-        positives = jnp.sum(targets, axis=0)
-        count = jnp.sum(valid, axis=0, dtype=logits.dtype)
-        negatives = count - positives
-        centre = jnp.sum(logits, axis=0) / jnp.maximum(count, 1)  # centred logits make the Hessian well conditioned
-        logits = logits - centre[None]
+        given = evidence(labels, where, weights, logits=forecast.logits)
+        logits = select(as_float(forecast.logits), given.counts)
+        valid = ~jnp.any(jnp.isnan(logits) | ~((given.labels >= 0) & (given.labels <= 1)), axis=0)
+        free = ~jnp.isinf(logits)
+        logits, weight = jnp.where(free, logits, 0), jnp.where(free, given.weight, 0)
+        targets = as_float(given.labels, logits)
+        positives, negatives = jnp.sum(weight * targets, axis=0), jnp.sum(weight * (1 - targets), axis=0)
+        identity = valid & ~((positives > 0) & (negatives > 0))
+        logits, centre, scale = _standardised(logits, weight)
         if smooth_targets:
             high, low = (positives + 1) / (positives + 2), 1 / (negatives + 2)
-            targets = jnp.where(targets > 0.5, high[None], low[None])
+            targets = low[None] + (high - low)[None] * targets
+        still = jax.lax.stop_gradient((logits, targets, weight))
 
         def loss(line):
+            logits, targets, weight = still
             scores = line.slope[None] * logits + line.intercept[None]
-            return jnp.sum(jnp.where(valid, jax.nn.softplus(scores) - targets * scores, 0), axis=0)
+            return jnp.sum(weight * (jax.nn.softplus(scores) - targets * scores), axis=0)
 
         def improve(_, carry):
             line, value, damping = carry
-            trial = jax.tree.map(jnp.subtract, line, _newton_step(line, logits, targets, valid, damping))
+            trial = jax.tree.map(jnp.subtract, line, _newton_step(line, *still, damping))
             trial_value = loss(trial)
             better = trial_value <= value
             line = jax.tree.map(lambda new, old: jnp.where(better, new, old), trial, line)
             damping = jnp.clip(jnp.where(better, damping / 10, damping * 10), 1e-8, 1e8)
             return line, jnp.where(better, trial_value, value), damping
 
-        ones = jnp.ones(labels.shape[1:], logits.dtype)
-        start = PlattState(jnp.zeros_like(ones), jnp.log((positives + 1) / (negatives + 1)))  # the base rate
-        line, _, _ = jax.lax.fori_loop(0, _STEPS, improve, (start, loss(start), 1e-3 * ones))
-        line = jax.lax.stop_gradient(line)
-        last = _newton_step(line, logits, targets, valid, jnp.zeros_like(ones))
-        slope, intercept = line.slope - last.slope, line.intercept - last.intercept
-        both = (positives > 0) & (negatives > 0)
-        return PlattState(jnp.where(both, slope, 1), jnp.where(both, intercept - slope * centre, 0))
+        base_rate = jax.lax.stop_gradient(jnp.log((positives + 1) / (negatives + 1)))
+        start = _Line(jnp.zeros_like(base_rate), base_rate)
+        carry = vary_like((start, loss(start), jnp.full_like(base_rate, 1e-3)), still)
+        line, _, _ = jax.lax.fori_loop(0, _STEPS, improve, carry)
+        last = _newton_step(line, logits, targets, weight, jnp.zeros_like(base_rate))
+        slope = (line.slope - last.slope) / scale
+        intercept = line.intercept - last.intercept - slope * centre
+        slope, intercept = jnp.where(identity, 1, slope), jnp.where(identity, 0, intercept)
+        return PlattState(undefined_unless(valid, slope), undefined_unless(valid, intercept), identity)
 
     def apply(state: PlattState, forecast: BernoulliForecast) -> BernoulliForecast:
         expect(forecast, (BernoulliForecast,), "platt_scaling", "temperature_scaling for classes")
-        return with_logits(forecast, state.slope[None] * forecast.logits + state.intercept[None])
+        check_shapes(logits=forecast.logits, aleatoric=forecast.aleatoric)
+        check_state(forecast.aleatoric, slope=state.slope, intercept=state.intercept, identity=state.identity)
+        logits = as_float(forecast.logits)
+        slope, intercept = (as_float(values, logits)[None] for values in (state.slope, state.intercept))
+        certain = jnp.isinf(logits)
+        moved = slope * jnp.where(certain, 0, logits) + intercept
+        moved = jnp.where(certain & (slope > 0), logits, jnp.where(certain & (slope < 0), -logits, moved))
+        return with_logits(forecast, moved, state.identity)
 
     return Calibrator(fit, apply)

@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.calibration._forecasts import expect, filled, known, with_logits
+from jaxuq._arrays import as_float, check_shapes, select, take_class, undefined_unless, vary_like, within_classes
+from jaxuq._errors import OptionError
+from jaxuq.calibration._forecasts import check_state, evidence, expect, with_logits
 from jaxuq.calibration.base import Calibrator
 from jaxuq.posterior import BernoulliForecast, CategoricalForecast
 
@@ -27,27 +29,75 @@ class TemperatureState(NamedTuple):
 
     Attributes:
         temperature: h > 0 of each task; a scalar for one categorical task.
+        identity: whether the labels leave the task's forecast as it is; h is 1 there.
     """
 
     temperature: Float[Array, "*tasks"]
+    identity: Bool[Array, "*tasks"]
 
 
-def _bernoulli_derivatives(inverse, logits, labels, valid):
+class _Problem(NamedTuple):
+    """Logits in units of the largest of each task; rows that no temperature changes weigh nothing."""
+
+    logits: Float[Array, "n *tasks"]  # [..., classes] if categorical, relative to the largest of the row
+    possible: Bool[Array, "n *tasks"]  # [..., classes] if categorical: classes that are not impossible
+    labels: Real[Array, "n *tasks"]
+    weight: Float[Array, "n *tasks"]
+    scale: Float[Array, "*tasks"]
+    two_labels: Bool[Array, "*tasks"]
+    valid: Bool[Array, "*tasks"]
+
+
+def _bernoulli_problem(logits, labels, weight):
+    counts = weight != 0
+    logits = select(logits, counts)
+    valid = ~jnp.any(jnp.isnan(logits) | ~((labels >= 0) & (labels <= 1)), axis=0)
+    labels = as_float(labels, logits)
+    free = ~jnp.isinf(logits)
+    weight, logits = jnp.where(free, weight, 0), jnp.where(free, logits, 0)
+    scale = jax.lax.stop_gradient(jnp.max(jnp.abs(logits), axis=0, initial=0))
+    both = jnp.any((weight != 0) & (labels > 0), axis=0) & jnp.any((weight != 0) & (labels < 1), axis=0)
+    logits = logits / jnp.where(scale > 0, scale, 1)[None]
+    return _Problem(logits, free, labels, weight, scale, both, valid)
+
+
+def _categorical_problem(logits, labels, weight):
+    counts = weight != 0
+    classes = logits.shape[-1]
+    logits = select(logits, counts)
+    known = within_classes(labels, classes) & (labels == jnp.round(labels))
+    valid = ~jnp.any(~known | jnp.any(jnp.isnan(logits), axis=-1), axis=0)
+    labels = jnp.where(known, labels, jnp.zeros_like(labels)).astype(jnp.int32)
+    possible = ~jnp.isinf(logits)
+    free = ~jnp.any(logits == jnp.inf, axis=-1) & (take_class(logits, labels) > -jnp.inf)
+    weight, possible = jnp.where(free, weight, 0), possible & free[..., None]
+    top = jnp.max(jnp.where(possible, logits, -jnp.inf), axis=-1, keepdims=True, initial=-jnp.inf)
+    top = jax.lax.stop_gradient(jnp.where(top == -jnp.inf, 0, top))
+    logits = jnp.maximum(jnp.where(possible, logits, top) - top, jnp.finfo(logits.dtype).min)
+    scale = jax.lax.stop_gradient(jnp.max(-logits, axis=(0, -1), initial=0))
+    lowest = jnp.min(jnp.where(weight != 0, labels, classes), axis=0, initial=classes)
+    highest = jnp.max(jnp.where(weight != 0, labels, -1), axis=0, initial=-1)
+    logits = logits / jnp.where(scale > 0, scale, 1)[None, ..., None]
+    return _Problem(logits, possible, labels, weight, scale, lowest < highest, valid)
+
+
+def _bernoulli_derivatives(inverse, problem):
     """First and second derivative of the summed NLL with respect to the inverse temperature."""
+    logits, labels, weight = problem.logits, problem.labels, problem.weight
     probabilities = jax.nn.sigmoid(logits * inverse[None])
     curvature = jnp.square(logits) * probabilities * jax.nn.sigmoid(-logits * inverse[None])
-    slope = jnp.where(valid, logits * (probabilities - labels), 0)
-    return jnp.sum(slope, axis=0), jnp.sum(jnp.where(valid, curvature, 0), axis=0)
+    return jnp.sum(weight * logits * (probabilities - labels), axis=0), jnp.sum(weight * curvature, axis=0)
 
 
-def _categorical_derivatives(inverse, logits, labels, valid):
+def _categorical_derivatives(inverse, problem):
     """The same for classes on the last axis: expectation minus observed logit, and variance of the logit."""
-    probabilities = jax.nn.softmax(logits * inverse[None, ..., None], axis=-1)
+    logits, weight = problem.logits, problem.weight
+    powers = jnp.where(problem.possible, jnp.exp(logits * inverse[None, ..., None]), 0)  # the largest is 1
+    probabilities = powers / jnp.maximum(jnp.sum(powers, axis=-1, keepdims=True), 1)
     expected = jnp.sum(probabilities * logits, axis=-1)
-    observed = jnp.take_along_axis(logits, labels.astype(jnp.int32)[..., None], axis=-1)[..., 0]
     curvature = jnp.sum(probabilities * jnp.square(logits - expected[..., None]), axis=-1)
-    slope = jnp.where(valid, expected - observed, 0)
-    return jnp.sum(slope, axis=0), jnp.sum(jnp.where(valid, curvature, 0), axis=0)
+    observed = take_class(logits, problem.labels)
+    return jnp.sum(weight * (expected - observed), axis=0), jnp.sum(weight * curvature, axis=0)
 
 
 def temperature_scaling(*, bounds: tuple[float, float] = (1e-2, 1e2)) -> Calibrator:
@@ -58,7 +108,11 @@ def temperature_scaling(*, bounds: tuple[float, float] = (1e-2, 1e2)) -> Calibra
     The likelihood is convex in 1/h, so the optimum is found by bisection of its derivative in log h, for all tasks at
     once, inside `jit`; a last Newton step makes the fitted temperature differentiable with respect to the logits. If
     the optimum lies outside `bounds` (separable or anti-correlated scores) the nearer bound is returned. A task without
-    two different labels keeps h = 1.
+    two different labels, or without labels, keeps its forecast (`state.identity`).
+
+    No temperature changes a logit of plus or minus infinity: a certain answer adds 0 to the likelihood if it is right
+    and minus infinity if it is wrong, whatever h, so neither moves the optimum. Clip the logits before fitting if a
+    certain wrong answer shall count. Impossible classes (logit minus infinity) stay impossible.
 
     The dissertation's text fits h on the training data; its published code fits it on the validation data (AdamW,
     learning rate 0.01, a few dozen full-batch epochs), which is the sensible choice: a network is over-confident on its
@@ -76,7 +130,8 @@ def temperature_scaling(*, bounds: tuple[float, float] = (1e-2, 1e2)) -> Calibra
         A `Calibrator` with a `TemperatureState`.
 
     Raises:
-        ValueError: if the bounds are not 0 < low < high.
+        OptionError: if the bounds are not 0 < low < high.
+        ArrayError: by `fit` and `apply`, if the shapes of forecast, labels, mask, weights or state differ.
         TypeError: by `fit` and `apply`, if the forecast is Gaussian.
 
     Example:
@@ -95,26 +150,29 @@ def temperature_scaling(*, bounds: tuple[float, float] = (1e-2, 1e2)) -> Calibra
     """
     low, high = bounds
     if not 0 < low < high < math.inf:
-        raise ValueError(f"bounds are {bounds}; expected 0 < low < high, such as (1e-2, 1e2)")
+        raise OptionError(f"bounds are {bounds}; expected 0 < low < high, such as (1e-2, 1e2)")
 
     def fit(
         forecast: BernoulliForecast | CategoricalForecast,
         labels: Real[Array, "n *tasks"],
         *,
         where: Bool[Array, "n *tasks"] | None = None,
+        weights: Real[Array, "n *tasks"] | None = None,
     ) -> TemperatureState:
         expect(forecast, (BernoulliForecast, CategoricalForecast), "temperature_scaling", "variance_scaling")
         categorical = isinstance(forecast, CategoricalForecast)
-        logits = filled(where, forecast.logits, 0.0)
-        labels = filled(where, labels, 0).astype(logits.dtype)
-        valid = known(where, labels.shape)
+        given = evidence(labels, where, weights, logits=(forecast.logits, int(categorical)))
+        define = _categorical_problem if categorical else _bernoulli_problem
+        function = _categorical_derivatives if categorical else _bernoulli_derivatives
+        problem = define(as_float(forecast.logits), given.labels, given.weight)
+        still = jax.lax.stop_gradient(problem)
+        scale = jnp.where(problem.scale > 0, problem.scale, 1)
 
-        def derivatives(inverse):
-            function = _categorical_derivatives if categorical else _bernoulli_derivatives
-            return function(inverse, logits, labels, valid)
+        def scaled(log_temperature):
+            return jnp.minimum(scale * jnp.exp(-log_temperature), jnp.finfo(scale.dtype).max)
 
         def slope(log_temperature):
-            return derivatives(jnp.exp(-log_temperature))[0]
+            return function(scaled(log_temperature), still)[0]
 
         def halve(_, bracket):
             lower, upper = bracket
@@ -122,26 +180,29 @@ def temperature_scaling(*, bounds: tuple[float, float] = (1e-2, 1e2)) -> Calibra
             too_cold = slope(middle) > 0
             return jnp.where(too_cold, middle, lower), jnp.where(too_cold, upper, middle)
 
-        lower = jnp.full(labels.shape[1:], math.log(low), logits.dtype)
-        upper = jnp.full(labels.shape[1:], math.log(high), logits.dtype)
+        lower, upper = (jnp.full_like(scale, math.log(bound)) for bound in bounds)
         interior = (slope(lower) > 0) & (slope(upper) < 0)
-        bracket = jax.lax.fori_loop(0, _HALVINGS, halve, (lower, upper))
-        inverse = jax.lax.stop_gradient(jnp.exp(-(bracket[0] + bracket[1]) / 2))
-        gradient, curvature = derivatives(inverse)
+        bracket = jax.lax.fori_loop(0, _HALVINGS, halve, vary_like((lower, upper), still))
+        inverse = scaled((bracket[0] + bracket[1]) / 2)
+        gradient, curvature = function(inverse, problem)
         polish = interior & (curvature > 0)
         newton = gradient / jax.lax.stop_gradient(jnp.where(polish, curvature, 1))
-        temperature = 1 / (inverse - jnp.where(polish, newton, 0))
-
-        smallest = jnp.min(jnp.where(valid, labels, jnp.inf), axis=0)
-        two_labels = smallest < jnp.max(jnp.where(valid, labels, -jnp.inf), axis=0)
-        spread = jnp.any(logits != (logits[..., :1] if categorical else 0), axis=(0, -1) if categorical else 0)
-        return TemperatureState(jnp.where(two_labels & spread, temperature, 1))
+        temperature = scale / (inverse - jnp.where(polish, newton, 0))
+        identity = problem.valid & ~(problem.two_labels & (problem.scale > 0))
+        temperature = jnp.where(identity, 1, temperature)
+        return TemperatureState(undefined_unless(problem.valid, temperature), identity)
 
     def apply(state: TemperatureState, forecast):
         expect(forecast, (BernoulliForecast, CategoricalForecast), "temperature_scaling", "variance_scaling")
-        temperature = state.temperature[None]
-        if isinstance(forecast, CategoricalForecast):
-            temperature = temperature[..., None]
-        return with_logits(forecast, forecast.logits / temperature)
+        categorical = isinstance(forecast, CategoricalForecast)
+        check_shapes(logits=(forecast.logits, int(categorical)), aleatoric=forecast.aleatoric)
+        check_state(forecast.aleatoric, temperature=state.temperature, identity=state.identity)
+        logits = as_float(forecast.logits)
+        temperature = as_float(state.temperature, logits)[None]
+        temperature = temperature[..., None] if categorical else temperature
+        certain = jnp.isinf(logits)
+        undefined = jnp.isnan(temperature)
+        moved = jnp.where(certain & ~undefined, logits, jnp.where(certain, 0, logits) / temperature)
+        return with_logits(forecast, moved, state.identity)
 
     return Calibrator(fit, apply)

@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq.calibration._forecasts import expect, filled, known
+from jaxuq._arrays import as_float, select, undefined_unless
+from jaxuq.calibration._forecasts import check_state, evidence, expect, scale_variances
 from jaxuq.calibration.base import Calibrator
 from jaxuq.posterior import GaussianForecast
 
@@ -15,17 +16,11 @@ class VarianceState(NamedTuple):
 
     Attributes:
         factor: s^2 of each task, by which variances are multiplied.
+        identity: whether the labels leave the task's forecast as it is; s^2 is 1 there.
     """
 
     factor: Float[Array, "*tasks"]
-
-
-def _squared_errors_in_variances(forecast, labels, where):
-    """Squared standardised residuals, 0 where the label is unknown, and the mask."""
-    residual = filled(where, labels, 0.0) - filled(where, forecast.mean, 0.0)
-    standardised = jnp.square(residual) / filled(where, forecast.total, 1.0)
-    valid = known(where, labels.shape)
-    return jnp.where(valid, standardised, 0), valid
+    identity: Bool[Array, "*tasks"]
 
 
 def variance_scaling() -> Calibrator:
@@ -36,12 +31,14 @@ def variance_scaling() -> Calibrator:
     the maximum-likelihood factor of the variances of a Gaussian, in closed form; it is temperature scaling for
     regression ("z-scaling" elsewhere). Use it first, above all on evidential or dropout variances, whose scale means
     little. Means and the ranking of variances stay; both parts of the variance are scaled alike. One outlier can
-    dominate the mean of squares; for coverage use `conformal_regression`. A task without labels keeps s^2 = 1.
+    dominate the mean of squares; for coverage use `conformal_regression`. A task without labels keeps its forecast
+    (`state.identity`). Rows with a variance of 0 or infinity take no part in the fit: no factor changes them.
 
     Returns:
         A `Calibrator` with a `VarianceState`, for a `GaussianForecast` with arrays `[n, *tasks]`.
 
     Raises:
+        ArrayError: by `fit` and `apply`, if the shapes of forecast, labels, mask, weights or state differ.
         TypeError: by `fit` and `apply`, for another forecast.
 
     Example:
@@ -61,18 +58,27 @@ def variance_scaling() -> Calibrator:
 
     def fit(
         forecast: GaussianForecast,
-        labels: Float[Array, "n *tasks"],
+        labels: Real[Array, "n *tasks"],
         *,
         where: Bool[Array, "n *tasks"] | None = None,
+        weights: Real[Array, "n *tasks"] | None = None,
     ) -> VarianceState:
         expect(forecast, (GaussianForecast,), "variance_scaling", "temperature_scaling")
-        squares, valid = _squared_errors_in_variances(forecast, labels, where)
-        count = jnp.sum(valid, axis=0, dtype=squares.dtype)
-        return VarianceState(jnp.where(count > 0, jnp.sum(squares, axis=0) / jnp.maximum(count, 1), 1))
+        given = evidence(labels, where, weights, mean=forecast.mean, variance=forecast.total)
+        mean, labels = select(as_float(forecast.mean), given.counts), as_float(given.labels, forecast.mean)
+        variance = select(as_float(forecast.total, forecast.mean), given.counts, 1)
+        free = (variance != 0) & (variance < jnp.inf) | jnp.isnan(variance)
+        weight = jnp.where(free, given.weight, 0)
+        squares = jnp.square(jnp.where(free, labels - mean, 0)) / jnp.where(free, variance, 1)
+        valid = ~jnp.any(jnp.isnan(labels) | jnp.isnan(mean) | ~(variance >= 0), axis=0)
+        total = jnp.sum(weight, axis=0)
+        identity = valid & (total == 0)
+        factor = jnp.sum(weight * squares, axis=0) / jnp.where(total == 0, 1, total)
+        return VarianceState(undefined_unless(valid, jnp.where(identity, 1, factor)), identity)
 
     def apply(state: VarianceState, forecast: GaussianForecast) -> GaussianForecast:
         expect(forecast, (GaussianForecast,), "variance_scaling", "temperature_scaling")
-        factor = state.factor[None]
-        return forecast._replace(aleatoric=factor * forecast.aleatoric, epistemic=factor * forecast.epistemic)
+        check_state(forecast.mean, factor=state.factor, identity=state.identity)
+        return scale_variances(forecast, state.factor, state.identity)
 
     return Calibrator(fit, apply)

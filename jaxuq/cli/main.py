@@ -12,6 +12,7 @@ from typing import Any
 
 import tyro
 
+from jaxuq._errors import JaxuqError
 from jaxuq.cli.confidence import AskCommand
 from jaxuq.cli.data import DataCommand
 from jaxuq.cli.experts import ExpertsCommand
@@ -50,21 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name.
     """
-    from jaxuq.experts.errors import ExpertsError
-    from jaxuq.extraction.errors import ExtractionError
-    from jaxuq.language.errors import CheckpointError, PromptError
-    from jaxuq.molecules.records import DataError
-    from jaxuq.parallel import ClusterError
-    from jaxuq.questions.records import QuestionError
-    from jaxuq.reporting import ReportError
-    from jaxuq.study import RunFolderError
-    from jaxuq.tagging.records import TaggingDataError
-    from jaxuq.tuning.errors import TuningError
-
-    mistakes = (
-        CheckpointError, ClusterError, DataError, ExpertsError, ExtractionError, PromptError, QuestionError,
-        ReportError, RunFolderError, TaggingDataError, TuningError,
-    )  # fmt: skip
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
@@ -73,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with _terminable(), _told():
             _main(given)
-    except mistakes as error:
+    except JaxuqError as error:
         _fail(str(error), 2)
     except Terminated:
         _fail("terminated; finished work is kept, and the same command continues", 143)

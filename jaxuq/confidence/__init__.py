@@ -15,8 +15,8 @@ Every measure is a function of arrays; `MEASURES` says of each what it needs, wh
 | no probabilities at all | `parse_confidence`, `p_true`, `relative_confidence` |
 | labelled answers too | `calibrate_scores` (any score to a probability), `fit_logistic` (several scores to one) |
 
-Guarantees: `learn_then_test`, `abstention_threshold`, `conformal_risk_control`. Cascades: `deferral_curve`. Truth:
-`find_answer`, `grade_answers`. Evaluation as in the dissertation: `balanced_scores`.
+Guarantees are in `jaxuq.calibration`: `answer_set`, `learn_then_test`, `abstention_threshold`. Cascades:
+`deferral_curve`. Truth: `find_answer`, `grade_answers`. Evaluation as in the dissertation: `balanced_scores`.
 """
 
 from jaxuq.confidence.asking import StatedConfidences, p_true, parse_confidence, relative_confidence
@@ -49,16 +49,6 @@ from jaxuq.confidence.evaluation import BalancedScores, balanced_scores, selecti
 from jaxuq.confidence.measures import MEASURES, Measure
 from jaxuq.confidence.recency import RECENCY_FACTORS, recency_factors, recency_profile, reweight_recent
 from jaxuq.confidence.relevance import claim_conditioned_probability, sentence_sar, token_sar
-from jaxuq.confidence.risk_control import (
-    abstention_threshold,
-    answer_nonconformity,
-    answer_set,
-    claim_nonconformity,
-    conformal_risk_control,
-    hoeffding_bound,
-    learn_then_test,
-    risk_p_values,
-)
 from jaxuq.confidence.sample_agreement import (
     agreement_ratio,
     cocoa,
@@ -149,13 +139,10 @@ __all__ = [
     "StatedConfidences",
     "StudyConfiguration",
     "Substitutions",
-    "abstention_threshold",
     "aggregate_heads",
     "agreement_ratio",
     "alternatives_confidence",
     "answer_approximation",
-    "answer_nonconformity",
-    "answer_set",
     "answer_tokens",
     "attention_chain",
     "attention_score",
@@ -165,9 +152,7 @@ __all__ = [
     "calibrate_scores",
     "chain_confidence",
     "claim_conditioned_probability",
-    "claim_nonconformity",
     "cocoa",
-    "conformal_risk_control",
     "connected_clusters",
     "contextualised_sequence_likelihood",
     "deferral_curve",
@@ -193,11 +178,9 @@ __all__ = [
     "grade_answers",
     "greedy_clusters",
     "greedy_negative_log_likelihood",
-    "hoeffding_bound",
     "inverse_entropy",
     "jaccard_similarities",
     "kernel_language_entropy",
-    "learn_then_test",
     "load_questions",
     "log_probability_quantile",
     "logistic_confidence",
@@ -218,7 +201,6 @@ __all__ = [
     "relative_confidence",
     "renyi_divergence",
     "reweight_recent",
-    "risk_p_values",
     "rouge_similarities",
     "run_study",
     "selective_accuracy",

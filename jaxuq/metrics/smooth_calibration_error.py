@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq._arrays import check_count, no_nan, undefined_unless, varying_like, weighted, whole, within_unit
+from jaxuq._arrays import check_count, no_nan, undefined_unless, vary_like, weighted, whole, within_unit
 from jaxuq._shapes import checked
 
 
@@ -83,7 +83,7 @@ def _fixed_point(residuals: Float[Array, " n"], confidence: Float[Array, " n"], 
         return jnp.where(above, middle, lower), jnp.where(above, upper, middle)
 
     # The error never grows with the width, so error(width) - width has one root; it lies in [0, 1].
-    bounds = tuple(varying_like(jnp.asarray(end, confidence.dtype), spectrum) for end in (0.0, 1.0))
+    bounds = tuple(vary_like(jnp.asarray(end, confidence.dtype), spectrum) for end in (0.0, 1.0))
     width = jax.lax.stop_gradient(0.5 * sum(jax.lax.fori_loop(0, 24, halve, bounds)))
     # One Newton step: it sharpens the root, and its derivative is that of the implicit function.
     value, slope = jax.jvp(error, (width,), (jnp.ones_like(width),))

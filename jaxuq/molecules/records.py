@@ -6,10 +6,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
+from jaxuq._errors import JaxuqError
+
 TaskType = Literal["classification", "regression"]
 
 
-class DataError(ValueError):
+class DataError(JaxuqError, ValueError):
     """The data or the request is at fault, not jaxuq: the command line prints the message and exits with code 2.
 
     Example:

@@ -1,6 +1,5 @@
-"""The parallel room: members and rows of data divided over devices, independent calls over a cluster's processes."""
+"""The parallel room: members and rows of data divided over devices."""
 
-from jaxuq.parallel.cluster import ClusterError, run_on_cluster
 from jaxuq.parallel.data import data_mesh, divide_rows, on_every_device
 from jaxuq.parallel.members import (
     STRATEGIES,
@@ -15,7 +14,6 @@ from jaxuq.parallel.members import (
 
 __all__ = [
     "STRATEGIES",
-    "ClusterError",
     "balanced_order",
     "data_mesh",
     "divide_rows",
@@ -25,6 +23,5 @@ __all__ = [
     "on_every_device",
     "pad_members",
     "resolve_strategy",
-    "run_on_cluster",
     "use_cpu_cores",
 ]

@@ -1,12 +1,46 @@
-"""Rows of data divided over devices, what they share placed on every one."""
+"""Rows of data divided over devices, what they share placed on every one, and the mesh that is in use."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.core import Tracer
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
+
+AnyMesh = Mesh | AbstractMesh
+
+
+def mesh_in_use(tree: PyTree) -> AnyMesh | None:
+    """The mesh of `jax.set_mesh` or `jax.shard_map` around this call, or that of an array with explicit axes.
+
+    Args:
+        tree: arrays.
+
+    Returns:
+        The mesh, with its devices where they are known (outside `jit`), or None.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> mesh_in_use(jnp.zeros(3)) is None
+        True
+    """
+    context = jax.sharding.get_abstract_mesh()
+    if not context.empty:
+        traced = any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+        return context if traced or AxisType.Manual in context.axis_types else jax.sharding.get_mesh()
+    for leaf in jax.tree.leaves(tree):
+        if isinstance(leaf, jax.Array):
+            typed = jax.typeof(leaf).sharding.mesh
+            if not typed.empty and AxisType.Explicit in typed.axis_types:
+                return typed if isinstance(leaf, Tracer) else getattr(leaf.sharding, "mesh", typed)
+    return None
+
+
+def free_axes(mesh: AnyMesh) -> tuple[str, ...]:
+    """The axes of a mesh that no `jax.shard_map` around this call has taken."""
+    return tuple(name for name, kind in zip(mesh.axis_names, mesh.axis_types) if kind != AxisType.Manual)
 
 
 def data_mesh() -> Mesh | None:
@@ -23,12 +57,12 @@ def data_mesh() -> Mesh | None:
     return Mesh(np.array(jax.devices()), ("data",)) if jax.device_count() > 1 else None
 
 
-def on_every_device(tree: PyTree, mesh: Mesh | None) -> PyTree:
+def on_every_device(tree: PyTree, mesh: AnyMesh | None) -> PyTree:
     """Copy arrays to all devices of a mesh; those that are spread over it already stay as they are.
 
     Args:
-        tree: arrays, such as parameters.
-        mesh: the devices; None: nothing is moved.
+        tree: arrays, such as parameters; those that are being traced stay as they are.
+        mesh: the devices; None, or without devices: nothing is moved.
 
     Returns:
         The same arrays.
@@ -37,11 +71,13 @@ def on_every_device(tree: PyTree, mesh: Mesh | None) -> PyTree:
         >>> on_every_device(jnp.arange(3), data_mesh()).tolist()
         [0, 1, 2]
     """
-    if mesh is None:
+    if not isinstance(mesh, Mesh):
         return tree
     everywhere = NamedSharding(mesh, PartitionSpec())
 
     def place(leaf: Any) -> Any:
+        if isinstance(leaf, Tracer):
+            return leaf
         there = isinstance(leaf, jax.Array) and getattr(leaf.sharding, "mesh", None) == mesh
         return leaf if there else jax.device_put(leaf, everywhere)
 

@@ -1,5 +1,6 @@
 """Mapping a leading member axis (ensemble members, seeds, chains, experts) over whatever devices there are."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -7,8 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Int, PyTree
+from jax.core import Tracer
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Bool, Int, PyTree
+
+from jaxuq._arrays import check_choice, whole
+from jaxuq._errors import ArrayError, OptionError
+from jaxuq.parallel.data import AnyMesh, free_axes, mesh_in_use, on_every_device
 
 STRATEGIES: tuple[str, ...] = ("auto", "vmap", "map", "pmap", "shard_map")
 
@@ -51,26 +57,18 @@ def resolve_strategy(strategy: str, *, num_members: int) -> str:
         One of `"vmap"`, `"map"`, `"pmap"`, `"shard_map"`.
 
     Raises:
-        ValueError: the strategy is unknown.
+        OptionError: the strategy is unknown.
 
     Example:
         >>> resolve_strategy("vmap", num_members=3)
         'vmap'
     """
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy is {strategy!r}; expected one of {', '.join(STRATEGIES)}")
+    check_choice("strategy", strategy, STRATEGIES)
     if strategy != "auto":
         return strategy
     if num_members > 1 and jax.device_count() > 1:
         return "shard_map"
     return "map" if num_members == 1 or jax.default_backend() == "cpu" else "vmap"
-
-
-def _within_device(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """Map members that share a device: one after another on a CPU, batched on an accelerator."""
-    if jax.default_backend() == "cpu":
-        return lambda mapped, shared: jax.lax.map(lambda member: function(member, shared), mapped)
-    return lambda mapped, shared: jax.vmap(function, in_axes=(0, None))(mapped, shared)
 
 
 def pad_members(tree: PyTree, size: int) -> PyTree:
@@ -88,7 +86,14 @@ def pad_members(tree: PyTree, size: int) -> PyTree:
         >>> pad_members(jnp.arange(3), 4)
         Array([0, 1, 2, 2], dtype=int32)
     """
-    return jax.tree.map(lambda leaf: leaf[np.minimum(np.arange(size), leaf.shape[0] - 1)], tree)
+
+    def pad(leaf: Any) -> Any:
+        if leaf.shape[0] == size:
+            return leaf
+        together = whole(leaf, 0) if isinstance(leaf, jax.Array) else leaf
+        return together[np.minimum(np.arange(size), leaf.shape[0] - 1)]
+
+    return jax.tree.map(pad, tree)
 
 
 def even_number(num_members: int, *, strategy: str) -> int:
@@ -138,23 +143,12 @@ def balanced_order(running: Bool[np.ndarray, " members"], *, strategy: str) -> I
     return running_first.reshape(-1, len(blocks)).T.reshape(-1)  # dealt out in turn
 
 
-def _through_host(tree: PyTree, put: Callable[[np.ndarray], Array]) -> PyTree:
-    """Place arrays anew from host copies, which takes neither collective operations nor compilation."""
-
-    def move(leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(put(np.asarray(jax.random.key_data(leaf))), impl=jax.random.key_impl(leaf))
-        return put(np.asarray(leaf))
-
-    return jax.tree.map(move, tree)
-
-
 def gather_members(tree: PyTree) -> PyTree:
-    """Bring arrays that are divided over the devices of this process together on one, by way of the host.
+    """Bring arrays that are divided over the devices of this process together on its first one.
 
-    Use it before indexing or reshaping what `map_members` returned: on divided arrays such operations become collective
-    ones, for which every device needs a free thread, and a CPU has few. Arrays that other processes hold parts of
-    are left where they are.
+    Use it before indexing or reshaping what `map_members` returned, outside `jit`: on divided arrays such operations
+    become collective ones, for which every device needs a free thread, and a CPU has few. Arrays that other processes
+    hold parts of, and those that are being traced, are left where they are.
 
     Args:
         tree: arrays.
@@ -167,9 +161,9 @@ def gather_members(tree: PyTree) -> PyTree:
         >>> gather_members(map_members(lambda x: 2 * x, strategy="shard_map")(jnp.arange(3.0)))
         Array([0., 2., 4.], dtype=float32)
     """
-    if any(not leaf.is_fully_addressable for leaf in jax.tree.leaves(tree)):
+    if any(isinstance(leaf, Tracer) or not leaf.is_fully_addressable for leaf in jax.tree.leaves(tree)):
         return tree
-    return _through_host(tree, jnp.asarray)
+    return jax.device_put(tree, jax.local_devices()[0])
 
 
 def map_members(
@@ -196,6 +190,10 @@ def map_members(
     the devices do not divide is padded with copies of the last, whose results are dropped. Results of an even number
     stay divided over the devices, see `gather_members`.
 
+    The result is a transformation like any other: it may stand inside `jit`, `grad`, `vmap` and itself. Under
+    `jax.set_mesh`, and for arguments divided over a mesh with explicit axes, that mesh takes the members. Inside
+    `jax.shard_map` all devices are taken already, and members share the one they are on.
+
     Data parallelism inside a member: pass a `mesh` with a second axis and shared arguments sharded over that axis; the
     compiler divides the work inside each member.
 
@@ -204,13 +202,14 @@ def map_members(
         strategy: one of the table.
         shared_argnums: positions of arguments without a member axis, such as data.
         devices: for `"pmap"` and `"shard_map"`; default: all (local ones for `"pmap"`).
-        mesh: for `"shard_map"`; its first axis takes the members. Default: a mesh of `devices` in a row.
+        mesh: for `"shard_map"`; its first axis takes the members. Default: the mesh in use, or `devices` in a row.
 
     Returns:
         A compiled function of the same positional arguments, with a leading member axis on all but the shared ones.
 
     Raises:
-        ValueError: unknown strategy; arguments whose member axes differ in length; a `mesh` with another strategy.
+        OptionError: unknown strategy; a `mesh` with another strategy.
+        ArrayError: arguments whose member axes differ in length.
 
     Example:
         >>> import jax.numpy as jnp
@@ -218,10 +217,9 @@ def map_members(
         >>> scaled_sum(jnp.ones((3, 4)), 2.0)
         Array([8., 8., 8.], dtype=float32)
     """
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy is {strategy!r}; expected one of {', '.join(STRATEGIES)}")
+    check_choice("strategy", strategy, STRATEGIES)
     if mesh is not None and strategy not in ("auto", "shard_map"):
-        raise ValueError(f"a mesh goes with strategy='shard_map', not {strategy!r}")
+        raise OptionError(f"a mesh goes with strategy='shard_map', not {strategy!r}")
     shared_argnums = tuple(shared_argnums)
 
     def of_member(mapped: tuple[Any, ...], shared: tuple[Any, ...]) -> PyTree:
@@ -230,62 +228,78 @@ def map_members(
             args.insert(position, remaining[position])
         return function(*args)
 
-    vmapped = jax.jit(jax.vmap(of_member, in_axes=(0, None)))
-    one_by_one = jax.jit(lambda mapped, shared: jax.lax.map(lambda member: of_member(member, shared), mapped))
+    def batched(mapped: PyTree, shared: PyTree) -> PyTree:
+        return jax.vmap(of_member, in_axes=(0, None))(mapped, shared)
 
-    def of_device(mapped: PyTree, shared: PyTree) -> PyTree:
-        return _within_device(of_member)(mapped, shared)
+    def in_turn(mapped: PyTree, shared: PyTree) -> PyTree:
+        return jax.lax.map(lambda member: of_member(member, shared), jax.tree.map(lambda leaf: whole(leaf, 0), mapped))
 
+    vmapped, one_by_one = jax.jit(batched), jax.jit(in_turn)
+    of_device = in_turn if jax.default_backend() == "cpu" else batched
     pmapped = jax.pmap(of_device, in_axes=(0, None), devices=devices)
 
-    @partial(jax.jit, static_argnames="on")
-    def sharded(mapped: PyTree, shared: PyTree, on: Mesh) -> PyTree:
-        axis = on.axis_names[0]
+    @partial(jax.jit, static_argnames=("count", "num_members"))
+    def over_local_devices(padded: PyTree, shared: PyTree, count: int, num_members: int) -> PyTree:
+        grouped = jax.tree.map(lambda leaf: whole(leaf, 0).reshape(count, -1, *leaf.shape[1:]), padded)
+        outputs = pmapped(grouped, shared)
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_members], outputs)
+
+    @partial(jax.jit, static_argnames=("on", "axes", "num_members"))
+    def over_mesh(mapped: PyTree, shared: PyTree, on: AnyMesh, axes: tuple[str, ...], num_members: int) -> PyTree:
         body = jax.shard_map(
             of_device,
             mesh=on,
-            in_specs=(PartitionSpec(axis), PartitionSpec()),
-            out_specs=PartitionSpec(axis),
-            axis_names={axis},
+            in_specs=(PartitionSpec(axes), PartitionSpec()),
+            out_specs=PartitionSpec(axes),
+            axis_names=set(axes),
             check_vma=False,
         )
-        return body(mapped, shared)
-
-    def over_devices(chosen: str, mapped: PyTree, shared: PyTree, num_members: int) -> PyTree:
-        if chosen == "pmap":
-            count = len(devices) if devices is not None else jax.local_device_count()
-            per_device = -(-num_members // count)
-            grouped = jax.tree.map(
-                lambda leaf: leaf.reshape(count, per_device, *leaf.shape[1:]), pad_members(mapped, count * per_device)
-            )
-            outputs = gather_members(pmapped(grouped, shared))
-            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:num_members], outputs)
-        on = Mesh(np.array(devices if devices is not None else jax.devices()), ("member",)) if mesh is None else mesh
-        count = on.shape[on.axis_names[0]]
-        padded_size = -(-num_members // count) * count
-        padded = mapped if padded_size == num_members else pad_members(mapped, padded_size)
-        spread = NamedSharding(on, PartitionSpec(on.axis_names[0]))
-        if jax.process_count() == 1 and any(
-            getattr(leaf, "sharding", None) != spread for leaf in jax.tree.leaves(padded)
-        ):
-            padded = _through_host(padded, lambda leaf: jax.device_put(leaf, spread))
-        outputs = sharded(padded, shared, on)
-        if padded_size == num_members:
+        outputs = body(mapped, shared)
+        if jax.tree.leaves(mapped)[0].shape[0] == num_members:
             return outputs
-        return jax.tree.map(lambda leaf: leaf[:num_members], gather_members(outputs))
+        return jax.tree.map(lambda leaf: whole(leaf, 0)[:num_members], outputs)
+
+    def divided(chosen: str, mapped: PyTree, shared: PyTree, on: AnyMesh, axes: tuple[str, ...]) -> PyTree:
+        count = math.prod(on.shape[axis] for axis in axes)
+        num_members = jax.tree.leaves(mapped)[0].shape[0]
+        padded = pad_members(mapped, -(-num_members // count) * count)
+        padded = jax.tree.map(partial(_placed, sharding=NamedSharding(on, PartitionSpec(axes))), padded)
+        shared = on_every_device(shared, on)
+        if chosen == "pmap":
+            return over_local_devices(padded, shared, count, num_members)
+        return over_mesh(padded, shared, on, axes, num_members)
 
     def apply(*args: Any) -> PyTree:
         mapped = tuple(arg for i, arg in enumerate(args) if i not in shared_argnums)
         shared = tuple(args[i] for i in shared_argnums)
-        lengths = {leaf.shape[0] for leaf in jax.tree.leaves(mapped)}
+        lengths = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in jax.tree.leaves(mapped)}
         if len(lengths) != 1:
-            raise ValueError(f"member axes have lengths {sorted(lengths)}; all mapped arguments need the same")
+            raise ArrayError(f"member axes have lengths {sorted(lengths)}; all arguments but shared ones need the same")
         num_members = lengths.pop()
         chosen = "shard_map" if mesh is not None else resolve_strategy(strategy, num_members=num_members)
-        if chosen == "vmap":
-            return vmapped(mapped, shared)
-        if chosen == "map":
-            return one_by_one(mapped, shared)
-        return over_devices(chosen, mapped, shared, num_members)
+        if chosen in ("vmap", "map"):
+            return {"vmap": vmapped, "map": one_by_one}[chosen](mapped, shared)
+        in_use = mesh_in_use((mapped, shared)) if devices is None else None
+        if mesh is not None:
+            on = in_use if in_use is not None else Mesh(mesh.devices, mesh.axis_names)
+            axes = mesh.axis_names[:1]
+        elif in_use is not None:  # it takes the members, since JAX has no `pmap` inside a mesh
+            chosen, on, axes = "shard_map", in_use, free_axes(in_use)
+        else:
+            everywhere = jax.local_devices() if chosen == "pmap" else jax.devices()
+            on = Mesh(np.array(everywhere if devices is None else devices), ("member",))
+            axes = on.axis_names
+        if not axes:  # inside `shard_map`, which has given each device its part
+            return one_by_one(mapped, shared) if jax.default_backend() == "cpu" else vmapped(mapped, shared)
+        return divided(chosen, mapped, shared, on, axes)
 
     return apply
+
+
+def _placed(leaf: Any, sharding: NamedSharding) -> Any:
+    """The leaf, divided as the sharding says; what is being traced, by its type if that has a sharding."""
+    if isinstance(leaf, Tracer):
+        return jax.reshard(leaf, sharding) if AxisType.Explicit in sharding.mesh.axis_types else leaf
+    if jax.process_count() > 1 or not isinstance(sharding.mesh, Mesh):
+        return leaf
+    return leaf if getattr(leaf, "sharding", None) == sharding else jax.device_put(leaf, sharding)

@@ -2,11 +2,12 @@
 
 from typing import Any, NamedTuple
 
+from jaxuq._errors import JaxuqError
 from jaxuq.questions.answers import AnswerKind
 from jaxuq.questions.grading import equivalent_answers
 
 
-class QuestionError(ValueError):
+class QuestionError(JaxuqError, ValueError):
     """A set of questions cannot be found or read; the message says what is missing and what to do."""
 
 

@@ -9,9 +9,11 @@
 A result belongs to its data: a `Cell` gives arrays only to who names the very content that they follow from (see
 `digest`). Every file is written beside its place and then moved there, so that a reader never sees half of one, and a
 run that is started again finds whole cells only. Any domain room may write such a folder; `jaxuq.reporting` reads it.
+`run_on_cluster` makes independent calls, such as runs, in processes of a cluster.
 """
 
 from jaxuq.study.cells import Cell, cell_arrays
+from jaxuq.study.cluster import ClusterError, run_on_cluster
 from jaxuq.study.digest import digest
 from jaxuq.study.errors import RunFolderError, StudyWarning
 from jaxuq.study.files import read_arrays, write_arrays, write_bytes, write_json, write_text
@@ -21,6 +23,7 @@ from jaxuq.study.lock import working_alone
 
 __all__ = [
     "Cell",
+    "ClusterError",
     "Options",
     "RunFolder",
     "RunFolderError",
@@ -33,6 +36,7 @@ __all__ = [
     "read_arrays",
     "read_run",
     "read_sealed",
+    "run_on_cluster",
     "sealed_lines",
     "working_alone",
     "write_arrays",

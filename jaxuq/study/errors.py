@@ -1,7 +1,9 @@
 """What can be wrong with a result folder."""
 
+from jaxuq._errors import JaxuqError
 
-class RunFolderError(ValueError):
+
+class RunFolderError(JaxuqError, ValueError):
     """The output folder cannot take this run; the message says why and what to do."""
 
 

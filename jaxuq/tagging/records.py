@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from jaxuq._errors import JaxuqError
+
 Span = tuple[int, int, str]
 _MOST_BYTES = 2**31  # of a file that is read at once
 _MOST_VOTES = 2**31  # of an array of votes, padding included
 
 
-class TaggingDataError(ValueError):
+class TaggingDataError(JaxuqError, ValueError):
     """The data is at fault, not jaxuq; the message names the sentence and the token.
 
     Example:

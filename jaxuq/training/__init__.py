@@ -4,10 +4,12 @@
 """
 
 from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint
+from jaxuq.training.errors import DivergedError
 from jaxuq.training.fit import Fitted, Progress, fit
 from jaxuq.training.minibatch import History, Training, TrainState, minibatch_training
 
 __all__ = [
+    "DivergedError",
     "Fitted",
     "History",
     "Progress",

@@ -12,6 +12,7 @@ from jaxtyping import PyTree
 
 from jaxuq.parallel import balanced_order, even_number, gather_members, map_members, pad_members
 from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint
+from jaxuq.training.errors import DivergedError
 from jaxuq.training.minibatch import History, Training, TrainState
 
 
@@ -92,6 +93,10 @@ def fit(
     Returns:
         `Fitted(state, history, seconds)`.
 
+    Raises:
+        DivergedError: a member has no epoch with a finite validation score, or parameters that are no numbers; the
+            message says in which epoch its loss stopped being one.
+
     Example:
         >>> import jax, jax.numpy as jnp, optax
         >>> from jaxuq.training import minibatch_training
@@ -143,4 +148,24 @@ def fit(
         save_checkpoint(checkpoint, (state, jax.tree.map(jnp.asarray, history), jnp.float32(seconds)))
     state = jax.tree.map(lambda leaf: leaf[:num_members], state)
     done = History(*(jnp.asarray(whole[:num_members, :num_epochs]) for whole in history))
+    _refuse_diverged(state, done)
     return Fitted(state, done, seconds)
+
+
+def _refuse_diverged(state: TrainState, history: History) -> None:
+    """Raise a DivergedError if there is no result of a member that has trained."""
+    trained = np.asarray(state.epoch) > 0
+    broken = trained & (np.asarray(state.best_epoch) == 0)
+    for leaf in jax.tree.leaves(state.best_params):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            broken |= trained & ~np.asarray(jnp.all(jnp.isfinite(leaf.reshape(len(trained), -1)), axis=1))
+    if not broken.any():
+        return
+    member = int(np.argmax(broken))
+    losses = np.asarray(history.loss)[member, : int(state.epoch[member])]
+    bad = np.flatnonzero(~np.isfinite(losses))
+    what = f"its loss is {losses[bad[0]]} in epoch {bad[0] + 1}" if bad.size else "no validation score is finite"
+    raise DivergedError(
+        f"training diverged for {broken.sum()} of {len(broken)} members; of member {member}, {what} of {len(losses)}; "
+        "lower the learning rate, clip the gradients, or look for infinities in the data"
+    )

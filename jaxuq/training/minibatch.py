@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._errors import OptionError
+
 LossFn = Callable[..., Float[Array, ""]]
 ScoreFn = Callable[[PyTree, PyTree], Float[Array, ""]]
 Observe = Callable[[PyTree, PyTree, Int[Array, ""]], PyTree]
@@ -94,7 +96,8 @@ def minibatch_training(
             says which of its rows are real (the last batch of an epoch is padded).
         optimizer: any optax transformation; its update is given the parameters.
         score_fn: `score_fn(params, validation) -> scalar`, lower is better; it chooses `best_params` and stops
-            training. A NaN never counts as better. None: every epoch counts as the best, and nothing stops early.
+            training. Neither a NaN nor an infinity ever counts as better. None: every epoch counts as the best, and
+            nothing stops early.
         batch_size: rows a step. A set of fewer rows makes one batch of its own size.
         patience: training stops when the number of epochs since the best *exceeds* `patience`; a tie counts as a new
             best (MUBen's rule). None: never.
@@ -109,7 +112,7 @@ def minibatch_training(
           beyond number `max_epoch` (may be traced). It holds two copies of the parameters beside the optimiser's state.
 
     Raises:
-        ValueError: `batch_size` or `patience` is not positive, or `patience` is given without `score_fn`.
+        OptionError: `batch_size` or `patience` is not positive, or `patience` is given without `score_fn`.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -123,11 +126,11 @@ def minibatch_training(
         3.000
     """
     if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+        raise OptionError(f"batch_size is {batch_size}; it must be at least 1")
     if patience is not None and patience < 1:
-        raise ValueError(f"patience is {patience}; it must be at least 1, or None for no early stopping")
+        raise OptionError(f"patience is {patience}; it must be at least 1, or None for no early stopping")
     if patience is not None and score_fn is None:
-        raise ValueError("patience needs a score_fn: without a validation score there is nothing to wait for")
+        raise OptionError("patience needs a score_fn: without a validation score there is nothing to wait for")
 
     def init(
         rng_key: Key[Array, ""], params: PyTree, *, optimizer_state: PyTree = None, observed: PyTree = None
@@ -166,7 +169,7 @@ def minibatch_training(
         )
         epoch = state.epoch + 1
         score = jnp.zeros(()) if score_fn is None else score_fn(params, validation).astype(jnp.float32)
-        better = score <= state.best_score
+        better = (score <= state.best_score) & (score < jnp.inf)
         best_epoch = jnp.where(better, epoch, state.best_epoch)
         stopped = jnp.zeros((), bool) if patience is None else epoch - best_epoch > patience
         state = TrainState(

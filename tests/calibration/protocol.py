@@ -37,7 +37,7 @@ _isotonic = calibration.isotonic_calibration()
 _quantiles = calibration.isotonic_quantiles()
 _variance = calibration.variance_scaling()
 _isotonic_state = calibration.IsotonicState(
-    jnp.array([[0.1, 0.2], [0.6, 0.7], [0.9, 0.9]]), jnp.array([[0.0, 0.1], [0.5, 0.6], [1.0, 0.8]])
+    jnp.array([[0.1, 0.2], [0.6, 0.7], [0.9, 0.9]]), jnp.array([[0.0, 0.1], [0.5, 0.6], [1.0, 0.8]]), jnp.zeros(2, bool)
 )
 _quantile_state = _quantiles.fit(jax.tree.map(jnp.asarray, _gaussian), jnp.asarray(_y))
 _regression_state = calibration.ConformalState(np.full((1, 2), 1.3, np.float32))
@@ -63,16 +63,48 @@ def _classification(score, forecast, labels, **options):
     ]
 
 
+def _of(method, state):
+    """`apply` as a function of the floating arrays of a state, whose tasks are all fitted."""
+    return lambda arrays, forecast: method.apply(state(*arrays, jnp.zeros(2, bool)), forecast)
+
+
+_clusters = np.array([0, -1, 0, 1, 2, -1, 1, 0], np.int32)
+_drawn = np.arange(8) % 4 != 1
+_unit, _correct = _rng.random(16).astype(np.float32), (_rng.random(16) < 0.5).astype(np.int32)
+_known = np.arange(16) % 5 != 2
+_graded = {"args": (_unit, _correct), "where": _known, "masked": (0, 1)}
+
+
+def _abstain(confidence, correct, *, where):
+    thresholds = jnp.asarray([0.8, 0.5, 0.2])
+    return calibration.abstention_threshold(confidence, correct, thresholds, level=0.5, delta=0.5, where=where)
+
+
 EXAMPLES: dict[str, Any] = {
+    "abstention_threshold": Example(_abstain, **_graded),
+    "answer_nonconformity": Example(
+        calibration.answer_nonconformity, (_clusters, _clusters == 0), where=_drawn, masked=(0,)
+    ),
+    "answer_set": Example(
+        lambda clusters, *, where: calibration.answer_set(clusters, jnp.asarray(0.7), where=where),
+        (_clusters,),
+        where=_drawn,
+        masked=(0,),
+    ),
+    "claim_nonconformity": Example(calibration.claim_nonconformity, **_graded),
     "conformal_classification": [
         *_classification("lac", _categorical, _classes),
         *_classification("aps", _binary, _labels),
         *_classification("raps", _categorical, _classes, randomised=True),
     ],
     "conformal_regression": [*_regression("absolute"), *_regression("normalised"), *_regression("quantile")],
+    "conformal_risk_control": Example(
+        calibration.conformal_risk_control, (np.sort(_unit)[::-1].copy(),), {"n": 20, "level": 0.4}
+    ),
     "conformal_threshold": Example(
         calibration.conformal_threshold, (_y,), {"level": 0.7}, where=_where, masked=(0,), differentiable=(0,)
     ),
+    "hoeffding_bound": Example(calibration.hoeffding_bound, (_unit,), {"n": 50, "delta": 0.1}, differentiable=(0,)),
     "isotonic_calibration": Example(partial(_isotonic.apply, _isotonic_state), (_binary,), differentiable=(0,)),
     "isotonic_quantiles": [
         Example(_quantiles.fit, (_gaussian, _y), **_fit),
@@ -81,19 +113,27 @@ EXAMPLES: dict[str, Any] = {
         Example(partial(_quantiles.cdf, _quantile_state), (_gaussian, _y[::-1].copy()), differentiable=(0, 1)),
         Example(partial(_quantiles.quantile, _quantile_state), (_gaussian, np.float32(0.3)), differentiable=(0,)),
     ],
+    "learn_then_test": [
+        Example(calibration.learn_then_test, (0.1 * _unit,), {"delta": 0.1, "procedure": name})
+        for name in ("fixed_sequence", "bonferroni", "holm")
+    ],
     "platt_scaling": [
         Example(_platt.fit, (_binary, _labels), **_fit),
-        Example(_platt.apply, (calibration.PlattState(_two, _two), _binary), differentiable=(0, 1)),
+        Example(_of(_platt, calibration.PlattState), ((_two, _two), _binary), differentiable=(0, 1)),
+    ],
+    "risk_p_values": [
+        Example(calibration.risk_p_values, (_unit, np.full(16, 20, np.float32)), {"level": 0.3, "loss": loss})
+        for loss in ("binary", "bounded")
     ],
     "temperature_scaling": [
         Example(_temperature.fit, (_binary, _labels), **_fit),
         Example(_temperature.fit, (_categorical, _classes), **_fit),
-        Example(_temperature.apply, (calibration.TemperatureState(_two), _binary), differentiable=(0, 1)),
-        Example(_temperature.apply, (calibration.TemperatureState(_two), _categorical), differentiable=(0, 1)),
+        Example(_of(_temperature, calibration.TemperatureState), ((_two,), _binary), differentiable=(0, 1)),
+        Example(_of(_temperature, calibration.TemperatureState), ((_two,), _categorical), differentiable=(0, 1)),
     ],
     "variance_scaling": [
         Example(_variance.fit, (_gaussian, _y), **_fit),
-        Example(_variance.apply, (calibration.VarianceState(_two), _gaussian), differentiable=(0, 1)),
+        Example(_of(_variance, calibration.VarianceState), ((_two,), _gaussian), differentiable=(0, 1)),
     ],
 }
 HOST: dict[str, str] = {

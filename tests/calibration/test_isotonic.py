@@ -48,9 +48,6 @@ def test_masked_rows_may_be_nan(binary):
     jax.tree.map(np.testing.assert_array_equal, CALIBRATOR.fit(poisoned, labels, where=where), expected)
 
 
-def test_wrong_uses_are_refused(binary):
-    forecast, labels, _ = binary
-    with pytest.raises(ValueError, match="got 1 calibration rows"):
-        CALIBRATOR.fit(jax.tree.map(lambda a: a[:1], forecast), labels[:1])
+def test_wrong_uses_are_refused():
     with pytest.raises(ValueError, match=r"min_probability is 0\.7"):
         isotonic_calibration(min_probability=0.7)

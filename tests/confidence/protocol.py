@@ -64,7 +64,6 @@ PAIRS = _rng.random((SAMPLES, SAMPLES)).astype(np.float32)
 PAIRS = 0.5 * (PAIRS + PAIRS.T)
 NLI = _rng.dirichlet([1, 1, 1], size=(SAMPLES, SAMPLES)).astype(np.float32)
 STATES = _float(SAMPLES, 5)
-P_VALUES = 0.1 * _rng.random(SAMPLES).astype(np.float32)
 
 _tokens = functools.partial(Example, args=(LOG_PROBS,), where=WHERE, masked=(0,), differentiable=(0,))
 _rows = functools.partial(Example, args=(LOGITS,), differentiable=(0,))
@@ -150,28 +149,11 @@ EXAMPLES: dict[str, Any] = {
         )
         for name in _CONVENTIONS
     ],
-    "abstention_threshold": Example(
-        lambda a, b, *, where: confidence.abstention_threshold(
-            a, b, jnp.asarray([0.8, 0.5, 0.2]), level=0.5, delta=0.5, where=where
-        ),
-        (UNIT, CORRECT),
-        where=WHERE,
-        masked=(0, 1),
-    ),
     "agreement_ratio": Example(confidence.agreement_ratio, (NLI[..., 0], NLI[..., 1]), differentiable=(0, 1)),
     "alternatives_confidence": [
         Example(confidence.alternatives_confidence, (LOGITS,), {"kind": kind}, differentiable=(0,))
         for kind in ("entropy",)
     ],
-    "answer_nonconformity": Example(
-        confidence.answer_nonconformity, (CLUSTERS, CLUSTERS == 0), where=DRAWN, masked=(0,)
-    ),
-    "answer_set": Example(
-        lambda clusters, *, where: confidence.answer_set(clusters, jnp.asarray(0.7), where=where),
-        (CLUSTERS,),
-        where=DRAWN,
-        masked=(0,),
-    ),
     "attention_score": [
         Example(
             lambda rows, *, where, over_heads: confidence.attention_score(rows.T, where=where, over_heads=over_heads),
@@ -206,16 +188,12 @@ EXAMPLES: dict[str, Any] = {
         masked=(0, 1),
         differentiable=(0,),
     ),
-    "claim_nonconformity": _graded(confidence.claim_nonconformity),
     "cocoa": Example(
         lambda similarities, *, where: confidence.cocoa(jnp.asarray(1.5), similarities, where=where),
         (UNIT,),
         where=WHERE,
         masked=(0,),
         differentiable=(0,),
-    ),
-    "conformal_risk_control": Example(
-        confidence.conformal_risk_control, (np.sort(UNIT)[::-1].copy(),), {"n": 20, "level": 0.4}
     ),
     "connected_clusters": Example(confidence.connected_clusters, (PAIRS > 0.7,), where=DRAWN),
     "contextualised_sequence_likelihood": [
@@ -283,15 +261,10 @@ EXAMPLES: dict[str, Any] = {
     ),
     "greedy_clusters": Example(confidence.greedy_clusters, (PAIRS > 0.6,), where=DRAWN),
     "greedy_negative_log_likelihood": _tokens(confidence.greedy_negative_log_likelihood),
-    "hoeffding_bound": Example(confidence.hoeffding_bound, (UNIT,), {"n": 50, "delta": 0.1}, differentiable=(0,)),
     "inverse_entropy": Example(confidence.inverse_entropy, (PAIRS, PAIRS[::-1].copy()), differentiable=(0, 1)),
     "kernel_language_entropy": [
         _graph(confidence.kernel_language_entropy, kwargs={"kernel": kernel, "scaled": True})
         for kernel in ("heat", "matern")
-    ],
-    "learn_then_test": [
-        Example(confidence.learn_then_test, (P_VALUES,), {"delta": 0.1, "procedure": name})
-        for name in ("fixed_sequence", "bonferroni", "holm")
     ],
     "log_probability_quantile": _tokens(confidence.log_probability_quantile, kwargs={"quantile": 0.3}),
     "logistic_confidence": Example(_logistic, (_float(TIME, 2),), differentiable=(0,)),
@@ -339,10 +312,6 @@ EXAMPLES: dict[str, Any] = {
     ),
     "renyi_divergence": [
         Example(confidence.renyi_divergence, (LOGITS,), {"order": order}, differentiable=(0,)) for order in (0.5, 1.0)
-    ],
-    "risk_p_values": [
-        Example(confidence.risk_p_values, (UNIT, np.full(TIME, 20, np.float32)), {"level": 0.3, "loss": loss})
-        for loss in ("binary", "bounded")
     ],
     "selective_accuracy": _graded(confidence.selective_accuracy, kwargs={"coverage": 0.5}),
     "self_certainty": _rows(confidence.self_certainty),

@@ -4,8 +4,6 @@ from typing import Any
 
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
-    "ClusterError": "a type",
-    "run_on_cluster": "starts processes",
     "STRATEGIES": "a tuple of names",
     "balanced_order": "an order chosen on the host",
     "data_mesh": "asks JAX for its devices",

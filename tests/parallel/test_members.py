@@ -66,6 +66,83 @@ def test_second_mesh_axis_divides_the_data_inside_a_member(problem):
     _compare(results, expected)
 
 
+def _chain(x, rng_key, scale):
+    """A member with a loop, randomness and a shared argument."""
+    last, _ = jax.lax.scan(lambda c, _: (jnp.sin(c + x).sum() * scale + c, None), jnp.zeros(()), None, length=3)
+    return {"a": last * x, "b": jax.random.normal(rng_key) * last}
+
+
+def _total(function):
+    return lambda *args: sum(jnp.sum(leaf) for leaf in jax.tree.leaves(function(*args)))
+
+
+_TRANSFORMS = {
+    "none": lambda function: function,
+    "jit": jax.jit,
+    "grad": lambda function: jax.grad(_total(function), argnums=(0, 2)),
+    "jit grad": lambda function: jax.jit(jax.grad(_total(function), argnums=(0, 2))),
+    "jit vmap grad": lambda function: jax.jit(
+        jax.vmap(jax.grad(_total(function), argnums=(0, 2)), in_axes=(0, None, None))
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def chains():
+    x, keys, scale = jnp.arange(20.0).reshape(10, 2) / 10, jax.random.split(jax.random.key(0), 10), jnp.float32(2)
+    reference = map_members(_chain, strategy="vmap", shared_argnums=(2,))
+
+    def arguments(name, num_members):
+        part = x[:num_members]
+        return jnp.stack([part, part * 2, -part]) if "vmap" in name else part, keys[:num_members], scale
+
+    expected = {
+        (name, size): transform(reference)(*arguments(name, size))
+        for name, transform in _TRANSFORMS.items()
+        for size in (8, 10)
+    }
+    return arguments, expected
+
+
+def _assert_same(result, expected):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(np.asarray(a), b, rtol=2e-5, atol=2e-5), result, expected)
+
+
+@pytest.mark.parametrize("strategy", ["map", "pmap", "shard_map", "mesh", "two axes"])
+def test_strategies_compose_with_every_transform(chains, strategy):
+    arguments, expected = chains
+    meshes = {"mesh": jax.make_mesh((8,), ("member",)), "two axes": jax.make_mesh((4, 2), ("member", "data"))}
+    options = {"mesh": meshes[strategy]} if strategy in meshes else {"strategy": strategy}
+    mapped = map_members(_chain, shared_argnums=(2,), **options)
+    for (name, size), result in expected.items():
+        _assert_same(_TRANSFORMS[name](mapped)(*arguments(name, size)), result)
+
+
+@pytest.mark.parametrize("strategy", ["map", "pmap", "shard_map"])
+def test_strategies_use_the_mesh_that_is_in_use(chains, strategy):
+    arguments, expected = chains
+    mapped = map_members(_chain, strategy=strategy, shared_argnums=(2,))
+    explicit = jax.make_mesh((8,), ("data",))
+    rows, everywhere = (NamedSharding(explicit, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
+    x, keys, scale = arguments("none", 8)
+    divided = jax.device_put(x, rows), jax.device_put(keys, rows), jax.device_put(scale, everywhere)
+    _assert_same(jax.jit(mapped)(*divided), expected["none", 8])
+    _assert_same(mapped(*divided), expected["none", 8])
+    with jax.set_mesh(explicit):
+        _assert_same(_TRANSFORMS["jit grad"](mapped)(*divided), expected["jit grad", 8])
+        for size in (8, 10):
+            _assert_same(jax.jit(mapped)(*arguments("none", size)), expected["none", size])
+
+
+@pytest.mark.parametrize("strategy", ["auto", "pmap", "shard_map"])
+def test_inside_shard_map_members_share_their_device(strategy):
+    x = jnp.arange(32.0).reshape(16, 2)
+    mapped = map_members(lambda x, scale: jnp.sin(x) * scale, strategy=strategy, shared_argnums=(1,))
+    mesh = Mesh(np.array(jax.devices()[:8]), ("data",))
+    specs = {"in_specs": (PartitionSpec("data"), PartitionSpec()), "out_specs": PartitionSpec("data")}
+    _assert_same(jax.jit(jax.shard_map(mapped, mesh=mesh, **specs))(x, jnp.float32(2)), 2 * np.sin(x))
+
+
 def test_members_land_on_different_devices():
     outputs = map_members(lambda x: x + 1, strategy="shard_map")(jnp.arange(8.0))
     assert len(outputs.sharding.device_set) == 8
@@ -79,7 +156,7 @@ def test_auto_uses_all_devices_for_many_members_and_one_for_one():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"threads.*vmap"):
         map_members(lambda x: x, strategy="threads")
-    with pytest.raises(ValueError, match=r"lengths \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"lengths \[2, 3\].*shared"):
         map_members(lambda x, y: x, strategy="vmap")(jnp.zeros(2), jnp.zeros(3))
     with pytest.raises(ValueError, match="a mesh goes with"):
         map_members(lambda x: x, strategy="vmap", mesh=Mesh(np.array(jax.devices()[:1]), ("member",)))

@@ -33,6 +33,7 @@ EXAMPLES: dict[str, Any] = {
     ]
 }
 HOST: dict[str, str] = {
+    "DivergedError": "a type",
     "Fitted": "a type",
     "History": "a type",
     "Progress": "a type",

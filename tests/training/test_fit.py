@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
+from jaxuq import JaxuqError
 from jaxuq.parallel import balanced_order
-from jaxuq.training import fit, load_checkpoint, minibatch_training, save_checkpoint
+from jaxuq.training import DivergedError, fit, load_checkpoint, minibatch_training, save_checkpoint
 
 
 def _loss(weights, batch, where, rng_key):
@@ -147,3 +148,32 @@ def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(tmp_path / "c", {"values": jnp.zeros(3)})
     np.testing.assert_array_equal(load_checkpoint(tmp_path / "c", like={"values": jnp.zeros(3)})["values"], jnp.ones(3))
+
+
+def _diverging(problem, score_fn, rate):
+    """Two members, of which the second learns too fast."""
+    _, _, data = problem
+
+    def loss_fn(params, batch, where, rng_key):
+        return _loss(params["weights"], batch, where, rng_key) * jax.lax.stop_gradient(params["rate"])
+
+    training = minibatch_training(loss_fn, optax.sgd(1.0), score_fn, batch_size=8)
+    params = {"weights": jnp.zeros((2, 4)), "rate": jnp.asarray([1e-3, rate])}
+    return training, jax.vmap(training.init)(jax.random.split(jax.random.key(0), 2), params), data
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_a_diverged_member_is_no_result(problem, scored):
+    score_fn = (lambda params, data: _score(params["weights"], data)) if scored else None
+    training, state, data = _diverging(problem, score_fn, 1e30)
+    with pytest.raises(DivergedError, match=r"1 of 2 members; of member 1, its loss is (nan|inf) in epoch \d+ of 9"):
+        fit(training, state, data, data, num_epochs=9, strategy="map")
+    assert issubclass(DivergedError, JaxuqError)
+
+
+def test_a_validation_score_of_infinity_is_never_the_best():
+    endless = minibatch_training(_loss, optax.sgd(0.0), lambda w, v: jnp.inf + v[0], batch_size=8)
+    start = jax.vmap(endless.init)(jax.random.split(jax.random.key(0), 1), jnp.zeros((1, 4)))
+    data = {"x": jnp.ones((8, 4)), "y": jnp.ones(8)}
+    with pytest.raises(DivergedError, match="no validation score is finite"):
+        fit(endless, start, data, jnp.zeros(1), num_epochs=2, strategy="map")

@@ -176,7 +176,7 @@ def summarise_rows(
 
 
 def write_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV file atomically; what is not a finite number is left blank.
+    """Write a CSV file atomically; a NaN is left blank, an infinity (too few labels for conformal) is written `inf`.
 
     Args:
         path: the file.
@@ -184,7 +184,7 @@ def write_rows(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """
 
     def text(value: Any) -> Any:
-        return "" if isinstance(value, float) and not np.isfinite(value) else value
+        return "" if isinstance(value, float) and np.isnan(value) else value
 
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")

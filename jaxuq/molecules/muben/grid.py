@@ -12,8 +12,7 @@ from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
 from jaxuq.molecules.muben.listener import Listener
 from jaxuq.molecules.muben.run import run_muben
 from jaxuq.molecules.records import DataError
-from jaxuq.parallel import run_on_cluster
-from jaxuq.study import write_text
+from jaxuq.study import run_on_cluster, write_text
 
 
 def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:

@@ -13,7 +13,7 @@ import pytest
 
 from jaxuq.molecules import DataError, load_molecules
 from jaxuq.molecules.muben import MubenConfiguration, grid_cells, run_grid
-from jaxuq.parallel import ClusterError
+from jaxuq.study import ClusterError
 
 from .conftest import TINY
 

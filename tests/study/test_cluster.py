@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from jaxuq.parallel import ClusterError, run_on_cluster
+from jaxuq.study import ClusterError, run_on_cluster
 
 
 def test_a_missing_ray_is_one_line_that_says_what_to_install(monkeypatch):

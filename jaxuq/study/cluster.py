@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
+from jaxuq._errors import JaxuqError, OptionError
 
 LOCAL = "local"
 # What decides an array's bits or saves a compilation: a worker computes as the process that asked it to.
@@ -20,7 +20,7 @@ _SETTINGS = (
 )
 
 
-class ClusterError(RuntimeError):
+class ClusterError(JaxuqError, RuntimeError):
     """There is no Ray, no cluster at that address, or a task has lost its process too often; the message says which."""
 
 
@@ -39,7 +39,8 @@ def run_on_cluster(
     A process that dies (killed, out of memory, its machine gone) costs its call another attempt and nothing else, so
     `function` should keep what it has done on disk and go on from there. Workers have this process's working folder and
     its JAX settings for devices, precision and compiled programs, so that they compute the same numbers; those on this
-    machine have its environment as well. Not for splitting one computation over devices: that is `map_members`.
+    machine have its environment as well. Not for splitting one computation over devices, which is
+    `jaxuq.parallel.map_members`.
 
     Ray sends `function` by its name, so it must be importable on the workers, and the arguments pickled. Its telemetry
     and its dashboard stay off.
@@ -60,7 +61,7 @@ def run_on_cluster(
 
     Raises:
         ClusterError: Ray is not installed, or there is no cluster at `address`.
-        ValueError: `workers` is below 1.
+        OptionError: `workers` is below 1.
 
     Example:
         >>> run_on_cluster(divmod, {})  # nothing to do starts no cluster
@@ -70,9 +71,11 @@ def run_on_cluster(
         Moritz et al., Ray: A Distributed Framework for Emerging AI Applications, OSDI, 2018.
     """
     if workers < 1:
-        raise ValueError(f"workers is {workers}; at least one is needed")
+        raise OptionError(f"workers is {workers}; at least one is needed")
     if not calls:
         return {}
+    import jax
+
     outcomes: dict[str, Any] = {}
     with _connected(address, workers) as ray:
         accelerators = ray.cluster_resources().get("GPU", 0.0)
@@ -110,6 +113,8 @@ def run_on_cluster(
 
 def _call(context: tuple[str, dict[str, Any], float], function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """What a worker does, before JAX has looked for devices."""
+    import jax
+
     folder, settings, share = context
     os.chdir(folder)
     for name, value in settings.items():

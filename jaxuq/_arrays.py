@@ -342,6 +342,17 @@ def whole(array: Shaped[Array, "..."], axis: int | None = None) -> Shaped[Array,
     return jax.sharding.reshard(array, NamedSharding(sharding.mesh, PartitionSpec(*spec)))
 
 
+def rows_of(
+    table: Shaped[Array, "rows features"], places: Integer[Array, "*batch"]
+) -> Shaped[Array, "*batch features"]:
+    """`table[places]`, divided over an explicit mesh as the places are."""
+    sharding = jax.typeof(places).sharding
+    if not any(axis is not None for axis in sharding.spec):
+        return whole(table)[places]
+    spec = jax.sharding.PartitionSpec(*sharding.spec, None)
+    return whole(table).at[places].get(out_sharding=jax.sharding.NamedSharding(sharding.mesh, spec))
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise an OptionError unless `value` is one of `choices`."""
     if value not in choices:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
 from jaxuq.results import RunFolder, read_arrays, write_arrays
@@ -18,7 +19,7 @@ from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import tuned_adapters
 from jaxuq.tuning.opening import open_tuning, too_few_labels
 from jaxuq.tuning.posteriors.drawing import draw_posterior
-from jaxuq.tuning.predicting import Draws, average_answers, sample_answers
+from jaxuq.tuning.predicting import average_answers, sample_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.prompts import take_questions
 
@@ -123,7 +124,7 @@ def _round(run: _Run, seed: int, acquisition: str, number: int, labelled: np.nda
     return cell
 
 
-def _forecasts(run: _Run, draws: Draws) -> dict[str, np.ndarray]:
+def _forecasts(run: _Run, draws: PyTree) -> dict[str, np.ndarray]:
     cell = {}
     for part, asked in run.prepared.parts.items():
         forecast = average_answers(sample_answers(run.prepared.model, draws, asked.prompts))
@@ -138,7 +139,7 @@ def _base(run: _Run) -> dict[str, np.ndarray]:
     kept = read_arrays(file)
     if kept is not None:
         return kept
-    draws = Draws(jax.tree.map(lambda leaf: leaf[None], run.prepared.untuned))
+    draws = jax.tree.map(lambda leaf: leaf[None], run.prepared.untuned)
     pool = average_answers(sample_answers(run.prepared.model, draws, run.prepared.tuned.prompts))
     cell = {"entropy": pool.aleatoric + pool.epistemic, **_forecasts(run, draws)}
     write_arrays(file, cell)

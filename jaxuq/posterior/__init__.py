@@ -1,87 +1,127 @@
 """The posterior room: one file per way of getting parameter samples, and one way to predict with any of them.
 
-A method is a NamedTuple of pure functions: `init` makes its state, an `update` follows the training, and
-`sample(rng_key, state, num_samples)` returns parameters with a leading sample axis. `bind(apply_fn, state)` is the
-function that reads one sample: the model itself, except for `mc_dropout`, whose samples are keys. So every method
-ends in the same lines:
+A method is three functions: `init` makes its state, `update` shows it something of the training, and `sample` returns
+parameter samples. So every method is used in the same lines:
 
     method = swag(rank=20)
-    state = method.init(params)  # then, once an epoch: state = method.update(state, params)
+    state = method.init(rng_key, params)
+    for step in range(steps):
+        state = method.update(jax.random.fold_in(rng_key, step), state, *observe(state, step))
     samples = method.sample(rng_key, state, 30)
-    forecast = predict_forecast(method.bind(apply_fn, state), samples, inputs, "gaussian", batch_size=256)
+    forecast = predict_forecast(apply_fn, samples, inputs, "gaussian", batch_size=256)
     forecast.mean, forecast.aleatoric, forecast.epistemic
 
-A model is any `apply_fn(params, inputs, *, rng_key=None) -> outputs` with a pytree of parameters. A method acts on the
-tree it is given; `select` and `merge` give it a part, such as the last layer or the adapters. A function takes a key
-only if it draws. States stack: `jax.vmap` any of these functions over a leading axis of ensemble members.
+What `observe` gives depends on the method alone, and `method.observes` says it:
+
+- `"snapshots"`: `(params,)`, parameters as an optimiser has trained them. `deterministic` and `mc_dropout` keep the
+  newest, `ensemble` the last few, `swag` their moments; each counts once, what `init` got does not count.
+- `"gradients"`: `(gradient_fn,)`, where `gradient_fn(params)` is the gradient of the summed negative log likelihood at
+  the place where the method wants it: `sgld`, `psgld`, `sghmc` and `bbp` move by themselves.
+- `"data"`: `(apply_fn, inputs, labels)`, batches of the training data after the training: `laplace`.
+
+A model is any `apply_fn(params, inputs, *, rng_key=None) -> outputs` with a pytree of parameters, from flax, nnx,
+equinox or by hand; leaves that are no arrays pass through. `on_part` makes any method act on a part, such as the last
+layer or the adapters; `method.as_optax(rng_key)` makes those that act in training an optax transformation. Keys are
+arguments and never in a state, so a step can be made again and a state saved. States stack: `jax.vmap` any of these
+functions over a leading axis of ensemble members. How outputs are read is a `Likelihood`, by name or a record of your
+own.
 
 Which one? `ensemble` when training can be repeated; `swag` or `laplace` when one run is to be used as it is; `bbp`,
 `sgld`, `psgld` or `sghmc` when the last layer is to be learnt as a distribution; `mc_dropout` when the network has
-dropout and nothing else can be changed; `nuts_last_layer` to see how good any of them is.
+dropout and nothing else can be changed; `nuts` to see how good any of them is.
 """
 
-from jaxuq.posterior._curvature import KroneckerFactors
-from jaxuq.posterior.bbp import BBP, BBPState, bbp, dense
-from jaxuq.posterior.deterministic import Deterministic, deterministic
-from jaxuq.posterior.ensemble import Ensemble, ensemble
-from jaxuq.posterior.forecast import BernoulliForecast, CategoricalForecast, Forecast, GaussianForecast
-from jaxuq.posterior.kronecker_laplace import (
-    KroneckerLaplace,
-    KroneckerLaplaceState,
-    kronecker_factors,
-    kronecker_laplace,
+from jaxuq.posterior.bbp import BBPState, bbp, dense, kl_to_prior, noisy_dense
+from jaxuq.posterior.chain import ChainState
+from jaxuq.posterior.curvature import low_rank
+from jaxuq.posterior.deterministic import deterministic
+from jaxuq.posterior.draws import Draws
+from jaxuq.posterior.ensemble import ensemble, init_members
+from jaxuq.posterior.forecast import (
+    BernoulliForecast,
+    CategoricalForecast,
+    Forecast,
+    GaussianForecast,
+    PoissonForecast,
 )
-from jaxuq.posterior.laplace import Laplace, LaplaceState, laplace
-from jaxuq.posterior.mc_dropout import MCDropout, mc_dropout
+from jaxuq.posterior.kronecker import KroneckerFactors, kronecker_factors
+from jaxuq.posterior.laplace import (
+    LaplaceState,
+    best_prior,
+    laplace,
+    linearised_at,
+    log_marginal_likelihood,
+    output_variance,
+)
+from jaxuq.posterior.likelihood import (
+    LIKELIHOODS,
+    Likelihood,
+    Moments,
+    Spread,
+    gaussian,
+    likelihood_of,
+    student_t,
+)
+from jaxuq.posterior.mc_dropout import mc_dropout
+from jaxuq.posterior.method import Method
 from jaxuq.posterior.moments import summarise
-from jaxuq.posterior.nuts import nuts_last_layer
+from jaxuq.posterior.nuts import nuts
+from jaxuq.posterior.optax_form import posterior_state
 from jaxuq.posterior.predict import predict, predict_forecast
-from jaxuq.posterior.psgld import PSGLDState, psgld
-from jaxuq.posterior.sghmc import SGHMCState, sghmc
-from jaxuq.posterior.sgld import SGLDState, sgld
-from jaxuq.posterior.subtree import merge, paths_containing, select
-from jaxuq.posterior.swag import SWAG, SWAGState, swag
-from jaxuq.posterior.trace import StochasticGradientMCMC, Trace
+from jaxuq.posterior.psgld import psgld
+from jaxuq.posterior.sghmc import sghmc
+from jaxuq.posterior.sgld import sgld
+from jaxuq.posterior.subtree import merge, on_part, paths_containing, select
+from jaxuq.posterior.swag import SWAGState, swag
+from jaxuq.posterior.trace import Trace
 
 __all__ = [
-    "BBP",
-    "SWAG",
+    "LIKELIHOODS",
     "BBPState",
     "BernoulliForecast",
     "CategoricalForecast",
-    "Deterministic",
-    "Ensemble",
+    "ChainState",
+    "Draws",
     "Forecast",
     "GaussianForecast",
     "KroneckerFactors",
-    "KroneckerLaplace",
-    "KroneckerLaplaceState",
-    "Laplace",
     "LaplaceState",
-    "MCDropout",
-    "PSGLDState",
-    "SGHMCState",
-    "SGLDState",
+    "Likelihood",
+    "Method",
+    "Moments",
+    "PoissonForecast",
     "SWAGState",
-    "StochasticGradientMCMC",
+    "Spread",
     "Trace",
     "bbp",
+    "best_prior",
     "dense",
     "deterministic",
     "ensemble",
+    "gaussian",
+    "init_members",
+    "kl_to_prior",
     "kronecker_factors",
-    "kronecker_laplace",
     "laplace",
+    "likelihood_of",
+    "linearised_at",
+    "log_marginal_likelihood",
+    "low_rank",
     "mc_dropout",
     "merge",
-    "nuts_last_layer",
+    "noisy_dense",
+    "nuts",
+    "on_part",
+    "output_variance",
     "paths_containing",
+    "posterior_state",
     "predict",
     "predict_forecast",
     "psgld",
     "select",
     "sghmc",
     "sgld",
+    "student_t",
     "summarise",
     "swag",
 ]

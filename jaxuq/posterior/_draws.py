@@ -1,23 +1,33 @@
 """Random numbers in the shape of a pytree, and keys that do not depend on how many samples are drawn."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jaxuq.posterior._model import Params
+from jaxuq._arrays import check_count
+from jaxuq.posterior._model import Params, is_number
 
 
 def sample_keys(rng_key: Key[Array, ""], num_samples: int) -> Key[Array, "samples"]:
     """One key per sample; key `i` is the same whatever `num_samples` is."""
-    if num_samples < 1:
-        raise ValueError(f"num_samples is {num_samples}; ask for at least one sample")
+    check_count("num_samples", num_samples)
     return jax.vmap(functools.partial(jax.random.fold_in, rng_key))(jnp.arange(num_samples))
 
 
 def normal_like(rng_key: Key[Array, ""], tree: Params) -> Params:
-    """Independent standard normal numbers with the shapes and dtypes of the leaves of `tree`."""
+    """Independent standard normal numbers with the shapes and dtypes of the floating leaves of a frozen tree.
+
+    A leaf that is divided over a mesh gets its noise divided alike; the others stay as they are.
+    """
     leaves, structure = jax.tree.flatten(tree)
-    keys = jax.random.split(rng_key, len(leaves))
-    return structure.unflatten([jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves)])
+    keys = jax.random.split(rng_key, max(len(leaves), 1))
+    return structure.unflatten([_normal(key, leaf) if is_number(leaf) else leaf for key, leaf in zip(keys, leaves)])
+
+
+def _normal(rng_key: Key[Array, ""], leaf: Any) -> Any:
+    sharding = jax.typeof(leaf).sharding
+    explicit = any(part is not None for part in sharding.spec) and not sharding.mesh.are_all_axes_auto
+    return jax.random.normal(rng_key, leaf.shape, leaf.dtype, **({"out_sharding": sharding} if explicit else {}))

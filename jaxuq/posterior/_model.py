@@ -1,22 +1,136 @@
-"""What a model is to this room: a pytree of parameters and a pure function that reads it."""
+"""What a model is to this room: a pytree of parameters and a pure function that reads it.
+
+Parameters come from flax, nnx, equinox or the user's own hands, so a tree may hold leaves that are no numbers, such as
+activation functions. Inside a method's state they are `Static`: part of the tree's structure and no leaf, so that a
+state can be jitted, mapped, scanned, sent to the host and saved whatever the model is made of.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PyTree, Shaped
 
-Params = PyTree[Shaped[Array, "..."]]
-Samples = PyTree[Shaped[Array, "samples ..."]]
+from jaxuq._errors import ArrayError
+
+Params = PyTree[Any]
+Samples = PyTree[Any]
 ApplyFn = Callable[..., Shaped[Array, "..."]]
 
 
-def bind_parameters(apply_fn: ApplyFn, state: Any) -> ApplyFn:
-    """The `bind` of every method whose samples are parameters: the model itself reads them."""
-    del state
-    return apply_fn
+@jax.tree_util.register_pytree_with_keys_class
+class Static:
+    """A node without leaves that carries a value which is no array; two are alike if their values are equal."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def tree_flatten_with_keys(self) -> tuple[tuple[()], Any]:
+        """No children; the value is part of the structure."""
+        return (), self.value
+
+    @classmethod
+    def tree_unflatten(cls, value: Any, children: Any) -> "Static":
+        """The node again."""
+        del children
+        return cls(value)
+
+    def __repr__(self) -> str:
+        return f"Static({self.value!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and (self.value is other.value or self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash((Static, self.value))
 
 
-def at_least_float32(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
-    """Widen half-precision numbers, in which running sums would stand still."""
-    return array.astype(jnp.float32) if jnp.finfo(array.dtype).bits < 32 else array
+def freeze(params: Params) -> Params:
+    """Arrays as JAX's own and every other leaf as a `Static`; a frozen tree is returned as it is."""
+
+    def one(leaf: Any) -> Any:
+        return jnp.asarray(leaf) if _is_array(leaf) else Static(leaf)
+
+    return jax.tree.map(one, params)
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray | np.generic)
+
+
+def thaw(tree: Params) -> Params:
+    """The inverse of `freeze`: what the model itself reads."""
+    return jax.tree.map(
+        lambda leaf: leaf.value if isinstance(leaf, Static) else leaf, tree, is_leaf=lambda x: isinstance(x, Static)
+    )
+
+
+def is_number(leaf: Any) -> bool:
+    """Whether a leaf holds floating numbers, which methods average, perturb and move; keys and counters pass by."""
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
+
+
+def map_numbers(function: Callable[..., Any], tree: Params, *others: PyTree) -> PyTree:
+    """`jax.tree.map` over the floating leaves of a frozen tree; its other leaves stay.
+
+    Another tree may have `None`, or anything at all, where the first has no floating numbers, as gradients do.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    columns = [aligned(tree, other) for other in others]
+    mapped = [
+        function(leaf, *(column[i] for column in columns)) if is_number(leaf) else leaf for i, leaf in enumerate(leaves)
+    ]
+    return structure.unflatten(mapped)
+
+
+def split_numbers(params: Params) -> tuple[list[Array], Callable[[list[Array]], Params]]:
+    """The floating leaves of a frozen tree, and what puts others in their places and gives what the model reads."""
+    leaves, structure = jax.tree.flatten(params)
+    places = [i for i, leaf in enumerate(leaves) if is_number(leaf)]
+
+    def whole(numbers: list[Array]) -> Params:
+        filled = list(leaves)
+        for place, number in zip(places, numbers):
+            filled[place] = number
+        return thaw(structure.unflatten(filled))
+
+    return [leaves[i] for i in places], whole
+
+
+def aligned(tree: Params, other: PyTree) -> list[Any]:
+    """What another tree, frozen or not, has at the places of the arrays of a frozen tree; `None` included."""
+    whole = thaw(tree)
+    try:
+        parts = jax.tree.structure(whole).flatten_up_to(thaw(other))
+    except ValueError as error:
+        raise ArrayError(f"the trees differ: {error}; pass one of the same structure as the parameters") from error
+    return [part for part, leaf in zip(parts, jax.tree.leaves(whole)) if _is_array(leaf)]
+
+
+def check_numbers(params: Params) -> None:
+    """Raise an ArrayError unless there is a floating leaf."""
+    if not any(is_number(leaf) for leaf in jax.tree.leaves(params)):
+        raise ArrayError("the parameters have no leaf of floating numbers; pass the pytree of arrays that is trained")
+
+
+def wide(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
+    """Widen half-precision numbers, in which running sums would stand still; others are returned as they are."""
+    return array.astype(jnp.float32) if is_number(array) and jnp.finfo(array.dtype).bits < 32 else array
+
+
+def gathered(tree: PyTree) -> PyTree:
+    """Arrays that explicit mesh axes divide, on every device whole: what is sliced row by row cannot stay divided."""
+
+    def one(leaf: Any) -> Any:
+        sharding = jax.typeof(leaf).sharding
+        divided = any(part is not None for part in sharding.spec) and not sharding.mesh.are_all_axes_auto
+        return jax.reshard(leaf, jax.sharding.PartitionSpec()) if divided else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def stacked(tree: Params, num_samples: int) -> Samples:
+    """Every array `num_samples` times along a new leading axis."""
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (num_samples, *leaf.shape)), tree)

@@ -1,151 +1,217 @@
-r"""Bayes by Backprop for a dense layer: a factorised Gaussian over its weights, trained by gradients.
+r"""Bayes by Backprop: a factorised Gaussian over the parameters, trained by gradients.
 
-$q(W) = \prod_{ij} \mathcal{N}(W_{ij}; \mu_{ij}, \sigma_{ij}^2)$, $\sigma = 10^{-6} + \mathrm{softplus}(\rho)$, trained
-on $\mathrm{KL}(q \,\|\, p) - \mathbb{E}_q[\log p(D \mid W)]$ with noise drawn for the activations.
+$q(\theta) = \prod_i \mathcal{N}(\theta_i; \mu_i, \sigma_i^2)$, $\sigma = 10^{-6} + \mathrm{softplus}(\rho)$,
+trained on $\mathrm{KL}(q \,\|\, p) - \mathbb{E}_q[\log p(D \mid \theta)]$.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Key
 
+from jaxuq._arrays import check_number
+from jaxuq._errors import OptionError
 from jaxuq.posterior._draws import normal_like, sample_keys
-from jaxuq.posterior._model import ApplyFn, Params, Samples, bind_parameters
+from jaxuq.posterior._model import (
+    Params,
+    Samples,
+    aligned,
+    check_numbers,
+    freeze,
+    is_number,
+    map_numbers,
+    thaw,
+)
+from jaxuq.posterior.method import Method
 
-Convention = Literal["paper", "muben"]
+SCALE_FLOOR = 1e-6
 
 
 class BBPState(NamedTuple):
-    """Variational parameters; a pytree of floating arrays to be trained by any optimiser.
+    """Variational parameters; without an optimiser a pytree of floating arrays, to be trained as any part of a network.
 
     Attributes:
-        mean: $\\mu$ of `kernel` and, where the layer has one, `bias`.
+        mean: $\\mu$ of every parameter.
         raw_scale: $\\rho$ of the same; the standard deviation is `1e-6 + softplus(raw_scale)`.
+        optimizer: state of the optimiser; `()` if there is none.
     """
 
     mean: Params
     raw_scale: Params
+    optimizer: Any = ()
 
 
-class BBP(NamedTuple):
-    """The functions of `bbp`.
+def bbp(prior_scale: float = 0.1, *, optimizer: optax.GradientTransformation | None = None) -> Method:
+    r"""Bayes by Backprop over the parameters that it is given, such as a network's last layer.
 
-    Attributes:
-        init: `init(rng_key, dense_params) -> state`.
-        apply: `apply(state, features, *, rng_key=None) -> pre-activations`, an `apply_fn` of the state.
-        kl: `kl(state) -> KL(q || p)`, nats, for all weights of the layer.
-        sample: `sample(rng_key, state, num_samples) -> dense parameters` with a leading sample axis.
-        bind: `bind(apply_fn, state)` is `apply_fn`, the plain dense layer.
-    """
+    A step draws $\theta = \mu + \sigma \epsilon$, has the gradient $g$ of the summed negative log likelihood there, and
+    moves along $\partial\mu = g + \partial_\mu \mathrm{KL}$, $\partial\rho = (g \epsilon + \partial_\sigma
+    \mathrm{KL})\, \sigma'(\rho)$. `start` is at the weights that it is given, with deviations from 0.05 to 0.13.
 
-    init: Callable[[Key[Array, ""], Params], BBPState]
-    apply: Callable[..., Float[Array, "*batch outputs"]]
-    kl: Callable[[BBPState], Float[Array, ""]]
-    sample: Callable[[Key[Array, ""], BBPState, int], Samples]
-    bind: Callable[[ApplyFn, BBPState], ApplyFn]
-
-
-def bbp(prior_scale: float = 0.1, *, scale_floor: float = 1e-6, convention: Convention = "paper") -> BBP:
-    r"""Bayes by Backprop with local reparameterisation, for a dense layer such as a network's last.
-
-    Pre-activations are drawn directly, $a \sim \mathcal{N}(x\mu + \mu_b,\; x^2\sigma^2 + \sigma_b^2)$: one noise number
-    per example and output, which has the same distribution per example as drawing weights and far less gradient
-    variance. The loss per example is
-
-    `mean(nll(method.apply(state, features, rng_key=key), labels)) + method.kl(state) / num_training_examples`.
-
-    The noise of two examples is independent, so outputs of one call do not belong to one function: for predictions draw
-    weights with `sample`. The factorised posterior is narrower than the true one where weights are correlated (its
-    precision is the true precision's diagonal).
+    Use it where a last layer is to be learnt as a distribution. For a dense layer inside a network of one's own there
+    is less noise in training the state itself, with `noisy_dense` as the layer and `kl_to_prior(state) / num_examples`
+    added to the mean loss: leave `optimizer` out. The factorised posterior is narrower than the true one where
+    parameters are correlated (its precision is the true precision's diagonal).
 
     Args:
-        prior_scale: standard deviation of the prior $\mathcal{N}(0, \sigma_p^2)$ on kernel and bias.
-        scale_floor: smallest standard deviation of a weight.
-        convention: where `init` starts the means: `"paper"` at the weights it is given (a trained layer goes on from
-            where it is), `"muben"` at U(-0.1, 0.1) as the published code does. Raw scales start at U(-3, -2) in both:
-            standard deviations from 0.05 to 0.13.
+        prior_scale: standard deviation of the prior $\mathcal{N}(0, \sigma_p^2)$ on every parameter.
+        optimizer: that `update` moves the variational parameters with, such as `optax.adam(1e-2)`; None if something
+            else trains the state.
 
     Returns:
-        `BBP(init, apply, kl, sample, bind)`.
+        A `Method` that observes gradients, as a function: they are taken at weights that it draws.
 
     Raises:
-        ValueError: on a scale that is not positive, an unknown convention, or parameters that are not `{"kernel"}` or
-            `{"kernel", "bias"}`.
+        OptionError: on a scale that is not positive; from `update`, without an optimiser or on gradients that are no
+            function.
 
     Example:
-        >>> import jax, jax.numpy as jnp
-        >>> method = bbp(prior_scale=0.1)
+        >>> import jax, jax.numpy as jnp, optax
+        >>> method = bbp(prior_scale=1.0, optimizer=optax.adam(1e-2))
         >>> state = method.init(jax.random.key(0), {"kernel": jnp.zeros((4, 2)), "bias": jnp.zeros(2)})
-        >>> method.apply(state, jnp.ones((8, 4)), rng_key=jax.random.key(1)).shape
-        (8, 2)
-        >>> bool(method.kl(state) > 0)
-        True
+        >>> loss = lambda params: jnp.sum((params["bias"] - 3.0) ** 2)
+        >>> state = method.update(jax.random.key(1), state, jax.grad(loss))
         >>> method.sample(jax.random.key(2), state, 30)["kernel"].shape
         (30, 4, 2)
 
     References:
         Blundell, Cornebise, Kavukcuoglu, Wierstra. Weight uncertainty in neural networks. ICML 2015, Eq. 1 and
-        section 3.2.
-        Kingma, Salimans, Welling. Variational dropout and the local reparameterization trick. NeurIPS 2015, Eq. 6.
+        sections 3.2 and 3.3.
     """
-    if prior_scale <= 0 or scale_floor <= 0:
-        raise ValueError(f"prior_scale is {prior_scale} and scale_floor {scale_floor}; both must be positive")
-    if convention not in get_args(Convention):
-        raise ValueError(f"convention is {convention!r}; expected one of {', '.join(get_args(Convention))}")
-
-    def scale(state: BBPState) -> Params:
-        return jax.tree.map(lambda raw: scale_floor + jax.nn.softplus(raw), state.raw_scale)
+    check_number("prior_scale", prior_scale, 0.0, open_low=True)
 
     def init(rng_key: Key[Array, ""], params: Params) -> BBPState:
-        if not isinstance(params, dict) or set(params) - {"bias"} != {"kernel"}:
-            names = sorted(params) if isinstance(params, dict) else type(params).__name__
-            raise ValueError(f"parameters are {names}; expected those of one dense layer, 'kernel' and perhaps 'bias'")
-        mean_key, scale_key = jax.random.split(rng_key)
+        mean = freeze(params)
+        check_numbers(mean)
+        leaves, structure = jax.tree.flatten(mean)
+        keys = jax.random.split(jax.random.split(rng_key)[1], len(leaves))
 
-        def uniform(key: Key[Array, ""], low: float, high: float) -> Params:
-            keys = dict(zip(sorted(params), jax.random.split(key, len(params))))
-            return {k: jax.random.uniform(keys[k], v.shape, v.dtype, low, high) for k, v in params.items()}
+        def start(key: Array, leaf: Array) -> Array:
+            return jax.random.uniform(key, leaf.shape, leaf.dtype, -3.0, -2.0) if is_number(leaf) else leaf
 
-        mean = uniform(mean_key, -0.1, 0.1) if convention == "muben" else dict(params)
-        return BBPState(mean, uniform(scale_key, -3.0, -2.0))
+        raw = structure.unflatten([start(key, leaf) for key, leaf in zip(keys, leaves)])
+        state = BBPState(mean, raw)
+        return state if optimizer is None else state._replace(optimizer=optimizer.init(_numbers(state)))
 
-    def apply(
-        state: BBPState, features: Float[Array, "*batch features"], *, rng_key: Key[Array, ""] | None = None
-    ) -> Float[Array, "*batch outputs"]:
-        mean = dense(state.mean, features)
-        if rng_key is None:
-            return mean
-        variance = dense(jax.tree.map(jnp.square, scale(state)), features**2)
-        positive = variance > 0  # zero only for a layer without bias and an input of zeros
-        deviation = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
-        return mean + deviation * jax.random.normal(rng_key, mean.shape, mean.dtype)
-
-    def kl(state: BBPState) -> Float[Array, ""]:
-        def of_leaf(mean: Float[Array, "..."], deviation: Float[Array, "..."]) -> Float[Array, ""]:
-            ratio = deviation / prior_scale
-            return jnp.sum(0.5 * (ratio**2 + (mean / prior_scale) ** 2 - 1) - jnp.log(ratio))
-
-        terms = jax.tree.leaves(jax.tree.map(of_leaf, state.mean, scale(state)))
-        return jnp.sum(jnp.stack(terms))
+    def update(rng_key: Key[Array, ""], state: BBPState, gradients: Any) -> BBPState:
+        if optimizer is None or not callable(gradients):
+            wrong = "there is no optimiser; pass optimizer=" if optimizer is None else "gradients are no function"
+            raise OptionError(f"{wrong}: bbp draws the weights at which it wants the gradients, and then moves")
+        noise = normal_like(rng_key, state.mean)
+        weights = map_numbers(lambda m, raw, e: m + _scale(raw) * e, state.mean, state.raw_scale, noise)
+        found = aligned(state.mean, gradients(thaw(weights)))
+        kl = jax.grad(lambda numbers: _kl(*numbers, prior_scale))(_numbers(state))
+        places = [i for i, leaf in enumerate(jax.tree.leaves(state.mean)) if is_number(leaf)]
+        white = jax.tree.leaves(noise)
+        moves: tuple[list[Array], list[Array]] = ([], [])
+        for i, of_mean, of_raw, raw in zip(places, *kl, _numbers(state)[1]):
+            gradient = jnp.zeros_like(of_mean) if found[i] is None else jnp.asarray(found[i]).astype(of_mean.dtype)
+            moves[0].append(gradient + of_mean)
+            moves[1].append(gradient * white[i] * jax.nn.sigmoid(raw) + of_raw)
+        with jax.numpy_dtype_promotion("standard"):  # optimisers mix integer steps with floats
+            updates, after = optimizer.update(moves, state.optimizer, _numbers(state))
+        mean, raw_scale = (iter(column) for column in optax.apply_updates(_numbers(state), updates))
+        return BBPState(
+            map_numbers(lambda _: next(mean), state.mean),
+            map_numbers(lambda _: next(raw_scale), state.raw_scale),
+            after,
+        )
 
     def sample(rng_key: Key[Array, ""], state: BBPState, num_samples: int) -> Samples:
-        deviation = scale(state)
-
         def one(key: Key[Array, ""]) -> Params:
             noise = normal_like(key, state.mean)
-            return jax.tree.map(lambda mean, s, normal: mean + s * normal, state.mean, deviation, noise)
+            return map_numbers(lambda m, raw, e: m + _scale(raw) * e, state.mean, state.raw_scale, noise)
 
-        return jax.vmap(one)(sample_keys(rng_key, num_samples))
+        return thaw(jax.vmap(one)(sample_keys(rng_key, num_samples)))
 
-    return BBP(init, apply, kl, sample, bind_parameters)
+    return Method(init, update, sample, "gradients")
+
+
+def _scale(raw: Array) -> Array:
+    return SCALE_FLOOR + jax.nn.softplus(raw)
+
+
+def _numbers(state: BBPState) -> tuple[list[Array], list[Array]]:
+    """The floating leaves of mean and raw scale."""
+    both = [[leaf for leaf in jax.tree.leaves(tree) if is_number(leaf)] for tree in (state.mean, state.raw_scale)]
+    return both[0], both[1]
+
+
+def _kl(means: list[Array], raw_scales: list[Array], prior_scale: float) -> Float[Array, ""]:
+    terms = []
+    for mean, raw in zip(means, raw_scales):
+        ratio = _scale(raw) / prior_scale
+        terms.append(jnp.sum(0.5 * (ratio**2 + (mean / prior_scale) ** 2 - 1) - jnp.log(ratio)))
+    return jnp.sum(jnp.stack(terms))
+
+
+def kl_to_prior(state: BBPState, prior_scale: float = 0.1) -> Float[Array, ""]:
+    r"""$\mathrm{KL}(q \,\|\, \mathcal{N}(0, \sigma_p^2))$ of a Bayes-by-Backprop state, nats, over all parameters.
+
+    Args:
+        state: of `bbp`.
+        prior_scale: $\sigma_p > 0$.
+
+    Returns:
+        A scalar, differentiable in the state.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> state = BBPState(jnp.array([1.0]), jnp.array([0.5413]))  # softplus(0.5413) is 1
+        >>> print(kl_to_prior(state, 1.0).round(3))
+        0.5
+    """
+    check_number("prior_scale", prior_scale, 0.0, open_low=True)
+    return _kl(*_numbers(state), prior_scale)
+
+
+def noisy_dense(
+    state: BBPState, features: Float[Array, "*batch features"], *, rng_key: Key[Array, ""] | None = None
+) -> Float[Array, "*batch outputs"]:
+    r"""A dense layer with a Bayes-by-Backprop state in the place of its weights, with noise on the activations.
+
+    $a \sim \mathcal{N}(x\mu + \mu_b,\; x^2\sigma^2 + \sigma_b^2)$: one noise number per example and output, which has
+    the same distribution per example as drawing weights and far less gradient variance. The noise of two examples is
+    independent, so outputs of one call do not belong to one function: for predictions draw weights with `sample`.
+
+    Args:
+        state: of `bbp().init(rng_key, {"kernel": ..., "bias": ...})`; the bias may be missing.
+        features: inputs of the layer.
+        rng_key: of the noise; None for the mean.
+
+    Returns:
+        Pre-activations.
+
+    Raises:
+        OptionError: a state of something that is no dense layer.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> state = bbp().init(jax.random.key(0), {"kernel": jnp.zeros((4, 2)), "bias": jnp.zeros(2)})
+        >>> noisy_dense(state, jnp.ones((8, 4)), rng_key=jax.random.key(1)).shape
+        (8, 2)
+
+    References:
+        Kingma, Salimans, Welling. Variational dropout and the local reparameterization trick. NeurIPS 2015, Eq. 6.
+    """
+    if not isinstance(state.mean, dict) or set(state.mean) - {"bias"} != {"kernel"}:
+        names = sorted(state.mean) if isinstance(state.mean, dict) else type(state.mean).__name__
+        raise OptionError(f"parameters are {names}; expected those of one dense layer, 'kernel' and perhaps 'bias'")
+    mean = dense(state.mean, features)
+    if rng_key is None:
+        return mean
+    variance = dense(jax.tree.map(lambda raw: _scale(raw) ** 2, state.raw_scale), features**2)
+    positive = variance > 0  # zero only for a layer without bias and an input of zeros
+    deviation = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+    return mean + deviation * jax.random.normal(rng_key, mean.shape, mean.dtype)
 
 
 def dense(params: Params, features: Float[Array, "*batch features"]) -> Float[Array, "*batch outputs"]:
     """A dense layer, `features @ kernel + bias`: the `apply_fn` that reads samples of a last layer.
 
-    Use it with the samples of `bbp`, `laplace` and `nuts_last_layer`; parameters are named as by `flax.linen.Dense`.
+    Use it where a last layer is a model of its own, on features; parameters are named as by `flax.linen.Dense`.
 
     Args:
         params: `{"kernel": [features, outputs]}` and, where the layer has one, `"bias": [outputs]`.

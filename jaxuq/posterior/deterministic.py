@@ -1,44 +1,30 @@
 r"""Deterministic prediction: the posterior is one point, $p(\theta \mid D) = \delta(\theta - \hat\theta)$.
 
 The baseline of every comparison: what uncertainty there is comes from the likelihood (aleatoric), the epistemic part
-is zero. The samples are one copy of the parameters.
+is zero. The samples are copies of the parameters.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-import jax
 from jaxtyping import Array, Key
 
-from jaxuq.posterior._model import ApplyFn, Params, Samples, bind_parameters
+from jaxuq._arrays import check_count
+from jaxuq.posterior._model import Params, Samples, freeze, stacked, thaw
+from jaxuq.posterior.method import Method
+from jaxuq.posterior.optax_form import observing
 
 
-class Deterministic(NamedTuple):
-    """The functions of `deterministic`; `init(params)`, `sample(rng_key, state, num_samples)`, `bind`."""
-
-    init: Callable[[Params], Params]
-    sample: Callable[..., Samples]
-    bind: Callable[[ApplyFn, Params], ApplyFn]
-
-
-def deterministic() -> Deterministic:
-    """One set of parameters as its own and only sample.
+def deterministic() -> Method:
+    """The newest parameters as their own and only sample.
 
     Use it where code is written for samples and the model has none. It says nothing about what the model does not know.
 
     Returns:
-        `Deterministic(init, sample, bind)`: `init(params)` returns the parameters, which are the state;
-        `sample(rng_key, state, num_samples=1)` adds a sample axis of size one and does not use the key;
-        `bind(apply_fn, state)` is `apply_fn`.
-
-    Raises:
-        ValueError: from `sample`, when `num_samples` is not 1.
+        A `Method` that observes snapshots; the state is the newest of them. All samples are the same, so ask for one.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> method = deterministic()
-        >>> state = method.init({"kernel": jnp.ones((3, 2))})
-        >>> method.sample(jax.random.key(0), state)["kernel"].shape
+        >>> state = method.init(jax.random.key(0), {"kernel": jnp.ones((3, 2))})
+        >>> method.sample(jax.random.key(1), state, 1)["kernel"].shape
         (1, 3, 2)
 
     References:
@@ -46,13 +32,20 @@ def deterministic() -> Deterministic:
         TMLR 2024 ("Deterministic").
     """
 
-    def init(params: Params) -> Params:
-        return params
-
-    def sample(rng_key: Key[Array, ""], state: Params, num_samples: int = 1) -> Samples:
+    def sample(rng_key: Key[Array, ""], state: Params, num_samples: int) -> Samples:
         del rng_key
-        if num_samples != 1:
-            raise ValueError(f"num_samples is {num_samples}; a deterministic model has one sample, ask for 1")
-        return jax.tree.map(lambda leaf: leaf[None], state)
+        return thaw(stacked(state, check_count("num_samples", num_samples)))
 
-    return Deterministic(init, sample, bind_parameters)
+    return Method(point, newest, sample, "snapshots", observing(point, newest))
+
+
+def point(rng_key: Key[Array, ""], params: Params) -> Params:
+    """The state of a method that keeps one point: the parameters."""
+    del rng_key
+    return freeze(params)
+
+
+def newest(rng_key: Key[Array, ""], state: Params, params: Params) -> Params:
+    """Its update: the newest parameters."""
+    del rng_key, state
+    return freeze(params)

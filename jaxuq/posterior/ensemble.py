@@ -5,67 +5,90 @@ $p(y \mid x, D) \approx \frac{1}{M} \sum_{m=1}^{M} p(y \mid x, \theta_m)$.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from jaxuq._arrays import check_count
 from jaxuq._keys import named_key
-from jaxuq.posterior._model import ApplyFn, Params, Samples, bind_parameters
+from jaxuq.posterior import trace
+from jaxuq.posterior._model import Params, Samples, check_numbers, freeze, thaw
+from jaxuq.posterior.method import Method
+from jaxuq.posterior.optax_form import observing
 
 
-class Ensemble(NamedTuple):
-    """The functions of `ensemble`; `init(rng_key, init_fn, num_members)`, `sample(rng_key, state)`, `bind`."""
-
-    init: Callable[[Key[Array, ""], Callable[[Key[Array, ""]], Params], int], Samples]
-    sample: Callable[..., Samples]
-    bind: Callable[[ApplyFn, Samples], ApplyFn]
-
-
-def ensemble() -> Ensemble:
-    """Members stacked on a leading axis; training maps over it, and its entries are the samples.
+def ensemble(num_members: int = 5) -> Method:
+    """Trained parameters as they come, each a sample.
 
     Use it when the cost of training several times is bearable: it is the strongest simple method, for members reach
     different modes. Probabilities (or mixture moments) are averaged by `summarise`, never logits or weights; averaging
-    the weights of one run is SWA, see `swag`.
+    the weights of one run is SWA, see `swag`. Members that were trained stacked, from `init_members`, are samples as
+    they are: pass them to `predict_forecast`. Given snapshots of one run it is a snapshot ensemble, or the trace of a
+    chain that runs elsewhere.
+
+    Args:
+        num_members: how many are kept, the newest.
 
     Returns:
-        `Ensemble(init, sample, bind)`: `init(rng_key, init_fn, num_members)` calls `init_fn(key)` for each member with
-        `named_key(rng_key, "member", m)`, so member `m` is the same however many there are;
-        `sample(rng_key, members, num_samples=None)` returns the members and does not use the key;
-        `bind(apply_fn, members)` is `apply_fn`.
+        A `Method` that observes snapshots, one a member. `sample` picks evenly among them; ask for as many samples as
+        there are members. Before the first the samples are NaN.
 
     Raises:
-        ValueError: from `init`, when `num_members` is smaller than 1; from `sample`, when `num_samples` is given and is
-            not the number of members.
+        OptionError: fewer than one member.
 
     Example:
-        >>> import jax
-        >>> method = ensemble()
-        >>> members = method.init(jax.random.key(0), lambda key: {"bias": jax.random.normal(key, (2,))}, 5)
-        >>> method.sample(jax.random.key(1), members)["bias"].shape
-        (5, 2)
+        >>> import jax, jax.numpy as jnp
+        >>> method = ensemble(2)
+        >>> state = method.init(jax.random.key(0), {"bias": jnp.zeros(2)})
+        >>> for value in (1.0, 2.0):
+        ...     state = method.update(jax.random.key(1), state, {"bias": jnp.full(2, value)})
+        >>> method.sample(jax.random.key(2), state, 2)["bias"][:, 0]
+        Array([1., 2.], dtype=float32)
 
     References:
         Lakshminarayanan, Pritzel, Blundell. Simple and scalable predictive uncertainty estimation using deep
         ensembles. NeurIPS 2017, algorithm 1.
+        Huang, Li, Pleiss, Liu, Hopcroft, Weinberger. Snapshot ensembles: train 1, get M for free. ICLR 2017.
     """
+    check_count("num_members", num_members)
 
-    def init(rng_key: Key[Array, ""], init_fn: Callable[[Key[Array, ""]], Params], num_members: int) -> Samples:
-        if num_members < 1:
-            raise ValueError(f"num_members is {num_members}; an ensemble needs at least one")
-        fold = functools.partial(jax.random.fold_in, named_key(rng_key, "member"))
-        return jax.vmap(lambda member: init_fn(fold(member)))(jnp.arange(num_members))
-
-    def sample(rng_key: Key[Array, ""], state: Samples, num_samples: int | None = None) -> Samples:
+    def init(rng_key: Key[Array, ""], params: Params) -> trace.Trace:
         del rng_key
-        members = jax.tree.leaves(state)[0].shape[0]
-        if num_samples not in (None, members):
-            raise ValueError(
-                f"num_samples is {num_samples}, but the ensemble has {members} members, each of which is one sample; "
-                f"ask for {members} or leave it out"
-            )
-        return state
+        params = freeze(params)
+        check_numbers(params)
+        return trace.start(params, num_members)
 
-    return Ensemble(init, sample, bind_parameters)
+    def update(rng_key: Key[Array, ""], state: trace.Trace, params: Params) -> trace.Trace:
+        del rng_key
+        return trace.collect(state, freeze(params))
+
+    def sample(rng_key: Key[Array, ""], state: trace.Trace, num_samples: int) -> Samples:
+        del rng_key
+        return thaw(trace.draw(state, num_samples))
+
+    return Method(init, update, sample, "snapshots", observing(init, update))
+
+
+def init_members(rng_key: Key[Array, ""], init_fn: Callable[[Key[Array, ""]], Params], num_members: int) -> Samples:
+    """Initial parameters of an ensemble's members, stacked on a leading axis over which training maps.
+
+    Args:
+        rng_key: of all members; member `m` gets `named_key(rng_key, "member", m)`, however many there are.
+        init_fn: `init_fn(rng_key) -> params`.
+        num_members: how many.
+
+    Returns:
+        Parameters with a leading axis of members.
+
+    Raises:
+        OptionError: fewer than one member.
+
+    Example:
+        >>> import jax
+        >>> init_members(jax.random.key(0), lambda key: {"bias": jax.random.normal(key, (2,))}, 5)["bias"].shape
+        (5, 2)
+    """
+    check_count("num_members", num_members)
+    fold = functools.partial(jax.random.fold_in, named_key(rng_key, "member"))
+    return jax.vmap(lambda member: init_fn(fold(member)))(jnp.arange(num_members))

@@ -4,24 +4,19 @@ A mask $z$ makes a network with weights $\theta \odot z$; $p(y \mid x, D) \appro
 \odot z_s)$. A mask is a function of a key, so the samples are keys and the parameters are never copied.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
-from jaxtyping import Array, Key, PyTree, Shaped
+from jaxtyping import Array, Key, PyTree
 
 from jaxuq.posterior._draws import sample_keys
 from jaxuq.posterior._model import ApplyFn, Params
+from jaxuq.posterior.deterministic import newest, point
+from jaxuq.posterior.draws import Draws
+from jaxuq.posterior.method import Method
+from jaxuq.posterior.optax_form import observing
 
 
-class MCDropout(NamedTuple):
-    """The functions of `mc_dropout`; `init(params)`, `sample(rng_key, state, num_samples)`, `bind`."""
-
-    init: Callable[[Params], Params]
-    sample: Callable[[Key[Array, ""], Params, int], Key[Array, "samples"]]
-    bind: Callable[[ApplyFn, Params], ApplyFn]
-
-
-def mc_dropout() -> MCDropout:
+def mc_dropout() -> Method:
     """Keys as samples of a network with dropout.
 
     Use it when a network was trained with dropout and must not be trained again; its spread depends on the dropout rate
@@ -30,9 +25,8 @@ def mc_dropout() -> MCDropout:
     another `batch_size`, so compare numbers at one batch size.
 
     Returns:
-        `MCDropout(init, sample, bind)`: `init(params)` returns the parameters, which are the state;
-        `sample(rng_key, state, num_samples)` returns `[num_samples]` keys, key `i` the same whatever `num_samples`;
-        `bind(apply_fn, state)` returns `lambda key, inputs: apply_fn(state, inputs, rng_key=key)` for `predict`.
+        A `Method` that observes snapshots; the state is the newest of them. `sample(rng_key, state, num_samples)`
+        returns `Draws` of `[num_samples]` keys, key `i` the same whatever `num_samples`, and the parameters once.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -42,10 +36,10 @@ def mc_dropout() -> MCDropout:
         ...     keep = jax.random.bernoulli(rng_key, 0.5, params.shape)
         ...     return inputs @ jnp.where(keep, params / 0.5, 0.0)
         >>> method = mc_dropout()
-        >>> state = method.init(jnp.ones((4, 1)))
-        >>> keys = method.sample(jax.random.key(0), state, 30)
+        >>> state = method.init(jax.random.key(0), jnp.ones((4, 1)))
+        >>> samples = method.sample(jax.random.key(1), state, 30)
         >>> from jaxuq.posterior import predict
-        >>> predict(method.bind(model, state), keys, jnp.ones((2, 4))).shape
+        >>> predict(model, samples, jnp.ones((2, 4))).shape
         (30, 2, 1)
 
     References:
@@ -53,17 +47,14 @@ def mc_dropout() -> MCDropout:
         ICML 2016, Eq. 6 and 7.
     """
 
-    def init(params: Params) -> Params:
-        return params
+    def sample(rng_key: Key[Array, ""], state: Params, num_samples: int) -> Draws:
+        return Draws(sample_keys(rng_key, num_samples), state, _dropped)
 
-    def sample(rng_key: Key[Array, ""], state: Params, num_samples: int) -> Key[Array, "samples"]:
-        del state
-        return sample_keys(rng_key, num_samples)
+    return Method(point, newest, sample, "snapshots", observing(point, newest))
 
-    def bind(apply_fn: ApplyFn, state: Params) -> ApplyFn:
-        def apply(key: Key[Array, ""], inputs: PyTree) -> Shaped[Array, "..."]:
-            return apply_fn(state, inputs, rng_key=key)
 
-        return apply
+def _dropped(apply_fn: ApplyFn, params: Params) -> ApplyFn:
+    def apply(key: Key[Array, ""], inputs: PyTree) -> Any:
+        return apply_fn(params, inputs, rng_key=key)
 
-    return MCDropout(init, sample, bind)
+    return apply

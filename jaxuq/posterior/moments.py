@@ -1,22 +1,19 @@
 r"""From the outputs of many parameter samples to one forecast, by moments that can be merged.
 
-A chunk of samples is reduced to a few sums; the sums of two chunks merge into those of their union; the sums of all
-samples finish as a forecast. `summarise` reduces one chunk that holds every sample, `predict_forecast` merges many.
+A chunk of samples is reduced to a few averages; those of two chunks merge into those of their union. `summarise`
+reduces one chunk that holds every sample, `predict_forecast` merges many.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxuq.posterior._likelihood import Likelihood, check_likelihood, gaussian_moments
-from jaxuq.posterior._model import at_least_float32
-from jaxuq.posterior.forecast import BernoulliForecast, CategoricalForecast, Forecast, GaussianForecast
+from jaxuq.posterior.likelihood import Likelihood, Moments, Spread, likelihood_of
 
 
-def summarise(outputs: Float[Array, "samples *batch outputs"], likelihood: Likelihood) -> Forecast:
+def summarise(outputs: Float[Array, "samples ..."], likelihood: str | Likelihood) -> Any:
     r"""Average the samples away, keeping apart what more data would and would not remove.
 
     Gaussian: $\mathbb{E}_s[\mu_s]$, aleatoric $\mathbb{E}_s[\sigma_s^2]$, epistemic
@@ -31,15 +28,17 @@ def summarise(outputs: Float[Array, "samples *batch outputs"], likelihood: Likel
     Args:
         outputs: what `predict` returns: `[samples, *batch, tasks, 2]` with means and raw variances
             (`variance = softplus(raw) + 1e-6`) for `"gaussian"`, `[samples, *batch, tasks]` logits for `"bernoulli"`,
-            `[samples, *batch, classes]` logits for `"categorical"`. Infinite logits are allowed.
-        likelihood: `"gaussian"`, `"bernoulli"` or `"categorical"`.
+            `[samples, *batch, classes]` logits for `"categorical"`. Infinite logits are allowed; values and gradients
+            stay finite.
+        likelihood: a name or a record; see `jaxuq.posterior.Likelihood`.
 
     Returns:
-        A `GaussianForecast` or `BernoulliForecast` of `[*batch, tasks]` arrays, or a `CategoricalForecast`. Sums are
-        kept in float32 or wider.
+        What the likelihood's `predictive` makes: a `GaussianForecast` or `BernoulliForecast` of `[*batch, tasks]`
+        arrays, a `CategoricalForecast`, ... Sums are kept in float32 or wider.
 
     Raises:
-        ValueError: on an unknown likelihood, or a last axis that is not two for `"gaussian"`.
+        OptionError: an unknown likelihood.
+        ArrayError: outputs that it cannot read, such as a last axis that is not two for `"gaussian"`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,113 +55,67 @@ def summarise(outputs: Float[Array, "samples *batch outputs"], likelihood: Likel
         Depeweg, Hernández-Lobato, Doshi-Velez, Udluft. Decomposition of uncertainty in Bayesian deep learning for
         efficient and risk-sensitive learning. ICML 2018, Eq. 2 and 5.
     """
-    moments = moments_of(likelihood)
-    return moments.finish(moments.reduce(outputs))
+    likelihood = likelihood_of(likelihood)
+    return likelihood.predictive(reduce(likelihood.moments(outputs)).moments)
 
 
-class Moments(NamedTuple):
-    """How the outputs of chunks of samples become a forecast: `finish(merge(reduce(a), reduce(b)))`."""
+class Running(NamedTuple):
+    """Moments averaged over `count` samples."""
 
-    empty: Callable[[Any], Any]
-    reduce: Callable[[Float[Array, "samples ..."]], Any]
-    merge: Callable[[Any, Any], Any]
-    finish: Callable[[Any], Forecast]
-
-
-def moments_of(likelihood: Likelihood) -> Moments:
-    """The moments that a likelihood needs."""
-    check_likelihood(likelihood)
-    if likelihood == "gaussian":
-        return Moments(_empty_gaussian, _reduce_gaussian, _merge_gaussian, _finish_gaussian)
-    if likelihood == "bernoulli":
-        return Moments(_empty_mixture, _reduce_bernoulli, _merge_mixture, _finish_bernoulli)
-    return Moments(_empty_mixture, _reduce_categorical, _merge_mixture, _finish_categorical)
-
-
-class _GaussianMoments(NamedTuple):
     count: Float[Array, ""]
-    mean: Float[Array, "*batch"]
-    squares: Float[Array, "*batch"]  # sum of squared deviations from the mean
-    variance: Float[Array, "*batch"]
+    moments: Moments
 
 
-def _empty_gaussian(like):
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
+def reduce(moments: Moments) -> Running:
+    """Average the leading axis of the moments of a chunk of samples."""
+    count = jax.tree.leaves(moments)[0].shape[0]
+
+    def mean(leaf: Array) -> Array:
+        return jnp.mean(leaf, axis=0)
+
+    means = jax.tree.map(mean, moments.spread)
+    spread = jax.tree.map(lambda leaf, m: jnp.mean((leaf - m[None]) ** 2, axis=0), moments.spread, means)
+    logs = jax.tree.map(lambda leaf: _log_mean(leaf, count), moments.log_average)
+    averaged = Moments(jax.tree.map(mean, moments.average), Spread(means, spread), logs)
+    return Running(jnp.asarray(float(count)), averaged)
 
 
-def _reduce_gaussian(outputs):
-    if outputs.shape[-1] != 2:
-        raise ValueError(
-            f"gaussian outputs have shape {outputs.shape}; the last axis must hold two numbers, mean and raw variance"
-        )
-    means, variances = gaussian_moments(at_least_float32(outputs))
-    mean = jnp.mean(means, axis=0)
-    squares = jnp.sum((means - mean[None]) ** 2, axis=0)
-    return _GaussianMoments(jnp.array(len(outputs), means.dtype), mean, squares, jnp.mean(variances, axis=0))
-
-
-def _merge_gaussian(left, right):
+def merge(left: Running, right: Running) -> Running:
+    """The averages of both together (Welford's update where `right` is one sample)."""
     count = left.count + right.count
     share = right.count / count
-    shift = right.mean - left.mean
-    return _GaussianMoments(
-        count,
-        left.mean + shift * share,
-        left.squares + right.squares + shift**2 * (left.count * share),
-        left.variance + (right.variance - left.variance) * share,
-    )
+    a, b = left.moments, right.moments
+
+    def average(x: Array, y: Array) -> Array:
+        return x + (y - x) * share.astype(x.dtype)
+
+    means = jax.tree.map(average, a.spread.mean, b.spread.mean)
+
+    def variance(x: Array, y: Array, mean_x: Array, mean_y: Array) -> Array:
+        part = share.astype(x.dtype)
+        return x + (y - x) * part + (mean_y - mean_x) ** 2 * (part * (1 - part))
+
+    spread = jax.tree.map(variance, a.spread.variance, b.spread.variance, a.spread.mean, b.spread.mean)
+    weights = jnp.log(jnp.stack([1 - share, share]))
+
+    def log_average(x: Array, y: Array) -> Array:
+        shape = (2,) + (1,) * x.ndim
+        return _log_sum(jnp.stack([x, y]) + weights.astype(x.dtype).reshape(shape))
+
+    logs = jax.tree.map(log_average, a.log_average, b.log_average)
+    return Running(count, Moments(jax.tree.map(average, a.average, b.average), Spread(means, spread), logs))
 
 
-def _finish_gaussian(moments):
-    return GaussianForecast(moments.mean, moments.variance, moments.squares / moments.count)
+def _log_sum(logs: Float[Array, "samples ..."]) -> Float[Array, "..."]:
+    r"""$\log \sum_s e^{l_s}$, with value $-\infty$ and gradient 0 where all are $-\infty$."""
+    top = jax.lax.stop_gradient(jnp.max(logs, axis=0, keepdims=True))
+    never = top == -jnp.inf
+    impossible = logs == -jnp.inf
+    safe = jnp.where(impossible, jnp.zeros_like(logs), logs - jnp.where(never, jnp.zeros_like(top), top))
+    total = jnp.sum(jnp.where(impossible, jnp.zeros_like(safe), jnp.exp(safe)), axis=0)
+    none = never[0]
+    return jnp.where(none, -jnp.inf, jnp.log(jnp.where(none, jnp.ones_like(total), total)) + top[0])
 
 
-class _MixtureMoments(NamedTuple):
-    count: Float[Array, ""]
-    log_sum: Float[Array, "*batch classes"]  # log of the summed probabilities
-    entropy: Float[Array, "*batch"]  # sum of the samples' entropies
-
-
-def _entropy(log_probabilities):
-    finite = jnp.maximum(log_probabilities, -1e30)  # 0 log 0 = 0
-    return -jnp.sum(jnp.exp(finite) * finite, axis=-1)
-
-
-def _empty_mixture(like):
-    zeros = _empty_gaussian(like)
-    return zeros._replace(log_sum=jnp.full_like(zeros.log_sum, -jnp.inf))
-
-
-def _reduce_log_probabilities(log_probabilities):
-    count = jnp.array(len(log_probabilities), log_probabilities.dtype)
-    log_sum = jax.nn.logsumexp(log_probabilities, axis=0)
-    return _MixtureMoments(count, log_sum, jnp.sum(_entropy(log_probabilities), axis=0))
-
-
-def _reduce_bernoulli(outputs):
-    logits = at_least_float32(outputs)
-    return _reduce_log_probabilities(jnp.stack([jax.nn.log_sigmoid(-logits), jax.nn.log_sigmoid(logits)], axis=-1))
-
-
-def _reduce_categorical(outputs):
-    return _reduce_log_probabilities(jax.nn.log_softmax(at_least_float32(outputs), axis=-1))
-
-
-def _merge_mixture(left, right):
-    log_sum = jnp.logaddexp(left.log_sum, right.log_sum)
-    return _MixtureMoments(left.count + right.count, log_sum, left.entropy + right.entropy)
-
-
-def _finish_mixture(moments):
-    log_mean = moments.log_sum - jnp.log(moments.count)
-    aleatoric = moments.entropy / moments.count
-    return log_mean, aleatoric, jnp.maximum(_entropy(log_mean) - aleatoric, 0.0)
-
-
-def _finish_bernoulli(moments):
-    log_mean, aleatoric, epistemic = _finish_mixture(moments)
-    return BernoulliForecast(log_mean[..., 1] - log_mean[..., 0], aleatoric, epistemic)
-
-
-def _finish_categorical(moments):
-    return CategoricalForecast(*_finish_mixture(moments))
+def _log_mean(logs: Float[Array, "samples ..."], count: int) -> Float[Array, "..."]:
+    return _log_sum(logs) - jnp.log(jnp.asarray(count, logs.dtype))

@@ -1,34 +1,46 @@
-r"""Exact sampling of a last layer by Hamiltonian Monte Carlo: the yardstick for every approximation.
+r"""Exact sampling by Hamiltonian Monte Carlo: the yardstick for every approximation.
 
-Draws from $p(W \mid D) \propto \mathcal{N}(W; 0, \sigma_p^2 I) \prod_n p(y_n \mid \phi_n^\top W)$.
+Draws from $p(\theta \mid D) \propto \mathcal{N}(\theta; 0, \sigma_p^2 I) \prod_n p(y_n \mid f(x_n; \theta))$.
 """
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, Shaped
+from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from jaxuq.posterior._likelihood import Likelihood, check_likelihood, log_likelihood
-from jaxuq.posterior._model import Params, Samples
-from jaxuq.posterior.bbp import dense
+from jaxuq._arrays import check_count, check_number
+from jaxuq.posterior._model import (
+    ApplyFn,
+    Params,
+    Samples,
+    check_numbers,
+    freeze,
+    map_numbers,
+    split_numbers,
+    stacked,
+    thaw,
+)
+from jaxuq.posterior._rows import kept_rows, without_rows
+from jaxuq.posterior.likelihood import Likelihood, likelihood_of, total_log_prob
 
 
-def nuts_last_layer(
+def nuts(
     rng_key: Key[Array, ""],
+    apply_fn: ApplyFn,
     params: Params,
-    features: Float[Array, "batch features"],
+    inputs: PyTree[Shaped[Array, "batch ..."]],
     labels: Shaped[Array, "batch *tasks"],
-    likelihood: Likelihood,
+    likelihood: str | Likelihood,
     *,
     prior_scale: float = 1.0,
-    noise_scale: float | None = None,
     where: Bool[Array, "batch *tasks"] | None = None,
     num_samples: int = 500,
     num_warmup: int = 500,
     num_chains: int = 1,
 ) -> Samples:
-    r"""Samples of a dense layer's exact posterior by NumPyro's no-U-turn sampler.
+    r"""Samples of the exact posterior of a small model, such as a last layer, by NumPyro's no-U-turn sampler.
 
-    $\log p(W \mid D) = \sum_n \log p(y_n \mid \phi_n^\top W) - \frac{\|W\|^2}{2\sigma_p^2} + \mathrm{const}$
+    $\log p(\theta \mid D) = \sum_n \log p(y_n \mid f(x_n; \theta)) - \frac{\|\theta\|^2}{2\sigma_p^2} +
+    \mathrm{const}$
 
     Use it on a few hundred or thousand examples to see how far `bbp`, `laplace`, `sgld` or `swag` are from the truth:
     every gradient passes over all data, so it is no method for large sets. It runs outside `jit` (it compiles its own
@@ -36,27 +48,28 @@ def nuts_last_layer(
 
     Args:
         rng_key: key of the sampler.
-        params: where the chain starts, `{"kernel": [features, outputs], "bias": [outputs]}`, such as the trained layer.
-        features: inputs of the layer.
-        labels: `[batch, tasks]`, or integers `[batch]` for `"categorical"`.
-        likelihood: `"gaussian"`, `"bernoulli"` or `"categorical"`; outputs are read as by `laplace`.
-        prior_scale: standard deviation $\sigma_p$ of every weight and bias; `prior_precision = 1 / prior_scale**2`.
-        noise_scale: standard deviation of the labels' noise for `"gaussian"`, where outputs are means alone.
+        apply_fn: the model, such as `dense` for a layer on features.
+        params: where the chain starts, such as the trained ones; all are sampled.
+        inputs: of the model.
+        labels: `[batch, *tasks]`.
+        likelihood: a name or a record; outputs are read as by `summarise`.
+        prior_scale: standard deviation $\sigma_p$ of every parameter; `prior_precision = 1 / prior_scale**2`.
         where: mask of the labels that count; None for all.
         num_samples: kept draws per chain.
         num_warmup: draws spent on the step size and the mass matrix.
         num_chains: chains, all started at `params`.
 
     Returns:
-        Dense parameters with a leading axis of `num_chains * num_samples`, chains in turn.
+        Parameters with a leading axis of `num_chains * num_samples`, chains in turn.
 
     Raises:
-        ValueError: on an unknown likelihood or a scale that is not positive.
+        OptionError: on an unknown likelihood or a number out of its range.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> samples = nuts_last_layer(
+        >>> samples = nuts(
         ...     jax.random.key(0),
+        ...     lambda params, x: x @ params["kernel"],
         ...     {"kernel": jnp.zeros((1, 1))},
         ...     jnp.ones((4, 1)),
         ...     jnp.ones((4, 1)),
@@ -75,19 +88,21 @@ def nuts_last_layer(
     """
     from numpyro.infer import MCMC, NUTS
 
-    check_likelihood(likelihood)
-    if prior_scale <= 0 or (noise_scale is not None and noise_scale <= 0):
-        raise ValueError(f"prior_scale is {prior_scale} and noise_scale {noise_scale}; scales must be positive")
-    where = jnp.ones(labels.shape, bool) if where is None else where
-    rows = jnp.any(where, axis=tuple(range(1, where.ndim)))
-    features = jnp.where(rows[:, None], features, jnp.zeros_like(features))
+    read = likelihood_of(likelihood)
+    check_number("prior_scale", prior_scale, 0.0, open_low=True)
+    for name, count in (("num_samples", num_samples), ("num_warmup", num_warmup), ("num_chains", num_chains)):
+        check_count(name, count)
+    frozen = freeze(params)
+    check_numbers(frozen)
+    numbers, whole = split_numbers(frozen)
+    inputs = without_rows(inputs, kept_rows(labels, where))
 
-    def potential(weights: Params) -> Float[Array, ""]:
-        fit = log_likelihood(dense(weights, features), labels, likelihood, noise_scale, where)
-        squares = jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in jax.tree.leaves(weights)]))
+    def potential(numbers: list[Array]) -> Float[Array, ""]:
+        fit = total_log_prob(read, apply_fn(whole(numbers), inputs), labels, where)
+        squares = jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in numbers]))
         return squares / (2 * prior_scale**2) - fit
 
-    start = params if num_chains == 1 else jax.tree.map(lambda leaf: jnp.stack([leaf] * num_chains), params)
+    start = numbers if num_chains == 1 else [jnp.stack([leaf] * num_chains) for leaf in numbers]
     # NumPyro mixes ranks and dtypes on purpose; the caller's strictness must not stop it.
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         sampler = MCMC(
@@ -99,4 +114,7 @@ def nuts_last_layer(
             progress_bar=False,
         )
         sampler.run(rng_key, init_params=start)
-        return sampler.get_samples()
+        drawn = sampler.get_samples()
+    taken = iter(drawn)
+    everywhere = stacked(frozen, num_chains * num_samples)
+    return thaw(map_numbers(lambda leaf: next(taken).astype(leaf.dtype), everywhere))

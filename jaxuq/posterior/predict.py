@@ -1,15 +1,18 @@
 """Predicting with parameter samples of any origin: every sample's outputs, or the forecast alone."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-from jaxuq.posterior._likelihood import Likelihood
-from jaxuq.posterior._model import ApplyFn, Samples
-from jaxuq.posterior.forecast import Forecast
-from jaxuq.posterior.moments import moments_of
+from jaxuq._arrays import check_count
+from jaxuq._errors import ArrayError
+from jaxuq.posterior._model import ApplyFn, Samples, gathered
+from jaxuq.posterior.draws import split_samples
+from jaxuq.posterior.likelihood import Likelihood, likelihood_of
+from jaxuq.posterior.moments import merge, reduce
 
 
 def predict(
@@ -23,12 +26,11 @@ def predict(
     r"""The outputs of every parameter sample for every input: $f(x_i; \theta_s)$.
 
     Use it to look at single samples. It holds `samples * n * outputs` numbers; `predict_forecast` gives the summary of
-    the same outputs without that array. The samples of MC dropout are keys: pass `method.bind(apply_fn, state)`, which
-    for every other method is `apply_fn` itself.
+    the same outputs without that array.
 
     Args:
-        apply_fn: `apply_fn(sample, inputs) -> outputs` with the axis of examples first; a bound method or a model.
-        samples: parameters (or keys) with a leading sample axis on every leaf, as `method.sample` returns them.
+        apply_fn: the model, `apply_fn(params, inputs) -> outputs` with the axis of examples first.
+        samples: what `method.sample` returns, or any parameters with a leading sample axis on every array.
         inputs: any pytree of arrays whose leading axis is the examples.
         batch_size: how many inputs go through the network at once; None for all. The last batch overlaps the one before
             it where `n` is not a multiple, so that no row is made up; examples must not influence each other.
@@ -48,13 +50,15 @@ def predict(
         Array([[0., 1., 2.],
                [0., 2., 4.]], dtype=float32)
     """
+    samples, read = split_samples(samples)
+    apply = read(apply_fn)
     num_samples = _leading(samples, "samples")
     chunk = _size(sample_chunk, num_samples, "sample_chunk")
 
     def one_batch(batch):
         if chunk == num_samples:
-            return jax.vmap(apply_fn, in_axes=(0, None), out_axes=1)(samples, batch)
-        outputs = jax.lax.map(lambda sample: apply_fn(sample, batch), samples, batch_size=chunk if chunk > 1 else None)
+            return jax.vmap(apply, in_axes=(0, None), out_axes=1)(samples, batch)
+        outputs = jax.lax.map(lambda sample: apply(sample, batch), samples, batch_size=chunk if chunk > 1 else None)
         return jnp.moveaxis(outputs, 0, 1)
 
     return jnp.moveaxis(_in_batches(one_batch, inputs, batch_size), 1, 0)
@@ -64,11 +68,11 @@ def predict_forecast(
     apply_fn: ApplyFn,
     samples: Samples,
     inputs: PyTree[Shaped[Array, "n ..."]],
-    likelihood: Likelihood,
+    likelihood: str | Likelihood,
     *,
     batch_size: int | None = None,
     sample_chunk: int = 1,
-) -> Forecast:
+) -> Any:
     r"""The forecast of `summarise(predict(...))` with running moments in place of the sample axis.
 
     One batch of inputs at a time, all samples pass over it, and their means, squared deviations, log mean
@@ -76,10 +80,10 @@ def predict_forecast(
     `sample_chunk * batch_size` activations and a few numbers per example, whatever the number of samples.
 
     Args:
-        apply_fn: `apply_fn(sample, inputs) -> outputs`; see `predict`.
-        samples: parameters (or keys) with a leading sample axis on every leaf.
+        apply_fn: the model; see `predict`.
+        samples: what `method.sample` returns; see `predict`.
         inputs: any pytree of arrays whose leading axis is the examples.
-        likelihood: how outputs are read, `"gaussian"`, `"bernoulli"` or `"categorical"`; see `summarise`.
+        likelihood: how outputs are read, a name or a record; see `summarise`.
         batch_size: how many inputs go through the network at once; None for all.
         sample_chunk: how many samples run side by side; larger is faster on an accelerator and holds as many
             activations.
@@ -101,25 +105,26 @@ def predict_forecast(
         Chan, Golub, LeVeque. Updating formulae and a pairwise algorithm for computing sample variances. COMPSTAT 1982,
         Eq. 2.1.
     """
+    samples, read = split_samples(samples)
+    apply = read(apply_fn)
     num_samples = _leading(samples, "samples")
     chunk = _size(sample_chunk, num_samples, "sample_chunk")
     whole = num_samples // chunk
-    moments = moments_of(likelihood)
+    likelihood = likelihood_of(likelihood)
 
     def one_batch(batch):
-        def reduce(some):
-            return moments.reduce(jax.vmap(apply_fn, in_axes=(0, None))(some, batch))
+        def of_chunk(number, size=chunk):
+            # Slices of the samples as they are: giving them a chunk axis first would copy all of them.
+            some = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * chunk, size), samples)
+            return reduce(likelihood.moments(jax.vmap(apply, in_axes=(0, None))(some, batch)))
 
         def step(number, running):
-            # Slices of the samples as they are: giving them a chunk axis first would copy all of them.
-            some = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, number * chunk, chunk), samples)
-            return moments.merge(running, reduce(some))
+            return merge(running, of_chunk(number))
 
-        first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((chunk, *leaf.shape[1:]), leaf.dtype), samples)
-        running = jax.lax.fori_loop(0, whole, step, moments.empty(jax.eval_shape(reduce, first)))
+        running = jax.lax.fori_loop(1, whole, step, of_chunk(0)) if whole > 1 else of_chunk(0)
         if whole * chunk < num_samples:
-            running = moments.merge(running, reduce(jax.tree.map(lambda leaf: leaf[whole * chunk :], samples)))
-        return moments.finish(running)
+            running = merge(running, of_chunk(whole, num_samples - whole * chunk))
+        return likelihood.predictive(running.moments)
 
     return _in_batches(one_batch, inputs, batch_size)
 
@@ -130,6 +135,7 @@ def _in_batches(function: Callable, inputs: PyTree, batch_size: int | None) -> P
     size = _size(batch_size, n, "batch_size")
     if size >= n:
         return function(inputs)
+    inputs = gathered(inputs)
     starts = jnp.minimum(jnp.arange(0, n, size), n - size)
 
     def one(start: Int[Array, ""]) -> PyTree:
@@ -149,11 +155,9 @@ def _in_batches(function: Callable, inputs: PyTree, batch_size: int | None) -> P
 def _leading(tree: PyTree, name: str) -> int:
     shapes = [leaf.shape for leaf in jax.tree.leaves(tree)]
     if not shapes or any(not shape or shape[0] != shapes[0][0] for shape in shapes):
-        raise ValueError(f"{name} have leaves of shapes {shapes[:8]}; every leaf must have the same leading axis")
+        raise ArrayError(f"{name} have leaves of shapes {shapes[:8]}; every leaf must have the same leading axis")
     return shapes[0][0]
 
 
 def _size(size: int | None, total: int, name: str) -> int:
-    if size is not None and size < 1:
-        raise ValueError(f"{name} is {size}; expected a number of at least 1, or None for all at once")
-    return total if size is None else min(size, max(total, 1))
+    return total if size is None else min(check_count(name, size), max(total, 1))

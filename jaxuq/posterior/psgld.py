@@ -4,39 +4,24 @@ $V_t = \alpha V_{t-1} + (1-\alpha)\, g \odot g$, $G = 1 / (\lambda + \sqrt{V_t})
 $\Delta\theta = -\frac{\eta}{2}\, G \odot (g + \theta/\sigma^2) + \sqrt{\eta\, G} \odot \epsilon$.
 """
 
-from typing import NamedTuple
-
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
-from jaxuq.posterior import trace
-from jaxuq.posterior._draws import normal_like
-from jaxuq.posterior._model import Params
-
-
-class PSGLDState(NamedTuple):
-    """State of the chain.
-
-    Attributes:
-        step: updates made so far.
-        rng_key: the key from which the noise of each step is folded.
-        second_moment: running mean of the squared gradients, one number per parameter.
-    """
-
-    step: Int[Array, ""]
-    rng_key: Key[Array, ""]
-    second_moment: Params
+from jaxuq._arrays import check_number
+from jaxuq.posterior.chain import StepSize, chain
+from jaxuq.posterior.method import Method
 
 
 def psgld(
-    step_size: trace.StepSize,
+    step_size: StepSize,
     *,
     decay: float = 0.99,
     damping: float = 1e-5,
     prior_scale: float | None = None,
     capacity: int = 30,
-) -> trace.StochasticGradientMCMC:
+    burn_in: int = 0,
+    thinning: int = 1,
+) -> Method:
     r"""Preconditioned stochastic gradient Langevin dynamics.
 
     $\Delta\theta = -\frac{\eta}{2}\, G \odot (g + \theta/\sigma^2) + \sqrt{\eta\, G} \odot \epsilon$ with
@@ -50,53 +35,53 @@ def psgld(
     summed losses differ. $V$ starts at zero, so the first steps are long: let the chain run
     for a few times $1 / (1 - \alpha)$ steps before it collects.
 
+    How far off it is, is a matter of the setting: $\eta G$ is the step, and $G$ is large where likelihood gradients are
+    small, so variances exceed the posterior's by $1 / (1 - \eta G \lambda / 4)$ direction by direction. Against an
+    exact linear-Gaussian posterior of three parameters (800 chains, full gradients, decay 0.99) they are 13, 13 and
+    82 % too large at $\eta = 0.2$ and 5, 3 and 16 % at 0.05; a decay of 0.9, whose $G$ moves with the position, makes
+    the last 93 and 26 %, and one of 0.999 no more than 81 and 16 %. So lower the step before the decay.
+
     Args:
         step_size: $\eta$, a positive number or an optax schedule of the step.
         decay: $\alpha$ in [0, 1); close to 1 for a small bias.
         damping: $\lambda > 0$, which bounds $G$ by its inverse.
         prior_scale: $\sigma$ of a Gaussian prior, or None; see `sgld`.
-        capacity: how many parameter sets the trace holds.
+        capacity: how many parameter sets the trace holds; 0 for a chain that only trains.
+        burn_in: moves before the first of them is kept.
+        thinning: moves from one that is kept to the next.
 
     Returns:
-        `StochasticGradientMCMC(init, update, start, collect, sample, bind)`.
+        A `Method` that observes gradients, as `sgld` does.
 
     Raises:
-        ValueError: when `decay` or `damping` is out of range.
+        OptionError: a number out of its range.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> method = psgld(1e-3)
-        >>> params = {"kernel": jnp.ones((2, 1))}
-        >>> state = method.init(jax.random.key(0), params)
-        >>> updates, state = method.update({"kernel": jnp.array([[1.0], [100.0]])}, state, params)
-        >>> state.second_moment["kernel"][:, 0].round(2)
+        >>> state = method.init(jax.random.key(0), {"kernel": jnp.ones((2, 1))})
+        >>> state = method.update(jax.random.key(1), state, {"kernel": jnp.array([[1.0], [100.0]])})
+        >>> state.memory["kernel"][:, 0].round(2)
         Array([1.e-02, 1.e+02], dtype=float32)
 
     References:
         Li, Chen, Carlson, Carin. Preconditioned stochastic gradient Langevin dynamics for deep neural networks.
         AAAI 2016, algorithm 1, Eq. 4 and 5, corollary 2 (the omitted term).
     """
-    if not 0 <= decay < 1:
-        raise ValueError(f"decay is {decay}; expected a number in [0, 1), such as 0.99")
-    if damping <= 0:
-        raise ValueError(f"damping is {damping}; expected a positive number, such as 1e-5")
+    check_number("decay", decay, 0.0, 1.0, open_high=True)
+    check_number("damping", damping, 0.0, open_low=True)
 
-    def init(rng_key: Key[Array, ""], params: Params) -> PSGLDState:
-        return PSGLDState(jnp.zeros((), jnp.int32), rng_key, jax.tree.map(jnp.zeros_like, params))
+    def move(eta: Array, gradient: Array, drift: Array, noise: Array, memory: Array) -> tuple[Array, Array]:
+        memory = decay * memory + (1 - decay) * gradient**2
+        size = eta / (damping + jnp.sqrt(memory))
+        return -size / 2 * drift + jnp.sqrt(size) * noise, memory
 
-    def update(gradients: Params, state: PSGLDState, params: Params | None = None) -> tuple[Params, PSGLDState]:
-        second_moment = jax.tree.map(
-            lambda moment, gradient: decay * moment + (1 - decay) * gradient**2, state.second_moment, gradients
-        )
-        gradients = trace.add_prior(gradients, params, prior_scale)
-        noise = normal_like(jax.random.fold_in(state.rng_key, state.step), gradients)
-        eta = trace.step_size_at(step_size, state.step)
-
-        def move(gradient, moment, normal):
-            size = eta.astype(gradient.dtype) / (damping + jnp.sqrt(moment))
-            return -size / 2 * gradient + jnp.sqrt(size) * normal
-
-        updates = jax.tree.map(move, gradients, second_moment, noise)
-        return updates, PSGLDState(state.step + 1, state.rng_key, second_moment)
-
-    return trace.build(init, update, capacity)
+    return chain(
+        move,
+        step_size,
+        remembers=True,
+        prior_scale=prior_scale,
+        capacity=capacity,
+        burn_in=burn_in,
+        thinning=thinning,
+    )

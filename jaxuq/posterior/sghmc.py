@@ -4,39 +4,24 @@ $v \leftarrow (1-\alpha) v - \eta \nabla\mathcal{L}(\theta) + \sqrt{2(\alpha-\ha
 $\theta \leftarrow \theta + v$.
 """
 
-from typing import NamedTuple
-
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
-from jaxuq.posterior import trace
-from jaxuq.posterior._draws import normal_like
-from jaxuq.posterior._model import Params
-
-
-class SGHMCState(NamedTuple):
-    """State of the chain.
-
-    Attributes:
-        step: updates made so far.
-        rng_key: the key from which the noise of each step is folded.
-        momentum: $v$, the last update.
-    """
-
-    step: Int[Array, ""]
-    rng_key: Key[Array, ""]
-    momentum: Params
+from jaxuq._arrays import check_number
+from jaxuq.posterior.chain import StepSize, chain
+from jaxuq.posterior.method import Method
 
 
 def sghmc(
-    step_size: trace.StepSize,
+    step_size: StepSize,
     *,
     friction: float = 0.1,
     noise_estimate: float = 0.0,
     prior_scale: float | None = None,
     capacity: int = 30,
-) -> trace.StochasticGradientMCMC:
+    burn_in: int = 0,
+    thinning: int = 1,
+) -> Method:
     r"""Stochastic gradient Hamiltonian Monte Carlo in the form of SGD with momentum.
 
     $v \leftarrow (1-\alpha) v - \eta (g + \theta/\sigma^2) + \sqrt{2(\alpha-\hat\beta)\eta}\, \epsilon$,
@@ -53,45 +38,42 @@ def sghmc(
         noise_estimate: $\hat\beta$ in [0, friction), the part of the noise that minibatch gradients bring themselves:
             $\eta/2$ times the variance of a gradient.
         prior_scale: $\sigma$ of a Gaussian prior, or None; see `sgld`.
-        capacity: how many parameter sets the trace holds.
+        capacity: how many parameter sets the trace holds; 0 for a chain that only trains.
+        burn_in: moves before the first of them is kept.
+        thinning: moves from one that is kept to the next.
 
     Returns:
-        `StochasticGradientMCMC(init, update, start, collect, sample, bind)`.
+        A `Method` that observes gradients, as `sgld` does.
 
     Raises:
-        ValueError: when `friction` or `noise_estimate` is out of range.
+        OptionError: a number out of its range.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> method = sghmc(0.01, friction=0.1)
-        >>> params = jnp.zeros(3)
-        >>> state = method.init(jax.random.key(0), params)
-        >>> updates, state = jax.jit(method.update)(jnp.ones(3), state, params)
-        >>> bool(jnp.all(updates == state.momentum))
+        >>> state = method.init(jax.random.key(0), jnp.zeros(3))
+        >>> state = jax.jit(method.update)(jax.random.key(1), state, jnp.ones(3))
+        >>> bool(jnp.all(state.position == state.memory))  # the momentum
         True
 
     References:
         Chen, Fox, Guestrin. Stochastic gradient Hamiltonian Monte Carlo. ICML 2014, Eq. 15.
     """
-    if not 0 < friction <= 1:
-        raise ValueError(f"friction is {friction}; expected a number in (0, 1], such as 0.1")
-    if not 0 <= noise_estimate < friction:
-        raise ValueError(f"noise_estimate is {noise_estimate}; expected a number in [0, friction) = [0, {friction})")
+    check_number("friction", friction, 0.0, 1.0, open_low=True)
+    check_number("noise_estimate", noise_estimate, 0.0, friction, open_high=True)
 
-    def init(rng_key: Key[Array, ""], params: Params) -> SGHMCState:
-        return SGHMCState(jnp.zeros((), jnp.int32), rng_key, jax.tree.map(jnp.zeros_like, params))
+    def move(eta: Array, gradient: Array, drift: Array, noise: Array, memory: Array) -> tuple[Array, Array]:
+        del gradient
+        kick = jnp.sqrt(2 * (friction - noise_estimate) * eta) * noise
+        velocity = (1 - friction) * memory - eta * drift + kick
+        return velocity, velocity
 
-    def update(gradients: Params, state: SGHMCState, params: Params | None = None) -> tuple[Params, SGHMCState]:
-        gradients = trace.add_prior(gradients, params, prior_scale)
-        noise = normal_like(jax.random.fold_in(state.rng_key, state.step), gradients)
-        eta = trace.step_size_at(step_size, state.step)
-
-        def move(gradient, velocity, normal):
-            size = eta.astype(gradient.dtype)
-            kick = jnp.sqrt(2 * (friction - noise_estimate) * size) * normal
-            return (1 - friction) * velocity - size * gradient + kick
-
-        momentum = jax.tree.map(move, gradients, state.momentum, noise)
-        return momentum, SGHMCState(state.step + 1, state.rng_key, momentum)
-
-    return trace.build(init, update, capacity)
+    return chain(
+        move,
+        step_size,
+        remembers=True,
+        prior_scale=prior_scale,
+        capacity=capacity,
+        burn_in=burn_in,
+        thinning=thinning,
+    )

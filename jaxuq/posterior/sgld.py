@@ -4,32 +4,21 @@ $\Delta\theta = -\frac{\eta}{2} \nabla \mathcal{L}(\theta) + \sqrt{\eta}\, \epsi
 $\epsilon \sim \mathcal{N}(0, I)$ and $\mathcal{L}$ the negative log posterior.
 """
 
-from typing import NamedTuple
-
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
-from jaxuq.posterior import trace
-from jaxuq.posterior._draws import normal_like
-from jaxuq.posterior._model import Params
-
-
-class SGLDState(NamedTuple):
-    """State of the chain.
-
-    Attributes:
-        step: updates made so far.
-        rng_key: the key from which the noise of each step is folded.
-    """
-
-    step: Int[Array, ""]
-    rng_key: Key[Array, ""]
+from jaxuq.posterior.chain import StepSize, chain
+from jaxuq.posterior.method import Method
 
 
 def sgld(
-    step_size: trace.StepSize, *, prior_scale: float | None = None, capacity: int = 30
-) -> trace.StochasticGradientMCMC:
+    step_size: StepSize,
+    *,
+    prior_scale: float | None = None,
+    capacity: int = 30,
+    burn_in: int = 0,
+    thinning: int = 1,
+) -> Method:
     r"""Stochastic gradient Langevin dynamics with a constant or scheduled step size.
 
     $\Delta\theta = -\frac{\eta_t}{2}\left(g + \theta / \sigma^2\right) + \sqrt{\eta_t}\, \epsilon$
@@ -51,27 +40,27 @@ def sgld(
         step_size: $\eta$, a positive number or an optax schedule of the step; the drift uses half of it.
         prior_scale: $\sigma$ of a Gaussian prior on the parameters, whose gradient is added to `g`; None when the
             gradients already hold the prior (or there is none).
-        capacity: how many parameter sets the trace holds.
+        capacity: how many parameter sets the trace holds; 0 for a chain that only trains.
+        burn_in: moves before the first of them is kept.
+        thinning: moves from one that is kept to the next.
 
     Returns:
-        `StochasticGradientMCMC(init, update, start, collect, sample, bind)`; `update` adds like an optax update, and
-        `as_optax(rng_key)` makes an `optax.GradientTransformation` for `optax.multi_transform`.
+        A `Method` that observes gradients, with an optax form. `update` takes a function of the parameters or, as from
+        `jax.grad` at `state.position`, the gradients themselves. Half-precision parameters are moved in float32: the
+        state keeps what rounding takes (see `ChainState`).
 
     Raises:
-        ValueError: from `update`, when `prior_scale` is set and the parameters are not given.
+        OptionError: a number out of its range.
 
     Example:
-        >>> import jax, jax.numpy as jnp, optax
-        >>> method = sgld(0.1)
-        >>> params = jnp.zeros(2)  # target: a normal distribution with mean 3 and variance 1
-        >>> state, kept = method.init(jax.random.key(0), params), method.start(params)
-        >>> def step(carry, _):
-        ...     params, state, kept = carry
-        ...     updates, state = method.update(params - 3.0, state, params)
-        ...     params = optax.apply_updates(params, updates)
-        ...     return (params, state, method.collect(kept, params)), None
-        >>> (params, state, kept), _ = jax.lax.scan(step, (params, state, kept), length=200)
-        >>> method.sample(jax.random.key(1), kept, 10).shape
+        >>> import jax, jax.numpy as jnp
+        >>> method = sgld(0.1, burn_in=50, thinning=10)
+        >>> state = method.init(jax.random.key(0), jnp.zeros(2))
+        >>> def step(state, key):
+        ...     # target: a normal distribution with mean 3 and variance 1
+        ...     return method.update(key, state, lambda params: params - 3.0), None
+        >>> state, _ = jax.lax.scan(step, state, jax.random.split(jax.random.key(1), 200))
+        >>> method.sample(jax.random.key(2), state, 10).shape
         (10, 2)
 
     References:
@@ -80,19 +69,16 @@ def sgld(
         dynamics. JMLR 2016, section 3 (constant step).
     """
 
-    def init(rng_key: Key[Array, ""], params: Params) -> SGLDState:
-        del params
-        return SGLDState(jnp.zeros((), jnp.int32), rng_key)
+    def move(eta: Array, gradient: Array, drift: Array, noise: Array, memory: tuple[()]) -> tuple[Array, tuple[()]]:
+        del gradient
+        return -eta / 2 * drift + jnp.sqrt(eta) * noise, memory
 
-    def update(gradients: Params, state: SGLDState, params: Params | None = None) -> tuple[Params, SGLDState]:
-        gradients = trace.add_prior(gradients, params, prior_scale)
-        noise = normal_like(jax.random.fold_in(state.rng_key, state.step), gradients)
-        eta = trace.step_size_at(step_size, state.step)
-
-        def move(gradient, normal):
-            size = eta.astype(gradient.dtype)
-            return -size / 2 * gradient + jnp.sqrt(size) * normal
-
-        return jax.tree.map(move, gradients, noise), SGLDState(state.step + 1, state.rng_key)
-
-    return trace.build(init, update, capacity)
+    return chain(
+        move,
+        step_size,
+        remembers=False,
+        prior_scale=prior_scale,
+        capacity=capacity,
+        burn_in=burn_in,
+        thinning=thinning,
+    )

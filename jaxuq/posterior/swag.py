@@ -5,17 +5,27 @@ $\theta \sim \mathcal{N}\left(\bar\theta,\; \frac12\left(\mathrm{diag}(\overline
 rate.
 """
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
+from jaxuq._arrays import check_count, check_number
 from jaxuq.posterior._draws import normal_like, sample_keys
-from jaxuq.posterior._model import ApplyFn, Params, Samples, at_least_float32, bind_parameters
-
-Convention = Literal["paper", "muben"]
+from jaxuq.posterior._model import (
+    Params,
+    Samples,
+    aligned,
+    check_numbers,
+    freeze,
+    is_number,
+    map_numbers,
+    thaw,
+    wide,
+)
+from jaxuq.posterior.method import Method
+from jaxuq.posterior.optax_form import observing
 
 
 class SWAGState(NamedTuple):
@@ -36,25 +46,14 @@ class SWAGState(NamedTuple):
     deviations: Samples
 
 
-class SWAG(NamedTuple):
-    """The functions of `swag`.
-
-    `init(params)`, `update(state, params)`, `sample(rng_key, state, num_samples)`, `bind(apply_fn, state)`.
-    """
-
-    init: Callable[[Params], SWAGState]
-    update: Callable[[SWAGState, Params], SWAGState]
-    sample: Callable[[Key[Array, ""], SWAGState, int], Samples]
-    bind: Callable[[ApplyFn, SWAGState], ApplyFn]
-
-
-def swag(rank: int = 20, *, scale: float = 1.0, convention: Convention = "paper") -> SWAG:
+def swag(rank: int = 20, *, scale: float = 1.0, count_start: bool = False) -> Method:
     r"""Stochastic weight averaging, Gaussian.
 
-    `update` takes a snapshot (Eq. A.7 of the dissertation):
+    `update` takes a snapshot (Eq. A.7 of the dissertation, without its first term):
 
-    $\bar\theta_t = \frac{t\bar\theta_{t-1} + \theta_t}{t+1}$, $\overline{\theta^2}_t$ alike, and
-    $\hat D_{:,t} = \theta_t - \bar\theta_t$, the deviation from the mean that already holds $\theta_t$.
+    $\bar\theta_t = \frac{(t-1)\bar\theta_{t-1} + \theta_t}{t}$, $\overline{\theta^2}_t$ alike, and
+    $\hat D_{:,t} = \theta_t - \bar\theta_t$, the deviation from the mean that already holds $\theta_t$. The weights
+    given to `init` are where the run starts and count for nothing, so each snapshot is counted once.
 
     `sample` draws (Eq. A.8)
 
@@ -63,8 +62,8 @@ def swag(rank: int = 20, *, scale: float = 1.0, convention: Convention = "paper"
 
     $K$ is the number of columns in use, `min(snapshots, rank)`. Eq. A.8 writes $1/(T-1)$ for it, since there every
     snapshot keeps its column ($T = K = 20$); with more snapshots than `rank` the sum has only `rank` columns, and the
-    divisor is `rank - 1` as in the method's paper. Before the second snapshot the low-rank part is zero (its divisor
-    would be), and before the first the samples equal the weights given to `init`.
+    divisor is `rank - 1` as in the method's paper. Before the second snapshot there is no spread, and before the first
+    the samples equal the weights given to `init`.
 
     Use it after training, with one snapshot per epoch at a constant learning rate (half of the training rate, 20
     epochs). The spread is that of the SGD path: it grows with the learning rate and is no posterior variance by itself.
@@ -73,26 +72,24 @@ def swag(rank: int = 20, *, scale: float = 1.0, convention: Convention = "paper"
     Args:
         rank: most columns kept, at least 2; the state is `rank + 2` times the parameters.
         scale: factor on the covariance; 0 gives the mean (SWA).
-        convention: `"paper"`, or `"muben"` for what the published MUBen code does: the mean starts at the first
-            snapshot rather than at the weights given to `init` (whose column is then zero), the divisor is `rank - 1`
-            however many columns there are, and $\epsilon_2$ is drawn anew for each parameter array, which drops the
-            covariance between arrays.
+        count_start: count the weights given to `init` as one more term of the moments, $t\bar\theta_{t-1} + \theta_t$
+            over $t + 1$, as Eq. A.7 does; they have no column.
 
     Returns:
-        `SWAG(init, update, sample, bind)`. Samples have the dtype of the parameters.
+        A `Method` that observes snapshots, with an optax form. Samples have the dtype of the parameters.
 
     Raises:
-        ValueError: when `rank` or `scale` is out of range or the convention unknown.
+        OptionError: when `rank` or `scale` is out of range.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> method = swag(rank=20)
-        >>> state = method.init({"bias": jnp.zeros(2)})
+        >>> state = method.init(jax.random.key(0), {"bias": jnp.zeros(2)})
         >>> for value in (1.0, 2.0):
-        ...     state = method.update(state, {"bias": jnp.full(2, value)})
+        ...     state = method.update(jax.random.key(1), state, {"bias": jnp.full(2, value)})
         >>> state.mean["bias"], state.deviations["bias"][:2, 0]
-        (Array([1., 1.], dtype=float32), Array([0.5, 1. ], dtype=float32))
-        >>> method.sample(jax.random.key(0), state, 30)["bias"].shape
+        (Array([1.5, 1.5], dtype=float32), Array([0. , 0.5], dtype=float32))
+        >>> method.sample(jax.random.key(2), state, 30)["bias"].shape
         (30, 2)
 
     References:
@@ -100,58 +97,64 @@ def swag(rank: int = 20, *, scale: float = 1.0, convention: Convention = "paper"
         NeurIPS 2019, algorithm 1 and Eq. 1.
         Welford. Note on a method for calculating corrected sums of squares and products. Technometrics 1962.
     """
-    if rank < 2 or scale < 0:
-        raise ValueError(f"rank is {rank} and scale {scale}; expected a rank of at least 2 and a scale of at least 0")
-    if convention not in get_args(Convention):
-        raise ValueError(f"convention is {convention!r}; expected one of {', '.join(get_args(Convention))}")
-    counts_start = 1 if convention == "paper" else 0
+    check_count("rank", rank, 2)
+    check_number("scale", scale, 0.0)
 
-    def init(params: Params) -> SWAGState:
-        mean = jax.tree.map(at_least_float32, params)
-        deviations = jax.tree.map(lambda leaf: jnp.zeros((rank, *leaf.shape), leaf.dtype), params)
-        return SWAGState(jnp.zeros((), jnp.int32), mean, jax.tree.map(jnp.zeros_like, mean), deviations)
+    def init(rng_key: Key[Array, ""], params: Params) -> SWAGState:
+        del rng_key
+        params = freeze(params)
+        check_numbers(params)
+        mean = jax.tree.map(wide, params)
+        columns = map_numbers(lambda leaf: jnp.zeros_like(jnp.broadcast_to(leaf[None], (rank, *leaf.shape))), params)
+        return SWAGState(jnp.zeros((), jnp.int32), mean, map_numbers(jnp.zeros_like, mean), columns)
 
-    def update(state: SWAGState, params: Params) -> SWAGState:
-        count = state.step + counts_start
-
-        def moments(mean, variance, leaf):
+    def update(rng_key: Key[Array, ""], state: SWAGState, params: Params) -> SWAGState:
+        del rng_key
+        count = state.step + int(count_start)
+        snapshot = aligned(state.mean, freeze(params))
+        columns, structure = jax.tree.flatten(state.deviations)
+        after = []
+        for mean, variance, stored, leaf in zip(
+            jax.tree.leaves(state.mean), jax.tree.leaves(state.variance), columns, snapshot
+        ):
+            if not is_number(mean):
+                after.append((leaf, leaf, leaf))
+                continue
             n = count.astype(mean.dtype)
-            before = leaf.astype(mean.dtype) - mean
+            exact = leaf.astype(mean.dtype)
+            before = exact - mean
             mean = mean + before / (n + 1)
-            return mean, (n * variance + before * (leaf.astype(mean.dtype) - mean)) / (n + 1)
-
-        both = jax.tree.map(moments, state.mean, state.variance, params)
-        mean, variance = jax.tree.transpose(jax.tree.structure(params), jax.tree.structure((0, 0)), both)
-
-        def store(columns, leaf, mean):
-            column = (leaf.astype(mean.dtype) - mean).astype(columns.dtype)
-            return jax.lax.dynamic_update_index_in_dim(columns, column, state.step % rank, axis=0)
-
-        return SWAGState(state.step + 1, mean, variance, jax.tree.map(store, state.deviations, params, mean))
+            variance = (n * variance + before * (exact - mean)) / (n + 1)
+            column = (exact - mean).astype(stored.dtype)
+            stored = jax.lax.dynamic_update_index_in_dim(stored, column, state.step % rank, axis=0)
+            after.append((mean, variance, stored))
+        mean, variance, deviations = (structure.unflatten(column) for column in zip(*after))
+        return SWAGState(state.step + 1, mean, variance, deviations)
 
     def sample(rng_key: Key[Array, ""], state: SWAGState, num_samples: int) -> Samples:
-        columns = jnp.minimum(state.step, rank) if convention == "paper" else jnp.full_like(state.step, rank)
+        columns = jnp.minimum(state.step, rank)
         divisor = 2 * jnp.maximum(columns - 1, 1).astype(jnp.float32)
         weight = jnp.where(columns > 1, jnp.sqrt(scale / divisor), 0.0)
 
         def one(key: Key[Array, ""]) -> Params:
             diagonal_key, low_rank_key = jax.random.split(key)
-            shared = jax.random.normal(low_rank_key, (rank,))
-            leaves, structure = jax.tree.flatten(state.deviations)
-            if convention == "paper":
-                coefficients = structure.unflatten([shared] * len(leaves))
-            else:
-                keys = jax.random.split(low_rank_key, len(leaves))
-                coefficients = structure.unflatten([jax.random.normal(k, (rank,)) for k in keys])
-
-            def combine(mean, variance, columns, normal, coefficient):
-                low_rank = jnp.tensordot(coefficient.astype(mean.dtype), columns.astype(mean.dtype), axes=1)
-                diagonal = jnp.sqrt(scale / 2 * jnp.maximum(variance, 0.0)) * normal
-                return (mean + diagonal + weight.astype(mean.dtype) * low_rank).astype(columns.dtype)
-
             normals = normal_like(diagonal_key, state.mean)
-            return jax.tree.map(combine, state.mean, state.variance, state.deviations, normals, coefficients)
+            coefficients = weight * jax.random.normal(low_rank_key, (rank,))
+            return map_numbers(
+                lambda mean, variance, columns, white: _combined(mean, variance, columns, white, coefficients, scale),
+                state.mean,
+                state.variance,
+                state.deviations,
+                normals,
+            )
 
-        return jax.vmap(one)(sample_keys(rng_key, num_samples))
+        return thaw(jax.vmap(one)(sample_keys(rng_key, num_samples)))
 
-    return SWAG(init, update, sample, bind_parameters)
+    return Method(init, update, sample, "snapshots", observing(init, update))
+
+
+def _combined(mean: Array, variance: Array, columns: Array, normals: Array, coefficients: Array, scale: float) -> Array:
+    """One array of a draw: mean, diagonal noise, and the columns weighted by their coefficients."""
+    low_rank = jnp.tensordot(coefficients.astype(mean.dtype), columns.astype(mean.dtype), axes=1)
+    diagonal = jnp.sqrt(scale / 2 * jnp.maximum(variance, 0.0)) * normals
+    return (mean + diagonal + low_rank).astype(columns.dtype)

@@ -9,9 +9,9 @@ come from `confidence`. A posterior over adapters is read like any other:
     forecast = predict_forecast(apply, samples, prompts, "categorical")
     forecast.probabilities, forecast.aleatoric, forecast.epistemic
 
-Which one? `ensemble` if tuning can be repeated; `kronecker_laplace` with `adapter_factors` after one tuning;
-`isotropic_samples` with `largest_scale` if there is next to no time; `blob`, `swag` or `sgld` where tuning goes on
-anyway; `mc_dropout` if the adapters were tuned with dropout. `jaxuq tune` compares them.
+Which one? `ensemble` if tuning can be repeated; `laplace` with `adapter_factors` after one tuning
+(`fit_adapter_laplace`); `isotropic_samples` with `largest_scale` if there is next to no time; `blob`, `swag` or `sgld`
+where tuning goes on anyway; `mc_dropout` if the adapters were tuned with dropout. `jaxuq tune` compares them.
 
 Two other kinds of runs share all this: `run_labelling` asks for labels in rounds and draws learning curves;
 `run_teaching` has the model learn, from grades of its own answers, to say how sure to be.
@@ -40,7 +40,7 @@ from jaxuq.tuning.posteriors.blob import BLoB, BLoBState, blob, flipout, flipout
 from jaxuq.tuning.posteriors.curvature import adapter_factors, decoder_adapters, stacked_adapters
 from jaxuq.tuning.posteriors.laplace_fit import fit_adapter_laplace, laplace_draws
 from jaxuq.tuning.posteriors.rank_dropout import log_uniform_kl, useless_ranks
-from jaxuq.tuning.predicting import AnswerForecast, Draws, average_answers, forecast_answers, sample_answers
+from jaxuq.tuning.predicting import AnswerForecast, average_answers, forecast_answers, sample_answers
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
 from jaxuq.tuning.records import Record, Split, load_split, make_record
 from jaxuq.tuning.responses import ResponseScores, response_scores
@@ -71,7 +71,6 @@ __all__ = [
     "BLoB",
     "BLoBState",
     "Benchmark",
-    "Draws",
     "Encoded",
     "Graded",
     "LabellingRound",

@@ -1,7 +1,7 @@
 """Forecasts of answers from samples of the adapters, question by question in batches of one shape."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -10,28 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxuq.networks import Decoder
-from jaxuq.posterior import kronecker_laplace, mc_dropout, predict, predict_forecast, summarise
+from jaxuq.posterior import Draws, predict, predict_forecast, summarise
 from jaxuq.tuning.answers import bind_answers
-from jaxuq.tuning.posteriors.curvature import decoder_adapters
 from jaxuq.tuning.prompts import AnswerPrompts
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
-
-
-class Draws(NamedTuple):
-    """Samples of a posterior over adapters, and how to read them.
-
-    Attributes:
-        samples: with a leading sample axis: adapters, or keys of dropout.
-        reading: `adapters`: each is put into the network; `keys`: `centre` with dropout; `linearised`: the network is
-            replaced by its tangent at `centre`, and layers are stacked (`stacked_adapters`).
-        centre: adapters; None where not needed.
-    """
-
-    samples: PyTree
-    reading: str = "adapters"
-    centre: PyTree = None
 
 
 class AnswerForecast(NamedTuple):
@@ -48,41 +32,19 @@ class AnswerForecast(NamedTuple):
     epistemic: Float[np.ndarray, " questions"]
 
 
-@functools.partial(jax.jit, static_argnames=("decoder", "reading", "sample_chunk"))
-def _forecast(
-    decoder: Decoder, params: PyTree, samples: PyTree, centre: PyTree, prompts: AnswerPrompts, *, reading: str,
-    sample_chunk: int,
-) -> Any:  # fmt: skip
-    apply = _reader(decoder, params, centre, reading)
-    return predict_forecast(apply, samples, prompts, "categorical", sample_chunk=sample_chunk)
+@functools.partial(jax.jit, static_argnames=("decoder", "sample_chunk"))
+def _forecast(decoder: Decoder, params: PyTree, samples: PyTree, prompts: AnswerPrompts, sample_chunk: int) -> Any:
+    return predict_forecast(bind_answers(decoder, params), samples, prompts, "categorical", sample_chunk=sample_chunk)
 
 
-@functools.partial(jax.jit, static_argnames=("decoder", "reading"))
-def _each(
-    decoder: Decoder, params: PyTree, samples: PyTree, centre: PyTree, prompts: AnswerPrompts, *, reading: str
-) -> Array:
-    return jax.nn.log_softmax(predict(_reader(decoder, params, centre, reading), samples, prompts))
-
-
-def _reader(decoder: Decoder, params: PyTree, centre: PyTree, reading: str) -> Callable[..., Array]:
-    """Logits of the answers from a sample and prompts."""
-    apply = bind_answers(decoder, params)
-    if reading == "keys":
-        apply = mc_dropout().bind(apply, centre)
-    elif reading == "linearised":
-        method = kronecker_laplace()
-        nonlinear = apply
-
-        def rolled(lora: PyTree, prompts: AnswerPrompts) -> Array:
-            return nonlinear(decoder_adapters(decoder, lora), prompts)
-
-        apply = method.bind(rolled, method.init(centre))
-    return apply
+@functools.partial(jax.jit, static_argnames="decoder")
+def _each(decoder: Decoder, params: PyTree, samples: PyTree, prompts: AnswerPrompts) -> Array:
+    return jax.nn.log_softmax(predict(bind_answers(decoder, params), samples, prompts))
 
 
 def forecast_answers(
     model: "LanguageModel",
-    draws: Draws,
+    samples: PyTree,
     prompts: AnswerPrompts,
     *,
     batch_size: int = 16,
@@ -94,7 +56,7 @@ def forecast_answers(
 
     Args:
         model: its decoder has the adapters' configuration; its own adapters are not read.
-        draws: the samples.
+        samples: adapters with a leading sample axis, or `jaxuq.posterior.Draws`, which say how they are read.
         prompts: the questions.
         batch_size: questions that run together.
         sample_chunk: samples that run together; None: all.
@@ -102,50 +64,35 @@ def forecast_answers(
     Returns:
         `AnswerForecast`, on the host. On the device: activations of `batch_size * sample_chunk` prompts, and their
         logits at one token each.
-
-    Raises:
-        ValueError: an unknown `reading`.
     """
-    _check(draws)
     numbers, parts = [], []
-    together = sample_chunk or jax.tree.leaves(draws.samples)[0].shape[0]
+    varying = samples.varying if isinstance(samples, Draws) else samples
+    together = sample_chunk or jax.tree.leaves(varying)[0].shape[0]
     for rows, batch in question_batches(prompts, batch_size):
-        found = _forecast(
-            model.decoder, model.params, draws.samples, draws.centre, batch, reading=draws.reading,
-            sample_chunk=together,
-        )  # fmt: skip
+        found = _forecast(model.decoder, model.params, samples, batch, together)
         numbers.append(rows)
         parts.append([np.asarray(part)[: len(rows)] for part in found])
     order = np.argsort(np.concatenate(numbers))
     return AnswerForecast(*(np.concatenate(part)[order] for part in zip(*parts)))
 
 
-def _check(draws: Draws) -> None:
-    if draws.reading not in ("adapters", "keys", "linearised"):
-        raise ValueError(f"reading is {draws.reading!r}; expected adapters, keys or linearised")
-
-
 def sample_answers(
-    model: "LanguageModel", draws: Draws, prompts: AnswerPrompts, *, batch_size: int = 16
+    model: "LanguageModel", samples: PyTree, prompts: AnswerPrompts, *, batch_size: int = 16
 ) -> Float[np.ndarray, "samples questions options"]:
     """The distribution over answers of every sample on its own, for what needs their disagreement (`batch_bald`).
 
     Args:
         model: see `forecast_answers`, which averages the samples away.
-        draws: the samples.
+        samples: adapters with a leading sample axis, or `jaxuq.posterior.Draws`, which say how they are read.
         prompts: the questions.
         batch_size: questions that run together.
 
     Returns:
         Log-probabilities, on the host; `average_answers` makes them a forecast.
-
-    Raises:
-        ValueError: an unknown `reading`.
     """
-    _check(draws)
     numbers, parts = [], []
     for rows, batch in question_batches(prompts, batch_size):
-        found = _each(model.decoder, model.params, draws.samples, draws.centre, batch, reading=draws.reading)
+        found = _each(model.decoder, model.params, samples, batch)
         numbers.append(rows)
         parts.append(np.asarray(found)[:, : len(rows)])
     return np.concatenate(parts, axis=1)[:, np.argsort(np.concatenate(numbers))]

@@ -20,7 +20,7 @@ from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import adapters_cell, tuned_adapters
 from jaxuq.tuning.opening import open_tuning
 from jaxuq.tuning.posteriors.drawing import draw_posterior
-from jaxuq.tuning.predicting import Draws, forecast_answers
+from jaxuq.tuning.predicting import forecast_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.summary import write_results, write_tables
 from jaxuq.tuning.uncertainty import Judge
@@ -122,7 +122,7 @@ def _computed(
     numbers: dict[str, float] = {}
     if not loss:
         members = [prepared.untuned]
-        draws = Draws(jax.tree.map(lambda leaf: leaf[None], members[0]))
+        draws = jax.tree.map(lambda leaf: leaf[None], members[0])
     else:
         count = configuration.members if posterior == "ensemble" else 1
         members = [

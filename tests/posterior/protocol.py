@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxuq import posterior
 from tests.protocol import Example
@@ -26,7 +27,11 @@ _ROWS = np.arange(16) % 3 > 0
 
 
 def _gaussian_head(params, inputs):
-    return posterior.dense(params, inputs).reshape(*inputs.shape[:-1], 4, 2)
+    return posterior.dense(params, inputs).reshape(*inputs.shape[:-1], -1, 2)
+
+
+def _evidential_head(params, inputs):
+    return posterior.dense(params, inputs).reshape(*inputs.shape[:-1], -1, 4)
 
 
 # The functions of a method are called in turn in one example: what `init` makes is what `update` and `sample` read.
@@ -34,28 +39,39 @@ def _gaussian_head(params, inputs):
 
 def _sampler(method):
     def function(rng_key, params, gradients):
-        state, trace = method.init(rng_key, params), method.start(params)
-        for _ in range(2):
-            updates, state = method.update(gradients, state, params)
-            params = jax.tree.map(jnp.add, params, updates)
-            trace = method.collect(trace, params)
-        return state, method.sample(rng_key, trace, 2)
+        state = method.init(rng_key, params)
+        for number in range(2):
+            state = method.update(jax.random.fold_in(rng_key, number), state, gradients)
+        return state, method.sample(rng_key, state, 2)
 
     layers = ({"kernel": _normal(8, 2)}, {"kernel": _normal(8, 2)})
     return Example(function, (_KEY, *layers), differentiable=(1, 2))
 
 
-def _laplace(likelihood, structure):
-    method = posterior.laplace(likelihood, structure)
+def _snapshots(method, **options):
+    def function(rng_key, layer, other):
+        state = method.init(rng_key, layer)
+        for params in (other, layer):
+            state = method.update(rng_key, state, params)
+        samples = method.sample(rng_key, state, 3)
+        return state, samples.varying if isinstance(samples, posterior.Draws) else samples
+
+    return Example(function, (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)), **options)
+
+
+def _laplace(likelihood, structure, linearised=True):
+    method = posterior.laplace(likelihood, structure, linearised=linearised)
+    apply = _gaussian_head if likelihood == "gaussian" else posterior.dense
     outputs = 4 if likelihood == "gaussian" else 2
 
     def function(rng_key, layer, features, labels, new, where):
-        state = method.update(method.init(layer), features, labels, where=where)
+        state = method.update(rng_key, method.init(rng_key, layer), apply, features, labels, where=where)
+        samples = method.sample(rng_key, state, 3)
         return (
             state,
-            method.sample(rng_key, state, 3),
-            method.linearised(state, new),
-            method.log_marginal_likelihood(state),
+            posterior.predict(apply, samples, new),
+            posterior.output_variance(state, apply, new),
+            posterior.log_marginal_likelihood(state),
         )
 
     layer = {"kernel": _normal(3, outputs), "bias": _normal(outputs)}
@@ -67,77 +83,98 @@ def _laplace(likelihood, structure):
     return Example(function, args, where=where, masked=masked, differentiable=(1, 2, 4))
 
 
-def _kronecker_laplace(rng_key, params, inputs, gradients, where):
-    method = posterior.kronecker_laplace(prior_precision=2.0)
-    state = method.init(params)
-    factors = {"a": posterior.kronecker_factors(inputs, gradients, where=where)}
-    state = method.update(state, factors, jnp.zeros(()))
-    samples = method.sample(rng_key, state, 3)
+def _without_data(function):
+    """Of a Laplace state whose curvature is given."""
 
-    def apply(params, inputs):
-        return jnp.tanh(inputs @ params["a"])
+    def of_state(params, values):
+        state = posterior.laplace("bernoulli", "diagonal").init(_KEY, params)
+        return function(state._replace(curvature=state.curvature._replace(values=[values])))
 
-    read = jax.vmap(method.bind(apply, state), (0, None))(samples, jnp.ones_like(inputs))
-    return state.log_likelihood, samples, method.log_marginal_likelihood(state), read
+    return Example(of_state, (_normal(8), np.square(_normal(8))), differentiable=(0, 1))
 
 
-_KRONECKER = ({"a": _normal(3, 2)}, _INPUTS, _normal(16, 2))
+def _variance(params, values, inputs):
+    state = posterior.laplace("bernoulli", "diagonal").init(_KEY, params)
+    state = state._replace(curvature=state.curvature._replace(values=[values]))
+    return posterior.output_variance(state, lambda w, x: x @ w, inputs)
 
 
-def _bbp(convention):
-    method = posterior.bbp(convention=convention)
-
-    def function(rng_key, layer, features):
-        state = method.init(rng_key, layer)
-        noisy = method.apply(state, features, rng_key=rng_key)
-        return state, method.apply(state, features), noisy, method.kl(state), method.sample(rng_key, state, 3)
-
-    return Example(function, (_KEY, _LAYER, _INPUTS), differentiable=(1, 2))
+def _bbp(rng_key, layer, features):
+    method = posterior.bbp()
+    state = method.init(rng_key, layer)
+    noisy = posterior.noisy_dense(state, features, rng_key=rng_key)
+    return state, noisy, posterior.kl_to_prior(state), method.sample(rng_key, state, 3)
 
 
-def _swag(convention):
-    method = posterior.swag(rank=3, convention=convention)
+def _posterior_state(layer, gradients):
+    optimizer = optax.chain(optax.sgd(0.1), posterior.swag(2).as_optax(_KEY))
+    _, state = optimizer.update(gradients, optimizer.init(layer), layer)
+    return posterior.posterior_state(state)
 
-    def function(rng_key, layer, other):
-        state = method.update(method.update(method.init(layer), other), layer)
-        return state, method.sample(rng_key, state, 3)
 
-    return Example(function, (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)), differentiable=(1, 2))
+def _read_draws(varying, fixed, inputs):
+    draws = posterior.Draws(varying, fixed, posterior.linearised_at)
+    return posterior.predict(lambda w, x: jnp.tanh(x @ w), draws, inputs)
+
+
+def _on_part(rng_key, layer, other):
+    method = posterior.on_part(posterior.swag(3), posterior.paths_containing("bias"))
+    state = method.init(rng_key, layer)
+    for params in (layer, other):
+        state = method.update(rng_key, state, params)
+    return posterior.predict(posterior.dense, method.sample(rng_key, state, 3), jnp.ones((2, 3)))
 
 
 EXAMPLES: dict[str, Any] = {
-    "bbp": [_bbp("paper"), _bbp("muben")],
+    "bbp": Example(_bbp, (_KEY, _LAYER, _INPUTS), differentiable=(1, 2)),
+    "best_prior": _without_data(lambda state: posterior.best_prior(state, [0.5, 2.0]).prior_precision),
     "dense": Example(posterior.dense, (_LAYER, _INPUTS), differentiable=(0, 1)),
-    "deterministic": [
-        Example(posterior.deterministic().init, (_LAYER,)),
-        Example(posterior.deterministic().sample, (_KEY, _LAYER), differentiable=(1,)),
-    ],
-    "ensemble": [
-        Example(
-            lambda key: posterior.ensemble().init(key, lambda k: {"kernel": jax.random.normal(k, (3, 2))}, 4), (_KEY,)
-        ),
-        Example(posterior.ensemble().sample, (_KEY, _SAMPLES), differentiable=(1,)),
-    ],
+    "deterministic": _snapshots(posterior.deterministic(), differentiable=(1,)),
+    "ensemble": _snapshots(posterior.ensemble(2), differentiable=(1, 2)),
+    "gaussian": Example(
+        lambda outputs, labels: posterior.gaussian(0.5).log_prob(outputs, labels),
+        (_normal(16), _normal(16)),
+        differentiable=(0, 1),
+    ),
+    "init_members": Example(
+        lambda key: posterior.init_members(key, lambda k: {"kernel": jax.random.normal(k, (3, 2))}, 4), (_KEY,)
+    ),
+    "kl_to_prior": Example(
+        lambda mean, raw: posterior.kl_to_prior(posterior.BBPState(mean, raw)),
+        (_normal(8), _normal(8)),
+        differentiable=(0, 1),
+    ),
     "kronecker_factors": Example(
         posterior.kronecker_factors, (_INPUTS, _normal(16, 2)), where=_ROWS, masked=(0, 1), differentiable=(0, 1)
     ),
-    "kronecker_laplace": Example(_kronecker_laplace, (_KEY, *_KRONECKER), where=_ROWS, masked=(2, 3), vmappable=False),
     "laplace": [
-        _laplace("gaussian", "full"),
+        _laplace("gaussian", "columns"),
         _laplace("gaussian", "kronecker"),
         _laplace("bernoulli", "diagonal"),
         _laplace("categorical", "full"),
     ],
-    "mc_dropout": [
-        Example(posterior.mc_dropout().init, (_LAYER,)),
-        Example(lambda key, state: posterior.mc_dropout().sample(key, state, 4), (_KEY, _LAYER)),
-    ],
+    "linearised_at": Example(
+        lambda centre, params, inputs: posterior.linearised_at(lambda w, x: jnp.tanh(x @ w), centre)(params, inputs),
+        (_normal(3), _normal(3), _INPUTS),
+        differentiable=(0, 1, 2),
+    ),
+    "log_marginal_likelihood": _without_data(posterior.log_marginal_likelihood),
+    "mc_dropout": _snapshots(posterior.mc_dropout()),
     "merge": Example(
         lambda kernel, bias: posterior.merge({"kernel": kernel, "bias": None}, {"kernel": None, "bias": bias}),
         (_LAYER["kernel"], _LAYER["bias"]),
         differentiable=(0, 1),
     ),
+    "noisy_dense": Example(
+        lambda layer, features: posterior.noisy_dense(posterior.BBPState(layer, layer), features),
+        (_LAYER, _INPUTS),
+        differentiable=(0, 1),
+    ),
+    "on_part": Example(_on_part, (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)), differentiable=(1, 2)),
+    "output_variance": Example(_variance, (_normal(3), np.square(_normal(3)), _INPUTS), differentiable=(0, 1, 2)),
+    "posterior_state": Example(_posterior_state, (_LAYER, _LAYER), differentiable=(0,)),
     "predict": [
+        Example(_read_draws, (_normal(5, 3), _normal(3), _INPUTS), differentiable=(0, 1, 2)),
         Example(partial(posterior.predict, posterior.dense), (_SAMPLES, _INPUTS), differentiable=(0, 1)),
         Example(
             partial(posterior.predict, posterior.dense, batch_size=6, sample_chunk=2),
@@ -155,6 +192,8 @@ EXAMPLES: dict[str, Any] = {
             (_gaussian_head, "gaussian", 1),
             (posterior.dense, "bernoulli", 2),
             (posterior.dense, "categorical", 1),
+            (posterior.dense, "poisson", 2),
+            (_evidential_head, "evidential", 1),
         )
     ],
     "psgld": _sampler(posterior.psgld(0.1, prior_scale=0.5, capacity=3)),
@@ -168,30 +207,41 @@ EXAMPLES: dict[str, Any] = {
         Example(lambda outputs: posterior.summarise(outputs, "bernoulli"), (_normal(8, 5, 3),), differentiable=(0,)),
         Example(lambda outputs: posterior.summarise(outputs, "categorical"), (_normal(8, 5, 3),), differentiable=(0,)),
     ],
-    "swag": [_swag("paper"), _swag("muben")],
+    "student_t": Example(
+        lambda outputs, labels: posterior.student_t(4.0).log_prob(outputs, labels),
+        (_normal(16, 2), _normal(16)),
+        differentiable=(0, 1),
+    ),
+    "swag": [
+        _snapshots(posterior.swag(rank=3), differentiable=(1, 2)),
+        _snapshots(posterior.swag(rank=3, count_start=True), differentiable=(1, 2)),
+    ],
 }
 HOST: dict[str, str] = {
-    "BBP": "a type",
-    "BBPState": "a type",
-    "BernoulliForecast": "a type",
-    "CategoricalForecast": "a type",
-    "Deterministic": "a type",
-    "Ensemble": "a type",
-    "Forecast": "a type",
-    "GaussianForecast": "a type",
-    "KroneckerFactors": "a type",
-    "KroneckerLaplace": "a type",
-    "KroneckerLaplaceState": "a type",
-    "Laplace": "a type",
-    "LaplaceState": "a type",
-    "MCDropout": "a type",
-    "PSGLDState": "a type",
-    "SGHMCState": "a type",
-    "SGLDState": "a type",
-    "SWAG": "a type",
-    "SWAGState": "a type",
-    "StochasticGradientMCMC": "a type",
-    "Trace": "a type",
-    "nuts_last_layer": "runs NumPyro's own compiled loop from the host",
+    **dict.fromkeys(
+        (
+            "BBPState",
+            "BernoulliForecast",
+            "CategoricalForecast",
+            "ChainState",
+            "Draws",
+            "Forecast",
+            "GaussianForecast",
+            "KroneckerFactors",
+            "LaplaceState",
+            "Likelihood",
+            "Method",
+            "Moments",
+            "PoissonForecast",
+            "SWAGState",
+            "Spread",
+            "Trace",
+        ),
+        "a type",
+    ),
+    "LIKELIHOODS": "a table",
+    "likelihood_of": "looks a name up",
+    "low_rank": "makes what makes an empty curvature",
+    "nuts": "runs NumPyro's own compiled loop from the host",
     "paths_containing": "makes a predicate on strings",
 }

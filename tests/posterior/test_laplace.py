@@ -1,15 +1,29 @@
-"""Last-layer Laplace against exact posteriors, Hessians by automatic differentiation, and dense matrices in NumPy."""
+"""Laplace against exact posteriors, Hessians by automatic differentiation, and dense matrices in NumPy."""
 
 import functools
 import inspect
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from jaxuq.posterior import dense, laplace, nuts_last_layer
+from jaxuq.posterior import (
+    best_prior,
+    dense,
+    gaussian,
+    laplace,
+    log_marginal_likelihood,
+    low_rank,
+    nuts,
+    on_part,
+    output_variance,
+    paths_containing,
+    predict,
+    predict_forecast,
+)
 
 TAU = 0.7
 N, D = 24, 3
@@ -38,6 +52,12 @@ def _nll(flat, likelihood, features, labels):
     if likelihood == "bernoulli":
         return jnp.sum(jnp.log1p(jnp.exp(outputs)) - labels * outputs)
     return jnp.sum(jax.nn.logsumexp(outputs, axis=1) - outputs[jnp.arange(len(labels)), labels])
+
+
+def _apply(likelihood, params, features):
+    """A dense layer whose outputs are arranged as the likelihood reads them."""
+    outputs = dense(params, features)
+    return outputs.reshape(*outputs.shape[:-1], 2, 2) if likelihood == "gaussian" else outputs
 
 
 _jitted_nll = jax.jit(_nll, static_argnames="likelihood")
@@ -71,6 +91,8 @@ def _dense_precision(structure, likelihood, params, features, labels):
         matrix = full
     elif structure == "diagonal":
         matrix = np.diag(np.diag(full))
+    elif structure == "columns":
+        matrix = full * np.kron(np.ones((len(full) // m, len(full) // m)), np.eye(m))
     else:
         inputs = np.concatenate([features, np.ones((N, 1))], axis=1) if "bias" in params else np.asarray(features)
         # The bias block of H is the sum of the output curvatures; without bias, add a constant input to get it.
@@ -80,19 +102,21 @@ def _dense_precision(structure, likelihood, params, features, labels):
     return matrix + TAU * np.eye(len(matrix))
 
 
-CASES = pytest.mark.parametrize("structure", ["full", "kronecker", "diagonal"])
+STRUCTURES = ("full", "columns", "kronecker", "diagonal")
 LIKELIHOODS = pytest.mark.parametrize("likelihood", OUTPUTS)
 
 
 @pytest.mark.parametrize(
     ("structure", "likelihood", "bias"),
-    [(structure, likelihood, True) for structure in ("full", "kronecker", "diagonal") for likelihood in OUTPUTS]
-    + [("full", "categorical", False), ("kronecker", "bernoulli", False)],
+    [(structure, likelihood, True) for structure in STRUCTURES for likelihood in OUTPUTS]
+    + [("full", "categorical", False), ("kronecker", "bernoulli", False), ("columns", "gaussian", False)],
 )
 def test_every_structure_equals_its_dense_matrix(rng, rng_key, structure, likelihood, bias):
     params, features, labels = _problem(rng, likelihood, bias)
-    method = laplace(likelihood, structure, prior_precision=TAU)
-    state, update = method.init(params), jax.jit(method.update)
+    apply = functools.partial(_apply, likelihood)
+    method = laplace(likelihood, structure, prior_precision=TAU, linearised=False)
+    state = method.init(rng_key, params)
+    update = jax.jit(lambda state, x, y: method.update(rng_key, state, apply, x, y))
     for part in (slice(0, 8), slice(8, 16), slice(16, N)):
         state = update(state, features[part], labels[part])
     precision = _dense_precision(structure, likelihood, params, features, labels)
@@ -103,8 +127,7 @@ def test_every_structure_equals_its_dense_matrix(rng, rng_key, structure, likeli
     new = np.asarray(rng.normal(size=(6, D)), np.float32)
     inputs = np.concatenate([new, np.ones((6, 1))], axis=1) if bias else new
     jacobian = np.einsum("ni,ab->naib", inputs, np.eye(m)).reshape(6, m, d * m)
-    mean, variance = jax.jit(method.linearised)(state, jnp.asarray(new))
-    np.testing.assert_allclose(mean, dense(params, jnp.asarray(new)))
+    variance = jax.jit(lambda state, x: output_variance(state, apply, x))(state, jnp.asarray(new)).reshape(6, m)
     np.testing.assert_allclose(variance, np.einsum("nap,pq,naq->na", jacobian, covariance, jacobian), rtol=1e-3)
 
     # The evidence.
@@ -113,7 +136,7 @@ def test_every_structure_equals_its_dense_matrix(rng, rng_key, structure, likeli
     log_prior = stats.norm(0, TAU**-0.5).logpdf(flat).sum()
     log_volume = 0.5 * (len(flat) * np.log(2 * np.pi) - np.linalg.slogdet(precision)[1])
     expected = log_posterior + log_prior + log_volume
-    evidence = jax.jit(method.log_marginal_likelihood)
+    evidence = jax.jit(log_marginal_likelihood)
     np.testing.assert_allclose(evidence(state), expected, rtol=1e-4)
     again = evidence(state._replace(prior_precision=jnp.float32(9.0)), jnp.float32(TAU))
     np.testing.assert_allclose(again, expected, rtol=1e-4)
@@ -146,24 +169,24 @@ def regression(rng):
     return data, params, mean[:, 0], covariance, marginal.logpdf(labels[:, 0])
 
 
-@pytest.mark.parametrize("structure", ["full", "kronecker"])
-def test_known_noise_gives_exact_bayesian_linear_regression(regression, structure):
+@pytest.mark.parametrize("structure", ["full", "kronecker", "columns", "low_rank"])
+def test_known_noise_gives_exact_bayesian_linear_regression(regression, structure, rng_key):
+    """The joint Kronecker form too, bias included: one curvature for all examples."""
     (features, labels), params, _, covariance, evidence = regression
-    method = laplace("gaussian", structure, prior_precision=TAU, noise_scale=NOISE)
-    state = method.update(method.init(params), features, labels)
+    method = laplace(gaussian(NOISE), structure, prior_precision=TAU)
+    update = jax.jit(lambda state, x, y: method.update(rng_key, state, dense, x, y))
+    state = update(method.init(rng_key, params), features, labels)
     inputs = np.concatenate([features, np.ones((10, 1))], axis=1)
-    _, variance = method.linearised(state, features)
+    variance = jax.jit(lambda state, x: output_variance(state, dense, x))(state, features)
     np.testing.assert_allclose(variance[:, 0], np.diag(inputs @ covariance @ inputs.T), rtol=1e-3)
-    np.testing.assert_allclose(method.log_marginal_likelihood(state), evidence, rtol=1e-4)
+    np.testing.assert_allclose(log_marginal_likelihood(state), evidence, rtol=1e-4)
 
 
 def test_nuts_agrees_with_bayesian_linear_regression(regression, rng_key):
     from numpyro.diagnostics import effective_sample_size
 
     (features, labels), params, mean, covariance, _ = regression
-    samples = nuts_last_layer(
-        rng_key, params, features, labels, "gaussian", prior_scale=TAU**-0.5, noise_scale=NOISE, num_warmup=300
-    )
+    samples = nuts(rng_key, dense, params, features, labels, gaussian(NOISE), prior_scale=TAU**-0.5, num_warmup=300)
     draws = np.concatenate([samples["kernel"][:, :, 0], samples["bias"]], axis=1)
     assert draws.shape == (500, 3)
     for i in range(3):
@@ -175,9 +198,9 @@ def test_nuts_agrees_with_bayesian_linear_regression(regression, rng_key):
         assert abs(squares.mean() - covariance[i, i]) < 4.5 * error
 
 
-@CASES
+@pytest.mark.parametrize("structure", [*STRUCTURES, "low_rank"])
 @LIKELIHOODS
-def test_masked_labels_count_for_nothing(rng, structure, likelihood):
+def test_masked_labels_count_for_nothing(rng, rng_key, structure, likelihood):
     params, features, labels = _problem(rng, likelihood)
     method = laplace(likelihood, structure)
     where = np.ones(labels.shape, bool)
@@ -185,56 +208,210 @@ def test_masked_labels_count_for_nothing(rng, structure, likelihood):
     hidden = np.where(where, labels, np.iinfo(np.int32).max if likelihood == "categorical" else np.nan)
     poisoned = np.asarray(features).copy()
     poisoned[10:] = np.nan
-    expected = method.update(method.init(params), features[:10], labels[:10])
-    masked = method.update(
-        method.init(params), jnp.asarray(poisoned), jnp.asarray(hidden, labels.dtype), where=jnp.asarray(where)
-    )
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), masked, expected)
+
+    @jax.jit
+    def both(params, clean, known, poisoned, hidden, where):
+        start, apply = method.init(rng_key, params), functools.partial(_apply, likelihood)
+        states = (
+            method.update(rng_key, start, apply, clean, known),
+            method.update(rng_key, start, apply, poisoned, hidden, where=where),
+        )
+        if structure != "low_rank":
+            return states
+        parts = [state.curvature for state in states]
+        return [(part.vectors.T * part.values[None]) @ part.vectors for part in parts]  # eigenvectors have any sign
+
+    states = both(params, features[:10], labels[:10], poisoned, jnp.asarray(hidden, labels.dtype), where)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=2e-5), *states)
 
 
-def test_one_masked_task_leaves_the_other_alone(rng):
+def test_one_masked_task_leaves_the_other_alone(rng, rng_key):
     params, features, labels = _problem(rng, "bernoulli")
-    method = laplace("bernoulli", "full")
+    method = laplace("bernoulli", "columns")
     where = jnp.asarray(np.stack([np.arange(N) < 9, np.ones(N, bool)], axis=1))
-    masked = method.update(method.init(params), features, labels, where=where)
-    first = method.update(method.init(params), features[:9], labels[:9])
-    whole = method.update(method.init(params), features, labels)
-    np.testing.assert_allclose(masked.curvature[0], first.curvature[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(masked.curvature[1], whole.curvature[1], rtol=1e-5, atol=1e-6)
+    start = method.init(rng_key, params)
+    masked = method.update(rng_key, start, dense, features, labels, where=where).curvature.blocks[0]
+    first = method.update(rng_key, start, dense, features[:9], labels[:9]).curvature.blocks[0]
+    whole = method.update(rng_key, start, dense, features, labels).curvature.blocks[0]
+    np.testing.assert_allclose(masked[0], first[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(masked[1], whole[1], rtol=1e-5, atol=1e-6)
 
 
-@CASES
-def test_update_never_holds_the_jacobian_of_a_batch(structure):
+@pytest.mark.parametrize("structure", ["columns", "kronecker", "diagonal"])
+def test_update_never_holds_the_jacobian_of_a_batch(structure, rng_key):
     batch, d, tasks = 512, 32, 256
     method = laplace("bernoulli", structure)
     params = {"kernel": jnp.zeros((d, tasks)), "bias": jnp.zeros(tasks)}
-    shapes = jax.eval_shape(method.init, params)
+    shapes = jax.eval_shape(method.init, rng_key, params)
     data = [jax.ShapeDtypeStruct((batch, width), jnp.float32) for width in (d, tasks)]
-    compiled = jax.jit(method.update, donate_argnums=0).lower(shapes, *data).compile()
+    update = jax.jit(lambda state, x, y: method.update(rng_key, state, dense, x, y), donate_argnums=0)
+    compiled = update.lower(shapes, *data).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 0.5 * batch * (d + 1) * tasks * 4
 
 
-def test_the_evidence_prefers_the_precision_that_made_the_weights(rng):
+def _network(params, inputs, *, rng_key=None):
+    """A small network of two layers: three classes."""
+    return dense(params["output"], jnp.tanh(dense(params["hidden"], inputs)))
+
+
+@pytest.fixture
+def network(rng):
+    """Parameters, inputs, labels, the Gauss-Newton matrix by loops, and the Jacobian."""
+    params = {
+        "hidden": {"kernel": rng.normal(size=(2, 4)), "bias": rng.normal(size=4)},
+        "output": {"kernel": rng.normal(size=(4, 3)), "bias": rng.normal(size=3)},
+    }
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+    inputs = jnp.asarray(rng.normal(size=(12, 2)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, 3, size=12))
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    jacobian = np.asarray(jax.jit(jax.jacobian(lambda v: _network(unravel(v), inputs)))(flat), np.float64)
+    p = np.asarray(jax.nn.softmax(_network(params, inputs)), np.float64)
+    matrix = np.zeros((len(flat), len(flat)))
+    for n in range(12):
+        matrix += jacobian[n].T @ (np.diag(p[n]) - np.outer(p[n], p[n])) @ jacobian[n]
+    return params, inputs, labels, matrix, jacobian
+
+
+def _updated(structure, network, rng_key):
+    params, inputs, labels, *_ = network
+    method = laplace("categorical", structure, prior_precision=TAU)
+    state = method.init(rng_key, params)
+    update = jax.jit(lambda state, x, y: method.update(rng_key, state, _network, x, y))
+    for part in (slice(0, 6), slice(6, 12)):
+        state = update(state, inputs[part], labels[part])
+    return state
+
+
+def test_the_whole_network_is_the_gauss_newton_matrix_formed_by_loops(network, rng_key):
+    matrix, jacobian = network[3:]
+    state = _updated("full", network, rng_key)
+    np.testing.assert_allclose(state.curvature.matrix, matrix, rtol=1e-3, atol=1e-5)
+    covariance = np.linalg.inv(matrix + TAU * np.eye(len(matrix)))
+    variance = jax.jit(lambda s, x: output_variance(s, _network, x))(state, network[1])
+    np.testing.assert_allclose(variance, np.einsum("nap,pq,naq->na", jacobian, covariance, jacobian), rtol=2e-3)
+    diagonal = np.concatenate([leaf.ravel() for leaf in _updated("diagonal", network, rng_key).curvature.values])
+    np.testing.assert_allclose(diagonal, np.diag(matrix), rtol=1e-3, atol=1e-5)
+
+
+def test_low_rank_becomes_the_whole_matrix_as_the_rank_grows(network, rng_key):
+    """What is lost makes the covariance too wide; at 24 = 12 examples x 2, the rank of the matrix, nothing is."""
+    matrix = network[3]
+    exact = np.linalg.inv(matrix + TAU * np.eye(len(matrix)))
+    errors = []
+    for rank in (2, 8, 24):
+        curvature = _updated(low_rank(rank), network, rng_key).curvature
+        basis = np.asarray(curvature.vectors, np.float64)
+        np.testing.assert_allclose(basis @ basis.T, np.eye(rank), atol=1e-5)
+        low = (basis.T * np.asarray(curvature.values, np.float64)) @ basis
+        errors.append(np.abs(np.linalg.inv(low + TAU * np.eye(len(low))) - exact).max())
+    assert errors[0] > errors[1] > 20 * errors[2]
+    np.testing.assert_allclose(low, matrix, atol=1e-4 * np.abs(matrix).max())
+
+
+def test_kronecker_layers_inside_a_network(network, rng_key):
+    """Each layer's factors against loops over examples and classes, with gradients by automatic differentiation."""
+    params, inputs, *_ = network
+    state = _updated("kronecker", network, rng_key)
+    p = np.asarray(jax.nn.softmax(_network(params, inputs)), np.float64)
+    hidden = np.tanh(np.asarray(dense(params["hidden"], inputs)))
+    for number, (name, seen) in enumerate((("hidden", np.asarray(inputs)), ("output", hidden))):
+
+        def of_row(x, row, name=name):
+            return _network({**params, name: {**params[name], "bias": row}}, x[None])[0]
+
+        of_bias = jax.jit(jax.vmap(jax.jacobian(of_row, 1), (0, None)))(inputs, params[name]["bias"])
+        factor = np.zeros((of_bias.shape[-1],) * 2)
+        for n in range(12):
+            for k in range(3):
+                root = np.sqrt(p[n, k]) * (np.eye(3)[k] - p[n])
+                gradient = root @ np.asarray(of_bias[n])
+                factor += np.outer(gradient, gradient)
+        with_one = np.concatenate([seen, np.ones((12, 1))], axis=1)
+        found = state.curvature.factors[number]
+        np.testing.assert_allclose(found.inputs, with_one.T @ with_one, rtol=1e-4)
+        np.testing.assert_allclose(found.outputs, factor, rtol=1e-3, atol=1e-6)
+        assert float(found.count) == 12
+
+
+def test_linearised_samples_have_the_variance_of_the_jacobian(network, rng_key):
+    params, inputs = network[:2]
+    method = laplace("categorical", "full", prior_precision=TAU)
+    state = _updated("full", network, rng_key)
+
+    @jax.jit
+    def outputs(state, x):
+        samples = method.sample(rng_key, state, 8000)
+        return predict(_network, samples, x, sample_chunk=500), output_variance(state, _network, x)
+
+    drawn, variance = outputs(state, inputs[:3])
+    np.testing.assert_allclose(drawn.mean(0), _network(params, inputs[:3]), atol=4.5 * np.sqrt(variance.max() / 8000))
+    assert (np.abs(drawn.var(0) / variance - 1) < 4.5 * np.sqrt(2 / 8000)).all()
+
+
+def test_linearised_prediction_holds_no_jacobian(rng_key):
+    """Working memory stays far below the outputs x parameters of a batch."""
+    n, d, width, classes = 64, 32, 256, 16
+    params = {"hidden": {"kernel": jnp.zeros((d, width))}, "output": {"kernel": jnp.zeros((width, classes))}}
+    method = laplace("categorical", "diagonal")
+    size = d * width + width * classes
+
+    def forecast(state, x):
+        return predict_forecast(_network, method.sample(rng_key, state, 4), x, "categorical")
+
+    state = jax.eval_shape(method.init, rng_key, params)
+    compiled = jax.jit(forecast).lower(state, jax.ShapeDtypeStruct((n, d), jnp.float32)).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.05 * n * classes * size * 4
+
+
+def test_a_subnetwork_is_a_block_of_the_whole(network, rng_key):
+    params, inputs, labels, matrix, _ = network
+    method = on_part(laplace("categorical", "full", prior_precision=TAU), paths_containing("output"))
+    update = jax.jit(lambda state, x, y: method.update(rng_key, state, _network, x, y))
+    state = update(method.init(rng_key, params), inputs, labels)
+    np.testing.assert_allclose(state.part.curvature.matrix, matrix[12:, 12:], rtol=1e-3, atol=1e-5)
+    samples = method.sample(rng_key, state, 5)
+    assert predict(_network, samples, inputs).shape == (5, 12, 3)
+
+
+def test_the_evidence_prefers_the_precision_that_made_the_weights(rng, rng_key):
     """A prior precision fitted by gradient-free search lands near the one from which the weights were drawn."""
     kernel = rng.normal(size=(200, 1)) * 0.5
     features = rng.normal(size=(400, 200))
     labels = features @ kernel + 0.1 * rng.normal(size=(400, 1))
     params = {"kernel": jnp.asarray(np.linalg.lstsq(features, labels, rcond=None)[0], jnp.float32)}
-    method = laplace("gaussian", "full", noise_scale=0.1)
-    state = method.update(method.init(params), jnp.asarray(features, jnp.float32), jnp.asarray(labels, jnp.float32))
-    grid = jnp.logspace(-2, 3, 51)
-    best = grid[jnp.argmax(jax.lax.map(lambda tau: method.log_marginal_likelihood(state, tau), grid))]
+    method = laplace(gaussian(0.1), "full")
+    state = method.init(rng_key, params)
+    data = (jnp.asarray(features, jnp.float32), jnp.asarray(labels, jnp.float32))
+    state = jax.jit(lambda state, x, y: method.update(rng_key, state, dense, x, y))(state, *data)
+    best = best_prior(state, jnp.logspace(-2, 3, 51)).prior_precision
     assert abs(np.log10(best) - np.log10(4.0)) < 0.25
 
 
 @pytest.mark.parametrize(
     ("arguments", "keywords", "message"),
     [
-        (("gaussian", "lowrank"), {}, "'lowrank'; expected one of full, kronecker, diagonal"),
+        (("gaussian", "lowrank"), {}, "'lowrank'; expected one of 'full', 'columns', 'kronecker', 'diagonal'"),
         (("gaussian",), {"prior_precision": 0.0}, "prior_precision is 0.0"),
-        (("bernoulli",), {"noise_scale": 1.0}, "noise_scale is 1.0 for 'bernoulli'"),
+        (("gausian",), {}, "no likelihood 'gausian'"),
     ],
 )
 def test_errors_name_what_is_wrong(arguments, keywords, message):
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(laplace)(*arguments, **keywords)
+
+
+@pytest.mark.parametrize(
+    ("params", "apply", "message"),
+    [
+        ({"scale": jnp.ones(2)}, lambda p, x: x * p["scale"][None], "'scale' of shape .* no matrix"),
+        ({"kernel": jnp.ones((2, 2))}, lambda p, x: x, "multiplies nothing by 'kernel'"),
+        ({"kernel": jnp.ones((2, 2))}, lambda p, x: x @ jnp.exp(p["kernel"]), "'kernel' goes into 'exp'"),
+        ({"kernel": jnp.ones((2, 2))}, lambda p, x: x @ p["kernel"] @ p["kernel"], "'kernel' is multiplied twice"),
+        ({"kernel": jnp.ones((2, 2))}, lambda p, x: x @ p["kernel"].T, r"reads 'kernel' as \[outputs, inputs\]"),
+    ],
+)
+def test_kronecker_names_the_layer_that_it_cannot_read(params, apply, message, rng_key):
+    method = laplace("bernoulli", "kronecker")
+    with pytest.raises(ValueError, match=message):
+        method.update(rng_key, method.init(rng_key, params), apply, jnp.ones((3, 2)), jnp.ones((3, 2)))

@@ -10,11 +10,11 @@ from jaxuq.posterior import (
     BernoulliForecast,
     CategoricalForecast,
     GaussianForecast,
+    likelihood_of,
     predict,
     predict_forecast,
     summarise,
 )
-from jaxuq.posterior._likelihood import check_likelihood
 
 WIDTHS = {"gaussian": (3, 2), "bernoulli": (4,), "categorical": (5,)}
 
@@ -148,7 +148,7 @@ def test_memory_does_not_grow_with_the_number_of_samples(likelihood):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"sample_chunk": -1}, "sample_chunk is -1"),
         ({"samples": {"in": jnp.zeros((7, 3, 6)), "out": jnp.zeros((6, 6, 4))}}, "samples have leaves of shapes"),
-        ({"likelihood": "gaussian"}, "the last axis must hold two numbers"),
+        ({"likelihood": "gaussian"}, "the last axis must hold 2 numbers"),
     ],
 )
 def test_errors_name_what_is_wrong_in_a_call(rng, change, message):
@@ -159,8 +159,10 @@ def test_errors_name_what_is_wrong_in_a_call(rng, change, message):
 
 
 def test_an_unknown_likelihood_is_named_with_the_known_ones():
-    with pytest.raises(ValueError, match="'poisson'; expected one of gaussian, bernoulli, categorical"):
-        check_likelihood("poisson")
+    with pytest.raises(ValueError, match="no likelihood 'gausian'; did you mean 'gaussian'"):
+        likelihood_of("gausian")
+    with pytest.raises(ValueError, match="likelihood is 3; expected a name"):
+        inspect.unwrap(likelihood_of)(3)
 
 
 @pytest.mark.parametrize("likelihood", WIDTHS)

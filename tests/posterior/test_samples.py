@@ -1,5 +1,7 @@
 """Methods whose samples need no posterior computation: one point, members, dropout keys; and parts of a tree."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from jaxuq import named_key
 from jaxuq.posterior import (
     deterministic,
     ensemble,
+    init_members,
     mc_dropout,
     merge,
     paths_containing,
@@ -21,26 +24,31 @@ from jaxuq.posterior import (
 def test_deterministic_is_the_model_itself(rng_key):
     method = deterministic()
     params = jax.random.normal(rng_key, (3, 2))
-    inputs = jnp.eye(3)
-    outputs = predict(method.bind(lambda p, x: x @ p, params), method.sample(rng_key, method.init(params)), inputs)
-    np.testing.assert_array_equal(outputs, params[None])
-    with pytest.raises(ValueError, match="num_samples is 3"):
-        method.sample(rng_key, params, 3)
+    state = method.update(rng_key, method.init(rng_key, 0 * params), params)
+    outputs = predict(lambda p, x: x @ p, method.sample(rng_key, state, 3), jnp.eye(3))
+    np.testing.assert_array_equal(outputs, np.stack([params] * 3))
+    with pytest.raises(ValueError, match="num_samples is 0"):
+        inspect.unwrap(method.sample)(rng_key, params, 0)
 
 
 def test_a_member_does_not_depend_on_how_many_there_are(rng_key):
-    method = ensemble()
-
     def init_fn(key):
         return {"kernel": jax.random.normal(key, (4, 3))}
 
-    three, five = method.init(rng_key, init_fn, 3), method.init(rng_key, init_fn, 5)
+    three, five = init_members(rng_key, init_fn, 3), init_members(rng_key, init_fn, 5)
     np.testing.assert_array_equal(three["kernel"], five["kernel"][:3])
     np.testing.assert_array_equal(three["kernel"][2], init_fn(named_key(rng_key, "member", 2))["kernel"])
     assert len(np.unique(five["kernel"])) == five["kernel"].size
-    assert method.sample(rng_key, five) is five
-    with pytest.raises(ValueError, match="5 members"):
-        method.sample(rng_key, five, 30)
+
+
+def test_an_ensemble_keeps_its_newest_members(rng_key):
+    method = ensemble(3)
+    state = method.init(rng_key, jnp.zeros(1))
+    assert np.isnan(method.sample(rng_key, state, 2)).all()
+    for value in range(4):
+        state = method.update(rng_key, state, jnp.full(1, float(value)))
+    np.testing.assert_array_equal(method.sample(rng_key, state, 3)[:, 0], [1, 2, 3])
+    np.testing.assert_array_equal(method.sample(rng_key, state, 6)[:, 0], [1, 1, 2, 2, 3, 3])
 
 
 RATE = 0.3
@@ -56,9 +64,9 @@ def _dropout_model(kernel, inputs, *, rng_key=None):
 def test_dropout_samples_have_the_moments_of_dropout(rng, rng_key):
     kernel, inputs = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((6, 2), (4, 6)))
     method = mc_dropout()
-    state = method.init(kernel)
+    state = method.init(rng_key, kernel)
     count = 4000
-    outputs = predict(method.bind(_dropout_model, state), method.sample(rng_key, state, count), inputs)
+    outputs = predict(_dropout_model, method.sample(rng_key, state, count), inputs)
     variance = np.asarray(inputs) ** 2 @ np.asarray(kernel) ** 2 * RATE / (1 - RATE)
     error = np.abs(outputs.mean(0) - inputs @ kernel) / np.sqrt(variance / count)
     assert error.max() < 4.5
@@ -68,15 +76,15 @@ def test_dropout_samples_have_the_moments_of_dropout(rng, rng_key):
 
 def test_dropout_keys_do_not_depend_on_how_many_there_are(rng_key):
     method = mc_dropout()
-    keys = jax.random.key_data(method.sample(rng_key, None, 8))
-    np.testing.assert_array_equal(keys[:3], jax.random.key_data(method.sample(rng_key, None, 3)))
+    keys = jax.random.key_data(method.sample(rng_key, jnp.ones(1), 8).varying)
+    np.testing.assert_array_equal(keys[:3], jax.random.key_data(method.sample(rng_key, jnp.ones(1), 3).varying))
     assert len(np.unique(keys, axis=0)) == 8
 
 
 def test_a_model_without_dropout_shows_no_epistemic_part(rng_key):
     method = mc_dropout()
-    apply = method.bind(lambda params, x, *, rng_key: x @ params, jnp.ones((3, 2)))
-    forecast = predict_forecast(apply, method.sample(rng_key, None, 5), jnp.ones((2, 3)), "bernoulli")
+    samples = method.sample(rng_key, method.init(rng_key, jnp.ones((3, 2))), 5)
+    forecast = predict_forecast(lambda params, x, *, rng_key: x @ params, samples, jnp.ones((2, 3)), "bernoulli")
     np.testing.assert_allclose(forecast.epistemic, 0.0, atol=3e-7)
 
 

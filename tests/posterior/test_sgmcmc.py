@@ -1,6 +1,6 @@
 """Samplers against Bayesian linear regression: its posterior and its discretised chains have a closed form."""
 
-import functools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,17 @@ import numpy as np
 import optax
 import pytest
 
-from jaxuq.posterior import psgld, sghmc, sgld
+from jaxuq.posterior import (
+    laplace,
+    merge,
+    on_part,
+    paths_containing,
+    posterior_state,
+    psgld,
+    sghmc,
+    sgld,
+    trace,
+)
 
 NOISE, PRIOR, CHAINS, DRAWS, THIN, BURN_IN = 1.0, 0.7, 400, 40, 8, 300
 STEP = 0.2
@@ -28,23 +38,18 @@ def regression():
     return precision, mean, gradient
 
 
-def _run(method, gradient, rng_key):
-    """`[chains, draws, 3]` thinned samples of independent chains, by way of the trace."""
+def _run(make, gradient, rng_key):
+    """`[chains, draws, 3]` thinned samples of independent chains."""
+    method = make(capacity=DRAWS, burn_in=BURN_IN, thinning=THIN, prior_scale=PRIOR)
 
     def chain(key):
-        params = jnp.zeros(3)
-        state, trace = method.init(key, params), method.start(params)
+        state = method.init(key, jnp.zeros(3))
 
-        def step(carry, number):
-            params, state, trace = carry
-            updates, state = method.update(gradient(params), state, params)
-            params = optax.apply_updates(params, updates)
-            keep = (number >= BURN_IN) & (number % THIN == 0)
-            trace = jax.tree.map(functools.partial(jnp.where, keep), method.collect(trace, params), trace)
-            return (params, state, trace), None
+        def step(state, number):
+            return method.update(jax.random.fold_in(key, number), state, gradient), None
 
-        (_, _, trace), _ = jax.lax.scan(step, (params, state, trace), jnp.arange(BURN_IN + DRAWS * THIN))
-        return method.sample(key, trace, DRAWS)
+        state, _ = jax.lax.scan(step, state, jnp.arange(BURN_IN + DRAWS * THIN))
+        return method.sample(key, state, DRAWS)
 
     return np.asarray(jax.jit(jax.vmap(chain))(jax.random.split(rng_key, CHAINS)), np.float64)
 
@@ -68,14 +73,14 @@ def _assert_moments(draws, mean, covariance, bias=0.0):
 def test_sgld_has_the_covariance_of_its_discretised_chain(regression, rng_key):
     precision, mean, gradient = regression
     stationary = np.linalg.inv(precision @ (np.eye(3) - STEP * precision / 4))
-    draws = _run(sgld(STEP, prior_scale=PRIOR, capacity=DRAWS), gradient, rng_key)
+    draws = _run(partial(sgld, STEP), gradient, rng_key)
     _assert_moments(draws, mean, stationary)
 
 
 def test_a_schedule_sets_the_step(regression, rng_key):
     precision, mean, gradient = regression
     schedule = optax.piecewise_constant_schedule(STEP, {BURN_IN // 2: 0.5})
-    draws = _run(sgld(schedule, prior_scale=PRIOR, capacity=DRAWS), gradient, rng_key)
+    draws = _run(partial(sgld, schedule), gradient, rng_key)
     stationary = np.linalg.inv(precision @ (np.eye(3) - 0.5 * STEP * precision / 4))
     _assert_moments(draws, mean, stationary)
 
@@ -83,7 +88,7 @@ def test_a_schedule_sets_the_step(regression, rng_key):
 def test_sghmc_has_the_covariance_of_its_discretised_chain(regression, rng_key):
     precision, mean, gradient = regression
     stationary = np.linalg.inv(precision @ (np.eye(3) - STEP * precision / (2 * (2 - FRICTION))))
-    draws = _run(sghmc(STEP, friction=FRICTION, prior_scale=PRIOR, capacity=DRAWS), gradient, rng_key)
+    draws = _run(partial(sghmc, STEP, friction=FRICTION), gradient, rng_key)
     _assert_moments(draws, mean, stationary)
 
 
@@ -97,8 +102,8 @@ def test_sghmc_takes_out_the_noise_that_gradients_bring(regression, rng_key):
         )
 
     stationary = np.linalg.inv(precision @ (np.eye(3) - STEP * precision / (2 * (2 - FRICTION))))
-    method = sghmc(STEP, friction=FRICTION, noise_estimate=estimate, prior_scale=PRIOR, capacity=DRAWS)
-    _assert_moments(_run(method, noisy, rng_key), mean, stationary)
+    make = partial(sghmc, STEP, friction=FRICTION, noise_estimate=estimate)
+    _assert_moments(_run(make, noisy, rng_key), mean, stationary)
 
 
 def test_psgld_has_the_covariance_of_its_discretised_chain(regression, rng_key):
@@ -110,67 +115,104 @@ def test_psgld_has_the_covariance_of_its_discretised_chain(regression, rng_key):
             np.diag(likelihood @ covariance @ likelihood) + np.asarray(gradient(jnp.asarray(mean, jnp.float32))) ** 2
         )
         covariance = np.linalg.inv(precision @ (np.eye(3) - STEP * np.diag(1 / np.sqrt(squares)) @ precision / 4))
-    draws = _run(psgld(STEP, decay=0.995, prior_scale=PRIOR, capacity=DRAWS), gradient, rng_key)
+    draws = _run(partial(psgld, STEP, decay=0.995), gradient, rng_key)
     _assert_moments(draws, mean, covariance, bias=0.03)  # the bias of the term that is left out
 
 
 def test_psgld_scales_drift_and_noise_by_the_same_preconditioner(rng_key):
-    method = psgld(0.01, decay=0.9, damping=0.5)
-    plain = sgld(0.01)
+    method, plain = psgld(0.01, decay=0.9, damping=0.5, capacity=0), sgld(0.01, capacity=0)
     gradient = jnp.array([1.0, -20.0])
-    state = method.init(rng_key, gradient)
-    updates, state = method.update(gradient, state)
-    noise = plain.update(jnp.zeros(2), plain.init(rng_key, gradient))[0] / np.sqrt(0.01)
+    start = method.init(rng_key, jnp.zeros(2))
+    state = method.update(rng_key, start, gradient)
+    noise = plain.update(rng_key, plain.init(rng_key, jnp.zeros(2)), jnp.zeros(2)).position / np.sqrt(0.01)
     preconditioner = 1 / (0.5 + np.sqrt(0.1 * np.asarray(gradient) ** 2))
     expected = -0.005 * preconditioner * gradient + np.sqrt(0.01 * preconditioner) * noise
-    np.testing.assert_allclose(updates, expected, rtol=1e-5)
-    updates, state = method.update(gradient, state)
-    np.testing.assert_allclose(state.second_moment, 0.19 * gradient**2, rtol=1e-5)
+    np.testing.assert_allclose(state.position, expected, rtol=1e-5)
+    state = method.update(rng_key, state, gradient)
+    np.testing.assert_allclose(state.memory, 0.19 * gradient**2, rtol=1e-5)
 
 
 def test_friction_one_is_sgld_with_twice_the_step(rng_key):
     params = jnp.array([1.0, -2.0])
     hamiltonian, langevin = sghmc(0.05, friction=1.0), sgld(0.1)
-    a = hamiltonian.update(params, hamiltonian.init(rng_key, params), params)[0]
-    b = langevin.update(params, langevin.init(rng_key, params), params)[0]
-    np.testing.assert_allclose(a, b, rtol=1e-6)
+    a = hamiltonian.update(rng_key, hamiltonian.init(rng_key, params), params)
+    b = langevin.update(rng_key, langevin.init(rng_key, params), params)
+    np.testing.assert_allclose(a.position, b.position, rtol=1e-6)
 
 
-def test_noise_is_new_at_every_step_and_the_same_after_a_restart(rng_key):
+def test_a_step_is_its_key_and_its_state(rng_key):
     method = sgld(0.1)
     params = jnp.zeros(4)
-    first, state = method.update(params, method.init(rng_key, params))
-    second, _ = method.update(params, state)
-    again, _ = method.update(params, state)
-    assert not np.allclose(first, second)
-    np.testing.assert_array_equal(second, again)
+    state = method.init(rng_key, params)
+    first, again = (method.update(rng_key, jax.device_get(state), params) for _ in range(2))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    other = method.update(jax.random.fold_in(rng_key, 1), state, params)
+    assert not np.allclose(first.position, other.position)
+
+
+@pytest.mark.parametrize("make", [sgld, psgld, sghmc])
+def test_half_precision_chains_move_as_single_precision_ones(rng_key, make):
+    """Moves of 1e-3 are far below the spacing of bfloat16 at 10, 0.0625; after many the spread is right."""
+    method = make(1e-6, capacity=0)
+    steps = 2500
+
+    @jax.jit
+    def run(params):
+        def step(state, number):
+            return method.update(jax.random.fold_in(rng_key, number), state, jnp.zeros_like(params)), None
+
+        return jax.lax.scan(step, method.init(rng_key, params), jnp.arange(steps))[0]
+
+    half, single = run(jnp.full(40, 10.0, jnp.bfloat16)), run(jnp.full(40, 10.0))
+    assert half.position.dtype == jnp.bfloat16
+    moved = np.asarray(half.position, np.float64) + np.asarray(half.lost)
+    np.testing.assert_allclose(moved, single.position, atol=1e-3 * np.abs(single.position - 10).max() + 1e-4)
+    np.testing.assert_array_equal(half.position, jnp.asarray(moved, jnp.bfloat16))
+    assert len(np.unique(np.asarray(half.position, np.float32))) > (1 if make is sgld else 0)
+
+
+def test_a_half_precision_chain_in_an_optimiser_moves_as_the_direct_one(rng_key):
+    method = sgld(1e-3)
+    rider = method.as_optax(rng_key)
+    params = jnp.full(3, 10.0, jnp.bfloat16)
+    state, optimizer_state = method.init(rng_key, params), rider.init(params)
+    for number in range(60):
+        state = method.update(jax.random.fold_in(rng_key, number), state, jnp.ones(3))
+        updates, optimizer_state = rider.update(jnp.ones(3, jnp.bfloat16), optimizer_state, params)
+        params = optax.apply_updates(params, updates)
+    np.testing.assert_array_equal(params, state.position)
+    assert (params != 10.0).any()
+    jax.tree.map(np.testing.assert_array_equal, posterior_state(optimizer_state), state)
 
 
 def test_a_sampler_of_the_last_layer_beside_an_optimiser_of_the_rest(rng_key):
+    """By optax labels equal to the direct form, which acts on the part; the samples are whole networks."""
     params = {"hidden": jnp.ones(3), "output": jnp.ones(2)}
     gradients = {"hidden": jnp.full(3, 0.5), "output": jnp.full(2, -1.0)}
     method = sgld(0.2, prior_scale=0.5)
+    direct = on_part(method, paths_containing("output"))
     adam = optax.adam(0.1)
     both = optax.multi_transform({"rest": adam, "last": method.as_optax(rng_key)}, {"hidden": "rest", "output": "last"})
     with jax.numpy_dtype_promotion("standard"):  # adam raises a float to an integer power
-        updates, _ = jax.jit(both.update)(gradients, both.init(params), params)
+        updates, state = jax.jit(both.update)(gradients, both.init(params), params)
         expected, _ = adam.update(gradients["hidden"], adam.init(params["hidden"]))
     np.testing.assert_allclose(updates["hidden"], expected, rtol=1e-6)
-    drift = -0.1 * (gradients["output"] + params["output"] / 0.25)
-    pure_noise, _ = sgld(0.2).update({"output": jnp.zeros(2)}, sgld(0.2).init(rng_key, None), None)
-    np.testing.assert_allclose(updates["output"], drift + pure_noise["output"], rtol=1e-5)
+    after = direct.update(jax.random.fold_in(rng_key, 0), direct.init(rng_key, params), gradients)
+    np.testing.assert_allclose(params["output"] + updates["output"], after.part.position["output"], rtol=1e-6)
+    samples = method.sample(rng_key, posterior_state(state), 1)
+    moved = merge(samples, {"hidden": params["hidden"], "output": None})
+    assert moved["output"].shape == (1, 2) and moved["hidden"].shape == (3,)
 
 
 @pytest.mark.parametrize(
     ("collected", "asked", "expected"),
     [(12, 3, [5, 8, 11]), (12, 5, [4, 6, 8, 9, 11]), (12, 10, range(2, 12)), (4, 2, [1, 3]), (2, 4, [0, 0, 1, 1])],
 )
-def test_trace_keeps_the_newest_and_thins_evenly(rng_key, collected, asked, expected):
-    method = sgld(0.1, capacity=10)
-    trace = method.start({"a": jnp.zeros(2)})
+def test_trace_keeps_the_newest_and_thins_evenly(collected, asked, expected):
+    kept = trace.start({"a": jnp.zeros(2)}, 10)
     for value in range(collected):
-        trace = method.collect(trace, {"a": jnp.full(2, float(value))})
-    drawn = method.sample(rng_key, trace, asked)["a"][:, 0]
+        kept = trace.collect(kept, {"a": jnp.full(2, float(value))})
+    drawn = trace.draw(kept, asked)["a"][:, 0]
     assert drawn[-1] == collected - 1
     assert np.ptp(np.diff(drawn)) <= 1
     if list(expected) != [4, 6, 8, 9, 11]:
@@ -178,11 +220,21 @@ def test_trace_keeps_the_newest_and_thins_evenly(rng_key, collected, asked, expe
 
 
 def test_an_empty_trace_gives_nan_and_a_small_one_says_so(rng_key):
-    method = sgld(0.1, capacity=3)
-    trace = method.start(jnp.zeros(2))
-    assert np.isnan(method.sample(rng_key, trace, 2)).all()
+    method = sgld(0.1, capacity=3, burn_in=1, thinning=2)
+    state = method.init(rng_key, jnp.zeros(2))
+    assert np.isnan(method.sample(rng_key, state, 2)).all()
     with pytest.raises(ValueError, match="at most 3"):
-        method.sample(rng_key, trace, 30)
+        method.sample(rng_key, state, 30)
+    path = []
+    for _ in range(5):
+        state = method.update(rng_key, state, jnp.ones(2))
+        path.append(state.position)
+    assert int(state.trace.count) == 2
+    np.testing.assert_array_equal(method.sample(rng_key, state, 2), np.stack([path[2], path[4]]))
+
+
+def _without_params(optimizer):
+    return optimizer.update(jnp.ones(1), optimizer.init(jnp.ones(1)))
 
 
 @pytest.mark.parametrize(
@@ -192,8 +244,13 @@ def test_an_empty_trace_gives_nan_and_a_small_one_says_so(rng_key):
         (lambda: psgld(0.1, damping=0.0), "damping is 0.0"),
         (lambda: sghmc(0.1, friction=0.0), "friction is 0.0"),
         (lambda: sghmc(0.1, noise_estimate=0.2), "noise_estimate is 0.2"),
-        (lambda: sgld(0.1, capacity=0), "capacity is 0"),
-        (lambda: sgld(0.1, prior_scale=1.0).update(jnp.ones(1), sgld(0.1).init(jax.random.key(0), None)), "parameters"),
+        (lambda: sgld(0.1, capacity=-1), "capacity is -1"),
+        (lambda: sgld(-0.1), "step_size is -0.1"),
+        (lambda: sgld(0.1, thinning=0), "thinning is 0"),
+        (lambda: sgld(0.1).as_optax(jax.random.key(0), every=2), "thinning and burn_in instead"),
+        (lambda: sgld(0.1).init(jax.random.key(0), {"a": jnp.zeros(2, int)}), "no leaf of floating numbers"),
+        (lambda: _without_params(sgld(0.1).as_optax(jax.random.key(0))), "parameters are missing"),
+        (lambda: laplace("gaussian").as_optax(jax.random.key(0)), "observes data in this way is no optax"),
     ],
 )
 def test_errors_name_what_is_wrong(call, message):

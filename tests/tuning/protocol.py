@@ -162,7 +162,6 @@ HOST = {
     "AnswerPrompts": "type",
     "BLoB": "type",
     "BLoBState": "type",
-    "Draws": "type",
     "Encoded": "type",
     "LinearProbe": "type",
     "refusal_records": "text",
@@ -179,8 +178,7 @@ HOST = {
     "column_uncertainty": "reads records on the host",
     "disagreement_uncertainty": "generates with a model from the host",
     "encode_questions": "tokenises on the host",
-    "fit_adapter_laplace": "batches a model's questions from the host; its array parts are kronecker_laplace and "
-    "adapter_factors",
+    "fit_adapter_laplace": "batches a model's questions from the host; its array parts are laplace and adapter_factors",
     "flipout": "a context for a model's modules",
     "forecast_answers": "batches a model's questions from the host",
     "judge_prompt": "text",

@@ -9,7 +9,7 @@ import pytest
 
 from jaxuq import tuning
 from jaxuq.networks import unstack_layers
-from jaxuq.posterior import kronecker_factors, kronecker_laplace, predict, predict_forecast
+from jaxuq.posterior import kronecker_factors, laplace, predict, predict_forecast
 from tests.language.tiny_decoder import ALL_LAYERS, base_params, decoder_with, moved_adapters
 
 DECODER = decoder_with()
@@ -96,13 +96,13 @@ def test_linear_gaussian_adapter_has_its_exact_posterior(rng):
 
     @jax.jit
     def compute(x):
-        method = kronecker_laplace(prior_precision=tau)
+        method = laplace("gaussian", prior_precision=tau)
         gradients = jnp.broadcast_to(jnp.asarray(b[:, 0]) / noise, (40, 2))  # 1 / noise: the root of the curvature
-        state = method.init(mode)
-        state = method.update(state, {"a": kronecker_factors(x, gradients)}, jnp.zeros(()))
+        state = method.init(jax.random.key(0), mode)
+        state = state._replace(curvature=state.curvature.plus({"a": kronecker_factors(x, gradients)}))
         samples = method.sample(jax.random.key(0), state, 20_000)
-        read = method.bind(lambda params, x: (x @ params["a"] @ jnp.asarray(b))[:, 0], state)
-        return samples["a"], predict(read, samples, x[:4])
+        outputs = predict(lambda params, x: (x @ params["a"] @ jnp.asarray(b))[:, 0], samples, x[:4])
+        return samples.varying["a"], outputs
 
     samples, outputs = compute(jnp.asarray(x))
     np.testing.assert_allclose(np.cov(samples[:, :, 0].T), covariance, atol=0.05 * covariance.max())

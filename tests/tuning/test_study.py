@@ -124,10 +124,10 @@ def test_chains_spread_around_the_tuned_adapters(whole, model, configuration, po
     tuned = model._replace(lora=lora, decoder=model.decoder.clone(lora=finetune_config(options).adapters))
     examples = tuning.training_examples(model.tokenizer, tuning.load_split(configuration.data).train)
     draws, numbers = chain_draws(jax.random.key(0), posterior, tuned, examples, options, tuning.token_loss("plain"))
-    spread = np.concatenate([np.asarray(leaf.std(0)).ravel() for leaf in jax.tree.leaves(draws.samples)])
+    spread = np.concatenate([np.asarray(leaf.std(0)).ravel() for leaf in jax.tree.leaves(draws)])
     distance = np.concatenate(
         [np.abs(np.asarray(leaf.mean(0) - start)).ravel()
-         for leaf, start in zip(jax.tree.leaves(draws.samples), jax.tree.leaves(lora))]
+         for leaf, start in zip(jax.tree.leaves(draws), jax.tree.leaves(lora))]
     )  # fmt: skip
     assert numbers["steps"] > 0 and (spread > 0).all() and spread.max() < 1
     assert np.median(distance) < 0.3

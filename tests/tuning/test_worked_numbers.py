@@ -10,7 +10,18 @@ import pytest
 
 from jaxuq import losses, tuning
 from jaxuq.metrics import average_precision
-from jaxuq.posterior import KroneckerFactors, kronecker_factors, kronecker_laplace, laplace, sgld, summarise, swag
+from jaxuq.posterior import (
+    KroneckerFactors,
+    dense,
+    kronecker_factors,
+    laplace,
+    log_marginal_likelihood,
+    output_variance,
+    predict,
+    sgld,
+    summarise,
+    swag,
+)
 
 close = functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=2e-6)
 WEIGHTS = np.array([[0.5, -0.3], [-0.2, 0.4]], np.float32)  # outputs, inputs
@@ -42,16 +53,18 @@ def test_laplace_lora_exact_and_kronecker():
     def compute(x, labels):
         found = {}
         for structure in ("full", "kronecker"):
-            method = laplace("categorical", structure)
-            state = method.update(method.init({"kernel": jnp.asarray(WEIGHTS.T)}), x, labels)
-            mean, variance = method.linearised(state, jnp.array([[1.0, 0.0]]))
-            found[structure] = (state.log_likelihood, method.log_marginal_likelihood(state), mean[0], variance[0])
-        full = laplace("categorical", "full")
-        curvature = full.update(full.init({"kernel": jnp.asarray(WEIGHTS.T)}), x, labels).curvature
+            method, key = laplace("categorical", structure), jax.random.key(0)
+            start = method.init(key, {"kernel": jnp.asarray(WEIGHTS.T)})
+            state = method.update(key, start, dense, x, labels)
+            new = jnp.array([[1.0, 0.0]])
+            mean, variance = dense(state.params, new), output_variance(state, dense, new)
+            found[structure] = (state.log_likelihood, log_marginal_likelihood(state), mean[0], variance[0])
+            if structure == "full":
+                curvature = state.curvature.matrix
         return found, curvature
 
     found, curvature = compute(jnp.asarray(X), jnp.asarray(LABELS))
-    by_output = curvature[0].reshape(2, 2, 2, 2).transpose(1, 0, 3, 2).reshape(4, 4)  # class first, as in the reference
+    by_output = curvature.reshape(2, 2, 2, 2).transpose(1, 0, 3, 2).reshape(4, 4)  # class first, as in the reference
     close(by_output[0], [0.860492, 0.055611, -0.860492, -0.055611], atol=2e-6)
     for structure, evidence, variance, probit in (
         ("full", -2.764363, 0.684149, 0.650554), ("kronecker", -2.873077, 0.651498, 0.651273),
@@ -74,12 +87,12 @@ def small_state():
         roots = jnp.sqrt(p).T[:, :, None] * (jnp.eye(2)[:, None] - p[None])
         factors = kronecker_factors(x, roots)
         log_likelihood = jnp.take_along_axis(jnp.log(p), labels[:, None], 1).sum()
-        method = kronecker_laplace()
-        state = method.update(method.init({"w": jnp.asarray(WEIGHTS.T)}), {"w": factors}, log_likelihood)
-        evidence = method.log_marginal_likelihood(state)
+        method = laplace("categorical")
+        state = method.init(jax.random.key(0), {"w": jnp.asarray(WEIGHTS.T)})
+        state = state._replace(curvature=state.curvature.plus({"w": factors}), log_likelihood=log_likelihood)
         samples = method.sample(jax.random.key(0), state, 20_000)
-        read = method.bind(lambda params, x: x @ params["w"], state)
-        return factors, evidence, jax.vmap(read, (0, None))(samples, jnp.array([[1.0, 0.0]]))[:, 0]
+        outputs = predict(lambda params, x: x @ params["w"], samples, jnp.array([[1.0, 0.0]]))
+        return factors, log_marginal_likelihood(state), outputs[:, 0]
 
     return compute(jnp.asarray(X), jnp.asarray(LABELS))
 
@@ -133,10 +146,11 @@ def test_training_free_bayesianisation():
 
 
 def test_swag_lora():
-    method = swag(rank=3, scale=1.0, convention="muben")  # starts at the first snapshot, as in the reference
-    state = method.init({"w": jnp.zeros(2)})
+    method = swag(rank=3)
+    key = jax.random.key(0)
+    state = method.init(key, {"w": jnp.zeros(2)})
     for snapshot in ([1.0, 2.0], [1.2, 1.8], [0.8, 2.4]):
-        state = method.update(state, {"w": jnp.array(snapshot)})
+        state = method.update(key, state, {"w": jnp.array(snapshot)})
     close(state.mean["w"], [1, 2.066667])
     close(state.variance["w"], [0.026667, 0.062222], atol=1e-6)
     close(state.deviations["w"], [[0, 0], [0.1, -0.1], [-0.2, 0.333333]], atol=1e-6)
@@ -145,12 +159,12 @@ def test_swag_lora():
 
 
 def test_sgld_step(monkeypatch):
-    module = importlib.import_module("jaxuq.posterior.sgld")  # the room has a function of that name
-    monkeypatch.setattr(module, "normal_like", lambda key, tree: jnp.array([0.3, -1.0]))
+    module = importlib.import_module("jaxuq.posterior.chain")
+    monkeypatch.setattr(module, "normal_like", lambda key, tree: [jnp.array([0.3, -1.0])])
     method = sgld(1e-3, prior_scale=1.0)
-    params = jnp.array([0.5, -0.2])
-    update, _ = method.update(100 * jnp.array([0.8, -0.4]), method.init(jax.random.key(0), params), params)
-    close(params + update, [0.469237, -0.211523])
+    state = method.init(jax.random.key(0), jnp.array([0.5, -0.2]))
+    state = method.update(jax.random.key(0), state, 100 * jnp.array([0.8, -0.4]))
+    close(state.position, [0.469237, -0.211523])
 
 
 def test_lora_ensemble():

@@ -12,6 +12,7 @@ from jaxuq import calibration, losses
 from jaxuq.molecules.muben.heads import evidential_head, likelihood_head
 from jaxuq.molecules.muben.objectives import predict_one
 from jaxuq.molecules.muben.problem import Arrays, Problem
+from jaxuq.molecules.muben.published_posteriors import published_swag_samples
 from jaxuq.molecules.muben.setting import Setting, Trained
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.networks import apply_function
@@ -20,11 +21,12 @@ from jaxuq.posterior import (
     Forecast,
     GaussianForecast,
     bbp,
+    best_prior,
     dense,
+    ensemble,
     laplace,
     mc_dropout,
     predict_forecast,
-    sgld,
     swag,
 )
 
@@ -94,20 +96,19 @@ _ensemble = partial(_networks, members=slice(None))
 def _mc_dropout(
     setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays
 ) -> Forecast:
-    method, params = mc_dropout(), _first(networks.params)
-    samples = method.sample(rng_key, method.init(params), setting.samples)
-    return _of_samples(setting, method.bind(_outputs_fn(setting), params), samples, inputs)
+    method = mc_dropout()
+    samples = method.sample(rng_key, method.init(rng_key, _first(networks.params)), setting.samples)
+    return _of_samples(setting, _outputs_fn(setting), samples, inputs)
 
 
 def _swag(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
-    method = swag(convention="muben" if setting.muben else "paper")
-    samples = method.sample(rng_key, networks.observed, setting.samples)
+    sample = published_swag_samples if setting.muben else swag().sample
+    samples = sample(rng_key, networks.observed, setting.samples)
     return _of_samples(setting, _outputs_fn(setting), samples, inputs)
 
 
 def _sgld(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
-    method = sgld(setting.recipe.learning_rate, capacity=setting.samples)
-    samples = method.sample(rng_key, networks.observed, setting.samples)
+    samples = ensemble(setting.samples).sample(rng_key, networks.observed, setting.samples)
     return _of_samples(setting, _outputs_fn(setting), samples, inputs)
 
 
@@ -121,7 +122,11 @@ def _last_features(setting: Setting, params: PyTree, inputs: PyTree) -> Float[Ar
 
 def _of_last_layers(setting: Setting, layers: PyTree, params: PyTree, inputs: PyTree) -> Forecast:
     features = _last_features(setting, params, inputs)
-    return _of_samples(setting, lambda layer, phi: _read(setting, dense(layer, phi)), layers, features)
+    return _of_samples(setting, partial(_of_layer, setting), layers, features)
+
+
+def _of_layer(setting: Setting, layer: PyTree, features: Float[Array, "n width"]) -> Float[Array, "n ..."]:
+    return _read(setting, dense(layer, features))
 
 
 def _bbp(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
@@ -134,7 +139,8 @@ def _laplace(setting: Setting, networks: Trained, rng_key: Key[Array, ""], input
     params = _first(networks.params)
     likelihood = "gaussian" if setting.task_type == "regression" else "bernoulli"
     num_outputs = params["output"]["kernel"].shape[1]
-    method = laplace(likelihood, "full" if num_outputs <= FULL_LAPLACE_OUTPUTS else "kronecker")
+    structure = "columns" if num_outputs <= FULL_LAPLACE_OUTPUTS else "kronecker"
+    method = laplace(likelihood, structure, linearised=False)  # an output layer is linear in its weights
     data = (_last_features(setting, params, train.inputs), train.labels, train.mask)
     num_batches = -(-len(train.labels) // BATCH)
     padding = -len(train.labels) % num_batches
@@ -145,13 +151,10 @@ def _laplace(setting: Setting, networks: Trained, rng_key: Key[Array, ""], input
 
     def update(state, batch):
         features, labels, mask = batch
-        return method.update(state, features, labels, where=mask), None
+        return method.update(rng_key, state, partial(_of_layer, setting), features, labels, where=mask), None
 
-    state, _ = jax.lax.scan(update, method.init(params["output"]), jax.tree.map(batches, data))
-    precisions = jnp.asarray(PRIOR_PRECISIONS)
-    evidence = jax.lax.map(lambda precision: method.log_marginal_likelihood(state, precision), precisions)
-    evidence = jnp.where(jnp.isnan(evidence), -jnp.inf, evidence)  # a prior too weak for single precision
-    state = state._replace(prior_precision=precisions[jnp.argmax(evidence)])
+    state, _ = jax.lax.scan(update, method.init(rng_key, params["output"]), jax.tree.map(batches, data))
+    state = best_prior(state, PRIOR_PRECISIONS)
     return _of_last_layers(setting, method.sample(rng_key, state, setting.samples), params, inputs)
 
 

@@ -12,11 +12,12 @@ from jaxtyping import Array, Key, PyTree
 from jaxuq._keys import named_key
 from jaxuq.molecules.muben.heads import Head, evidential_head, focal_head, likelihood_head
 from jaxuq.molecules.muben.objectives import make_loss, make_optimizer, make_score, predict_one
+from jaxuq.molecules.muben.published_posteriors import published_start
 from jaxuq.molecules.muben.selection import validation_score
 from jaxuq.molecules.muben.setting import Setting, Trained
 from jaxuq.molecules.muben.starting import init_params, member_keys, started
 from jaxuq.networks import apply_function
-from jaxuq.posterior import bbp, sgld, swag
+from jaxuq.posterior import bbp, ensemble, kl_to_prior, noisy_dense, sgld, swag
 from jaxuq.training import TrainState, minibatch_training
 
 PRIOR_SCALE = 0.1  # of BBP and SGLD
@@ -73,18 +74,18 @@ def train_swag(setting: Setting, base: Trained, seeds: Sequence[int]) -> Trained
         SWAG states in `observed`; `seconds` counts the epochs of this function and the network's training before them.
     """
     head = likelihood_head(setting.task_type)
-    method = swag(rank=SWAG_EPOCHS, convention="muben" if setting.muben else "paper")
+    method = swag(rank=SWAG_EPOCHS, count_start=not setting.muben)
     rate = setting.recipe.learning_rate * SWAG_LEARNING_RATE
     slower = setting._replace(recipe=setting.recipe._replace(learning_rate=rate, schedule="constant", warmup=0.0))
     training = minibatch_training(
         make_loss(setting, head),
         make_optimizer(slower),
         batch_size=setting.recipe.batch_size,
-        observe=lambda state, params, epoch: method.update(state, params),
+        observe=lambda state, params, epoch: method.update(jax.random.key(0), state, params),  # it draws nothing
     )
     keys = jnp.stack([named_key(jax.random.key(seed), "swag", "epochs") for seed in seeds])
     params = jax.tree.map(lambda leaf: leaf[:, 0], base.params)
-    start = jax.vmap(lambda key, params: training.init(key, params, observed=method.init(params)))
+    start = jax.vmap(lambda key, params: training.init(key, params, observed=method.init(key, params)))
     state = jax.jit(start)(keys, params)
     fitted = setting.fit("swag", training, state, SWAG_EPOCHS)
     return Trained(_grouped(params, len(seeds)), fitted.state.observed, base.seconds + fitted.seconds / len(seeds))
@@ -101,20 +102,20 @@ def train_bbp(setting: Setting, seeds: Sequence[int]) -> Trained:
         Parameters whose entry `output` is a `BBPState`.
     """
     head = likelihood_head(setting.task_type)
-    method = bbp(PRIOR_SCALE, convention="muben" if setting.muben else "paper")
+    method = bbp(PRIOR_SCALE)
     features = apply_function(setting.network(head.outputs_per_task), method="features")
     num_train = setting.problem.train.labels.shape[0]
 
     def outputs(params, inputs, rng_key=None):
         dropout_key, noise_key = (None, None) if rng_key is None else jax.random.split(rng_key)
-        raw = method.apply(params["output"], _features(features, params, inputs, dropout_key), rng_key=noise_key)
+        raw = noisy_dense(params["output"], _features(features, params, inputs, dropout_key), rng_key=noise_key)
         return setting.by_task(raw, head.outputs_per_task)
 
     def loss_fn(params, batch, where, rng_key):
         negative_log_likelihood = head.loss(
             outputs(params, batch.inputs, rng_key), batch.labels, batch.mask & where[:, None]
         )
-        return negative_log_likelihood + method.kl(params["output"]) / num_train
+        return negative_log_likelihood + kl_to_prior(params["output"], PRIOR_SCALE) / num_train
 
     def score_fn(params, valid):
         all_outputs = predict_one(setting, outputs, params, valid.inputs)
@@ -130,7 +131,9 @@ def train_bbp(setting: Setting, seeds: Sequence[int]) -> Trained:
 
     def start(rng_key: Key[Array, ""], pretrained: PyTree) -> TrainState:
         params = init_params(setting, head.outputs_per_task, rng_key, pretrained)
-        params = {**params, "output": method.init(named_key(rng_key, "posterior"), params["output"])}
+        posterior_key = named_key(rng_key, "posterior")
+        state = method.init(posterior_key, params["output"])
+        params = {**params, "output": published_start(posterior_key, state) if setting.muben else state}
         return training.init(named_key(rng_key, "epochs"), params)
 
     keys = jnp.stack([named_key(jax.random.key(seed), "bbp") for seed in seeds])
@@ -157,15 +160,18 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
         Traces of whole networks in `observed`.
     """
     head = likelihood_head(setting.task_type)
-    method = sgld(setting.recipe.learning_rate, prior_scale=PRIOR_SCALE, capacity=setting.samples)
+    method = sgld(setting.recipe.learning_rate, prior_scale=PRIOR_SCALE, capacity=0)
+    snapshots = ensemble(setting.samples)
 
     def optimizer(rng_key: Key[Array, ""]) -> optax.GradientTransformation:
         return make_optimizer(setting, method.as_optax(rng_key))
 
-    def collect(trace, params, epoch):
-        return jax.lax.cond(epoch % SGLD_INTERVAL == 0, lambda: method.collect(trace, params), lambda: trace)
+    any_key = jax.random.key(0)  # the words of the chain's key are in its state, made by `start`
 
-    any_key = jax.random.key(0)  # the chain's key is in its state, made by `start`
+    def collect(trace, params, epoch):
+        due = epoch % SGLD_INTERVAL == 0
+        return jax.lax.cond(due, lambda: snapshots.update(any_key, trace, params), lambda: trace)
+
     loss_fn, score_fn = make_loss(setting, head), make_score(setting, head)
     training = minibatch_training(
         loss_fn, optimizer(any_key), score_fn, batch_size=setting.recipe.batch_size, patience=setting.recipe.patience
@@ -182,7 +188,7 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
             named_key(rng_key, "sampling"),
             state.best_params,
             optimizer_state=state.optimizer_state,
-            observed=method.start(state.best_params),
+            observed=snapshots.init(rng_key, state.best_params),
         )
 
     keys = jnp.stack([named_key(jax.random.key(seed), "sgld") for seed in seeds])

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, PyTree
 
 from jaxuq.language import GREEDY, generate, stack_adapters
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.predicting import Draws, forecast_answers
+from jaxuq.tuning.predicting import forecast_answers
 from jaxuq.tuning.prompts import Encoded
 from jaxuq.tuning.records import Record
 
@@ -45,7 +45,7 @@ def graded_answers(model: "LanguageModel", lora: PyTree, asked: Encoded) -> Grad
     Returns:
         `Graded`; the confidence is the probability among the answers to choose from.
     """
-    log_probs = forecast_answers(model, Draws(stack_adapters([lora])), asked.prompts).log_probs
+    log_probs = forecast_answers(model, stack_adapters([lora]), asked.prompts).log_probs
     chosen = log_probs.argmax(1)
     answers = [options[at] for options, at in zip(asked.options, chosen)]
     return Graded(answers, chosen == asked.labels, np.exp(log_probs.max(1)).clip(0, 1))

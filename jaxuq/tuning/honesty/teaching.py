@@ -17,7 +17,7 @@ from jaxuq.tuning.honesty.grading import Graded
 from jaxuq.tuning.honesty.probe import fit_linear_probe, probe_confidence
 from jaxuq.tuning.honesty.refusal import refusal_records, stated_confidence_records
 from jaxuq.tuning.honesty.verdicts import LEVELS, VERDICTS, refusal_prompts, verdict_prompts, verdict_records
-from jaxuq.tuning.predicting import Draws, forecast_answers, question_batches
+from jaxuq.tuning.predicting import forecast_answers, question_batches
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, training_examples
 from jaxuq.tuning.records import Record
 from jaxuq.tuning.token_losses import TokenLoss, stated_token_loss, token_loss
@@ -92,7 +92,7 @@ def asked_confidence(
         refusal against the answers to choose from; of `stated`: the mean of the digits' values under their
         probabilities.
     """
-    draws = Draws(stack_adapters([lora]))
+    draws = stack_adapters([lora])
     if way == "refuse":
         prompts, refusals = refusal_prompts(model.tokenizer, [one.prompt for one in records], asked.options)
         return 1 - np.exp(forecast_answers(model, draws, prompts).log_probs[:, :refusals]).sum(1).clip(0, 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
 from jaxuq.study import Cell, RunFolder, write_arrays
@@ -19,7 +20,7 @@ from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import adapters_cell, tuned_adapters
 from jaxuq.tuning.opening import open_tuning, too_few_labels
 from jaxuq.tuning.posteriors.drawing import draw_posterior
-from jaxuq.tuning.predicting import Draws, average_answers, sample_answers
+from jaxuq.tuning.predicting import average_answers, sample_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.prompts import take_questions
 
@@ -139,7 +140,7 @@ def _round(run: _Run, seed: int, acquisition: str, number: int, labelled: np.nda
     return cell
 
 
-def _forecasts(run: _Run, draws: Draws) -> dict[str, np.ndarray]:
+def _forecasts(run: _Run, draws: PyTree) -> dict[str, np.ndarray]:
     cell = {}
     for part, asked in run.prepared.parts.items():
         forecast = average_answers(sample_answers(run.prepared.model, draws, asked.prompts))
@@ -154,7 +155,7 @@ def _base(run: _Run) -> dict[str, np.ndarray]:
     kept = _cell(run, "base", 0, 0)
     if (done := kept.read()) is not None:
         return done
-    draws = Draws(jax.tree.map(lambda leaf: leaf[None], run.prepared.untuned))
+    draws = jax.tree.map(lambda leaf: leaf[None], run.prepared.untuned)
     pool = average_answers(sample_answers(run.prepared.model, draws, run.prepared.tuned.prompts))
     cell = {"entropy": pool.aleatoric + pool.epistemic, **_forecasts(run, draws)}
     kept.write(cell)

@@ -23,11 +23,10 @@ from jaxuq.language import (
     response_loss,
 )
 from jaxuq.networks import Decoder
-from jaxuq.posterior import sgld, swag
+from jaxuq.posterior import ensemble, sgld, swag
 from jaxuq.tuning.configuration import TuneConfiguration
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.posteriors.blob import BLoBState, blob, flipout, growing_kl_weight
-from jaxuq.tuning.predicting import Draws
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -50,7 +49,7 @@ def chain_draws(
     examples: Sequence[Instruction],
     configuration: TuneConfiguration,
     token_loss: Callable[..., Any],
-) -> tuple[Draws, dict[str, float]]:
+) -> tuple[PyTree, dict[str, float]]:
     r"""Samples of adapters from a chain of steps that starts at tuned ones; as many epochs as the tuning had.
 
     - `swag`: Adam at a fifth of the learning rate, a snapshot twice an epoch; Gaussian of `jaxuq.posterior.swag`.
@@ -67,7 +66,7 @@ def chain_draws(
         token_loss: of the tuning.
 
     Returns:
-        `Draws`, and the number of steps.
+        Samples of the adapters, and the number of steps.
 
     Raises:
         TuningError: three steps in a row had no finite loss; names the examples of the last.
@@ -82,29 +81,28 @@ def chain_draws(
     run = functools.partial(_run, model, walk, num_steps, token_loss)
     if posterior == "blob":
         state = _blob(noise, model, run, walk.steps, configuration)
-        return Draws(blob().sample(draw, state, count)), {"steps": float(num_steps)}
+        return blob().sample(draw, state, count), {"steps": float(num_steps)}
     if posterior == "swag":
-        method = swag(rank=max(2, count))
-        kept: Any = method.init(model.lora)
+        method = swag(rank=max(2, count), count_start=True)  # the tuned adapters are the first of the snapshots
         optimizer = optax.adam(configuration.learning_rate / 5)
     else:
         tokens = float(sum(int(one.response.sum()) for one in examples))
-        chain = sgld(2 * configuration.learning_rate / tokens, prior_scale=_PRIOR_SCALE, capacity=count)
-        method = chain
-        kept = chain.start(model.lora)
+        chain = sgld(2 * configuration.learning_rate / tokens, prior_scale=_PRIOR_SCALE, capacity=0)
+        method = ensemble(count)
         optimizer = optax.chain(optax.scale(tokens), chain.as_optax(noise))
-    collect = jax.jit(method.update if posterior == "swag" else method.collect)  # pyright: ignore[reportAttributeAccessIssue]
+    kept = method.init(draw, model.lora)
+    collect, taken = jax.jit(method.update), 0
 
     def after(step: int, trained: PyTree) -> None:
-        nonlocal kept
+        nonlocal kept, taken
         burnt = posterior == "swag" or step > num_steps // 2
         if burnt and step % every == 0:
-            kept = collect(kept, trained)
+            kept, taken = collect(draw, kept, trained), taken + 1
 
     run(model.lora, optimizer, _plain_loss, noise, after)
-    if posterior == "sgld" and not int(kept.count):
+    if posterior == "sgld" and not taken:
         raise TuningError("the chain of sgld is too short to keep a sample: raise --epochs")
-    return Draws(method.sample(draw, kept, count)), {"steps": float(num_steps)}
+    return method.sample(draw, kept, count), {"steps": float(num_steps)}
 
 
 def _blob(

@@ -42,7 +42,7 @@ def adapter_factors(
         where: questions that count.
 
     Returns:
-        `(factors, log_likelihood)` for the `update` of `kronecker_laplace`; layers are stacked
+        `(factors, log_likelihood)` for a state of `jaxuq.posterior.laplace`; layers are stacked
         (`stacked_adapters`). Beside the factors it holds the activations and one gradient at the adapters.
 
     Raises:

@@ -14,7 +14,7 @@ from jaxuq.tuning.answers import answer_loss
 from jaxuq.tuning.configuration import TuneConfiguration
 from jaxuq.tuning.posteriors.bayesianise import isotropic_samples, largest_scale
 from jaxuq.tuning.posteriors.laplace_fit import fit_adapter_laplace, laplace_draws
-from jaxuq.tuning.predicting import Draws, forecast_answers
+from jaxuq.tuning.predicting import forecast_answers
 from jaxuq.tuning.preparation import Prepared
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def draw_posterior(
     prepared: Prepared,
     configuration: TuneConfiguration,
     token_loss: Callable[..., Any],
-) -> tuple[Draws, dict[str, float]]:
+) -> tuple[PyTree, dict[str, float]]:
     """Samples of a posterior around tuned adapters.
 
     Args:
@@ -43,16 +43,18 @@ def draw_posterior(
         token_loss: with which the adapters were tuned, for posteriors that go on tuning.
 
     Returns:
-        `Draws`, and what was chosen on the way (a prior precision, a deviation).
+        Samples of the adapters (or `jaxuq.posterior.Draws`), and what was chosen on the way (a prior precision, a
+        deviation).
     """
     first, count = members[0], configuration.samples
     model = prepared.model._replace(lora=first)
     if posterior == "none":
-        return Draws(stack_adapters([first])), {}
+        return stack_adapters([first]), {}
     if posterior == "ensemble":
-        return Draws(stack_adapters(list(members))), {}
+        return stack_adapters(list(members)), {}
     if posterior == "dropout":
-        return Draws(mc_dropout().sample(rng_key, first, count), "keys", first), {}
+        method = mc_dropout()
+        return method.sample(rng_key, method.init(rng_key, first), count), {}
     if posterior in ("laplace", "laplace-last"):
         state = fit_adapter_laplace(
             model, prepared.tuned.prompts, prepared.tuned.labels, last_block=posterior == "laplace-last"
@@ -60,7 +62,7 @@ def draw_posterior(
         return laplace_draws(rng_key, model, state, count), {"prior_precision": float(state.prior_precision)}
     if posterior == "tfb":
         scale = _bayesianised_scale(rng_key, model, prepared, count)
-        return Draws(isotropic_samples(rng_key, first, scale, count)), {"deviation": scale}
+        return isotropic_samples(rng_key, first, scale, count), {"deviation": scale}
     from jaxuq.tuning.posteriors.chains import chain_draws
 
     return chain_draws(named_key(rng_key, "chain"), posterior, model, prepared.examples, configuration, token_loss)
@@ -69,12 +71,12 @@ def draw_posterior(
 def _bayesianised_scale(rng_key: Key[Array, ""], model: "LanguageModel", prepared: Prepared, count: int) -> float:
     """The deviation at which the tuned model's own answers lose 0.3 % of their log likelihood."""
     prompts = prepared.tuned.prompts
-    before = forecast_answers(model, Draws(stack_adapters([model.lora])), prompts)
+    before = forecast_answers(model, stack_adapters([model.lora]), prompts)
     own = jnp.asarray(np.argmax(before.log_probs, 1))
 
     def loss(scale: float) -> float:
         samples = isotropic_samples(rng_key, model.lora, jnp.float32(scale), count)
-        log_probs = forecast_answers(model, Draws(samples), prompts).log_probs
+        log_probs = forecast_answers(model, samples, prompts).log_probs
         return float(jnp.mean(answer_loss(jnp.asarray(log_probs), own)))
 
     return largest_scale(loss, lower=_SCALES[0], upper=_SCALES[1], steps=_SCALE_STEPS)

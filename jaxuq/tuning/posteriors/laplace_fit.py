@@ -10,9 +10,10 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from jaxuq._keys import named_key
 from jaxuq.networks import Decoder
-from jaxuq.posterior import KroneckerFactors, KroneckerLaplaceState, kronecker_laplace
-from jaxuq.tuning.posteriors.curvature import adapter_factors, stacked_adapters
-from jaxuq.tuning.predicting import Draws, question_batches
+from jaxuq.posterior import Draws, LaplaceState, laplace, linearised_at, log_marginal_likelihood
+from jaxuq.posterior.kronecker import kronecker
+from jaxuq.tuning.posteriors.curvature import adapter_factors, decoder_adapters, stacked_adapters
+from jaxuq.tuning.predicting import question_batches
 from jaxuq.tuning.prompts import AnswerPrompts
 
 if TYPE_CHECKING:
@@ -27,24 +28,25 @@ def _factors(decoder: Decoder, params: PyTree, lora: PyTree, prompts: Any, label
 
 
 @jax.jit
-def _evidence(state: KroneckerLaplaceState, precisions: Array) -> Array:
-    return jax.vmap(lambda tau: kronecker_laplace().log_marginal_likelihood(state, tau))(precisions)
+def _evidence(state: LaplaceState, precisions: Array) -> Array:
+    return jax.vmap(lambda tau: log_marginal_likelihood(state, tau))(precisions)
 
 
 @functools.partial(jax.jit, static_argnames="num_samples")
-def _sample(rng_key: Array, state: KroneckerLaplaceState, num_samples: int) -> PyTree:
-    return kronecker_laplace().sample(rng_key, state, num_samples)
+def _sample(rng_key: Array, state: LaplaceState, num_samples: int) -> PyTree:
+    return laplace("categorical", linearised=False).sample(rng_key, state, num_samples)
 
 
-def _one_by_one(state: KroneckerLaplaceState) -> list[KroneckerLaplaceState]:
+def _one_by_one(state: LaplaceState) -> list[LaplaceState]:
     """A state for each stack of matrices, without the likelihood.
 
     Programs that decompose many matrices side by side are known to stand still on a CPU with few threads.
     """
-    leaves = jax.tree.leaves(state.params)
-    factors = jax.tree.leaves(state.factors, is_leaf=lambda node: isinstance(node, KroneckerFactors))
-    zero = jnp.zeros(())
-    return [KroneckerLaplaceState(leaf, own, zero, state.prior_precision) for leaf, own in zip(leaves, factors)]
+    curvature: Any = state.curvature
+    return [
+        LaplaceState(leaf, kronecker(leaf)._replace(factors=(own,)), jnp.zeros(()), state.prior_precision)
+        for leaf, own in zip(jax.tree.leaves(state.params), curvature.factors)
+    ]
 
 
 def fit_adapter_laplace(
@@ -55,7 +57,7 @@ def fit_adapter_laplace(
     last_block: bool = False,
     prior_precision: float | None = None,
     batch_size: int = 8,
-) -> KroneckerLaplaceState:
+) -> LaplaceState:
     """Kronecker-factored Laplace over a model's adapters, or over those of its last block.
 
     Args:
@@ -67,7 +69,7 @@ def fit_adapter_laplace(
         batch_size: questions that run together.
 
     Returns:
-        The state of `jaxuq.posterior.kronecker_laplace`, its layers stacked.
+        The state of `jaxuq.posterior.laplace`, its layers stacked.
 
     Raises:
         ValueError: the model has no adapters: there is no posterior before tuning.
@@ -80,13 +82,17 @@ def fit_adapter_laplace(
         raise ValueError("the model has no adapters: tune it before asking for their posterior")
     lora = stacked_adapters(model.decoder, model.lora)
     first = model.decoder.config.num_layers - 1 if last_block else 0
-    method = kronecker_laplace()
-    state = method.init(jax.tree.map(lambda leaf: leaf[first:], lora))
+    params = jax.tree.map(lambda leaf: leaf[first:], lora)
+    state = laplace("categorical").init(jax.random.key(0), params)  # draws nothing
     for rows, batch in question_batches(prompts, batch_size):
         counted = jnp.asarray(np.arange(batch_size) < len(rows))
         right = jnp.asarray(np.resize(np.asarray(labels)[rows], batch_size))
         factors, log_likelihood = _factors(model.decoder, model.params, model.lora, batch, right, counted)
-        state = method.update(state, jax.tree.map(lambda leaf: leaf[first:], factors), log_likelihood)
+        curvature: Any = state.curvature
+        state = state._replace(
+            curvature=curvature.plus(jax.tree.map(lambda leaf: leaf[first:], factors)),
+            log_likelihood=state.log_likelihood + log_likelihood,
+        )
     if prior_precision is None:
         precisions = jnp.asarray(PRIOR_PRECISIONS, jnp.float32)
         evidence = np.sum([np.asarray(_evidence(one, precisions)) for one in _one_by_one(state)], axis=0)
@@ -94,9 +100,7 @@ def fit_adapter_laplace(
     return state._replace(prior_precision=jnp.asarray(prior_precision, jnp.float32))
 
 
-def laplace_draws(
-    rng_key: Key[Array, ""], model: "LanguageModel", state: KroneckerLaplaceState, num_samples: int
-) -> Draws:
+def laplace_draws(rng_key: Key[Array, ""], model: "LanguageModel", state: LaplaceState, num_samples: int) -> Draws:
     """Samples of a Laplace posterior, to be read by the linearised network.
 
     Args:
@@ -119,4 +123,5 @@ def laplace_draws(
         fixed = leaf[: leaf.shape[0] - random.shape[1]]
         return jnp.concatenate([jnp.broadcast_to(fixed[None], (num_samples, *fixed.shape)), random], axis=1)
 
-    return Draws(jax.tree.map(whole, drawn, centre), "linearised", centre)
+    varying = jax.vmap(lambda one: decoder_adapters(model.decoder, one))(jax.tree.map(whole, drawn, centre))
+    return Draws(varying, decoder_adapters(model.decoder, centre), linearised_at)

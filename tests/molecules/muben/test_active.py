@@ -31,9 +31,9 @@ def test_of_a_bayesian_line_the_points_far_from_the_labels_are_chosen():
     @jax.jit
     def forecast_of(rng_key, x, y):
         params = {"kernel": jnp.array([[2.0, 0.0]]), "bias": jnp.zeros(2)}
-        state = method.update(method.init(params), x[labelled], y[labelled])._replace(prior_precision=jnp.ones(()))
-        samples = method.sample(rng_key, state, 200)
         apply_fn = lambda layer, inputs, *, rng_key=None: dense(layer, inputs)[:, None, :]  # noqa: E731
+        state = method.update(rng_key, method.init(rng_key, params), apply_fn, x[labelled], y[labelled])
+        samples = method.sample(rng_key, state, 200)
         return predict_forecast(apply_fn, samples, inputs=x, likelihood="gaussian")
 
     scores = np.asarray(acquisition_scores(forecast_of(jax.random.key(0), x, 2 * x), "epistemic", ONE))

@@ -88,7 +88,7 @@ def token_loss(
     ) -> Float[Array, "batch time"]:
         own = jnp.maximum(examples, 0)  # padding belongs to none, and is not counted
         if name == "ual" and sample_smoothing is not None:
-            losses = one(logits, tokens, jnp.asarray(sample_smoothing)[own])
+            losses = smoothed_cross_entropy(logits, tokens, jnp.asarray(sample_smoothing)[own])
         else:
             losses = one(logits, tokens)
         return losses if sample_weights is None else losses * jnp.asarray(sample_weights)[own]

@@ -106,7 +106,9 @@ def isotonic_calibration(*, min_probability: float = 1e-6) -> Calibrator:
         ]
         fitted = [_knots(p, labels, weights, knots) for p, labels, weights in zip(*columns, strict=True)]
         predicted, observed = (
-            jnp.asarray(np.reshape([task[part] for task in fitted], (-1, knots)).T, probabilities.dtype)
+            jnp.asarray(
+                np.reshape(np.array([task[part] for task in fitted], np.float64), (-1, knots)).T, probabilities.dtype
+            )
             for part in (0, 1)
         )
         predicted, observed = predicted.reshape(knots, *tasks), observed.reshape(knots, *tasks)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
 
 from jaxuq._arrays import check_count, check_number
@@ -70,7 +71,7 @@ def check_sampling(sampling: Sampling) -> Sampling:
 
 
 def _known(value: Any) -> bool:
-    return value is not None and not isinstance(value, jax.core.Tracer)
+    return value is not None and not isinstance(value, Tracer)
 
 
 def vocabulary_sum(x: Shaped[Array, "*batch vocab"]) -> Shaped[Array, "*batch"]:

@@ -67,19 +67,15 @@ def token_loss(
         raise ValueError("the loss 'ual' needs the smoothing of each sample; see uncertainty_smoothing")
     if name == "scheduled-smoothing":
         return ScheduledLoss(functools.partial(_falling, smoothing))
-    one: Callable[..., Any]
-    if name == "plain":
-        one = cross_entropy
-    elif name == "label-smoothing":
-        one = functools.partial(smoothed_cross_entropy, smoothing=smoothing)
-    elif name == "focal":
-        one = categorical_focal_loss
-    elif name == "entropy":
-        one = functools.partial(entropy_regularised_cross_entropy, strength=smoothing)
-    elif name == "uncertainty-aware":
-        one = jax.vmap(jax.vmap(uncertainty_aware_clm_loss))  # of every token alone
-    else:
-        one = smoothed_cross_entropy
+    losses_of: dict[str, Callable[..., Any]] = {
+        "plain": cross_entropy,
+        "label-smoothing": functools.partial(smoothed_cross_entropy, smoothing=smoothing),
+        "focal": categorical_focal_loss,
+        "entropy": functools.partial(entropy_regularised_cross_entropy, strength=smoothing),
+        "uncertainty-aware": jax.vmap(jax.vmap(uncertainty_aware_clm_loss)),  # of every token alone
+        "ual": smoothed_cross_entropy,
+    }
+    one = losses_of[name]
 
     def loss(
         logits: Float[Array, "batch time vocab"],

@@ -77,7 +77,7 @@ def kept_lines(folder: RunFolder, cells: Mapping[str, str]) -> list[dict[str, An
     there, numbers = read_sealed(path), {name: number for number, name in enumerate(cells)}
     found: dict[str, dict[str, Any]] = {}
     for line in itertools.chain(there, *map(read_sealed, folder.earlier(path.name))):
-        name = line.get("id")
+        name = str(line.get("id"))
         if name in cells and line.get("cell") == cells[name]:
             found.setdefault(name, line | {"number": numbers[name]})
     lines = list(found.values())

@@ -131,6 +131,25 @@ def gathered(tree: PyTree) -> PyTree:
     return jax.tree.map(one, tree)
 
 
+def _varies_over(leaf: Any) -> frozenset[str]:
+    kind: Any = jax.typeof(leaf)  # jax 0.10 gathered what was called `vma` in one record
+    return frozenset(kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma)
+
+
+def varying_like(leaves: list[Array], *others: PyTree) -> list[Array]:
+    """Leaves that vary over the axes of `shard_map` over which any other array does.
+
+    The gradient in a leaf that does not vary would be summed over the devices, and its square would be wrong.
+    """
+    axes = {axis for leaf in jax.tree.leaves(others) for axis in _varies_over(leaf)}
+
+    def one(leaf: Array) -> Array:
+        missing = tuple(sorted(axes - _varies_over(leaf)))
+        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
+
+    return [one(leaf) for leaf in leaves]
+
+
 def stacked(tree: Params, num_samples: int) -> Samples:
     """Every array `num_samples` times along a new leading axis."""
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (num_samples, *leaf.shape)), tree)

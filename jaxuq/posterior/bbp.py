@@ -102,17 +102,18 @@ def bbp(prior_scale: float = 0.1, *, optimizer: optax.GradientTransformation | N
         noise = normal_like(rng_key, state.mean)
         weights = map_numbers(lambda m, raw, e: m + _scale(raw) * e, state.mean, state.raw_scale, noise)
         found = aligned(state.mean, gradients(thaw(weights)))
-        kl = jax.grad(lambda numbers: _kl(*numbers, prior_scale))(_numbers(state))
+        kl = jax.grad(lambda numbers: _kl(numbers[0], numbers[1], prior_scale))(_numbers(state))
         places = [i for i, leaf in enumerate(jax.tree.leaves(state.mean)) if is_number(leaf)]
         white = jax.tree.leaves(noise)
-        moves: tuple[list[Array], list[Array]] = ([], [])
-        for i, of_mean, of_raw, raw in zip(places, *kl, _numbers(state)[1]):
+        moves: Any = ([], [])
+        for i, of_mean, of_raw, raw in zip(places, kl[0], kl[1], _numbers(state)[1]):
             gradient = jnp.zeros_like(of_mean) if found[i] is None else jnp.asarray(found[i]).astype(of_mean.dtype)
             moves[0].append(gradient + of_mean)
             moves[1].append(gradient * white[i] * jax.nn.sigmoid(raw) + of_raw)
         with jax.numpy_dtype_promotion("standard"):  # optimisers mix integer steps with floats
             updates, after = optimizer.update(moves, state.optimizer, _numbers(state))
-        mean, raw_scale = (iter(column) for column in optax.apply_updates(_numbers(state), updates))
+        moved: Any = optax.apply_updates(_numbers(state), updates)
+        mean, raw_scale = (iter(column) for column in moved)
         return BBPState(
             map_numbers(lambda _: next(mean), state.mean),
             map_numbers(lambda _: next(raw_scale), state.raw_scale),

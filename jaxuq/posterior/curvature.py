@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxuq._arrays import check_count
 from jaxuq.posterior._ggn import Batch, ravel, sum_over, sum_over_examples, times_ggn, unravel
-from jaxuq.posterior._model import Params, is_number, wide
+from jaxuq.posterior._model import Params, is_number, varying_like, wide
 
 _EXAMPLES_AT_ONCE = 8
 
@@ -148,7 +148,7 @@ class LowRankCurvature(NamedTuple):
             known = (self.values * (self.vectors @ vector)) @ self.vectors
             return known + ravel(times_ggn(batch, unravel(vector, like)))
 
-        return _leading(rng_key, times, size, rank)
+        return _leading(rng_key, times, size, rank, (like, self))
 
     def _parts(self, vector: Array) -> Array:
         return self.vectors @ vector
@@ -198,7 +198,9 @@ def low_rank(rank: int) -> Callable[[Params], LowRankCurvature]:
     return empty
 
 
-def _leading(rng_key: Key[Array, ""], times: Callable[[Array], Array], size: int, rank: int) -> LowRankCurvature:
+def _leading(
+    rng_key: Key[Array, ""], times: Callable[[Array], Array], size: int, rank: int, like: Any
+) -> LowRankCurvature:
     """The leading eigenvectors of a symmetric matrix by Lanczos, every vector made orthogonal to all before it."""
     steps = min(size, 2 * rank + 10)
     keys = jax.random.split(rng_key, steps)
@@ -225,7 +227,8 @@ def _leading(rng_key: Key[Array, ""], times: Callable[[Array], Array], size: int
         following = jnp.where(norm > 1e-5 * jnp.linalg.norm(image), following, other)
         return basis.at[(number + 1) % steps].set(jnp.where(number + 1 < steps, following, basis[0])), images
 
-    basis, images = jax.lax.fori_loop(0, steps, step, (basis, jnp.zeros_like(basis)))
+    start = varying_like([basis, jnp.zeros_like(basis)], like)
+    basis, images = jax.lax.fori_loop(0, steps, step, (start[0], start[1]))
     projected = basis @ images.T
     values, rotation = jnp.linalg.eigh((projected + projected.T) / 2)
     chosen = rotation[:, ::-1][:, :rank]

@@ -74,9 +74,10 @@ class BernoulliForecast(_Parts, _Bernoulli):
     __slots__ = ()
 
     def __new__(cls, logits: Any, aleatoric: Any = None, epistemic: Any = None):  # noqa: D102
+        noise: Any = aleatoric
         if aleatoric is None and _is_array(logits):
-            aleatoric = bernoulli_entropy(as_float(logits))
-        return super().__new__(cls, logits, aleatoric, _or_zero(epistemic, aleatoric))
+            noise = bernoulli_entropy(as_float(logits))
+        return super().__new__(cls, logits, noise, _or_zero(epistemic, noise))
 
     @property
     def probabilities(self) -> Float[Array, "*batch"]:
@@ -104,9 +105,10 @@ class CategoricalForecast(_Parts, _Categorical):
     __slots__ = ()
 
     def __new__(cls, logits: Any, aleatoric: Any = None, epistemic: Any = None):  # noqa: D102
+        noise: Any = aleatoric
         if aleatoric is None and _is_array(logits):
-            aleatoric = categorical_entropy(as_float(logits))
-        return super().__new__(cls, logits, aleatoric, _or_zero(epistemic, aleatoric))
+            noise = categorical_entropy(as_float(logits))
+        return super().__new__(cls, logits, noise, _or_zero(epistemic, noise))
 
     @property
     def probabilities(self) -> Float[Array, "*batch classes"]:

@@ -25,6 +25,7 @@ from jaxuq.posterior._model import (
     map_numbers,
     split_numbers,
     thaw,
+    varying_like,
     wide,
 )
 from jaxuq.posterior._rows import kept_rows, without_rows
@@ -282,7 +283,7 @@ def output_variance(
 
     def of_example(one: Any) -> Array:
         row = jax.tree.map(lambda leaf: leaf[None], one)
-        outputs, pull = jax.vjp(lambda numbers: apply_fn(whole(numbers), row)[0], leaves)
+        outputs, pull = jax.vjp(lambda numbers: apply_fn(whole(numbers), row)[0], varying_like(leaves, row))
         flat = outputs.size
 
         def of_output(number: Array) -> Array:

@@ -66,6 +66,7 @@ def riding(
 
     def start(params: Params) -> OptaxState:
         posterior = init(jax.random.fold_in(rng_key, 0), params)
+        posterior = jax.tree.map(jnp.copy, posterior)  # no buffer of the parameters, which a step may donate
         return OptaxState(jnp.zeros((), jnp.int32), jax.random.key_data(rng_key), posterior)
 
     def update(updates: Params, state: OptaxState, params: Params | None = None) -> tuple[Params, OptaxState]:

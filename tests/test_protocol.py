@@ -156,7 +156,6 @@ NOT_YET = {
     "parallel",
     "posterior",
     "questions",
-    "results",
     "tagging",
     "training",
     "tuning",

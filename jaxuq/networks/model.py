@@ -127,6 +127,8 @@ def capability(model: "Model | Decoder", name: str) -> Any:
             ...
         jaxuq.networks.model.CapabilityError: this model has no `init_cache`, which is needed to generate; give it ...
     """
+    if isinstance(model, Decoder) and model.lora is None and name == "join":
+        raise CapabilityError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
     model = as_model(model)
     found = name in model.options or getattr(model, name, None)
     if not found:

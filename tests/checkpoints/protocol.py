@@ -11,6 +11,7 @@ HOST: dict[str, str] = {
     "load_backbone": "reads files",
     "read_torch_file": "reads files",
     "CheckpointError": "a type",
+    "CheckpointWarning": "a type",
     "LoadedEncoder": "a type",
     "PackagedModel": "a type",
     "SmilesTokenizer": "a type",

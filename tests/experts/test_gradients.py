@@ -10,7 +10,7 @@ import pytest
 
 from jaxuq.experts import AdapterCheckpoint, example_gradients, gradient_tokens, precondition
 from jaxuq.language import Instruction, TokenBatch, response_loss
-from jaxuq.networks import Decoder
+from jaxuq.networks import CapabilityError, Decoder
 from tests.experts.tiny import BATCH, CONFIG, DECODER, checkpoint, lora, params
 
 
@@ -131,5 +131,5 @@ def test_a_checkpoint_without_optimiser_state_is_refused():
         precondition(steps, checkpoint(1), convention="adam")
     with pytest.raises(ValueError, match="reduction is 'max'"):
         example_gradients(DECODER, params(), lora(), BATCH, reduction="max")
-    with pytest.raises(ValueError, match="has no adapters"):
+    with pytest.raises(CapabilityError, match="this decoder has no adapters"):
         example_gradients(DECODER.clone(lora=None), params(), lora(), BATCH)

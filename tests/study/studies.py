@@ -305,7 +305,7 @@ def _run_labels(data: pathlib.Path, output: pathlib.Path, weights: float) -> Any
 
 
 def _run_teaching(data: pathlib.Path, output: pathlib.Path, weights: float) -> Any:
-    return _run_sums(data, output, weights, loss=("plain",), posterior=("none",), teach=("true", "head"))
+    return _run_sums(data, output, weights, loss=("plain",), posterior=("none",), teach=("head",))
 
 
 # -------------------------------------------------------------------------------------------------------------- experts

@@ -95,7 +95,7 @@ def _both_losses(logits, tokens, smoothing, where):
     loss = tuning.token_loss("ual", sample_smoothing=smoothing, sample_weights=lengths.mean() / lengths)
     numbers = jnp.broadcast_to(jnp.arange(len(tokens))[:, None], tokens.shape)
     each = jnp.where(where, loss(logits, tokens, numbers), 0.0)
-    return each.sum() / where.sum(dtype=jnp.float32), ual_loss(logits, tokens, smoothing, where=where)
+    return each.sum() / where.sum(dtype=jnp.float32), ual_loss(logits, tokens, smoothing, where=where).mean()
 
 
 def test_ual_token_by_token_is_ual_of_samples(rng):

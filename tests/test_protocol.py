@@ -144,24 +144,85 @@ def test_transforms(name, mesh):
         _assert_close(jax.jit(function)(*_divided(args, mesh, axis=0)), expected)
 
 
-# Rooms whose array functions do not keep the promises below yet. The set only shrinks.
-NOT_YET = {
+_OTHERS = {
     "checkpoints",
-    "confidence",
-    "experts",
     "extraction",
     "language",
     "molecules",
     "networks",
     "parallel",
-    "posterior",
     "questions",
-    "results",
-    "tagging",
+    "serving",
+    "study",
     "training",
     "tuning",
 }
-MENDED = [name for name in EXAMPLES if name.partition(".")[0] not in NOT_YET]
+# Rooms whose array functions do not keep a promise yet, by what is promised. The sets only shrink.
+NOT_YET = {
+    "shapes": _OTHERS | {"confidence", "experts", "tagging"},
+    "types": _OTHERS | {"confidence", "experts", "posterior", "tagging"},
+    "explicit": _OTHERS | {"confidence", "experts", "tagging"},
+    "shard_map": _OTHERS,
+    "jit_vmap_grad": _OTHERS,
+    "empty": _OTHERS | {"confidence", "experts", "posterior", "tagging"},
+}
+# Single examples that do not keep a promise in a room that does otherwise: a function or one of its examples, and why.
+# An example that keeps its promise after all is an error, so that this table only shrinks too.
+NOT_KEPT: dict[str, dict[str, str]] = {
+    "shapes": {
+        **dict.fromkeys(
+            (
+                "posterior.bbp",
+                "posterior.dense",
+                "posterior.laplace",
+                "posterior.noisy_dense",
+                "posterior.predict",
+                "posterior.predict_forecast",
+            ),
+            "the model, which may be the user's own, is the first to see inputs of another width",
+        ),
+        **dict.fromkeys(
+            (
+                "posterior.best_prior",
+                "posterior.kl_to_prior",
+                "posterior.linearised_at",
+                "posterior.log_marginal_likelihood",
+                "posterior.output_variance",
+            ),
+            "two trees of one state, made by `init` in one shape, are not compared again",
+        ),
+        "posterior.kronecker_factors": "gradients may have more leading axes, of roots",
+        "posterior.merge": "puts leaves of any shape beside each other",
+    },
+    "explicit": {
+        "posterior.bbp": "a bias divided over the axis that divides the rows: their sum has no placement",
+        "posterior.dense": "a bias divided over the axis that divides the rows: their sum has no placement",
+        "posterior.noisy_dense": "a bias divided over the axis that divides the rows: their sum has no placement",
+    },
+}
+
+
+# Functions that keep a promise which their room does not keep yet.
+KEPT = {"explicit": {"experts.project"}}
+
+
+def _mended(promise):
+    return [
+        name
+        for name in EXAMPLES
+        if name.partition(".")[0] not in NOT_YET[promise] or name.rpartition("-")[0] in KEPT.get(promise, ())
+    ]
+
+
+def _promised(promise, keep=lambda example: True):
+    """Names of the examples of the rooms that keep the promise, as parameters; single ones that do not are marked."""
+
+    def parameter(name):
+        reasons = NOT_KEPT.get(promise, {})
+        reason = reasons.get(name) or reasons.get(name.rpartition("-")[0])
+        return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=reason)) if reason else name
+
+    return [parameter(name) for name in _mended(promise) if keep(EXAMPLES[name])]
 
 
 def _label_place(name):
@@ -170,28 +231,7 @@ def _label_place(name):
     return getattr(_room(room)[1], "LABELS", {}).get(rest.partition("-")[0])
 
 
-LABELLED = [name for name in MENDED if _label_place(name) is not None]
-
-
-# Single promises that examples do not keep, by what is promised: a function or one of its examples, and the reason.
-# An example that keeps its promise after all is an error, so that this table only shrinks too.
-NOT_KEPT: dict[str, dict[str, str]] = {
-    "shapes": {},
-    "types": {},
-    "explicit": {},
-    "shard_map": {},
-    "empty": {},
-}
-
-
-def _promised(promise, names):
-    """The names as parameters of a test, those that do not keep the promise marked as such."""
-
-    def parameter(name):
-        reason = NOT_KEPT[promise].get(name) or NOT_KEPT[promise].get(name.partition("-")[0])
-        return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=reason)) if reason else name
-
-    return [parameter(name) for name in names]
+LABELLED = [name for name in EXAMPLES if _label_place(name) is not None]
 
 
 def _as_type(args, dtype):
@@ -216,10 +256,10 @@ def unchecked():
 
 
 def test_rooms_not_yet_mended_are_rooms():
-    assert set(ROOMS) >= NOT_YET
+    assert all(set(ROOMS) >= rooms for rooms in NOT_YET.values())
 
 
-@pytest.mark.parametrize("name", _promised("shapes", MENDED))
+@pytest.mark.parametrize("name", _promised("shapes"))
 def test_a_shape_that_would_only_broadcast_is_an_error(name, unchecked):
     function, args = _of_arrays(EXAMPLES[name])
     shaped = [any(not _is_key(leaf) and leaf.ndim for leaf in jax.tree.leaves(arg)) for arg in args]
@@ -233,7 +273,7 @@ def test_a_shape_that_would_only_broadcast_is_an_error(name, unchecked):
                 jax.eval_shape(function, *args[:place], wrong, *args[place + 1 :])
 
 
-@pytest.mark.parametrize("name", _promised("types", MENDED))
+@pytest.mark.parametrize("name", _promised("types"))
 def test_sums_are_taken_in_single_precision_at_least(name):
     function, args = _of_arrays(EXAMPLES[name])
     keeps_type = EXAMPLES[name].keeps_type
@@ -247,7 +287,9 @@ def test_sums_are_taken_in_single_precision_at_least(name):
 
 @pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", [name for name in MENDED if not name.endswith("bootstrap-0")])  # draws depend on x64
+@pytest.mark.parametrize(
+    "name", [name for name in _mended("types") if not name.endswith("bootstrap-0")]
+)  # draws depend on x64
 def test_half_precision_is_double_precision_of_the_same_numbers(name, dtype):
     example = EXAMPLES[name]
     _, args = _of_arrays(example)
@@ -272,7 +314,7 @@ def _shaped(args, mesh, axis):
     return jax.tree.map(shape, args)
 
 
-@pytest.mark.parametrize("name", _promised("explicit", [name for name in MENDED if EXAMPLES[name].shardable]))
+@pytest.mark.parametrize("name", _promised("explicit", lambda example: example.shardable))
 def test_explicit_meshes_are_traced(name):
     """With `jax.make_mesh`'s default, types carry shardings and are checked while tracing."""
     example = EXAMPLES[name]
@@ -286,7 +328,7 @@ def test_explicit_meshes_are_traced(name):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", _promised("explicit", [name for name in MENDED if EXAMPLES[name].shardable]))
+@pytest.mark.parametrize("name", _promised("explicit", lambda example: example.shardable))
 def test_explicit_meshes_change_no_number(name):
     function, args = _of_arrays(EXAMPLES[name])
     expected = jax.jit(function)(*args)
@@ -295,7 +337,7 @@ def test_explicit_meshes_change_no_number(name):
         _assert_close(jax.jit(function)(*_divided(args, explicit, axis=0)), expected)
 
 
-@pytest.mark.parametrize("name", _promised("shard_map", [name for name in MENDED if EXAMPLES[name].vmappable]))
+@pytest.mark.parametrize("name", _promised("shard_map", lambda example: example.vmappable))
 def test_shard_map_with_its_checks_is_traced(name):
     """Eight problems on eight devices, with gradients."""
     example = EXAMPLES[name]
@@ -312,7 +354,7 @@ def test_shard_map_with_its_checks_is_traced(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MENDED if EXAMPLES[name].vmappable and EXAMPLES[name].differentiable]
+    "name", _promised("jit_vmap_grad", lambda example: example.vmappable and bool(example.differentiable))
 )
 def test_jit_of_vmap_of_grad_is_traced(name):
     example = EXAMPLES[name]
@@ -348,7 +390,7 @@ def test_a_label_out_of_range_is_not_read_as_another(name):
 
 @pytest.mark.parametrize(
     "name",
-    _promised("empty", [name for name in MENDED if EXAMPLES[name].shardable and EXAMPLES[name].rows is not None]),
+    _promised("empty", lambda example: example.shardable and example.rows is not None),
 )
 def test_no_entries_are_no_error(name):
     example = EXAMPLES[name]

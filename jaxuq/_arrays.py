@@ -12,7 +12,6 @@ The rules, which every public array function keeps:
 - **Nothing counted**: a score of nothing is NaN, a loss of nothing is 0 with gradient 0 (`weighted_mean`'s `empty`).
 """
 
-import functools
 import math
 import numbers
 import operator
@@ -342,17 +341,6 @@ def whole(array: Shaped[Array, "..."], axis: int | None = None) -> Shaped[Array,
     return jax.sharding.reshard(array, NamedSharding(sharding.mesh, PartitionSpec(*spec)))
 
 
-def rows_of(
-    table: Shaped[Array, "rows features"], places: Integer[Array, "*batch"]
-) -> Shaped[Array, "*batch features"]:
-    """`table[places]`, divided over an explicit mesh as the places are."""
-    sharding = jax.typeof(places).sharding
-    if not any(axis is not None for axis in sharding.spec):
-        return whole(table)[places]
-    spec = jax.sharding.PartitionSpec(*sharding.spec, None)
-    return whole(table).at[places].get(out_sharding=jax.sharding.NamedSharding(sharding.mesh, spec))
-
-
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise an OptionError unless `value` is one of `choices`."""
     if value not in choices:
@@ -398,13 +386,21 @@ def vary_like(tree: PyTree, *others: PyTree) -> PyTree:
     """The same arrays, varying over every axis of `jax.shard_map` that an array of `others` varies over.
 
     The carry of a loop starts from constants and becomes a function of the inputs, so it must vary as they do from the
-    start; outside `shard_map` nothing changes, and compiled programs hold no trace of it.
+    start, as must a cotangent. And the gradient in an array that does not vary is summed over the devices. Outside
+    `shard_map` nothing changes.
     """
-    varying = [jnp.all(jnp.zeros_like(leaf, dtype=bool)) for leaf in jax.tree.leaves(others)]
-    if not varying:
-        return tree
-    false = functools.reduce(jnp.logical_and, varying)
-    return jax.tree.map(lambda leaf: jax.lax.select(false, leaf, leaf), jax.tree.map(jnp.asarray, tree))
+    axes = {axis for leaf in jax.tree.leaves(others) for axis in _varies_over(leaf)}
+
+    def one(leaf: Any) -> Any:
+        missing = tuple(sorted(axes - _varies_over(leaf)))
+        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
+
+    return jax.tree.map(one, jax.tree.map(jnp.asarray, tree))
+
+
+def _varies_over(leaf: Any) -> frozenset[str]:
+    kind: Any = jax.typeof(leaf)  # jax 0.10 gathered what was called `vma` in one record
+    return frozenset(kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma)
 
 
 def divided_like(
@@ -412,8 +408,8 @@ def divided_like(
 ) -> Shaped[Array, "..."]:
     """`function(*args)`, for functions that look up entries of an array, which explicit meshes refuse.
 
-    On an explicit mesh the compiler chooses the placement inside and the result, of the shape of `like`, is divided as
-    `like` is. Elsewhere it is a plain call.
+    On an explicit mesh the compiler chooses the placement inside, and the leading axes of the result are divided as
+    those of `like` are. Elsewhere it is a plain call.
     """
     sharding = jax.typeof(like).sharding
     explicit = tuple(

@@ -27,6 +27,9 @@ class Example(NamedTuple):
         differentiable: positions in `args` with a finite gradient of the sum of all floating outputs.
         vmappable: whether a leading batch axis may be added to every argument (False for what fixes the batch itself).
         shardable: whether axis 0 of the arguments can be divided over eight devices.
+        keeps_type: whether results have the type of the arguments, as parameters and forecasts do, and only sums within
+            are wider.
+        rows: the position in `args` whose leading axis counts rows of data, which may be none; None if there is none.
     """
 
     function: Callable[..., Any]
@@ -37,6 +40,8 @@ class Example(NamedTuple):
     differentiable: tuple[int, ...] = ()
     vmappable: bool = True
     shardable: bool = True
+    keeps_type: bool = False
+    rows: int | None = 0
 
 
 def random_variables(module: Any, *inputs: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -143,25 +144,94 @@ def test_transforms(name, mesh):
         _assert_close(jax.jit(function)(*_divided(args, mesh, axis=0)), expected)
 
 
-# Rooms whose array functions do not keep the promises below yet. The set only shrinks.
-NOT_YET = {
-    "calibration",
+_OTHERS = {
     "checkpoints",
-    "confidence",
-    "experts",
     "extraction",
     "language",
     "molecules",
     "networks",
     "parallel",
-    "posterior",
     "questions",
-    "tagging",
+    "serving",
+    "study",
     "training",
     "tuning",
 }
-MENDED = [name for name in EXAMPLES if name.partition(".")[0] not in NOT_YET]
-LABELLED = [name for name in MENDED if name.split(".")[1].partition("-")[0] in _room(name.split(".")[0])[1].LABELS]
+# Rooms whose array functions do not keep a promise yet, by what is promised. The sets only shrink.
+NOT_YET = {
+    "shapes": _OTHERS | {"confidence", "experts", "tagging"},
+    "types": _OTHERS | {"confidence", "experts", "posterior", "tagging"},
+    "explicit": _OTHERS | {"confidence", "experts", "tagging"},
+    "shard_map": _OTHERS,
+    "jit_vmap_grad": _OTHERS,
+    "empty": _OTHERS | {"confidence", "experts", "posterior", "tagging"},
+}
+# Single examples that do not keep a promise in a room that does otherwise: a function or one of its examples, and why.
+# An example that keeps its promise after all is an error, so that this table only shrinks too.
+NOT_KEPT: dict[str, dict[str, str]] = {
+    "shapes": {
+        **dict.fromkeys(
+            (
+                "posterior.bbp",
+                "posterior.dense",
+                "posterior.laplace",
+                "posterior.noisy_dense",
+                "posterior.predict",
+                "posterior.predict_forecast",
+            ),
+            "the model, which may be the user's own, is the first to see inputs of another width",
+        ),
+        **dict.fromkeys(
+            (
+                "posterior.best_prior",
+                "posterior.kl_to_prior",
+                "posterior.linearised_at",
+                "posterior.log_marginal_likelihood",
+                "posterior.output_variance",
+            ),
+            "two trees of one state, made by `init` in one shape, are not compared again",
+        ),
+        "posterior.kronecker_factors": "gradients may have more leading axes, of roots",
+        "posterior.merge": "puts leaves of any shape beside each other",
+    },
+    "explicit": {
+        "posterior.bbp": "a bias divided over the axis that divides the rows: their sum has no placement",
+        "posterior.dense": "a bias divided over the axis that divides the rows: their sum has no placement",
+        "posterior.noisy_dense": "a bias divided over the axis that divides the rows: their sum has no placement",
+    },
+}
+
+
+# Functions that keep a promise which their room does not keep yet.
+KEPT = {"explicit": {"experts.project"}}
+
+
+def _mended(promise):
+    return [
+        name
+        for name in EXAMPLES
+        if name.partition(".")[0] not in NOT_YET[promise] or name.rpartition("-")[0] in KEPT.get(promise, ())
+    ]
+
+
+def _promised(promise, keep=lambda example: True):
+    """Names of the examples of the rooms that keep the promise, as parameters; single ones that do not are marked."""
+
+    def parameter(name):
+        reasons = NOT_KEPT.get(promise, {})
+        reason = reasons.get(name) or reasons.get(name.rpartition("-")[0])
+        return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=reason)) if reason else name
+
+    return [parameter(name) for name in _mended(promise) if keep(EXAMPLES[name])]
+
+
+def _label_place(name):
+    """Which argument of an example holds class labels; None if none does."""
+    room, rest = name.split(".")
+    return getattr(_room(room)[1], "LABELS", {}).get(rest.partition("-")[0])
+
+
+LABELLED = [name for name in EXAMPLES if _label_place(name) is not None]
 
 
 def _as_type(args, dtype):
@@ -177,36 +247,49 @@ def _floats(tree):
     return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
 
+@pytest.fixture
+def unchecked():
+    """Without jaxtyping's checks, which users do not have, and whose error comes first where there are both."""
+    checks, jaxtyping.config.jaxtyping_disable = jaxtyping.config.jaxtyping_disable, True
+    yield
+    jaxtyping.config.jaxtyping_disable = checks
+
+
 def test_rooms_not_yet_mended_are_rooms():
-    assert set(ROOMS) >= NOT_YET
+    assert all(set(ROOMS) >= rooms for rooms in NOT_YET.values())
 
 
-@pytest.mark.parametrize("name", MENDED)
-def test_a_shape_that_would_only_broadcast_is_an_error(name):
+@pytest.mark.parametrize("name", _promised("shapes"))
+def test_a_shape_that_would_only_broadcast_is_an_error(name, unchecked):
     function, args = _of_arrays(EXAMPLES[name])
-    places = [place for place, arg in enumerate(args) if isinstance(arg, jax.Array) and not _is_key(arg) and arg.ndim]
-    if len(places) < 2:
+    shaped = [any(not _is_key(leaf) and leaf.ndim for leaf in jax.tree.leaves(arg)) for arg in args]
+    others = [place for place, has_shape in enumerate(shaped) if has_shape][1:]
+    places = [place for place in others if isinstance(args[place], jax.Array)]
+    if not places:
         pytest.skip("one array cannot disagree")
-    for place in places[1:]:
+    for place in places:
         for wrong in (args[place][..., None], args[place][None], args[place][:-1]):
             with pytest.raises(ArrayError, match=r"has shape \("):
                 jax.eval_shape(function, *args[:place], wrong, *args[place + 1 :])
 
 
-@pytest.mark.parametrize("name", MENDED)
+@pytest.mark.parametrize("name", _promised("types"))
 def test_sums_are_taken_in_single_precision_at_least(name):
     function, args = _of_arrays(EXAMPLES[name])
+    keeps_type = EXAMPLES[name].keeps_type
     for dtype in (jnp.float16, jnp.bfloat16):
         results = _floats(jax.eval_shape(function, *_as_type(args, dtype)))
-        assert {leaf.dtype for leaf in results} == {jnp.dtype(jnp.float32)}
+        assert {leaf.dtype for leaf in results} <= {jnp.dtype(kind) for kind in (jnp.float32, dtype)[: 1 + keeps_type]}
     with jax.enable_x64(True):
         results = _floats(jax.eval_shape(function, *_as_type(args, jnp.float64)))
-        assert {leaf.dtype for leaf in results} == {jnp.dtype(jnp.float64)}
+        assert {leaf.dtype for leaf in results} <= {jnp.dtype(jnp.float64)}
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", [name for name in MENDED if not name.endswith("bootstrap-0")])  # draws depend on x64
+@pytest.mark.parametrize(
+    "name", [name for name in _mended("types") if not name.endswith("bootstrap-0")]
+)  # draws depend on x64
 def test_half_precision_is_double_precision_of_the_same_numbers(name, dtype):
     example = EXAMPLES[name]
     _, args = _of_arrays(example)
@@ -215,7 +298,8 @@ def test_half_precision_is_double_precision_of_the_same_numbers(name, dtype):
     actual = jax.jit(function)(*halves)
     with jax.enable_x64(True):
         expected = jax.tree.map(np.asarray, jax.jit(function)(*_as_type(halves, jnp.float64)))
-    _assert_close(actual, expected, rtol=2e-5, atol=2e-5)
+    rounding = float(jnp.finfo(dtype).eps) if example.keeps_type else 2e-5
+    _assert_close(actual, expected, rtol=rounding, atol=rounding)
 
 
 def _shaped(args, mesh, axis):
@@ -230,7 +314,7 @@ def _shaped(args, mesh, axis):
     return jax.tree.map(shape, args)
 
 
-@pytest.mark.parametrize("name", [name for name in MENDED if EXAMPLES[name].shardable])
+@pytest.mark.parametrize("name", _promised("explicit", lambda example: example.shardable))
 def test_explicit_meshes_are_traced(name):
     """With `jax.make_mesh`'s default, types carry shardings and are checked while tracing."""
     example = EXAMPLES[name]
@@ -244,7 +328,7 @@ def test_explicit_meshes_are_traced(name):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in MENDED if EXAMPLES[name].shardable])
+@pytest.mark.parametrize("name", _promised("explicit", lambda example: example.shardable))
 def test_explicit_meshes_change_no_number(name):
     function, args = _of_arrays(EXAMPLES[name])
     expected = jax.jit(function)(*args)
@@ -253,7 +337,7 @@ def test_explicit_meshes_change_no_number(name):
         _assert_close(jax.jit(function)(*_divided(args, explicit, axis=0)), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in MENDED if EXAMPLES[name].vmappable])
+@pytest.mark.parametrize("name", _promised("shard_map", lambda example: example.vmappable))
 def test_shard_map_with_its_checks_is_traced(name):
     """Eight problems on eight devices, with gradients."""
     example = EXAMPLES[name]
@@ -270,7 +354,7 @@ def test_shard_map_with_its_checks_is_traced(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MENDED if EXAMPLES[name].vmappable and EXAMPLES[name].differentiable]
+    "name", _promised("jit_vmap_grad", lambda example: example.vmappable and bool(example.differentiable))
 )
 def test_jit_of_vmap_of_grad_is_traced(name):
     example = EXAMPLES[name]
@@ -281,8 +365,7 @@ def test_jit_of_vmap_of_grad_is_traced(name):
 @pytest.mark.parametrize("name", [name for name in LABELLED if name.endswith("-0")])
 def test_a_label_out_of_range_is_not_read_as_another(name):
     example = EXAMPLES[name]
-    room, rest = name.split(".")
-    place = _room(room)[1].LABELS[rest.partition("-")[0]]
+    room, place = name.partition(".")[0], _label_place(name)
     function, args = _of_arrays(example)
     compiled = jax.jit(function)
     kept = np.ones(args[place].shape, bool) if example.where is None else np.asarray(example.where)
@@ -305,11 +388,15 @@ def test_a_label_out_of_range_is_not_read_as_another(name):
             _assert_close(with_label(left[0], label), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in MENDED if EXAMPLES[name].shardable])
+@pytest.mark.parametrize(
+    "name",
+    _promised("empty", lambda example: example.shardable and example.rows is not None),
+)
 def test_no_entries_are_no_error(name):
     example = EXAMPLES[name]
     function, args = _of_arrays(example)
-    entries = args[example.masked[0] if example.masked else 0].shape[0]
+    place = example.masked[0] if example.masked else example.rows
+    entries = jax.tree.leaves(args[place])[0].shape[0]
 
     def emptied(leaf):
         return leaf[:0] if not _is_key(leaf) and leaf.ndim and leaf.shape[0] == entries else leaf

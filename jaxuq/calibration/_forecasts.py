@@ -1,5 +1,6 @@
 """What calibrators share: which labels count and how much, new logits in a forecast, deviations, interpolation."""
 
+import math
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -132,5 +133,5 @@ def interpolate_per_task(
     def one(column, x, y):
         return jnp.interp(column, x, y, left=left)
 
-    flat = (array.reshape(array.shape[0], -1) for array in (values, knots, heights))
+    flat = (array.reshape(array.shape[0], math.prod(array.shape[1:])) for array in (values, knots, heights))
     return jax.vmap(one, in_axes=1, out_axes=1)(*flat).reshape(values.shape)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq._arrays import as_float, check_shapes, counted, select
+from jaxuq._arrays import as_float, check_shapes, counted, number_of, select, whole
 
 
 def answer_nonconformity(
@@ -39,7 +39,7 @@ def answer_nonconformity(
     """
     check_shapes(clusters=clusters, correct=correct)
     frequencies = _frequencies(clusters, where)
-    right = correct & (frequencies > 0)
+    right = whole(correct) & (frequencies > 0)
     return jnp.where(jnp.any(right), 1.0 - jnp.max(jnp.where(right, frequencies, 0.0), initial=0.0), jnp.inf)
 
 
@@ -74,11 +74,11 @@ def answer_set(
 def _frequencies(clusters, where):
     """Share of the samples drawn that say the same as each; 0 where masked or without an answer."""
     check_shapes(clusters=clusters, where=where)
-    drawn = counted(where, clusters)
+    clusters, drawn = whole(clusters), whole(counted(where, clusters))
     usable = drawn & (clusters >= 0)
     alike = (clusters[:, None] == clusters[None, :]) & usable[None, :]
-    mine = jnp.sum(alike, axis=1).astype(jnp.float32) / jnp.maximum(jnp.sum(drawn), 1).astype(jnp.float32)
-    return jnp.where(usable, mine, 0.0)
+    mine = as_float(jnp.sum(alike, axis=1))
+    return jnp.where(usable, mine / number_of(drawn, mine), 0.0)
 
 
 def claim_nonconformity(
@@ -110,4 +110,4 @@ def claim_nonconformity(
     """
     check_shapes(scores=scores, correct=correct, where=where)
     wrong = counted(where, scores) & ~(select(as_float(correct), where) > 0)
-    return jnp.max(select(scores, wrong, -jnp.inf), initial=-jnp.inf)
+    return jnp.max(select(as_float(scores), wrong, -jnp.inf), initial=-jnp.inf)

@@ -70,7 +70,7 @@ def conformal_threshold(
         raise ArrayError(
             f"groups has shape {groups.shape}; expected {scores.shape[:1]}, a group for each row of scores"
         )
-    n = scores.shape[0]
+    scores, n = as_float(scores), scores.shape[0]
     mass = None if weights is None else select(as_float(weights), where)
     valid = counted(where, scores) if mass is None else mass != 0
 

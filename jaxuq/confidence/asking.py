@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, check_number
+from jaxuq._arrays import check_choice, check_number, vary_like
 from jaxuq._shapes import checked
 
 
@@ -184,5 +184,5 @@ def relative_confidence(
         expected = jnp.sum(rates, axis=1) + 2.0 * prior / (strengths + 1.0)
         return (jnp.sum(wins, axis=1) + prior) / expected
 
-    strengths = jax.lax.fori_loop(0, iterations, improve, jnp.ones(preferences.shape[:1], wins.dtype))
+    strengths = jax.lax.fori_loop(0, iterations, improve, vary_like(jnp.ones(preferences.shape[:1], wins.dtype), wins))
     return strengths / (1.0 + strengths)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count
+from jaxuq._arrays import check_choice, check_count, vary_like, whole
 from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
 from jaxuq.confidence.recency import RECENCY_FACTORS, reweight_recent
@@ -168,6 +168,7 @@ def backtrack(
     check_count("buffer", buffer)
     check_choice("convention", convention, ("text", "published"))
     published = convention == "published"
+    answer, eligible = whole(answer), whole(eligible)
     size = answer.shape[0]
     buffer = min(buffer, size)
     picks = jnp.arange(buffer, dtype=jnp.int32)
@@ -195,7 +196,7 @@ def backtrack(
 
         zeros = jnp.zeros((size,), chain.weights.dtype)
         start = (zeros, zeros, jnp.full((size,), -1, jnp.int32))
-        total, _, origin = jax.lax.fori_loop(0, state.count, add, start)
+        total, _, origin = jax.lax.fori_loop(0, state.count, add, vary_like(start, state))
         scores, chosen = jax.lax.top_k(total, buffer)
         chosen = chosen.astype(jnp.int32)
         free = length + (2 if published else 1) * picks < free_tokens
@@ -222,7 +223,9 @@ def backtrack(
     )
     first = jnp.nonzero(answer, size=size, fill_value=0)[0].astype(jnp.int32)
     start = _State(empty, first, jnp.sum(answer, dtype=jnp.int32))
-    return jax.lax.while_loop(lambda state: state.count > 0, step, start).chain
+    return jax.lax.while_loop(
+        lambda state: state.count > 0, step, vary_like(start, answer, eligible, row(jnp.int32(0)))
+    ).chain
 
 
 @checked

@@ -14,6 +14,7 @@ from jaxuq._arrays import (
     number_of,
     select,
     undefined_unless,
+    vary_like,
     weighted_mean,
 )
 from jaxuq._shapes import checked
@@ -164,7 +165,11 @@ def rauq(
         now = jnp.where(counts, now, before)
         return now, jnp.where(counts, jnp.log(jnp.where(counts, now, 1.0)), 0.0)
 
-    _, logs = jax.lax.scan(step, jnp.ones(attention.shape[:1], log_probs.dtype), (log_probs, chosen.T, first, valid))
+    _, logs = jax.lax.scan(
+        step,
+        vary_like(jnp.ones(attention.shape[:1], log_probs.dtype), log_probs, chosen),
+        (log_probs, chosen.T, first, valid),
+    )
     return undefined_unless(jnp.any(valid), jnp.max(-jnp.sum(logs, axis=0)) / number_of(valid, log_probs))
 
 

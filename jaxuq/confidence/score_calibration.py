@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import check_choice, check_count, check_number, counted, masked, select
+from jaxuq._arrays import check_choice, check_count, check_number, counted, masked, select, vary_like
 from jaxuq._shapes import checked
 from jaxuq.calibration import Calibrator, isotonic_calibration, platt_scaling
 from jaxuq.posterior import BernoulliForecast
@@ -202,7 +202,7 @@ def fit_logistic(
         move = jnp.linalg.solve(hessian, gradient)
         return weights - move * jnp.minimum(1.0, 5.0 / (jnp.max(jnp.abs(move)) + 1e-30))
 
-    weights = jax.lax.fori_loop(0, iterations, step, jnp.zeros((size,), jnp.float32))
+    weights = jax.lax.fori_loop(0, iterations, step, vary_like(jnp.zeros((size,), jnp.float32), design, targets))
     own = weights[:-1] / deviation
     return LogisticState(own, weights[-1] - jnp.sum(own * mean))
 

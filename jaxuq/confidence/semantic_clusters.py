@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, counted, select, undefined_unless
+from jaxuq._arrays import check_choice, counted, select, undefined_unless, vary_like
 from jaxuq._shapes import checked
 
 
@@ -106,7 +106,7 @@ def greedy_clusters(
         return clusters.at[sample].set(number), founders.at[sample].set(valid[sample] & ~joins)
 
     start = (jnp.full((size,), -1, jnp.int32), jnp.zeros((size,), bool))
-    return jax.lax.fori_loop(0, size, assign, start)[0]
+    return jax.lax.fori_loop(0, size, assign, vary_like(start, equivalent, valid))[0]
 
 
 @checked
@@ -141,7 +141,7 @@ def connected_clusters(
     def spread(_: Array, least: Array) -> Array:  # every pass lets the least member of a component travel one link
         return jnp.min(jnp.where(linked, least[None], size), axis=1)
 
-    least = jax.lax.fori_loop(0, size, spread, jnp.where(valid, numbers, size))
+    least = jax.lax.fori_loop(0, size, spread, vary_like(jnp.where(valid, numbers, size), linked))
     founders = valid & (least == numbers)
     order = jnp.cumsum(founders, dtype=jnp.int32) - 1
     return jnp.where(valid, order[jnp.minimum(least, size - 1)], -1)

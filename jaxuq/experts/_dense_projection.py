@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
+from jaxuq._arrays import vary_like
 from jaxuq.experts._words import random_words
 
 _SIGNS = 2**17  # words of signs at a time, 32 signs each
@@ -38,7 +39,7 @@ def rademacher(
         return jax.lax.scan(bit, None, (jnp.arange(_BITS, dtype=jnp.uint32), total))[1], None
 
     zeros = jnp.zeros((_BITS, words, x.shape[0]), jnp.float32)
-    total, _ = jax.lax.scan(block, zeros, _blocks(x, start, width))
+    total, _ = jax.lax.scan(block, vary_like(zeros, x, seeds), _blocks(x, start, width))
     return total.reshape(_BITS * words, x.shape[0])[:dimension].T
 
 
@@ -55,7 +56,9 @@ def gaussian(
         uniform = (random_words(seeds, columns, rows) >> 8).astype(jnp.float32) * 2.0**-23 + (2.0**-24 - 1.0)
         return total + (math.sqrt(2.0) * jax.lax.erf_inv(uniform)) @ part, None
 
-    total, _ = jax.lax.scan(block, jnp.zeros((dimension, x.shape[0]), jnp.float32), _blocks(x, start, width))
+    total, _ = jax.lax.scan(
+        block, vary_like(jnp.zeros((dimension, x.shape[0]), jnp.float32), x, seeds), _blocks(x, start, width)
+    )
     return total.T
 
 

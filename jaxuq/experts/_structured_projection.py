@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
+from jaxuq._arrays import vary_like
 from jaxuq.experts._words import random_words
 
 NONZEROS = 8
@@ -42,7 +43,9 @@ def sparse(
 
         return total + jax.lax.scan(one, None, (places, signs))[1], None
 
-    total, _ = jax.lax.scan(block, jnp.zeros((nonzeros, part, examples), jnp.float32), (firsts, parts))
+    total, _ = jax.lax.scan(
+        block, vary_like(jnp.zeros((nonzeros, part, examples), jnp.float32), x, seeds), (firsts, parts)
+    )
     return total.reshape(dimension, examples).T * (dimension / nonzeros) ** 0.5
 
 
@@ -76,7 +79,7 @@ def hadamard(
         flips = 1.0 - 2.0 * (order[taken] & 1).astype(jnp.float32)  # or the constant rows of all blocks would be one
         return total + mixed[:, taken] * jnp.broadcast_to(flips[None], total.shape), None
 
-    return jax.lax.scan(block, jnp.zeros((examples, dimension), jnp.float32), (firsts, parts))[0]
+    return jax.lax.scan(block, vary_like(jnp.zeros((examples, dimension), jnp.float32), x, seeds), (firsts, parts))[0]
 
 
 def _hadamard_matrix(order: int) -> Float[Array, "width width"]:

@@ -1,12 +1,13 @@
 """Random projections of gradients to a few thousand numbers, from a key; the matrix is never held."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from jaxuq._arrays import check_count
+from jaxuq._arrays import check_count, divided_like, whole
 from jaxuq.experts._dense_projection import gaussian, rademacher
 from jaxuq.experts._structured_projection import hadamard, sparse
 from jaxuq.experts._words import seed_words
@@ -84,6 +85,7 @@ def project(
     for leaf in leaves:
         flat = leaf.reshape(leaf.shape[0], -1)
         if flat.shape[1]:
-            total = total + _KINDS[kind](seeds, flat, start, dimension)
+            project_part = partial(_KINDS[kind], start=start, dimension=dimension)
+            total = total + divided_like(project_part, whole(flat, 1), seeds, flat)
         start += flat.shape[1]
     return total * dimension**-0.5 if scaled else total

@@ -28,6 +28,10 @@ _REFUSED = {  # with the values that ask for nothing
     "tokenizer.ggml.precompiled_charsmap": ("tables of characters are", ([],)),
     "tokenizer.rwkv.world": ("tokenizers of RWKV are", ()),
 }
+_OF_THE_OTHER_KIND = {  # what converters write into every file and one kind of tokenizer alone reads
+    "gpt2": ("tokenizer.ggml.scores",),
+    "llama": ("tokenizer.ggml.merges", "tokenizer.ggml.pre"),
+}
 _IRRELEVANT = (  # for other uses of a model than continuing a text, or read elsewhere
     "tokenizer.huggingface.json", "tokenizer.ggml.token_type_count",
     *(f"tokenizer.ggml.{name}_token_id" for name in (
@@ -66,7 +70,7 @@ def gguf_tokenizer(file: GGUFFile) -> "PreTrainedTokenizerFast":
     except Exception as error:  # tokenizers raises bare exceptions
         raise CheckpointError(f"{file.path} has a tokenizer that cannot be built: {error}") from error
     names = [name for name in file.metadata if name.startswith("tokenizer.chat_template")]
-    settings.finish(irrelevant=[*_IRRELEVANT, *names], strict=["tokenizer."])
+    settings.finish(irrelevant=[*_IRRELEVANT, *_OF_THE_OTHER_KIND[kind], *names], strict=["tokenizer."])
     return made
 
 
@@ -102,6 +106,7 @@ def _merges(settings: Settings) -> list[tuple[str, str]]:
 def _byte_level(settings: Settings, tokens: list[str]) -> "Tokenizer":
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+    settings.refuse("tokenizer.ggml.add_space_prefix", "byte-level tokenizers that begin with a space are", False)
     name = settings.typed("tokenizer.ggml.pre", str, "default")
     name = _SAME.get(name, name)
     if name not in _SPLITS:

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from jaxuq.posterior._model import ApplyFn, Params, split_numbers, varying_like, wide
+from jaxuq._arrays import vary_like
+from jaxuq.posterior._model import ApplyFn, Params, split_numbers, wide
 from jaxuq.posterior.likelihood import Likelihood
 
 
@@ -66,7 +67,7 @@ def make_batch(
     def function(leaves: list[Array], inputs: Any) -> Array:
         return apply_fn(whole(leaves), inputs)
 
-    leaves = varying_like([wide(leaf) for leaf in numbers], inputs)
+    leaves = vary_like([wide(leaf) for leaf in numbers], inputs)
     outputs = function(leaves, inputs)
     roots = likelihood.curvature(outputs)
     if where is not None:

@@ -120,36 +120,6 @@ def wide(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:
     return array.astype(jnp.float32) if is_number(array) and jnp.finfo(array.dtype).bits < 32 else array
 
 
-def gathered(tree: PyTree) -> PyTree:
-    """Arrays that explicit mesh axes divide, on every device whole: what is sliced row by row cannot stay divided."""
-
-    def one(leaf: Any) -> Any:
-        sharding = jax.typeof(leaf).sharding
-        divided = any(part is not None for part in sharding.spec) and not sharding.mesh.are_all_axes_auto
-        return jax.reshard(leaf, jax.sharding.PartitionSpec()) if divided else leaf
-
-    return jax.tree.map(one, tree)
-
-
-def _varies_over(leaf: Any) -> frozenset[str]:
-    kind: Any = jax.typeof(leaf)  # jax 0.10 gathered what was called `vma` in one record
-    return frozenset(kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma)
-
-
-def varying_like(leaves: list[Array], *others: PyTree) -> list[Array]:
-    """Leaves that vary over the axes of `shard_map` over which any other array does.
-
-    The gradient in a leaf that does not vary would be summed over the devices, and its square would be wrong.
-    """
-    axes = {axis for leaf in jax.tree.leaves(others) for axis in _varies_over(leaf)}
-
-    def one(leaf: Array) -> Array:
-        missing = tuple(sorted(axes - _varies_over(leaf)))
-        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
-
-    return [one(leaf) for leaf in leaves]
-
-
 def stacked(tree: Params, num_samples: int) -> Samples:
     """Every array `num_samples` times along a new leading axis."""
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[None], (num_samples, *leaf.shape)), tree)

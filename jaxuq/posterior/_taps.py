@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from jax.extend.core import Literal
 from jaxtyping import Array, Float
 
+from jaxuq._arrays import vary_like
 from jaxuq._errors import OptionError
-from jaxuq.posterior._model import Params, is_number, varying_like
+from jaxuq.posterior._model import Params, is_number
 
 _INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_jvp_call")
 _PASSED = ("convert_element_type", "copy", "copy_p", "reduce_precision", "pvary", "mesh_cast")
@@ -124,7 +125,7 @@ def run_tapped(function: Callable[[list[Array]], Array], leaves: list[Array], la
 
     shapes = jax.eval_shape(lambda: run(None)[1])
     taps = [jnp.zeros((*shape.shape[:-1], width), shape.dtype) for shape, width in zip(shapes, widths)]
-    taps = varying_like(taps, leaves)
+    taps = vary_like(taps, leaves)
     outputs, pull, inputs = jax.vjp(run, taps, has_aux=True)
     return Tapped(outputs, inputs, lambda cotangents: pull(cotangents)[0])
 

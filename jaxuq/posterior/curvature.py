@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import check_count
+from jaxuq._arrays import check_count, vary_like
 from jaxuq.posterior._ggn import Batch, ravel, sum_over, sum_over_examples, times_ggn, unravel
-from jaxuq.posterior._model import Params, is_number, varying_like, wide
+from jaxuq.posterior._model import Params, is_number, wide
 
 _EXAMPLES_AT_ONCE = 8
 
@@ -227,7 +227,7 @@ def _leading(
         following = jnp.where(norm > 1e-5 * jnp.linalg.norm(image), following, other)
         return basis.at[(number + 1) % steps].set(jnp.where(number + 1 < steps, following, basis[0])), images
 
-    start = varying_like([basis, jnp.zeros_like(basis)], like)
+    start = vary_like([basis, jnp.zeros_like(basis)], like)
     basis, images = jax.lax.fori_loop(0, steps, step, (start[0], start[1]))
     projected = basis @ images.T
     values, rotation = jnp.linalg.eigh((projected + projected.T) / 2)

@@ -26,7 +26,9 @@ class _Parts:
     @property
     def total(self) -> Float[Array, "*batch"]:
         """`aleatoric + epistemic`: the predictive variance, or the entropy of the averaged prediction in nats."""
-        return self.aleatoric + self.epistemic
+        return as_float(self.aleatoric, self.aleatoric, self.epistemic) + as_float(
+            self.epistemic, self.aleatoric, self.epistemic
+        )
 
 
 class _Gaussian(NamedTuple):

@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from jaxuq._arrays import counted, whole
 from jaxuq._errors import OptionError
+from jaxuq._shapes import checked
 from jaxuq.posterior._ggn import Batch, sum_over
 from jaxuq.posterior._model import Params, Static
 from jaxuq.posterior._taps import Layer, Tapped, layers_of, num_rows, run_tapped
@@ -35,6 +37,7 @@ class KroneckerFactors(NamedTuple):
     count: Float[Array, "*stack"]
 
 
+@checked
 def kronecker_factors(
     inputs: Float[Array, "rows inputs"],
     gradients: Float[Array, "*roots rows outputs"],
@@ -70,7 +73,7 @@ def kronecker_factors(
         R. Eschenhagen et al., "Kronecker-Factored Approximate Curvature for Modern Neural Network Architectures",
         NeurIPS 2023, section 3 (the sum over tokens: "expand").
     """
-    kept = jnp.ones(inputs.shape[0], bool) if where is None else where
+    inputs, gradients, kept = whole(inputs), whole(gradients), whole(counted(where, inputs.shape[:1]))
     inputs = jnp.where(kept[:, None], inputs, 0.0)
     gradients = jnp.where(jnp.broadcast_to(kept[:, None], gradients.shape), gradients, 0.0)
     flat = gradients.reshape(-1, gradients.shape[-1])

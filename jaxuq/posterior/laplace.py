@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from jaxuq._arrays import check_choice, check_number
+from jaxuq._arrays import check_choice, check_number, vary_like, whole
 from jaxuq.posterior._draws import normal_like, sample_keys
 from jaxuq.posterior._ggn import make_batch
 from jaxuq.posterior._model import (
@@ -21,11 +21,9 @@ from jaxuq.posterior._model import (
     Samples,
     check_numbers,
     freeze,
-    gathered,
     map_numbers,
     split_numbers,
     thaw,
-    varying_like,
     wide,
 )
 from jaxuq.posterior._rows import kept_rows, without_rows
@@ -148,7 +146,7 @@ def laplace(
         *,
         where: Bool[Array, "batch *tasks"] | None = None,
     ) -> LaplaceState:
-        inputs, labels, where = gathered((inputs, labels, where))
+        inputs, labels, where = jax.tree.map(whole, (inputs, labels, where))
         rows = kept_rows(labels, where)
         batch = make_batch(read, apply_fn, state.params, without_rows(inputs, rows), rows, where, labels.ndim)
         return state._replace(
@@ -184,12 +182,12 @@ def linearised_at(apply_fn: ApplyFn, centre: Params) -> ApplyFn:
         >>> linearised_at(lambda w, x: w * w * x, jnp.ones(1))(jnp.array([3.0]), jnp.array([10.0]))  # 10 + 20 (3 - 1)
         Array([50.], dtype=float32)
     """
-    start, whole = split_numbers(freeze(centre))
+    start, filled = split_numbers(freeze(centre))
 
     def apply(params: Params, inputs: PyTree, **options: Any) -> Array:
         moved, _ = split_numbers(freeze(params))
         change = [(new - old).astype(old.dtype) for new, old in zip(moved, start)]
-        outputs, slope = jax.jvp(lambda numbers: apply_fn(whole(numbers), inputs, **options), (start,), (change,))
+        outputs, slope = jax.jvp(lambda numbers: apply_fn(filled(numbers), inputs, **options), (start,), (change,))
         return outputs + slope
 
     return apply
@@ -279,19 +277,19 @@ def output_variance(
         >>> output_variance(state, lambda w, x: x @ w, jnp.array([[1.0, 1.0], [0.0, 2.0]]))  # the prior's
         Array([0.5, 1. ], dtype=float32)
     """
-    leaves, whole = split_numbers(state.params)
+    leaves, filled = split_numbers(state.params)
 
     def of_example(one: Any) -> Array:
         row = jax.tree.map(lambda leaf: leaf[None], one)
-        outputs, pull = jax.vjp(lambda numbers: apply_fn(whole(numbers), row)[0], varying_like(leaves, row))
+        outputs, pull = jax.vjp(lambda numbers: apply_fn(filled(numbers), row)[0], vary_like(leaves, row))
         flat = outputs.size
 
         def of_output(number: Array) -> Array:
             cotangent = (jnp.arange(flat) == number).astype(outputs.dtype).reshape(outputs.shape)
-            (gradient,) = pull(cotangent)
+            (gradient,) = pull(vary_like(cotangent, outputs))
             solved = state.curvature.solve(state.prior_precision, gradient)
             return jnp.sum(jnp.stack([jnp.sum(a * b) for a, b in zip(gradient, solved)]))
 
         return jax.lax.map(of_output, jnp.arange(flat)).reshape(outputs.shape)
 
-    return jax.lax.map(of_example, gathered(inputs))
+    return jax.lax.map(of_example, jax.tree.map(whole, inputs))

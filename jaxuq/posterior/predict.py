@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-from jaxuq._arrays import check_count
+from jaxuq._arrays import check_count, whole
 from jaxuq._errors import ArrayError
-from jaxuq.posterior._model import ApplyFn, Samples, gathered
+from jaxuq.posterior._model import ApplyFn, Samples
 from jaxuq.posterior.draws import split_samples
 from jaxuq.posterior.likelihood import Likelihood, likelihood_of
 from jaxuq.posterior.moments import merge, reduce
@@ -109,7 +109,7 @@ def predict_forecast(
     apply = read(apply_fn)
     num_samples = _leading(samples, "samples")
     chunk = _size(sample_chunk, num_samples, "sample_chunk")
-    whole = num_samples // chunk
+    chunks = num_samples // chunk
     likelihood = likelihood_of(likelihood)
 
     def one_batch(batch):
@@ -121,9 +121,9 @@ def predict_forecast(
         def step(number, running):
             return merge(running, of_chunk(number))
 
-        running = jax.lax.fori_loop(1, whole, step, of_chunk(0)) if whole > 1 else of_chunk(0)
-        if whole * chunk < num_samples:
-            running = merge(running, of_chunk(whole, num_samples - whole * chunk))
+        running = jax.lax.fori_loop(1, chunks, step, of_chunk(0)) if chunks > 1 else of_chunk(0)
+        if chunks * chunk < num_samples:
+            running = merge(running, of_chunk(chunks, num_samples - chunks * chunk))
         return likelihood.predictive(running.moments)
 
     return _in_batches(one_batch, inputs, batch_size)
@@ -135,7 +135,7 @@ def _in_batches(function: Callable, inputs: PyTree, batch_size: int | None) -> P
     size = _size(batch_size, n, "batch_size")
     if size >= n:
         return function(inputs)
-    inputs = gathered(inputs)
+    inputs = jax.tree.map(whole, inputs)
     starts = jnp.minimum(jnp.arange(0, n, size), n - size)
 
     def one(start: Int[Array, ""]) -> PyTree:

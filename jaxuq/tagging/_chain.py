@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import vary_like
 from jaxuq.tagging._log_matmul import finite_or_zero, log_matmul, safe_logsumexp
 
 Initial = Float[Array, " state"] | Float[Array, "batch state"]
@@ -124,6 +125,7 @@ def scan_steps(chain: Chain, step: Callable, carry: Any, *, checkpoint: bool = F
     a time.
     """
     inputs = (chain.own, chain.evidence[1:], chain.valid[1:])
+    carry = vary_like(carry, chain)
     if not checkpoint:
         return jax.lax.scan(step, carry, inputs)
     steps = chain.valid.shape[0] - 1

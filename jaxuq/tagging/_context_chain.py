@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import vary_like
 from jaxuq.tagging._chain import long_sum
 from jaxuq.tagging.inference import log_likelihood
 from jaxuq.tagging.posterior_paths import path_entropy
@@ -80,7 +81,9 @@ def posterior(chain: ContextChain) -> Posterior:
     outside = jnp.zeros((states, batch), evidence.dtype).at[0].set(1.0)
     uniform = jnp.full((states, batch), 1.0 / states, evidence.dtype)
     backward = (transition[::-1], evidence[::-1], valid[::-1])
-    _, (alpha, beta, scales) = jax.lax.scan(step, (outside, uniform), ((transition, evidence), backward), unroll=4)
+    _, (alpha, beta, scales) = jax.lax.scan(
+        step, vary_like((outside, uniform), transition, evidence), ((transition, evidence), backward), unroll=4
+    )
     # alpha is that of the token before, beta that of the token itself
     pairs = alpha[:, :, None] * transition * (evidence * beta[::-1])[:, None]
     total = jnp.sum(pairs, axis=(1, 2))

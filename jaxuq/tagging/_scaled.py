@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxuq._arrays import vary_like
 from jaxuq.tagging._chain import Chain, long_sum
 from jaxuq.tagging._log_matmul import finite_or_zero
 
@@ -72,7 +73,9 @@ def scaled_messages(chain: Chain) -> Scaled:
     valid = chain.valid[1:]
     # The forward pass runs on into the padding: nothing reads what it finds there.
     inputs = (evidence[1:], evidence[1:][::-1], valid[::-1])
-    (_, beta_first), (alpha, beta, scales, beta_scales) = jax.lax.scan(step, (first, uniform), inputs, unroll=4)
+    (_, beta_first), (alpha, beta, scales, beta_scales) = jax.lax.scan(
+        step, vary_like((first, uniform), chain), inputs, unroll=4
+    )
 
     alpha = jnp.concatenate([first[None], alpha])
     beta = jnp.concatenate([beta, beta_first[None]])[::-1]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxuq._arrays import vary_like
 from jaxuq.tagging._chain import Chain, Filtered, forward, mask_lengths, normalise, transition_at
 from jaxuq.tagging._log_matmul import responsibilities_pullback
 from jaxuq.tagging._scaled import scaled_marginals, scaled_messages, scaled_transition_counts
@@ -40,7 +41,7 @@ def smooth_in_log_space(chain: Chain, filtered: Filtered) -> tuple[Float[Array, 
     states = last.shape[-1]
     counts = jnp.zeros((states, states) if chain.own is None else (last.shape[0], states, states), last.dtype)
     inputs = (filtered.log_alpha[:-1], filtered.log_predicted, chain.own, chain.valid[1:])
-    (_, counts), marginals = jax.lax.scan(step, (last, counts), inputs, reverse=True)
+    (_, counts), marginals = jax.lax.scan(step, vary_like((last, counts), inputs), inputs, reverse=True)
     return mask_lengths(jnp.concatenate([marginals, last[None]]), chain), counts
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import vary_like
 from jaxuq._shapes import checked
 from jaxuq.tagging._chain import Chain, Initial, Transition, long_sum, make_chain, rescale, transition_at
 from jaxuq.tagging._log_matmul import finite_or_zero
@@ -148,7 +149,9 @@ def _k_best(chain: Chain, rank: int) -> BestPaths:
         outputs = jnp.where(keep, sources.astype(jnp.int32), same), jnp.where(valid, shift, 0.0)
         return jnp.where(keep, best, scores), outputs
 
-    last, (sources, shifts) = jax.lax.scan(step, first, (chain.own, chain.evidence[1:], chain.valid[1:]))
+    last, (sources, shifts) = jax.lax.scan(
+        step, vary_like(first, chain), (chain.own, chain.evidence[1:], chain.valid[1:])
+    )
     scores, ends = jax.lax.top_k(last.reshape(batch, states * rank), min(rank, states * rank))
     missing = rank - scores.shape[1]
     scores = jnp.pad(scores, ((0, 0), (0, missing)), constant_values=-jnp.inf)

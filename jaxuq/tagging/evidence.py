@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import vary_like
 from jaxuq._errors import ArrayError
 from jaxuq.tagging._log_matmul import log_matmul, safe_log
 
@@ -93,7 +94,7 @@ def _shared(
         return total + table[index], None
 
     start = jnp.zeros((*observations.shape[:2], states), log_emission.dtype)
-    return jax.lax.scan(add, start, (rows, chosen))[0]
+    return jax.lax.scan(add, vary_like(start, rows, chosen), (rows, chosen))[0]
 
 
 def _soft(log_emission: Array, shares: Float[Array, "batch time function label"]) -> Float[Array, "batch time state"]:
@@ -113,7 +114,8 @@ def _soft(log_emission: Array, shares: Float[Array, "batch time function label"]
         speaks = jnp.max(said, axis=-1, keepdims=True) > -jnp.inf
         return total + jnp.where(speaks, value, 0.0), None
 
-    return jax.lax.scan(add, jnp.zeros((batch, time, states), log_emission.dtype), (tables, log_shares))[0]
+    start = vary_like(jnp.zeros((batch, time, states), log_emission.dtype), tables, log_shares)
+    return jax.lax.scan(add, start, (tables, log_shares))[0]
 
 
 def _check(log_emission: Array, observations: Array) -> None:

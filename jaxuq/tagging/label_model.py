@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._arrays import vary_like
+
 Params = Any
 Observations = Int[Array, "batch time function"]
 Lengths = Int[Array, " batch"]
@@ -66,7 +68,7 @@ def vote_shares(observations: Observations, num_labels: int) -> Float[Array, "ba
         return total + jax.nn.one_hot(votes, num_labels, dtype=total.dtype), None
 
     votes = jnp.moveaxis(observations, 2, 0)
-    counts, _ = jax.lax.scan(add, jnp.zeros((*observations.shape[:2], num_labels)), votes)
+    counts, _ = jax.lax.scan(add, vary_like(jnp.zeros((*observations.shape[:2], num_labels)), votes), votes)
     entity = counts.at[..., 0].set(0.0)
     total = jnp.sum(entity, axis=-1, keepdims=True)
     only_outside = jax.nn.one_hot(jnp.zeros(observations.shape[:2], jnp.int32), num_labels, dtype=counts.dtype)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._arrays import vary_like
 from jaxuq._shapes import checked
 from jaxuq.tagging._chain import Chain, Filtered, Initial, Transition, forward, make_chain, transition_at
 from jaxuq.tagging._log_matmul import finite_or_zero
@@ -72,7 +73,9 @@ def posterior_sample(
         drawn = jax.random.categorical(key, log_alpha[None] + into, axis=-1).astype(jnp.int32)
         return (current := jnp.where(valid[None], drawn, following)), current
 
-    _, paths = jax.lax.scan(step, last, (_backward_inputs(chain, filtered), keys[1:]), reverse=True)
+    _, paths = jax.lax.scan(
+        step, vary_like(last, chain, keys), (_backward_inputs(chain, filtered), keys[1:]), reverse=True
+    )
     paths = jnp.moveaxis(jnp.concatenate([paths, last[None]]), 0, 2)
     possible = chain.valid.T & (filtered.log_likelihood > -jnp.inf)[:, None]
     return jnp.where(possible[None], paths, -1)
@@ -132,7 +135,7 @@ def path_entropy(
         return total + jnp.where(valid, term, 0.0), None
 
     inputs = (_backward_inputs(chain, filtered), filtered.log_predicted, marginals[1:])
-    entropy, _ = jax.lax.scan(step, entropy, inputs)
+    entropy, _ = jax.lax.scan(step, vary_like(entropy, inputs), inputs)
     return jnp.where(chain.valid[0] & (filtered.log_likelihood > -jnp.inf), entropy, 0.0)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import vary_like
 from jaxuq._shapes import checked
 from jaxuq.tagging.label_model import emission_counts, inside, vote_shares
 
@@ -55,7 +56,8 @@ def initial_transition(
         after = jax.nn.one_hot(votes[:, 1:], num_labels, dtype=total.dtype)
         return total + jnp.einsum("bti,btj->ij", before, after), None
 
-    total, _ = jax.lax.scan(add, counts.astype(jnp.float32), jnp.moveaxis(observations, 2, 0))
+    start = vary_like(counts.astype(jnp.float32), observations, valid)
+    total, _ = jax.lax.scan(add, start, jnp.moveaxis(observations, 2, 0))
     return total / jnp.sum(total, axis=-1, keepdims=True)
 
 

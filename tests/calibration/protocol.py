@@ -105,10 +105,12 @@ EXAMPLES: dict[str, Any] = {
         calibration.conformal_threshold, (_y,), {"level": 0.7}, where=_where, masked=(0,), differentiable=(0,)
     ),
     "hoeffding_bound": Example(calibration.hoeffding_bound, (_unit,), {"n": 50, "delta": 0.1}, differentiable=(0,)),
-    "isotonic_calibration": Example(partial(_isotonic.apply, _isotonic_state), (_binary,), differentiable=(0,)),
+    "isotonic_calibration": Example(
+        partial(_isotonic.apply, _isotonic_state), (_binary,), differentiable=(0,), keeps_type=True
+    ),
     "isotonic_quantiles": [
         Example(_quantiles.fit, (_gaussian, _y), **_fit),
-        Example(partial(_quantiles.apply, _quantile_state), (_gaussian,), differentiable=(0,)),
+        Example(partial(_quantiles.apply, _quantile_state), (_gaussian,), differentiable=(0,), keeps_type=True),
         # Between the knots: at a knot, the last bit of a residual decides which of two slopes it is on.
         Example(partial(_quantiles.cdf, _quantile_state), (_gaussian, _y[::-1].copy()), differentiable=(0, 1)),
         Example(partial(_quantiles.quantile, _quantile_state), (_gaussian, np.float32(0.3)), differentiable=(0,)),
@@ -119,7 +121,9 @@ EXAMPLES: dict[str, Any] = {
     ],
     "platt_scaling": [
         Example(_platt.fit, (_binary, _labels), **_fit),
-        Example(_of(_platt, calibration.PlattState), ((_two, _two), _binary), differentiable=(0, 1)),
+        Example(
+            _of(_platt, calibration.PlattState), ((_two, _two), _binary), differentiable=(0, 1), keeps_type=True, rows=1
+        ),
     ],
     "risk_p_values": [
         Example(calibration.risk_p_values, (_unit, np.full(16, 20, np.float32)), {"level": 0.3, "loss": loss})
@@ -128,12 +132,30 @@ EXAMPLES: dict[str, Any] = {
     "temperature_scaling": [
         Example(_temperature.fit, (_binary, _labels), **_fit),
         Example(_temperature.fit, (_categorical, _classes), **_fit),
-        Example(_of(_temperature, calibration.TemperatureState), ((_two,), _binary), differentiable=(0, 1)),
-        Example(_of(_temperature, calibration.TemperatureState), ((_two,), _categorical), differentiable=(0, 1)),
+        Example(
+            _of(_temperature, calibration.TemperatureState),
+            ((_two,), _binary),
+            differentiable=(0, 1),
+            keeps_type=True,
+            rows=1,
+        ),
+        Example(
+            _of(_temperature, calibration.TemperatureState),
+            ((_two,), _categorical),
+            differentiable=(0, 1),
+            keeps_type=True,
+            rows=1,
+        ),
     ],
     "variance_scaling": [
         Example(_variance.fit, (_gaussian, _y), **_fit),
-        Example(_of(_variance, calibration.VarianceState), ((_two,), _gaussian), differentiable=(0, 1)),
+        Example(
+            _of(_variance, calibration.VarianceState),
+            ((_two,), _gaussian),
+            differentiable=(0, 1),
+            keeps_type=True,
+            rows=1,
+        ),
     ],
 }
 HOST: dict[str, str] = {

@@ -100,7 +100,7 @@ def predict_fitted(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> fitted = Fitted(jnp.array([[1.0], [3.0]]), "bernoulli")  # two samples of one parameter
+        >>> fitted = Fitted(jnp.array([1.0, 3.0]), "bernoulli")  # two samples of one parameter
         >>> forecast = predict_fitted(fitted, lambda slope, x: x * slope, jnp.array([[0.0], [1.0]]))
         >>> [round(float(p), 3) for p in forecast.probabilities[:, 0]]
         [0.5, 0.842]
@@ -184,7 +184,7 @@ def recalibrate(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> fitted = Fitted(jnp.array([[1.0]]), "bernoulli", calibrator="temperature")
+        >>> fitted = Fitted(jnp.array([1.0]), "bernoulli", calibrator="temperature")
         >>> logits, labels = jnp.full((4, 1), 4.0), jnp.array([[1], [1], [0], [1]])  # says 98 %, right in 3 of 4
         >>> fitted = recalibrate(fitted, lambda slope, x: x * slope, logits, labels)
         >>> round(float(predict_fitted(fitted, lambda slope, x: x * slope, logits).probabilities[0, 0]), 3)

@@ -98,6 +98,10 @@ class Entries(MutableMapping[str, Kind], Generic[Kind]):
         hint = f"did you mean {near[0]!r}? " if near else ""
         return UnknownEntryError(f"there is no {self.kind} {name!r}; {hint}There are: {', '.join(names)}")
 
+    def name_of(self, entry: Kind) -> str | None:
+        """The name of an entry that is in use here, or None; nothing is imported for it."""
+        return next((name for name, known in self._entries.items() if known is entry), None)
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._declared()
 

@@ -3,14 +3,24 @@
 Calibrators correct a forecast (`fit`, `apply`); conformal methods give intervals or sets with guaranteed coverage. Each
 is a factory that returns pure functions; its fitted state is a NamedTuple of arrays to be saved with the parameters.
 What is let through at all: `answer_set` of sampled answers, `learn_then_test` and `abstention_threshold` for settings
-whose risk is controlled.
+whose risk is controlled. `Fitted` keeps a forecaster of one's own, samples to thresholds, as one folder.
 """
 
+from jaxuq.calibration._trees import FittedError
 from jaxuq.calibration.answer_sets import answer_nonconformity, answer_set, claim_nonconformity
 from jaxuq.calibration.base import Calibrator
 from jaxuq.calibration.conformal_classification import ConformalClassification, conformal_classification
 from jaxuq.calibration.conformal_regression import ConformalRegression, ConformalState, Interval, conformal_regression
 from jaxuq.calibration.conformal_threshold import conformal_threshold
+from jaxuq.calibration.fitted import (
+    CALIBRATORS,
+    CONFORMAL,
+    Fitted,
+    conformal_prediction,
+    predict_fitted,
+    recalibrate,
+)
+from jaxuq.calibration.fitted_folder import load_fitted, save_fitted
 from jaxuq.calibration.isotonic import IsotonicState, isotonic_calibration
 from jaxuq.calibration.isotonic_quantiles import QuantileCalibrator, QuantileState, isotonic_quantiles
 from jaxuq.calibration.platt import PlattState, platt_scaling
@@ -20,10 +30,14 @@ from jaxuq.calibration.temperature import TemperatureState, temperature_scaling
 from jaxuq.calibration.variance import VarianceState, variance_scaling
 
 __all__ = [
+    "CALIBRATORS",
+    "CONFORMAL",
     "Calibrator",
     "ConformalClassification",
     "ConformalRegression",
     "ConformalState",
+    "Fitted",
+    "FittedError",
     "Interval",
     "IsotonicState",
     "PlattState",
@@ -36,6 +50,7 @@ __all__ = [
     "answer_set",
     "claim_nonconformity",
     "conformal_classification",
+    "conformal_prediction",
     "conformal_regression",
     "conformal_risk_control",
     "conformal_threshold",
@@ -43,8 +58,12 @@ __all__ = [
     "isotonic_calibration",
     "isotonic_quantiles",
     "learn_then_test",
+    "load_fitted",
     "platt_scaling",
+    "predict_fitted",
+    "recalibrate",
     "risk_p_values",
+    "save_fitted",
     "temperature_scaling",
     "variance_scaling",
 ]

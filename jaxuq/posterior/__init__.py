@@ -69,6 +69,7 @@ from jaxuq.posterior.nuts import nuts
 from jaxuq.posterior.optax_form import posterior_state
 from jaxuq.posterior.predict import predict, predict_forecast
 from jaxuq.posterior.psgld import psgld
+from jaxuq.posterior.readers import READERS
 from jaxuq.posterior.sghmc import sghmc
 from jaxuq.posterior.sgld import sgld
 from jaxuq.posterior.subtree import merge, on_part, paths_containing, select
@@ -77,6 +78,7 @@ from jaxuq.posterior.trace import Trace
 
 __all__ = [
     "LIKELIHOODS",
+    "READERS",
     "BBPState",
     "BernoulliForecast",
     "CategoricalForecast",

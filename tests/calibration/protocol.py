@@ -159,6 +159,15 @@ EXAMPLES: dict[str, Any] = {
     ],
 }
 HOST: dict[str, str] = {
+    "CALIBRATORS": "a table",
+    "CONFORMAL": "a table",
+    "Fitted": "a type",
+    "FittedError": "a type",
+    "conformal_prediction": "a record of names; tests/calibration/test_fitted.py",
+    "predict_fitted": "a record of names; tests/calibration/test_fitted.py",
+    "recalibrate": "a record of names; tests/calibration/test_fitted.py",
+    "load_fitted": "files on disk; tests/calibration/test_fitted_folder.py",
+    "save_fitted": "files on disk; tests/calibration/test_fitted_folder.py",
     "Calibrator": "a type",
     "ConformalClassification": "a type",
     "ConformalRegression": "a type",

@@ -218,6 +218,7 @@ EXAMPLES: dict[str, Any] = {
     ],
 }
 HOST: dict[str, str] = {
+    "READERS": "a table",
     **dict.fromkeys(
         (
             "BBPState",

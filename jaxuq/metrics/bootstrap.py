@@ -91,6 +91,10 @@ def interval_of_resamples(
     """
     check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
     check_choice("interval", interval, ("debiased", "percentile"))
+    wide = jnp.promote_types(resamples.dtype, jnp.float32)
+    estimate, resamples = whole(estimate).astype(wide), whole(resamples).astype(wide)
+    if not resamples.shape[0]:
+        return jnp.full_like(estimate, jnp.nan), jnp.full_like(estimate, jnp.nan)
     if interval == "percentile":
         tails = jnp.asarray([0.5 - 0.5 * level, 0.5 + 0.5 * level], resamples.dtype)
         lower, upper = jnp.nanquantile(resamples, tails, axis=0)

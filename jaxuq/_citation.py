@@ -324,6 +324,13 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "publisher = {Chapman and Hall}",
         1993,
     ),
+    "davison1997bootstrap": (
+        "book",
+        "Davison, Anthony C. and Hinkley, David V.",
+        "Bootstrap Methods and Their Application",
+        "publisher = {Cambridge University Press}",
+        1997,
+    ),
     "li2025uqac": (
         "article",
         "Li, Yinghao and Qiang, Rushi and Moukheiber, Lama and Zhang, Chao",
@@ -738,7 +745,7 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "risk-coverage": ("geifman2017selective",),
     "augrc": ("traub2024augrc",),
     "prr": ("malinin2020prr",),
-    "bootstrap": ("efron1993bootstrap",),
+    "bootstrap": ("davison1997bootstrap", "efron1993bootstrap"),
     "elrea": ("li2025elrea", "li2025dissertation"),
     "less": ("xia2024less",),
     "trak": ("park2023trak",),

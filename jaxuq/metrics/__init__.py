@@ -18,7 +18,7 @@ from jaxuq.metrics.accuracy import accuracy
 from jaxuq.metrics.area_under_roc import area_under_roc
 from jaxuq.metrics.average_over_tasks import TaskAverage, average_over_tasks
 from jaxuq.metrics.average_precision import average_precision
-from jaxuq.metrics.bootstrap import BootstrapResult, bootstrap
+from jaxuq.metrics.bootstrap import BootstrapResult, bootstrap, interval_of_resamples
 from jaxuq.metrics.brier import brier_score, multiclass_brier_score
 from jaxuq.metrics.calibration_error import (
     adaptive_calibration_error,
@@ -84,6 +84,7 @@ __all__ = [
     "gaussian_crps",
     "gaussian_negative_log_likelihood",
     "interval_coverage",
+    "interval_of_resamples",
     "interval_score",
     "interval_width",
     "maximum_calibration_error",

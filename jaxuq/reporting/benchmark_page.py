@@ -8,6 +8,7 @@ from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import QUESTIONS, metric_name
+from jaxuq.reporting.paired import read_paired
 from jaxuq.reporting.report_drawings import report_drawings
 from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_predictions
 from jaxuq.reporting.tables import ScoreTable, score_table
@@ -105,6 +106,7 @@ def report_tables(folder: ResultFolder, rows: Frame, summary: Frame) -> list[Sco
                     title=" ".join(QUESTIONS[q] for q in asked),
                     unit=folder.unit,
                     nominal_coverage=folder.nominal_coverage,
+                    resamples=read_paired(folder),
                 )
             )
     return tables

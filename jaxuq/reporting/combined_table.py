@@ -1,11 +1,15 @@
 """One table over several runs: rows are methods and backbones, columns data sets and metrics."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
+
+import numpy as np
 
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.metric_names import decimals, format_number, metric_name, primary_metric
-from jaxuq.reporting.tables import best_of
+from jaxuq.reporting.paired import standing
+from jaxuq.reporting.tables import best_of, paired_of
 
 
 class CombinedCell(NamedTuple):
@@ -14,8 +18,8 @@ class CombinedCell(NamedTuple):
     Attributes:
         mean: mean over seeds; NaN if the row has no score there.
         text: mean and sample standard deviation over seeds.
-        best: whether it is the best mean of its backbone in that column, in the digits shown.
-        winner: whether it is the best of the whole column.
+        best: whether it is the best of its backbone in that column by more than chance, see `standing`.
+        winner: whether it is so in the whole column.
     """
 
     mean: float
@@ -45,12 +49,17 @@ class CombinedTable(NamedTuple):
     rows: list[CombinedRow]
 
 
-def combined_table(scores: Frame, metrics: list[str]) -> CombinedTable:
+def combined_table(
+    scores: Frame,
+    metrics: list[str],
+    resamples: Mapping[tuple[str, str, str], Mapping[str, tuple[np.ndarray, bytes]]] | None = None,
+) -> CombinedTable:
     """Put the main scores of several runs into one table: each data set's own metric, and the log likelihood.
 
     Args:
         scores: rows of several `results.csv`, with a further column `row` that names the row they belong to.
         metrics: metric columns that exist.
+        resamples: of `read_paired`, by data set, split and row; without them nothing is marked.
 
     Returns:
         `CombinedTable`.
@@ -60,7 +69,7 @@ def combined_table(scores: Frame, metrics: list[str]) -> CombinedTable:
         >>> names = {"row": ["a", "b"], "method": ["a", "b"], "backbone": "dnn", "split": "scaffold", "seed": 0}
         >>> table = combined_table(pandas.DataFrame({**names, "dataset": "esol", "rmse": [0.9, 0.8]}), ["rmse"])
         >>> table.columns, [row.cells[0].winner for row in table.rows]
-        ([('esol', 'RMSE ↓')], [False, True])
+        ([('esol', 'RMSE ↓')], [False, False])
     """
     who = scores[["row", "method", "backbone"]].drop_duplicates("row")
     # Sorting is stable: within a backbone the rows keep their order of appearance.
@@ -80,11 +89,16 @@ def combined_table(scores: Frame, metrics: list[str]) -> CombinedTable:
             spreads = [float(value) for value in grouped.std(ddof=1).reindex(who["row"])]
             columns.append((f"{dataset} ({split})" if dataset in several else dataset, f"{name.title} {name.arrow}"))
             digits = decimals(means, name)
-            winners = best_of(means, name.direction, digits)
+            paired = [
+                paired_of(part[part["row"] == row], key, (resamples or {}).get((dataset, split, row)))
+                for row in who["row"]
+            ]
+            winners, _ = standing(paired, best_of(means, name.direction, digits))
             best = [False] * len(means)
             for backbone in dict.fromkeys(backbones):
                 places = [i for i, other in enumerate(backbones) if other == backbone]
-                for i, is_best in zip(places, best_of([means[i] for i in places], name.direction, digits), strict=True):
+                own = best_of([means[i] for i in places], name.direction, digits)
+                for i, is_best in zip(places, standing([paired[i] for i in places], own)[0], strict=True):
                     best[i] = is_best
             texts = [_text(mean, spread, digits) for mean, spread in zip(means, spreads, strict=True)]
             cells.append([CombinedCell(*cell) for cell in zip(means, texts, best, winners, strict=True)])

@@ -1,8 +1,8 @@
 """Several runs side by side: one table, and ranks over data sets."""
 
 import pathlib
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from jaxuq.reporting.combined_table import CombinedTable, combined_table
 from jaxuq.reporting.drawings import Drawing, render_drawings
@@ -10,6 +10,7 @@ from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import RUN_COLUMNS, metric_name
+from jaxuq.reporting.paired import read_paired
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.result_folder import ResultFolder, read_folder
@@ -78,7 +79,7 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
             coverages = {run.nominal_coverage for run, _ in members}
             nominal = coverages.pop() if len(coverages) == 1 else None
             scores = _joined(members)
-            comparison, pictures, gaps = compare_scores(scores, nominal, task_type)
+            comparison, pictures, gaps = compare_scores(scores, nominal, task_type, _resamples(members))
             write_rank_tables(target, scores, task_type)
             comparisons.append(comparison)
             drawings += pictures
@@ -97,18 +98,26 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
     return target / "report.html"
 
 
-def compare_scores(scores: Frame, nominal: float | None, task_type: str) -> tuple[Comparison, list[Drawing], list[str]]:
+def compare_scores(
+    scores: Frame, nominal: float | None, task_type: str, resamples: Mapping[tuple[str, ...], Any] | None = None
+) -> tuple[Comparison, list[Drawing], list[str]]:
     """The tables of one task type, its figures, and what is not comparable.
 
     Args:
         scores: columns `dataset, split, backbone, method, seed, variant` and metrics.
         nominal: coverage that intervals were made for; None if they differ.
         task_type: `"classification"` or `"regression"`.
+        resamples: of `read_paired`, by data set, split, method, backbone and variant.
 
     Returns:
         `(comparison, drawings, warnings)`.
     """
     scores, metrics = _named_rows(scores)
+    keys = ["dataset", "split", "method", "backbone", "variant"]
+    known = {
+        (name[0], name[1], row): (resamples or {}).get(tuple(name), {})
+        for *name, row in scores[[*keys, "row"]].drop_duplicates().itertuples(index=False)
+    }
 
     def ranks_of(group: str | None) -> RankTable:
         return rank_table(
@@ -131,7 +140,7 @@ def compare_scores(scores: Frame, nominal: float | None, task_type: str) -> tupl
             "and the others move up, so mean ranks rest on different data sets."
         )
     return (
-        Comparison(task_type.capitalize(), combined_table(scores, metrics), ranks),
+        Comparison(task_type.capitalize(), combined_table(scores, metrics, known), ranks),
         _drawings(ranks_of, scores, over, task_type),
         warnings,
     )
@@ -172,6 +181,16 @@ def _joined(members: list[tuple[ResultFolder, str]]) -> Frame:
     import pandas
 
     return pandas.concat([run.results.assign(variant=variant) for run, variant in members], ignore_index=True)
+
+
+def _resamples(members: list[tuple[ResultFolder, str]]) -> dict[tuple[str, ...], Any]:
+    keys = ["dataset", "split", "method", "backbone"]
+    found = {}
+    for run, variant in members:
+        paired = read_paired(run)
+        for name in run.results[keys].drop_duplicates().itertuples(index=False):
+            found[(*name, variant)] = paired.get(name.method, {})
+    return found
 
 
 def _drawings(ranks_of, scores: Frame, over: str, task_type: str) -> list[Drawing]:

@@ -46,8 +46,8 @@ def _of_scores(folder: ResultFolder) -> list[Drawing]:
     table = score_table(folder.results, folder.summary, metrics=metrics, methods=folder.methods, unit=folder.unit)
     reading = (
         "A point is a method's mean over seeds, a thick bar its 95 % bootstrap interval over test molecules; without "
-        "such an interval, a thin line is the standard deviation over seeds. The dashed line is the best mean: methods "
-        "whose bars reach it may differ from the best by chance."
+        "such an interval, a thin line is the standard deviation over seeds. The dashed line is the best mean: whether "
+        "a method differs from the best by chance is said by the paired marks of the tables, not by bars."
     )
     return [Drawing("scores", "Scores and how sure they are", reading, partial(forest_figure, table))]
 

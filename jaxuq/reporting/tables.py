@@ -1,11 +1,15 @@
 """Score tables: mean and spread over seeds, intervals, the best in bold where those are known; for any reader."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from jaxuq.reporting.frames import Frame, OptionalFrame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import Direction, MetricName, decimals, format_number, metric_name
+from jaxuq.reporting.paired import Paired, standing
 
 if TYPE_CHECKING:
     import rich.table
@@ -22,9 +26,10 @@ class Cell(NamedTuple):
         lower: lower end of the bootstrap interval over test molecules; NaN if there is none.
         upper: its upper end.
         best: whether the mean is the best of its column, or equal to the best in the digits shown.
-        overlaps: whether the interval overlaps that of a best method; False for the best themselves.
+        overlaps: whether the paired difference from a best method may be zero; False for the best themselves.
         text: mean and spread, in the column's digits.
         interval: the interval, in the column's digits; empty if there is none.
+        decided: whether it is the best by more than chance, against every other: only then may it be printed so.
     """
 
     mean: float
@@ -35,11 +40,7 @@ class Cell(NamedTuple):
     overlaps: bool
     text: str
     interval: str
-
-    @property
-    def decided(self) -> bool:
-        """Whether it may be printed as the best: what has no interval may be best by chance alone."""
-        return self.best and bool(self.interval)
+    decided: bool
 
 
 class Column(NamedTuple):
@@ -79,6 +80,7 @@ def score_table(
     title: str = "",
     unit: str = "",
     nominal_coverage: float | None = None,
+    resamples: Mapping[str, Mapping[str, tuple[np.ndarray, bytes]]] | None = None,
 ) -> ScoreTable:
     r"""Mean and sample standard deviation over seeds, with the best method of every metric.
 
@@ -96,6 +98,7 @@ def score_table(
         title: what the scores belong to.
         unit: unit of the labels.
         nominal_coverage: what coverages should be; None leaves them without a best.
+        resamples: of `read_paired`; without them no difference is known, so that no best is decided.
 
     Returns:
         `ScoreTable`.
@@ -113,7 +116,10 @@ def score_table(
         name = metric_name(key)
         raw = [_statistics(results, summary, method, key) for method in order]
         columns.append(Column(key, name, _heading(name, unit, nominal_coverage)))
-        cells.append(_mark(raw, name, nominal_coverage))
+        paired = [
+            paired_of(results[results["method"] == method], key, (resamples or {}).get(method)) for method in order
+        ]
+        cells.append(_mark(raw, paired, name, nominal_coverage))
     return ScoreTable(title, columns, [(method, [c[i] for c in cells]) for i, method in enumerate(order)])
 
 
@@ -125,7 +131,7 @@ def markdown_table(table: ScoreTable, *, intervals: bool = False) -> str:
         intervals: whether to add the intervals to the cells.
 
     Returns:
-        Lines of a Markdown table, the best in `**bold**` where intervals are known.
+        Lines of a Markdown table, the best in `**bold**` where it is so by more than chance.
 
     Example:
         >>> import pandas
@@ -134,7 +140,7 @@ def markdown_table(table: ScoreTable, *, intervals: bool = False) -> str:
         >>> print(markdown_table(score_table(results, summary, metrics=["ece"])))
         | Method | ECE ↓ |
         |:---|---:|
-        | a | **0.0500** |
+        | a | 0.0500 |
     """
     lines = [
         "| " + " | ".join(["Method", *(column.heading for column in table.columns)]) + " |",
@@ -227,18 +233,26 @@ def _statistics(results: Frame, summary: OptionalFrame, method: str, key: str) -
     return mean, std, float(row[ends[0]].iloc[0]), float(row[ends[1]].iloc[0])
 
 
-def _mark(raw: list[tuple[float, float, float, float]], name: MetricName, nominal: float | None) -> list[Cell]:
+def paired_of(rows: Frame, key: str, resamples: Mapping[str, tuple[np.ndarray, bytes]] | None) -> Paired:
+    """One metric of one method: its rows of `results.csv` with what `read_paired` has of it."""
+    known = rows[["seed", key]].dropna()
+    values, part = (resamples or {}).get(key, (None, b""))
+    return Paired(float(known[key].mean()), dict(zip(known["seed"], known[key], strict=True)), values, part)
+
+
+def _mark(
+    raw: list[tuple[float, float, float, float]], paired: list[Paired], name: MetricName, nominal: float | None
+) -> list[Cell]:
     digits = decimals([row[0] for row in raw], name)
     best = best_of([row[0] for row in raw], name.direction, digits, nominal)
-    targets = [row for row, is_best in zip(raw, best, strict=True) if is_best]
+    decided, near = standing(paired, best, nominal if name.direction == "nominal" else None)
     cells = []
-    for row, is_best in zip(raw, best, strict=True):
+    for row, *marks in zip(raw, best, near, decided, strict=True):
         mean, std, lower, upper = row
         spread = "" if math.isnan(std) else f" ± {format_number(std, digits)}"
         known = not (math.isnan(lower) or math.isnan(upper))
         interval = f"[{format_number(lower, digits)}, {format_number(upper, digits)}]" if known else ""
-        overlaps = known and not is_best and any(lower <= other[3] and other[2] <= upper for other in targets)
-        cells.append(Cell(*row, is_best, overlaps, format_number(mean, digits) + spread, interval))
+        cells.append(Cell(*row, *marks[:2], format_number(mean, digits) + spread, interval, marks[2]))
     return cells
 
 

@@ -95,6 +95,7 @@ EXAMPLES: dict[str, Any] = {
         _gaussian(metrics.gaussian_negative_log_likelihood, kwargs={"convention": name}, differentiable=(0, 1, 2))
         for name in ("full", "muben")
     ],
+    "interval_of_resamples": Example(metrics.interval_of_resamples, (np.float32(0.5), RISK), masked=(1,)),
     "interval_coverage": _ends(metrics.interval_coverage),
     "interval_score": _ends(metrics.interval_score, kwargs={"level": 0.9}, differentiable=(0, 1, 2)),
     "interval_width": Example(

@@ -48,7 +48,9 @@ def test_tasks_may_have_trailing_axes(rng):
 
 def test_bootstrap_has_the_moments_of_resampling(rng_key, rng):
     values = rng.exponential(size=80).astype(np.float32)
-    result = metrics.bootstrap(rng_key, mean_value, jnp.asarray(values), num_resamples=4000, level=0.9, batch_size=500)
+    result = metrics.bootstrap(
+        rng_key, mean_value, jnp.asarray(values), num_resamples=4000, level=0.9, batch_size=500, interval="percentile"
+    )
     resamples = values[rng.integers(0, 80, (20000, 80))].mean(axis=1)
     assert result.estimate == pytest.approx(values.mean(), rel=1e-6)
     assert result.num_defined == 4000
@@ -105,14 +107,65 @@ def test_undefined_resamples_are_ignored_and_counted(rng_key):
 def test_asking_for_more_resamples_keeps_the_first(rng_key):
     values = jnp.arange(20.0)
     seen = [
-        metrics.bootstrap(rng_key, mean_value, values, num_resamples=n, batch_size=b).lower for n, b in ((1, 1), (1, 4))
+        metrics.bootstrap(rng_key, mean_value, values, num_resamples=n, batch_size=b).resamples
+        for n, b in ((1, 1), (1, 4))
     ]
-    # With one resample both ends are that resample.
     many = metrics.bootstrap(rng_key, mean_value, values, num_resamples=7, batch_size=3)
-    assert seen[0] == seen[1] and many.lower <= seen[0] <= many.upper
+    assert seen[0][0] == seen[1][0] == many.resamples[0]
 
 
 @pytest.mark.parametrize("call", [metrics.bootstrap, lambda key, metric: metrics.average_over_tasks(metric)])
 def test_forgotten_arrays_are_named(call, rng_key):
     with pytest.raises(ValueError, match="got no arrays; pass the arrays"):
         call(rng_key, mean_value)
+
+
+def _all_scores(probabilities, labels, variance, *, where):
+    confidence, correct = jnp.maximum(probabilities, 1 - probabilities), (probabilities > 0.5) == (labels == 1)
+    truth = labels.astype(probabilities.dtype)
+    return jnp.stack(
+        [
+            metrics.area_under_roc(probabilities, labels, where=where),
+            metrics.average_precision(probabilities, labels, where=where),
+            metrics.brier_score(probabilities, labels, where=where),
+            metrics.expected_calibration_error(confidence, correct, where=where),
+            metrics.maximum_calibration_error(confidence, correct, where=where),
+            metrics.adaptive_calibration_error(confidence, correct, where=where),
+            metrics.smooth_calibration_error(confidence, correct, where=where),
+            metrics.area_under_risk_coverage(-confidence, ~correct, where=where),
+            metrics.prediction_rejection_ratio(-confidence, ~correct, where=where),
+            metrics.root_mean_squared_error(probabilities, truth, where=where),
+            metrics.r2_score(probabilities, truth, where=where),
+            metrics.regression_calibration_error(probabilities, variance, truth, where=where),
+            metrics.miscalibration_area(probabilities, variance, truth, where=where),
+            metrics.expected_normalised_calibration_error(probabilities, variance, truth, where=where),
+            metrics.spearman_correlation(probabilities, variance, where=where),
+        ]
+    )
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_every_score_lies_in_its_own_interval(rng, calibrated):
+    for seed in range(12):
+        logits = rng.normal(size=50).astype(np.float32)
+        labels = (rng.random(50) < 1 / (1 + np.exp(-logits if calibrated else logits))).astype(np.int32)
+        variance = np.exp(rng.normal(size=50)).astype(np.float32)
+        found = metrics.bootstrap(
+            jax.random.key(seed), _all_scores, jax.nn.sigmoid(logits), jnp.asarray(labels), jnp.asarray(variance),
+            num_resamples=40,
+        )  # fmt: skip
+        assert np.isfinite(found.estimate).all()
+        assert ((found.lower <= found.estimate) & (found.estimate <= found.upper)).all()
+
+
+def test_the_interval_of_a_calibration_error_reaches_a_perfect_calibration(rng_key, rng):
+    confidence = rng.uniform(0.5, 1, (60, 200)).astype(np.float32)
+    correct = rng.random((60, 200)) < confidence
+
+    def both(c, k):
+        found = metrics.bootstrap(rng_key, metrics.expected_calibration_error, c, k, num_resamples=100)
+        usual, _ = metrics.interval_of_resamples(found.estimate, found.resamples, interval="percentile")
+        return found.lower <= 0, usual <= 0
+
+    debiased, percentile = jax.jit(jax.vmap(both))(confidence, correct)
+    assert debiased.mean() >= 0.85 and not percentile.any()

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pandas
 import pytest
 import rich.console
@@ -50,19 +51,38 @@ def test_methods_that_agree_in_the_digits_shown_are_all_best():
     assert [cells[0].text for _, cells in table.rows] == ["0.7386", "0.7386", "0.7385", "–"]
 
 
-def test_an_interval_that_reaches_the_best_one_is_marked():
-    summary = _frame(rmse_lower=[0.1, 0.29, 0.31], rmse_upper=[0.3, 0.5, 0.6])
-    table = score_table(_frame(rmse=[0.2, 0.4, 0.5]), summary, metrics=["rmse"])
+def _draws(**means):
+    """Resamples that share what the examples bring (0.05), and differ by little of their own (0.005)."""
+    rng = np.random.default_rng(0)
+    shared = 0.05 * rng.normal(size=400)
+    return {m: {"rmse": (mean + shared + 0.005 * rng.normal(size=400), b"test")} for m, mean in means.items()}
+
+
+def test_marks_rest_on_paired_differences_not_on_overlap():
+    wide = {"rmse_lower": [0.3, 0.3, 0.4], "rmse_upper": [0.5, 0.5, 0.6]}
+    clear = _frame(rmse=[0.40, 0.50]), _frame(**{key: values[::2] for key, values in wide.items()})
+    table = score_table(*clear, metrics=["rmse"], resamples=_draws(m0=0.40, m1=0.50))
+    assert [(cells[0].decided, cells[0].overlaps) for _, cells in table.rows] == [(True, False), (False, False)]
+    assert markdown_table(table).count("**0.4000**") == 1
+    near = _frame(rmse=[0.40, 0.401, 0.5])
+    table = score_table(near, _frame(**wide), metrics=["rmse"], resamples=_draws(m0=0.40, m1=0.401, m2=0.5))
     assert [cells[0].overlaps for _, cells in table.rows] == [False, True, False]
+    assert table.rows[0][1][0].best and not any(cells[0].decided for _, cells in table.rows)
 
 
-def test_the_best_of_a_column_without_intervals_is_not_printed_as_decided():
-    results = _frame(auroc=[0.956, 0.960])
-    table = score_table(results, metrics=["auroc"])
-    assert [cells[0].best for _, cells in table.rows] == [False, True]
-    assert "**" not in markdown_table(table)
-    known = score_table(results, _frame(auroc_lower=[0.9, 0.91], auroc_upper=[0.97, 0.98]), metrics=["auroc"])
-    assert markdown_table(known).count("**0.960") == 1 and "**0.956" not in markdown_table(known)
+def test_seeds_that_disagree_leave_the_best_undecided():
+    rows = {"method": ["m0"] * 3 + ["m1"] * 3, "seed": [0, 1, 2] * 2, "rmse": [0.2, 0.4, 0.6, 0.7, 0.5, 0.3]}
+    table = score_table(pandas.DataFrame(rows), metrics=["rmse"], resamples=_draws(m0=0.4, m1=0.5))
+    assert [cells[0].overlaps for _, cells in table.rows] == [False, True]
+    assert not any(cells[0].decided for _, cells in table.rows)
+
+
+def test_methods_of_other_examples_are_not_paired():
+    draws = _draws(m0=0.4, m1=0.5)
+    draws["m1"]["rmse"] = (draws["m1"]["rmse"][0], b"other")
+    for resamples in (draws, None):
+        table = score_table(_frame(rmse=[0.4, 0.5]), metrics=["rmse"], resamples=resamples)
+        assert not any(cells[0].decided or cells[0].overlaps for _, cells in table.rows)
 
 
 def test_seconds_that_were_measured_once_for_all_seeds_have_no_deviation():

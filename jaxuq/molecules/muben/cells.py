@@ -17,7 +17,7 @@ from jaxuq.molecules.muben.opening import Opened, Part
 from jaxuq.molecules.muben.scores import score_forecast, score_intervals
 from jaxuq.molecules.records import Split
 from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
-from jaxuq.study import Cell, write_text
+from jaxuq.study import Cell, digest, write_arrays, write_text
 
 _SECONDS = ("train_seconds", "predict_seconds")
 
@@ -108,7 +108,7 @@ def finished_row(configuration: MubenConfiguration, cell: Cell, method: str, see
 
 
 def method_intervals(opened: Opened) -> dict[str, dict[str, tuple[float, float]]]:
-    """Bootstrap intervals of each method over test molecules, all methods on the same resamples.
+    """Bootstrap intervals of each method over test molecules, all methods on the same resamples: `resamples.npz`.
 
     Args:
         opened: the run, with every cell finished; `resamples` of 0 gives no intervals, nor do several test parts.
@@ -131,7 +131,10 @@ def method_intervals(opened: Opened) -> dict[str, dict[str, tuple[float, float]]
             num_resamples=configuration.resamples,
             muben=configuration.convention == "muben",
         )
-    return intervals
+    part_digest = np.frombuffer(bytes.fromhex(digest(*(np.asarray(a) for a in cells[0][1:]))), np.uint8)
+    arrays = {f"{m}/{name}": values[2] for m, own in intervals.items() for name, values in own.items()}
+    write_arrays(opened.folder.path / "resamples.npz", arrays | {"part": part_digest})
+    return {m: {name: values[:2] for name, values in own.items()} for m, own in intervals.items()}
 
 
 def summarise_rows(

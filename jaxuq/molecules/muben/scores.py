@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float
 
@@ -197,7 +198,7 @@ def score_intervals(
     *,
     num_resamples: int,
     muben: bool = False,
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, tuple[float, float, np.ndarray]]:
     """95 % bootstrap intervals of the mean over seeds of each metric, over the choice of test molecules.
 
     Args:
@@ -209,11 +210,11 @@ def score_intervals(
         muben: as in `score_forecast`.
 
     Returns:
-        Lower and upper ends by column name, without the conformal columns.
+        Lower and upper ends and the resampled scores by column name, without the conformal columns.
     """
     task_type = "regression" if isinstance(forecasts, GaussianForecast) else "classification"
     rows = tuple(jnp.moveaxis(array, 0, 1) for array in _arrays(forecasts, muben=muben))
     metric = _SEED_MEANS[task_type, muben]
     result = metrics.bootstrap(rng_key, metric, *rows, labels, where=mask, num_resamples=num_resamples, batch_size=8)
-    ends = zip(result.lower.tolist(), result.upper.tolist())
+    ends = zip(result.lower.tolist(), result.upper.tolist(), np.asarray(result.resamples).T)
     return dict(zip(REGRESSION if task_type == "regression" else CLASSIFICATION, ends))

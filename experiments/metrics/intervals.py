@@ -1,0 +1,98 @@
+"""How often bootstrap intervals hold the truth, and their own point: simulated worlds with known answers.
+
+    python experiments/metrics/intervals.py --worlds 300 --rows 200 --resamples 300
+
+Binary predictions with logit scale 1.5 and heteroscedastic Gaussian regression, each calibrated ("1.0") and
+overconfident ("0.7", "0.6"); the truth is the score of 600,000 rows. Prints coverage, share of points inside, width.
+"""
+
+import argparse
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxuq import metrics
+
+
+def regression(key, rows, scale):
+    """Means, variances that are `scale`^2 of the right ones, labels."""
+    keys = jax.random.split(key, 3)
+    mean, deviation = 2 * jax.random.normal(keys[0], (rows,)), jnp.exp(0.4 * jax.random.normal(keys[1], (rows,)))
+    return mean, (scale * deviation) ** 2, mean + deviation * jax.random.normal(keys[2], (rows,))
+
+
+def classification(key, rows, scale):
+    """Probabilities, and labels drawn from logits `scale` as large."""
+    keys = jax.random.split(key)
+    logits = 1.5 * jax.random.normal(keys[0], (rows,))
+    labels = (jax.random.uniform(keys[1], (rows,)) < jax.nn.sigmoid(scale * logits)).astype(jnp.int32)
+    return jax.nn.sigmoid(logits), labels
+
+
+def regression_scores(mean, variance, labels, where):
+    """RMSE, RCE, miscalibration area."""
+    return jnp.stack(
+        [
+            metrics.root_mean_squared_error(mean, labels, where=where),
+            metrics.regression_calibration_error(mean, variance, labels, where=where),
+            metrics.miscalibration_area(mean, variance, labels, where=where),
+        ]
+    )
+
+
+def classification_scores(probabilities, labels, where):
+    """AUROC, AURC, F1, ECE, ACE."""
+    confidence, predicted = jnp.maximum(probabilities, 1 - probabilities), probabilities > 0.5
+    correct = predicted == (labels == 1)
+    both, either = jnp.sum(where & predicted & (labels == 1)), jnp.sum(where * predicted) + jnp.sum(where * labels)
+    return jnp.stack(
+        [
+            metrics.area_under_roc(probabilities, labels, where=where),
+            metrics.area_under_risk_coverage(-confidence, ~correct, where=where),
+            2.0 * both / jnp.maximum(either, 1),
+            metrics.expected_calibration_error(confidence, correct, where=where),
+            metrics.adaptive_calibration_error(confidence, correct, where=where),
+        ]
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("make", "scores", "rows", "resamples"))
+def world(key, scale, make, scores, rows, resamples):
+    """Point and intervals of one world, by kind."""
+    found = metrics.bootstrap(key, scores, *make(jax.random.fold_in(key, 1), rows, scale), num_resamples=resamples)
+    ends = {
+        kind: metrics.interval_of_resamples(found.estimate, found.resamples, interval=kind)
+        for kind in ("percentile", "debiased")
+    }
+    return found.estimate, ends
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("worlds", 300), ("rows", 200), ("resamples", 300)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    for make, scores, scales, names in (
+        (regression, regression_scores, (1.0, 0.7), ("RMSE", "RCE", "area")),
+        (classification, classification_scores, (1.0, 0.6), ("AUROC", "AURC", "F1", "ECE", "ACE")),
+    ):
+        for scale in scales:
+            rows = 200_000
+            large = [make(jax.random.key(99 + i), rows, scale) for i in range(3)]
+            truth = np.mean([jax.jit(scores)(*data, where=jnp.ones(rows, bool)) for data in large], axis=0)
+            one = functools.partial(
+                world, scale=scale, make=make, scores=scores, rows=options.rows, resamples=options.resamples
+            )
+            points, ends = jax.lax.map(one, jax.random.split(jax.random.key(5), options.worlds))
+            for kind, (lower, upper) in ends.items():
+                covered = np.mean((lower <= truth) & (truth <= upper), axis=0)
+                inside = np.mean((lower <= points) & (points <= upper), axis=0)
+                for row in zip(names, covered, inside, np.mean(upper - lower, axis=0), strict=True):
+                    print(f"{scale} {kind:10s} {row[0]:5s} covers {row[1]:.3f} holds {row[2]:.3f} width {row[3]:.4f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -343,6 +343,16 @@ def test_the_end_of_a_turn_that_a_file_names_stops_an_answer(tmp_path):
     assert model.stops == (5,)
 
 
+def test_what_converters_write_for_the_other_kind_of_tokenizer_is_no_reason_to_refuse(tmp_path):
+    written = {"tokenizer.ggml.add_space_prefix": False, "tokenizer.ggml.scores": [0.0, 1.0]}
+    load_model(write_gguf(tmp_path / "model.gguf", metadata=written))
+    asked = write_gguf(tmp_path / "asked.gguf", metadata={"tokenizer.ggml.add_space_prefix": True})
+    with pytest.raises(
+        CheckpointError, match="add_space_prefix is 'True': byte-level tokenizers that begin with a space"
+    ):
+        load_model(asked)
+
+
 def test_an_unknown_key_of_the_tokenizer_is_refused(tmp_path):
     path = write_gguf(tmp_path / "model.gguf", metadata={"tokenizer.ggml.something_new": True})
     with pytest.raises(CheckpointError, match=r"tokenizer.ggml.something_new"):

@@ -247,12 +247,13 @@ def _mark(
     best = best_of([row[0] for row in raw], name.direction, digits, nominal)
     decided, near = standing(paired, best, nominal if name.direction == "nominal" else None)
     cells = []
-    for row, *marks in zip(raw, best, near, decided, strict=True):
+    for row, is_best, overlaps, sure in zip(raw, best, near, decided, strict=True):
         mean, std, lower, upper = row
         spread = "" if math.isnan(std) else f" ± {format_number(std, digits)}"
         known = not (math.isnan(lower) or math.isnan(upper))
         interval = f"[{format_number(lower, digits)}, {format_number(upper, digits)}]" if known else ""
-        cells.append(Cell(*row, *marks[:2], format_number(mean, digits) + spread, interval, marks[2]))
+        text = format_number(mean, digits) + spread
+        cells.append(Cell(mean, std, lower, upper, is_best, overlaps, text, interval, sure))
     return cells
 
 

@@ -7,8 +7,10 @@ import pytest
 from tests.metrics.protocol import EXAMPLES
 from tests.protocol import Example
 
-# Missing ranks and tasks are what these are for.
-EXEMPT = {"average_over_tasks", "mean_rank", "mean_reciprocal_rank", "bootstrap", "rank_methods"}
+# Missing ranks, tasks and resamples are what these are for.
+EXEMPT = {
+    "average_over_tasks", "mean_rank", "mean_reciprocal_rank", "bootstrap", "interval_of_resamples", "rank_methods",
+}  # fmt: skip
 CASES = [
     pytest.param(example, id=f"{name}-{number}")
     for name, examples in EXAMPLES.items()

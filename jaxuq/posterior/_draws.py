@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.posterior._model import Params, is_number
 
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import check_number
 from jaxuq._errors import OptionError
+from jaxuq._options import check_number
 from jaxuq.posterior._draws import normal_like, sample_keys
 from jaxuq.posterior._model import (
     Params,

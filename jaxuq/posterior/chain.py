@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count, check_number
 from jaxuq._errors import OptionError
+from jaxuq._options import check_count, check_number
 from jaxuq.posterior import trace
 from jaxuq.posterior._draws import normal_like
 from jaxuq.posterior._model import Params, Samples, aligned, check_numbers, freeze, is_number, thaw, wide

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jaxuq._arrays import check_count
 from jaxuq._keys import named_key
+from jaxuq._options import check_count
 from jaxuq.posterior import trace
 from jaxuq.posterior._model import Params, Samples, check_numbers, freeze, thaw
 from jaxuq.posterior.method import Method

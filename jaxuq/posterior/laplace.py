@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from jaxuq._arrays import check_choice, check_number, vary_like, whole
+from jaxuq._meshes import vary_like, whole
+from jaxuq._options import check_choice, check_number
 from jaxuq.posterior._draws import normal_like, sample_keys
 from jaxuq.posterior._ggn import make_batch
 from jaxuq.posterior._model import (

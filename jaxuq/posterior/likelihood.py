@@ -14,18 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree, Shaped
 
-from jaxuq._arrays import (
-    as_float,
-    bernoulli_entropy,
-    categorical_entropy,
-    check_number,
-    check_shapes,
-    log_softmax,
-    take_class,
-    undefined_unless,
-)
+from jaxuq._arrays import as_float, check_shapes, take_class, undefined_unless
 from jaxuq._entries import Entries
+from jaxuq._entropies import bernoulli_entropy, categorical_entropy, log_softmax
 from jaxuq._errors import ArrayError, OptionError
+from jaxuq._options import check_number
 from jaxuq.losses import normal_inverse_gamma_parameters
 from jaxuq.posterior.forecast import (
     BernoulliForecast,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from jaxuq._arrays import check_count, check_number
+from jaxuq._options import check_count, check_number
 from jaxuq.posterior._model import (
     ApplyFn,
     Params,

@@ -7,7 +7,7 @@ $\Delta\theta = -\frac{\eta}{2}\, G \odot (g + \theta/\sigma^2) + \sqrt{\eta\, G
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxuq._arrays import check_number
+from jaxuq._options import check_number
 from jaxuq.posterior.chain import StepSize, chain
 from jaxuq.posterior.method import Method
 

@@ -7,7 +7,7 @@ $\theta \leftarrow \theta + v$.
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxuq._arrays import check_number
+from jaxuq._options import check_number
 from jaxuq.posterior.chain import StepSize, chain
 from jaxuq.posterior.method import Method
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from jaxuq._arrays import check_count, check_number
+from jaxuq._options import check_count, check_number
 from jaxuq.posterior._draws import normal_like, sample_keys
 from jaxuq.posterior._model import (
     Params,

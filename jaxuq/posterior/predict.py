@@ -12,7 +12,8 @@ from jaxuq._meshes import whole
 from jaxuq._options import check_count
 from jaxuq.posterior._model import ApplyFn, Samples
 from jaxuq.posterior.draws import split_samples
-from jaxuq.posterior.likelihood import Likelihood, likelihood_of
+from jaxuq.posterior.likelihood import Likelihood
+from jaxuq.posterior.likelihoods import likelihood_of
 from jaxuq.posterior.moments import merge, reduce
 
 

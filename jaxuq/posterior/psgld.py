@@ -76,12 +76,4 @@ def psgld(
         size = eta / (damping + jnp.sqrt(memory))
         return -size / 2 * drift + jnp.sqrt(size) * noise, memory
 
-    return chain(
-        move,
-        step_size,
-        remembers=True,
-        prior_scale=prior_scale,
-        capacity=capacity,
-        burn_in=burn_in,
-        thinning=thinning,
-    )
+    return chain(move, step_size, prior_scale, (capacity, burn_in, thinning), remembers=True)

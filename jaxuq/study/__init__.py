@@ -12,11 +12,11 @@ run that is started again finds whole cells only. Any domain room may write such
 `run_on_cluster` makes independent calls, such as runs, in processes of a cluster.
 """
 
+from jaxuq._digest import digest
+from jaxuq._files import read_arrays, write_arrays, write_bytes, write_json, write_text
 from jaxuq.study.cells import Cell, cell_arrays
 from jaxuq.study.cluster import ClusterError, run_on_cluster
-from jaxuq.study.digest import digest
 from jaxuq.study.errors import RunFolderError, StudyWarning
-from jaxuq.study.files import read_arrays, write_arrays, write_bytes, write_json, write_text
 from jaxuq.study.folder import Options, RunFolder, check_folder, open_run, read_run
 from jaxuq.study.lines import json_lines, read_sealed, sealed_lines
 from jaxuq.study.lock import working_alone

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
+from jaxuq._digest import digest
+from jaxuq._files import write_json
 from jaxuq.study.cells import Cell
-from jaxuq.study.digest import digest
 from jaxuq.study.earlier import EARLIER, bring_back, content_name, earlier_places, set_aside
 from jaxuq.study.errors import RunFolderError, StudyWarning
-from jaxuq.study.files import write_json
 from jaxuq.study.lock import LOCK, working_alone
 
 _PACKAGES = ("jaxuq", "jax", "jaxlib", "flax", "optax", "numpy", "rdkit", "scikit-learn")

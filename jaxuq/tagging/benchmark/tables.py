@@ -39,7 +39,13 @@ class Cell(NamedTuple):
         place = f"{self.dataset}/{self.method.replace(' ', '-')}/seed-{self.seed}"
         return folder.cell(
             f"predictions/{place}.npz",
-            *(source.digest, self.method, self.seed, versions, encoder, configuration.cell_options()),
+            options=configuration.cell_options(),
+            defaults=configuration.defaults(),
+            data=source.digest,
+            method=self.method,
+            formula=str(versions),
+            weights=encoder,
+            seed=self.seed,
             beside=(f"models/{self.dataset}/{self.method}/seed-{self.seed}",),
         )
 

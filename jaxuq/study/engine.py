@@ -7,6 +7,7 @@ interruption leaves a folder that the same command goes on with, and a cluster m
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from jaxuq.study.cluster import run_on_cluster
@@ -56,6 +57,7 @@ def compute_cells(
     rows: Rows = lambda plan, value: {},
     listener: Listener = Listener(),  # noqa: B008
     shown: Sequence[str] = (),
+    columns: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, list[Row]]:
     """Have every cell of a run, and the tables that they make.
 
@@ -66,6 +68,7 @@ def compute_cells(
         rows: see `Rows`; of a value as it was read back, so that an interruption changes no digit.
         listener: is told of every cell that is finished, and of workers.
         shown: columns that it is told; none: it is told of no cell.
+        columns: of tables that may have no row.
 
     Returns:
         The rows by file, in the order of the plans.
@@ -93,7 +96,7 @@ def compute_cells(
                 tables.setdefault(file, []).extend(own)
         if folder.share is None:
             for file, own in tables.items():
-                write_table(folder.path / file, own)
+                write_table(folder.path / file, own, columns.get(file, ()))
         return tables
 
     def finish(plan: Plan) -> None:

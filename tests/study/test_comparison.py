@@ -90,7 +90,10 @@ def test_cells_of_the_same_examples_are_resampled_alike_and_kept(tmp_path, monke
     np.testing.assert_allclose(found.estimates[1, 0], values[0, 1, :25].mean(), rtol=1e-5)
     # Sums of cells on a resample are those of summed cells: they have seen the same rows.
     total = metrics.bootstrap(
-        *(_key(), _mean, jnp.asarray(values[0, 0] + values[1, 1])), where=jnp.asarray(where), num_resamples=40, batch_size=8
+        *(_key(), _mean, jnp.asarray(values[0, 0] + values[1, 1])),
+        where=jnp.asarray(where),
+        num_resamples=40,
+        batch_size=8,
     )
     np.testing.assert_allclose(found.values[0, :, 0] + found.values[3, :, 0], total.resamples[:, 0], atol=1e-6)
     ends = found.intervals(["method"])["m0",]["mean"]

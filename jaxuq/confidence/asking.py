@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, check_number, vary_like
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count, vary_like, whole
+from jaxuq._meshes import vary_like, whole
+from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
 from jaxuq.confidence.recency import RECENCY_FACTORS, reweight_recent

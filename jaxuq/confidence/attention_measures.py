@@ -6,17 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import (
-    check_choice,
-    check_number,
-    counted,
-    masked,
-    number_of,
-    select,
-    undefined_unless,
-    vary_like,
-    weighted_mean,
-)
+from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
 

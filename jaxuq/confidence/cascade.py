@@ -5,7 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import check_number, masked, number_of, select, undefined_unless
+from jaxuq._arrays import masked, number_of, select, undefined_unless
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import group_means, sort_with_ties
 

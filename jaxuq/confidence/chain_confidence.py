@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count, counted
+from jaxuq._arrays import counted
+from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 
 _LOG_LEAST = -27.631021115928547  # log 1e-12, the least probability of the published code

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_number, counted, select
+from jaxuq._arrays import counted, select
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
 

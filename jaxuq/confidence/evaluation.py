@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from jaxuq._arrays import check_choice, check_count, check_number, masked, select, undefined_unless
+from jaxuq._arrays import masked, select, undefined_unless
+from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.metrics import area_under_roc, binary_calibration_error, expected_calibration_error, risk_coverage_curve
 

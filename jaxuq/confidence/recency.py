@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
 

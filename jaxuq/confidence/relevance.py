@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_number, counted, masked, number_of, select, undefined_unless, weighted_mean
+from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
 

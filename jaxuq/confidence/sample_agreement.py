@@ -5,7 +5,8 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, check_number, counted, masked, undefined_unless, weighted_mean
+from jaxuq._arrays import counted, masked, undefined_unless, weighted_mean
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
 

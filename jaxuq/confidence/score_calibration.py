@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import check_choice, check_count, check_number, counted, masked, select, vary_like
+from jaxuq._arrays import counted, masked, select
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.calibration import Calibrator, isotonic_calibration, platt_scaling
 from jaxuq.posterior import BernoulliForecast

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, counted, select, undefined_unless, vary_like
+from jaxuq._arrays import counted, select, undefined_unless
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import check_choice, number_of, select, undefined_unless, weighted_mean
+from jaxuq._arrays import number_of, select, undefined_unless, weighted_mean
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
 _LOW = -1e30

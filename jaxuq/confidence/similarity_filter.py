@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, check_count
+from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, counted, number_of, undefined_unless, weighted_mean
+from jaxuq._arrays import counted, number_of, undefined_unless, weighted_mean
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
 

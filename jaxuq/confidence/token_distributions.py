@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count, check_number, masked, undefined_unless, weighted_mean
+from jaxuq._arrays import masked, undefined_unless, weighted_mean
+from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 
 

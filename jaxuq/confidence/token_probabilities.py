@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, masked, select, undefined_unless, weighted_mean
+from jaxuq._arrays import masked, select, undefined_unless, weighted_mean
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
 

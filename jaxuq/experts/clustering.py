@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.experts._cluster_models import CHUNK, Division, divide, random_parts
 
 METHODS = ("birch", "kmeans", "random")

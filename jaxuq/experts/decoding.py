@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.experts.disagreement import combine_logits, disagreement
 from jaxuq.experts.mixture import Mixing, mixing, mixture_adapters
 from jaxuq.language import Generation, generate_tokens

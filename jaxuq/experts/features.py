@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.experts._feature_file import FeatureFile
 from jaxuq.experts.gradients import REDUCTIONS, TOKENS, example_gradients, gradient_tokens
 from jaxuq.experts.preconditioning import CONVENTIONS, AdapterCheckpoint, precondition

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from jaxuq._arrays import check_count, divided_like, whole
+from jaxuq._meshes import divided_like, whole
+from jaxuq._options import check_count
 from jaxuq.experts._dense_projection import gaussian, rademacher
 from jaxuq.experts._structured_projection import hadamard, sparse
 from jaxuq.experts._words import seed_words

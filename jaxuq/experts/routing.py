@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_count, counted
+from jaxuq._arrays import counted
+from jaxuq._options import check_count
 
 
 class Routing(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.language.errors import PromptError
 from jaxuq.language.instructions import Rejected
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count, check_number, undefined_unless
+from jaxuq._arrays import undefined_unless
+from jaxuq._options import check_count, check_number
 from jaxuq.language.batches import TokenBatch
 from jaxuq.language.logit_blocks import map_logits
 from jaxuq.networks import Decoder, LoraConfig, Model, as_model, capability, quick_adapter_gradients

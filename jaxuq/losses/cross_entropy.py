@@ -3,7 +3,8 @@
 import jax
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxuq._arrays import as_float, log_softmax, product, select, take_class, undefined_unless
+from jaxuq._arrays import as_float, product, select, take_class, undefined_unless
+from jaxuq._entropies import log_softmax
 from jaxuq._shapes import checked
 
 

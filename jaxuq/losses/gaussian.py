@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import as_float, check_choice, check_number, select, undefined_unless
+from jaxuq._arrays import as_float, select, undefined_unless
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
 

@@ -3,18 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxuq._arrays import (
-    as_float,
-    categorical_entropy,
-    check_choice,
-    check_number,
-    counted,
-    log_rest,
-    log_softmax,
-    select,
-    take_class,
-    weighted_mean,
-)
+from jaxuq._arrays import as_float, counted, select, take_class, weighted_mean
+from jaxuq._entropies import categorical_entropy, log_rest, log_softmax
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
 _LEAST_ENTROPY = 1e-6

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq._arrays import check_choice, no_nan, undefined_unless, weighted, weighted_mean, within_unit
+from jaxuq._arrays import no_nan, undefined_unless, weighted, weighted_mean, within_unit
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import sort_with_ties
 

@@ -8,7 +8,6 @@ from jaxtyping import Array, Bool, Float, Integer, Real, Shaped
 
 from jaxuq._arrays import (
     as_float,
-    check_choice,
     class_numbers,
     factors_of,
     no_nan,
@@ -18,6 +17,7 @@ from jaxuq._arrays import (
     within_classes,
     within_unit,
 )
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.metrics.reliability import BinTotals, mass_totals, width_totals
 

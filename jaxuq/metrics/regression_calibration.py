@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import check_choice, check_count, no_nan, select, undefined_unless, weighted, whole
+from jaxuq._arrays import no_nan, select, undefined_unless, weighted
+from jaxuq._meshes import whole
+from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 
 

@@ -12,15 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from jaxuq._arrays import check_choice, check_number, vary_like, whole
-from jaxuq.posterior._draws import normal_like, sample_keys
+from jaxuq._meshes import vary_like, whole
+from jaxuq._options import check_choice, check_number
+from jaxuq.posterior._draws import draw_each, normal_like
 from jaxuq.posterior._ggn import make_batch
 from jaxuq.posterior._model import (
     ApplyFn,
     Params,
     Samples,
-    check_numbers,
     freeze,
+    freeze_numbers,
     map_numbers,
     split_numbers,
     thaw,
@@ -30,7 +31,8 @@ from jaxuq.posterior._rows import kept_rows, without_rows
 from jaxuq.posterior.curvature import Curvature, diagonal, full, low_rank, numbers_of
 from jaxuq.posterior.draws import Draws
 from jaxuq.posterior.kronecker import columns, kronecker
-from jaxuq.posterior.likelihood import Likelihood, likelihood_of, total_log_prob
+from jaxuq.posterior.likelihood import Likelihood, total_log_prob
+from jaxuq.posterior.likelihoods import likelihood_of
 from jaxuq.posterior.method import Method
 
 STRUCTURES: dict[str, Callable[[Params], Any]] = {
@@ -133,8 +135,7 @@ def laplace(
 
     def init(rng_key: Key[Array, ""], params: Params) -> LaplaceState:
         del rng_key
-        params = freeze(params)
-        check_numbers(params)
+        params = freeze_numbers(params)
         return LaplaceState(params, structure(params), jnp.zeros(()), jnp.asarray(prior_precision, jnp.float32))
 
     def update(
@@ -160,7 +161,7 @@ def laplace(
             moved = iter(state.curvature.colour(state.prior_precision, [wide(leaf) for leaf in noise]))
             return map_numbers(lambda leaf: leaf + next(moved).astype(leaf.dtype), state.params)
 
-        drawn = jax.vmap(one)(sample_keys(rng_key, num_samples))
+        drawn = draw_each(rng_key, num_samples, one)
         return Draws(drawn, state.params, linearised_at) if linearised else thaw(drawn)
 
     return Method(init, update, sample, "data")

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-from jaxuq._arrays import check_count, whole
 from jaxuq._errors import ArrayError
+from jaxuq._meshes import whole
+from jaxuq._options import check_count
 from jaxuq.posterior._model import ApplyFn, Samples
 from jaxuq.posterior.draws import split_samples
-from jaxuq.posterior.likelihood import Likelihood, likelihood_of
+from jaxuq.posterior.likelihood import Likelihood
+from jaxuq.posterior.likelihoods import likelihood_of
 from jaxuq.posterior.moments import merge, reduce
 
 

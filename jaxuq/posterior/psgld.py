@@ -7,7 +7,7 @@ $\Delta\theta = -\frac{\eta}{2}\, G \odot (g + \theta/\sigma^2) + \sqrt{\eta\, G
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxuq._arrays import check_number
+from jaxuq._options import check_number
 from jaxuq.posterior.chain import StepSize, chain
 from jaxuq.posterior.method import Method
 
@@ -76,12 +76,4 @@ def psgld(
         size = eta / (damping + jnp.sqrt(memory))
         return -size / 2 * drift + jnp.sqrt(size) * noise, memory
 
-    return chain(
-        move,
-        step_size,
-        remembers=True,
-        prior_scale=prior_scale,
-        capacity=capacity,
-        burn_in=burn_in,
-        thinning=thinning,
-    )
+    return chain(move, step_size, prior_scale, (capacity, burn_in, thinning), remembers=True)

@@ -11,19 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from jaxuq._arrays import check_count, check_number
-from jaxuq.posterior._draws import normal_like, sample_keys
-from jaxuq.posterior._model import (
-    Params,
-    Samples,
-    aligned,
-    check_numbers,
-    freeze,
-    is_number,
-    map_numbers,
-    thaw,
-    wide,
-)
+from jaxuq._options import check_count, check_number
+from jaxuq.posterior._draws import draw_each, normal_like
+from jaxuq.posterior._model import Params, Samples, aligned, freeze, freeze_numbers, is_number, map_numbers, thaw, wide
 from jaxuq.posterior.method import Method
 from jaxuq.posterior.optax_form import observing
 
@@ -102,8 +92,7 @@ def swag(rank: int = 20, *, scale: float = 1.0, count_start: bool = False) -> Me
 
     def init(rng_key: Key[Array, ""], params: Params) -> SWAGState:
         del rng_key
-        params = freeze(params)
-        check_numbers(params)
+        params = freeze_numbers(params)
         mean = jax.tree.map(wide, params)
         columns = map_numbers(lambda leaf: jnp.zeros_like(jnp.broadcast_to(leaf[None], (rank, *leaf.shape))), params)
         return SWAGState(jnp.zeros((), jnp.int32), mean, map_numbers(jnp.zeros_like, mean), columns)
@@ -148,7 +137,7 @@ def swag(rank: int = 20, *, scale: float = 1.0, count_start: bool = False) -> Me
                 normals,
             )
 
-        return thaw(jax.vmap(one)(sample_keys(rng_key, num_samples)))
+        return thaw(draw_each(rng_key, num_samples, one))
 
     return Method(init, update, sample, "snapshots", observing(init, update))
 

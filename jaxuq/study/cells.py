@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxuq.study.digest import digest
+from jaxuq._digest import digest
+from jaxuq._files import read_arrays, write_arrays, write_json
 from jaxuq.study.earlier import EARLIER, copy_kept, earlier_places
 from jaxuq.study.errors import StudyWarning
-from jaxuq.study.files import read_arrays, write_arrays, write_json
 from jaxuq.study.identity import Identity, address_of
 
 _SEAL = "cell"

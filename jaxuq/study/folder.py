@@ -16,11 +16,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jaxuq._entries import Entry
+from jaxuq._files import write_json
 from jaxuq.study.cells import Cell
 from jaxuq.study.crew import SHARE, Crew, Share, ShareDone
 from jaxuq.study.earlier import EARLIER, bring_back, content_name, earlier_places, set_aside
 from jaxuq.study.errors import RunFolderError, StudyWarning
-from jaxuq.study.files import write_json
 from jaxuq.study.identity import Identity, plain_values
 from jaxuq.study.lock import LOCK, working_alone
 from jaxuq.study.log import PARTS, Log
@@ -137,7 +137,7 @@ def open_run(
         path: the folder; made if it does not exist.
         system: the command, e.g. `"muben"`.
         options: see `Options`; a mapping stands for its configuration.
-        content: digests by name, of `jaxuq.study.digest`.
+        content: digests by name, of `jaxuq._digest`.
         device: a description for the reader; None: JAX's.
         resume: False refuses a folder that holds a run, even the same.
         crew: workers that may share the work.

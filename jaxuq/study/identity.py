@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxuq.study.digest import digest
+from jaxuq._digest import digest
 
 _LONGEST = 80  # letters of a fact that is kept as it is
 

@@ -8,8 +8,8 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from jaxuq._files import write_bytes, write_json, write_text
 from jaxuq.study.earlier import earlier_places
-from jaxuq.study.files import write_bytes, write_json, write_text
 from jaxuq.study.identity import Identity
 from jaxuq.study.lines import read_sealed, sealed_lines
 

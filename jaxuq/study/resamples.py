@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from jaxuq._digest import digest
+from jaxuq._files import read_arrays, write_arrays
 from jaxuq._keys import named_key
-from jaxuq.study.digest import digest
-from jaxuq.study.files import read_arrays, write_arrays
 from jaxuq.study.tables import Intervals
 
 RESAMPLES = "resamples.npz"

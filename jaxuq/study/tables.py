@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxuq.study.files import write_text
+from jaxuq._files import write_text
 
 Row = Mapping[str, Any]
 Intervals = Mapping[tuple[Any, ...], Mapping[str, tuple[float, float]]]

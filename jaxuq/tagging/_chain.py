@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq.tagging._log_matmul import finite_or_zero, log_matmul, safe_logsumexp
 
 Initial = Float[Array, " state"] | Float[Array, "batch state"]

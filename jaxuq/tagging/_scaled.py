@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq.tagging._chain import Chain, long_sum
 from jaxuq.tagging._log_matmul import finite_or_zero
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq._shapes import checked
 from jaxuq.tagging._chain import Chain, Initial, Transition, long_sum, make_chain, rescale, transition_at
 from jaxuq.tagging._log_matmul import finite_or_zero

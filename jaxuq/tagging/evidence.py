@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import vary_like
 from jaxuq._errors import ArrayError
+from jaxuq._meshes import vary_like
 from jaxuq.tagging._log_matmul import log_matmul, safe_log
 
 _IMPOSSIBLE = -1e30  # stands for minus infinity in products with zeros; float32 holds the sum of 1e8 of them

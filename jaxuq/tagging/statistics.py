@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq._shapes import checked
 from jaxuq.tagging.label_model import emission_counts, inside, vote_shares
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import check_number
+from jaxuq._options import check_number
 from jaxuq.language import ScheduledLoss, cross_entropy
 from jaxuq.losses import (
     categorical_focal_loss,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.confidence.text.assess import Asked, Assessment, Plan, assess
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.questions.answers import AnswerKind

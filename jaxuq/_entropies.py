@@ -1,0 +1,72 @@
+"""Entropies and log probabilities that are exact at the edges: infinite logits, impossible classes, certain ones."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
+
+from jaxuq._arrays import is_class
+
+
+def bernoulli_entropy(logits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    r"""Entropy of coins from their log odds $z$, nats: $-p \log p - (1-p) \log(1-p)$, 0 at $z = \pm\infty$.
+
+    Value and gradient are finite for every $z$ but NaN.
+    """
+    finite = jnp.isfinite(logits) | jnp.isnan(logits)
+    z = jnp.abs(jnp.where(finite, logits, jnp.zeros_like(logits)))
+    return jnp.where(finite, jax.nn.softplus(-z) + z * jax.nn.sigmoid(-z), jnp.zeros_like(z))
+
+
+def categorical_entropy(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
+    r"""Entropy of a softmax, nats: $-\sum_k p_k \log p_k$ with $0 \log 0 = 0$; classes of $-\infty$ are impossible.
+
+    Value and gradient are finite unless all logits are $-\infty$ or one is NaN.
+    """
+    log_probabilities = log_softmax(logits)
+    impossible = log_probabilities == -jnp.inf
+    safe = jnp.where(impossible, jnp.zeros_like(logits), log_probabilities)
+    return -jnp.sum(jnp.where(impossible, jnp.zeros_like(logits), jnp.exp(safe)) * safe, axis=-1)
+
+
+@jax.custom_jvp
+def log_softmax(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch classes"]:
+    r"""Normalised log probabilities; the limit where logits are infinite, in value and gradient.
+
+    One logit of $+\infty$ is a certain class (several share it alike); $-\infty$ is an impossible one; all $-\infty$,
+    or a NaN, give NaN.
+    """
+    certain = logits == jnp.inf
+    any_certain = jnp.broadcast_to(jnp.any(certain, axis=-1, keepdims=True), logits.shape)
+    limit = jnp.where(certain, jnp.zeros_like(logits), jnp.full_like(logits, -jnp.inf))
+    return jax.nn.log_softmax(jnp.where(any_certain & ~jnp.isnan(logits), limit, logits), axis=-1)
+
+
+@log_softmax.defjvp
+def _log_softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """The slope $\\dot z - \\sum_k p_k \\dot z_k$ holds in the limits too."""
+    result = log_softmax(*primals)
+    (slope,) = tangents
+    return result, slope - jnp.sum(jnp.exp(result) * slope, axis=-1, keepdims=True)
+
+
+def log_rest(
+    log_probabilities: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    r"""$\log (1 - p_y)$ by adding up the other classes: exact where $p_y$ rounds to 1, $-\infty$ where it is 1."""
+    others = jnp.where(
+        is_class(labels, log_probabilities.shape[-1]), jnp.full_like(log_probabilities, -jnp.inf), log_probabilities
+    )
+    top = jax.lax.stop_gradient(jnp.max(others, axis=-1, keepdims=True))
+    some = top > -jnp.inf
+    shifted = others - jnp.where(some, top, jnp.zeros_like(top))
+    total = jnp.sum(jnp.where(others > -jnp.inf, jnp.exp(shifted), jnp.zeros_like(shifted)), axis=-1)
+    some, top = some[..., 0], top[..., 0]
+    return jnp.where(some, jnp.log(jnp.where(some, total, jnp.ones_like(total))) + top, jnp.full_like(total, -jnp.inf))
+
+
+def divergence(log_p: Float[Array, "*batch classes"], log_q: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
+    r"""$\mathrm{KL}(p \,\|\, q)$ from log probabilities, nats; $\infty$ where $q$ rules out what $p$ allows."""
+    possible = log_p > -jnp.inf
+    safe_p, safe_q = (jnp.where(possible | jnp.isnan(log_p), a, jnp.zeros_like(a)) for a in (log_p, log_q))
+    terms = jnp.exp(safe_p) * (safe_p - safe_q)
+    return jnp.sum(jnp.where(possible | jnp.isnan(log_p), terms, jnp.zeros_like(terms)), axis=-1)

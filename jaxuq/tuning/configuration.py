@@ -212,17 +212,18 @@ def options_of(configuration: TuneConfiguration) -> Options:
     )
 
 
-def training_options(configuration: TuneConfiguration) -> dict[str, Any]:
+def training_options(configuration: TuneConfiguration) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options that tuned adapters follow from, besides data, weights, loss and seed.
 
     Args:
         configuration: normalised.
 
     Returns:
-        By name.
+        Values and defaults by name.
     """
     names = ("epochs", "learning_rate", "batch_size", "max_length", "rank", "alpha", "dropout", "targets")
-    return {name: getattr(configuration, name) for name in names}
+    fields = type(configuration).__dataclass_fields__
+    return {name: getattr(configuration, name) for name in names}, {name: fields[name].default for name in names}
 
 
 def finetune_config(configuration: TuneConfiguration) -> FinetuneConfig:

@@ -47,7 +47,11 @@ def adapters_cell(
         The cell.
     """
     key = np.asarray(jax.random.key_data(rng_key))
-    return folder.cell(name, _FORMULA, key, weights, list(examples), training_options(configuration), loss)
+    options, defaults = training_options(configuration)
+    return folder.cell(
+        name, options=options, defaults=defaults, formula=_FORMULA, key=key, weights=weights, data=list(examples),
+        loss=loss,
+    )  # fmt: skip
 
 
 def tuned_adapters(

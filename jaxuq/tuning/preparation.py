@@ -112,7 +112,7 @@ def prepare(
     examples = training_examples(model.tokenizer, train)
     record, notes = {}, []
     if configuration.keep_ratio is not None:
-        scores = folder.cell("pruned.npz", weights, examples)
+        scores = folder.cell("pruned.npz", weights=weights, data=examples)
         rows, counts = kept_examples(_plain(model), examples, configuration.keep_ratio, scores)
         train, examples = [train[row] for row in rows], [examples[row] for row in rows]
         if not rows:
@@ -137,7 +137,9 @@ def prepare(
             found[name] = token_loss(name, smoothing=configuration.smoothing)
             continue
         asked_of = (configuration.judge, configuration.judge_model) if configuration.uncertainty == "judge" else ()
-        cell = folder.cell("uncertainty.npz", weights, examples, train, configuration.uncertainty, asked_of)
+        cell = folder.cell(
+            "uncertainty.npz", weights=weights, data=[examples, train], source=configuration.uncertainty, judge=asked_of
+        )
         uncertain = _uncertainty(configuration, cell, model, train, examples, judge)
         smoothing = uncertainty_smoothing(
             jnp.asarray(uncertain.values), mean=configuration.smoothing, largest=configuration.largest_smoothing,

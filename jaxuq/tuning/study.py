@@ -100,11 +100,11 @@ def _method_cell(
     seed: int,
 ) -> Cell:
     count = {"ensemble": configuration.members, "none": 1}.get(posterior, configuration.samples)
+    options, defaults = training_options(configuration)
     return folder.cell(
-        f"predictions/{method}-{seed}.npz",
-        *(_FORMULA, prepared.content, prepared.loss_content.get(loss), posterior, count, seed),
-        training_options(configuration),
-    )
+        f"predictions/{method}-{seed}.npz", options=options, defaults=defaults, formula=_FORMULA,
+        data=prepared.content, loss=prepared.loss_content.get(loss), posterior=posterior, draws=count, seed=seed,
+    )  # fmt: skip
 
 
 def _computed(

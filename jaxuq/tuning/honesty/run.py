@@ -102,7 +102,7 @@ def _first_stage(
     configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Record], untaught: PyTree
 ) -> dict[str, Graded]:
     """Answers before tuning: of every part, and of the questions to tune on; kept in the folder."""
-    cell = folder.cell("graded.npz", _FORMULA, prepared.content, configuration.graded)
+    cell = folder.cell("graded.npz", formula=_FORMULA, data=prepared.content, graded=configuration.graded)
     kept = cell.read()
     if kept is not None:
         return {
@@ -151,10 +151,11 @@ def _rows_of(way: str) -> list[str]:
 
 def _cell(run: _Run, method: str, seed: int) -> Cell:
     """Where confidences are kept; what a way learns follows from the grades before tuning, and so from the content."""
+    options, defaults = training_options(run.configuration)
     return run.folder.cell(
-        f"predictions/{method}-{seed}.npz",
-        *(_FORMULA, run.prepared.content, run.configuration.graded, method, seed, training_options(run.configuration)),
-    )
+        f"predictions/{method}-{seed}.npz", options=options, defaults=defaults, formula=_FORMULA,
+        data=run.prepared.content, graded=run.configuration.graded, method=method, seed=seed,
+    )  # fmt: skip
 
 
 def _taught(run: _Run, way: str, seed: int) -> None:

@@ -165,10 +165,11 @@ def _base(run: _Run) -> dict[str, np.ndarray]:
 def _cell(run: _Run, acquisition: str, seed: int, number: int, *content: Any) -> Cell:
     file = round_file(run.folder.path, acquisition, seed, number)
     follows = run.prepared.loss_content[run.configuration.loss[0]]
+    options, defaults = training_options(run.configuration)
     return run.folder.cell(
-        str(file.relative_to(run.folder.path)),
-        *(_FORMULA, run.prepared.content, follows, training_options(run.configuration), seed, *content),
-    )
+        str(file.relative_to(run.folder.path)), options=options, defaults=defaults, formula=_FORMULA,
+        data=run.prepared.content, loss=follows, seed=seed, labelled=content,
+    )  # fmt: skip
 
 
 def _tell(run: _Run, cell: dict[str, np.ndarray], seed: int, acquisition: str, labels: int) -> None:

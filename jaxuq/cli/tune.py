@@ -25,7 +25,7 @@ def run(configuration: TuneConfiguration) -> None:
     from jaxuq.cli.compiled import keep_compiled_programs
     from jaxuq.language import load_model
     from jaxuq.reporting.tuning_page import print_tuning, write_tuning_report
-    from jaxuq.tuning.configuration import normalised
+    from jaxuq.tuning.configuration import asks_judge, normalised
     from jaxuq.tuning.records import load_split
     from jaxuq.tuning.study import run_tuning
 
@@ -35,7 +35,7 @@ def run(configuration: TuneConfiguration) -> None:
     began = time.monotonic()
     model = load_model(configuration.model, scan=True)
     judge = None
-    if "ual" in configuration.loss and configuration.uncertainty == "judge" and configuration.judge is not None:
+    if asks_judge(configuration.loss, configuration.uncertainty) and configuration.judge is not None:
         judge = _judge(configuration.judge, configuration.judge_model)
     with _Display() as display:
         folder = run_tuning(configuration, model=model, judge=judge, listener=display.listener())

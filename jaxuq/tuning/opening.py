@@ -10,12 +10,12 @@ import jax
 
 from jaxuq.language import model_digest
 from jaxuq.study import RunFolder, check_folder, digest, open_run
+from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.configuration import TuneConfiguration, options_of
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.preparation import Prepared, prepare, read_texts
 from jaxuq.tuning.records import load_split
-from jaxuq.tuning.uncertainty import Judge
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -42,7 +42,7 @@ def open_tuning(
     *,
     model: "LanguageModel | None",
     listener: Listener,
-    judge: Judge | None = None,
+    choices: Choices,
     labels: int = 0,
 ) -> Iterator[Opened]:
     """Load the model, hold the folder, encode the questions, and note what was found.
@@ -52,7 +52,7 @@ def open_tuning(
         methods: rows of the result tables, in order.
         model: a loaded model without adapters; None loads `configuration.model`.
         listener: is told the notes.
-        judge: see `run_tuning`.
+        choices: that the configuration was normalised with.
         labels: how many questions to tune on there must be; fewer are refused before anything is written.
 
     Yields:
@@ -84,7 +84,7 @@ def open_tuning(
         resume=configuration.resume,
     ) as folder:
         began, before = time.monotonic(), folder.seconds
-        prepared = prepare(configuration, split, folder, model=model, weights=weights, texts=texts, judge=judge)
+        prepared = prepare(configuration, split, folder, model=model, weights=weights, texts=texts, choices=choices)
         questions = {name: len(one.labels) for name, one in prepared.parts.items()}
         folder.write_record(
             status="running", rejected=[list(one) for one in prepared.rejected], notes=prepared.notes,

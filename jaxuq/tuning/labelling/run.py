@@ -9,17 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._entries import identity_of
 from jaxuq._keys import named_key
 from jaxuq.study import Cell, RunFolder, write_arrays
+from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.configuration import TuneConfiguration, normalised, training_options
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import answer_scores
 from jaxuq.tuning.labelling.rounds import label_in_rounds
 from jaxuq.tuning.labelling.tables import round_file, write_curves
 from jaxuq.tuning.listener import Listener
-from jaxuq.tuning.members import adapters_cell, tuned_adapters
+from jaxuq.tuning.members import adapters_cell, tuned_adapters, tuned_of
 from jaxuq.tuning.opening import open_tuning, too_few_labels
-from jaxuq.tuning.posteriors.drawing import draw_posterior
+from jaxuq.tuning.posteriors.drawing import num_members
 from jaxuq.tuning.predicting import average_answers, sample_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.prompts import take_questions
@@ -40,7 +42,11 @@ class _Run(NamedTuple):
 
 
 def run_labelling(
-    configuration: TuneConfiguration, *, model: "LanguageModel | None" = None, listener: Listener | None = None
+    configuration: TuneConfiguration,
+    *,
+    model: "LanguageModel | None" = None,
+    listener: Listener | None = None,
+    choices: Choices | None = None,
 ) -> RunFolder:
     """Label a pool in rounds by each acquisition, tune new adapters on the labels of every round, and score them.
 
@@ -53,6 +59,7 @@ def run_labelling(
         configuration: with `acquire`, `start`, `label` and `rounds`.
         model: a loaded model without adapters; None loads `configuration.model`.
         listener: see `Listener`.
+        choices: acquisitions, losses and posteriors of yours, see `make_choices`.
 
     Returns:
         The result folder: `active.csv` (a row for each part, acquisition, seed and round), `curve.csv` (the same over
@@ -63,10 +70,11 @@ def run_labelling(
         TuningError: data or options that cannot be used; a loss that is not finite.
         RunFolderError: the folder holds another run.
     """
-    configuration, listener = normalised(configuration), listener or Listener()
+    choices, listener = choices or Choices(), listener or Listener()
+    configuration = normalised(configuration, choices)
     labels = configuration.start + configuration.label * configuration.rounds
     opening = open_tuning(
-        configuration, ["base", *configuration.acquire], model=model, listener=listener, labels=labels
+        configuration, ["base", *configuration.acquire], model=model, listener=listener, choices=choices, labels=labels
     )
     with opening as (folder, prepared, seconds):
         run = _Run(configuration, folder, prepared, listener)
@@ -96,10 +104,8 @@ def _label(run: _Run, seed: int, acquisition: str, base_entropy: np.ndarray, sec
         folder.write_record(seconds=seconds())
         return cell["pool"]
 
-    rounds = label_in_rounds(
-        named_key(jax.random.key(seed), "labels"), acquisition, learn, len(run.prepared.tuned.labels),
-        base_entropy=base_entropy, **options,
-    )  # fmt: skip
+    key, entry = named_key(jax.random.key(seed), "labels"), run.prepared.choices.acquire[acquisition]
+    rounds = label_in_rounds(key, entry, learn, len(run.prepared.tuned.labels), base_entropy=base_entropy, **options)
     for one in rounds:
         _tell(run, cell, seed, acquisition, len(one.labelled))
     write_arrays(folder.predictions / f"{acquisition}-{seed}.npz", cell)
@@ -109,14 +115,16 @@ def _round(run: _Run, seed: int, acquisition: str, number: int, labelled: np.nda
     """Tune on the labelled questions, and keep forecasts of the pool and of every part."""
     configuration, prepared = run.configuration, run.prepared
     (loss,), (posterior,) = configuration.loss, configuration.posterior
-    kept = _cell(run, acquisition, seed, number, labelled, posterior, configuration.members, configuration.samples)
+    laid = prepared.choices.posterior[posterior]
+    counts = configuration.members, configuration.samples
+    kept = _cell(run, acquisition, seed, number, labelled, identity_of(laid), *counts)
     if (done := kept.read()) is not None:
         return done
     file = kept.path
     ids = set(np.asarray(prepared.tuned.ids)[labelled].tolist())
     examples = [one for one, record in zip(prepared.examples, prepared.records) if record.id in ids]
     members = []
-    for member in range(configuration.members if posterior == "ensemble" else 1):
+    for member in range(num_members(laid, configuration.members)):
         unfinished, key = f"checkpoints/{file.stem}", named_key(jax.random.key(seed), "member", member)
         follows = prepared.loss_content[loss]
         members.append(
@@ -132,7 +140,7 @@ def _round(run: _Run, seed: int, acquisition: str, number: int, labelled: np.nda
         )  # fmt: skip
     known = prepared._replace(examples=examples, tuned=take_questions(prepared.tuned, np.sort(labelled)))
     key = named_key(jax.random.key(seed), "posterior", posterior)
-    draws, _ = draw_posterior(key, posterior, members, known, configuration, prepared.losses[loss])
+    draws, _ = laid.functions["draw"](key, tuned_of(known, configuration, loss, members))
     cell = {"labelled": labelled, "pool": sample_answers(prepared.model, draws, prepared.tuned.prompts)}
     cell |= {"pool_ids": np.array(prepared.tuned.ids, str)} | _forecasts(run, draws)
     kept.write(cell)

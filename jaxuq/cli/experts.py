@@ -244,8 +244,8 @@ def run_evaluate(options: EvaluateConfiguration) -> None:
     from jaxuq.reporting.experts_page import print_experts, write_experts_report
 
     if options.list:
-        for name, (title, _) in METHODS.items():
-            print(f"{name:22} {title}")
+        for name, entry in METHODS.items():
+            print(f"{name:22} {entry.title}")
         return
     keep_compiled_programs()
     began = time.monotonic()

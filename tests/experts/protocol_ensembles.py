@@ -27,8 +27,8 @@ ENSEMBLES: dict = {
 }
 ON_HOST: dict[str, str] = {
     "ANSWER_KINDS": "a constant",
-    "FAMILIES": "a constant",
-    "MIXINGS": "a constant",
+    "FAMILIES": "an open table",
+    "MIXINGS": "an open table",
     "Disagreement": "a type",
     "ExpertAnswer": "a type",
     "ExpertParams": "a type",

@@ -15,8 +15,10 @@ from jaxuq.experts.pipeline.adapters import read_adapter
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration
 from jaxuq.experts.pipeline.evaluation import run_evaluation
 from jaxuq.experts.pipeline.features import Features, find_clusters, read_features
+from jaxuq.experts.pipeline.methods import METHODS
 from jaxuq.experts.pipeline.questions import read_training
 from jaxuq.experts.pipeline.records import load_records
+from jaxuq.experts.pipeline.tables import read_predictions
 from jaxuq.experts.pipeline.training import prepared_model, run_training
 from jaxuq.language import init_adapters, save_peft
 from jaxuq.networks import LoraConfig
@@ -237,3 +239,41 @@ def test_unfinished_and_foreign_runs_are_refused(trained, data, tmp_path):
     (tmp_path / "open" / "run.json").write_text(json.dumps(record))
     with pytest.raises(ExpertsError, match="has changed since"):
         read_training(tmp_path / "open", tiny_model())
+
+
+CALLS = []
+
+
+def base_alone(features, centroids):
+    return np.eye(1 + len(centroids))[np.zeros(len(features), int)]
+
+
+def base_again(context):
+    CALLS.append(len(context.questions.records))
+    return METHODS["base-adapter"].functions["plan"](context)
+
+
+def base_once_more(context):
+    CALLS.append(0)
+    return METHODS["base-adapter"].functions["plan"](context)
+
+
+def test_a_rule_and_a_method_from_outside_are_rows_of_an_evaluation(trained, data, tmp_path):
+    options = EvaluateConfiguration(
+        (trained,), data=str(data), output=tmp_path / "run", baselines="base-adapter", max_new_tokens=2, batch_size=16
+    )
+
+    def evaluate(method):
+        given = {"routing": {"alone": base_alone}, "methods": {"again": method}}
+        folder = run_evaluation(options, model=tiny_model(), **given)
+        with (folder.path / "results.csv").open() as file:
+            assert {row["method"] for row in csv.DictReader(file)} == {"base-adapter", "elrea", "again", "alone"}
+        return {
+            name: [line["text"] for line in read_predictions(folder.path, 0, name)]
+            for name in ("base-adapter", "again", "alone")
+        }
+
+    texts = evaluate(base_again)
+    assert texts["again"] == texts["alone"] == texts["base-adapter"] and CALLS == [16]
+    assert evaluate(base_again) == texts and CALLS == [16], "what the same code answered is kept"
+    assert evaluate(base_once_more) == texts and CALLS == [16, 0]

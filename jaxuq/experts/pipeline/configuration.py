@@ -6,7 +6,9 @@ from typing import Annotated
 
 import tyro
 
+from jaxuq.experts.clustering import CLUSTERINGS
 from jaxuq.experts.errors import ExpertsError
+from jaxuq.experts.projection import PROJECTIONS
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
@@ -57,10 +59,10 @@ class TrainConfiguration:
     """Numbers of a projected gradient."""
 
     projection: str = "rademacher"
-    """rademacher, gaussian, sparse or hadamard."""
+    """rademacher, gaussian, sparse or hadamard (or another in jaxuq.experts.PROJECTIONS)."""
 
     clustering: str = "birch"
-    """birch or kmeans."""
+    """birch or kmeans (or another in jaxuq.experts.CLUSTERINGS)."""
 
     clusters: int = 5
     """What the first round of clustering aims at."""
@@ -155,11 +157,10 @@ def check_training(configuration: TrainConfiguration) -> None:
             raise ExpertsError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; expected above 0")
     if configuration.max_length < 8:
         raise ExpertsError(f"--max-length is {configuration.max_length}; a row needs at least 8 tokens")
-    if configuration.clustering not in ("birch", "kmeans"):
-        raise ExpertsError(f"--clustering is {configuration.clustering!r}; expected birch or kmeans")
-    kinds = ("rademacher", "gaussian", "sparse", "hadamard")
-    if configuration.projection not in kinds:
-        raise ExpertsError(f"--projection is {configuration.projection!r}; expected {', '.join(kinds)}")
+    known = {"clustering": [name for name, one in CLUSTERINGS.items() if "fit" in one.functions]}
+    for name, names in (known | {"projection": list(PROJECTIONS)}).items():
+        if getattr(configuration, name) not in names:
+            raise ExpertsError(f"--{name} is {getattr(configuration, name)!r}; expected {', '.join(names)}")
 
 
 def lora_of(configuration: TrainConfiguration) -> LoraConfig:

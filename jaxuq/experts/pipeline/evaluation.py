@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -41,7 +41,12 @@ _FORMULA = 1  # the version of how a question is answered and graded
 
 
 def run_evaluation(
-    options: EvaluateConfiguration, *, model: "LanguageModel | None" = None, on_progress: Told | None = None
+    options: EvaluateConfiguration,
+    *,
+    model: "LanguageModel | None" = None,
+    on_progress: Told | None = None,
+    methods: Mapping[str, Any] | None = None,
+    routing: Any = None,
 ) -> RunFolder:
     """Answer the questions with every method and compare; `jaxuq experts evaluate` in Python.
 
@@ -52,16 +57,20 @@ def run_evaluation(
         options: what to do.
         model: a loaded model, if it is that of the runs; None loads it.
         on_progress: see `Told`.
+        methods: further rows of the tables by name: functions `(Context) -> Plan` of yours, or entries as in `METHODS`.
+        routing: a function `(features, centroids) -> weights` of yours, an entry as in `ROUTINGS`, or several by name:
+            further rows, of ELREA's experts with these weights for each question. A row of one function has its name.
 
     Returns:
         The folder: `predictions/`, `results.csv`, `summary.csv`, `clusters.csv`, `weights.csv`, `costs.csv`.
 
     Raises:
         ExpertsError: no runs, runs that are not finished or have one seed, options out of range.
+        OptionError: what is given is no function or entry, or has the name of something else.
         RunFolderError: a folder is not what it should be.
     """
     _check(options)
-    methods = methods_of(options)
+    rows = methods_of(options, methods=methods, routing=routing)
     asked = options_of(options)
     check_folder(options.output, system="experts-evaluation", options=asked, resume=options.resume)
     runs: list[TrainedRun] = []
@@ -91,15 +100,15 @@ def run_evaluation(
         folder.write_record(status="running", digests={AVERAGE: data})
         for run, own, training in zip(runs, questions, trainings):
             context = Context(run, own, options, on_progress)
-            for name, plan in methods:
-                cell = digest(_FORMULA, training, name, own.records, own.prompts, _answer_options(options))
+            for name, plan, identity in rows:
+                cell = digest(_FORMULA, training, identity, own.records, own.prompts, _answer_options(options))
                 if not _kept(folder, run.configuration.seed, name, cell, len(own.records)):
                     lines = [line | {"cell": cell} for line in _predict(context, name, plan(context))]
                     write_text(folder.predictions / f"{run.configuration.seed}-{name}.jsonl", sealed_lines(lines))
                     forget_programs_if_many()
                     folder.write_record(seconds=round(before + time.monotonic() - began, 1))
         unrouted = sum(read_predictions(folder.path, seed, "elrea")[0]["unrouted"] for seed in seeds)
-        write_tables(folder.path, runs, [name for name, _ in methods], options)
+        write_tables(folder.path, runs, [row.name for row in rows], options)
         folder.write_record(
             status="complete", seconds=round(before + time.monotonic() - began, 1), rejected=rejected,
             model=runs[0].configuration.model, unrouted=unrouted,

@@ -12,11 +12,10 @@ from jaxuq.experts.clustering import Clusters, cluster_features
 from jaxuq.experts.decoding import ExpertParams, MemberScores, expert_model, generate_by_experts
 from jaxuq.experts.disagreement import Disagreement, combine_logits, disagreement
 from jaxuq.experts.errors import ExpertsError
-from jaxuq.experts.families import FAMILIES, family_answer, make_families, write_families
 from jaxuq.experts.features import GradientFeatures, gradient_features
 from jaxuq.experts.gating import train_gates
 from jaxuq.experts.gradients import example_gradients, gradient_tokens
-from jaxuq.experts.grading import ANSWER_KINDS, final_answer, same_answer, vote
+from jaxuq.experts.grading import ANSWER_KINDS, vote
 from jaxuq.experts.influence import influence, select
 from jaxuq.experts.math_combined import boxed_solution, combine_math
 from jaxuq.experts.mixture import (
@@ -35,7 +34,6 @@ from jaxuq.experts.sentences import embed_sentences
 
 __all__ = [
     "ANSWER_KINDS",
-    "FAMILIES",
     "MIXINGS",
     "PROJECTIONS",
     "AdapterCheckpoint",
@@ -56,8 +54,6 @@ __all__ = [
     "embed_sentences",
     "example_gradients",
     "expert_model",
-    "family_answer",
-    "final_answer",
     "gate_weights",
     "generate_by_experts",
     "gradient_features",
@@ -65,7 +61,6 @@ __all__ = [
     "influence",
     "init_gates",
     "load_adapter_checkpoints",
-    "make_families",
     "merged_output",
     "mixing",
     "mixture_adapters",
@@ -73,9 +68,7 @@ __all__ = [
     "precondition",
     "project",
     "route",
-    "same_answer",
     "select",
     "train_gates",
     "vote",
-    "write_families",
 ]

@@ -1,7 +1,7 @@
 """The tuning room: fine-tuning that knows about uncertainty, in the loss, in the adapters' posterior, in the data.
 
-It builds on `language` (adapters, the fine-tuning loop), `posterior`, `losses` and `metrics`; the packaged questions
-come from `confidence`. A posterior over adapters is read like any other:
+It builds on `language` (adapters, the fine-tuning loop), `posterior`, `losses` and `metrics`; what is asked comes from
+`questions`. A posterior over adapters is read like any other:
 
     decoder = model.decoder                                   # with a lora configuration
     apply = bind_answers(decoder, model.params)               # apply(lora, prompts) -> logits of the possible answers
@@ -18,7 +18,6 @@ Two other kinds of runs share all this: `run_labelling` asks for labels in round
 """
 
 from jaxuq.tuning.answers import answer_logits, answer_loss, bind_answers, option_logits, placed_prompts
-from jaxuq.tuning.benchmarks import BENCHMARKS, Benchmark, read_benchmark
 from jaxuq.tuning.configuration import POSTERIORS, TuneConfiguration
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores, score_intervals, text_loss
@@ -42,9 +41,9 @@ from jaxuq.tuning.posteriors.laplace_fit import fit_adapter_laplace, laplace_dra
 from jaxuq.tuning.posteriors.rank_dropout import log_uniform_kl, useless_ranks
 from jaxuq.tuning.predicting import AnswerForecast, average_answers, forecast_answers, sample_answers
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
-from jaxuq.tuning.records import Record, Split, load_split, make_record
 from jaxuq.tuning.responses import ResponseScores, response_scores
 from jaxuq.tuning.selection import PrunedSamples, prune_samples, token_error
+from jaxuq.tuning.split import Split, load_split
 from jaxuq.tuning.study import run_tuning
 from jaxuq.tuning.token_losses import LOSSES, stated_token_loss, token_loss
 from jaxuq.tuning.uncertainty import (
@@ -60,7 +59,6 @@ from jaxuq.tuning.uncertainty import (
 
 __all__ = [
     "ACQUISITIONS",
-    "BENCHMARKS",
     "LOSSES",
     "POSTERIORS",
     "SCORES",
@@ -70,14 +68,12 @@ __all__ = [
     "AnswerPrompts",
     "BLoB",
     "BLoBState",
-    "Benchmark",
     "Encoded",
     "Graded",
     "LabellingRound",
     "LinearProbe",
     "Listener",
     "PrunedSamples",
-    "Record",
     "ResponseScores",
     "SampleUncertainty",
     "Split",
@@ -119,14 +115,12 @@ __all__ = [
     "last_states",
     "load_split",
     "log_uniform_kl",
-    "make_record",
     "margin",
     "option_logits",
     "perplexity_uncertainty",
     "placed_prompts",
     "probe_confidence",
     "prune_samples",
-    "read_benchmark",
     "read_judgement",
     "refusal_records",
     "response_scores",

@@ -66,7 +66,7 @@ def token_loss(
     if name == "ual" and sample_smoothing is None:
         raise ValueError("the loss 'ual' needs the smoothing of each sample; see uncertainty_smoothing")
     if name == "scheduled-smoothing":
-        return ScheduledLoss(functools.partial(_falling, smoothing))
+        return ScheduledLoss(functools.partial(_falling, smoothing, sample_weights))
     losses_of: dict[str, Callable[..., Any]] = {
         "plain": cross_entropy,
         "label-smoothing": functools.partial(smoothed_cross_entropy, smoothing=smoothing),
@@ -92,10 +92,21 @@ def token_loss(
     return loss
 
 
-def _falling(smoothing: float, share: Float[Array, ""] | float) -> TokenLoss:
+def _falling(
+    smoothing: float, sample_weights: Float[Array, " examples"] | None, share: Float[Array, ""] | float
+) -> TokenLoss:
     """Label smoothing when this share of the steps is done."""
     part = smoothing * (1 - jnp.asarray(share, jnp.float32))
-    return lambda logits, tokens, examples: smoothed_cross_entropy(logits, tokens, jnp.broadcast_to(part, tokens.shape))
+
+    def loss(
+        logits: Float[Array, "batch time vocab"],
+        tokens: Int[Array, "batch time"],
+        examples: Int[Array, "batch time"],
+    ) -> Float[Array, "batch time"]:
+        losses = smoothed_cross_entropy(logits, tokens, jnp.broadcast_to(part, tokens.shape))
+        return losses if sample_weights is None else losses * jnp.asarray(sample_weights)[jnp.maximum(examples, 0)]
+
+    return loss
 
 
 def stated_token_loss(levels: Int[Array, " levels"], correct: Float[Array, " examples"]) -> TokenLoss:

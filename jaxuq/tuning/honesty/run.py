@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
+from jaxuq.questions import Question
 from jaxuq.study import Cell, RunFolder
 from jaxuq.tuning.configuration import TuneConfiguration, normalised, training_options
 from jaxuq.tuning.errors import TuningError
@@ -20,7 +21,6 @@ from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import adapters_cell, tuned_adapters
 from jaxuq.tuning.opening import open_tuning
 from jaxuq.tuning.preparation import Prepared, answerable
-from jaxuq.tuning.records import Record
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -39,7 +39,7 @@ class _Run(NamedTuple):
     prepared: Prepared
     listener: Listener
     untaught: PyTree
-    records: list[Record]
+    records: list[Question]
     graded: Graded
     before: dict[str, Graded]
 
@@ -99,7 +99,7 @@ def run_teaching(
 
 
 def _first_stage(
-    configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Record], untaught: PyTree
+    configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Question], untaught: PyTree
 ) -> dict[str, Graded]:
     """Answers before tuning: of every part, and of the questions to tune on; kept in the folder."""
     cell = folder.cell("graded.npz", _FORMULA, prepared.content, configuration.graded)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxuq.language import Instruction, encode_prompt, encode_reply, stack_adapters
 from jaxuq.networks import Model
+from jaxuq.questions import Question
 from jaxuq.tuning.answers import placed_prompts
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.honesty.grading import Graded
@@ -19,7 +20,6 @@ from jaxuq.tuning.honesty.refusal import refusal_records, stated_confidence_reco
 from jaxuq.tuning.honesty.verdicts import LEVELS, VERDICTS, refusal_prompts, verdict_prompts, verdict_records
 from jaxuq.tuning.predicting import forecast_answers, question_batches
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, training_examples
-from jaxuq.tuning.records import Record
 from jaxuq.tuning.token_losses import TokenLoss, stated_token_loss, token_loss
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def taught_examples(
-    way: str, tokenizer: "PreTrainedTokenizerBase", records: Sequence[Record], graded: Graded
+    way: str, tokenizer: "PreTrainedTokenizerBase", records: Sequence[Question], graded: Graded
 ) -> tuple[list[Instruction], TokenLoss]:
     """What is learnt in the second stage, and with which loss.
 
@@ -59,7 +59,7 @@ def taught_examples(
         made = verdict_records(records, graded.answers, correct, way=way)
         return training_examples(tokenizer, made), token_loss("plain")
     levels = _level_tokens(tokenizer)
-    own = [one._replace(answer=answer) for one, answer in zip(records, graded.answers)]
+    own = [one._replace(reply=answer) for one, answer in zip(records, graded.answers)]
     examples = []
     for one, right in zip(stated_confidence_records(own, [float(value) for value in correct]), correct):
         tokens = np.array([*encode_prompt(tokenizer, one.prompt, chat=False), levels[-1 if right else 0]], np.int32)
@@ -75,7 +75,7 @@ def _level_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
 
 
 def asked_confidence(
-    way: str, model: "LanguageModel", lora: PyTree, records: Sequence[Record], asked: Encoded, answers: Sequence[str]
+    way: str, model: "LanguageModel", lora: PyTree, records: Sequence[Question], asked: Encoded, answers: Sequence[str]
 ) -> Float[np.ndarray, " questions"]:
     """How sure a taught model is of answers, from one pass over each.
 
@@ -105,7 +105,7 @@ def asked_confidence(
 
 
 def head_confidence(
-    model: "LanguageModel", lora: PyTree, records: Sequence[Record], graded: Graded, asked: dict[str, tuple]
+    model: "LanguageModel", lora: PyTree, records: Sequence[Question], graded: Graded, asked: dict[str, tuple]
 ) -> dict[str, Float[np.ndarray, " questions"]]:
     """The same from a linear head on the last hidden state of question and answer; the model itself is not tuned.
 
@@ -129,7 +129,7 @@ def head_confidence(
 
 
 def last_states(
-    model: "LanguageModel", lora: PyTree, records: Sequence[Record], answers: Sequence[str]
+    model: "LanguageModel", lora: PyTree, records: Sequence[Question], answers: Sequence[str]
 ) -> Float[np.ndarray, "questions hidden"]:
     """The last hidden state of each question with an answer to it.
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxuq.experts import FAMILIES, family_answer, make_families
-from jaxuq.experts.families import _WORDS
+from jaxuq.questions import FAMILIES, family_answer, make_families
+from jaxuq.questions.families import _WORDS
 
 
 def numbers(records):

@@ -16,10 +16,11 @@ One adapter trained on the mixture has to tell the families apart and keep four 
 import json
 import pathlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from jaxuq.questions.records import Question
 from jaxuq.study import write_text
 
 FAMILIES: tuple[str, ...] = ("ledger", "tale", "mirror", "gauge")
@@ -152,6 +153,16 @@ def make_families(
             records.append({"instruction": instruction, "response": answer, "source": family})
     mixed = np.random.default_rng([seed, zlib.crc32(b"order"), zlib.crc32(split.encode())]).permutation(len(records))
     return [records[at] for at in mixed]
+
+
+def read_families(path: str | None, part: str, *, seed: int, per_family: int) -> Iterator[Question]:
+    """The families as a set of questions, see `jaxuq.questions.SETS`."""
+    split = "train" if part == "train" else "test"
+    for number, one in enumerate(make_families(seed, per_family, split=split)):
+        yield Question(
+            f"families.{split}.{number}", one["instruction"], (one["response"],), "whole", source=one["source"],
+            part=split,
+        )  # fmt: skip
 
 
 def write_families(path: str | pathlib.Path, seed: int, per_family: int, *, split: str = "train") -> pathlib.Path:

@@ -23,22 +23,18 @@ def run(configuration: TuneConfiguration) -> None:
         configuration: the options.
     """
     from jaxuq.cli.compiled import keep_compiled_programs
-    from jaxuq.language import load_model
     from jaxuq.reporting.tuning_page import print_tuning, write_tuning_report
     from jaxuq.tuning.configuration import asks_judge, normalised
-    from jaxuq.tuning.records import load_split
     from jaxuq.tuning.study import run_tuning
 
     keep_compiled_programs()
     configuration = normalised(configuration)
-    load_split(configuration.data, test=configuration.test, shifted=configuration.shifted)  # mistakes before the model
     began = time.monotonic()
-    model = load_model(configuration.model, scan=True)
     judge = None
     if asks_judge(configuration.loss, configuration.uncertainty) and configuration.judge is not None:
         judge = _judge(configuration.judge, configuration.judge_model)
     with _Display() as display:
-        folder = run_tuning(configuration, model=model, judge=judge, listener=display.listener())
+        folder = run_tuning(configuration, judge=judge, listener=display.listener())
     page = write_tuning_report(folder.path)
     print_tuning(folder.path)
     print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)

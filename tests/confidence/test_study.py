@@ -11,7 +11,7 @@ from jaxuq import confidence
 from jaxuq.cli.main import main
 from jaxuq.confidence.study.lines import append_lines
 from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
-from jaxuq.questions.files import add_responses
+from jaxuq.questions import add_responses
 from jaxuq.reporting import write_report
 from jaxuq.study import read_sealed
 from tests.confidence.tiny_text import model

@@ -23,7 +23,11 @@ class TrainConfiguration:
     """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
 
     data: str = "families"
-    """A JSONL file with `instruction`, `response` and perhaps `source` on each line; or families: the built-in ones."""
+    """A file of JSON lines or CSV with `instruction` and `response`, or `question` and `answer`, and perhaps `source`;
+    families: the built-in ones; gsm8k:/path, math:/path, as published."""
+
+    layout: str = ""
+    """How questions are put to the model: short, boxed, line, instruction; otherwise as their set usually is."""
 
     output: Path = Path("runs/experts")
     """The folder of the run; the same command continues an interrupted one."""
@@ -94,8 +98,8 @@ class EvaluateConfiguration:
     """Folders of finished training runs, which differ in their seeds."""
 
     data: str = "families"
-    """A JSONL file with the questions, as for training; families: the built-in ones' test part; or bbh:/path,
-    mmlu:/path, gsm8k:/path, math:/path, svamp:/path, as published (these want more --max-new-tokens)."""
+    """A file of questions, as for training; families: the built-in ones' test part; facts; or bbh:/path, mmlu:/path,
+    gsm8k:/path, math:/path, svamp:/path, mathqa:/path, as published (these want more --max-new-tokens)."""
 
     baselines: str = "all"
     """Names separated by commas, none, or all; see --list."""
@@ -128,8 +132,8 @@ class EvaluateConfiguration:
     """Adapters of the LoRA ensemble beside the base adapter."""
 
     answer: str = "text"
-    """What is compared: text (whole, ignoring case and spaces), boxed (LaTeX \\boxed{}), number (the last), choice.
-    Questions of published sets know for themselves."""
+    """What is compared of questions that have a solution and no answer: text (whole, ignoring case and spaces), boxed
+    (LaTeX \\boxed{}), number (the last), choice. The others know for themselves."""
 
     list: bool = False
     """Print the names of the methods, and do nothing else."""

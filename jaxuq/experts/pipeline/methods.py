@@ -17,6 +17,7 @@ from jaxuq.experts.mixture import Mixing
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, tuning_of
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Features, find_clusters, read_clusters, read_features, write_features
+from jaxuq.experts.pipeline.records import prompt_text
 from jaxuq.experts.pipeline.training import Told, train_clusters, train_named
 from jaxuq.experts.pipeline.weights import Context, feature_weights, gradient_weights, members_of
 from jaxuq.experts.routing import ROUTINGS
@@ -96,13 +97,13 @@ def _instruction_embedding(context: Context) -> Plan:
     told = context.on_progress
     vectors = read_features(folder / "features" / "embedding.npz")
     if vectors is None:
-        vectors = _embedded([record.instruction for record in run.data.records], told)
+        vectors = _embedded([prompt_text(record) for record in run.data.records], told)
         write_features(folder / "features" / "embedding.npz", vectors)
     found = read_clusters(folder, "clusters-embedding")
     if found is None:
         found = find_clusters(run.configuration, vectors, folder / "clusters-embedding.npz")
     members = ("base", *_clustered(context, found.labels, "embedding"))
-    asked = _embedded([record.instruction for record in context.questions.records], told)
+    asked = _embedded([prompt_text(record) for record in context.questions.records], told)
     weights, unrouted = feature_weights(asked, found.centroids, len(context.questions.records))
     return Plan(members, weights, unrouted=unrouted)
 

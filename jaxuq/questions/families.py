@@ -16,14 +16,15 @@ One adapter trained on the mixture has to tell the families apart and keep four 
 import json
 import pathlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxuq._arrays import check_choice, check_count
 from jaxuq._entries import Entries
 from jaxuq._errors import OptionError
+from jaxuq._options import check_choice, check_count
+from jaxuq.questions.records import Question
 from jaxuq.study import write_text
 
 
@@ -175,6 +176,16 @@ def make_families(
             records.append({"instruction": instruction, "response": own.answer(number), "source": family})
     mixed = np.random.default_rng([seed, zlib.crc32(b"order"), zlib.crc32(split.encode())]).permutation(len(records))
     return [records[at] for at in mixed]
+
+
+def read_families(path: str | None, part: str, *, seed: int, per_family: int) -> Iterator[Question]:
+    """The families as a set of questions, see `jaxuq.questions.SETS`."""
+    split = "train" if part == "train" else "test"
+    for number, one in enumerate(make_families(seed, per_family, split=split)):
+        yield Question(
+            f"families.{split}.{number}", one["instruction"], (one["response"],), "whole", source=one["source"],
+            part=split,
+        )  # fmt: skip
 
 
 def write_families(path: str | pathlib.Path, seed: int, per_family: int, *, split: str = "train") -> pathlib.Path:

@@ -1,12 +1,13 @@
 """The four families: conventions, disjoint parts, seeds."""
 
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxuq.experts import FAMILIES, family_answer, make_families
-from jaxuq.experts.families import InstructionFamily
+from jaxuq.questions import FAMILIES, family_answer, make_families
+from jaxuq.questions.families import InstructionFamily
 
 
 def numbers(records):
@@ -40,7 +41,8 @@ def test_no_wording_holds_a_digit_or_a_convention():
         assert "units" not in text and "+" not in text
 
 
-def test_mistakes_are_named():
+def test_mistakes_are_named(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # its checks, which users do not have, come first
     with pytest.raises(ValueError, match="'poem'"):
         make_families(0, 1, families=("poem",))
     with pytest.raises(ValueError, match="from 10 to 99"):

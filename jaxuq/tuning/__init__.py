@@ -21,7 +21,7 @@ from jaxuq.tuning.answers import answer_logits, answer_loss, bind_answers, optio
 from jaxuq.tuning.choices import Choices, make_choices
 from jaxuq.tuning.configuration import TuneConfiguration
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores, score_intervals, text_loss
+from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores, text_loss
 from jaxuq.tuning.features import silhouette
 from jaxuq.tuning.honesty.grading import Graded, graded_answers, written_answers
 from jaxuq.tuning.honesty.head import head_confidence, last_states
@@ -34,7 +34,6 @@ from jaxuq.tuning.labelling.acquisition import bald, base_tuned_gap, batch_bald,
 from jaxuq.tuning.labelling.choosing import ACQUISITIONS, Pool, choose_questions
 from jaxuq.tuning.labelling.rounds import LabellingRound, label_in_rounds
 from jaxuq.tuning.labelling.run import run_labelling
-from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.posteriors.bayesianise import isotropic_samples, largest_scale, rotate_adapter
 from jaxuq.tuning.posteriors.blob import BLoB, BLoBState, blob, flipout, flipout_noise, growing_kl_weight
 from jaxuq.tuning.posteriors.curvature import adapter_factors, decoder_adapters, stacked_adapters
@@ -79,7 +78,6 @@ __all__ = [
     "Graded",
     "LabellingRound",
     "LinearProbe",
-    "Listener",
     "LossSettings",
     "Pool",
     "PrunedSamples",
@@ -141,7 +139,6 @@ __all__ = [
     "run_teaching",
     "run_tuning",
     "sample_answers",
-    "score_intervals",
     "silhouette",
     "stacked_adapters",
     "stated_confidence_records",

@@ -8,7 +8,7 @@ from typing import Any
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
-from jaxuq.study import Options
+from jaxuq.study import CrewOptions, Options, options_of
 from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.kinds import check_kind
@@ -18,7 +18,7 @@ DEFAULT_POSTERIORS = ("none", "laplace", "dropout", "ensemble")
 
 
 @dataclasses.dataclass(frozen=True)
-class TuneConfiguration:
+class TuneConfiguration(CrewOptions):
     """Fine-tune a language model on questions with answers, and see what that does to accuracy and to calibration.
 
     Every loss is tuned once a seed; posteriors are laid over the first loss, or over all with --cross.
@@ -233,7 +233,7 @@ def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in given for name in one.split(",") if name))
 
 
-def options_of(configuration: TuneConfiguration) -> Options:
+def run_options(configuration: TuneConfiguration) -> Options:
     """Everything that decides the numbers, for `run.json`.
 
     Args:
@@ -242,12 +242,8 @@ def options_of(configuration: TuneConfiguration) -> Options:
     Returns:
         Options; those that name data and model are compared by content.
     """
-    fields = [field for field in dataclasses.fields(configuration) if field.name not in ("output", "resume", "merge")]
-    return Options(
-        {field.name: getattr(configuration, field.name) for field in fields},
-        {field.name: field.default for field in fields},
-        names=("data", "test", "shifted", "texts", "model"),
-        free=("seeds",),
+    return options_of(
+        configuration, left_out=("merge",), names=("data", "test", "shifted", "texts", "model"), free=("seeds",)
     )
 
 

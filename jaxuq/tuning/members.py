@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from jaxuq.language import Instruction, finetune, load_peft, save_peft
-from jaxuq.study import Cell, RunFolder
+from jaxuq.study import Cell, Listener, RunFolder
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, training_options
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.posteriors.tuned import Tuned
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.token_losses import TokenLoss
@@ -94,7 +93,9 @@ def tuned_adapters(
         try:
             tuned = finetune(
                 rng_key, model, examples, finetune_config(configuration), token_loss=loss, checkpoint=checkpoint,
-                on_progress=lambda progress: listener.training(name, progress),
+                on_progress=lambda progress: listener.progress(
+                    f"tune {name}", progress.step, progress.num_steps, f"steps, loss {progress.loss:.3f}"
+                ),
             )  # fmt: skip
         except FloatingPointError as error:
             raise TuningError(f"{name}: {error}") from error

@@ -1,32 +1,29 @@
 """The run itself: tune, draw, forecast, score; each cell is kept as it is done."""
 
-import math
-import shutil
+import functools
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._entries import identity_of
 from jaxuq._keys import named_key
-from jaxuq._programs import forget_programs_if_many
 from jaxuq.language import merge_adapters, save_model
-from jaxuq.study import Cell, RunFolder
+from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells
 from jaxuq.tuning.choices import Choices, Given, make_choices
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised, training_options
-from jaxuq.tuning.evaluation import answer_scores, text_loss
+from jaxuq.tuning.evaluation import text_loss
 from jaxuq.tuning.honesty.run import run_teaching
 from jaxuq.tuning.labelling.run import run_labelling
-from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.members import adapters_cell, tuned_adapters, tuned_of
 from jaxuq.tuning.opening import open_tuning
 from jaxuq.tuning.posteriors.drawing import num_members, num_samples
 from jaxuq.tuning.predicting import forecast_answers
 from jaxuq.tuning.preparation import Prepared
-from jaxuq.tuning.summary import write_results, write_tables
+from jaxuq.tuning.summary import ANSWERS, SHOWN, part_rows, write_tables
 from jaxuq.tuning.uncertainty import Judge
 
 if TYPE_CHECKING:
@@ -40,7 +37,7 @@ def run_tuning(
     *,
     model: "LanguageModel | None" = None,
     judge: Judge | None = None,
-    listener: Listener | None = None,
+    listener: Listener = Listener(),  # noqa: B008
     losses: Given = None,
     posteriors: Given = None,
     uncertainties: Given = None,
@@ -81,36 +78,48 @@ def run_tuning(
         losses=losses, posteriors=posteriors, uncertainties=uncertainties, acquisitions=acquisitions, ways=ways,
         judge=judge,
     )  # fmt: skip
-    configuration, listener = normalised(configuration, choices), listener or Listener()
+    configuration = normalised(configuration, choices)
     kinds: dict[str, Any] = {"acquire": run_labelling, "teach": run_teaching}
     run = next((run for kind, run in kinds.items() if getattr(configuration, kind)), _run_comparison)
     return run(configuration, model=model, listener=listener, choices=choices)
 
 
 def _run_comparison(
-    configuration: TuneConfiguration, *, model: "LanguageModel | None", listener: Listener, choices: Choices
+    configuration: TuneConfiguration,
+    *,
+    model: "LanguageModel | None" = None,
+    listener: Listener = Listener(),  # noqa: B008
+    choices: Choices,
 ) -> RunFolder:
     """Losses and posteriors side by side; the configuration is normalised."""
     methods = method_names(configuration)
-    opening = open_tuning(configuration, [*methods], model=model, listener=listener, choices=choices)
-    with opening as (folder, prepared, seconds):
-        labels = {name: one.labels for name, one in prepared.parts.items()}
-        write_results(folder.path, configuration, labels)
-        for seed in range(configuration.seeds):
-            for method, (loss, posterior) in methods.items():
-                cell = _method_cell(folder, configuration, prepared, method, loss, posterior, seed)
-                if cell.read() is None:
-                    cell.write(_computed(folder, configuration, prepared, listener, loss, posterior, seed))
-                    forget_programs_if_many()
-                    folder.write_record(seconds=seconds())
-                    write_results(folder.path, configuration, labels)
-                for part, scores in _scores(prepared, cell).items():
-                    listener.scored(method, seed, part, scores)
-        write_tables(folder.path, configuration, labels)
+    again = functools.partial(_run_comparison, choices=choices)
+    opening = open_tuning(
+        configuration, [*methods], model=model, listener=listener, choices=choices, again=again
+    )  # fmt: skip
+    with opening as (folder, prepared):
+        plans = [
+            Plan(
+                f"{method}, seed {seed}",
+                _method_cell(folder, configuration, prepared, method, loss, posterior, seed),
+                (method, loss, posterior, seed),
+                f"{loss or 'before tuning'}, seed {seed}",  # adapters are shared by the posteriors over them
+            )
+            for seed in range(configuration.seeds)
+            for method, (loss, posterior) in methods.items()
+        ]
+
+        def compute(missing: list[Plan]) -> Iterator[tuple[Plan, dict[str, Any]]]:
+            for plan in missing:
+                yield plan, _computed(folder, configuration, prepared, listener, *plan.about[1:])
+
+        def rows(plan: Plan, cell: dict[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
+            return {"results.csv": part_rows(ANSWERS, cell, [*prepared.parts], plan.about[0], plan.about[-1])}
+
+        tables = compute_cells(folder, plans, compute, rows=rows, listener=listener, shown=SHOWN)
+        write_tables(folder.path, ANSWERS, tables["results.csv"], plans)
         if configuration.merge:
             _merge(folder, configuration, prepared, listener)
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
-        folder.write_record(status="complete", seconds=seconds())
     return folder
 
 
@@ -211,15 +220,6 @@ def tuned_member(
         checkpoint=folder.checkpoints / name,
         listener=listener,
     )
-
-
-def _scores(prepared: Prepared, kept: Cell) -> dict[str, dict[str, float]]:
-    cell, found = kept.read() or {}, {}
-    for part, asked in prepared.parts.items():
-        values = answer_scores(jnp.asarray(cell[f"{part}/log_probs"]), jnp.asarray(asked.labels))
-        scores = {"accuracy": float(values[0]), "nll": float(values[1]), "ece": float(values[3])}
-        found[part] = {name: value for name, value in scores.items() if math.isfinite(value)}
-    return found
 
 
 def _merge(folder: RunFolder, configuration: TuneConfiguration, prepared: Prepared, listener: Listener) -> None:

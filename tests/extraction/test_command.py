@@ -32,7 +32,7 @@ def conversation(name, reply):
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "kept")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     (tmp_path / "news.jsonl").write_text("".join(json.dumps(text) + "\n" for text in TEXTS))
     (tmp_path / "types.json").write_text(json.dumps(["person"]))
     stored = [conversation("a", TABLE), conversation("b", "| Person |\n|---|\n| None |\n")]

@@ -105,10 +105,6 @@ EXAMPLES = {
         _normal(8, 3)), shardable=False,
     ),
     "rotate_adapter": Example(tuning.rotate_adapter, (_normal(8, 2), _normal(2, 4)), vmappable=False),
-    "score_intervals": Example(
-        functools.partial(tuning.score_intervals, num_resamples=4), (_KEY, _LOG_PROBS, _LABELS), vmappable=False,
-        shardable=False,
-    ),
     "silhouette": Example(
         functools.partial(tuning.silhouette, num_clusters=2), (_normal(8, 3), _LABELS), where=_ROWS, masked=(0, 1)
     ),
@@ -170,7 +166,6 @@ HOST = {
     "refusal_records": "text",
     "stated_confidence_records": "text",
     "sufficiency_records": "text",
-    "Listener": "type",
     "PrunedSamples": "type",
     "SampleUncertainty": "type",
     "Split": "type",

@@ -10,7 +10,7 @@ import pytest
 from jaxuq import JaxuqError, tuning
 from jaxuq._entries import Entry
 from jaxuq.language import stack_adapters
-from jaxuq.study import read_arrays
+from jaxuq.study import Listener, read_arrays
 from tests.tuning.tiny import word_model, write_questions
 
 
@@ -46,7 +46,7 @@ def _forecasts(folder, method):
 @pytest.fixture(scope="module")
 def run(configuration):
     steps = []
-    listener = tuning.Listener(training=lambda name, progress: steps.append(name))
+    listener = Listener(progress=lambda step, *rest: steps.append(step.removeprefix("tune ")))
 
     def run(**given):
         steps.clear()

@@ -59,7 +59,7 @@ def test_killed_within_a_tuning_and_between_cells_the_run_ends_with_the_same_num
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     _run([*command, killed], 0.1, until="step plain, seed 0: 11 of 12")  # an epoch has three
     assert list(killed.glob("checkpoints/plain-0-0/*/latest")) and not (killed / "adapters").exists()
-    between = _run([*command, killed], 0.1, until="scored plain, 0")
+    between = _run([*command, killed], 0.1, until="scored plain, seed 0")
     steps = [line for line in between if line.startswith("step")]
     assert steps == [f"step plain, seed 0: {at} of 12" for at in (10, 11, 12)], "it goes on after the checkpoint"
     assert (killed / "predictions/plain-0.npz").exists() and not (killed / "summary.csv").exists()

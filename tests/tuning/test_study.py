@@ -10,7 +10,7 @@ import pytest
 
 from jaxuq import tuning
 from jaxuq.language import load_peft
-from jaxuq.study import RunFolderError, read_arrays
+from jaxuq.study import Listener, RunFolderError, read_arrays
 from tests.language.finetune_run import tiny_model
 from tests.language.words import tokenizer
 
@@ -87,12 +87,12 @@ def test_an_interrupted_run_ends_with_the_same_numbers(whole, model, configurati
     configuration = dataclasses.replace(configuration, posterior=("none", "ensemble"), output=tmp_path / "run")
     steps = []
 
-    def interrupt(name, progress):
-        steps.append(progress.step)
+    def interrupt(name, done, total, said):
+        steps.append(done)
         if len(steps) in (6, 20):  # within the first adapters, and within a later one
             raise KeyboardInterrupt
 
-    listener = tuning.Listener(training=interrupt)
+    listener = Listener(progress=interrupt)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             tuning.run_tuning(configuration, model=model, listener=listener)

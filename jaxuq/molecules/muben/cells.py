@@ -44,6 +44,7 @@ def method_cell(opened: Opened, part: Part, method: str, seed: int, name: str | 
         defaults=defaults | own,
         method=method,
         formula=entry.formula,
+        code=entry.about.get("code"),
         data=part.data,
         backbone=configuration.backbone,
         backbone_formula=opened.entry.formula,

@@ -79,6 +79,7 @@ class Cell(NamedTuple):
             data=self.source.digest,
             method=self.method,
             formula=entry.formula,
+            code=entry.about.get("code"),
             second_formula=TAGGER.formula if self.ending else None,
             weights=self.source.encoder if self.ending or known(entry, "neural") else None,
             seed=self.seed,

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, check_number, vary_like
+from jaxuq._arrays import check_choice, check_number, vary_like, widened
 from jaxuq._shapes import checked
 
 
 @checked
+@widened
 def p_true(
     true_logits: Float[Array, "*batch true_tokens"], false_logits: Float[Array, "*batch false_tokens"]
 ) -> Float[Array, "*batch"]:
@@ -136,6 +137,7 @@ def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "h
 
 
 @checked
+@widened
 def relative_confidence(
     preferences: Float[Array, "questions questions"],
     *,

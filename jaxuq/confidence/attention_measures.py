@@ -10,17 +10,20 @@ from jaxuq._arrays import (
     check_choice,
     check_number,
     counted,
+    first_true,
     masked,
     number_of,
     select,
     undefined_unless,
     vary_like,
     weighted_mean,
+    widened,
 )
 from jaxuq._shapes import checked
 
 
 @checked
+@widened
 def attention_score(
     diagonals: Float[Array, "heads tokens"],
     *,
@@ -62,6 +65,7 @@ def attention_score(
 
 
 @checked
+@widened
 def contextualised_sequence_likelihood(
     log_probs: Float[Array, " tokens"],
     attention: Float[Array, "heads tokens"],
@@ -111,6 +115,7 @@ def contextualised_sequence_likelihood(
 
 
 @checked
+@widened
 def rauq(
     log_probs: Float[Array, " tokens"],
     attention: Float[Array, "layers heads tokens"],
@@ -152,7 +157,7 @@ def rauq(
     """
     check_number("mixing", mixing, 0.0, 1.0, open_low=True)
     valid, log_probs = masked(where, log_probs=log_probs)
-    first = valid & (jnp.arange(valid.shape[0]) == jnp.argmax(valid))
+    first = valid & (jnp.arange(valid.shape[0]) == first_true(valid))
     follows = jnp.broadcast_to((valid & ~first)[None, None], attention.shape)
     attention = jnp.where(follows, attention, 0.0).astype(log_probs.dtype)
     head = jnp.argmax(jnp.sum(attention, axis=-1), axis=-1)
@@ -174,6 +179,7 @@ def rauq(
 
 
 @checked
+@widened
 def focus(
     probabilities: Float[Array, "tokens vocab"],
     chosen: Float[Array, "tokens vocab"],

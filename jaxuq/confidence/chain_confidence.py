@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count, counted
+from jaxuq._arrays import check_choice, check_count, counted, entry, widened
 from jaxuq._shapes import checked
 
 _LOG_LEAST = -27.631021115928547  # log 1e-12, the least probability of the published code
@@ -41,6 +41,7 @@ class Substitutions(NamedTuple):
 
 
 @checked
+@widened
 def chain_confidence(
     log_probs: Float[Array, " time"],
     answer: Bool[Array, " time"],
@@ -81,6 +82,7 @@ def chain_confidence(
 
 
 @checked
+@widened
 def substitutions(
     tokens: Int[Array, " time"],
     filtered: Bool[Array, " time"],
@@ -140,7 +142,7 @@ def substitutions(
         original = jnp.where(original.any(1, keepdims=True), original, likeliest)
     likely = kept & (alternative_log_probs > jnp.log(threshold))
     if convention == "published":
-        number = 10 + jnp.sum(filtered, dtype=jnp.int32)
+        number = 10 + jnp.sum(filtered)
         ranks = jnp.argsort(jnp.argsort(jnp.where(likely, -alternative_log_probs, jnp.inf).ravel())).reshape(shape)
         likely &= ranks < number
     scores = jnp.where(likely & ~original, alternative_log_probs, -jnp.inf).ravel()
@@ -149,7 +151,7 @@ def substitutions(
     best = jnp.pad(best, (0, size - best.shape[0]), constant_values=-jnp.inf)
     valid = best > -jnp.inf
     positions = places // shape[1]
-    chosen = jnp.where(valid, alternatives.ravel()[places], tokens[positions])
+    chosen = jnp.where(valid, entry(alternatives.ravel(), places, 0), entry(tokens, positions, 0))
     return Substitutions(positions, chosen, jnp.where(valid, best, -jnp.inf), valid)
 
 
@@ -184,6 +186,7 @@ def substituted_tokens(tokens: Int[Array, " time"], changes: Substitutions) -> I
 
 
 @checked
+@widened
 def answer_approximation(
     log_probs: Float[Array, "rows time"],
     answer: Bool[Array, " time"],

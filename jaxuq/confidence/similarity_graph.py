@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, counted, number_of, undefined_unless, weighted_mean
+from jaxuq._arrays import check_choice, counted, number_of, undefined_unless, weighted_mean, widened
 from jaxuq._shapes import checked
 
 
@@ -14,7 +14,7 @@ def _prepared(similarities, where):
     """Symmetric similarities without the masked samples, the mask, and how many count."""
     valid = counted(where, similarities.shape[:1])
     pairs = valid[:, None] & valid[None]
-    similarities = jnp.where(pairs, similarities, 0.0).astype(jnp.float32)
+    similarities = jnp.where(pairs, similarities, 0.0)
     return 0.5 * (similarities + similarities.T), valid, number_of(valid, similarities)
 
 
@@ -29,6 +29,7 @@ def _laplacian(similarities, valid):
 
 
 @checked
+@widened
 def degree_uncertainty(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:
@@ -56,6 +57,7 @@ def degree_uncertainty(
 
 
 @checked
+@widened
 def degree_confidence(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, " samples"]:
@@ -81,6 +83,7 @@ def degree_confidence(
 
 
 @checked
+@widened
 def eigenvalue_uncertainty(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:
@@ -122,6 +125,7 @@ def _spread(similarities, threshold, where):
 
 
 @checked
+@widened
 def eccentricity(
     similarities: Float[Array, "samples samples"],
     *,
@@ -156,6 +160,7 @@ def eccentricity(
 
 
 @checked
+@widened
 def eccentricity_confidence(
     similarities: Float[Array, "samples samples"],
     *,
@@ -185,6 +190,7 @@ def eccentricity_confidence(
 
 
 @checked
+@widened
 def kernel_language_entropy(
     weights: Float[Array, "samples samples"],
     *,
@@ -248,6 +254,7 @@ def kernel_language_entropy(
 
 
 @checked
+@widened
 def mean_pair_similarity(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:

@@ -656,6 +656,54 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "booktitle = {Advances in Neural Information Processing Systems}",
         2020,
     ),
+    "cobbe2021gsm8k": (
+        "article",
+        "Cobbe, Karl and Kosaraju, Vineet and Bavarian, Mohammad and Chen, Mark and Jun, Heewoo and Kaiser, Lukasz and "
+        "Plappert, Matthias and Tworek, Jerry and Hilton, Jacob and Nakano, Reiichiro and Hesse, Christopher and "
+        "Schulman, John",
+        "Training Verifiers to Solve Math Word Problems",
+        "journal = {arXiv preprint arXiv:2110.14168}",
+        2021,
+    ),
+    "hendrycks2021math": (
+        "inproceedings",
+        "Hendrycks, Dan and Burns, Collin and Kadavath, Saurav and Arora, Akul and Basart, Steven and Tang, Eric and "
+        "Song, Dawn and Steinhardt, Jacob",
+        "Measuring Mathematical Problem Solving With the {MATH} Dataset",
+        "booktitle = {Advances in Neural Information Processing Systems, Datasets and Benchmarks}",
+        2021,
+    ),
+    "patel2021svamp": (
+        "inproceedings",
+        "Patel, Arkil and Bhattamishra, Satwik and Goyal, Navin",
+        "Are {NLP} Models Really Able to Solve Simple Math Word Problems?",
+        "booktitle = {Conference of the North American Chapter of the Association for Computational Linguistics}",
+        2021,
+    ),
+    "amini2019mathqa": (
+        "inproceedings",
+        "Amini, Aida and Gabriel, Saadia and Lin, Shanchuan and Koncel-Kedziorski, Rik and Choi, Yejin and "
+        "Hajishirzi, Hannaneh",
+        "{MathQA}: Towards Interpretable Math Word Problem Solving with Operation-Based Formalisms",
+        "booktitle = {Conference of the North American Chapter of the Association for Computational Linguistics}",
+        2019,
+    ),
+    "suzgun2023bbh": (
+        "inproceedings",
+        'Suzgun, Mirac and Scales, Nathan and Sch{\\"a}rli, Nathanael and Gehrmann, Sebastian and Tay, Yi and '
+        "Chung, Hyung Won and Chowdhery, Aakanksha and Le, Quoc and Chi, Ed and Zhou, Denny and Wei, Jason",
+        "Challenging {BIG-Bench} Tasks and Whether Chain-of-Thought Can Solve Them",
+        "booktitle = {Findings of the Association for Computational Linguistics: ACL}",
+        2023,
+    ),
+    "hendrycks2021mmlu": (
+        "inproceedings",
+        "Hendrycks, Dan and Burns, Collin and Basart, Steven and Zou, Andy and Mazeika, Mantas and Song, Dawn and "
+        "Steinhardt, Jacob",
+        "Measuring Massive Multitask Language Understanding",
+        "booktitle = {International Conference on Learning Representations}",
+        2021,
+    ),
 }
 
 _SOURCES: dict[str, tuple[str, ...]] = {
@@ -674,6 +722,13 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "grover": ("rong2020grover",),
     "tag": ("li2022sparsechmm",),
     "uqac": ("li2025uqac",),
+    # sets of questions
+    "gsm8k": ("cobbe2021gsm8k",),
+    "math": ("hendrycks2021math",),
+    "svamp": ("patel2021svamp",),
+    "mathqa": ("amini2019mathqa",),
+    "bbh": ("suzgun2023bbh",),
+    "mmlu": ("hendrycks2021mmlu",),
     # label models
     "majority-vote": ("zhang2021wrench",),
     "snorkel": ("ratner2018snorkel",),

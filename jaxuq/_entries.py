@@ -173,6 +173,32 @@ def entry_of(table: Entries[Entry], given: Any, role: str) -> Entry:
     return Entry(name, name, {role: given}, about={"code": fingerprint(given)})
 
 
+def function_of(table: Entries[Callable[..., Any]], given: Any) -> Callable[..., Any]:
+    """The function that is meant by a name in a table of functions, or the function itself.
+
+    Args:
+        table: where names are looked up.
+        given: a name or a function.
+
+    Returns:
+        The function.
+
+    Raises:
+        UnknownEntryError: a name that the table does not hold.
+        OptionError: neither.
+    """
+    if isinstance(given, str):
+        return table[given]
+    if not callable(given):
+        raise OptionError(f"a {table.kind} is {given!r}; expected a name ({', '.join(table)}) or a function")
+    return given
+
+
+def label_of(given: Any) -> str:
+    """A name as it is, and a function by its name and code: what results that depend on it are compared by."""
+    return given if isinstance(given, str) else f"{getattr(given, '__name__', 'function')} {fingerprint(given)[:16]}"
+
+
 def given_entries(given: Mapping[str, Any] | None, table: Entries[Entry], role: str) -> Entries[Entry]:
     """A table and a caller's own functions or entries beside it, each under the name that it is given by.
 

@@ -21,7 +21,7 @@ class AskCommand:
     """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
 
     kind: str = "auto"
-    """How the answer is read: number, expression, choice, text; auto: a number if there is one, else words."""
+    """How the answer is read: number, expression, choice, text, whole; auto: a number if there is one, else words."""
 
     response: str | None = None
     """A response that is there already: score it instead of letting the model answer."""
@@ -61,18 +61,13 @@ def run(configuration: StudyConfiguration) -> None:
     """
     from jaxuq.cli.compiled import keep_compiled_programs
     from jaxuq.cli.generate import load_named_model
-    from jaxuq.confidence.study.configuration import check_configuration
     from jaxuq.confidence.study.run import run_study
-    from jaxuq.questions.files import load_questions
     from jaxuq.reporting.confidence_page import print_confidence, write_confidence_report
 
     keep_compiled_programs()
-    check_configuration(configuration)
-    load_questions(configuration.data, folder=configuration.folder)  # a mistake here is told before a model is loaded
     began = time.monotonic()
-    model = load_named_model(configuration.model)
     with _Bar() as bar:
-        folder = run_study(configuration, model=model, on_progress=bar.show)
+        folder = run_study(configuration, model=load_named_model, on_progress=bar.show)
     page = write_confidence_report(folder.path)
     print_confidence(folder.path)
     for note in folder.record.get("notes", []):

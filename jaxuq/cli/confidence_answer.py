@@ -15,11 +15,11 @@ def answer_question(command: "AskCommand") -> None:
     import jax
 
     from jaxuq.cli.generate import load_named_model
-    from jaxuq.confidence.text.assess import Asked, Plan, assess
-    from jaxuq.questions.prompts import short_prompt
-    from jaxuq.questions.records import QuestionError
+    from jaxuq.confidence.text.assess import Plan, assess
+    from jaxuq.questions import Question, QuestionError, lay_out
+    from jaxuq.questions.answers import KINDS
 
-    kinds = ("auto", "number", "expression", "choice", "text")
+    kinds = ("auto", *KINDS)
     if command.kind not in kinds:
         raise QuestionError(f"--kind is {command.kind!r}; expected one of {', '.join(kinds)}")
     if command.samples < 0 or command.max_new_tokens < 1:
@@ -30,14 +30,15 @@ def answer_question(command: "AskCommand") -> None:
     if not question.strip():
         raise QuestionError("the question is empty")
     model = load_named_model(command.model)
-    prompt = question if command.chat else short_prompt(question.strip())
     kind = "text" if command.kind == "auto" else command.kind
     plan = Plan(command.max_new_tokens, not command.chat, command.samples, ask=True)
-    asked = Asked(question, prompt, kind, command.response, command.answer, command.chat)
-    found = assess(model, [asked], jax.random.key(command.seed), plan=plan, rows=1)[0]
+    bare = Question("asked", question.strip(), kind=kind, response=command.response)
+    asked = lay_out(bare, "instruction" if command.chat else "short")
+    key, known = jax.random.key(command.seed), [command.answer]
+    found = assess(model, [asked], key, plan=plan, rows=1, answers=known)[0]
     if command.kind == "auto" and found.found is None and command.answer is None:
         numbered = asked._replace(kind="number", response=found.text)
-        found = assess(model, [numbered], jax.random.key(command.seed), plan=plan, rows=1)[0]
+        found = assess(model, [numbered], key, plan=plan, rows=1, answers=known)[0]
     _print(found)
     if command.explain is not None:
         from jaxuq.confidence.text.explain import explain

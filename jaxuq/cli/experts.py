@@ -70,7 +70,7 @@ class ExpertsGenerateCommand:
         from jaxuq.experts.answering import answer_by_experts
         from jaxuq.experts.errors import ExpertsError
         from jaxuq.experts.pipeline.questions import encode_questions
-        from jaxuq.experts.pipeline.records import Record
+        from jaxuq.experts.pipeline.records import typed_questions
         from jaxuq.experts.pipeline.weights import members_of
         from jaxuq.language.sampling import Sampling, check_sampling
 
@@ -83,7 +83,7 @@ class ExpertsGenerateCommand:
         except ValueError as error:
             raise ExpertsError(str(error)) from None
         run, asked, weights = _routed(self.run_folder, self.questions, self.top_k, self.max_new_tokens)
-        encoded = encode_questions(run, [Record(one, "", "") for one in asked], self.max_new_tokens)
+        encoded = encode_questions(run, typed_questions(run.configuration, asked), self.max_new_tokens)
         answers = answer_by_experts(
             run.model,
             members_of(run, tuple(_names(run))),
@@ -174,7 +174,7 @@ def _routed(
     from jaxuq.cli.compiled import keep_compiled_programs
     from jaxuq.experts.errors import ExpertsError
     from jaxuq.experts.pipeline.questions import encode_questions, read_training
-    from jaxuq.experts.pipeline.records import Record
+    from jaxuq.experts.pipeline.records import typed_questions
     from jaxuq.experts.pipeline.weights import Context, gradient_weights
 
     if top_k is not None and top_k < 1:
@@ -185,9 +185,9 @@ def _routed(
         raise ExpertsError('there is no question; for example: jaxuq experts route runs/experts "How many?"')
     keep_compiled_programs()
     run = read_training(folder)
-    encoded = encode_questions(run, [Record(one, "", "") for one in asked], room)
+    encoded = encode_questions(run, typed_questions(run.configuration, asked), room)
     if encoded.rejected:
-        raise ExpertsError(f"question {encoded.rejected[0][0] + 1}: {encoded.rejected[0][1]}")
+        raise ExpertsError(f"question {encoded.rejected[0].place}: {encoded.rejected[0].reason}")
     weights, unrouted = gradient_weights(Context(run, encoded, EvaluateConfiguration((folder,))), top_k=top_k)
     if unrouted:
         print(f"note: {unrouted} questions have no gradient; the base adapter answers them", file=sys.stderr)
@@ -214,14 +214,10 @@ def run_train(configuration: TrainConfiguration) -> None:
     from jaxuq.cli.compiled import keep_compiled_programs, use_all_cores
     from jaxuq.cli.experts_display import ExpertsDisplay
     from jaxuq.cli.generate import load_named_model
-    from jaxuq.experts.pipeline.configuration import check_training
-    from jaxuq.experts.pipeline.records import load_records
     from jaxuq.experts.pipeline.training import run_training
 
     keep_compiled_programs()
     use_all_cores()
-    check_training(configuration)
-    load_records(configuration.data, per_family=1)  # a mistake here is told before a model is loaded
     began = time.monotonic()
     with ExpertsDisplay() as display:
         folder = run_training(configuration, model=load_named_model, on_progress=display.show)
@@ -244,8 +240,8 @@ def run_evaluate(options: EvaluateConfiguration) -> None:
     from jaxuq.reporting.experts_page import print_experts, write_experts_report
 
     if options.list:
-        for name, (title, _) in METHODS.items():
-            print(f"{name:22} {title}")
+        for name, entry in METHODS.items():
+            print(f"{name:22} {entry.title}")
         return
     keep_compiled_programs()
     began = time.monotonic()

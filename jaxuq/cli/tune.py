@@ -17,21 +17,17 @@ def run(configuration: TuneConfiguration) -> None:
     """
     from jaxuq.cli.compiled import keep_compiled_programs
     from jaxuq.cli.display import Display
-    from jaxuq.language import load_model
     from jaxuq.reporting import print_report, write_report
     from jaxuq.tuning.configuration import asks_judge, normalised
-    from jaxuq.tuning.records import load_split
     from jaxuq.tuning.study import run_tuning
 
     keep_compiled_programs()
     configuration = normalised(configuration)
-    load_split(configuration.data, test=configuration.test, shifted=configuration.shifted)  # mistakes before the model
-    model = load_model(configuration.model, scan=True)
     judge = None
     if asks_judge(configuration.loss, configuration.uncertainty) and configuration.judge is not None:
         judge = _judge(configuration.judge, configuration.judge_model)
     with Display() as display:
-        folder = run_tuning(configuration, model=model, judge=judge, listener=display.listener())
+        folder = run_tuning(configuration, judge=judge, listener=display.listener())
     write_report(folder.path)
     print_report(folder.path)
     display.over(folder.path, _files(configuration))

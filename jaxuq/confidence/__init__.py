@@ -110,10 +110,18 @@ from jaxuq.confidence.token_probabilities import (
     sequence_log_probability,
     token_log_probs,
 )
-from jaxuq.questions.answers import FoundAnswer, answer_tokens, find_answer
-from jaxuq.questions.files import load_questions
-from jaxuq.questions.grading import Grades, equivalent_answers, grade_answers
-from jaxuq.questions.records import Question, QuestionError, QuestionSet
+from jaxuq.questions import (
+    FoundAnswer,
+    Grades,
+    Question,
+    QuestionError,
+    QuestionSet,
+    answer_tokens,
+    equivalent_answers,
+    find_answer,
+    grade_answers,
+    load_questions,
+)
 
 __all__ = [
     "MEASURES",

@@ -5,13 +5,15 @@ import pathlib
 from collections.abc import Mapping
 
 from jaxuq.experts.errors import ExpertsError
-from jaxuq.questions import PublishedQuestion, QuestionError, read_published
+from jaxuq.questions import Question, QuestionError, Rejected, read_published
+from jaxuq.questions.layouts import boxed_reply
+from jaxuq.questions.letters import ALPHABET
 from jaxuq.study import write_text
 
 _SETS = ("math", "gsm8k", "svamp", "mathqa")
 
 
-def boxed_solution(one: PublishedQuestion) -> str:
+def boxed_solution(one: Question) -> str:
     r"""The published reasoning with the answer in a box at its end; MATH's solutions have theirs already.
 
     MathQA is asked for the value: what its right letter stands for is the answer, the other choices are left out.
@@ -26,24 +28,15 @@ def boxed_solution(one: PublishedQuestion) -> str:
         ExpertsError: it is to have a box of its own, and has none.
 
     Example:
-        >>> print(boxed_solution(PublishedQuestion("a", "2 and 3?", "5", "number", "sums", "2+3=5.")))
-        2+3=5.
-        The answer is $\boxed{5}$.
-        >>> boxed_solution(PublishedQuestion("b", "x?", "B", "choice", "sums", choices=("12", "16")))
+        >>> boxed_solution(Question("b", "x?", ("B",), "choice", choices=("12", "16")))
         'The answer is $\\boxed{16}$.'
     """
-    if one.kind == "expression":
-        if "boxed" not in one.reasoning:
-            raise ExpertsError("the solution boxes no answer")
-        return one.reasoning
-    answer = one.choices["ABCDE".index(one.answer)] if one.choices else one.answer
-    lead = f"{one.reasoning}\n" if one.reasoning else ""
-    return f"{lead}The answer is $\\boxed{{{answer}}}$."
+    if one.kind == "expression" and "boxed" not in one.solution:
+        raise ExpertsError("the solution boxes no answer")
+    return boxed_reply(one, one.choices[ALPHABET.index(one.answers[0])] if one.choices else one.answers[0])
 
 
-def combine_math(
-    files: Mapping[str, str | pathlib.Path], output: str | pathlib.Path
-) -> dict[str, list[tuple[str, str]]]:
+def combine_math(files: Mapping[str, str | pathlib.Path], output: str | pathlib.Path) -> dict[str, list[Rejected]]:
     r"""Write MATH-Combined from files as published, JSONL or a JSON list, packed with gzip or not.
 
     Unlike the dissertation's, which had another model rewrite answers, the form follows from rules, see
@@ -73,7 +66,7 @@ def combine_math(
                 record = {"instruction": one.question, "response": boxed_solution(one), "source": name}
                 lines.append(json.dumps(record | {"category": one.category}, ensure_ascii=False))
             except ExpertsError as error:
-                rejected[name].append((one.id, str(error)))
+                rejected[name].append(Rejected(one.id, str(error)))
         if len(lines) == before:
             reason = ", ".join(rejected[name][0]) if rejected[name] else "it is empty"
             raise ExpertsError(f"{file} holds no problem of {name}: {reason}")

@@ -141,7 +141,7 @@ def _encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]
 
 
 def _end(tokenizer: Any) -> list[int]:
-    return [] if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
+    return list(stop_tokens(tokenizer)[:1]) if tokenizer.eos_token_id is None else [int(tokenizer.eos_token_id)]
 
 
 class InstructionFile(Sequence):

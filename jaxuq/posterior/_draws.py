@@ -18,9 +18,11 @@ def sample_keys(rng_key: Key[Array, ""], num_samples: int) -> Key[Array, "sample
     return jax.vmap(functools.partial(jax.random.fold_in, rng_key))(jnp.arange(num_samples))
 
 
-def draw_each(rng_key: Key[Array, ""], num_samples: int, one: Callable[[Key[Array, ""]], Params]) -> Samples:
-    """`one(key)` for each of the samples' keys, side by side."""
-    return jax.vmap(one)(sample_keys(rng_key, num_samples))
+def draw_each(
+    one: Callable[[Key[Array, ""], Any], Params], rng_key: Key[Array, ""], state: Any, num_samples: int
+) -> Samples:
+    """`one(key, state)` for each of the samples' keys, side by side; the state may come from the host."""
+    return jax.vmap(one, in_axes=(0, None))(sample_keys(rng_key, num_samples), jax.tree.map(jnp.asarray, state))
 
 
 def normal_like(rng_key: Key[Array, ""], tree: Params) -> Params:

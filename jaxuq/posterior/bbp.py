@@ -111,11 +111,11 @@ def bbp(prior_scale: float = 0.1, *, optimizer: optax.GradientTransformation | N
         )
 
     def sample(rng_key: Key[Array, ""], state: BBPState, num_samples: int) -> Samples:
-        def one(key: Key[Array, ""]) -> Params:
+        def one(key: Key[Array, ""], state: BBPState) -> Params:
             noise = normal_like(key, state.mean)
             return map_numbers(lambda m, raw, e: m + _scale(raw) * e, state.mean, state.raw_scale, noise)
 
-        return thaw(draw_each(rng_key, num_samples, one))
+        return thaw(draw_each(one, rng_key, state, num_samples))
 
     return Method(init, update, sample, "gradients")
 

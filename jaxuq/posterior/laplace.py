@@ -156,12 +156,12 @@ def laplace(
         )
 
     def sample(rng_key: Key[Array, ""], state: LaplaceState, num_samples: int) -> Samples:
-        def one(key: Key[Array, ""]) -> Params:
+        def one(key: Key[Array, ""], state: LaplaceState) -> Params:
             noise, _ = split_numbers(normal_like(key, state.params))
             moved = iter(state.curvature.colour(state.prior_precision, [wide(leaf) for leaf in noise]))
             return map_numbers(lambda leaf: leaf + next(moved).astype(leaf.dtype), state.params)
 
-        drawn = draw_each(rng_key, num_samples, one)
+        drawn = draw_each(one, rng_key, state, num_samples)
         return Draws(drawn, state.params, linearised_at) if linearised else thaw(drawn)
 
     return Method(init, update, sample, "data")

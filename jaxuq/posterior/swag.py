@@ -121,11 +121,10 @@ def swag(rank: int = 20, *, scale: float = 1.0, count_start: bool = False) -> Me
         return SWAGState(state.step + 1, mean, variance, deviations)
 
     def sample(rng_key: Key[Array, ""], state: SWAGState, num_samples: int) -> Samples:
-        columns = jnp.minimum(state.step, rank)
-        divisor = 2 * jnp.maximum(columns - 1, 1).astype(jnp.float32)
-        weight = jnp.where(columns > 1, jnp.sqrt(scale / divisor), 0.0)
-
-        def one(key: Key[Array, ""]) -> Params:
+        def one(key: Key[Array, ""], state: SWAGState) -> Params:
+            columns = jnp.minimum(state.step, rank)
+            divisor = 2 * jnp.maximum(columns - 1, 1).astype(jnp.float32)
+            weight = jnp.where(columns > 1, jnp.sqrt(scale / divisor), 0.0)
             diagonal_key, low_rank_key = jax.random.split(key)
             normals = normal_like(diagonal_key, state.mean)
             coefficients = weight * jax.random.normal(low_rank_key, (rank,))
@@ -137,7 +136,7 @@ def swag(rank: int = 20, *, scale: float = 1.0, count_start: bool = False) -> Me
                 normals,
             )
 
-        return thaw(draw_each(rng_key, num_samples, one))
+        return thaw(draw_each(one, rng_key, state, num_samples))
 
     return Method(init, update, sample, "snapshots", observing(init, update))
 

@@ -16,8 +16,8 @@ from jaxuq.questions.tree import NotUnderstood, read_tree
 from jaxuq.questions.values import names_of
 from jaxuq.questions.words import AFTER_NAMES, BEGINNERS, TITLES
 
-AnswerKind = Literal["number", "expression", "choice", "text"]
-KINDS: tuple[AnswerKind, ...] = ("number", "expression", "choice", "text")
+AnswerKind = Literal["number", "expression", "choice", "text", "whole"]
+KINDS: tuple[AnswerKind, ...] = ("number", "expression", "choice", "text", "whole")
 _BOX = re.compile(r"\\(?:f?boxed|fbox)\s*\{")
 _CUE = re.compile(
     r"(?:answer|result|solution)[*_]*\s*(?:(?P<is>is|are|was|would be|should be|must be)\b[*_]*|:|=)[*_\s]*:?[*_]*\s*"
@@ -55,7 +55,7 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
 
     Args:
         response: what the model wrote.
-        kind: `"number"`, `"expression"` (LaTeX), `"choice"` (a letter), `"text"` (a few words).
+        kind: `"number"`, `"expression"` (LaTeX), `"choice"` (a letter), `"text"` (a few words), `"whole"` (all of it).
         letters: of the choices, capitals.
 
     Returns:
@@ -75,6 +75,10 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
         Hendrycks et al. Measuring Mathematical Problem Solving With the MATH Dataset. NeurIPS 2021.
     """
     check_choice("kind", kind, KINDS)
+    if kind == "whole":
+        whole = response.strip()
+        start = response.find(whole)
+        return FoundAnswer(whole, start, start + len(whole)) if whole else None
     folded = fold(response)
     place = _in_box(folded, kind, letters) or _after_cue(folded, kind, letters)
     if place is None and kind == "number":

@@ -1,4 +1,4 @@
-"""Whether answers are right: the one place where two answers are compared."""
+"""Whether answers are right: the one place where two answers are compared, and responses are graded."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,9 +6,13 @@ from typing import NamedTuple
 from jaxuq._options import check_choice
 from jaxuq.questions.answers import KINDS, AnswerKind, FoundAnswer, find_answer
 from jaxuq.questions.characters import fold, plain_words
+from jaxuq.questions.choices import letters_of
 from jaxuq.questions.expressions import compare_expressions, same_measure, without_unit
 from jaxuq.questions.letters import find_letter
 from jaxuq.questions.quantities import parse_quantity
+from jaxuq.questions.records import Question
+
+_LEAD = "Answer: "
 
 
 class Verdict(NamedTuple):
@@ -17,21 +21,36 @@ class Verdict(NamedTuple):
     Attributes:
         equal: whether they do.
         by: what decided: `number` (exact fractions), `letter`, `words`, `text` (the same characters, or nothing that
-            could be read), `reader` (our reader of expressions), `math-verify`.
+            could be read), `reader` (our reader of expressions), `math-verify`; of a response that has no final answer
+            `nothing`, and of a line that holds the right one among its words `words within`.
     """
 
     equal: bool
     by: str
 
 
-class Grades(NamedTuple):
-    """Graded responses.
+class Grade(NamedTuple):
+    """A graded response.
 
     Attributes:
-        correct: for each response; None where no answer was found.
-        answers: what was found, with its place.
-        failures: positions of the responses without an answer: leave them out of an evaluation and report their share.
-        decided: for each response what decided, see `Verdict`; empty where no answer was found.
+        correct: whether it is right; None where no answer was found: leave it out, and report the share.
+        answer: what was found, with its place.
+        by: what decided, see `Verdict`.
+    """
+
+    correct: bool | None
+    answer: FoundAnswer | None
+    by: str
+
+
+class Grades(NamedTuple):
+    """Graded responses, see `Grade`.
+
+    Attributes:
+        correct: of each response; None where no answer was found.
+        answers: what was found.
+        failures: positions of the responses without an answer.
+        decided: what decided.
     """
 
     correct: list[bool | None]
@@ -46,7 +65,8 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
     Numbers: exact comparison of fractions (1,200 = 1200.0; 0.5 = 1/2; 2 1/2 = 2.5); where one has a percent sign and
     the other has not, both as written and divided by 100 count; units are left out, but centimetres are no metres.
     Expressions: part by part in lists, tuples and sets, as text, or in value (see `compare_expressions`). Choices: the
-    letter. Text: words, without case, articles, spelling of accents and outer punctuation. Nothing of an answer is run.
+    letter. Text: words, without case, articles, spelling of accents and outer punctuation. Whole responses: everything
+    but case and spaces. Nothing of an answer is run.
 
     Args:
         first: an answer.
@@ -69,6 +89,9 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
         Hendrycks et al. Measuring Mathematical Problem Solving With the MATH Dataset. NeurIPS 2021.
     """
     check_choice("kind", kind, KINDS)
+    if kind == "whole":
+        one, other = (" ".join(text.split()).casefold() for text in (first, second))
+        return Verdict(one == other != "", "text")
     if kind == "choice":
         letters = [_letter(text) for text in (first, second)]
         if all(letters):
@@ -123,8 +146,102 @@ def equivalent_answers(first: str, second: str, kind: AnswerKind = "number") -> 
     return compare_answers(first, second, kind).equal
 
 
+def read_answer(response: str, question: Question, *, bare: bool = False) -> FoundAnswer | None:
+    """The final answer of a response to a question, see `find_answer`; of choices, one of its letters.
+
+    Args:
+        response: what the model wrote.
+        question: that it was asked.
+        bare: whether the response is the answer itself unless it says which part is, as after `A:` on the same line.
+
+    Returns:
+        The answer; None if there is none.
+
+    Example:
+        >>> read_answer("Paris.", Question("a", "What is the capital?", ("Paris",)), bare=True).text
+        'Paris'
+    """
+    letters = letters_of(question)
+    if not bare or question.kind in ("number", "whole"):
+        return find_answer(response, question.kind, letters=letters)
+    said = response.lstrip()
+    found = find_answer(_LEAD + said, question.kind, letters=letters)  # its own last cue, or box, comes after this one
+    moved = len(response) - len(said) - len(_LEAD)
+    return found and FoundAnswer(found.text, found.start + moved, found.end + moved)
+
+
+def right_answers(question: Question) -> tuple[str, ...]:
+    """What counts as right: the answers of a question, or else what its solution ends with, or says as a whole.
+
+    Args:
+        question: with `answers` or a `solution`.
+
+    Returns:
+        Answers; one is enough.
+
+    Example:
+        >>> right_answers(Question("a", "6 + 3?", kind="number", solution="6 + 3 = 9. The answer is 9."))
+        ('9',)
+    """
+    if question.answers or not question.solution:
+        return question.answers
+    found = find_answer(question.solution, question.kind, letters=letters_of(question))
+    return (found.text if found else " ".join(question.solution.split()),)
+
+
+def judge_answer(answer: str, question: Question) -> Verdict:
+    """Whether an answer says the same as one of the right ones, and what decided.
+
+    Args:
+        answer: of `read_answer`.
+        question: that it is to.
+
+    Returns:
+        `Verdict`: the first that is equal, or else of the first right answer.
+
+    Example:
+        >>> judge_answer("7", Question("a", "Days of a week?", ("seven", "7")))
+        Verdict(equal=True, by='words')
+    """
+    verdicts = [compare_answers(answer, truth, question.kind) for truth in right_answers(question)]
+    return next((one for one in verdicts if one.equal), verdicts[0] if verdicts else Verdict(False, "nothing"))
+
+
+def grade(response: str, question: Question, *, bare: bool = False) -> Grade:
+    r"""Find the final answer of a response, and say whether it is right.
+
+    Args:
+        response: what the model wrote.
+        question: with its truth.
+        bare: see `read_answer`; a line of words then counts as right, too, if it holds the right ones in a row.
+
+    Returns:
+        `Grade`; a response without an answer is none, not wrong.
+
+    Example:
+        >>> four = Question("a", "2 + 2?", ("4",), "number")
+        >>> grade("It is 4.", four).correct, grade("no idea", four).correct, grade("5", four).correct
+        (True, None, False)
+        >>> grade("It is Paris.", Question("b", "The capital?", ("Paris",)), bare=True)
+        Grade(correct=True, answer=FoundAnswer(text='It is Paris', start=0, end=11), by='words within')
+
+    References:
+        Cobbe et al. Training Verifiers to Solve Math Word Problems. arXiv 2110.14168, 2021 (the `####` convention).
+        H. Zhang et al. R-Tuning. NAACL 2024 (in the released code a line is right that holds the answer).
+    """
+    found = read_answer(response, question, bare=bare)
+    if found is None:
+        return Grade(None, None, "nothing")
+    verdict = judge_answer(found.text, question)
+    if not verdict.equal and bare and question.kind == "text":
+        said = f" {' '.join(plain_words(found.text))} "
+        if any(f" {' '.join(plain_words(one))} " in said for one in right_answers(question) if plain_words(one)):
+            verdict = Verdict(True, "words within")
+    return Grade(verdict.equal, found, verdict.by)
+
+
 def grade_answers(responses: Sequence[str], truths: Sequence[str], kind: AnswerKind = "number") -> Grades:
-    r"""Find the answer of each response and compare it with the truth.
+    r"""`grade` for many, where there are truths alone.
 
     Args:
         responses: what the model wrote.
@@ -144,13 +261,11 @@ def grade_answers(responses: Sequence[str], truths: Sequence[str], kind: AnswerK
     """
     if len(responses) != len(truths):
         raise ValueError(f"{len(responses)} responses and {len(truths)} truths; expected one truth for each response")
-    answers = [find_answer(response, kind) for response in responses]
-    verdicts: list[Verdict | None] = []
-    for answer, truth in zip(answers, truths):
-        derived = "####" in truth or "\\boxed" in truth
-        found = find_answer(truth, kind) if derived else None
-        verdicts.append(None if answer is None else compare_answers(answer.text, found.text if found else truth, kind))
-    return Grades(
-        [one.equal if one else None for one in verdicts], answers,
-        [place for place, answer in enumerate(answers) if answer is None], [one.by if one else "" for one in verdicts],
-    )  # fmt: skip
+    derived = ["####" in truth or "\\boxed" in truth for truth in truths]
+    asked = [
+        Question("", "", (), kind, solution=truth) if long else Question("", "", (truth,), kind)
+        for truth, long in zip(truths, derived)
+    ]
+    grades = [grade(response, one) for response, one in zip(responses, asked)]
+    missing = [place for place, one in enumerate(grades) if one.answer is None]
+    return Grades([one.correct for one in grades], [one.answer for one in grades], missing, [one.by for one in grades])

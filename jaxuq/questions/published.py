@@ -1,72 +1,35 @@
 """Published sets of questions, read from files and folders as their authors publish them."""
 
 import csv
-import gzip
+import functools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jaxuq._cache import cache_folder
+from jaxuq._entries import Entry
 from jaxuq.questions.answers import AnswerKind, find_answer
-from jaxuq.questions.records import QuestionError
-from jaxuq.study import json_lines
+from jaxuq.questions.reading import read_entries
+from jaxuq.questions.records import Question, QuestionError, Rejected
 
-_FILES = {
-    "gsm8k": ("test.jsonl", "train.jsonl"),
-    "math": ("test.jsonl", "math500.jsonl", "train.jsonl", "train.jsonl.gz"),
-    "svamp": ("SVAMP.json",),
-    "mathqa": ("test.json", "test.jsonl", "train.json", "train.jsonl"),
-    "bbh": ("bbh",),
-    "mmlu": ("test", "data/test"),
-}
-PUBLISHED: Mapping[str, str] = {
-    "gsm8k": "https://github.com/openai/grade-school-math",
-    "math": "https://github.com/hendrycks/math",
-    "svamp": "https://github.com/arkilpatel/SVAMP",
-    "mathqa": "https://math-qa.github.io",
-    "bbh": "https://github.com/suzgunmirac/BIG-Bench-Hard",
-    "mmlu": "https://github.com/hendrycks/test",
-}
 _CALCULATION = re.compile(r"<<[^>]*>>")
 _OPTION = re.compile(r"([a-e])\s*\)\s*(.*?)\s*(?:,\s*(?=[a-e]\s*\))|$)")
 _BRACKETED = re.compile(r"\(([A-Z])\)")
+Items = Iterator[tuple[str, Question | str]]
 
 
-class PublishedQuestion(NamedTuple):
-    """A question with all that its set says of it.
+def find_published(name: str, folder: str | os.PathLike | None = None, *, part: str = "test") -> Path:
+    """The file or folder of a published set: the part that is wanted, or else one that is there.
 
-    Attributes:
-        id: unique within its set.
-        question: as published.
-        answer: the right one: a number, LaTeX, a letter without brackets, or text.
-        kind: how an answer is read, see `find_answer`.
-        category: subject, task or type; the set's name if it has none.
-        reasoning: the published solution; empty: there is none.
-        choices: what a letter stands for, where the question does not list it (MMLU, MathQA).
-        examples: worked examples to put before the question (BIG-Bench Hard).
-    """
-
-    id: str
-    question: str
-    answer: str
-    kind: AnswerKind
-    category: str
-    reasoning: str = ""
-    choices: tuple[str, ...] = ()
-    examples: str = ""
-
-
-def find_published(name: str, folder: str | os.PathLike | None = None) -> Path:
-    """The file or folder of a published set: its test part, or else the part that is there.
-
-    Looked for in the user's folder, `JAXUQ_DATA`, and the cache, each with and without a level of the set's name.
+    Looked for in the user's folder, with and without a level of the set's name, or else in `JAXUQ_DATA` and the cache.
 
     Args:
         name: one of `PUBLISHED`.
-        folder: the user's.
+        folder: the user's; a file or folder of the set itself will do.
+        part: `test` or `train`.
 
     Returns:
         Its path.
@@ -74,42 +37,57 @@ def find_published(name: str, folder: str | os.PathLike | None = None) -> Path:
     Raises:
         QuestionError: it is not on this machine; the message says from where to fetch it and where to put it.
     """
-    roots = [Path(folder).expanduser()] if folder is not None else []
-    if roots and not roots[0].is_dir():
-        raise QuestionError(f"the data folder {roots[0]} does not exist or is not a folder")
-    if os.environ.get("JAXUQ_DATA"):
-        roots.append(Path(os.environ["JAXUQ_DATA"]).expanduser())
-    roots.append(cache_folder())
-    for root in roots:
-        for place in (root / name, root):
-            for file in _FILES[name]:
-                if (place / file).exists() and (place.name == name or folder is not None):
-                    return place / file
+    return _parts(name, folder, part)[0]
+
+
+def _parts(name: str, folder: str | os.PathLike | None, part: str) -> list[Path]:
+    """Files of the part that is wanted, or else of another."""
+    about = PUBLISHED[name].about
+    files: Mapping[str, Sequence[Sequence[str]]] = about["files"]
+    named = " or ".join(same[0] for one in files for same in files[one])
+    if folder is None:
+        places = [Path(os.environ["JAXUQ_DATA"]).expanduser() / name] if os.environ.get("JAXUQ_DATA") else []
+        places.append(cache_folder() / name)
+    else:
+        own = Path(folder).expanduser()
+        if not own.exists():
+            raise QuestionError(f"{name}: there is no {own}; {name} is published at {about['address']}")
+        if own.is_file() or (about["itself"] and any(own.glob(about["itself"]))):
+            return [own]
+        places = [own / name, own]
+    for place in (one / level for one in places for level in (".", "data")):
+        for one in sorted(files, key=lambda other: other != part):
+            found = [next((place / file for file in same if (place / file).exists()), None) for same in files[one]]
+            if any(found):
+                return [path for path in found if path is not None]
+    if folder is not None:
+        raise QuestionError(f"{folder} holds no {name}: expected {named}, as published at {about['address']}")
     raise QuestionError(
-        f"{name} is not on this machine. Fetch it from {PUBLISHED[name]} and put {' or '.join(_FILES[name])} into "
-        f"{cache_folder() / name}, or name the folder that has it with --folder (or JAXUQ_DATA)"
+        f"{name} is not on this machine. Fetch it from {about['address']} and put {named} into "
+        f"{cache_folder() / name}, or name the folder that has it: {name}:/path (or --folder, or JAXUQ_DATA)"
     )
 
 
-def read_published(name: str, path: str | os.PathLike, rejected: list[tuple[str, str]]) -> list[PublishedQuestion]:
+def read_published(name: str, path: str | os.PathLike, rejected: list[Rejected], *, part: str = "") -> list[Question]:
     r"""Read a published set. What cannot be read costs itself: a line of JSON, a row, a file among several.
 
     | set | `path` | answer | also |
     |---|---|---|---|
-    | `gsm8k` | JSON or JSONL of `question`, `answer` | number after `####` | reasoning, without `<<3*4=12>>` |
-    | `math` | of `problem`, `solution`, perhaps `answer` | expression, in `\boxed{}` | reasoning |
-    | `svamp` | of `Body`, `Question`, `Equation`, `Answer` | number | the equation as reasoning |
-    | `mathqa` | of `problem`, `rationale`, `options`, `correct` | letter | reasoning, choices |
+    | `gsm8k` | JSON or JSONL of `question`, `answer` | number after `####` | solution, without `<<3*4=12>>` |
+    | `math` | of `problem`, `solution`, perhaps `answer` | expression, in `\boxed{}` | solution |
+    | `svamp` | of `Body`, `Question`, `Equation`, `Answer` | number | the equation as solution |
+    | `mathqa` | of `problem`, `rationale`, `options`, `correct` | letter | solution, choices |
     | `bbh` | folder of `<task>.json`, examples in `../cot-prompts` | letter, number or text | examples |
     | `mmlu` | folder of `<subject>_<part>.csv` | letter | choices |
 
     Args:
         name: one of `PUBLISHED`.
         path: see above; a file may be packed with gzip.
-        rejected: place and reason of what is left out is added to it.
+        rejected: what is left out is added to it.
+        part: that it is.
 
     Returns:
-        The questions in their order.
+        The questions in their order, not laid out.
 
     Raises:
         QuestionError: an unknown name, or a path that cannot be read at all.
@@ -120,8 +98,8 @@ def read_published(name: str, path: str | os.PathLike, rejected: list[tuple[str,
         ...     _ = file.write(json.dumps({"question": "2 and 3?", "answer": "2+3=<<2+3=5>>5.\n#### 5"}))
         ...     file.flush()
         ...     (one,) = read_published("gsm8k", file.name, [])
-        >>> one.answer, one.reasoning
-        ('5', '2+3=5.')
+        >>> one.answers, one.solution
+        (('5',), '2+3=5.')
 
     References:
         K. Cobbe et al. Training verifiers to solve math word problems. 2021.
@@ -133,47 +111,39 @@ def read_published(name: str, path: str | os.PathLike, rejected: list[tuple[str,
     """
     if name not in PUBLISHED:
         raise QuestionError(f"{name!r} is none of the published sets {', '.join(PUBLISHED)}")
-    path, found = Path(path).expanduser(), []
-    items = _questions(name, path) if name in _ENTRIES else _questions_of_folder(name, path)
-    for place, item in items:
+    found = []
+    for place, item in _READERS[name](Path(path).expanduser()):
         if isinstance(item, str):
-            rejected.append((place, item))
+            rejected.append(Rejected(place, item))
         else:
-            found.append(item)
+            found.append(item._replace(part=part))
     return found
 
 
-_Items = Iterator[tuple[str, PublishedQuestion | str]]
+def _read_set(name: str, path: str | None, part: str) -> Iterator[Question | Rejected]:
+    """As an entry of the table of sets does: all of a part."""
+    found, files = [], _parts(name, path, part)
+    rejected: list[Rejected] = []
+    parts = PUBLISHED[name].about["files"]
+    named = {Path(each).name: one for one in parts for same in parts[one] for each in same}
+    for file in files:
+        found += read_published(name, file, rejected, part=named.get(file.name, ""))
+    yield from rejected
+    yield from found
 
 
-def _questions(name: str, path: Path) -> _Items:
+def _questions(file: Path, name: str, read: Callable[[Mapping[str, Any], str], Question]) -> Items:
     """Of a file with an entry a question."""
-    part = path.name.partition(".")[0]
-    for number, (place, entry) in enumerate(_entries(path)):
-        if not isinstance(entry, Mapping):
-            yield place, entry if isinstance(entry, str) else f"no object with fields but {type(entry).__name__}"
-            continue
+    part = file.name.partition(".")[0]
+    for number, (place, entry) in enumerate(read_entries(file)):
         try:
-            yield place, _ENTRIES[name](entry, f"{name}.{part}.{number}")
+            if isinstance(entry, ValueError):
+                raise entry
+            if not isinstance(entry, Mapping):
+                raise ValueError(f"no object with fields but {type(entry).__name__}")
+            yield place, read(entry, f"{name}.{part}.{number}")
         except ValueError as error:
             yield place, str(error)
-
-
-def _entries(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise QuestionError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if text.lstrip().startswith("["):
-        try:
-            listed = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise QuestionError(f"{path} is no JSON: {error}") from None
-        yield from ((f"{path.name}, {number}", entry) for number, entry in enumerate(listed, 1))
-        return
-    for number, entry in json_lines(text):
-        yield f"{path.name}, {number}", str(entry) if isinstance(entry, ValueError) else entry
 
 
 def _text(entry: Mapping[str, Any], name: str) -> str:
@@ -183,16 +153,16 @@ def _text(entry: Mapping[str, Any], name: str) -> str:
     return value.strip()
 
 
-def _gsm8k(entry: Mapping[str, Any], name: str) -> PublishedQuestion:
+def _gsm8k(entry: Mapping[str, Any], name: str) -> Question:
     question = _text(entry, "question")
-    reasoning, mark, answer = _text(entry, "answer").rpartition("####")
+    solution, mark, answer = _text(entry, "answer").rpartition("####")
     if not mark or not answer.strip():
         raise ValueError("the answer has no final line of the form #### 72")
-    reasoning = _CALCULATION.sub("", reasoning).strip()
-    return PublishedQuestion(name, question, answer.strip().replace(",", ""), "number", "gsm8k", reasoning)
+    solution = _CALCULATION.sub("", solution).strip()
+    return Question(name, question, (answer.strip().replace(",", ""),), "number", solution=solution, category="gsm8k")
 
 
-def _math(entry: Mapping[str, Any], name: str) -> PublishedQuestion:
+def _math(entry: Mapping[str, Any], name: str) -> Question:
     problem, solution, answer = _text(entry, "problem"), str(entry.get("solution") or ""), entry.get("answer")
     if answer is None:
         boxed = find_answer(solution, "expression") if "boxed" in solution else None
@@ -200,23 +170,23 @@ def _math(entry: Mapping[str, Any], name: str) -> PublishedQuestion:
             raise ValueError("the solution boxes no answer" if solution else "there is neither solution nor answer")
         answer = boxed.text
     category = str(entry.get("type") or entry.get("subject") or "math")
-    return PublishedQuestion(name, problem, str(answer), "expression", category, solution.strip())
+    return Question(name, problem, (str(answer),), "expression", solution=solution.strip(), category=category)
 
 
-def _svamp(entry: Mapping[str, Any], name: str) -> PublishedQuestion:
+def _svamp(entry: Mapping[str, Any], name: str) -> Question:
     body, question, answer = _text(entry, "Body"), _text(entry, "Question"), entry.get("Answer")
     if isinstance(answer, bool) or not isinstance(answer, int | float):
         raise ValueError(f"Answer is {answer!r}, expected a number")
     body += "" if body.endswith((".", "?", "!", ",")) else "."
     value = str(int(answer)) if answer == int(answer) else str(answer)
     equation = re.sub(r"\.0\b", "", str(entry.get("Equation", ""))).strip()
-    return PublishedQuestion(
-        str(entry.get("ID", name)), f"{body} {question}", value, "number", str(entry.get("Type", "svamp")),
-        f"{equation} = {value}." if equation else "",
+    return Question(
+        str(entry.get("ID", name)), f"{body} {question}", (value,), "number",
+        solution=f"{equation} = {value}." if equation else "", category=str(entry.get("Type", "svamp")),
     )  # fmt: skip
 
 
-def _mathqa(entry: Mapping[str, Any], name: str) -> PublishedQuestion:
+def _mathqa(entry: Mapping[str, Any], name: str) -> Question:
     lowered = {field.lower(): value for field, value in entry.items()}
     listed = _text(lowered, "options")
     if listed.startswith("["):  # a Python list of the options, as in every seventieth problem
@@ -226,22 +196,13 @@ def _mathqa(entry: Mapping[str, Any], name: str) -> PublishedQuestion:
     if not options.get(correct):
         raise ValueError(f"there is no option {correct!r} among {sorted(options)}")
     category = str(lowered.get("type") or lowered.get("category") or "mathqa")
-    reasoning = _text(lowered, "rationale").strip('" ')
+    solution = _text(lowered, "rationale").strip('" ')
     choices, letter = tuple(options.values()), "ABCDE"[list(options).index(correct)]
-    return PublishedQuestion(name, _text(lowered, "problem"), letter, "choice", category, reasoning, choices)
+    return Question(name, _text(lowered, "problem"), (letter,), "choice", choices, solution, category)
 
 
-_ENTRIES: dict[str, Callable[[Mapping[str, Any], str], PublishedQuestion]] = {
-    "gsm8k": _gsm8k,
-    "math": _math,
-    "svamp": _svamp,
-    "mathqa": _mathqa,
-}
-
-
-def _questions_of_folder(name: str, path: Path) -> _Items:
+def _files_of(path: Path, name: str, ending: str, read: Callable[[Path], Items]) -> Items:
     """Of a folder with a file a subject; a file that cannot be read costs itself."""
-    ending, read = (".csv", _mmlu) if name == "mmlu" else (".json", _bbh)
     files = sorted(path.glob(f"*{ending}")) if path.is_dir() else []
     if not files:
         raise QuestionError(f"{path} is no folder of {name.upper()}: expected files that end in {ending}, found none")
@@ -252,11 +213,11 @@ def _questions_of_folder(name: str, path: Path) -> _Items:
             yield file.name, str(error)
 
 
-def _mmlu(file: Path) -> _Items:
+def _mmlu(file: Path) -> Items:
     subject = re.sub(r"_(test|dev|val)$", "", file.stem)
     with file.open(newline="", encoding="utf-8-sig") as opened:
         for number, row in enumerate(csv.reader(opened)):
-            place = f"{file.name}, {number + 1}"
+            place = f"{file.name}, line {number + 1}"
             if row[:1] == ["question"]:
                 continue
             right = row[5].strip() if len(row) == 6 else ""
@@ -266,10 +227,10 @@ def _mmlu(file: Path) -> _Items:
             letter = "ABCD"[int(right)] if right.isdigit() else right
             name = f"mmlu.{file.stem.removesuffix('_test')}.{number}"
             choices = tuple(choice.strip() for choice in row[1:5])
-            yield place, PublishedQuestion(name, row[0].strip(), letter, "choice", subject, choices=choices)
+            yield place, Question(name, row[0].strip(), (letter,), "choice", choices, category=subject)
 
 
-def _bbh(file: Path) -> _Items:
+def _bbh(file: Path) -> Items:
     worked = file.parent.parent / "cot-prompts" / f"{file.stem}.txt"
     examples = worked.read_text(encoding="utf-8") if worked.is_file() else ""
     content = json.loads(file.read_text(encoding="utf-8-sig"))
@@ -277,7 +238,7 @@ def _bbh(file: Path) -> _Items:
     if not isinstance(listed, list):
         raise ValueError("there is no list of examples")
     for number, entry in enumerate(listed):
-        place = f"{file.name}, {number + 1}"
+        place = f"{file.name}, entry {number + 1}"
         try:
             question, target = _text(entry, "input"), str(entry.get("target", "")).strip()
         except (AttributeError, ValueError) as error:
@@ -289,4 +250,35 @@ def _bbh(file: Path) -> _Items:
         letter = _BRACKETED.fullmatch(target)
         kind: AnswerKind = "choice" if letter else "number" if re.fullmatch(r"-?\d+", target) else "text"
         name, answer = f"bbh.{file.stem}.{number}", letter[1] if letter else target
-        yield place, PublishedQuestion(name, question, answer, kind, file.stem, examples=examples)
+        yield place, Question(name, question, (answer,), kind, category=file.stem, examples=examples)
+
+
+_READERS: Mapping[str, Callable[[Path], Items]] = {
+    **{
+        name: functools.partial(_questions, name=name, read=read)
+        for name, read in {"gsm8k": _gsm8k, "math": _math, "svamp": _svamp, "mathqa": _mathqa}.items()
+    },
+    "bbh": functools.partial(_files_of, name="bbh", ending=".json", read=_bbh),
+    "mmlu": functools.partial(_files_of, name="mmlu", ending=".csv", read=_mmlu),
+}
+
+
+def _entry(name: str, title: str, address: str, files: Mapping[str, Any], itself: str = "") -> Entry:
+    about = {"address": f"https://{address}", "files": files, "itself": itself, "layout": "boxed"}
+    return Entry(name, title, {"read": functools.partial(_read_set, name)}, (name,), about=about)
+
+
+_JSON = {part: ((f"{part}.jsonl", f"{part}.json", f"{part}.jsonl.gz"),) for part in ("test", "train")}
+PUBLISHED: Mapping[str, Entry] = {
+    one.name: one
+    for one in (
+        _entry("gsm8k", "GSM8K", "github.com/openai/grade-school-math", _JSON),
+        _entry("math", "MATH", "github.com/hendrycks/math", _JSON | {"test": (("test.jsonl", "math500.jsonl"),)}),
+        _entry("svamp", "SVAMP", "github.com/arkilpatel/SVAMP", {"test": (("SVAMP.json",),)}),
+        _entry("mathqa", "MathQA", "math-qa.github.io", _JSON),
+        _entry("bbh", "BIG-Bench Hard", "github.com/suzgunmirac/BIG-Bench-Hard", {"test": (("bbh",),)}, "*.json"),
+        _entry("mmlu", "MMLU", "github.com/hendrycks/test", {"test": (("test",),), "train": (("val",), ("dev",))},
+               "*_test.csv"),
+    )
+}  # fmt: skip
+"""Sets that are read as published, each an entry of `SETS`; `about` says from where they are."""

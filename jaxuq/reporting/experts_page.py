@@ -93,7 +93,7 @@ def titles() -> dict[str, str]:
     """Titles of the methods by name."""
     from jaxuq.experts.pipeline.methods import METHODS
 
-    return {name: title for name, (title, _) in METHODS.items()}
+    return {name: entry.title for name, entry in METHODS.items()}
 
 
 def _read(path: Path, name: str) -> Frame:

@@ -1,7 +1,7 @@
 """The tuning room: fine-tuning that knows about uncertainty, in the loss, in the adapters' posterior, in the data.
 
-It builds on `language` (adapters, the fine-tuning loop), `posterior`, `losses` and `metrics`; the packaged questions
-come from `confidence`. A posterior over adapters is read like any other:
+It builds on `language` (adapters, the fine-tuning loop), `posterior`, `losses` and `metrics`; what is asked comes from
+`questions`. A posterior over adapters is read like any other:
 
     decoder = model.decoder                                   # with a lora configuration
     apply = bind_answers(decoder, model.params)               # apply(lora, prompts) -> logits of the possible answers
@@ -18,7 +18,6 @@ Two other kinds of runs share all this: `run_labelling` asks for labels in round
 """
 
 from jaxuq.tuning.answers import answer_logits, answer_loss, bind_answers, option_logits, placed_prompts
-from jaxuq.tuning.benchmarks import BENCHMARKS, Benchmark, read_benchmark
 from jaxuq.tuning.choices import Choices, make_choices
 from jaxuq.tuning.configuration import TuneConfiguration
 from jaxuq.tuning.errors import TuningError
@@ -44,9 +43,9 @@ from jaxuq.tuning.posteriors.rank_dropout import log_uniform_kl, useless_ranks
 from jaxuq.tuning.posteriors.tuned import Tuned
 from jaxuq.tuning.predicting import AnswerForecast, average_answers, forecast_answers, sample_answers
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
-from jaxuq.tuning.records import Record, Split, load_split, make_record
 from jaxuq.tuning.responses import ResponseScores, response_scores
 from jaxuq.tuning.selection import PrunedSamples, prune_samples, token_error
+from jaxuq.tuning.split import Split, load_split
 from jaxuq.tuning.study import run_tuning
 from jaxuq.tuning.token_losses import LOSSES, LossSettings, stated_token_loss, token_loss
 from jaxuq.tuning.uncertainty import (
@@ -64,7 +63,6 @@ from jaxuq.tuning.uncertainty import (
 
 __all__ = [
     "ACQUISITIONS",
-    "BENCHMARKS",
     "LOSSES",
     "POSTERIORS",
     "SCORES",
@@ -75,7 +73,6 @@ __all__ = [
     "AnswerPrompts",
     "BLoB",
     "BLoBState",
-    "Benchmark",
     "Choices",
     "Encoded",
     "Graded",
@@ -84,7 +81,6 @@ __all__ = [
     "LossSettings",
     "Pool",
     "PrunedSamples",
-    "Record",
     "ResponseScores",
     "SampleUncertainty",
     "Samples",
@@ -129,14 +125,12 @@ __all__ = [
     "load_split",
     "log_uniform_kl",
     "make_choices",
-    "make_record",
     "margin",
     "option_logits",
     "perplexity_uncertainty",
     "placed_prompts",
     "probe_confidence",
     "prune_samples",
-    "read_benchmark",
     "read_judgement",
     "refusal_records",
     "response_scores",

@@ -28,8 +28,11 @@ class TuneConfiguration(CrewOptions):
     """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
 
     data: str = "facts"
-    """facts (packaged); a JSONL file with `question`, `answer` and perhaps `choices` and `uncertainty` a line;
-    mmlu:/path or bbh:/path, folders as published."""
+    """facts (packaged); a file of JSON lines or CSV with `question`, `answer` and perhaps `choices`, `uncertainty`,
+    `weight` and `part`; families; or mmlu:/path, bbh:/path, gsm8k:/path, ..., as published."""
+
+    layout: str = "line"
+    """How questions are put to the model: line, short, instruction, boxed; always as plain text."""
 
     test: Path | None = None
     """A file of the same form to test on; otherwise one half of the data is kept for that."""

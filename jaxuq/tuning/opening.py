@@ -10,7 +10,7 @@ from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.configuration import TuneConfiguration, run_options
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.preparation import Prepared, prepare, read_texts
-from jaxuq.tuning.records import load_split
+from jaxuq.tuning.split import load_split
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -58,7 +58,9 @@ def open_tuning(
         RunFolderError: the folder holds another run.
         CheckpointError: the model cannot be loaded.
     """
-    split = load_split(configuration.data, test=configuration.test, shifted=configuration.shifted)
+    split = load_split(
+        configuration.data, test=configuration.test, shifted=configuration.shifted, layout=configuration.layout
+    )
     texts = read_texts(configuration)
     count = min(len(split.train), configuration.limit or len(split.train))
     if labels > count:

@@ -1,17 +1,19 @@
 """What every cell of a run shares: the model, encoded questions, the smoothing of each sample."""
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
 from jaxuq._entries import Entry, identity_of
 from jaxuq._fingerprint import fingerprint
 from jaxuq.language import Instruction, PromptError, init_adapters
 from jaxuq.losses import uncertainty_smoothing
+from jaxuq.questions import Question, Rejected
 from jaxuq.study import RunFolder, digest
 from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config
@@ -19,7 +21,7 @@ from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.plain_texts import PLAIN_TEXTS
 from jaxuq.tuning.prompts import Encoded, encode_questions, training_examples
 from jaxuq.tuning.pruning import kept_examples, pruning_note
-from jaxuq.tuning.records import Record, Split
+from jaxuq.tuning.split import Split
 from jaxuq.tuning.token_losses import TokenLoss, token_loss
 from jaxuq.tuning.uncertainty import Samples, SampleUncertainty, measured_uncertainty
 
@@ -50,13 +52,13 @@ class Prepared(NamedTuple):
 
     model: "LanguageModel"
     examples: list[Instruction]
-    records: list[Record]
+    records: list[Question]
     tuned: Encoded
     parts: dict[str, Encoded]
-    asked: dict[str, list[Record]]
+    asked: dict[str, list[Question]]
     losses: dict[str, TokenLoss]
     texts: tuple[str, ...]
-    rejected: list[tuple[str, str]]
+    rejected: list[Rejected]
     notes: list[str]
     record: dict[str, Any]
     weights: str
@@ -127,11 +129,12 @@ def prepare(
         rejected += one.rejected
     found: dict[str, TokenLoss] = {}
     follows: dict[str, Any] = {}
+    weights_of = sample_weights(train, configuration)
     for name in configuration.loss:
         entry = choices.loss[name]
-        follows[name] = (identity_of(entry), configuration.smoothing)
+        follows[name] = (identity_of(entry), configuration.smoothing, *(() if weights_of is None else (weights_of,)))
         if "uncertainty" not in entry.needs:
-            found[name] = token_loss(entry, smoothing=configuration.smoothing)
+            found[name] = token_loss(entry, smoothing=configuration.smoothing, sample_weights=weights_of)
             continue
         source = choices.uncertainty[configuration.uncertainty]
         samples = Samples(_plain(model), train, examples, choices.judge)
@@ -141,7 +144,7 @@ def prepare(
             direction=configuration.direction, where=jnp.asarray(uncertain.known),
         )  # fmt: skip
         lengths = np.array([one.response.sum() for one in examples], np.float32)
-        weighted = jnp.asarray(lengths.mean() / lengths)
+        weighted = jnp.asarray(lengths.mean() / lengths * (1.0 if weights_of is None else weights_of), jnp.float32)
         found[name] = token_loss(
             entry, smoothing=configuration.smoothing, sample_smoothing=smoothing, sample_weights=weighted
         )
@@ -160,7 +163,33 @@ def prepare(
     )  # fmt: skip
 
 
-def answerable(encoded: Encoded, records: list[Record]) -> list[Record]:
+def sample_weights(
+    records: Sequence[Question], configuration: TuneConfiguration
+) -> Float[np.ndarray, " samples"] | None:
+    """The weights that came with the data, with a mean of 1.
+
+    Args:
+        records: to tune on.
+        configuration: of the run.
+
+    Returns:
+        Of each sample; None where all weigh the same.
+
+    Raises:
+        TuningError: none weighs anything, or the run labels in rounds or teaches.
+    """
+    weights = np.array([one.weight for one in records], np.float32)
+    if (weights == weights[0]).all() and weights[0] > 0:
+        return None
+    if not weights.any():
+        raise TuningError("`weight` is 0 on every line: there is nothing to tune on")
+    if configuration.acquire or configuration.teach:
+        kind = "--acquire" if configuration.acquire else "--teach"
+        raise TuningError(f"{kind} does not go with a `weight` a line: leave that field out")
+    return weights / weights.mean()
+
+
+def answerable(encoded: Encoded, records: list[Question]) -> list[Question]:
     """The records that could be encoded, in the order of `encoded`.
 
     Args:
@@ -179,16 +208,14 @@ def _plain(model: "LanguageModel") -> "LanguageModel":
     return model._replace(decoder=model.decoder.clone(lora=None))
 
 
-def _first(records: list[Record], limit: int | None) -> list[Record]:
+def _first(records: list[Question], limit: int | None) -> list[Question]:
     """Evenly spaced ones, so that every category is there."""
     if limit is None or limit >= len(records):
         return records
     return [records[at * len(records) // limit] for at in range(limit)]
 
 
-def _usable(
-    model: "LanguageModel", records: list[Record], longest: int, rejected: list[tuple[str, str]]
-) -> list[Record]:
+def _usable(model: "LanguageModel", records: list[Question], longest: int, rejected: list[Rejected]) -> list[Question]:
     kept = []
     for one in records:
         try:
@@ -197,7 +224,7 @@ def _usable(
                 raise PromptError(f"has {len(example.tokens)} tokens, more than the {longest} of a row")
             kept.append(one)
         except PromptError as error:
-            rejected.append((one.id, str(error)))
+            rejected.append(Rejected(one.id, str(error)))
     if not kept:
         raise TuningError(f"no question can be tuned on; the first: {rejected[-1][0]}, {rejected[-1][1]}")
     return kept

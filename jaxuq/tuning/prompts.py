@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from jaxuq.language import Instruction, PromptError, encode_prompt, encode_reply, stop_tokens
+from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt, encode_reply
+from jaxuq.questions import Question, Rejected
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.records import Record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,7 +46,7 @@ class Encoded(NamedTuple):
     labels: Int[np.ndarray, " batch"]
     ids: list[str]
     options: list[tuple[str, ...]]
-    rejected: list[tuple[str, str]]
+    rejected: list[Rejected]
 
 
 def take_questions(encoded: Encoded, rows: Int[np.ndarray, " rows"]) -> Encoded:
@@ -66,7 +66,7 @@ def take_questions(encoded: Encoded, rows: Int[np.ndarray, " rows"]) -> Encoded:
 
 def encode_questions(
     tokenizer: "PreTrainedTokenizerBase",
-    records: Sequence[Record],
+    records: Sequence[Question],
     *,
     num_options: int = 4,
     max_length: int = 1024,
@@ -95,7 +95,7 @@ def encode_questions(
         raise TuningError(f"num_options is {num_options}; a choice needs at least 2")
     answers: dict[str, list[str]] = {}
     for one in records:
-        answers.setdefault(one.category, []).append(one.answer)
+        answers.setdefault(one.category, []).append(one.reply)
     kept, rejected = [], []
     for one in records:
         rng = random.Random(f"{seed} {one.id}")
@@ -103,7 +103,7 @@ def encode_questions(
             prompt = encode_prompt(tokenizer, one.prompt, chat=False, max_tokens=max_length - 1)
             lead, options = _options(tokenizer, one, answers[one.category], num_options, rng)
         except (PromptError, ValueError) as error:
-            rejected.append((one.id, str(error)))
+            rejected.append(Rejected(one.id, str(error)))
             continue
         kept.append((one.id, [*prompt, *lead], options))
     if not kept:
@@ -124,31 +124,31 @@ def encode_questions(
 
 
 def _options(
-    tokenizer: "PreTrainedTokenizerBase", one: Record, pool: Sequence[str], count: int, rng: random.Random
+    tokenizer: "PreTrainedTokenizerBase", one: Question, pool: Sequence[str], count: int, rng: random.Random
 ) -> tuple[list[int], list[tuple[int, str, bool]]]:
     """Tokens that all options begin with; token, text and truth of each option."""
 
     def encode(text: str) -> list[int]:
         return encode_reply(tokenizer, text, what="an answer")
 
-    right = encode(one.answer)
+    right = encode(one.reply)
     lead = right[:1] if len(right) > 1 and not str(tokenizer.decode(right[:1])).strip() else []
-    candidates = list(one.others) if one.others else sorted(set(pool) - {one.answer})
+    candidates = list(one.wrong) if one.wrong else sorted(set(pool) - {one.reply})
     rng.shuffle(candidates)
-    chosen = [(right[len(lead)], one.answer, True)]
+    chosen = [(right[len(lead)], one.reply, True)]
     for text in candidates:
         try:
             tokens = encode(text)
         except PromptError:
-            if one.others:
+            if one.wrong:
                 raise
             continue  # what is wrong with another question's answer costs that question
         fits = tokens[: len(lead)] == lead and len(tokens) > len(lead)
         if fits and tokens[len(lead)] not in {token for token, _, _ in chosen}:
             chosen.append((tokens[len(lead)], text, False))
-        if not one.others and len(chosen) == count:
+        if not one.wrong and len(chosen) == count:
             break
-    if one.others and len(chosen) != len(one.others) + 1:
+    if one.wrong and len(chosen) != len(one.wrong) + 1:
         raise ValueError("its choices do not differ in their first token")
     if len(chosen) < 2:
         raise ValueError("there is no other answer of its category that begins with another token")
@@ -156,7 +156,7 @@ def _options(
     return lead, chosen
 
 
-def training_examples(tokenizer: "PreTrainedTokenizerBase", records: Sequence[Record]) -> list[Instruction]:
+def training_examples(tokenizer: "PreTrainedTokenizerBase", records: Sequence[Question]) -> list[Instruction]:
     """Prompt and answer of each question, the answer and the end of the turn to be learnt.
 
     Args:
@@ -169,11 +169,6 @@ def training_examples(tokenizer: "PreTrainedTokenizerBase", records: Sequence[Re
     Raises:
         PromptError: a prompt or an answer is empty or no valid text.
     """
-    examples = []
-    for one in records:
-        prompt = encode_prompt(tokenizer, one.prompt, chat=False)
-        answer = encode_reply(tokenizer, one.answer, what="the answer")
-        end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else sorted(stop_tokens(tokenizer))[:1]
-        tokens = np.array([*prompt, *answer, *end], np.int32)
-        examples.append(Instruction(tokens, np.arange(len(tokens)) >= len(prompt)))
-    return examples
+    return [
+        encode_instruction(tokenizer, {"instruction": one.prompt, "response": one.reply}, chat=False) for one in records
+    ]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxuq._entries import Entries, Entry, entry_of
@@ -34,7 +35,7 @@ class LossSettings(NamedTuple):
 
     smoothing: float = 0.1
     sample_smoothing: Float[Array, " examples"] | None = None
-    sample_weights: Float[Array, " examples"] | None = None
+    sample_weights: Float[Array | np.ndarray, " examples"] | None = None
 
 
 def token_loss(
@@ -42,7 +43,7 @@ def token_loss(
     *,
     smoothing: float = 0.1,
     sample_smoothing: Float[Array, " examples"] | None = None,
-    sample_weights: Float[Array, " examples"] | None = None,
+    sample_weights: Float[Array | np.ndarray, " examples"] | None = None,
 ) -> TokenLoss:
     r"""A loss of each token on its own; $\ell(z_t, y_t, i)$ may depend on the example $i$ that the token belongs to.
 
@@ -89,7 +90,7 @@ def token_loss(
     return _weighted(made, sample_weights)
 
 
-def _weighted(loss: TokenLoss, sample_weights: Float[Array, " examples"]) -> TokenLoss:
+def _weighted(loss: TokenLoss, sample_weights: Float[Array | np.ndarray, " examples"]) -> TokenLoss:
     weights = jnp.asarray(sample_weights)
     return lambda logits, tokens, examples: loss(logits, tokens, examples) * weights[_own(examples)]
 

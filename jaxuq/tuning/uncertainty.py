@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from jaxuq._entries import Entries, Entry
 from jaxuq._keys import named_key
 from jaxuq.language import Instruction, generate
+from jaxuq.questions import Question
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.records import Record
 from jaxuq.tuning.responses import response_scores
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ class Samples(NamedTuple):
     """
 
     model: "LanguageModel"
-    records: Sequence[Record]
+    records: Sequence[Question]
     examples: Sequence[Instruction]
     judge: Judge | None
 
 
-def column_uncertainty(records: Sequence[Record]) -> SampleUncertainty:
+def column_uncertainty(records: Sequence[Question]) -> SampleUncertainty:
     """The uncertainties that came with the data.
 
     Args:
@@ -68,7 +68,7 @@ def column_uncertainty(records: Sequence[Record]) -> SampleUncertainty:
         TuningError: no record has one.
 
     Example:
-        >>> column_uncertainty([Record("a", "Q", " A", (), "", 0.5), Record("b", "Q", " A", (), "", None)]).notes
+        >>> column_uncertainty([Question("a", "Q", uncertainty=0.5), Question("b", "Q")]).notes
         ('1 of 2 samples have no uncertainty and get the mean smoothing.', ...)
     """
     known = np.array([one.uncertainty is not None for one in records], bool)
@@ -105,7 +105,7 @@ def perplexity_uncertainty(
 def disagreement_uncertainty(
     rng_key: jax.Array,
     model: "LanguageModel",
-    records: Sequence[Record],
+    records: Sequence[Question],
     *,
     num_samples: int = 5,
     temperature: float = 0.7,
@@ -163,7 +163,7 @@ def answer_entropy(answers: Sequence[str]) -> float:
     return abs(-sum(share * math.log(share) for share in shares))
 
 
-def judged_uncertainty(judge: Judge, records: Sequence[Record]) -> SampleUncertainty:
+def judged_uncertainty(judge: Judge, records: Sequence[Question]) -> SampleUncertainty:
     """What a stronger model says: a number from 0 (certain) to 100 for each question with its answer.
 
     A reply counts if it holds one number in that range, alone or first; another reply, or none, is nonsense: it is
@@ -180,7 +180,7 @@ def judged_uncertainty(judge: Judge, records: Sequence[Record]) -> SampleUncerta
         TuningError: no reply made sense; shows the first.
 
     Example:
-        >>> records = [Record("a", "Q: 2+2?\\nA:", " 4", (), "", None)] * 3
+        >>> records = [Question("a", "", prompt="Q: 2+2?\\nA:", reply=" 4")] * 3
         >>> found = judged_uncertainty(lambda prompts: ["20", "It is certain.", "Uncertainty: 60%"], records)
         >>> [round(float(value), 2) for value in found.values], found.known.tolist()
         ([0.2, 0.0, 0.6], [True, False, True])
@@ -204,7 +204,7 @@ def judged_uncertainty(judge: Judge, records: Sequence[Record]) -> SampleUncerta
     return SampleUncertainty(values, known, (*((note,) if wrong else ()), *_constant(values[known])))
 
 
-def judge_prompt(record: Record) -> str:
+def judge_prompt(record: Question) -> str:
     """What a judge is asked about a sample.
 
     Args:
@@ -214,13 +214,13 @@ def judge_prompt(record: Record) -> str:
         The prompt.
 
     Example:
-        >>> judge_prompt(Record("a", "Q: 2+2?\\nA:", " 4", (), "", None)).splitlines()[-1]
+        >>> judge_prompt(Question("a", "", prompt="Q: 2+2?\\nA:", reply=" 4")).splitlines()[-1]
         'Uncertainty (0 to 100):'
     """
     return (
         "Below is a question and the answer that it was given. How uncertain is the answer: could an expert well have "
         "answered otherwise? 0 means that nothing else is possible, 100 that many other answers are as good. Reply "
-        f"with the number alone.\n\n{record.prompt}{record.answer}\n\nUncertainty (0 to 100):"
+        f"with the number alone.\n\n{record.prompt}{record.reply}\n\nUncertainty (0 to 100):"
     )
 
 

@@ -11,7 +11,7 @@ from jaxuq import confidence
 from jaxuq.cli.main import main
 from jaxuq.confidence.study.lines import append_lines
 from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
-from jaxuq.questions.files import add_responses
+from jaxuq.questions import add_responses
 from jaxuq.reporting import write_report
 from jaxuq.study import read_sealed
 from tests.confidence.tiny_text import model
@@ -37,6 +37,7 @@ def numbers(folder):
     return sorted(({**line, "seconds": None} for line in lines), key=lambda line: line["id"])
 
 
+@pytest.mark.long
 def test_a_killed_run_continues_to_the_same_numbers(tmp_path):
     data = questions(tmp_path / "mine.jsonl")
     whole = confidence.run_study(configured(tmp_path / "whole", data), model=model())
@@ -113,6 +114,7 @@ def scored():
     return found, {row["method"]: row for row in score_measures(found, 0, "mine")[1]}
 
 
+@pytest.mark.long
 def test_scores_tell_measures_apart():
     found, rows = scored()
     right = found.correct > 0

@@ -27,8 +27,7 @@ ENSEMBLES: dict = {
 }
 ON_HOST: dict[str, str] = {
     "ANSWER_KINDS": "a constant",
-    "FAMILIES": "a constant",
-    "MIXINGS": "a constant",
+    "MIXINGS": "an open table",
     "Disagreement": "a type",
     "ExpertAnswer": "a type",
     "ExpertParams": "a type",
@@ -40,15 +39,10 @@ ON_HOST: dict[str, str] = {
     "boxed_solution": "works on text",
     "combine_math": "reads and writes files",
     "embed_sentences": "reads an encoder's files and loops on the host",
-    "family_answer": "works on text",
-    "final_answer": "works on text",
     "generate_by_experts": "compiled itself; its decoder and options are static",
     "init_gates": "makes a tree from the shapes of another",
-    "make_families": "works on text",
     "mixing": "a context",
     "mixture_adapters": "rearranges a tree of adapters",
     "train_gates": "loops over batches on the host",
-    "same_answer": "works on text",
     "vote": "works on text",
-    "write_families": "writes a file",
 }

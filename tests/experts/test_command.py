@@ -19,7 +19,9 @@ def said(capsys, *arguments):
 
 def test_mistakes_are_one_line_and_two(capsys, tmp_path):
     nowhere = tmp_path / "nothing"
-    assert "--data names a JSONL file, or families" in said(capsys, "train", "--data", nowhere, "--output", nowhere)
+    assert "neither a file nor a known set; known are facts, families" in said(
+        capsys, "train", "--data", nowhere, "--output", nowhere
+    )
     assert "--rank is 0" in said(capsys, "train", "--rank", 0, "--output", nowhere)
     assert "--projection is 'fourier'" in said(capsys, "train", "--projection", "fourier", "--output", nowhere)
     assert "no run.json" in said(capsys, "evaluate", nowhere, "--output", tmp_path / "e")
@@ -52,7 +54,8 @@ def test_published_problems_are_combined_for_training(capsys, tmp_path):
     main(["experts", "combine", str(mix), *(f"--{name}={tmp_path / name}.json" for name in files)])
     told = capsys.readouterr().err
     assert (
-        "gsm8k: 1 problems left out; the first, gsm8k.json, 2:" in told and f"2 instructions written to {mix}" in told
+        "gsm8k: 1 problems left out; the first, gsm8k.json, entry 2:" in told
+        and f"2 instructions written to {mix}" in told
     )
     assert [json.loads(line)["source"] for line in mix.read_text().splitlines()] == ["gsm8k", "svamp"]
     assert "name at least one of --math" in said(capsys, "combine", mix)

@@ -1,10 +1,9 @@
 """Reading final answers, and votes."""
 
-import functools
-
 import pytest
 
-from jaxuq.experts import ANSWER_KINDS, final_answer, same_answer, vote
+from jaxuq.experts import ANSWER_KINDS, vote
+from jaxuq.questions import Question, equivalent_answers, judge_answer, read_answer
 
 
 @pytest.mark.parametrize(
@@ -22,9 +21,11 @@ from jaxuq.experts import ANSWER_KINDS, final_answer, same_answer, vote
     ],
 )
 def test_final_answers(text, kind, answer):
-    found = final_answer(text, ANSWER_KINDS[kind])
-    assert same_answer(found, answer, ANSWER_KINDS[kind]) if answer else found == ""
-    assert not same_answer(found, "another", ANSWER_KINDS[kind]) and not same_answer("", "", ANSWER_KINDS[kind])
+    asked = Question("", "?", (answer,), ANSWER_KINDS[kind])
+    found = read_answer(text, asked)
+    assert judge_answer(found.text, asked).equal if answer else found is None
+    for one, other in ((found.text if found else "", "another"), ("", "")):
+        assert not equivalent_answers(one, other, ANSWER_KINDS[kind])
 
 
 def test_votes_ignore_missing_answers_and_draw_ties_evenly():
@@ -38,4 +39,4 @@ def test_votes_ignore_missing_answers_and_draw_ties_evenly():
 
 def test_answers_written_otherwise_are_one_vote():
     answers = ["7", "8", "1,000", "$1000", "7.5", "1000.0"]
-    assert vote(answers, same=functools.partial(same_answer, kind="number")) == "1,000"
+    assert vote(answers, same=equivalent_answers) == "1,000"

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from jaxuq.experts import ExpertsError, combine_math, final_answer
+from jaxuq.experts import ExpertsError, combine_math
+from jaxuq.questions import find_answer
 
 LINES = {
     "math": {"problem": "Half?", "solution": r"It is $\boxed{\frac{1}{2}}$.", "type": "Prealgebra"},
@@ -27,10 +28,10 @@ def test_every_answer_is_boxed_and_marks_are_gone(tmp_path):
     files["math"].write_bytes(gzip.compress((json.dumps(LINES["math"]) + "\n{}\n").encode()))
     files["svamp"].write_text(json.dumps([LINES["svamp"]]))
     rejected = combine_math(files, tmp_path / "mix.jsonl")
-    assert rejected.pop("math") == [("math.jsonl.gz, 2", "problem is missing or no text")]
+    assert rejected.pop("math") == [("math.jsonl.gz, line 2", "problem is missing or no text")]
     assert rejected == {"gsm8k": [], "svamp": [], "mathqa": []}
     records = [json.loads(line) for line in (tmp_path / "mix.jsonl").read_text().splitlines()]
-    answers = [final_answer(record["response"], "expression") for record in records]
+    answers = [find_answer(record["response"], "expression").text for record in records]
     assert answers == [r"\frac{1}{2}", "1072", "0.5", "3 : 2"]
     assert [record["source"] for record in records] == list(LINES)
     assert records[1]["response"].startswith("48/2 = 24 clips.\n") and "<<" not in records[1]["response"]

@@ -15,11 +15,14 @@ from jaxuq.experts.pipeline.adapters import read_adapter
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration
 from jaxuq.experts.pipeline.evaluation import run_evaluation
 from jaxuq.experts.pipeline.features import Features, find_clusters, read_features
+from jaxuq.experts.pipeline.methods import METHODS
 from jaxuq.experts.pipeline.questions import read_training
 from jaxuq.experts.pipeline.records import load_records
+from jaxuq.experts.pipeline.tables import read_predictions
 from jaxuq.experts.pipeline.training import prepared_model, run_training
 from jaxuq.language import init_adapters, save_peft
 from jaxuq.networks import LoraConfig
+from jaxuq.questions import QuestionError
 from tests.experts.tiny_run import configuration, tiny_model, write_data
 
 pytestmark = pytest.mark.long
@@ -126,7 +129,8 @@ def test_evaluating_again_changes_no_prediction(evaluated, trained, data):
     run_evaluation(options, model=tiny_model())
     after = {file.name: file.read_bytes() for file in (evaluated / "predictions").iterdir()}
     again, first = (json.loads(one["0-elrea.jsonl"].splitlines()[0]) for one in (after, before))
-    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+    timed = {"seconds": 0, "check": ""}  # the checksum is of the seconds, too
+    assert again | timed == first | timed
     assert {name: after[name] for name in after if name != "0-elrea.jsonl"} == {
         name: before[name] for name in before if name != "0-elrea.jsonl"
     }
@@ -168,13 +172,17 @@ def test_fewer_instructions_than_clusters(tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "said"),
-    [("{", "line 2 .* is no JSON"), ('{"instruction": 3, "response": "x"}', "line 2 .* needs 'instruction'")],
+    [("{", "no JSON"), ('{"instruction": 3, "response": "x"}', "`instruction` is a number: expected text")],
 )
-def test_bad_lines_are_named(tmp_path, line, said):
+def test_a_bad_line_costs_itself_and_is_named(tmp_path, line, said):
     file = tmp_path / "mix.jsonl"
+    file.write_text(line + "\n")
+    with pytest.raises(QuestionError, match=f"line 1: {said}"):
+        load_records(configuration(file, tmp_path))
     file.write_text('{"instruction": "a", "response": "b"}\n' + line + "\n")
-    with pytest.raises(ExpertsError, match=said):
-        load_records(str(file))
+    found = load_records(configuration(file, tmp_path))
+    assert [(one.prompt, one.reply) for one in found.questions] == [("a\n", "b")]
+    assert [one.place for one in found.rejected] == ["mix.jsonl, line 2"] and said in found.rejected[0].reason
 
 
 def write_bbh(path):
@@ -191,17 +199,17 @@ def write_bbh(path):
 
 def test_published_questions_are_asked_as_their_authors_ask_them(tmp_path, monkeypatch):
     monkeypatch.delenv("JAXUQ_DATA", raising=False)
-    rejected = []
-    records = load_records(f"bbh:{write_bbh(tmp_path)}", split="test", rejected=rejected)
-    assert [(one.response, one.source, one.kind) for one in records] == [
+    bbh = configuration(f"bbh:{write_bbh(tmp_path)}", tmp_path)
+    records, rejected = load_records(bbh, part="test")[1:3]
+    assert [(*one.answers, one.source, one.kind) for one in records] == [
         ("A", "a", "choice"), ("B", "a", "choice"), ("3", "b", "number")
     ]  # fmt: skip
-    assert "the answer is \\boxed{(A)}." in records[1].instruction and records[1].instruction.endswith("what is blue")
-    assert rejected == [("a.json, 3", "input is missing or no text")]
-    with pytest.raises(ExpertsError, match="bbh is to evaluate on: train on a JSONL file"):
-        load_records(f"bbh:{tmp_path}")
-    with pytest.raises(ExpertsError, match="mmlu is not on this machine"):
-        load_records(f"mmlu:{tmp_path}", split="test")
+    assert "the answer is \\boxed{(A)}." in records[1].prompt and records[1].prompt.endswith("what is blue\n")
+    assert rejected == [("a.json, entry 3", "input is missing or no text")]
+    with pytest.raises(ExpertsError, match="bbh is to evaluate on, and has no part to train on: train on a file"):
+        load_records(bbh)
+    with pytest.raises(QuestionError, match="holds no mmlu"):
+        load_records(bbh, f"mmlu:{tmp_path}", part="test")
 
 
 def test_published_answers_are_compared_as_what_they_are(trained, tmp_path, monkeypatch):
@@ -221,7 +229,7 @@ def test_published_answers_are_compared_as_what_they_are(trained, tmp_path, monk
     folder = run_evaluation(options, model=tiny_model())
     lines = [json.loads(line) for line in (folder.predictions / "0-elrea.jsonl").read_text().splitlines()]
     assert [(line["answer"], line["correct"]) for line in lines] == [("A", True), ("C", False), ("3.0", True)]
-    assert folder.record["rejected"] == [["a.json, 3", "input is missing or no text"]]
+    assert folder.record["rejected"] == [["a.json, entry 3", "input is missing or no text"]]
 
 
 def test_unfinished_and_foreign_runs_are_refused(trained, data, tmp_path):
@@ -237,3 +245,41 @@ def test_unfinished_and_foreign_runs_are_refused(trained, data, tmp_path):
     (tmp_path / "open" / "run.json").write_text(json.dumps(record))
     with pytest.raises(ExpertsError, match="has changed since"):
         read_training(tmp_path / "open", tiny_model())
+
+
+CALLS = []
+
+
+def base_alone(features, centroids):
+    return np.eye(1 + len(centroids))[np.zeros(len(features), int)]
+
+
+def base_again(context):
+    CALLS.append(len(context.questions.records))
+    return METHODS["base-adapter"].functions["plan"](context)
+
+
+def base_once_more(context):
+    CALLS.append(0)
+    return METHODS["base-adapter"].functions["plan"](context)
+
+
+def test_a_rule_and_a_method_from_outside_are_rows_of_an_evaluation(trained, data, tmp_path):
+    options = EvaluateConfiguration(
+        (trained,), data=str(data), output=tmp_path / "run", baselines="base-adapter", max_new_tokens=2, batch_size=16
+    )
+
+    def evaluate(method):
+        given = {"routing": {"alone": base_alone}, "methods": {"again": method}}
+        folder = run_evaluation(options, model=tiny_model(), **given)
+        with (folder.path / "results.csv").open() as file:
+            assert {row["method"] for row in csv.DictReader(file)} == {"base-adapter", "elrea", "again", "alone"}
+        return {
+            name: [line["text"] for line in read_predictions(folder.path, 0, name)]
+            for name in ("base-adapter", "again", "alone")
+        }
+
+    texts = evaluate(base_again)
+    assert texts["again"] == texts["alone"] == texts["base-adapter"] and CALLS == [16]
+    assert evaluate(base_again) == texts and CALLS == [16], "what the same code answered is kept"
+    assert evaluate(base_once_more) == texts and CALLS == [16, 0]

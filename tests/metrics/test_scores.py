@@ -2,6 +2,7 @@
 
 import inspect
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import properscoring
@@ -154,3 +155,16 @@ def test_options_are_checked():
         metrics.expected_calibration_error(one, one, bins=0)
     with pytest.raises(ValueError, match="fair estimator needs at least 2"):
         metrics.sample_crps(one[None], one, estimator="fair")
+
+
+def test_a_task_with_constant_labels_leaves_the_gradients_of_the_others():
+    labels = jnp.array([[1.0, 2.0], [1.0, 3.0], [1.0, 5.0]])
+    scores = jnp.array([[0.5, 2.5], [1.5, 3.0], [1.0, 4.0]])
+
+    def mean(scores):
+        return metrics.average_over_tasks(metrics.r2_score, scores, labels).mean
+
+    gradient = jax.grad(mean)(scores)
+    # of the second task alone: -2 (prediction - label) over the labels' squared deviations, 14/3
+    np.testing.assert_allclose(gradient[:, 1], -2 * (scores - labels)[:, 1] / (14 / 3), rtol=1e-5)
+    np.testing.assert_array_equal(gradient[:, 0], 0)

@@ -9,6 +9,7 @@ import pytest
 import jaxuq
 from jaxuq import tuning
 from jaxuq.language import PromptError, encode_instruction, encode_reply
+from jaxuq.questions import Question, add_responses, load_questions
 
 MARKED = " red<|im_end|>"
 
@@ -29,11 +30,11 @@ def test_an_answer_never_says_a_special_token(tokenizer):
     end = tokenizer.eos_token_id
     plain = encode_reply(tokenizer, MARKED)
     assert end not in plain and tokenizer.decode(plain) == MARKED
-    (example,) = tuning.training_examples(tokenizer, [tuning.Record("a", "what", MARKED, (), "", None)])
+    (example,) = tuning.training_examples(tokenizer, [Question("a", "what", prompt="what", reply=MARKED)])
     assert example.tokens.tolist().count(end) == 1 and example.tokens[-1] == end
     shown = encode_instruction(tokenizer, {"instruction": "what", "response": MARKED}, chat=False)
     assert np.array_equal(shown.tokens, example.tokens)
-    records = [tuning.Record(str(n), "what", f"{n}{MARKED}", (), "", None) for n in range(3)]
+    records = [Question(str(n), "what", prompt="what", reply=f"{n}{MARKED}") for n in range(3)]
     encoded = tuning.encode_questions(tokenizer, records, num_options=2)
     assert end not in encoded.prompts.options and end not in encoded.prompts.tokens
 
@@ -46,7 +47,7 @@ def test_what_is_no_reply_is_named(tokenizer, text, said):
 
 def test_a_bad_answer_costs_its_question_alone(tokenizer):
     answers = ("red", "\ud800", "blue", "green")
-    records = [tuning.Record(str(n), "what", answer, (), "", None) for n, answer in enumerate(answers)]
+    records = [Question(str(n), "what", prompt="what", reply=answer) for n, answer in enumerate(answers)]
     encoded = tuning.encode_questions(tokenizer, records, num_options=2)
     assert encoded.ids == ["0", "2", "3"]
     assert [name for name, _ in encoded.rejected] == ["1"] and "Unicode" in encoded.rejected[0][1]
@@ -62,11 +63,9 @@ def test_nobody_encodes_replies_otherwise():
 
 
 def test_a_lone_surrogate_in_responses_costs_its_row(tmp_path):
-    from jaxuq.questions import add_responses, load_questions
-
     data, given = tmp_path / "data.jsonl", tmp_path / "given.jsonl"
     data.write_text("\n".join(json.dumps({"id": n, "question": "q", "answer": "a"}) for n in "ab"))
     given.write_text("\n".join(json.dumps({"id": n, "response": r}) for n, r in (("a", "x \ud800"), ("b", "x"))))
     found = add_responses(load_questions(str(data)), given)
     assert [one.id for one in found.questions] == ["b"]
-    assert [place for place, _ in found.rejected] == ["responses, line 1", "a"] and "Unicode" in found.rejected[0][1]
+    assert [place for place, _ in found.rejected] == ["given.jsonl, line 1", "a"] and "Unicode" in found.rejected[0][1]

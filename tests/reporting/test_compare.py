@@ -57,6 +57,7 @@ def test_ranks_and_scores_equal_those_of_scipy_and_pandas(runs, tmp_path):
     assert (tmp_path / "out" / "figures" / "regression-method-mrr.png").exists()
 
 
+@pytest.mark.long
 def test_data_sets_of_one_name_that_are_not_the_same_data_are_told_apart(tmp_path):
     runs = [
         write_result_folder(tmp_path / name, backbone=name, numbers=number, molecules=4)

@@ -125,10 +125,8 @@ EXAMPLES = {
 
 HOST = {
     "ACQUISITIONS": "an open table",
-    "BENCHMARKS": "names",
     "VERDICTS": "texts",
     "WAYS": "an open table",
-    "Benchmark": "type",
     "Graded": "type",
     "LabellingRound": "type",
     "ResponseScores": "type",
@@ -140,8 +138,6 @@ HOST = {
     "head_confidence": "batches a model's questions from the host",
     "label_in_rounds": "a loop around a learner on the host",
     "last_states": "batches a model's questions from the host",
-    "make_record": "reads an object on the host",
-    "read_benchmark": "reads files",
     "response_scores": "batches a model's texts from the host",
     "run_labelling": "a run on the host",
     "run_teaching": "a run on the host",
@@ -171,7 +167,6 @@ HOST = {
     "stated_confidence_records": "text",
     "sufficiency_records": "text",
     "PrunedSamples": "type",
-    "Record": "type",
     "SampleUncertainty": "type",
     "Split": "type",
     "TuneConfiguration": "type",

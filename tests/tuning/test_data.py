@@ -9,10 +9,12 @@ import pytest
 
 from jaxuq import tuning
 from jaxuq.losses import ual_loss, uncertainty_smoothing
+from jaxuq.questions import Question, QuestionError
+from jaxuq.tuning import preparation
 from tests.language.words import tokenizer
 
 RECORDS = [
-    tuning.Record(f"q{number}", f"what is {letter}", f" {colour}", (), "colours", None)
+    Question(f"q{number}", letter, (colour,), category="colours", prompt=f"what is {letter}", reply=f" {colour}")
     for number, (letter, colour) in enumerate(zip("abcd", ("red", "green", "blue", "yes")))
 ]
 
@@ -43,10 +45,10 @@ def test_a_file_costs_its_bad_lines_only(tmp_path):
     split = tuning.load_split(str(file))
     found = {one.id: one for one in split.train + split.test}
     assert set(found) == {"line-1", "line-2", "line-6", "line-7"} and split.name == "own"
-    assert found["line-1"].answer == " B" and found["line-1"].others == (" A",) and found["line-1"].uncertainty == 0.5
-    assert found["line-2"].answer == " A" and "A. 5" in found["line-2"].prompt
+    assert found["line-1"].reply == " B" and found["line-1"].wrong == (" A",) and found["line-1"].uncertainty == 0.5
+    assert found["line-2"].reply == " A" and "A. 5" in found["line-2"].prompt
     assert [place for place, _ in split.rejected] == [f"own.jsonl, line {n}" for n in (3, 4, 5, 8)]
-    with pytest.raises(tuning.TuningError, match="cannot be read"):
+    with pytest.raises(QuestionError, match="neither a file nor a known set"):
         tuning.load_split(str(tmp_path / "none.jsonl"))
 
 
@@ -55,9 +57,9 @@ def test_options_differ_in_their_token_and_hold_the_answer_once():
     assert found.rejected == [] and found.prompts.options.shape == (4, 3)
     for row, one in enumerate(RECORDS):
         assert len(set(found.prompts.options[row].tolist())) == 3
-        assert found.options[row][found.labels[row]] == one.answer
+        assert found.options[row][found.labels[row]] == one.reply
     assert found.prompts.lengths.tolist() == [3, 3, 3, 3]
-    alone = tuning.Record("alone", "what is e", " no", (), "none of its kind", None)
+    alone = Question("alone", "e", category="none of its kind", prompt="what is e", reply=" no")
     again = tuning.encode_questions(tokenizer(), [*RECORDS, alone], num_options=3)
     np.testing.assert_array_equal(again.prompts.options, found.prompts.options)
     assert again.rejected[0][0] == "alone" and "no other answer" in again.rejected[0][1]
@@ -104,6 +106,37 @@ def test_ual_token_by_token_is_ual_of_samples(rng):
     where = jnp.arange(4)[None] < jnp.array([[1], [4], [2]])
     one, other = _both_losses(logits, tokens, jnp.array([0.02, 0.1, 0.3]), where)
     np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", tuning.LOSSES)
+def test_weights_of_samples_are_factors_on_their_tokens(rng, name):
+    logits = jnp.asarray(rng.normal(size=(2, 3, 6)), jnp.float32)
+    tokens, examples = jnp.asarray(rng.integers(0, 6, (2, 3))), jnp.array([[0, 1, 1], [2, 2, -1]])
+    given = {"sample_smoothing": jnp.array([0.1, 0.2, 0.0])} if name == "ual" else {}
+    plain = tuning.token_loss(name, **given)
+    weighted = tuning.token_loss(name, **given, sample_weights=jnp.array([0.0, 0.5, 2.5]))
+    if name == "scheduled-smoothing":
+        plain, weighted = plain.at(0.3), weighted.at(0.3)
+    factors = jnp.array([[0.0, 0.5, 0.5], [2.5, 2.5, 0.0]])
+    np.testing.assert_allclose(weighted(logits, tokens, examples), plain(logits, tokens, examples) * factors, rtol=1e-6)
+
+
+def test_weights_are_those_of_the_data_or_refused():
+    weights = preparation.sample_weights(
+        [one._replace(weight=float(n)) for n, one in enumerate(RECORDS)], tuning.TuneConfiguration()
+    )
+    np.testing.assert_allclose(weights, [0, 2 / 3, 4 / 3, 2], rtol=1e-6)
+    assert preparation.sample_weights(RECORDS, tuning.TuneConfiguration(teach=("sure",))) is None
+    for options, records, said in (
+        (
+            {"acquire": ("bald",)},
+            [RECORDS[0], RECORDS[1]._replace(weight=2.0)],
+            "--acquire does not go with a `weight`",
+        ),
+        ({}, [one._replace(weight=0.0) for one in RECORDS], "0 on every line"),
+    ):
+        with pytest.raises(tuning.TuningError, match=said):
+            preparation.sample_weights(records, tuning.TuneConfiguration(**options))
 
 
 def test_equal_uncertainty_is_label_smoothing(rng):
@@ -157,7 +190,7 @@ def test_refusals_need_both_kinds_of_grades():
     with pytest.raises(tuning.TuningError, match="all 4 answers are right"):
         tuning.refusal_records(RECORDS, [True] * 4)
     made = tuning.refusal_records(RECORDS, [True, False, True, False])
-    assert [one.answer for one in made] == [" sure.", " unsure.", " sure.", " unsure."]
+    assert [one.reply for one in made] == [" sure.", " unsure.", " sure.", " unsure."]
     assert made[0].prompt.startswith("what is a red.")
 
 

@@ -12,14 +12,14 @@ from jaxuq import tuning
 from jaxuq.language import FinetuneConfig, Instruction, ScheduledLoss, finetune, init_adapters
 from jaxuq.metrics import area_under_roc
 from jaxuq.networks import LoraConfig
+from jaxuq.questions import Question
 from jaxuq.study import Listener
-from jaxuq.tuning.honesty.grading import holds_answer
 from jaxuq.tuning.honesty.verdicts import VERDICTS, refusal_prompts, word_tokens
 from tests.tuning.tiny import COLOURS, LETTERS, word_model, word_tokenizer, write_questions
 
 RECORDS = [
-    tuning.Record(f"{first}{second}", f"Q: what is {first} {second}?\nA:", f" {COLOURS[LETTERS.index(first) % 3]}",
-                  (), "letters", None)
+    Question(f"{first}{second}", f"what is {first} {second}?", (COLOURS[LETTERS.index(first) % 3],), category="letters",
+             prompt=f"Q: what is {first} {second}?\nA:", reply=f" {COLOURS[LETTERS.index(first) % 3]}")
     for first in LETTERS[:4] for second in LETTERS[:3]
 ]  # fmt: skip
 CORRECT = np.arange(len(RECORDS)) % 3 == 0
@@ -58,7 +58,7 @@ def _next_token(text):
 
 def test_answers_are_those_of_the_model_and_their_grades_true(asked, graded):
     found = graded[1]
-    right = [answer == one.answer for answer, one in zip(found.answers, RECORDS)]
+    right = [answer == one.reply for answer, one in zip(found.answers, RECORDS)]
     assert found.correct.tolist() == right
     p = _next_token(RECORDS[4].prompt)[word_tokens(word_tokenizer(), asked.options[4])]
     assert found.answers[4] == asked.options[4][p.argmax()]
@@ -76,9 +76,7 @@ def test_written_answers_are_greedy_and_graded_by_what_they_hold(model, graded):
             tokens = [*tokens, int(logits.argmax())]
         expected = word_tokenizer().decode(tokens[begin:], skip_special_tokens=True).strip().rstrip(".")
         assert text == f" {expected}" and float(confidence) == pytest.approx(np.exp(np.mean(log_p)), rel=1e-3)
-    letter = RECORDS[0]._replace(answer=" B", others=(" A",))
-    grades = [holds_answer(text, letter) for text in ("B. red", " (B)", "A or B", "Both", "A")]
-    assert grades == [True, True, False, False, False]
+        assert bool(found.correct[found.answers.index(text)]) == (record.answers[0] in text.split())
 
 
 def test_a_confidence_is_the_share_of_its_word(model, asked, graded):
@@ -104,7 +102,7 @@ def test_what_is_learnt_stands_where_it_is_asked(asked, graded):
     found = graded[1]._replace(correct=CORRECT)
     for way, verdict in VERDICTS.items():
         examples, _ = tuning.taught_examples(way, word_tokenizer(), RECORDS, found)
-        answers = [one.answer for one in RECORDS] if way == "sure" else found.answers
+        answers = [one.reply for one in RECORDS] if way == "sure" else found.answers
         texts = [verdict.asked(one.prompt, answer) for one, answer in zip(RECORDS, answers)]
         prompts = tuning.verdict_prompts(word_tokenizer(), texts, verdict.words)
         for row, (example, right) in enumerate(zip(examples[-len(RECORDS) :], CORRECT)):

@@ -41,7 +41,7 @@ def test_r_tuning_uncertainty_and_confidence():
 def test_us_tuning_makes_four_rows_of_two_passages():
     passages = {"a": ("It is x.", "What is a?", "x"), "b": ("It is y.", "What is b?", "y")}
     made = tuning.sufficiency_records(passages)
-    assert [one.answer for one in made] == [" Sufficient", " Insufficient"] * 2
+    assert [one.reply for one in made] == [" Sufficient", " Insufficient"] * 2
     assert "What is b?" in made[1].prompt and "It is x." in made[1].prompt
     assert (
         tuning.sufficiency_records(passages | {"b": ("It is y, not x.", "What is b?", "y")})[0].id == "a-b-sufficient"

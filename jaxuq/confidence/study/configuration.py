@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jaxuq.confidence.text.assess import Plan
 from jaxuq.confidence.text.options import ChainOptions
-from jaxuq.questions.records import QuestionError
+from jaxuq.questions import QuestionError
 from jaxuq.study import Options
 
 
@@ -20,7 +20,11 @@ class StudyConfiguration:
     """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
 
     data: str = "facts"
-    """facts, gsm8k, math, svamp, bbh, mmlu, or a JSONL file with `question` and `answer` on each line."""
+    """facts, families, gsm8k, math, svamp, mathqa, bbh, mmlu (or mmlu:/path); or a file of JSON lines or CSV with
+    `question` and `answer`."""
+
+    layout: str = ""
+    """How questions are put to the model: short, boxed, line, instruction; otherwise as their set usually is."""
 
     measures: tuple[str, ...] = ("all",)
     """all; single (from one answer alone), samples (several answers), asking; or several of these."""

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 
 from jaxuq.confidence.text.assess import Assessment
-from jaxuq.questions.records import Question, is_right
+from jaxuq.questions import Question, judge_answer, right_answers
 from jaxuq.study import RunFolder, read_sealed, sealed_lines, write_text
 
 
 def line_of(question: Question, found: Assessment, number: int, cell: str) -> dict[str, Any]:
     """All that is kept of a question; undefined numbers are null."""
-    right = None if found.found is None else is_right(found.found.text, question)
+    right = None if found.found is None else judge_answer(found.found.text, question).equal
     return {
         "id": question.id,
         "number": number,
         "category": question.category,
         "kind": question.kind,
         "question": question.question,
-        "truth": question.answers[0],
+        "truth": right_answers(question)[0],
         "response": found.text,
         "answer": None if found.found is None else found.found.text,
         "correct": right,

@@ -11,10 +11,9 @@ from jaxuq._keys import named_key
 from jaxuq.confidence.study.configuration import StudyConfiguration, check_configuration, options_of, plan_of
 from jaxuq.confidence.study.lines import append_lines, kept_lines, line_of
 from jaxuq.confidence.study.scores import write_scores
-from jaxuq.confidence.text.assess import Asked, assess
+from jaxuq.confidence.text.assess import assess
 from jaxuq.language import PromptError, encode_prompt, encode_reply, model_digest
-from jaxuq.questions.files import add_responses, load_questions, spread
-from jaxuq.questions.records import Question, QuestionError, QuestionSet
+from jaxuq.questions import Question, QuestionError, QuestionSet, add_responses, load_questions, spread
 from jaxuq.study import RunFolder, check_folder, digest, open_run
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ Progress = Callable[[int, int, int, int], None]
 def run_study(
     configuration: StudyConfiguration,
     *,
-    model: "LanguageModel | None" = None,
+    model: "LanguageModel | Callable[[str], LanguageModel] | None" = None,
     on_progress: Progress | None = None,
 ) -> RunFolder:
     """Score a model's confidence in its answers; `jaxuq confidence` in Python.
@@ -38,7 +37,8 @@ def run_study(
 
     Args:
         configuration: what to do.
-        model: a loaded model; None loads `configuration.model`.
+        model: a loaded model, or what loads one by its name once folder and data are known to be good; None:
+            `jaxuq.language.load_model`.
         on_progress: see `Progress`.
 
     Returns:
@@ -50,7 +50,7 @@ def run_study(
         CheckpointError: the model cannot be loaded.
     """
     check_configuration(configuration)
-    found = load_questions(configuration.data, folder=configuration.folder)
+    found = load_questions(configuration.data, folder=configuration.folder, layout=configuration.layout or None)
     if configuration.responses is not None:
         found = add_responses(found, configuration.responses)
     answered = [one.response is not None for one in found.questions]
@@ -67,7 +67,9 @@ def run_study(
     if model is None:
         from jaxuq.language import load_model
 
-        model = load_model(configuration.model)
+        model = load_model
+    if callable(model):
+        model = model(configuration.model)
     weights = model_digest(model)
     with open_run(
         configuration.output,
@@ -108,8 +110,7 @@ def _run(
         if all(one.id in done for one in batch):
             continue
         key = named_key(jax.random.key(configuration.seed), "samples", batch[0].id)
-        asked = [Asked(one.question, one.prompt, one.kind, one.response, None, one.chat) for one in batch]
-        assessed = assess(model, asked, key, plan=plan, rows=rows)
+        assessed = assess(model, batch, key, plan=plan, rows=rows)
         new = [
             line_of(one, result, numbers[one.id], cells[one.id])
             for one, result in zip(batch, assessed)

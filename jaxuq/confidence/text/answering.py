@@ -9,7 +9,7 @@ import numpy as np
 from jaxuq.confidence.stop_tokens import stop_tokens
 from jaxuq.confidence.text.passes import Texts
 from jaxuq.confidence.text.spans import token_pieces, tokens_within
-from jaxuq.questions.answers import AnswerKind, FoundAnswer, find_answer
+from jaxuq.questions import FoundAnswer, Question, read_answer
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -39,7 +39,7 @@ def locate_answer(
     model: "LanguageModel",
     prompt: np.ndarray,
     tokens: np.ndarray,
-    kind: AnswerKind,
+    question: Question,
     *,
     answer: str | None = None,
     end: int | None = None,
@@ -50,7 +50,7 @@ def locate_answer(
         model: whose tokens they are.
         prompt: tokens of the prompt.
         tokens: of the response.
-        kind: of answer, see `find_answer`.
+        question: that it is to; says how an answer is read.
         answer: the answer, if it is known; its last occurrence in the response counts.
         end: characters of the text that count (before a stop string); None: all.
     """
@@ -58,7 +58,7 @@ def locate_answer(
     text = "".join(pieces)
     read = text if end is None else text[:end]
     if answer is None:
-        found = find_answer(read, kind)
+        found = read_answer(read, question)
     else:
         at = read.rfind(answer) if answer else -1
         found = FoundAnswer(answer, at, at + len(answer)) if at >= 0 else None

@@ -20,30 +20,10 @@ from jaxuq.confidence.text.several_answers import several_answer_measures
 from jaxuq.confidence.text.single_answer import single_answer_measures
 from jaxuq.confidence.token_probabilities import pointwise_mutual_information
 from jaxuq.language import PromptError, decode_tokens, encode_prompt, encode_reply, score_tokens
-from jaxuq.questions.answers import AnswerKind, FoundAnswer, find_answer
+from jaxuq.questions import FoundAnswer, Question, read_answer
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
-
-
-class Asked(NamedTuple):
-    """A question as it is put to a model.
-
-    Attributes:
-        question: the bare question, for the judge.
-        prompt: text, or chat messages.
-        kind: of answer, see `find_answer`.
-        response: a response that is there already; None: the model answers, greedily.
-        answer: its final answer, if that is known; None: it is looked for.
-        chat: whether a prompt of text goes into the chat template.
-    """
-
-    question: str
-    prompt: Any
-    kind: AnswerKind = "number"
-    response: str | None = None
-    answer: str | None = None
-    chat: bool = True
 
 
 class Link(NamedTuple):
@@ -139,16 +119,23 @@ class _Clock:
 
 
 def assess(
-    model: "LanguageModel", batch: Sequence[Asked], rng_key: Key[Array, ""], *, plan: Plan = _PLAIN, rows: int
+    model: "LanguageModel",
+    batch: Sequence[Question],
+    rng_key: Key[Array, ""],
+    *,
+    plan: Plan = _PLAIN,
+    rows: int,
+    answers: Sequence[str | None] | None = None,
 ) -> list[Assessment]:
     """Assess the answers to one batch of questions; see `uqac` for the parts that most users need.
 
     Args:
         model: from `jaxuq.language.load_model`.
-        batch: the questions; all with a response, or none.
+        batch: the questions, laid out; all with a response, or none (the model answers, greedily).
         rng_key: of the samples.
         plan: what to do.
         rows: of the arrays, at least as many as questions: equal batches compile once.
+        answers: final answers of the responses, where they are known; None: they are looked for.
 
     Returns:
         One `Assessment` for each question.
@@ -164,8 +151,8 @@ def assess(
     else:
         tokens = [_given(model, one) for one in batch]
     responses = [
-        locate_answer(model, np.asarray(prompt, np.int32), np.asarray(reply, np.int32), one.kind, answer=one.answer)
-        for one, prompt, reply in zip(batch, prompts, tokens)
+        locate_answer(model, np.asarray(prompt, np.int32), np.asarray(reply, np.int32), one, answer=answer)
+        for one, prompt, reply, answer in zip(batch, prompts, tokens, answers or [None] * len(batch))
     ]
     texts = make_texts(responses, rows=rows)
 
@@ -204,7 +191,7 @@ def assess(
     ]  # fmt: skip
 
 
-def _encoded(model: "LanguageModel", one: Asked, plan: Plan) -> list[int]:
+def _encoded(model: "LanguageModel", one: Question, plan: Plan) -> list[int]:
     longest = plan.max_new_tokens if one.response is None else len(_given(model, one))
     room = model.functions.max_positions - longest - 1
     if room < 1:
@@ -217,12 +204,12 @@ def _generate(model: "LanguageModel", prompts: Sequence[Sequence[int]], plan: Pl
     return generate_greedy(model, prompts, max_new_tokens=plan.max_new_tokens, stops=stops, rows=rows)
 
 
-def _given(model: "LanguageModel", one: Asked) -> list[int]:
+def _given(model: "LanguageModel", one: Question) -> list[int]:
     return encode_reply(model.tokenizer, one.response or "", what="a response")
 
 
 def _sampled(
-    model: "LanguageModel", batch: Sequence[Asked], prompts: Sequence[Sequence[int]], rng_key: Array, plan: Plan,
+    model: "LanguageModel", batch: Sequence[Question], prompts: Sequence[Sequence[int]], rng_key: Array, plan: Plan,
     rows: int, responses: Sequence[Response], seen: Reading, measures: list[dict[str, float]], clock: _Clock,
 ) -> list[list[tuple[str, FoundAnswer | None]]]:  # fmt: skip
     """Draw samples and add their measures."""
@@ -243,22 +230,22 @@ def _sampled(
     kept = []
     for row, (one, samples) in enumerate(zip(batch, drawn)):
         texts = [decode_tokens(model.tokenizer, tokens.tolist()) for tokens in samples.tokens]
-        answers = [find_answer(text, one.kind) for text in texts]
+        found = [read_answer(text, one) for text in texts]
         measures[row] |= several_answer_measures(
             samples,
             texts,
-            answers,
+            found,
             kind=one.kind,
             answer=responses[row].found,
             embedding=np.asarray(seen.embedding[row]),
             mean_log_prob=measures[row]["mean_log_probability"],
         )
-        kept.append(list(zip(texts, answers)))
+        kept.append(list(zip(texts, found)))
     return kept
 
 
 def _asked(
-    model: "LanguageModel", batch: Sequence[Asked], responses: Sequence[Response], log_probs: Sequence[np.ndarray],
+    model: "LanguageModel", batch: Sequence[Question], responses: Sequence[Response], log_probs: Sequence[np.ndarray],
     measures: list[dict[str, float]], rows: int, clock: _Clock,
 ) -> list[str]:  # fmt: skip
     """Ask, and score responses without their prompts; add the measures."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from jaxuq._options import check_count
-from jaxuq.confidence.text.assess import Asked, Assessment, Plan, assess
+from jaxuq.confidence.text.assess import Assessment, Plan, assess
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
+from jaxuq.questions import Question
 from jaxuq.questions.answers import AnswerKind
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def uqac(
     model: "LanguageModel",
-    questions: str | Sequence[str | Sequence[Mapping[str, str]]],
+    questions: str | Sequence[str | Sequence[Mapping[str, str]] | Question],
     responses: str | Sequence[str] | None = None,
     *,
     answers: Sequence[str | None] | None = None,
@@ -41,7 +42,7 @@ def uqac(
 
     Args:
         model: from `jaxuq.language.load_model`.
-        questions: prompts, or chats.
+        questions: prompts, chats, or questions that were laid out.
         responses: to each; None: the model answers.
         answers: final answers of the responses, where known: their last occurrence counts. None: looked for.
         kind: of answers, see `find_answer`.
@@ -70,21 +71,18 @@ def uqac(
         if values is not None and len(values) != len(listed):
             raise ValueError(f"{len(listed)} questions have {len(values)} {name}; expected one for each question")
     check_count("batch_size", batch_size)
-    asked = [
-        Asked(
-            prompt if isinstance(prompt, str) else str(prompt[-1]["content"]),
-            prompt,
-            kind,
-            given[number] if given is not None else None,
-            answers[number] if answers is not None else None,
-            chat,
-        )
-        for number, prompt in enumerate(listed)
-    ]
+    asked = []
+    for number, prompt in enumerate(listed):
+        if not isinstance(prompt, Question):
+            bare = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+            prompt = Question(str(number), bare, kind=kind, prompt=prompt, chat=chat)
+        asked.append(prompt if given is None else prompt._replace(response=given[number]))
     plan = Plan(max_new_tokens, False, num_samples, temperature, ask, options)
     rows = min(batch_size, 1 << max(0, len(asked) - 1).bit_length())
     found: list[Assessment] = []
     for number, begin in enumerate(range(0, len(asked), batch_size)):
         key = jax.random.fold_in(jax.random.key(seed), number)
-        found += assess(model, asked[begin : begin + batch_size], key, plan=plan, rows=rows)
+        part = slice(begin, begin + batch_size)
+        known = None if answers is None else answers[part]
+        found += assess(model, asked[part], key, plan=plan, rows=rows, answers=known)
     return found

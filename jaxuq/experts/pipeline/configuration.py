@@ -6,7 +6,9 @@ from typing import Annotated
 
 import tyro
 
+from jaxuq.experts.clustering import CLUSTERINGS
 from jaxuq.experts.errors import ExpertsError
+from jaxuq.experts.projection import PROJECTIONS
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
@@ -21,7 +23,11 @@ class TrainConfiguration:
     """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
 
     data: str = "families"
-    """A JSONL file with `instruction`, `response` and perhaps `source` on each line; or families: the built-in ones."""
+    """A file of JSON lines or CSV with `instruction` and `response`, or `question` and `answer`, and perhaps `source`;
+    families: the built-in ones; gsm8k:/path, math:/path, as published."""
+
+    layout: str = ""
+    """How questions are put to the model: short, boxed, line, instruction; otherwise as their set usually is."""
 
     output: Path = Path("runs/experts")
     """The folder of the run; the same command continues an interrupted one."""
@@ -57,10 +63,10 @@ class TrainConfiguration:
     """Numbers of a projected gradient."""
 
     projection: str = "rademacher"
-    """rademacher, gaussian, sparse or hadamard."""
+    """rademacher, gaussian, sparse or hadamard (or another in jaxuq.experts.PROJECTIONS)."""
 
     clustering: str = "birch"
-    """birch or kmeans."""
+    """birch or kmeans (or another in jaxuq.experts.CLUSTERINGS)."""
 
     clusters: int = 5
     """What the first round of clustering aims at."""
@@ -92,8 +98,8 @@ class EvaluateConfiguration:
     """Folders of finished training runs, which differ in their seeds."""
 
     data: str = "families"
-    """A JSONL file with the questions, as for training; families: the built-in ones' test part; or bbh:/path,
-    mmlu:/path, gsm8k:/path, math:/path, svamp:/path, as published (these want more --max-new-tokens)."""
+    """A file of questions, as for training; families: the built-in ones' test part; facts; or bbh:/path, mmlu:/path,
+    gsm8k:/path, math:/path, svamp:/path, mathqa:/path, as published (these want more --max-new-tokens)."""
 
     baselines: str = "all"
     """Names separated by commas, none, or all; see --list."""
@@ -126,8 +132,8 @@ class EvaluateConfiguration:
     """Adapters of the LoRA ensemble beside the base adapter."""
 
     answer: str = "text"
-    """What is compared: text (whole, ignoring case and spaces), boxed (LaTeX \\boxed{}), number (the last), choice.
-    Questions of published sets know for themselves."""
+    """What is compared of questions that have a solution and no answer: text (whole, ignoring case and spaces), boxed
+    (LaTeX \\boxed{}), number (the last), choice. The others know for themselves."""
 
     list: bool = False
     """Print the names of the methods, and do nothing else."""
@@ -155,11 +161,10 @@ def check_training(configuration: TrainConfiguration) -> None:
             raise ExpertsError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; expected above 0")
     if configuration.max_length < 8:
         raise ExpertsError(f"--max-length is {configuration.max_length}; a row needs at least 8 tokens")
-    if configuration.clustering not in ("birch", "kmeans"):
-        raise ExpertsError(f"--clustering is {configuration.clustering!r}; expected birch or kmeans")
-    kinds = ("rademacher", "gaussian", "sparse", "hadamard")
-    if configuration.projection not in kinds:
-        raise ExpertsError(f"--projection is {configuration.projection!r}; expected {', '.join(kinds)}")
+    known = {"clustering": [name for name, one in CLUSTERINGS.items() if "fit" in one.functions]}
+    for name, names in (known | {"projection": list(PROJECTIONS)}).items():
+        if getattr(configuration, name) not in names:
+            raise ExpertsError(f"--{name} is {getattr(configuration, name)!r}; expected {', '.join(names)}")
 
 
 def lora_of(configuration: TrainConfiguration) -> LoraConfig:

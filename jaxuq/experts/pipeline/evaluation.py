@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,16 +13,17 @@ from jaxuq._keys import named_key
 from jaxuq._programs import forget_programs_if_many
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
 from jaxuq.experts.errors import ExpertsError
-from jaxuq.experts.grading import ANSWER_KINDS, AnswerKind, final_answer, same_answer, vote
+from jaxuq.experts.grading import ANSWER_KINDS, vote
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, options_of
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.methods import Plan, methods_of
 from jaxuq.experts.pipeline.questions import encode_questions, read_training, training_digest
-from jaxuq.experts.pipeline.records import Encoded, Record, load_records
+from jaxuq.experts.pipeline.records import Encoded, load_records, prompt_text
 from jaxuq.experts.pipeline.tables import AVERAGE, read_predictions, write_tables
 from jaxuq.experts.pipeline.training import Told, TrainedRun
 from jaxuq.experts.pipeline.weights import Context, members_of
 from jaxuq.language.sampling import GREEDY, Sampling
+from jaxuq.questions import equivalent_answers, judge_answer, read_answer, right_answers
 from jaxuq.study import (
     RunFolder,
     check_folder,
@@ -41,7 +42,12 @@ _FORMULA = 1  # the version of how a question is answered and graded
 
 
 def run_evaluation(
-    options: EvaluateConfiguration, *, model: "LanguageModel | None" = None, on_progress: Told | None = None
+    options: EvaluateConfiguration,
+    *,
+    model: "LanguageModel | None" = None,
+    on_progress: Told | None = None,
+    methods: Mapping[str, Any] | None = None,
+    routing: Any = None,
 ) -> RunFolder:
     """Answer the questions with every method and compare; `jaxuq experts evaluate` in Python.
 
@@ -52,16 +58,20 @@ def run_evaluation(
         options: what to do.
         model: a loaded model, if it is that of the runs; None loads it.
         on_progress: see `Told`.
+        methods: further rows of the tables by name: functions `(Context) -> Plan` of yours, or entries as in `METHODS`.
+        routing: a function `(features, centroids) -> weights` of yours, an entry as in `ROUTINGS`, or several by name:
+            further rows, of ELREA's experts with these weights for each question. A row of one function has its name.
 
     Returns:
         The folder: `predictions/`, `results.csv`, `summary.csv`, `clusters.csv`, `weights.csv`, `costs.csv`.
 
     Raises:
         ExpertsError: no runs, runs that are not finished or have one seed, options out of range.
+        OptionError: what is given is no function or entry, or has the name of something else.
         RunFolderError: a folder is not what it should be.
     """
     _check(options)
-    methods = methods_of(options)
+    rows = methods_of(options, methods=methods, routing=routing)
     asked = options_of(options)
     check_folder(options.output, system="experts-evaluation", options=asked, resume=options.resume)
     runs: list[TrainedRun] = []
@@ -91,15 +101,15 @@ def run_evaluation(
         folder.write_record(status="running", digests={AVERAGE: data})
         for run, own, training in zip(runs, questions, trainings):
             context = Context(run, own, options, on_progress)
-            for name, plan in methods:
-                cell = digest(_FORMULA, training, name, own.records, own.prompts, _answer_options(options))
+            for name, plan, identity in rows:
+                cell = digest(_FORMULA, training, identity, own.records, own.prompts, _answer_options(options))
                 if not _kept(folder, run.configuration.seed, name, cell, len(own.records)):
                     lines = [line | {"cell": cell} for line in _predict(context, name, plan(context))]
                     write_text(folder.predictions / f"{run.configuration.seed}-{name}.jsonl", sealed_lines(lines))
                     forget_programs_if_many()
                     folder.write_record(seconds=round(before + time.monotonic() - began, 1))
         unrouted = sum(read_predictions(folder.path, seed, "elrea")[0]["unrouted"] for seed in seeds)
-        write_tables(folder.path, runs, [name for name, _ in methods], options)
+        write_tables(folder.path, runs, [row.name for row in rows], options)
         folder.write_record(
             status="complete", seconds=round(before + time.monotonic() - began, 1), rejected=rejected,
             model=runs[0].configuration.model, unrouted=unrouted,
@@ -109,13 +119,13 @@ def run_evaluation(
 
 def _questions(run: TrainedRun, options: EvaluateConfiguration, rejected: list[list[str]]) -> Encoded:
     """What a training is asked; what cannot be asked is added to `rejected`."""
-    unreadable: list[tuple[str, str]] = []
-    drawn = {"seed": run.configuration.seed, "per_family": options.per_family, "split": "test"}
-    records = load_records(options.data, rejected=unreadable, **drawn)
+    found = load_records(run.configuration, options.data, part="test", per_family=options.per_family)
+    records, kind = found.questions, ANSWER_KINDS[options.answer]
+    records = [one if one.answers or one.kind != "whole" else one._replace(kind=kind) for one in records]
     if options.limit is not None and options.limit < len(records):
         records = [records[at] for at in np.linspace(0, len(records) - 1, options.limit).round().astype(int)]
     questions = encode_questions(run, records, options.max_new_tokens)
-    rejected += [list(map(str, one)) for one in (*unreadable, *questions.rejected)]
+    rejected += [list(one) for one in (*found.rejected, *questions.rejected)]
     return questions
 
 
@@ -182,28 +192,19 @@ def _predict(context: Context, name: str, plan: Plan) -> list[dict[str, Any]]:
     return [_line(context, plan, row, answers, seconds) for row, answers in enumerate(zip(*rounds))]
 
 
-def _graded(record: Record, texts: Sequence[str], kind: AnswerKind, seed: list[int]) -> tuple[str, str, bool]:
-    """The answer that counts, the right one, and whether they are the same."""
-    expected = record.response  # of a published set the answer alone, else a response that may hold it
-    if record.kind is None:
-        expected = final_answer(record.response, kind) or final_answer(record.response)
-    how = record.kind or kind
-    chosen = vote([final_answer(text, how) for text in texts], seed, same=lambda a, b: same_answer(a, b, how))
-    return chosen, expected, same_answer(chosen, expected, how)
-
-
 def _line(context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, ...], seconds: float) -> dict[str, Any]:
-    record, kind = context.questions.records[row], ANSWER_KINDS[context.options.answer]
-    texts, seed = [answer.text for answer in answers], [context.run.configuration.seed, row]
-    chosen, expected, correct = _graded(record, texts, kind, seed)
-    first = answers[0]
+    one, seed, first = context.questions.records[row], [context.run.configuration.seed, row], answers[0]
+    texts = [answer.text for answer in answers]
+    found = [read_answer(text, one) for text in texts]
+    same = lambda first, second: equivalent_answers(first, second, one.kind)  # noqa: E731
+    chosen = vote([answer.text if answer else "" for answer in found], seed, same=same)
     return {
         "question": row,
-        "source": record.source,
-        "instruction": record.instruction,
-        "expected": expected,
+        "source": one.source,
+        "instruction": prompt_text(one),
+        "expected": right_answers(one)[0],
         "answer": chosen,
-        "correct": correct,
+        "correct": judge_answer(chosen, one).equal,
         "text": texts,
         "finish": first.finish,
         "log_probability": round(float(first.log_probs.sum()), 5),

@@ -11,9 +11,10 @@ from jaxuq.experts.pipeline.adapters import read_adapter
 from jaxuq.experts.pipeline.configuration import TrainConfiguration
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Features, compute_features, read_clusters, read_features, write_features
-from jaxuq.experts.pipeline.records import Encoded, Record, encode_records, load_records
+from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records
 from jaxuq.experts.pipeline.training import TrainedRun, adapter_folder, prepared_model
 from jaxuq.language import model_digest
+from jaxuq.questions import Question
 from jaxuq.study import digest, read_run
 
 if TYPE_CHECKING:
@@ -51,12 +52,12 @@ def read_training(path: str | Path, model: "LanguageModel | None" = None) -> Tra
     if model is not None and model.name != configuration.model:
         model = None
     model = prepared_model(configuration, model)
-    records = load_records(configuration.data, seed=configuration.seed, per_family=configuration.per_family)
+    records = load_records(configuration).questions
     if digest(records) != content.get("data"):
         raise ExpertsError(f"{configuration.data} has changed since {path} was trained on it; train again")
     if model_digest(model) != content.get("weights"):
         raise ExpertsError(f"the weights of {configuration.model} have changed since {path} was trained; train again")
-    data = encode_records(model, records, chat=configuration.chat, max_length=configuration.max_length)
+    data = encode_records(model, records, max_length=configuration.max_length)
     found = read_clusters(path)
     if found is None:
         raise ExpertsError(f"{path} has no clusters.npz, or it is damaged; remove the folder and train again")
@@ -85,12 +86,12 @@ def training_digest(run: TrainedRun) -> str:
     return digest(read_run(run.path)["content"], run.configuration.seed, run.found, adapters)
 
 
-def encode_questions(run: TrainedRun, records: list[Record], max_new_tokens: int) -> Encoded:
+def encode_questions(run: TrainedRun, records: list[Question], max_new_tokens: int) -> Encoded:
     """Questions as tokens, with room for an answer in the model's context.
 
     Args:
         run: whose model is asked.
-        records: questions; their responses are not encoded.
+        records: questions, laid out; their replies are not encoded.
         max_new_tokens: of an answer.
 
     Returns:
@@ -100,7 +101,7 @@ def encode_questions(run: TrainedRun, records: list[Record], max_new_tokens: int
         ExpertsError: none of them can be asked.
     """
     room = run.model.functions.max_positions - max_new_tokens
-    return encode_records(run.model, records, chat=run.configuration.chat, max_length=room + 1, answers=False)
+    return encode_records(run.model, records, max_length=room + 1, answers=False)
 
 
 def question_features(

@@ -1,136 +1,91 @@
-"""Instructions with their sources: from a JSONL file, the built-in families or a published set, and as tokens."""
+"""Questions to train on and to answer, and their tokens."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from jaxuq.experts.errors import ExpertsError
-from jaxuq.experts.families import make_families
+from jaxuq.experts.pipeline.configuration import TrainConfiguration
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt
-from jaxuq.questions import PUBLISHED, QuestionError, load_questions
-from jaxuq.questions.answers import AnswerKind
-from jaxuq.study import json_lines
+from jaxuq.questions import Question, QuestionSet, Rejected, lay_out, load_questions
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
-_SOURCES = ("source", "dataset", "task")
-
-
-class Record(NamedTuple):
-    """One line of the data.
-
-    Attributes:
-        instruction: what is asked.
-        response: the right answer.
-        source: data set or family; empty if the data name none.
-        kind: of the answer, where the set says it (see `jaxuq.questions.find_answer`); None: whatever `--answer` says.
-    """
-
-    instruction: str
-    response: str
-    source: str
-    kind: AnswerKind | None = None
-
 
 class Encoded(NamedTuple):
-    """Records as tokens; those that cannot be used are left out and named.
+    """Questions as tokens; those that cannot be used are left out and named.
 
     Attributes:
         records: those that are used.
         examples: whole, for training.
         prompts: instructions alone, as they are asked and as their gradients are taken.
-        rejected: number in the data and reason.
+        rejected: what was left out.
     """
 
-    records: list[Record]
+    records: list[Question]
     examples: list[Instruction]
     prompts: list[Instruction]
-    rejected: list[tuple[int, str]]
+    rejected: list[Rejected]
 
 
 def load_records(
-    data: str,
-    *,
-    seed: int = 0,
-    per_family: int = 60,
-    split: str = "train",
-    rejected: list[tuple[str, str]] | None = None,
-) -> list[Record]:
-    """Read a data set.
+    configuration: TrainConfiguration, data: str | None = None, *, part: str = "train", per_family: int | None = None
+) -> QuestionSet:
+    """Questions laid out as a training's are.
+
+    Their `source` is what tables and adapters of data sets divide them by: their category, where there is no other.
 
     Args:
-        data: `families`; a JSONL file with `instruction`, `response`, and perhaps `source`, `dataset` or `task`; or, to
-            evaluate on, `bbh:/path`, `mmlu:/path`, `gsm8k:/path`, `math:/path`, `svamp:/path` or `mathqa:/path` as
-            published (without a path: where `JAXUQ_DATA` says). BBH's questions come after its worked examples.
-        seed: of the families.
-        per_family: of the families.
-        split: of the families, `train` or `test`.
-        rejected: place and reason of each published question that cannot be read is added to it.
+        configuration: of the training.
+        data: see `jaxuq.questions.load_questions`; None: that of the training.
+        part: `train` or `test`.
+        per_family: of the families; None: that of the training.
 
     Returns:
-        Records in their order.
+        `QuestionSet`.
 
     Raises:
-        ExpertsError: no such file, or a line that is no such object, which is named; a published set is to be trained
-            on.
-
-    Example:
-        >>> load_records("families", per_family=1)[0].source in ("ledger", "tale", "mirror", "gauge")
-        True
+        QuestionError: data that cannot be found or read, or without a usable question.
+        ExpertsError: a set that is published to test on is to be trained on.
     """
-    if data == "families":
-        families = make_families(seed, per_family, split=split)
-        return [Record(one["instruction"], one["response"], one["source"]) for one in families]
-    name, _, folder = data.partition(":")
-    if name in PUBLISHED:
-        return _published(name, folder or None, split, [] if rejected is None else rejected)
-    path = Path(data).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ExpertsError(f"{path} cannot be read: {error.strerror}; --data names a JSONL file, or families") from None
-    except UnicodeDecodeError as error:
-        raise ExpertsError(f"{path} is not UTF-8 text: {error}") from None
-    records = [_record(entry, f"line {number} of {path}") for number, entry in json_lines(text)]
-    if not records:
-        raise ExpertsError(f"{path} holds no instructions: expected one JSON object a line")
-    return records
+    found = load_questions(
+        configuration.data if data is None else data, part=part, layout=configuration.layout or None,
+        chat=configuration.chat, seed=configuration.seed, per_family=per_family or configuration.per_family,
+    )  # fmt: skip
+    if part == "train" and all(one.part == "test" for one in found.questions):
+        raise ExpertsError(
+            f"{found.name} is to evaluate on, and has no part to train on: train on a file, such as that of jaxuq "
+            "experts combine"
+        )
+    return found._replace(questions=[one._replace(source=one.source or one.category) for one in found.questions])
 
 
-def _published(name: str, folder: str | None, split: str, rejected: list[tuple[str, str]]) -> list[Record]:
-    if split != "test":
-        raise ExpertsError(f"{name} is to evaluate on: train on a JSONL file, such as that of jaxuq experts combine")
-    try:
-        found = load_questions(name, folder=folder)
-    except QuestionError as error:
-        raise ExpertsError(str(error)) from None
-    rejected += found.rejected
-    return [Record(str(one.prompt), one.answers[0], one.category, one.kind) for one in found.questions]
+def typed_questions(configuration: TrainConfiguration, texts: Sequence[str]) -> list[Question]:
+    """What a user types as questions, numbered from 1.
 
+    Args:
+        configuration: of the training.
+        texts: what is asked.
 
-def _record(entry: Any, where: str) -> Record:
-    if isinstance(entry, ValueError):
-        raise ExpertsError(f"{where} is {entry}")
-    if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in ("instruction", "response")):
-        raise ExpertsError(f"{where} needs 'instruction' and 'response', both text")
-    source = next((str(entry[name]) for name in _SOURCES if entry.get(name) is not None), "")
-    return Record(entry["instruction"], entry["response"], source)
+    Returns:
+        Questions without answers, laid out.
+    """
+    asked = [Question(str(number), text) for number, text in enumerate(texts, 1)]
+    return [lay_out(one, configuration.layout or "instruction", chat=configuration.chat) for one in asked]
 
 
 def encode_records(
-    model: "LanguageModel", records: Sequence[Record], *, chat: bool, max_length: int, answers: bool = True
+    model: "LanguageModel", records: Sequence[Question], *, max_length: int, answers: bool = True
 ) -> Encoded:
-    """Tokens of records. Without the chat template a line break ends an instruction.
+    """Tokens of questions that were laid out.
 
     Args:
         model: whose tokenizer is used.
-        records: the data.
-        chat: whether instructions go through the chat template.
-        max_length: longer examples lose their end; instructions that fill it are left out.
-        answers: encode the responses too; without, `examples` are the prompts.
+        records: the questions.
+        max_length: longer examples lose their end; prompts that fill it are left out.
+        answers: encode the replies too; without, `examples` are the prompts.
 
     Returns:
         `Encoded`.
@@ -139,22 +94,35 @@ def encode_records(
         ExpertsError: none of them can be used; names the first reason.
     """
     kept, examples, prompts, rejected = [], [], [], []
-    for number, record in enumerate(records):
-        instruction = record.instruction if chat else f"{record.instruction}\n"
+    for one in records:
         try:
-            tokens = encode_prompt(model.tokenizer, instruction, chat=chat, max_tokens=max_length - 1)
-            prompt = Instruction(np.asarray(tokens, np.int32), np.zeros(len(tokens), bool))
-            example = prompt
+            tokens = encode_prompt(model.tokenizer, one.prompt, chat=one.chat, max_tokens=max_length - 1)
+            prompt = example = Instruction(np.asarray(tokens, np.int32), np.zeros(len(tokens), bool))
             if answers:
-                entry = {"instruction": instruction, "response": record.response}
-                example = encode_instruction(model.tokenizer, entry, chat=chat, max_length=max_length)
+                entry = {"instruction": one.prompt, "response": one.reply}
+                if not isinstance(one.prompt, str):
+                    entry = {"messages": [*one.prompt, {"role": "assistant", "content": one.reply}]}
+                example = encode_instruction(model.tokenizer, entry, chat=one.chat, max_length=max_length)
         except PromptError as error:
-            rejected.append((number, str(error)))
+            rejected.append(Rejected(one.id, str(error)))
             continue
-        kept.append(record)
+        kept.append(one)
         examples.append(example)
         prompts.append(prompt)
     if not kept:
-        reason = rejected[0][1] if rejected else "there are none"
+        reason = rejected[0].reason if rejected else "there are none"
         raise ExpertsError(f"none of the {len(records)} instructions can be used; the first: {reason}")
     return Encoded(kept, examples, prompts, rejected)
+
+
+def prompt_text(question: Question) -> str:
+    """What a question says to a model, as text, for tables and sentence vectors.
+
+    Args:
+        question: that was laid out.
+
+    Returns:
+        Its prompt; of a chat the last message.
+    """
+    prompt = question.prompt
+    return (prompt if isinstance(prompt, str) else str(prompt[-1]["content"])).rstrip("\n")

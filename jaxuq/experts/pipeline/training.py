@@ -22,9 +22,10 @@ from jaxuq.experts.pipeline.configuration import (
 )
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Found, find_clusters, read_clusters, training_features
-from jaxuq.experts.pipeline.records import Encoded, Record, encode_records, load_records
+from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records
 from jaxuq.language import model_digest
 from jaxuq.networks import stack_layers
+from jaxuq.questions import QuestionSet
 from jaxuq.study import RunFolder, check_folder, digest, open_run
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def run_training(
         CheckpointError: the model cannot be loaded.
     """
     check_training(configuration)
-    records = load_records(configuration.data, seed=configuration.seed, per_family=configuration.per_family)
+    found = load_records(configuration)
     options = options_of(configuration)
     check_folder(configuration.output, system="experts", options=options, resume=configuration.resume)
     model = prepared_model(configuration, model)
@@ -88,11 +89,11 @@ def run_training(
         configuration.output,
         system="experts",
         options=options,
-        content={"data": digest(records), "weights": model_digest(model)},
+        content={"data": digest(found.questions), "weights": model_digest(model)},
         device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
         resume=configuration.resume,
     ) as folder:
-        _train(configuration, folder, model, records, on_progress)
+        _train(configuration, folder, model, found, on_progress)
     return folder
 
 
@@ -100,12 +101,13 @@ def _train(
     configuration: TrainConfiguration,
     folder: RunFolder,
     model: "LanguageModel",
-    records: list[Record],
+    questions: QuestionSet,
     on_progress: Told | None,
 ) -> None:
     began, before = time.monotonic(), folder.seconds
-    data = encode_records(model, records, chat=configuration.chat, max_length=configuration.max_length)
-    folder.write_record(status="running", instructions=len(data.records), rejected=[list(one) for one in data.rejected])
+    data = encode_records(model, questions.questions, max_length=configuration.max_length)
+    rejected = [list(one) for one in (*questions.rejected, *data.rejected)]
+    folder.write_record(status="running", instructions=len(data.records), rejected=rejected)
     base = train_base(configuration, model, data, on_progress)
     features = training_features(configuration, model, data, on_progress)
     found = read_clusters(folder.path)

@@ -1,6 +1,5 @@
 """What a model itself answers, and whether that is right: what it can learn about itself from."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,10 +7,10 @@ import numpy as np
 from jaxtyping import Bool, Float, PyTree
 
 from jaxuq.language import GREEDY, generate, stack_adapters
+from jaxuq.questions import Question, grade
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.predicting import forecast_answers
 from jaxuq.tuning.prompts import Encoded
-from jaxuq.tuning.records import Record
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -51,8 +50,8 @@ def graded_answers(model: "LanguageModel", lora: PyTree, asked: Encoded) -> Grad
     return Graded(answers, chosen == asked.labels, np.exp(log_probs.max(1)).clip(0, 1))
 
 
-def written_answers(model: "LanguageModel", lora: PyTree, records: Sequence[Record]) -> Graded:
-    """Let a model write its answers, each a line, and grade them by whether they hold the right one.
+def written_answers(model: "LanguageModel", lora: PyTree, records: Sequence[Question]) -> Graded:
+    """Let a model write its answers, each a line, and grade them, see `jaxuq.questions.grade`.
 
     Args:
         model: its decoder has the adapters' configuration.
@@ -64,37 +63,16 @@ def written_answers(model: "LanguageModel", lora: PyTree, records: Sequence[Reco
 
     References:
         H. Zhang et al., "R-Tuning: Instructing Large Language Models to Say 'I Don't Know'", NAACL 2024, section 3
-        (containment, and this confidence, in the released code).
+        (this confidence, in the released code).
     """
     written = generate(
         model._replace(lora=lora), [one.prompt for one in records], chat=False, sampling=GREEDY, stop="\n",
         max_new_tokens=_LONGEST_ANSWER,
     )  # fmt: skip
     texts = [one.text.strip().rstrip(".") for one in written]
-    correct = [holds_answer(text, one) for text, one in zip(texts, records)]
+    correct = [grade(text, one, bare=True).correct is True for text, one in zip(texts, records)]
     confidence = [float(np.exp(one.log_probs.mean())) if len(one.log_probs) else 0.0 for one in written]
     return Graded([f" {text}" for text in texts], np.array(correct, bool), np.array(confidence, np.float32).clip(0, 1))
-
-
-def holds_answer(text: str, record: Record) -> bool:
-    """Whether a written answer holds the right one, as words of its own; a letter has to come first.
-
-    Args:
-        text: what the model wrote.
-        record: the question.
-
-    Returns:
-        Its grade.
-
-    Example:
-        >>> four = Record("a", "Q: 2+2?\\nA:", " 4", (), "", None)
-        >>> holds_answer("It is 4.", four), holds_answer("It is 14.", four)
-        (True, False)
-    """
-    right = re.escape(record.answer.strip())
-    if record.others:
-        return re.match(rf"\W*{right}(?!\w)", text) is not None
-    return re.search(rf"(?<!\w){right}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def need_both_grades(correct: Bool[np.ndarray, " questions"]) -> None:

@@ -10,20 +10,20 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxuq.networks import Model
+from jaxuq.questions import Question
 from jaxuq.tuning.answers import placed_prompts
 from jaxuq.tuning.honesty.grading import Graded
 from jaxuq.tuning.honesty.probe import fit_linear_probe, probe_confidence
 from jaxuq.tuning.honesty.verdicts import verdict_prompts
 from jaxuq.tuning.predicting import question_batches
 from jaxuq.tuning.prompts import AnswerPrompts
-from jaxuq.tuning.records import Record
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 
 def head_confidence(
-    model: "LanguageModel", lora: PyTree, records: Sequence[Record], graded: Graded, asked: dict[str, tuple]
+    model: "LanguageModel", lora: PyTree, records: Sequence[Question], graded: Graded, asked: dict[str, tuple]
 ) -> dict[str, Float[np.ndarray, " questions"]]:
     """How sure a model is by a linear head on the last hidden state of question and answer, fitted to its grades.
 
@@ -47,7 +47,7 @@ def head_confidence(
 
 
 def last_states(
-    model: "LanguageModel", lora: PyTree, records: Sequence[Record], answers: Sequence[str]
+    model: "LanguageModel", lora: PyTree, records: Sequence[Question], answers: Sequence[str]
 ) -> Float[np.ndarray, "questions hidden"]:
     """The last hidden state of each question with an answer to it.
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from jaxuq.questions import Question
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.records import Record
 
 SURE = " Are you sure that this is right, from what you know? I am"
 REFUSALS = (" I do not know.", " I am not able to answer this.", " This is beyond what I know.")
 
 
-def refusal_records(records: Sequence[Record], correct: Sequence[bool], *, style: str = "unsure") -> list[Record]:
+def refusal_records(records: Sequence[Question], correct: Sequence[bool], *, style: str = "unsure") -> list[Question]:
     """Questions of which the model knows its own answer to be right or wrong, made into samples to tune on.
 
     `"unsure"`: the right answer stays, followed by a question whether the model is sure; "sure" is learnt where its own
@@ -22,16 +22,16 @@ def refusal_records(records: Sequence[Record], correct: Sequence[bool], *, style
         style: `"unsure"` or `"unknown"`.
 
     Returns:
-        As many records; the part to be learnt is in `answer`.
+        As many records; the part to be learnt is in `reply`.
 
     Raises:
         TuningError: another number of grades than of questions, one class only, or an unknown style.
 
     Example:
-        >>> asked = [Record(name, f"Q: {name}?\\nA:", " x", (), "", None) for name in "ab"]
-        >>> [one.answer for one in refusal_records(asked, [True, False])]
+        >>> asked = [Question(name, name, prompt=f"Q: {name}?\\nA:", reply=" x") for name in "ab"]
+        >>> [one.reply for one in refusal_records(asked, [True, False])]
         [' sure.', ' unsure.']
-        >>> [one.answer for one in refusal_records(asked, [True, False], style="unknown")]
+        >>> [one.reply for one in refusal_records(asked, [True, False], style="unknown")]
         [' x', ' I do not know.']
 
     References:
@@ -50,14 +50,14 @@ def refusal_records(records: Sequence[Record], correct: Sequence[bool], *, style
     for one, known in zip(records, correct):
         if style == "unsure":
             said = " sure." if known else " unsure."
-            made.append(one._replace(prompt=f"{one.prompt}{one.answer}.{SURE}", answer=said, others=()))
+            made.append(one._replace(prompt=f"{one.prompt}{one.reply}.{SURE}", reply=said, wrong=()))
         else:
-            made.append(one if known else one._replace(answer=REFUSALS[wrong % len(REFUSALS)], others=()))
+            made.append(one if known else one._replace(reply=REFUSALS[wrong % len(REFUSALS)], wrong=()))
             wrong += not known
     return made
 
 
-def sufficiency_records(passages: Mapping[str, tuple[str, str, str]]) -> list[Record]:
+def sufficiency_records(passages: Mapping[str, tuple[str, str, str]]) -> list[Question]:
     """Contexts with a question of their own and one of a sibling: is what is known sufficient?
 
     All ordered pairs of passages of one ambiguous item make two records each, if the first passage holds its own answer
@@ -71,7 +71,7 @@ def sufficiency_records(passages: Mapping[str, tuple[str, str, str]]) -> list[Re
 
     Example:
         >>> both = {"a": ("Rome is in Italy.", "Where is Rome?", "Italy"), "b": ("Rome, Ohio.", "Which state?", "Ohio")}
-        >>> [one.answer for one in sufficiency_records(both)]
+        >>> [one.reply for one in sufficiency_records(both)]
         [' Sufficient', ' Insufficient', ' Sufficient', ' Insufficient']
 
     References:
@@ -85,12 +85,15 @@ def sufficiency_records(passages: Mapping[str, tuple[str, str, str]]) -> list[Re
                 continue
             for asked, said in ((question, " Sufficient"), (foreign, " Insufficient")):
                 prompt = f"Context: {text}\nQ: {asked}\nIs the context sufficient to answer?"
-                others = (" Insufficient",) if said == " Sufficient" else (" Sufficient",)
-                made.append(Record(f"{name}-{other}-{said.strip().lower()}", prompt, said, others, "context", None))
+                wrong = (" Insufficient",) if said == " Sufficient" else (" Sufficient",)
+                label = f"{name}-{other}-{said.strip().lower()}"
+                made.append(
+                    Question(label, asked, category="context", prompt=prompt, chat=False, reply=said, wrong=wrong)
+                )
     return made
 
 
-def stated_confidence_records(records: Sequence[Record], confidence: Sequence[float]) -> list[Record]:
+def stated_confidence_records(records: Sequence[Question], confidence: Sequence[float]) -> list[Question]:
     """Question, answer, and "confidence: N%", of which N is learnt.
 
     With `jaxuq.losses.stated_confidence_loss` the number itself is not needed: give any, and take the logits of the
@@ -107,8 +110,8 @@ def stated_confidence_records(records: Sequence[Record], confidence: Sequence[fl
         TuningError: a confidence outside [0, 1], or another number of them.
 
     Example:
-        >>> (one,) = stated_confidence_records([Record("a", "Q: a?\\nA:", " x", (), "", None)], [0.7])
-        >>> one.prompt[-15:], one.answer
+        >>> (one,) = stated_confidence_records([Question("a", "", prompt="Q: a?\\nA:", reply=" x")], [0.7])
+        >>> one.prompt[-15:], one.reply
         (' x\\nconfidence: ', '70%')
 
     References:
@@ -118,6 +121,6 @@ def stated_confidence_records(records: Sequence[Record], confidence: Sequence[fl
     if len(confidence) != len(records) or not all(0 <= one <= 1 for one in confidence):
         raise TuningError(f"expected {len(records)} confidences in [0, 1], got {list(confidence)[:5]} ...")
     return [
-        one._replace(prompt=f"{one.prompt}{one.answer}\nconfidence: ", answer=f"{round(100 * sure)}%", others=())
+        one._replace(prompt=f"{one.prompt}{one.reply}\nconfidence: ", reply=f"{round(100 * sure)}%", wrong=())
         for one, sure in zip(records, confidence)
     ]

@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 
 from jaxuq._entries import Entry, identity_of
 from jaxuq._keys import named_key
+from jaxuq.questions import Question
 from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells
 from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.configuration import TuneConfiguration, normalised, training_options
@@ -19,7 +20,6 @@ from jaxuq.tuning.honesty.teaching import asked_confidence, taught_examples
 from jaxuq.tuning.members import adapters_cell, tuned_adapters
 from jaxuq.tuning.opening import open_tuning
 from jaxuq.tuning.preparation import Prepared, answerable
-from jaxuq.tuning.records import Record
 from jaxuq.tuning.summary import CONFIDENCES, SHOWN, part_rows, write_tables
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class _Run(NamedTuple):
     prepared: Prepared
     listener: Listener
     untaught: PyTree
-    records: list[Record]
+    records: list[Question]
     graded: Graded
     before: dict[str, Graded]
 
@@ -108,7 +108,7 @@ def run_teaching(
 
 
 def _first_stage(
-    configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Record], untaught: PyTree
+    configuration: TuneConfiguration, folder: RunFolder, prepared: Prepared, records: list[Question], untaught: PyTree
 ) -> dict[str, Graded]:
     """Answers before tuning: of every part, and of the questions to tune on; kept in the folder."""
     cell = folder.cell("graded.npz", formula=_FORMULA, data=prepared.content, graded=configuration.graded)

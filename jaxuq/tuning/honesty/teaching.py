@@ -10,6 +10,7 @@ from jaxtyping import Float, PyTree
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq._errors import OptionError
 from jaxuq.language import Instruction, encode_prompt, encode_reply, stack_adapters
+from jaxuq.questions import Question
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.honesty.grading import Graded
 from jaxuq.tuning.honesty.head import head_confidence
@@ -17,7 +18,6 @@ from jaxuq.tuning.honesty.refusal import refusal_records, stated_confidence_reco
 from jaxuq.tuning.honesty.verdicts import LEVELS, VERDICTS, refusal_prompts, verdict_prompts, verdict_records
 from jaxuq.tuning.predicting import forecast_answers
 from jaxuq.tuning.prompts import Encoded, training_examples
-from jaxuq.tuning.records import Record
 from jaxuq.tuning.token_losses import TokenLoss, stated_token_loss, token_loss
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def taught_examples(
-    way: str | Entry, tokenizer: "PreTrainedTokenizerBase", records: Sequence[Record], graded: Graded
+    way: str | Entry, tokenizer: "PreTrainedTokenizerBase", records: Sequence[Question], graded: Graded
 ) -> tuple[list[Instruction], TokenLoss]:
     """What is learnt in the second stage, and with which loss.
 
@@ -59,7 +59,7 @@ def asked_confidence(
     way: str | Entry | Callable[..., Any],
     model: "LanguageModel",
     lora: PyTree,
-    records: Sequence[Record],
+    records: Sequence[Question],
     asked: Encoded,
     answers: Sequence[str],
 ) -> Float[np.ndarray, " questions"]:
@@ -90,27 +90,27 @@ def asked_confidence(
     return found.clip(0, 1)
 
 
-def _sure(tokenizer: Any, records: Sequence[Record], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
+def _sure(tokenizer: Any, records: Sequence[Question], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
     learnt = [*records, *refusal_records(records, graded.correct.tolist())]
     return training_examples(tokenizer, learnt), token_loss("plain")
 
 
-def _refusing(tokenizer: Any, records: Sequence[Record], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
+def _refusing(tokenizer: Any, records: Sequence[Question], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
     learnt = refusal_records(records, graded.correct.tolist(), style="unknown")
     return training_examples(tokenizer, learnt), token_loss("plain")
 
 
 def _judging(way: str) -> Callable[..., tuple[list[Instruction], TokenLoss]]:
-    def examples(tokenizer: Any, records: Sequence[Record], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
+    def examples(tokenizer: Any, records: Sequence[Question], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
         learnt = verdict_records(records, graded.answers, graded.correct.tolist(), way=way)
         return training_examples(tokenizer, learnt), token_loss("plain")
 
     return examples
 
 
-def _stating(tokenizer: Any, records: Sequence[Record], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
+def _stating(tokenizer: Any, records: Sequence[Question], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
     levels, correct = _level_tokens(tokenizer), graded.correct.tolist()
-    own = [one._replace(answer=answer) for one, answer in zip(records, graded.answers)]
+    own = [one._replace(reply=answer) for one, answer in zip(records, graded.answers)]
     examples = []
     for one, right in zip(stated_confidence_records(own, [float(value) for value in correct]), correct):
         tokens = np.array([*encode_prompt(tokenizer, one.prompt, chat=False), levels[-1 if right else 0]], np.int32)
@@ -126,7 +126,7 @@ def _level_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
 
 
 def _not_refused(
-    model: "LanguageModel", lora: PyTree, records: Sequence[Record], asked: Encoded, answers: Sequence[str]
+    model: "LanguageModel", lora: PyTree, records: Sequence[Question], asked: Encoded, answers: Sequence[str]
 ) -> np.ndarray:
     prompts, refusals = refusal_prompts(model.tokenizer, [one.prompt for one in records], asked.options)
     log_probs = forecast_answers(model, stack_adapters([lora]), prompts).log_probs
@@ -137,7 +137,7 @@ def _verdict(way: str) -> Callable[..., np.ndarray]:
     verdict = VERDICTS[way]
 
     def confidence(
-        model: "LanguageModel", lora: PyTree, records: Sequence[Record], asked: Encoded, answers: Sequence[str]
+        model: "LanguageModel", lora: PyTree, records: Sequence[Question], asked: Encoded, answers: Sequence[str]
     ) -> np.ndarray:
         texts = [verdict.asked(one.prompt, answer) for one, answer in zip(records, answers)]
         prompts = verdict_prompts(model.tokenizer, texts, verdict.words)

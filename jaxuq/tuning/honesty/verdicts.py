@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jaxuq.language import encode_prompt, encode_reply
+from jaxuq.questions import Question
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.honesty.refusal import REFUSALS, SURE
 from jaxuq.tuning.prompts import AnswerPrompts
-from jaxuq.tuning.records import Record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,8 +44,8 @@ VERDICTS = {
 
 
 def verdict_records(
-    records: Sequence[Record], answers: Sequence[str], correct: Sequence[bool], *, way: str = "true"
-) -> list[Record]:
+    records: Sequence[Question], answers: Sequence[str], correct: Sequence[bool], *, way: str = "true"
+) -> list[Question]:
     """A model's own answers with the verdict that it should reach, made into samples to tune on.
 
     `"true"`: question and answer, followed by " true." or " false.": a correctness adapter. `"known"`: the question
@@ -58,15 +58,15 @@ def verdict_records(
         way: `"true"` or `"known"`.
 
     Returns:
-        As many records; the verdict is in `answer`.
+        As many records; the verdict is in `reply`.
 
     Raises:
         TuningError: another way, or another number of answers or grades than of questions.
 
     Example:
-        >>> asked = [Record("a", "Q: 2+2?\\nA:", " 4", (), "", None)]
+        >>> asked = [Question("a", "", prompt="Q: 2+2?\\nA:", reply=" 4")]
         >>> (one,) = verdict_records(asked, [" 5"], [False])
-        >>> one.prompt, one.answer
+        >>> one.prompt, one.reply
         ('Q: 2+2?\\nA: 5. This answer is', ' false.')
 
     References:
@@ -80,7 +80,7 @@ def verdict_records(
         raise TuningError(f"there are {len(answers)} answers and {len(correct)} grades for {len(records)} questions")
     asked, words, _ = VERDICTS[way]
     return [
-        one._replace(prompt=asked(one.prompt, answer), answer=words[0 if right else 1], others=())
+        one._replace(prompt=asked(one.prompt, answer), reply=words[0 if right else 1], wrong=())
         for one, answer, right in zip(records, answers, correct)
     ]
 

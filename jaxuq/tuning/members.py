@@ -88,7 +88,7 @@ def tuned_adapters(
         TuningError: the loss was not finite in several steps in a row; names the questions.
     """
     decoder, place = model.decoder, cell.path
-    checkpoint = checkpoint / cell.identity.address
+    checkpoint = checkpoint / cell.identity.address  # what was begun with another loss is not gone on with
     if not cell.sealed:
         try:
             tuned = finetune(

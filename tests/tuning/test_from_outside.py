@@ -10,6 +10,7 @@ import pytest
 from jaxuq import JaxuqError, tuning
 from jaxuq._entries import Entry
 from jaxuq.language import stack_adapters
+from jaxuq.questions import Question
 from jaxuq.study import Listener, read_arrays
 from tests.tuning.tiny import word_model, write_questions
 
@@ -117,10 +118,12 @@ def test_an_acquisition_of_ones_own_chooses_as_its_scores_say(given):
 
 
 def test_a_way_of_asking_of_ones_own_is_clipped_and_checked():
-    rows = [{"question": f"what is {name}", "answer": name, "category": "c"} for name in ("red", "green", "blue")]
-    records = [tuning.make_record(row, row["answer"]) for row in rows]
+    records = [
+        Question(name, f"what is {name}", (name,), category="c", prompt=f"what is {name}", reply=f" {name}")
+        for name in ("red", "green", "blue")
+    ]
     asked = tuning.encode_questions(word_model().tokenizer, records, num_options=3, max_length=16)
-    arguments = word_model(), {}, records, asked, [one.answer for one in records]
+    arguments = word_model(), {}, records, asked, [one.reply for one in records]
     assert tuning.asked_confidence(lambda *asked: [0.5, 2.0, -1.0], *arguments).tolist() == [0.5, 1.0, 0.0]
     with pytest.raises(JaxuqError, match=r"confidences of shape \(1,\) for 3 answers"):
         tuning.asked_confidence(lambda *asked: [0.5], *arguments)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuq import confidence
-from jaxuq._arrays import whole
+from jaxuq._meshes import whole
 from tests.protocol import Example
 
 _rng = np.random.default_rng(11)

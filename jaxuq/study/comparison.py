@@ -158,20 +158,19 @@ def paired_scores(resamples: Resamples | None, where: Callable[[Mapping[str, Any
         where: which cells.
 
     Returns:
-        By metric; empty if there are no such cells. Seeds with other examples each are not resampled together.
+        By metric; empty if there are no such cells. Two methods whose seeds have the same examples, seed by seed, pair.
     """
     if resamples is None:
         return {}
     own = [number for number, cell in enumerate(resamples.cells) if where(cell)]
     if not own:
         return {}
-    together = len({resamples.parts[number] for number in own}) == 1
-    values = resamples.values[own].mean(0) if together else None
+    own.sort(key=lambda number: int(resamples.cells[number].get("seed", 0)))
+    part, values = " ".join(resamples.parts[number] for number in own), resamples.values[own].mean(0)
     found = {}
     for at, name in enumerate(resamples.names):
         seeds = {int(resamples.cells[number].get("seed", 0)): float(resamples.estimates[number, at]) for number in own}
-        draws = None if values is None else values[:, at]
-        found[name] = Paired(float(np.mean([*seeds.values()])), seeds, draws, resamples.parts[own[0]])
+        found[name] = Paired(float(np.mean([*seeds.values()])), seeds, values[:, at], part)
     return found
 
 

@@ -66,10 +66,11 @@ class Resamples(NamedTuple):
         """95 % intervals over examples of means over what `by` leaves out, such as seeds.
 
         Args:
-            by: keys; cells that agree in them are averaged, resample by resample.
+            by: keys; cells that agree in them are averaged, resample by resample. Seeds that have the same examples
+                move together; seeds with examples of their own (a split drawn anew for each) count as independent.
 
         Returns:
-            Lower and upper ends by metric, by the values of the keys; none where the cells have different examples.
+            Lower and upper ends by metric, by the values of the keys.
         """
         import jax.numpy as jnp
 
@@ -80,10 +81,9 @@ class Resamples(NamedTuple):
             groups.setdefault(tuple(cell[name] for name in by), []).append(number)
         found = {}
         for key, own in groups.items():
-            if len({self.parts[number] for number in own}) == 1:
-                mean, values = self.estimates[own].mean(0), self.values[own].mean(0)
-                ends = interval_of_resamples(jnp.asarray(mean), jnp.asarray(values))
-                found[key] = dict(zip(self.names, zip(*(end.tolist() for end in ends))))
+            mean, values = self.estimates[own].mean(0), self.values[own].mean(0)
+            ends = interval_of_resamples(jnp.asarray(mean), jnp.asarray(values))
+            found[key] = dict(zip(self.names, zip(*(end.tolist() for end in ends))))
         return found
 
     def write(

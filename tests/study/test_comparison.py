@@ -110,21 +110,29 @@ def test_cells_of_the_same_examples_are_resampled_alike_and_kept(tmp_path, monke
     assert paired.mean == pytest.approx(values[1, :, :25].mean(), rel=1e-5) and set(paired.seeds) == {0, 1}
 
 
-def _key():
-    import jax
-
-    from jaxuq._keys import named_key
-
-    return named_key(jax.random.key(0), "bootstrap")
-
-
-def test_cells_of_other_examples_have_no_common_interval(tmp_path):
-    numbers = np.zeros((2, 1)), np.zeros((2, 5, 1))
-    found = Resamples([{"method": "m", "seed": s} for s in (0, 1)], ["one", "other"], ["mean"], *numbers)
-    assert found.intervals(["method"]) == {} and set(found.intervals(["method", "seed"])) == {("m", 0), ("m", 1)}
+def test_seeds_with_examples_of_their_own_count_as_independent_and_pair_with_the_same(tmp_path):
+    rng = np.random.default_rng(1)
+    draws = rng.normal(size=(4, 3000, 1))
+    cells = [{"method": method, "seed": seed} for method in "ab" for seed in (0, 1)]
+    found = Resamples(cells, ["one", "two"] * 2, ["mean"], np.zeros((4, 1)), draws)
+    lower, upper = found.intervals(["method"])["a",]["mean"]
+    assert (upper - lower) / 2 == pytest.approx(1.96 / np.sqrt(2), rel=0.1)
+    one, two = (paired_scores(found, lambda cell, m=m: cell["method"] == m)["mean"] for m in "ab")
+    assert paired_interval(one, two) is not None
+    other = found._replace(parts=["one", "two", "two", "one"])
+    swapped = paired_scores(other, lambda cell: cell["method"] == "b")["mean"]
+    assert paired_interval(one, swapped) is None
     found.write(tmp_path)
     assert read_resamples(tmp_path)[0].cells == found.cells
     content = bytearray((tmp_path / "resamples.npz").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "resamples.npz").write_bytes(content)
     assert read_resamples(tmp_path) is None
+
+
+def _key():
+    import jax
+
+    from jaxuq._keys import named_key
+
+    return named_key(jax.random.key(0), "bootstrap")

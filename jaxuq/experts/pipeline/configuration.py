@@ -12,11 +12,11 @@ from jaxuq.experts.projection import PROJECTIONS
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
-from jaxuq.study import Options
+from jaxuq.study import CrewOptions, Options, options_of
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfiguration:
+class TrainConfiguration(CrewOptions):
     """Train a base adapter, find clusters of instructions by their gradients, and train an expert for each."""
 
     model: str = "smollm2"
@@ -91,7 +91,7 @@ class TrainConfiguration:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfiguration:
+class EvaluateConfiguration(CrewOptions):
     """Exact match of ELREA and its baselines over runs of `jaxuq experts train`, with intervals."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -201,7 +201,7 @@ def tuning_of(configuration: TrainConfiguration, kind: str) -> FinetuneConfig:
     )
 
 
-def options_of(configuration: TrainConfiguration | EvaluateConfiguration) -> Options:
+def run_options(configuration: TrainConfiguration | EvaluateConfiguration) -> Options:
     """Everything that decides the numbers, for `run.json`.
 
     Args:
@@ -211,11 +211,5 @@ def options_of(configuration: TrainConfiguration | EvaluateConfiguration) -> Opt
         Options; those that name data, model and trainings are compared by content, and the methods of an evaluation may
         be others each time.
     """
-    left_out = ("output", "resume", "list")
-    fields = [field for field in dataclasses.fields(configuration) if field.name not in left_out]
-    return Options(
-        {field.name: getattr(configuration, field.name) for field in fields},
-        {field.name: field.default for field in fields if field.default is not dataclasses.MISSING},
-        names=("data", "model", "runs"),
-        free=("baselines", "top_k") if isinstance(configuration, EvaluateConfiguration) else (),
-    )
+    free = ("baselines", "top_k") if isinstance(configuration, EvaluateConfiguration) else ()
+    return options_of(configuration, left_out=("list",), names=("data", "model", "runs"), free=free)

@@ -282,7 +282,7 @@ def no_nan(*arrays: Float[Array, "..."]) -> Bool[Array, ""]:
 
 def first_true(mask: Bool[Array, " n"]) -> Int[Array, ""]:
     """The place of the first True; n where there is none, in an empty mask too."""
-    numbers = jnp.arange(mask.shape[0], dtype=jnp.int32)
+    numbers = jnp.arange(mask.shape[0])
     return jnp.min(jnp.where(mask, numbers, mask.shape[0]), initial=mask.shape[0])
 
 

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxuq._arrays import check_count, vary_like
 from jaxuq._errors import OptionError
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_count
 from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.quantized import QuantizedKernel, kernel_product
 

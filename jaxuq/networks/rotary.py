@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import check_choice, check_number
 from jaxuq._errors import OptionError
+from jaxuq._options import check_choice, check_number
 
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
 

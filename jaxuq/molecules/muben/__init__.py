@@ -17,6 +17,12 @@ from jaxuq.molecules.muben.grid import grid_cells, run_grid
 from jaxuq.molecules.muben.listener import Listener
 from jaxuq.molecules.muben.methods import METHODS, Method
 from jaxuq.molecules.muben.opening import select_methods
+from jaxuq.molecules.muben.published_scores import (
+    published_binary_calibration,
+    published_gaussian_likelihood,
+    published_precision_recall_area,
+    published_regression_calibration,
+)
 from jaxuq.molecules.muben.recipe import Recipe, recipe_optimizer
 from jaxuq.molecules.muben.run import run_muben
 
@@ -32,6 +38,10 @@ __all__ = [
     "binned_scores",
     "choose_rows",
     "grid_cells",
+    "published_binary_calibration",
+    "published_gaussian_likelihood",
+    "published_precision_recall_area",
+    "published_regression_calibration",
     "recipe_optimizer",
     "run_active",
     "run_grid",

@@ -15,6 +15,12 @@ from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.grid import grid_cells, run_grid
 from jaxuq.molecules.muben.methods import METHODS
 from jaxuq.molecules.muben.opening import select_methods
+from jaxuq.molecules.muben.published_scores import (
+    published_binary_calibration,
+    published_gaussian_likelihood,
+    published_precision_recall_area,
+    published_regression_calibration,
+)
 from jaxuq.molecules.muben.recipe import Recipe, recipe_optimizer
 from jaxuq.molecules.muben.run import run_muben
 
@@ -28,7 +34,14 @@ __all__ = [
     "binned_scores",
     "choose_rows",
     "grid_cells",
+<<<<<<< HEAD
     "make_backbone",
+=======
+    "published_binary_calibration",
+    "published_gaussian_likelihood",
+    "published_precision_recall_area",
+    "published_regression_calibration",
+>>>>>>> posterior
     "recipe_optimizer",
     "run_active",
     "run_grid",

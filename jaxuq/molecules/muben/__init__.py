@@ -34,14 +34,11 @@ __all__ = [
     "binned_scores",
     "choose_rows",
     "grid_cells",
-<<<<<<< HEAD
     "make_backbone",
-=======
     "published_binary_calibration",
     "published_gaussian_likelihood",
     "published_precision_recall_area",
     "published_regression_calibration",
->>>>>>> posterior
     "recipe_optimizer",
     "run_active",
     "run_grid",

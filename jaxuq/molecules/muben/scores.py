@@ -10,16 +10,12 @@ from jaxtyping import Array, Bool, Float
 
 from jaxuq import metrics
 from jaxuq.calibration import conformal_classification, conformal_regression
-<<<<<<< HEAD
-from jaxuq.posterior import Forecast, GaussianForecast
-=======
 from jaxuq.molecules.muben.published_scores import (
     published_binary_calibration,
     published_gaussian_likelihood,
     published_regression_calibration,
 )
-from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
->>>>>>> posterior
+from jaxuq.posterior import Forecast, GaussianForecast
 
 LEVEL = 0.9
 """Nominal coverage of the intervals and prediction sets that are scored."""

@@ -12,14 +12,19 @@ The rules, which every public array function keeps:
 - **Nothing counted**: a score of nothing is NaN, a loss of nothing is 0 with gradient 0 (`weighted_mean`'s `empty`).
 """
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer, Shaped
 
 from jaxuq._errors import ArrayError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def check_shapes(**arrays: Any) -> None:
@@ -101,6 +106,37 @@ def widest(*arrays: Shaped[Array, "..."]) -> jnp.dtype:
     if not found:
         return jnp.dtype(jnp.result_type(float))
     return jnp.dtype(jnp.float64 if any(jnp.finfo(dtype).bits > 32 for dtype in found) else jnp.float32)
+
+
+def widened(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """`function` on its floating arrays in one type, the widest among them and at least single precision.
+
+    For functions whose sums and results all want it, whatever holds their arguments (trees too). A function that keeps
+    the type of its arguments widens only its sums, with `as_float`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> ones = widened(lambda values, weights: values @ weights)(jnp.ones(4096, jnp.bfloat16), jnp.ones(4096))
+        >>> print(ones, ones.dtype)
+        4096.0 float32
+    """
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        floats = {place: leaf for place, leaf in enumerate(leaves) if _is_floating(leaf)}
+        if not floats:
+            return function(*args, **kwargs)
+        wide = widest(*floats.values())
+        leaves = [jnp.asarray(leaf, wide) if place in floats else leaf for place, leaf in enumerate(leaves)]
+        args, kwargs = jax.tree.unflatten(tree, leaves)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _is_floating(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
 def counted(
@@ -242,6 +278,20 @@ def no_nan(*arrays: Float[Array, "..."]) -> Bool[Array, ""]:
     for array in arrays:
         result &= ~jnp.any(jnp.isnan(array))
     return result
+
+
+def first_true(mask: Bool[Array, " n"]) -> Int[Array, ""]:
+    """The place of the first True; n where there is none, in an empty mask too."""
+    numbers = jnp.arange(mask.shape[0])
+    return jnp.min(jnp.where(mask, numbers, mask.shape[0]), initial=mask.shape[0])
+
+
+def entry(
+    values: Shaped[Array, " n"], place: Integer[Array, "*shape"], missing: float | int = jnp.nan
+) -> Shaped[Array, "*shape"]:
+    """`values[place]`; `missing` for a place that there is not, in empty values every one."""
+    inside = (place >= 0) & (place < values.shape[0])
+    return jnp.pad(values, (0, 1), constant_values=missing)[jnp.where(inside, place, values.shape[0])]
 
 
 def product(weight: Float[Array, "*shape"], value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -1,10 +1,12 @@
 """Entropies and log probabilities that are exact at the edges: infinite logits, impossible classes, certain ones."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
-from jaxuq._arrays import is_class
+from jaxuq._arrays import as_float, class_numbers, counted, is_class, select, undefined_unless, within_classes
 
 
 def bernoulli_entropy(logits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
@@ -17,15 +19,76 @@ def bernoulli_entropy(logits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return jnp.where(finite, jax.nn.softplus(-z) + z * jax.nn.sigmoid(-z), jnp.zeros_like(z))
 
 
+@jax.custom_jvp
 def categorical_entropy(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
     r"""Entropy of a softmax, nats: $-\sum_k p_k \log p_k$ with $0 \log 0 = 0$; classes of $-\infty$ are impossible.
 
     Value and gradient are finite unless all logits are $-\infty$ or one is NaN.
     """
-    log_probabilities = log_softmax(logits)
-    impossible = log_probabilities == -jnp.inf
-    safe = jnp.where(impossible, jnp.zeros_like(logits), log_probabilities)
-    return -jnp.sum(jnp.where(impossible, jnp.zeros_like(logits), jnp.exp(safe)) * safe, axis=-1)
+    _, shifted, log_total = _shifted(logits)
+    return log_total - jnp.sum(jnp.exp(shifted - log_total[..., None]) * shifted, axis=-1)
+
+
+@categorical_entropy.defjvp
+def _categorical_entropy_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    r"""The slope $-\sum_k p_k (\log p_k + H) \dot z_k$."""
+    _, shifted, log_total = _shifted(primals[0])
+    log_p = shifted - log_total[..., None]
+    entropy = categorical_entropy(primals[0])
+    slope = jnp.exp(log_p) * (log_p + entropy[..., None])
+    return entropy, -jnp.sum(slope * tangents[0].astype(slope.dtype), axis=-1)
+
+
+def log_probability_of(
+    logits: Float[Array, "*batch classes"],
+    labels: Integer[Array, "*batch"],
+    where: Bool[Array, "*batch"] | None = None,
+) -> Float[Array, "*batch"]:
+    r"""$z_y - \log \sum_k e^{z_k}$ of each label under a softmax; 0, with gradient 0, where `where` is False.
+
+    In at least single precision; the limit of `log_softmax` where logits are infinite, NaN for a label that is no
+    class. No array of all classes is made beside the logits and their gradient: a vocabulary is large.
+    """
+    known = counted(where, labels)
+    found = _log_probability_of(logits, class_numbers(labels, logits.shape[-1]), known)
+    return undefined_unless(within_classes(labels, logits.shape[-1]) | ~known, found)
+
+
+@jax.custom_jvp
+def _log_probability_of(logits: Array, classes: Array, known: Array) -> Array:
+    top, _, log_total = _shifted(logits)
+    own = as_float(jnp.take_along_axis(logits, classes[..., None], axis=-1)[..., 0])
+    never = (top == _largest(top)) & (own < top)
+    own = jnp.where(never, jnp.full_like(own, -jnp.inf), jnp.minimum(own, _largest(own)) - top)
+    return select(own - log_total, known)
+
+
+@_log_probability_of.defjvp
+def _log_probability_of_jvp(primals: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    r"""The slope $\sum_k ([k = y] - p_k) \dot z_k$, a comparison in the place of a one-hot array."""
+    logits, classes, known = primals
+    _, shifted, log_total = _shifted(logits)
+    probabilities = jnp.exp(shifted - log_total[..., None])
+    numbers = jnp.arange(logits.shape[-1], dtype=classes.dtype).reshape((1,) * classes.ndim + (-1,))
+    slope = select((numbers == classes[..., None]).astype(probabilities.dtype) - probabilities, known)
+    return _log_probability_of(*primals), jnp.sum(slope * tangents[0].astype(slope.dtype), axis=-1)
+
+
+def _shifted(logits: Array) -> tuple[Array, Array, Array]:
+    r"""The largest logit, all of them less it, and $\log \sum_k e^{z_k}$ of these.
+
+    Infinities are the largest numbers there are, whose differences underflow as they should: no comparison is needed,
+    which compilers do not fuse into a sum everywhere. NaN if all are $-\infty$ or one is NaN.
+    """
+    values = as_float(logits)
+    most = _largest(values)
+    top = jax.lax.stop_gradient(jnp.minimum(jnp.max(values, axis=-1), most))
+    shifted = jnp.maximum(jnp.minimum(values, most) - top[..., None], -most)
+    return top, shifted, jnp.log(jnp.sum(jnp.exp(shifted), axis=-1))
+
+
+def _largest(values: Array) -> Array:
+    return jnp.asarray(jnp.finfo(values.dtype).max, values.dtype)
 
 
 @jax.custom_jvp

@@ -1,5 +1,6 @@
 """Arrays on meshes: what code must say so that it runs under `jax.shard_map`'s checks and on explicit meshes."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -62,3 +63,42 @@ def divided_like(
         return function(*args)
     placed: Any = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
     return placed(*args)
+
+
+def row_parts(tree: PyTree, size: int) -> int:
+    """How many equal parts of the rows, the leading axis of all arrays, may lie on devices of their own.
+
+    On explicit axes the type says it. Elsewhere nothing does, so it is all devices, if they divide the rows and batches
+    of `size` rows have one for each: where the rows are not divided this changes the order of the work alone.
+    """
+    rows = jax.tree.leaves(tree)[0].shape[0]
+    for leaf in jax.tree.leaves(tree):
+        sharding = jax.typeof(leaf).sharding
+        if sharding.spec and sharding.spec[0] is not None:
+            axes = sharding.spec[0] if isinstance(sharding.spec[0], tuple) else (sharding.spec[0],)
+            return math.prod(sharding.mesh.shape[axis] for axis in axes)
+    count = jax.device_count()
+    inside = AxisType.Manual in jax.sharding.get_abstract_mesh().axis_types
+    return count if not inside and rows % count == 0 and size >= count else 1
+
+
+def split_rows(leaf: Shaped[Array, "all_rows ..."], parts: int) -> Shaped[Array, "parts rows ..."]:
+    """Equal parts of the rows; an explicit mesh that divides the rows divides the parts."""
+    sharding, shape = jax.typeof(leaf).sharding, (parts, leaf.shape[0] // parts, *leaf.shape[1:])
+    spec = (*sharding.spec, *(None,) * (leaf.ndim - len(sharding.spec)))
+    return _reshaped(leaf, shape, (spec[0], None, *spec[1:]))
+
+
+def join_rows(leaf: Shaped[Array, "..."], axis: int = 0) -> Shaped[Array, "..."]:
+    """The inverse of `split_rows`, of parts on `axis` and rows on the next."""
+    sharding, shape = jax.typeof(leaf).sharding, leaf.shape
+    spec = (*sharding.spec, *(None,) * (leaf.ndim - len(sharding.spec)))
+    joined = (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
+    return _reshaped(leaf, joined, (*spec[: axis + 1], *spec[axis + 2 :]))
+
+
+def _reshaped(leaf: Array, shape: tuple[int, ...], spec: tuple[Any, ...]) -> Array:
+    mesh = jax.typeof(leaf).sharding.mesh
+    if all(part is None for part in spec):
+        return leaf.reshape(shape)
+    return jnp.reshape(leaf, shape, out_sharding=NamedSharding(mesh, PartitionSpec(*spec)))

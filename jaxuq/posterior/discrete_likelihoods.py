@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxuq._arrays import as_float, check_shapes, take_class, undefined_unless
-from jaxuq._entropies import bernoulli_entropy, categorical_entropy, log_softmax
+from jaxuq._arrays import as_float, check_shapes, undefined_unless
+from jaxuq._entropies import bernoulli_entropy, categorical_entropy, log_probability_of, log_softmax
 from jaxuq.posterior.forecast import BernoulliForecast, CategoricalForecast, PoissonForecast
 from jaxuq.posterior.likelihood import Likelihood, Moments, independent_roots
 
@@ -76,7 +76,7 @@ def categorical() -> Likelihood:
 
     def log_prob(outputs: Array, labels: Array) -> Array:
         check_shapes(outputs=(outputs, 1), labels=labels)
-        return take_class(log_softmax(as_float(outputs)), labels)
+        return log_probability_of(outputs, labels)
 
     def moments(outputs: Array) -> Moments:
         logits = as_float(outputs)

@@ -72,7 +72,8 @@ def laplace(
 
     $H = \sum_n J_n^\top \Lambda_n J_n$ with the Jacobian $J_n$ of the outputs and the Fisher information $\Lambda_n$ of
     the likelihood in them: $1/\sigma^2$ for a Gaussian mean, $p(1-p)$ for a logit, $\mathrm{diag}(p) - pp^\top$ for a
-    softmax. It is formed from products with vectors; no Jacobian of outputs by parameters exists, nor in prediction.
+    softmax. It is formed from products with vectors; no Jacobian of outputs by parameters exists, nor in prediction. On
+    a mesh with explicit axes every device holds the batch of an update whole: make batches as small as one can hold.
 
     Use it after training, on parameters at a mode: one pass over the training data, no change to the network. The mode
     should be that of the same prior (weight decay $\tau / N$ on the mean loss); `best_prior` chooses $\tau$ by the
@@ -261,8 +262,8 @@ def output_variance(
     r"""The variance of every output of the linearised model, without sampling: the diagonal of $J (H + \tau I)^{-1}
     J^\top$.
 
-    Use it for a few outputs; each of each example costs a backward pass and a solution. For a Gaussian likelihood the
-    mean's variance is the epistemic part.
+    Use it for a few outputs; each of each example costs a backward pass and a solution, and examples are taken in turn,
+    on a mesh by every device. For a Gaussian likelihood the mean's variance is the epistemic part.
 
     Args:
         state: of `laplace`.

@@ -1,5 +1,6 @@
 """The most probable label paths of a batch of chains: Viterbi's algorithm and its k-best form."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -122,7 +123,7 @@ def viterbi(
 
 def _shift(scores: Array) -> tuple[Array, Array]:
     """`[batch, state, rank]` scores with their maximum at 0: a sum over ten thousand tokens would be too coarse."""
-    shifted, shift = rescale(scores.reshape(scores.shape[0], -1))
+    shifted, shift = rescale(scores.reshape(scores.shape[0], math.prod(scores.shape[1:])))
     return shifted.reshape(scores.shape), shift
 
 

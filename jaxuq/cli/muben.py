@@ -10,7 +10,7 @@ _FILES = (
     ("rounds/", "which molecules had labels, and how much those of all others were wanted"),
     ("results.csv", "one row per method and seed"),
     ("summary.csv", "mean, deviation and interval per method"),
-    ("predictions/", "every forecast of the validation and test molecules"),
+    ("predictions/", "every forecast; of the test molecules also as tables (.csv) with their SMILES"),
     ("figures/", "the page's figures as files"),
     ("run.json", "configuration, versions, device"),
 )

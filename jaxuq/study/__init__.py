@@ -26,7 +26,11 @@ from jaxuq.study.listener import Listener
 from jaxuq.study.lock import working_alone
 from jaxuq.study.log import Log
 from jaxuq.study.options import Options, options_of
+from jaxuq.study.own import make_study
+from jaxuq.study.predictions import write_predictions
 from jaxuq.study.resamples import Examples, Resamples, Scored, read_resamples, resample_cells
+from jaxuq.study.study import Study
+from jaxuq.study.table import Rejected, Table, make_table
 from jaxuq.study.tables import Intervals, summarise, write_table
 
 __all__ = [
@@ -42,17 +46,22 @@ __all__ = [
     "Log",
     "Options",
     "Plan",
+    "Rejected",
     "Resamples",
     "RunFolder",
     "RunFolderError",
     "Scored",
+    "Study",
     "StudyWarning",
+    "Table",
     "cell_arrays",
     "check_folder",
     "compute_cells",
     "digest",
     "entry_record",
     "json_lines",
+    "make_study",
+    "make_table",
     "open_run",
     "options_of",
     "read_arrays",
@@ -67,6 +76,7 @@ __all__ = [
     "write_arrays",
     "write_bytes",
     "write_json",
+    "write_predictions",
     "write_table",
     "write_text",
 ]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 _FORMULA = 1  # the version of how a question is answered and graded
-_GROUPS = dict.fromkeys(("elrea", "moe-routing", "moe-merging"), "elrea")  # those by gradients of the questions
+_GROUPS: dict[str, str] = dict.fromkeys(("elrea", "moe-routing", "moe-merging"), "elrea")  # by the same gradients
 
 
 def run_evaluation(

@@ -3,6 +3,11 @@
     configuration = MubenConfiguration(dataset="esol", methods="deterministic,ensemble", seeds=3)
     folder = run_muben(configuration)
 
+and as a study, whose results are a data frame, comparisons and a page:
+
+    study = muben_study(["esol", "mine.csv"], ["deterministic", "swag", MINE], seeds=3, output="runs/mine")
+    study.frame(), study.compare("swag", "mine"), study.page()
+
 `run_active` starts with few labels and acquires more in rounds; `run_grid` makes several runs, here or on a cluster.
 `METHODS` and `BACKBONES` are open tables; a new row of the benchmark is a new entry, here or in another package.
 """
@@ -23,6 +28,7 @@ from jaxuq.molecules.muben.published_scores import (
 )
 from jaxuq.molecules.muben.recipe import Recipe, recipe_optimizer
 from jaxuq.molecules.muben.run import run_muben
+from jaxuq.molecules.muben.study import muben_study
 
 __all__ = [
     "BACKBONES",
@@ -35,6 +41,7 @@ __all__ = [
     "choose_rows",
     "grid_cells",
     "make_backbone",
+    "muben_study",
     "published_binary_calibration",
     "published_gaussian_likelihood",
     "published_precision_recall_area",

@@ -13,7 +13,7 @@ from jaxuq.molecules.muben.opening import Opened, Part
 from jaxuq.molecules.muben.scores import example_rows, example_scores, score_forecast
 from jaxuq.molecules.records import Split
 from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
-from jaxuq.study import Cell, Examples, Intervals, Scored, digest, resample_cells
+from jaxuq.study import Cell, Examples, Intervals, Scored, digest, resample_cells, write_predictions
 
 SECONDS = ("train_seconds", "predict_seconds")
 KEYS = ("dataset", "split", "backbone", "method")
@@ -89,6 +89,26 @@ def stored_forecast(arrays: Mapping[str, np.ndarray], part: str) -> tuple[Foreca
     kind = GaussianForecast if f"{part}_mean" in arrays else BernoulliForecast
     forecast = kind(*(jnp.asarray(arrays[f"{part}_{field}"]) for field in kind._fields))
     return forecast, jnp.asarray(arrays[f"{part}_labels"], jnp.float32), jnp.asarray(arrays[f"{part}_mask"])
+
+
+def write_cell_predictions(kept: Any, task_names: Sequence[str]) -> None:
+    """The forecasts of the test part as a table: a row a molecule and task with its SMILES, beside the arrays.
+
+    Args:
+        kept: the cell, finished.
+        task_names: of the data.
+    """
+    arrays = kept.read() or {}
+    shape = arrays["test_labels"].shape
+    columns = {"task": np.broadcast_to(np.array(task_names, str), shape), "label": arrays["test_labels"]}
+    columns["label"] = np.where(arrays["test_mask"], columns["label"], np.nan)
+    for name in ("mean", "logits", "aleatoric", "epistemic"):
+        if f"test_{name}" in arrays:
+            columns[name] = arrays[f"test_{name}"]
+    if "logits" in columns:
+        columns["probability"] = 1.0 / (1.0 + np.exp(-columns["logits"]))
+    smiles = np.broadcast_to(arrays["test_smiles"][:, None], shape)
+    write_predictions(kept, smiles.ravel(), {name: value.ravel() for name, value in columns.items()}, "smiles")
 
 
 def finished_row(

@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxuq.molecules.muben.cells import KEYS, SECONDS, cell_content, finished_row, intervals_of, method_cell
+from jaxuq.molecules.muben.cells import (
+    KEYS,
+    SECONDS,
+    cell_content,
+    finished_row,
+    intervals_of,
+    method_cell,
+    write_cell_predictions,
+)
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.forecasting import forecast_parts, make_setting, told_features
 from jaxuq.molecules.muben.methods import METHODS, networks_of
@@ -51,6 +59,8 @@ def run_muben(configuration: MubenConfiguration, listener: Listener = Listener()
             listener=listener,
             shown=SHOWN,
         )
+        for plan in plans:
+            write_cell_predictions(plan.kept, opened.parts[0].split.train.task_names)
         names = [*score_names(opened.parts[0].split.train.task_type), *SECONDS]
         intervals = intervals_of(opened, [(plan.about.method, plan.about.seed, plan.kept) for plan in plans])
         write_table(

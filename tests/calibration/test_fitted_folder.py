@@ -389,6 +389,7 @@ JUNK = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_no_mutation_gives_anything_but_the_typed_error_or_the_same(seed, tmp_path):
     saved = fitted_binary(conformal="lac", level=0.7)

@@ -135,6 +135,7 @@ def _numbers(folder):
         return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in csv.DictReader(file)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_kill_9_in_the_middle_then_the_same_command_ends_with_the_same_numbers(tmp_path):
     path = _csv(tmp_path / "mine.csv", _molecules())

@@ -301,6 +301,7 @@ def test_explanations_escape_what_people_and_models_write():
     assert any("answer bird" in axes.get_title(loc="left") for axes in figure.axes)
 
 
+@pytest.mark.long
 def test_uqac_answers_and_says_what_does_not_fit():
     found = confidence.uqac(model(), list(PROMPTS), list(RESPONSES), kind="text", batch_size=2)
     assert [one.found.text for one in found] == ["bird", "green", "oak"]

@@ -114,6 +114,7 @@ def test_gin_sums_over_parts_ignores_the_order_of_atoms_and_reads_jraph_batches(
     np.testing.assert_allclose(features(case.params, batch)[:4], [once, twice, turned, methane], rtol=1e-5)
 
 
+@pytest.mark.long
 def test_dropout_of_gin_acts_after_the_last_layer_too_and_only_with_a_key():
     case = Case("gin")
     last = case.module.clone(depth=1)  # its only dropout is that of its last layer

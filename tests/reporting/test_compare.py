@@ -107,6 +107,7 @@ def test_only_what_is_better_beyond_chance_is_marked(tmp_path, known):
         assert "winner" not in cell.group(1)  # the two of gin cannot be told apart
 
 
+@pytest.mark.long
 def test_runs_that_are_not_alike_are_warned_about(tmp_path):
     runs = [
         write_result_folder(tmp_path / "a", split="scaffold", molecules=4),
@@ -135,6 +136,7 @@ def test_the_same_thing_run_with_two_settings_gives_two_rows(tmp_path):
     assert "Deep ensemble · width 0" in words and "Deep ensemble · width 1" in words
 
 
+@pytest.mark.long
 def test_regression_and_classification_are_compared_apart(tmp_path):
     runs = [
         write_result_folder(tmp_path / "a", molecules=4),

@@ -77,6 +77,7 @@ def test_a_full_disk_is_an_error_of_the_disk_and_a_repeat_ends_with_the_same_num
     assert numbers(root / "out") == numbers(first(name) / "out")
 
 
+@pytest.mark.long
 def test_tables_hold_every_cell_that_is_on_disk_when_a_run_is_interrupted(tmp_path):
     """Three of four cells, each of a data set divided anew for every seed."""
     from jaxuq.molecules import load_molecules

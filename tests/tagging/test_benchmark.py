@@ -192,6 +192,7 @@ def test_mistaken_options_end_the_command_with_one_line(options, message, data, 
     assert re.search(message, capsys.readouterr().err.strip().splitlines()[-1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["silent", "untouched", "one label"])
 def test_what_is_odd_but_possible_is_handled(kind, tmp_path):
     """A function that never fires; tokens and whole texts no function touches; text with a single label."""

@@ -68,6 +68,7 @@ def test_a_loss_and_a_posterior_of_ones_own_are_rows_beside_the_others(run):
     assert np.abs(plain - _forecasts(folder, "base")[0]).max() > 1e-3
 
 
+@pytest.mark.long
 def test_changed_code_is_tuned_with_again_and_the_same_code_is_not(run):
     def doubled(logits, tokens, examples):
         return 2 * my_cross_entropy(logits, tokens, examples)

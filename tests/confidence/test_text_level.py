@@ -10,7 +10,7 @@ import pytest
 from jaxuq import confidence
 from jaxuq.confidence.text import generating
 from jaxuq.confidence.text.answering import locate_answer, make_texts
-from jaxuq.confidence.text.assess import Asked, Plan, assess
+from jaxuq.confidence.text.assess import Plan, assess
 from jaxuq.confidence.text.generating import generate_greedy
 from jaxuq.confidence.text.marginal import marginal_confidence
 from jaxuq.confidence.text.options import ChainOptions
@@ -20,8 +20,13 @@ from jaxuq.confidence.text.single_answer import single_answer_measures
 from jaxuq.confidence.text.spans import token_pieces, tokens_within
 from jaxuq.language import PromptError, encode_prompt
 from jaxuq.networks import Decoder, DecoderConfig
+from jaxuq.questions import Question
 from tests.confidence import literal
 from tests.confidence.tiny_text import CONFIG, PROMPTS, RESPONSES, model
+
+
+def asked(question, prompt, kind="number", response=None):
+    return Question("", question, kind=kind, prompt=prompt, response=response)
 
 
 @functools.cache
@@ -31,7 +36,7 @@ def given(scan=True):
     for prompt, response in zip(PROMPTS, RESPONSES):
         tokens = tiny.tokenizer(response, add_special_tokens=False)["input_ids"]
         prompt_tokens = encode_prompt(tiny.tokenizer, prompt, chat=True)
-        found.append(locate_answer(tiny, np.array(prompt_tokens), np.array(tokens), "text"))
+        found.append(locate_answer(tiny, np.array(prompt_tokens), np.array(tokens), Question("", "?", kind="text")))
     return tuple(found), make_texts(found, rows=4)
 
 
@@ -134,7 +139,10 @@ def test_a_generation_leaves_the_pass_that_reading_it_again_would():
     tiny = model()
     prompts = [encode_prompt(tiny.tokenizer, prompt, chat=True) for prompt in PROMPTS]
     generation, tokens = generate_greedy(tiny, prompts, max_new_tokens=12, stops=(2,), rows=4)
-    found = [locate_answer(tiny, np.array(p), t, "choice", answer=None) for p, t in zip(prompts, tokens)]
+    found = [
+        locate_answer(tiny, np.array(p), t, Question("", "?", kind="choice"), answer=None)
+        for p, t in zip(prompts, tokens)
+    ]
     found = [one._replace(answer=np.arange(len(one.tokens)) == len(one.tokens) - 2) for one in found]
     texts = make_texts(found, rows=4)
     measured = []
@@ -207,9 +215,9 @@ BAD = {
 
 
 def test_bad_responses_cost_themselves_alone():
-    known = {"the answer at the first token": "b"}
-    batch = [Asked("q", "name a fish", kind, text, known.get(name)) for name, (text, kind) in BAD.items()]
-    found = assess(model(), batch, jax.random.key(0), plan=Plan(), rows=8)
+    batch = [asked("q", "name a fish", kind, text) for text, kind in BAD.values()]
+    known = ["b" if name == "the answer at the first token" else None for name in BAD]
+    found = assess(model(), batch, jax.random.key(0), plan=Plan(), rows=8, answers=known)
     for name, one in zip(BAD, found):
         assert one.text == "".join(one.pieces)
         if name == "no answer":
@@ -226,7 +234,7 @@ def test_bad_responses_cost_themselves_alone():
     alone = assess(model(), batch[3:4], jax.random.key(0), plan=Plan(), rows=8)[0]
     assert alone.confidence == pytest.approx(found[3].confidence, rel=1e-3)
     with pytest.raises(PromptError, match="empty"):
-        assess(model(), [Asked("q", "name a fish", response=" ")], jax.random.key(0), rows=1)
+        assess(model(), [asked("q", "name a fish", response=" ")], jax.random.key(0), rows=1)
 
 
 def test_pieces_of_characters_count_for_the_character():
@@ -250,17 +258,17 @@ def test_pieces_of_characters_count_for_the_character():
 def test_nan_weights_give_nan_not_a_number_from_nowhere():
     tiny = model()
     broken = tiny._replace(params=jax.tree.map(lambda leaf: leaf * jnp.nan, tiny.params))
-    found = assess(broken, [Asked("q", "name a fish", "text", RESPONSES[0])], jax.random.key(0), rows=1)[0]
+    found = assess(broken, [asked("q", "name a fish", "text", RESPONSES[0])], jax.random.key(0), rows=1)[0]
     assert np.isnan(found.confidence) and np.isnan(found.measures["perplexity"])
 
 
 @pytest.mark.long
 def test_samples_that_agree_and_a_single_one():
     plan = Plan(max_new_tokens=6, num_samples=1, temperature=1e-4, ask=True)
-    one = assess(model(), [Asked("q", PROMPTS[0], "choice")], jax.random.key(0), plan=plan, rows=1)[0]
+    one = assess(model(), [asked("q", PROMPTS[0], "choice")], jax.random.key(0), plan=plan, rows=1)[0]
     assert one.samples[0][0].startswith(one.text[:3])
     same = assess(
-        model(), [Asked("q", PROMPTS[0], "choice")], jax.random.key(1), plan=plan._replace(num_samples=3), rows=1
+        model(), [asked("q", PROMPTS[0], "choice")], jax.random.key(1), plan=plan._replace(num_samples=3), rows=1
     )[0]
     assert len({text for text, _ in same.samples}) == 1
     if same.found is not None:
@@ -293,7 +301,7 @@ def test_memory_grows_linearly_with_the_length():
 
 
 def test_explanations_escape_what_people_and_models_write():
-    found = assess(model(), [Asked("<b>q</b>", PROMPTS[0], "text", RESPONSES[0])], jax.random.key(0), rows=1)[0]
+    found = assess(model(), [asked("<b>q</b>", PROMPTS[0], "text", RESPONSES[0])], jax.random.key(0), rows=1)[0]
     page = confidence.explain(found._replace(pieces=["<script>", *found.pieces[1:]]))
     assert "<script>" not in page and "&lt;script&gt;" in page and "&lt;b&gt;q" in page
     assert page.count("Step ") >= max(link.step for link in found.chain)

@@ -113,10 +113,13 @@ class ExtractCommand(CrewOptions):
     def run(self) -> None:
         """Ask, read, score, write."""
         from jaxuq.cli.display import Display
+        from jaxuq.reporting import print_report, write_report
 
         with Display() as display:
             folder, found = hold_conversations(self, display.listener())
         result, usage = found[0]
+        write_report(folder.path)
+        print_report(folder.path)
         _tell(result, usage, self.prices, time.monotonic() - display.began)
         display.over(folder.path, [*_FILES, *((path.name, "what was found") for path in result.written)])
         if result.failed and result.failed == result.conversations:
@@ -270,24 +273,8 @@ def hold_conversations(
 
 
 def _tell(result: "RunResult", usage: "Usage", prices: tuple[float, float] | None, seconds: float) -> None:
-    """Scores on standard output, the rest on standard error."""
-    from rich.console import Console
-    from rich.table import Table
-
-    if result.evaluation is not None:
-        table = Table(title="Scores", title_justify="left")
-        for column in ("type", "F1 partial", "F1 full", "P partial", "R partial", "P full", "R full"):
-            table.add_column(column, justify="left" if column == "type" else "right")
-        scores, ends = result.evaluation.scores, result.evaluation.intervals
-        cells = [
-            f"{value:.4f}" + (f" ({ends[name][0]:.3f} to {ends[name][1]:.3f})" if name in ends and "f1" in name else "")
-            for name, value in scores.items()
-        ]
-        table.add_row("all", *cells)
-        for name, values in result.evaluation.by_type.items():
-            table.add_row(name, *(f"{value:.4f}" for value in values.values()))
-        Console(width=None if sys.stdout.isatty() else 140).print(table)
-    else:
+    """What was found without gold, and what it took."""
+    if result.evaluation is None:
         found = sum(len(one.spans) + sum(map(len, one.relations.values())) for one in result.extractions)
         print(f"{found} found in {len(result.extractions)} texts (no gold to score against)")
     kept = result.conversations - result.new

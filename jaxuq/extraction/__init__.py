@@ -47,7 +47,6 @@ from jaxuq.extraction.locating import (
     locate,
     make_haystack,
 )
-from jaxuq.extraction.page import error_page
 from jaxuq.extraction.parsing import STATUSES, ParsedRows, parse_rows
 from jaxuq.extraction.passages import Passage, make_passages, read_passages
 from jaxuq.extraction.pipeline import Extraction, extract
@@ -135,7 +134,6 @@ __all__ = [
     "data_name",
     "doc_bin",
     "entity_counts",
-    "error_page",
     "evaluate",
     "extract",
     "fill",

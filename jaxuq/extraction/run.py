@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxuq import study
@@ -12,12 +12,12 @@ from jaxuq.extraction.conversations import Conversation, asked_in, conversation_
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.evaluation import METRICS, Evaluation, evaluate
 from jaxuq.extraction.formats import check_formats, write_formats
-from jaxuq.extraction.page import error_page
 from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Extraction, extract
 from jaxuq.extraction.prompts import Plan, Prompts
 from jaxuq.extraction.schema import Schema
-from jaxuq.study import Listener, Log, RunFolder, compute_cells, summarise, write_table
+from jaxuq.extraction.spans import Span
+from jaxuq.study import Listener, Log, RunFolder, compute_cells, sealed_lines, summarise, write_table
 
 _FORMULA = 1  # the version of how a conversation is held
 _LOG = "predictions/conversations.jsonl"
@@ -120,9 +120,13 @@ def run_extraction(
     facts["conversations"] = len(conversations)
     if broken:
         facts["without an answer"] = len(broken)
-    page = error_page(f"Extraction: {dataset}", facts, passages, extractions, conversations, evaluation, labels=labels)
-    write_text(folder.path / "report.html", page)
+    if evaluation is not None:
+        facts["texts with gold"] = len(evaluation.items)
+    texts = [_shown(passage, found) for passage, found in zip(passages, extractions, strict=True)]
+    write_text(folder.path / "predictions" / "texts.jsonl", sealed_lines(texts, ascii=True))
+    write_table(folder.path / "predictions" / "found.csv", _found(texts), _FOUND)
     folder.write_record(
+        extraction=facts | {"labels": labels},
         conversations=len(conversations),
         failed_conversations=len(broken),
         statuses=_count_statuses(extractions),
@@ -131,6 +135,43 @@ def run_extraction(
     new = sum((one[:3], asked_in(one)) not in before for one in conversations)
     first = broken[0].error if broken else ""
     return RunResult(extractions, evaluation, len(conversations), new, len(broken), first, written)
+
+
+_FOUND = ("id", "start", "end", "type", "text", "confidence")
+
+
+def _shown(passage: Passage, found: Extraction) -> dict[str, Any]:
+    """A text with what is in it, in characters, for tables and pages."""
+
+    def place(span: Any) -> list[int]:
+        return [*passage.text.characters(span[0], span[1])]
+
+    def entities(spans: Sequence[Span]) -> list[list[Any]]:
+        sure = [None if span.confidence != span.confidence else span.confidence for span in spans]
+        return [[*place(span), span.type, known] for span, known in zip(spans, sure)]
+
+    def arguments(relations: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            kind: [[[place(one) for one in places] for places in relation] for relation in group]
+            for kind, group in relations.items()
+        }
+
+    gold = passage.gold_relations
+    return {
+        "id": passage.id, "text": passage.text.text, "found": entities(found.spans),
+        "gold": None if passage.gold is None else entities(list(passage.gold)),
+        "relations": arguments(found.relations), "gold_relations": None if gold is None else arguments(gold),
+        "statuses": found.statuses,
+    }  # fmt: skip
+
+
+def _found(texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every span that was found, with the text that it is in."""
+    return [
+        dict(zip(_FOUND, (one["id"], start, end, kind, one["text"][start:end], "" if sure is None else sure)))
+        for one in texts
+        for start, end, kind, sure in one["found"]
+    ]
 
 
 class _Talks:

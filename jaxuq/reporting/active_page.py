@@ -10,10 +10,19 @@ from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.learning_curve_figure import learning_curve_figure
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import metric_name, primary_metric
+from jaxuq.reporting.page import (
+    Pictures,
+    Section,
+    Text,
+    rejected_section,
+    run_facts,
+    run_sections,
+    scores_grid,
+    write_page,
+)
 from jaxuq.reporting.result_folder import read_record
 from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
-from jaxuq.reporting.template import as_list, as_words, bibtex_of, duration, render_template
-from jaxuq.study import write_bytes
+from jaxuq.reporting.template import as_list
 
 _SHOWN = ("mae", "r2", "average_precision", "nll", "crps", "brier", "ece", "rce", "spearman", "conformal_width")
 _NEEDED = ("method", "seed", "acquisition", "round", "labels")
@@ -42,25 +51,37 @@ def write_active_report(folder: str | pathlib.Path) -> pathlib.Path:
         ("First labels", str(configuration.get("start"))),
         ("Rounds", f"{configuration.get('active')} of {configuration.get('acquire')}"),
         ("Seeds", str(configuration.get("seeds"))),
-        ("Device", str(run.get("device"))),
+        *run_facts(run),
     ]
-    facts += [("Time", duration(float(run["seconds"])))] if isinstance(run.get("seconds"), int | float) else []
     words = [configuration.get(name) for name in ("dataset", "backbone")] + [f"{configuration.get('split')} split"]
-    page = render_template(
-        "active.html",
+    drawn = [Pictures(pictures)] if pictures else [Text("There is nothing to draw yet.")]
+    scores = [Text(_SCORES, soft=True), *map(scores_grid, tables)] if tables else [Text("There are no scores yet.")]
+    left_out = rejected_section(run.get("rejected"), "molecule", ("Row", "SMILES", "Reason"), "rejected" in run)
+    return write_page(
+        path,
         title=" · ".join(map(str, words)),
-        status=str(run.get("status", "unknown")),
+        command="jaxuq muben --active",
+        sections=[
+            Section("Learning curves", [Text(_CURVES), *drawn]),
+            Section("Scores on the test molecules", scores, "Scores"),
+            *run_sections(run, ["muben", *map(str, as_list(configuration.get("methods")))], left_out),
+        ],
         facts=facts,
-        notices=notices,
+        status=str(run.get("status", "unknown")),
+        missing=notices,
         notes=[str(note) for note in as_list(run.get("notes"))],
-        tables=tables,
-        pictures=pictures,
-        configuration={str(key): as_words(value) for key, value in configuration.items()},
-        versions={str(key): str(value) for key, value in (run.get("versions") or {}).items()},
-        bibtex=bibtex_of(["muben", *map(str, as_list(configuration.get("methods")))]),
     )
-    write_bytes(path / "report.html", page.encode())
-    return path / "report.html"
+
+
+_CURVES = (
+    "Training starts with a few labels drawn at random. Each round adds labels, chosen where the method is least "
+    "certain or at random, and trains anew from the beginning. The validation part, which chooses the epoch, has all "
+    "its labels throughout and they are not counted."
+)
+_SCORES = (
+    "Mean ± standard deviation over seeds. ↑ higher is better, ↓ lower is better. No best is marked: the rounds of two "
+    "methods are not resampled together."
+)
 
 
 def read_rounds(folder: str | pathlib.Path) -> "Frame | None":

@@ -2,19 +2,27 @@
 
 import pathlib
 import sys
-from typing import Any
 
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
-from jaxuq.reporting.metric_names import QUESTIONS, RUN_COLUMNS, metric_name
+from jaxuq.reporting.metric_names import QUESTIONS, metric_name
+from jaxuq.reporting.page import (
+    MARKS,
+    Pictures,
+    Section,
+    Text,
+    rejected_section,
+    run_facts,
+    run_sections,
+    scores_grid,
+    write_page,
+)
 from jaxuq.reporting.report_drawings import report_drawings
-from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_folder, read_predictions
+from jaxuq.reporting.result_folder import Predictions, ResultFolder, paired_methods, read_folder, read_predictions
 from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
-from jaxuq.reporting.template import as_list, as_words, bibtex_of, duration, render_template
-from jaxuq.study import read_resamples, write_bytes
-from jaxuq.study.comparison import Paired, paired_scores
+from jaxuq.reporting.template import as_list, as_words
 
 _MOST_NAMED = 5
 # A page is wide enough for two or three questions beside each other.
@@ -37,29 +45,29 @@ def write_benchmark_report(result: ResultFolder) -> pathlib.Path:
     notices += _shorten(unread)
     tables = [table for _, _, rows, summary in parts(result) for table in report_tables(result, rows, summary)]
     pictures, undrawn = render_drawings(report_drawings(result, predictions), result.path / "figures")
-    versions = result.run.get("versions")
-    versions = versions if isinstance(versions, dict) else {}
-    page = render_template(
-        "report.html",
+    scores = [Text(_READING, soft=True), *map(scores_grid, tables)] if tables else [Text("There are no scores yet.")]
+    drawn = [Pictures(pictures)] if pictures else [Text("There is nothing to draw yet.")]
+    left_out = rejected_section(
+        result.run.get("rejected"), "molecule", ("Row", "SMILES", "Reason"), "rejected" in result.run
+    )  # fmt: skip
+    sections = [Section("Scores on the test molecules", scores, "Scores"), Section("Figures", drawn)]
+    used = [str(result.run["system"]), *result.methods, *dict.fromkeys(map(str, result.results["backbone"]))]
+    return write_page(
+        result.path,
         title=_title(result),
-        system=str(result.run["system"]),
-        status=str(result.run.get("status", "unknown")),
+        command=f"jaxuq {result.run['system']}",
+        sections=sections + run_sections(result.run, used, left_out),
         facts=_facts(result),
-        notices=notices + undrawn,
+        status=str(result.run.get("status", "unknown")),
+        missing=notices + undrawn,
         notes=[str(note) for note in as_list(result.run.get("notes"))],
-        tables=tables,
-        pictures=pictures,
-        rejected=[_rejected(item) for item in as_list(result.run.get("rejected"))],
-        counted="rejected" in result.run,
-        configuration={str(key): as_words(value) for key, value in result.configuration.items()},
-        versions={str(key): str(value) for key, value in versions.items()},
-        bibtex=bibtex_of(
-            [str(result.run["system"]), *result.methods, *dict.fromkeys(map(str, result.results["backbone"]))]
-        ),
     )
-    target = result.path / "report.html"
-    write_bytes(target, page.encode())
-    return target
+
+
+_READING = (
+    "Mean ± standard deviation over seeds; in brackets, where known, the 95 % bootstrap interval over test examples. "
+    f"↑ higher is better, ↓ lower is better. {MARKS}"
+)
 
 
 def print_benchmark(folder: str | pathlib.Path) -> None:
@@ -128,28 +136,6 @@ def report_tables(folder: ResultFolder, rows: Frame, summary: Frame) -> list[Sco
     return tables
 
 
-def paired_methods(folder: ResultFolder, rows: Frame) -> dict[str, dict[str, Paired]]:
-    """The resampled scores of the methods of one part of a folder.
-
-    Args:
-        folder: what `read_folder` gave.
-        rows: of `results.csv`, of one data set (and split and backbone, where there are such).
-
-    Returns:
-        By method and metric; empty where the run has no resamples.
-    """
-    stored = read_resamples(folder.path)
-    keys = [name for name in RUN_COLUMNS if name not in ("method", "seed")]
-    place = {name: str(rows[name].iloc[0]) for name in keys if len(rows)}
-
-    def of(method: str) -> dict[str, Paired]:
-        wanted = place | {"method": method}
-        there = None if stored is None else stored[0]
-        return paired_scores(there, lambda cell: all(str(cell.get(k, wanted[k])) == wanted[k] for k in wanted))
-
-    return {str(method): of(str(method)) for method in dict.fromkeys(rows["method"])}
-
-
 def load_predictions(folder: ResultFolder) -> tuple[dict[str, list[Predictions]], list[str]]:
     """Read all test predictions of a folder.
 
@@ -200,16 +186,7 @@ def _facts(folder: ResultFolder) -> list[tuple[str, str]]:
         if key in configuration
     ]
     facts.append(("Methods", str(len(folder.methods))))
-    if run.get("device"):
-        facts.append(("Device", str(run["device"])))
-    if isinstance(run.get("seconds"), int | float):
-        facts.append(("Time", duration(float(run["seconds"]))))
+    facts += run_facts(run)
     if "rejected" in run:
         facts.append(("Rejected molecules", str(len(as_list(run["rejected"])))))
     return facts
-
-
-def _rejected(item: Any) -> tuple[str, str, str]:
-    values = list(item) if isinstance(item, list | tuple) else ["", "", item]
-    row, smiles, reason = (str(value) for value in [*values, "", "", ""][:3])
-    return row, smiles, reason

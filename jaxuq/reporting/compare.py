@@ -4,17 +4,16 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxuq.reporting.benchmark_page import paired_methods
 from jaxuq.reporting.combined_table import CombinedTable, combined_table
-from jaxuq.reporting.drawings import Drawing, render_drawings
+from jaxuq.reporting.drawings import Drawing, Picture, render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
-from jaxuq.reporting.method_style import method_style
-from jaxuq.reporting.metric_names import RUN_COLUMNS, metric_name
+from jaxuq.reporting.method_style import method_style, styles_of
+from jaxuq.reporting.metric_names import RUN_COLUMNS, format_number, metric_name
+from jaxuq.reporting.page import Field, Grid, Pictures, Row, Section, Text, pairs_grid, write_page
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
-from jaxuq.reporting.result_folder import ResultFolder, read_folder
-from jaxuq.reporting.template import render_template
+from jaxuq.reporting.result_folder import ResultFolder, paired_methods, read_folder
 from jaxuq.study import write_bytes
 
 _DIGITS = 6
@@ -69,6 +68,11 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
             raise ReportError(f"{run.path}: results.csv has no rows, so there is nothing to compare")
         if run.path.resolve() == target.resolve():
             raise ReportError(f"{target}: is one of the runs; choose another folder for the comparison")
+    with styles_of(*(run.run for run in runs)):
+        return _compared(runs, target)
+
+
+def _compared(runs: list[ResultFolder], target: pathlib.Path) -> pathlib.Path:
     runs, mixed = _told_apart(runs)
     variants, warnings = _variants(runs)
     warnings = mixed + warnings
@@ -85,17 +89,73 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
             drawings += pictures
             warnings += gaps
     pictures, undrawn = render_drawings(drawings, target / "figures")
-    page = render_template(
-        "compare.html",
+    held = [(run.path.name, str(run.run.get("status", "unknown")), _counts(run)) for run in runs]
+    return write_page(
+        target,
         title="Comparison of runs",
-        runs=[(run.path.name, str(run.run.get("status", "unknown")), _counts(run)) for run in runs],
-        warnings=warnings,
-        notices=undrawn,
-        comparisons=comparisons,
-        pictures=pictures,
+        command="jaxuq report",
+        sections=comparison_sections(held, warnings, comparisons, pictures),
+        missing=undrawn,
     )
-    write_bytes(target / "report.html", page.encode())
-    return target / "report.html"
+
+
+def comparison_sections(
+    runs: Sequence[tuple[str, str, str]],
+    warnings: Sequence[str],
+    comparisons: Sequence[Comparison],
+    pictures: list[Picture],
+    further: Sequence[Section] = (),
+) -> list[Section]:
+    """The page of a comparison.
+
+    Args:
+        runs: name, status and content of each.
+        warnings: what is to be known before.
+        comparisons: of each task type.
+        pictures: of all.
+        further: sections before the scores.
+
+    Returns:
+        Sections.
+    """
+    sections = [Section("Runs", [pairs_grid(runs, "Run", "Status", "Holds")])]
+    if warnings:
+        sections.append(Section("Before you compare", [Text(warning) for warning in warnings]))
+    sections += further
+    for one in comparisons:
+        columns = ["Method", *(f"{dataset} {heading}" for dataset, heading in one.table.columns)]
+        rows = [
+            Row(method_style(row.name).title,
+                [Field(cell.text, best=cell.best, shaded=cell.winner) for cell in row.cells],
+                method_style(row.method).colour)
+            for row in one.table.rows
+        ]  # fmt: skip
+        sections.append(
+            Section(f"{one.heading}: scores", [Text(_SCORES, soft=True), Grid(columns, [("", rows)])])
+        )  # fmt: skip
+        if one.ranks.metrics:
+            most = max(one.ranks.contests)
+            said = f"Mean rank (1 is best) and, below it, mean reciprocal rank (1 is best), over {most} data set"
+            rows = [
+                Row(method_style(name).title, [
+                    Field(format_number(float(mean), 2), format_number(float(reciprocal), 3), repr(float(mean)))
+                    for mean, reciprocal in zip(means, reciprocals)
+                ])
+                for name, means, reciprocals in zip(
+                    one.ranks.competitors, one.ranks.mean_rank, one.ranks.mean_reciprocal_rank
+                )
+            ]  # fmt: skip
+            columns = ["Method", *(metric_name(metric).title for metric in one.ranks.metrics)]
+            text = Text(f"{said}{'s' * (most != 1)}, each row among all rows.", soft=True)
+            sections.append(Section(f"{one.heading}: ranks", [text, Grid(columns, [("", rows)])]))
+    return sections + ([Section("Figures", [Pictures(pictures)])] if pictures else [])
+
+
+_SCORES = (
+    "Mean ± standard deviation over seeds. ↑ higher is better, ↓ lower is better. Bold: better than all others of its "
+    "backbone beyond chance; shaded: than all of the column (95 % intervals of paired differences, over examples and "
+    "seeds, leave out zero; unmarked where they are not known)."
+)
 
 
 def compare_scores(

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxuq.reporting.canvas import GREY, INK, LIGHT, NORMAL, SMALL, WIDTH, new_figure, panel_title, panels, plain, quiet
 from jaxuq.reporting.frames import Frame
+from jaxuq.reporting.method_style import method_style
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -14,17 +15,16 @@ if TYPE_CHECKING:
 _OURS, _OTHERS = "#D55E00", "#0072B2"
 
 
-def accuracy_figure(summary: Frame, titles: dict[str, str]) -> "matplotlib.figure.Figure":
+def accuracy_figure(summary: Frame) -> "matplotlib.figure.Figure":
     """Draw the micro-averaged accuracy of every method with its bootstrap interval, and each seed's spread in light.
 
     Args:
         summary: `summary.csv`, rows of the micro average.
-        titles: of the methods.
 
     Returns:
         The figure.
     """
-    rows = summary[[name in titles for name in summary["method"]]]
+    rows = summary[[not str(name).startswith("elrea-") for name in summary["method"]]]
     figure = new_figure(WIDTH, 0.34 * len(rows) + 1.2)
     axes = figure.subplots()
     quiet(axes, grid="x")
@@ -35,7 +35,7 @@ def accuracy_figure(summary: Frame, titles: dict[str, str]) -> "matplotlib.figur
         axes.plot(middle, place, "o", color=colour, markersize=7)
         axes.annotate(f"{middle:.1f}", (middle, place), (0, 6), textcoords="offset points", ha="center",
                       fontsize=SMALL, color=colour)  # fmt: skip
-    axes.set_yticks(range(len(rows)), [plain(titles[name]) for name in rows["method"]])
+    axes.set_yticks(range(len(rows)), [plain(method_style(name).title) for name in rows["method"]])
     axes.set_ylim(len(rows) - 0.5, -0.7)
     axes.set_xlabel("exact match in %, with 95 % bootstrap intervals", fontsize=NORMAL)
     return figure

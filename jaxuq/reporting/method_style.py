@@ -1,7 +1,11 @@
-"""A title, a colour, a line and a marker for every method, the same in all figures and all reports."""
+"""A title, a colour, a line and a marker for every method, the same in all figures of a report."""
 
+import contextlib
+import contextvars
+import re
 import zlib
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 
 class MethodStyle(NamedTuple):
@@ -24,23 +28,7 @@ class MethodStyle(NamedTuple):
 _DASHED, _DOTTED = (0, (5.0, 1.6)), (0, (1.4, 1.2))
 
 _STYLES = {
-    "deterministic": MethodStyle("Deterministic", "#000000", "-", "o"),
-    "ensemble": MethodStyle("Deep ensemble", "#0072B2", "-", "s"),
-    "mc-dropout": MethodStyle("MC dropout", "#D55E00", "-", "^"),
-    "swag": MethodStyle("SWAG", "#009E73", "-", "D"),
-    "bbp": MethodStyle("Bayes by backprop", "#CC79A7", "-", "v"),
-    "sgld": MethodStyle("SGLD", "#E69F00", "-", "P"),
     "laplace": MethodStyle("Laplace", "#56B4E9", "-", "X"),
-    "temperature": MethodStyle("Temperature scaling", "#882255", _DASHED, "o"),
-    "platt": MethodStyle("Platt scaling", "#117733", _DASHED, "s"),
-    "isotonic": MethodStyle("Isotonic", "#332288", _DASHED, "^"),
-    "isotonic-quantiles": MethodStyle("Isotonic quantiles", "#661100", _DASHED, "v"),
-    "variance-scaling": MethodStyle("Variance scaling", "#AA4499", _DASHED, "D"),
-    "focal": MethodStyle("Focal loss", "#999933", _DOTTED, "o"),
-    "evidential": MethodStyle("Evidential", "#CC3311", _DOTTED, "s"),
-    "psgld": MethodStyle("pSGLD", "#B8860B", "-", "<"),
-    "sghmc": MethodStyle("SGHMC", "#44AA99", "-", ">"),
-    "nuts": MethodStyle("NUTS", "#777777", "-", "p"),
     "base": MethodStyle("Before tuning", "#777777", _DOTTED, "o"),
     "plain": MethodStyle("Plain tuning", "#000000", "-", "D"),
     "ual": MethodStyle("UAL", "#D55E00", _DOTTED, "h"),
@@ -65,20 +53,43 @@ _STYLES = {
     "stated": MethodStyle("Stated digit (ConfTuner)", "#882255", "-", "v"),
     "head": MethodStyle("Linear head", "#000000", _DASHED, "^"),
     "scheduled-smoothing": MethodStyle("Falling label smoothing", "#B8860B", _DOTTED, "h"),
-    "majority-vote": MethodStyle("Majority vote", "#777777", "-", "s"),
-    "snorkel": MethodStyle("Snorkel", "#E69F00", "-", "^"),
-    "dawid-skene": MethodStyle("Dawid–Skene", "#CC79A7", "-", "<"),
-    "hmm": MethodStyle("HMM", "#0072B2", "-", "D"),
-    "chmm": MethodStyle("CHMM", "#009E73", "-", "o"),
-    "sparse-chmm": MethodStyle("Sparse-CHMM", "#D55E00", "-", "P"),
-    "connet": MethodStyle("ConNet", "#56B4E9", "-", "d"),
-    "best-consensus": MethodStyle("Best consensus (gold access)", "#000000", _DOTTED, "s"),
-    "chmm-fixed-emissions": MethodStyle("CHMM, true emissions (gold access)", "#117733", _DOTTED, "^"),
-    "supervised": MethodStyle("Supervised tagger (gold access)", "#332288", _DOTTED, "D"),
 }
 
 _SPARE_COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#555555")
+_COLOUR = re.compile("#[0-9A-Fa-f]{6}")
+_MARKERS = frozenset("osD^v<>PXdph8*Hx")
 _SPARE_MARKERS = ("h", "p", "*", "d", "8")
+
+
+_DECLARED: contextvars.ContextVar[Mapping[str, MethodStyle] | None] = contextvars.ContextVar("styles", default=None)
+_LINES = {"solid": "-", "dashed": _DASHED, "dotted": _DOTTED}
+
+
+@contextlib.contextmanager
+def styles_of(*runs: Mapping[str, Any]) -> Iterator[None]:
+    """While the block runs, methods look and are called as the entries of these runs say, whoever brought them.
+
+    Args:
+        runs: contents of `run.json`, whose `entries` are of `jaxuq.study.entry_record`.
+    """
+    found: dict[str, MethodStyle] = {}
+    for run in runs:
+        entries = run.get("entries")
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            if isinstance(entry, dict) and isinstance(entry.get("title"), str):
+                style = entry.get("style")
+                style = style if isinstance(style, dict) else {}
+                colour, line, marker = (str(style.get(key, "")) for key in ("colour", "line", "marker"))
+                spare = method_style(name)
+                found[name] = MethodStyle(
+                    entry["title"], colour if _COLOUR.fullmatch(colour) else spare.colour,
+                    _LINES.get(line, spare.line if not colour else "-"), marker if marker in _MARKERS else spare.marker,
+                )  # fmt: skip
+    token = _DECLARED.set(found)
+    try:
+        yield
+    finally:
+        _DECLARED.reset(token)
 
 
 def method_style(method: str) -> MethodStyle:
@@ -99,6 +110,9 @@ def method_style(method: str) -> MethodStyle:
         >>> method_style("my-method") == method_style("my-method")
         True
     """
+    declared = (_DECLARED.get() or {}).get(method)
+    if declared is not None:
+        return declared
     if method in _STYLES:
         return _STYLES[method]
     number = zlib.crc32(method.encode())

@@ -4,11 +4,12 @@ import pathlib
 from collections.abc import Sequence
 
 from jaxuq.reporting.changes import relative_changes
-from jaxuq.reporting.compare import compare_scores, write_rank_tables
+from jaxuq.reporting.compare import compare_scores, comparison_sections, write_rank_tables
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
-from jaxuq.reporting.template import render_template
+from jaxuq.reporting.metric_names import metric_name
+from jaxuq.reporting.page import Field, Grid, Row, Section, Text, write_page
 from jaxuq.study import write_bytes
 
 _METHODS = {
@@ -181,16 +182,25 @@ def compare_published(
         write_bytes(target / "changes.csv", changes.round(4).to_csv(index=False).encode())
     pictures, undrawn = render_drawings(drawings, target / "figures")
     counts = f"{scores['dataset'].nunique()} data sets, {scores['backbone'].nunique()} backbones"
-    page = render_template(
-        "compare.html",
+    base, further = pathlib.Path(folder).name, []
+    for task_type, rows in changes.groupby("task_type"):
+        said = f"Mean over data sets, backbones and methods that both have of (new − {base}) / {base}, in percent."
+        grid = Grid(
+            ["Condition", "Metric", "Change", "Rows"],
+            [("", [
+                Row(row.condition, [
+                    Field(f"{metric_name(row.metric).title} {metric_name(row.metric).arrow}", words=True),
+                    Field(f"{row.change:+.2f} %", exact=repr(float(row.change))), Field(str(row.rows)),
+                ])
+                for row in rows.itertuples()
+            ])],
+        )  # fmt: skip
+        heading = f"{str(task_type).capitalize()}: change against {base}"
+        further.append(Section(heading, [Text(said, soft=True), grid]))
+    return write_page(
+        target,
         title="Published scores",
-        runs=[(pathlib.Path(folder).name, "published", counts)],
-        warnings=warnings,
-        notices=undrawn,
-        base=pathlib.Path(folder).name,
-        changes=[(task_type, list(rows.itertuples())) for task_type, rows in changes.groupby("task_type")],
-        comparisons=comparisons,
-        pictures=pictures,
+        command="jaxuq report",
+        sections=comparison_sections([(base, "published", counts)], warnings, comparisons, pictures, further),
+        missing=undrawn,
     )
-    write_bytes(target / "report.html", page.encode())
-    return target / "report.html"

@@ -7,6 +7,8 @@ from jaxuq.reporting.benchmark_page import print_benchmark, write_benchmark_repo
 from jaxuq.reporting.confidence_page import print_confidence, write_confidence_report
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.experts_page import print_experts, write_experts_report
+from jaxuq.reporting.extraction_page import print_extraction, write_extraction_report
+from jaxuq.reporting.method_style import styles_of
 from jaxuq.reporting.result_folder import read_folder, read_record
 from jaxuq.reporting.tagging_page import print_tagging, write_tagging_report
 from jaxuq.reporting.tuning_page import print_tuning, write_tuning_report
@@ -14,19 +16,20 @@ from jaxuq.reporting.tuning_page import print_tuning, write_tuning_report
 _BY_PATH = {
     "confidence": write_confidence_report,
     "experts-evaluation": write_experts_report,
+    "extract": write_extraction_report,
     "muben-active": write_active_report,
     "tune": write_tuning_report,
 }
 _PRINTED = {
     "confidence": print_confidence,
     "experts-evaluation": print_experts,
+    "extract": print_extraction,
     "muben-active": print_active,
     "tag": print_tagging,
     "tune": print_tuning,
 }
 _WITHOUT = {
     "experts": "holds trained experts; the report is that of jaxuq experts evaluate",
-    "extract": "jaxuq extract writes its page itself; the same command again writes it anew",
 }
 
 
@@ -51,12 +54,14 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
         jaxuq.reporting.errors.ReportError: no/such/folder: no such folder; ...
     """
     path = pathlib.Path(folder)
-    system = str(read_record(path)["system"])
+    record = read_record(path)
+    system = str(record["system"])
     if system in _WITHOUT:
         raise ReportError(f"{path}: {_WITHOUT[system]}")
-    if system in _BY_PATH:
-        return _BY_PATH[system](path)
-    return write_tagging_report(read_folder(path)) if system == "tag" else write_benchmark_report(read_folder(path))
+    with styles_of(record):
+        if system in _BY_PATH:
+            return _BY_PATH[system](path)
+        return write_tagging_report(read_folder(path)) if system == "tag" else write_benchmark_report(read_folder(path))
 
 
 def print_report(folder: str | pathlib.Path) -> None:
@@ -69,4 +74,6 @@ def print_report(folder: str | pathlib.Path) -> None:
         ReportError: as `write_report`.
     """
     path = pathlib.Path(folder)
-    _PRINTED.get(str(read_record(path)["system"]), print_benchmark)(path)
+    record = read_record(path)
+    with styles_of(record):
+        _PRINTED.get(str(record["system"]), print_benchmark)(path)

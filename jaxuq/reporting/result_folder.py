@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame, OptionalFrame
 from jaxuq.reporting.metric_names import RUN_COLUMNS
-from jaxuq.study import cell_arrays
+from jaxuq.study import cell_arrays, read_resamples
+from jaxuq.study.comparison import Paired, paired_scores
 
 _EXPECTED = "a result folder holds at least run.json, as a benchmark such as `jaxuq muben` writes it"
 
@@ -171,6 +172,28 @@ def read_predictions(folder: ResultFolder, method: str, seed: int) -> Prediction
     labels = labels.astype(np.float32)
     values = [array.astype(np.float32) for array in (center_values, aleatoric, epistemic)]
     return Predictions(labels, mask.astype(bool) & np.isfinite(labels), *values)
+
+
+def paired_methods(folder: ResultFolder, rows: Frame) -> dict[str, dict[str, Paired]]:
+    """The resampled scores of the methods of one part of a folder.
+
+    Args:
+        folder: what `read_folder` gave.
+        rows: of `results.csv`, of one data set (and split and backbone, where there are such).
+
+    Returns:
+        By method and metric; empty where the run has no resamples.
+    """
+    stored = read_resamples(folder.path)
+    keys = [name for name in RUN_COLUMNS if name not in ("method", "seed")]
+    place = {name: str(rows[name].iloc[0]) for name in keys if len(rows)}
+
+    def of(method: str) -> dict[str, Paired]:
+        wanted = place | {"method": method}
+        there = None if stored is None else stored[0].last_round()
+        return paired_scores(there, lambda cell: all(str(cell.get(k, wanted[k])) == wanted[k] for k in wanted))
+
+    return {str(method): of(str(method)) for method in dict.fromkeys(rows["method"])}
 
 
 def read_record(folder: pathlib.Path) -> dict[str, Any]:

@@ -2,44 +2,38 @@
 
 import pathlib
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxuq.reporting.drawings import Drawing, Picture, render_drawings
+from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.emission_figure import emission_figure
 from jaxuq.reporting.entity_score_figure import entity_score_figure
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.function_figure import function_figure
 from jaxuq.reporting.method_style import method_style
-from jaxuq.reporting.result_folder import ResultFolder, read_folder
-from jaxuq.reporting.template import as_words, bibtex_of, duration, render_template
-from jaxuq.study import cell_arrays, write_bytes
+from jaxuq.reporting.page import (
+    MARKS,
+    Facts,
+    Field,
+    Grid,
+    Pictures,
+    Row,
+    Section,
+    Text,
+    run_facts,
+    run_sections,
+    scores_grid,
+    write_page,
+)
+from jaxuq.reporting.result_folder import ResultFolder, paired_methods, read_folder
+from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
+from jaxuq.study import cell_arrays
 
 _MOST_FUNCTIONS = 4  # emission matrices drawn, of those that mark most
 _MOST_SOURCES = 4
 _SCORES = ("precision", "recall", "f1")
-
-
-class TaggingSection(NamedTuple):
-    """What the page shows of one data set.
-
-    Attributes:
-        name: of the data set.
-        facts: sentences and names, as pairs.
-        rows: method, seeds and the three scores as text, and whether its F1 is best among methods without gold access.
-        functions: rows of the table of labelling functions.
-        columns: the methods in that table.
-        pictures: figures.
-    """
-
-    name: str
-    facts: list[tuple[str, str]]
-    rows: list[tuple[str, int, list[str], bool]]
-    functions: list[tuple[str, list[str]]]
-    columns: list[str]
-    pictures: list[Picture]
 
 
 def write_tagging_report(result: ResultFolder) -> pathlib.Path:
@@ -54,25 +48,16 @@ def write_tagging_report(result: ResultFolder) -> pathlib.Path:
     Raises:
         ReportError: `reliability.csv` is unreadable.
     """
-    sections, notices = tagging_sections(result)
-    versions, run = result.run.get("versions"), result.run
-    facts = [("Models", str(len(result.methods)))]
-    facts += [("Device", str(run["device"]))] if run.get("device") else []
-    facts += [("Time", duration(float(run["seconds"])))] if isinstance(run.get("seconds"), int | float) else []
-    page = render_template(
-        "tagging.html",
-        title=" · ".join(section.name for section in sections) or result.path.name,
-        status=str(run.get("status", "unknown")),
-        facts=facts,
-        notices=[notice for notice in result.notices if "summary" not in notice] + notices,
-        sections=sections,
-        configuration={str(key): as_words(value) for key, value in result.configuration.items()},
-        versions={str(key): str(value) for key, value in (versions if isinstance(versions, dict) else {}).items()},
-        bibtex=bibtex_of(["tag", *result.methods]),
+    sections, notices = _sections(result)
+    return write_page(
+        result.path,
+        title=" · ".join(section.title for section in sections) or result.path.name,
+        command="jaxuq tag",
+        sections=[*sections, *run_sections(result.run, ["tag", *result.methods])],
+        facts=[("Models", str(len(result.methods))), *run_facts(result.run)],
+        status=str(result.run.get("status", "unknown")),
+        missing=[notice for notice in result.notices if "summary" not in notice] + notices,
     )
-    target = result.path / "report.html"
-    write_bytes(target, page.encode())
-    return target
 
 
 def print_tagging(folder: str | pathlib.Path) -> None:
@@ -82,31 +67,16 @@ def print_tagging(folder: str | pathlib.Path) -> None:
         folder: of the run.
     """
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    results = read_folder(folder).results
-    for dataset in dict.fromkeys(results["dataset"]):
-        table = Table(title=f"{dataset}: entities, in % over seeds", title_justify="left")
-        for column in ("method", "seeds", "precision", "recall", "F1"):
-            table.add_column(column, justify="left" if column == "method" else "right")
-        for method, seeds, cells, _ in _score_rows(results[results["dataset"] == dataset]):
-            table.add_row(method, str(seeds), *cells)
-        console.print(table)
+    result = read_folder(folder)
+    for dataset in dict.fromkeys(result.results["dataset"]):
+        rows = result.results[result.results["dataset"] == dataset]
+        console.print(terminal_table(_score_table(result, rows)._replace(title=f"{dataset}: entities over seeds")))
 
 
-def tagging_sections(folder: ResultFolder) -> tuple[list[TaggingSection], list[str]]:
-    """Everything of the page but its head and its end.
-
-    Args:
-        folder: of a run of `jaxuq tag`.
-
-    Returns:
-        One section per data set, and a sentence for everything that is missing.
-
-    Raises:
-        ReportError: `reliability.csv` is unreadable.
-    """
+def _sections(folder: ResultFolder) -> tuple[list[Section], list[str]]:
+    """A section for each data set, and a sentence for everything that is missing."""
     reliability = _read_reliability(folder)
     notices: list[str] = []
     records = {record["name"]: record for record in folder.run.get("datasets", []) if isinstance(record, dict)}
@@ -115,15 +85,34 @@ def tagging_sections(folder: ResultFolder) -> tuple[list[TaggingSection], list[s
     for name in names:
         rows = folder.results[folder.results["dataset"] == name]
         functions = reliability[reliability["dataset"] == name] if len(reliability) else reliability
-        drawings = _drawings(folder, name, rows, functions, records.get(name, {}))
-        pictures, undrawn = render_drawings(drawings, folder.path / "figures")
-        notices += undrawn
-        methods = list(dict.fromkeys(rows["method"]))
-        table, columns = _function_table(functions, methods)
-        sections.append(
-            TaggingSection(name, _facts(records.get(name, {})), _score_rows(rows), table, columns, pictures)
+        pictures, undrawn = render_drawings(
+            _drawings(folder, name, rows, functions, records.get(name, {})), folder.path / "figures"
         )
+        notices += undrawn
+        parts: list[Any] = [Facts(_facts(records.get(name, {})))]
+        if records.get(name, {}).get("remark"):
+            parts.append(Text(str(records[name]["remark"])))
+        if len(rows):
+            parts += [Text(_SCORED, soft=True), scores_grid(_score_table(folder, rows), "Model")]
+        else:
+            parts.append(
+                Text("There are no gold labels to score against; the entities found are in predictions.jsonl.")
+            )  # fmt: skip
+        parts.append(Pictures(pictures))
+        if len(functions):
+            parts += [Text(_FUNCTIONS, soft=True), _function_grid(functions, list(dict.fromkeys(rows["method"])))]
+        sections.append(Section(name, parts))
     return sections, notices
+
+
+_SCORED = (
+    "Mean ± standard deviation over seeds; in brackets the 95 % bootstrap interval over sentences. Models with gold "
+    f"access are references, no methods, and come last. {MARKS}"
+)
+_FUNCTIONS = (
+    "Entities: how many the function marks. True scores against gold labels, where there are any. Then the function's "
+    "F1 against the entities that each model found."
+)
 
 
 def _read_reliability(folder: ResultFolder) -> Frame:
@@ -152,36 +141,41 @@ def _facts(record: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _gold(method: str) -> bool:
-    return method in ("best-consensus", "chmm-fixed-emissions", "supervised")
+def _gold(folder: ResultFolder, method: str) -> bool:
+    """Whether a model sees gold labels; a run from before entries were written down had these."""
+    entries = folder.run.get("entries")
+    entry = entries.get(method) if isinstance(entries, dict) else None
+    known = ("best-consensus", "chmm-fixed-emissions", "supervised")
+    return bool(entry.get("gold")) if isinstance(entry, dict) else method in known
 
 
-def _score_rows(rows: Frame) -> list[tuple[str, int, list[str], bool]]:
-    found = []
-    for method in dict.fromkeys(rows["method"]):
-        own = rows[rows["method"] == method]
-        cells = []
-        for name in _SCORES:
-            spread = f" ± {100 * own[name].std(ddof=1):.2f}" if len(own) > 1 else ""
-            cells.append(f"{100 * own[name].mean():.2f}{spread}")
-        found.append((str(method), len(own), cells, float(own["f1"].mean())))
-    best = max((f1 for method, _, _, f1 in found if not _gold(method)), default=np.nan)
-    return [(m, seeds, cells, not _gold(m) and round(f1, 4) == round(best, 4)) for m, seeds, cells, f1 in found]
+def _score_table(folder: ResultFolder, rows: Frame) -> ScoreTable:
+    """Scores of a data set; the best is looked for among models without gold access."""
+    methods = list(dict.fromkeys(rows["method"]))
+    own = [method for method in methods if not _gold(folder, method)]
+    summary = folder.summary
+    summary = summary[summary["dataset"] == rows["dataset"].iloc[0]] if len(summary) else summary
+    options: dict[str, Any] = {"metrics": list(_SCORES), "title": "Entities found"}
+    paired = paired_methods(folder, rows)
+    table = score_table(rows, summary, methods=own, paired=paired, **options)
+    references = score_table(rows, summary, methods=[method for method in methods if method not in own], **options)
+    return table._replace(rows=[*table.rows, *references.rows])
 
 
-def _function_table(table: Frame, methods: list[str]) -> tuple[list[tuple[str, list[str]]], list[str]]:
+def _function_grid(table: Frame, methods: list[str]) -> Grid:
     """For each function its entities, its true scores, and its F1 in the eyes of each method."""
-    if not len(table):
-        return [], []
     means = table.groupby(["function", "method"], sort=False)[["agreement"]].mean()
     rows = []
     for name, own in table.groupby("function", sort=False):
         first = own.iloc[0]
-        cells = [str(int(first["entities"]))]
-        cells += [_percent(first[f"true_{score}"]) for score in _SCORES]
-        cells += [_percent(means["agreement"].get((name, method), np.nan)) for method in methods]
-        rows.append((str(name), cells))
-    return rows, methods
+        values = [first[f"true_{score}"] for score in _SCORES]
+        values += [means["agreement"].get((name, method), np.nan) for method in methods]
+        fields = [Field(str(int(first["entities"])))]
+        fields += [Field(_percent(value), exact=repr(float(value)) if np.isfinite(value) else "") for value in values]
+        rows.append(Row(str(name), fields))
+    columns = ["Function", "Entities", "True precision", "True recall", "True F1"]
+    columns += [method_style(method).title for method in methods]
+    return Grid(columns, [("", rows)], "The labelling functions, in %")
 
 
 def _percent(value: Any) -> str:

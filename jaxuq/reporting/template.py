@@ -21,10 +21,12 @@ def render_template(name: str, **context: Any) -> str:
     """
     import jinja2
 
-    loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates")
+    templates = pathlib.Path(__file__).parent / "templates"
+    loader = jinja2.FileSystemLoader(templates)
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    context |= {"tables_script": (templates / "tables.js").read_text(encoding="utf-8")}
     environment.globals |= {"method_style": method_style, "metric_name": metric_name, "number": format_number}
     return environment.get_template(name).render(**context)
 

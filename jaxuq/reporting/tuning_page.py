@@ -10,11 +10,21 @@ import numpy as np
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.forest_figure import forest_figure
 from jaxuq.reporting.labelling_figure import labelling_figure, read_curve
-from jaxuq.reporting.result_folder import ResultFolder, read_folder
+from jaxuq.reporting.page import (
+    MARKS,
+    Pictures,
+    Section,
+    Text,
+    rejected_section,
+    run_facts,
+    run_sections,
+    scores_grid,
+    write_page,
+)
+from jaxuq.reporting.result_folder import ResultFolder, paired_methods, read_folder
 from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
-from jaxuq.reporting.template import bibtex_of, duration, render_template
 from jaxuq.reporting.tuning_figures import Answered, tuning_forgetting, tuning_reliability, tuning_risk_coverage
-from jaxuq.study import cell_arrays, write_bytes
+from jaxuq.study import cell_arrays
 
 _TABLES = (
     ("What did choosing gain, over all rounds?", ("curve_accuracy", "accuracy_gain", "curve_nll", "nll_gain")),
@@ -43,33 +53,43 @@ def write_tuning_report(folder: str | Path) -> Path:
     """
     result = read_folder(folder)
     sections, notices = [], list(result.notices)
+    run, configuration = result.run, result.configuration
+    reading = Text(f"{_READING} {_TAUGHT if configuration.get('teach') else _COMPARED}", soft=True)
     for part in dict.fromkeys(result.results["dataset"]):
         pictures, undrawn = render_drawings(_drawings(result, part), result.path / "figures")
         notices += undrawn
-        sections.append((part, _what(part), tuning_tables(result, part), pictures))
-    run, configuration = result.run, result.configuration
+        parts = [reading, *map(scores_grid, tuning_tables(result, part)), Pictures(pictures)]
+        sections.append(Section(f"{part}: {_what(part)}", parts, part))
+    if not sections:
+        sections.append(Section("Scores", [Text("There are no scores yet.")]))
     facts = [("Tuned on", f"{run.get('tuned_on', '?')} questions")]
     questions = run.get("questions")
     facts += [(name, f"{count} questions") for name, count in (questions or {}).items()]
-    facts += [("Seeds", str(configuration.get("seeds"))), ("Device", str(run.get("device")))]
-    facts += [("Time", duration(float(run["seconds"])))] if isinstance(run.get("seconds"), int | float) else []
-    versions = run.get("versions")
-    page = render_template(
-        "tuning.html",
+    left_out = rejected_section(run.get("rejected"), "question", ("Question", "Reason"), "rejected" in run)
+    return write_page(
+        result.path,
         title=f"{configuration.get('model')} tuned on {configuration.get('data')}",
+        command="jaxuq tune",
+        sections=sections + run_sections(run, _entries(configuration), left_out),
+        facts=[*facts, ("Seeds", str(configuration.get("seeds"))), *run_facts(run)],
         status=str(run.get("status", "unknown")),
-        facts=facts,
-        notices=notices,
+        missing=notices,
         notes=[str(note) for note in run.get("notes") or []],
-        sections=sections,
-        taught=bool(configuration.get("teach")),
-        rejected=[tuple(map(str, one)) for one in run.get("rejected") or []],
-        configuration={str(key): str(value) for key, value in configuration.items()},
-        versions={str(key): str(value) for key, value in (versions or {}).items()},
-        bibtex=bibtex_of(_entries(configuration)),
     )
-    write_bytes(result.path / "report.html", page.encode())
-    return result.path / "report.html"
+
+
+_READING = (
+    "Mean ± standard deviation over seeds; in brackets, where known, the 95 % bootstrap interval over questions. "
+    f"↑ higher is better, ↓ lower is better. {MARKS}"
+)
+_TAUGHT = (
+    "Every score but accuracy is of one confidence an answer: NLL and Brier score are those of the answer being right, "
+    "with the confidence as its probability."
+)
+_COMPARED = (
+    "NLL, Brier score and ECE are of the distribution over the answers to choose from; the AUROC says how well its "
+    "highest probability tells right answers from wrong ones."
+)
 
 
 def tuning_tables(result: ResultFolder, part: str) -> list[ScoreTable]:
@@ -86,11 +106,13 @@ def tuning_tables(result: ResultFolder, part: str) -> list[ScoreTable]:
     rows = rows[rows["dataset"] == part]
     summary = summary[summary["dataset"] == part] if len(summary) else summary
     planned = [name for name in result.run.get("methods") or [] if name in set(rows["method"])]
-    tables = []
+    tables, paired = [], paired_methods(result, rows)
     for title, names in _TABLES:
         there = [name for name in names if name in rows.columns and rows[name].notna().any()]
         if there:
-            tables.append(score_table(rows, summary, metrics=there, methods=planned or None, title=title))
+            tables.append(
+                score_table(rows, summary, metrics=there, methods=planned or None, title=title, paired=paired)
+            )  # fmt: skip
     return tables
 
 

@@ -25,7 +25,7 @@ from jaxuq.study.lines import json_lines, read_sealed, sealed_lines
 from jaxuq.study.listener import Listener
 from jaxuq.study.lock import working_alone
 from jaxuq.study.log import Log
-from jaxuq.study.options import Options, options_of
+from jaxuq.study.options import Options, from_packages, options_of
 from jaxuq.study.own import make_study
 from jaxuq.study.predictions import write_predictions
 from jaxuq.study.resamples import Examples, Resamples, Scored, read_resamples, resample_cells
@@ -59,6 +59,7 @@ __all__ = [
     "compute_cells",
     "digest",
     "entry_record",
+    "from_packages",
     "json_lines",
     "make_study",
     "make_table",

@@ -28,6 +28,26 @@ class Options(NamedTuple):
     free: Collection[str] = ()
 
 
+def from_packages(group: str) -> Any:
+    """What `--help` says of an option that takes names of an open table: those of other packages stand by its default.
+
+    Args:
+        group: the entry-point group of the table; names are read from metadata, and nothing is imported for them.
+
+    Returns:
+        To annotate the option with.
+    """
+    import importlib.metadata
+
+    import tyro
+
+    names = sorted({point.name for point in importlib.metadata.entry_points(group=group)})
+    if not names:
+        return tyro.conf.arg()
+    others = f"of other packages: {', '.join(names)}"
+    return tyro.conf.arg(help_behavior_hint=lambda default: f"(default: {default}; {others})")
+
+
 def options_of(
     configuration: Any,
     *,

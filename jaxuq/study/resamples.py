@@ -86,6 +86,18 @@ class Resamples(NamedTuple):
             found[key] = dict(zip(self.names, zip(*(end.tolist() for end in ends))))
         return found
 
+    def last_round(self) -> "Resamples":
+        """Of what was learnt in rounds, the last one of each method; all cells of other runs."""
+        rest = [{name: value for name, value in cell.items() if name not in ("round", "labels")} for cell in self.cells]
+        last: dict[str, int] = {}
+        for key, cell in zip(map(str, rest), self.cells):
+            last[key] = max(last.get(key, 0), cell.get("round", 0))
+        kept = [at for at, cell in enumerate(self.cells) if cell.get("round", 0) == last[str(rest[at])]]
+        return Resamples(
+            [rest[at] for at in kept], [self.parts[at] for at in kept], self.names, self.estimates[kept],
+            self.values[kept],
+        )  # fmt: skip
+
     def write(
         self, folder: str | pathlib.Path, made: Sequence[Any] = (), addresses: Sequence[str] | None = None
     ) -> None:

@@ -155,15 +155,7 @@ def _stored(folder: pathlib.Path) -> Resamples | None:
     found = read_resamples(folder)
     if found is None:
         return None
-    one, last = found[0], {}  # of what was learnt in rounds, the last one counts
-    keys = [_key(cell, ("round", "labels")) for cell in one.cells]
-    for key, cell in zip(keys, one.cells):
-        last[key] = max(last.get(key, 0), cell.get("round", 0))
-    kept = [at for at, (key, cell) in enumerate(zip(keys, one.cells)) if cell.get("round", 0) == last[key]]
-    return Resamples(
-        [{name: value for name, value in one.cells[at].items() if name not in ("round", "labels")} for at in kept],
-        [one.parts[at] for at in kept], one.names, one.estimates[kept], one.values[kept],
-    )  # fmt: skip
+    return found[0].last_round()
 
 
 def _key(cell: Mapping[str, Any], left_out: Sequence[str] = ()) -> tuple[tuple[str, Any], ...]:

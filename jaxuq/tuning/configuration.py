@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
-from jaxuq.study import CrewOptions, Options, options_of
+from jaxuq.study import CrewOptions, Options, from_packages, options_of
 from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.kinds import check_kind
@@ -43,10 +43,10 @@ class TuneConfiguration(CrewOptions):
     texts: Path | None = None
     """A file with a text a line on which forgetting is measured; otherwise everyday sentences."""
 
-    loss: tuple[str, ...] = DEFAULT_LOSSES
+    loss: Annotated[tuple[str, ...], from_packages("jaxuq.token_losses")] = DEFAULT_LOSSES
     """plain, ual, label-smoothing, scheduled-smoothing, focal, entropy, uncertainty-aware; also with commas."""
 
-    posterior: tuple[str, ...] = DEFAULT_POSTERIORS
+    posterior: Annotated[tuple[str, ...], from_packages("jaxuq.adapter_posteriors")] = DEFAULT_POSTERIORS
     """none, laplace, laplace-last, dropout, ensemble, tfb, swag, sgld, blob; several, also with commas."""
 
     cross: bool = False
@@ -61,7 +61,7 @@ class TuneConfiguration(CrewOptions):
     samples: int = 10
     """Of any other posterior."""
 
-    uncertainty: str = "perplexity"
+    uncertainty: Annotated[str, from_packages("jaxuq.sample_uncertainties")] = "perplexity"
     """For ual, of each sample: column, perplexity, disagreement, judge."""
 
     judge: str | None = None
@@ -112,7 +112,7 @@ class TuneConfiguration(CrewOptions):
     keep_ratio: float | None = None
     """Tune on about this share of the questions: what is noise, and what is known already, is left out (Q-Tuning)."""
 
-    acquire: tuple[str, ...] = ()
+    acquire: Annotated[tuple[str, ...], from_packages("jaxuq.acquisitions")] = ()
     """Label in rounds what each of these chooses: random, entropy, margin, bald, batch-bald, gap; also with commas.
     With one loss (plain unless another is given) and one posterior (ensemble)."""
 
@@ -125,7 +125,7 @@ class TuneConfiguration(CrewOptions):
     rounds: int = 5
     """With --acquire: how often questions are labelled; the model is tuned once more than that."""
 
-    teach: tuple[str, ...] = ()
+    teach: Annotated[tuple[str, ...], from_packages("jaxuq.ways_of_teaching")] = ()
     """Teach the model, from its own graded answers, how sure to be, and score that: sure, refuse (R-Tuning), true,
     known, head (calibration tuning, P(IK)), stated (ConfTuner); several, also with commas."""
 

@@ -5,6 +5,9 @@ import json
 import numpy as np
 import pandas
 
+from jaxuq.molecules.muben import METHODS
+from jaxuq.study import entry_record
+
 REGRESSION = ["rmse", "mae", "r2", "nll", "rce", "crps", "coverage", "sharpness", "spearman", "aurc"]
 CLASSIFICATION = ["auroc", "accuracy", "nll", "brier", "ece", "conformal_coverage", "conformal_size", "aurc"]
 SECONDS = ["train_seconds", "predict_seconds"]
@@ -58,6 +61,7 @@ def write_result_folder(
             **configuration,
         },
         "versions": {"jaxuq": "0.1.0", "jax": "0.10.2"},
+        "entries": {name: entry_record(METHODS[name]) for name in methods if name in METHODS},
         "device": "cpu",
         "seconds": 81.2,
         "task_type": task_type,

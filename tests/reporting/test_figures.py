@@ -25,7 +25,8 @@ from jaxuq.reporting import (
     score_table,
 )
 from jaxuq.reporting.canvas import figure_bytes
-from jaxuq.reporting.method_style import _STYLES, method_style
+from jaxuq.reporting.method_style import _STYLES, method_style, styles_of
+from jaxuq.study import entry_record
 from jaxuq.tagging.benchmark.methods import METHODS as TAGGING_METHODS
 
 
@@ -186,9 +187,18 @@ def test_the_forest_draws_the_intervals(regression):
 def test_no_two_methods_look_alike():
     assert len({(style.colour, style.marker) for style in _STYLES.values()}) == len(_STYLES)
     for system in (METHODS, TAGGING_METHODS):
-        names = [name for name in system if name in _STYLES]
-        assert len({_STYLES[name].colour for name in names}) == len(names) > 5
+        assert len({entry.style["colour"] for entry in system.values()}) == len(system) > 5
+        with styles_of({"entries": {name: entry_record(entry) for name, entry in system.items()}}):
+            assert [method_style(name).title for name in system] == [entry.title for entry in system.values()]
     assert method_style("brand-new").title == "brand-new"
+
+
+@pytest.mark.parametrize("style", [{}, {"colour": "red;}<script>"}, {"marker": "$x$"}, {"line": 3}, "none"])
+def test_a_style_of_anybodys_is_checked(style):
+    with styles_of({"entries": {"mine": {"title": "Mine", "style": style}}}):
+        found = method_style("mine")
+    assert found.title == "Mine" and found.colour.startswith("#") and len(found.colour) == 7
+    assert found.marker.isalnum() or found.marker in "^<>*"
 
 
 def test_figures_are_drawn_in_threads_and_without_pyplot_figures(regression):

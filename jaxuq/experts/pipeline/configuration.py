@@ -12,7 +12,7 @@ from jaxuq.experts.projection import PROJECTIONS
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
-from jaxuq.study import CrewOptions, Options, options_of
+from jaxuq.study import CrewOptions, Options, from_packages, options_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +62,10 @@ class TrainConfiguration(CrewOptions):
     dimension: int = 8192
     """Numbers of a projected gradient."""
 
-    projection: str = "rademacher"
+    projection: Annotated[str, from_packages("jaxuq.projections")] = "rademacher"
     """rademacher, gaussian, sparse or hadamard (or another in jaxuq.experts.PROJECTIONS)."""
 
-    clustering: str = "birch"
+    clustering: Annotated[str, from_packages("jaxuq.clusterings")] = "birch"
     """birch or kmeans (or another in jaxuq.experts.CLUSTERINGS)."""
 
     clusters: int = 5
@@ -101,7 +101,7 @@ class EvaluateConfiguration(CrewOptions):
     """A file of questions, as for training; families: the built-in ones' test part; facts; or bbh:/path, mmlu:/path,
     gsm8k:/path, math:/path, svamp:/path, mathqa:/path, as published (these want more --max-new-tokens)."""
 
-    baselines: str = "all"
+    baselines: Annotated[str, from_packages("jaxuq.expert_methods")] = "all"
     """Names separated by commas, none, or all; see --list."""
 
     output: Path = Path("runs/experts-evaluation")

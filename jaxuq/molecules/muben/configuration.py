@@ -4,10 +4,11 @@ import dataclasses
 import difflib
 import json
 import pathlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from jaxuq.molecules.records import DataError
 from jaxuq.study.crew import CREW_OPTIONS, CrewOptions
+from jaxuq.study.options import from_packages
 
 _FEWER_MEMBERS = ("muv", "qm8", "qm9")
 _ACTIVE = (("active", 0), ("start", 1), ("acquire", 1))
@@ -27,11 +28,11 @@ class MubenConfiguration(CrewOptions):
     """A MoleculeNet name (esol, bace, ...), a CSV file, or a folder with train.csv, valid.csv and test.csv; several
     with commas between."""
 
-    backbone: str = "dnn"
+    backbone: Annotated[str, from_packages("jaxuq.backbones")] = "dnn"
     """The network and what it reads: dnn (descriptors), morgan (fingerprints), gin and dmpnn (graphs), chemberta and
     rxnfp (SMILES), grover, unimol, torchmdnet; several with commas between."""
 
-    methods: str = "all"
+    methods: Annotated[str, from_packages("jaxuq.methods")] = "all"
     """Names separated by commas (deterministic,ensemble,swag,...), 'muben' for the published ones, or 'all'."""
 
     seeds: int = 3

@@ -2,10 +2,10 @@
 
 import dataclasses
 import pathlib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from jaxuq.study.crew import CrewOptions
-from jaxuq.study.options import options_of
+from jaxuq.study.options import from_packages, options_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,7 @@ class TaggingConfiguration(CrewOptions):
     of columns (.conll, .tsv, .bio, .iob2) with --gold. With --apply also a text file, one sentence a line, words
     separated by blanks. Without a valid part a fifth of what is fitted to is held out to choose epochs by."""
 
-    model: str = "majority-vote,snorkel,dawid-skene,hmm,best-consensus"
+    model: Annotated[str, from_packages("jaxuq.label_models")] = "majority-vote,snorkel,dawid-skene,hmm,best-consensus"
     """Label models, separated by commas: majority-vote, snorkel, dawid-skene, hmm, chmm, sparse-chmm, connet; with gold
     access best-consensus, chmm-fixed-emissions, supervised."""
 

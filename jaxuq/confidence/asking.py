@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_choice, check_number, vary_like
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 @checked
@@ -186,3 +187,15 @@ def relative_confidence(
 
     strengths = jax.lax.fori_loop(0, iterations, improve, vary_like(jnp.ones(preferences.shape[:1], wins.dtype), wins))
     return strengths / (1.0 + strengths)
+
+
+ENTRIES = (
+    measure("p_true", "P(True)",
+            lambda seen: jnp.where(jnp.any(seen.answer), p_true(seen.true_logits, seen.false_logits), jnp.nan),
+            needs=("judge",), bounded=True, citation=("p-true",)),
+    measure("stated_confidence", "Verbalised confidence", lambda seen: seen.stated, needs=("stated",), bounded=True,
+            citation=("stated-confidence",)),
+    measure("relative_confidence", "Relative confidence", needs=("comparisons of pairs of questions",),
+            citation=("relative-confidence",)),
+)  # fmt: skip
+"""What a model says of its answers as measures of them, see `jaxuq.confidence.MEASURES`."""

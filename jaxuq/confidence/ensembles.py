@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_number, counted, select
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 class EnsembleUncertainty(NamedTuple):
@@ -189,3 +190,14 @@ def mahalanobis_distance(state: MahalanobisState, hidden: Float[Array, "n dim"])
     centred = hidden - state.mean[None]
     solved = jax.scipy.linalg.solve_triangular(state.cholesky, centred.T, lower=True)
     return jnp.sum(solved**2, axis=0)
+
+
+ENTRIES = (
+    measure("ensemble_uncertainty", "Token uncertainty of an ensemble",
+            needs=("several models with the same vocabulary",), higher="uncertain", citation=("sequence-entropy",)),
+    measure("ensemble_sequence_uncertainty", "Sequence uncertainty of an ensemble",
+            needs=("several models with the same vocabulary",), higher="uncertain", citation=("sequence-entropy",)),
+    measure("mahalanobis_distance", "Mahalanobis distance", needs=("prompts known to be of the model's domain",),
+            higher="uncertain", citation=("mahalanobis",)),
+)  # fmt: skip
+"""Ensembles and distances as measures of an answer, see `jaxuq.confidence.MEASURES`."""

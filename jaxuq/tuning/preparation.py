@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from jaxuq._keys import named_key
 from jaxuq.language import Instruction, PromptError, init_adapters
@@ -146,7 +146,7 @@ def prepare(
             direction=configuration.direction, where=jnp.asarray(uncertain.known),
         )  # fmt: skip
         lengths = np.array([one.response.sum() for one in examples], np.float32)
-        weighted = jnp.asarray(lengths.mean() / lengths * (1.0 if weights_of is None else weights_of), jnp.float32)
+        weighted = jnp.asarray(lengths.mean() / lengths) * (1.0 if weights_of is None else weights_of)
         found[name] = token_loss(name, sample_smoothing=smoothing, sample_weights=weighted)
         spread = np.asarray(smoothing)
         follows[name] = (name, spread, np.asarray(weighted))
@@ -164,7 +164,7 @@ def prepare(
 
 def sample_weights(
     records: Sequence[Question], configuration: TuneConfiguration
-) -> Float[np.ndarray, " samples"] | None:
+) -> Float[Array, " samples"] | None:
     """The weights that came with the data, with a mean of 1.
 
     Args:
@@ -185,7 +185,7 @@ def sample_weights(
     if configuration.acquire or configuration.teach:
         kind = "--acquire" if configuration.acquire else "--teach"
         raise TuningError(f"{kind} does not go with a `weight` a line: leave that field out")
-    return weights / weights.mean()
+    return jnp.asarray(weights / weights.mean())
 
 
 def answerable(encoded: Encoded, records: list[Question]) -> list[Question]:

@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # where it is set, every process compiles all 
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format docs-check bench parity constraints clean
+.PHONY: help demo test test-all mutants lint format docs-check bench parity constraints clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,13 @@ $(VENV)/.cluster: $(READY)
 
 test-all: $(VENV)/.cluster  ## every test, example and notebook, Ray's too; twenty minutes more
 	$(PYTEST) -m "$(UNAVAILABLE)"
+
+$(VENV)/.mutants: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group mutants
+	@touch $@
+
+mutants: $(VENV)/.mutants  ## do the tests fail when an operator is wrong? random mutants of the array rooms; an hour
+	$(BIN)/python experiments/mutants.py
 
 lint: $(READY)  ## style, types, hooks
 	$(BIN)/ruff check .
@@ -69,7 +76,7 @@ parity: $(READY)  ## oracles that need PyTorch, in an environment of their own
 
 constraints: $(READY)  ## make constraints.txt again: names and versions, no address
 	$(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --upgrade --python-version 3.11 \
-		--all-extras --group test --group lint pyproject.toml --output-file constraints.txt
+		--all-extras --group test --group lint --group mutants pyproject.toml --output-file constraints.txt
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .venv-parity .cache .pytest_cache .ruff_cache

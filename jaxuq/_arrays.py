@@ -1,4 +1,4 @@
-r"""Numerics that all leaves share: shapes, masks, weights, floating types, labels, entropies; said once.
+r"""Numerics that all leaves share: shapes, masks, weights, floating types, labels; said once.
 
 The rules, which every public array function keeps:
 
@@ -12,18 +12,19 @@ The rules, which every public array function keeps:
 - **Nothing counted**: a score of nothing is NaN, a loss of nothing is 0 with gradient 0 (`weighted_mean`'s `empty`).
 """
 
+import functools
 import math
-import numbers
-import operator
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, Integer, PyTree, Shaped
+from jaxtyping import Array, Bool, Float, Int, Integer, Shaped
 
-from jaxuq._errors import ArrayError, OptionError
+from jaxuq._errors import ArrayError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def check_shapes(**arrays: Any) -> None:
@@ -105,6 +106,37 @@ def widest(*arrays: Shaped[Array, "..."]) -> jnp.dtype:
     if not found:
         return jnp.dtype(jnp.result_type(float))
     return jnp.dtype(jnp.float64 if any(jnp.finfo(dtype).bits > 32 for dtype in found) else jnp.float32)
+
+
+def widened(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """`function` on its floating arrays in one type, the widest among them and at least single precision.
+
+    For functions whose sums and results all want it, whatever holds their arguments (trees too). A function that keeps
+    the type of its arguments widens only its sums, with `as_float`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> ones = widened(lambda values, weights: values @ weights)(jnp.ones(4096, jnp.bfloat16), jnp.ones(4096))
+        >>> print(ones, ones.dtype)
+        4096.0 float32
+    """
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        floats = {place: leaf for place, leaf in enumerate(leaves) if _is_floating(leaf)}
+        if not floats:
+            return function(*args, **kwargs)
+        wide = widest(*floats.values())
+        leaves = [jnp.asarray(leaf, wide) if place in floats else leaf for place, leaf in enumerate(leaves)]
+        args, kwargs = jax.tree.unflatten(tree, leaves)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _is_floating(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
 def counted(
@@ -248,69 +280,18 @@ def no_nan(*arrays: Float[Array, "..."]) -> Bool[Array, ""]:
     return result
 
 
-def bernoulli_entropy(logits: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-    r"""Entropy of coins from their log odds $z$, nats: $-p \log p - (1-p) \log(1-p)$, 0 at $z = \pm\infty$.
-
-    Value and gradient are finite for every $z$ but NaN.
-    """
-    finite = jnp.isfinite(logits) | jnp.isnan(logits)
-    z = jnp.abs(jnp.where(finite, logits, jnp.zeros_like(logits)))
-    return jnp.where(finite, jax.nn.softplus(-z) + z * jax.nn.sigmoid(-z), jnp.zeros_like(z))
+def first_true(mask: Bool[Array, " n"]) -> Int[Array, ""]:
+    """The place of the first True; n where there is none, in an empty mask too."""
+    numbers = jnp.arange(mask.shape[0])
+    return jnp.min(jnp.where(mask, numbers, mask.shape[0]), initial=mask.shape[0])
 
 
-def categorical_entropy(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
-    r"""Entropy of a softmax, nats: $-\sum_k p_k \log p_k$ with $0 \log 0 = 0$; classes of $-\infty$ are impossible.
-
-    Value and gradient are finite unless all logits are $-\infty$ or one is NaN.
-    """
-    log_probabilities = log_softmax(logits)
-    impossible = log_probabilities == -jnp.inf
-    safe = jnp.where(impossible, jnp.zeros_like(logits), log_probabilities)
-    return -jnp.sum(jnp.where(impossible, jnp.zeros_like(logits), jnp.exp(safe)) * safe, axis=-1)
-
-
-@jax.custom_jvp
-def log_softmax(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch classes"]:
-    r"""Normalised log probabilities; the limit where logits are infinite, in value and gradient.
-
-    One logit of $+\infty$ is a certain class (several share it alike); $-\infty$ is an impossible one; all $-\infty$,
-    or a NaN, give NaN.
-    """
-    certain = logits == jnp.inf
-    any_certain = jnp.broadcast_to(jnp.any(certain, axis=-1, keepdims=True), logits.shape)
-    limit = jnp.where(certain, jnp.zeros_like(logits), jnp.full_like(logits, -jnp.inf))
-    return jax.nn.log_softmax(jnp.where(any_certain & ~jnp.isnan(logits), limit, logits), axis=-1)
-
-
-@log_softmax.defjvp
-def _log_softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    """The slope $\\dot z - \\sum_k p_k \\dot z_k$ holds in the limits too."""
-    result = log_softmax(*primals)
-    (slope,) = tangents
-    return result, slope - jnp.sum(jnp.exp(result) * slope, axis=-1, keepdims=True)
-
-
-def log_rest(
-    log_probabilities: Float[Array, "*batch classes"], labels: Integer[Array, "*batch"]
-) -> Float[Array, "*batch"]:
-    r"""$\log (1 - p_y)$ by adding up the other classes: exact where $p_y$ rounds to 1, $-\infty$ where it is 1."""
-    others = jnp.where(
-        is_class(labels, log_probabilities.shape[-1]), jnp.full_like(log_probabilities, -jnp.inf), log_probabilities
-    )
-    top = jax.lax.stop_gradient(jnp.max(others, axis=-1, keepdims=True))
-    some = top > -jnp.inf
-    shifted = others - jnp.where(some, top, jnp.zeros_like(top))
-    total = jnp.sum(jnp.where(others > -jnp.inf, jnp.exp(shifted), jnp.zeros_like(shifted)), axis=-1)
-    some, top = some[..., 0], top[..., 0]
-    return jnp.where(some, jnp.log(jnp.where(some, total, jnp.ones_like(total))) + top, jnp.full_like(total, -jnp.inf))
-
-
-def divergence(log_p: Float[Array, "*batch classes"], log_q: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
-    r"""$\mathrm{KL}(p \,\|\, q)$ from log probabilities, nats; $\infty$ where $q$ rules out what $p$ allows."""
-    possible = log_p > -jnp.inf
-    safe_p, safe_q = (jnp.where(possible | jnp.isnan(log_p), a, jnp.zeros_like(a)) for a in (log_p, log_q))
-    terms = jnp.exp(safe_p) * (safe_p - safe_q)
-    return jnp.sum(jnp.where(possible | jnp.isnan(log_p), terms, jnp.zeros_like(terms)), axis=-1)
+def entry(
+    values: Shaped[Array, " n"], place: Integer[Array, "*shape"], missing: float | int = jnp.nan
+) -> Shaped[Array, "*shape"]:
+    """`values[place]`; `missing` for a place that there is not, in empty values every one."""
+    inside = (place >= 0) & (place < values.shape[0])
+    return jnp.pad(values, (0, 1), constant_values=missing)[jnp.where(inside, place, values.shape[0])]
 
 
 def product(weight: Float[Array, "*shape"], value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -323,99 +304,3 @@ def root(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The square root with gradient 0, not infinity, at 0."""
     positive = values != 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, jnp.ones_like(values))), jnp.zeros_like(values))
-
-
-def whole(array: Shaped[Array, "..."], axis: int | None = None) -> Shaped[Array, "..."]:
-    """The same array with `axis` (None: every axis) whole on every device, where an explicit mesh has divided it.
-
-    Sorting, binning, gathering and cumulative sums need it. One device, meshes with automatic axes and `jax.shard_map`
-    need nothing and get nothing.
-    """
-    sharding = jax.typeof(array).sharding
-    spec = [*sharding.spec, *(None,) * (array.ndim - len(sharding.spec))]
-    axes = range(array.ndim) if axis is None else [axis % array.ndim] if array.ndim else []
-    if all(spec[number] is None for number in axes):
-        return array
-    for number in axes:
-        spec[number] = None
-    return jax.sharding.reshard(array, NamedSharding(sharding.mesh, PartitionSpec(*spec)))
-
-
-def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
-    """Raise an OptionError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise OptionError(f"{name} is {value!r}; expected one of {', '.join(map(repr, choices))}")
-
-
-def check_count(name: str, value: Any, minimum: int = 1) -> int:
-    """The value as an int; an OptionError unless it is a whole number (NumPy's too, no bool) of at least `minimum`."""
-    try:
-        count = None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        count = None
-    if count is None or count < minimum:
-        raise OptionError(f"{name} is {value!r}; expected an integer of at least {minimum}")
-    return count
-
-
-def check_number(
-    name: str,
-    value: Any,
-    low: float = -math.inf,
-    high: float = math.inf,
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> float:
-    """The value as a float; an OptionError unless it is a finite real number between `low` and `high`.
-
-    NumPy's numbers and arrays without axes count; NaN, infinities and booleans do not. Bounds are allowed values unless
-    `open_low` or `open_high` says otherwise.
-    """
-    whole = hasattr(value, "dtype") and getattr(value, "shape", None) == () and value.dtype.kind in "fiu"
-    number = float(value) if (isinstance(value, numbers.Real) and not isinstance(value, bool)) or whole else math.nan
-    inside = (low < number if open_low else low <= number) and (number < high if open_high else number <= high)
-    if not (math.isfinite(number) and inside):
-        left = "(" if open_low or low == -math.inf else "["
-        right = ")" if open_high or high == math.inf else "]"
-        raise OptionError(f"{name} is {value!r}; expected a finite number in {left}{low:g}, {high:g}{right}")
-    return number
-
-
-def vary_like(tree: PyTree, *others: PyTree) -> PyTree:
-    """The same arrays, varying over every axis of `jax.shard_map` that an array of `others` varies over.
-
-    The carry of a loop starts from constants and becomes a function of the inputs, so it must vary as they do from the
-    start, as must a cotangent. And the gradient in an array that does not vary is summed over the devices. Outside
-    `shard_map` nothing changes.
-    """
-    axes = {axis for leaf in jax.tree.leaves(others) for axis in _varies_over(leaf)}
-
-    def one(leaf: Any) -> Any:
-        missing = tuple(sorted(axes - _varies_over(leaf)))
-        return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
-
-    return jax.tree.map(one, jax.tree.map(jnp.asarray, tree))
-
-
-def _varies_over(leaf: Any) -> frozenset[str]:
-    kind: Any = jax.typeof(leaf)  # jax 0.10 gathered what was called `vma` in one record
-    return frozenset(kind.manual_axis_type.varying if hasattr(kind, "manual_axis_type") else kind.vma)
-
-
-def divided_like(
-    function: Callable[..., Shaped[Array, "..."]], like: Shaped[Array, "..."], *args: PyTree
-) -> Shaped[Array, "..."]:
-    """`function(*args)`, for functions that look up entries of an array, which explicit meshes refuse.
-
-    On an explicit mesh the compiler chooses the placement inside, and the leading axes of the result are divided as
-    those of `like` are. Elsewhere it is a plain call.
-    """
-    sharding = jax.typeof(like).sharding
-    explicit = tuple(
-        name for name, kind in zip(sharding.mesh.axis_names, sharding.mesh.axis_types) if kind == AxisType.Explicit
-    )
-    if not explicit:
-        return function(*args)
-    placed: Any = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
-    return placed(*args)

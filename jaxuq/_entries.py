@@ -9,11 +9,13 @@ A method, backbone, label model, measure, loss, routing rule or question set is 
 
 import difflib
 import importlib.metadata
+import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from jaxuq._errors import OptionError
+from jaxuq._fingerprint import fingerprint
 
 
 class UnknownEntryError(OptionError, KeyError):
@@ -49,6 +51,7 @@ class Entry(NamedTuple):
 
 
 Kind = TypeVar("Kind")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 class Entries(MutableMapping[str, Kind], Generic[Kind]):
@@ -118,5 +121,112 @@ class Entries(MutableMapping[str, Kind], Generic[Kind]):
     def __len__(self) -> int:
         return len(self._entries) + len(self._declared())
 
+    def beside(self, given: Mapping[str, Any] | None) -> "Entries[Any]":
+        """This table and what a caller gives beside it for one run, by names of their own.
+
+        Args:
+            given: what the table holds, by name; None: nothing.
+
+        Returns:
+            Another table; this one stays as it is.
+
+        Raises:
+            OptionError: a name that this table has already, or that could not name a file or stand between commas.
+        """
+        for name in given or {}:
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise OptionError(f"a {self.kind} is called {name!r}; expected letters, digits, and _ . + - after one")
+            if name in self:
+                raise OptionError(f"there is a {self.kind} {name!r} already; give yours another name")
+        return Entries(self.kind, self.group, {**self._entries, **(given or {})})
+
     def __repr__(self) -> str:
         return f"<table of {len(self)} {self.kind}s: {', '.join(self)}>"
+
+
+def entry_of(table: Entries[Entry], given: Any, role: str) -> Entry:
+    """The entry that is meant by a name, by an entry, or by a function of the user's.
+
+    Args:
+        table: where names are looked up.
+        given: a name, an `Entry`, or a function.
+        role: as what a function counts, a name among `Entry.functions`.
+
+    Returns:
+        The entry.
+
+    Raises:
+        UnknownEntryError: a name that the table does not hold.
+        OptionError: none of the three.
+
+    Example:
+        >>> entry_of(Entries("loss", "jaxuq.none"), abs, "loss").functions["loss"](-2)
+        2
+    """
+    if isinstance(given, Entry):
+        return given
+    if isinstance(given, str):
+        return table[given]
+    if not callable(given):
+        raise OptionError(f"a {table.kind} is {given!r}; expected a name ({', '.join(table)}), an Entry or a function")
+    name = getattr(given, "__name__", type(given).__name__)
+    return Entry(name, name, {role: given}, about={"code": fingerprint(given)})
+
+
+def function_of(table: Entries[Callable[..., Any]], given: Any) -> Callable[..., Any]:
+    """The function that is meant by a name in a table of functions, or the function itself.
+
+    Args:
+        table: where names are looked up.
+        given: a name or a function.
+
+    Returns:
+        The function.
+
+    Raises:
+        UnknownEntryError: a name that the table does not hold.
+        OptionError: neither.
+    """
+    if isinstance(given, str):
+        return table[given]
+    if not callable(given):
+        raise OptionError(f"a {table.kind} is {given!r}; expected a name ({', '.join(table)}) or a function")
+    return given
+
+
+def label_of(given: Any) -> str:
+    """A name as it is, and a function by its name and code: what results that depend on it are compared by."""
+    return given if isinstance(given, str) else f"{getattr(given, '__name__', 'function')} {fingerprint(given)[:16]}"
+
+
+def given_entries(given: Mapping[str, Any] | None, table: Entries[Entry], role: str) -> Entries[Entry]:
+    """A table and a caller's own functions or entries beside it, each under the name that it is given by.
+
+    Args:
+        given: functions or entries by name; None: none.
+        table: of jaxuq.
+        role: as what a function counts, see `entry_of`.
+
+    Returns:
+        Another table.
+
+    Raises:
+        OptionError: a name that is taken or cannot be one, or what is given is neither a function nor an entry.
+
+    Example:
+        >>> given_entries({"mine": abs}, Entries("loss", "jaxuq.none"), "loss")["mine"].title
+        'mine'
+    """
+    named = {}
+    for name, one in (given or {}).items():
+        if isinstance(one, str):
+            raise OptionError(f"the {table.kind} {name!r} is given as {one!r}; expected an Entry or a function")
+        entry = entry_of(table, one, role)
+        named[name] = entry._replace(name=name, title=entry.title if isinstance(one, Entry) else name)
+    return table.beside(named)
+
+
+def identity_of(entry: Entry) -> Any:
+    """What results follow from, as `jaxuq.study.digest` takes it: the name, and version, options and code if any."""
+    rest = {"formula": entry.formula, "options": dict(entry.options), "code": entry.about.get("code")}
+    return entry.name if rest == {"formula": 1, "options": {}, "code": None} else [entry.name, rest]

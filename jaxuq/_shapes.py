@@ -16,21 +16,26 @@ import jaxtyping
 
 from jaxuq._arrays import remedy
 from jaxuq._errors import ArrayError
+from jaxuq._placement import Axes, on_explicit_mesh, placed, result_axes
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 class _Layout(NamedTuple):
-    """Names of the positional arguments, that of `*args`, and the axes that each argument's annotation asks for."""
+    """Names of the positional arguments, that of `*args`, and the axes in the annotations of arguments and result."""
 
     positional: tuple[str, ...]
     rest: str | None
-    axes: dict[str, tuple[tuple[str, ...], ...]]
+    axes: dict[str, Axes]
+    result: Any
 
 
 def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Compare the shapes of array arguments with the axes in the function's jaxtyping annotations.
+
+    On a mesh with explicit axes the annotations say more: a result is divided along the axes along which the arguments
+    are (see `jaxuq._placement`).
 
     Axes of one name have one size over all arguments; `*name` stands for any number of axes; numbers are sizes. Values
     that are no arrays (None, Python numbers, pytrees) are passed over, and so are axes with `#` or arithmetic.
@@ -60,15 +65,21 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
         nonlocal layout
         if layout is None:
             layout = _layout_of(function)
-        _compare(layout, args, kwargs)
-        return function(*args, **kwargs)
+        given = _given(layout, args, kwargs)
+        _compare(layout, given)
+        mesh = on_explicit_mesh(args, kwargs) if layout.result is not None else None
+        if mesh is None:
+            return function(*args, **kwargs)
+        axes = [(layout.axes.get(key), value) for key, _, value in given]
+        return placed(function, mesh, axes, layout.result, _split, args, kwargs)
 
     return call
 
 
 def _layout_of(function: Callable[..., Any]) -> _Layout:
     positional, rest, axes = [], None, {}
-    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+    signature = inspect.signature(function, eval_str=True)
+    for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             positional.append(name)
         elif parameter.kind is parameter.VAR_POSITIONAL:
@@ -76,7 +87,7 @@ def _layout_of(function: Callable[..., Any]) -> _Layout:
         found = tuple(_axes_in(parameter.annotation))
         if found:
             axes[name] = found
-    return _Layout(tuple(positional), rest, axes)
+    return _Layout(tuple(positional), rest, axes, result_axes(signature.return_annotation, _axes_in))
 
 
 def _axes_in(annotation: Any) -> Iterator[tuple[str, ...]]:
@@ -116,8 +127,8 @@ class _Sizes:
         return tuple(size for axis in axes for size in ((int(axis),) if axis.isdigit() else self.known[axis][0]))
 
 
-def _split(axes: tuple[str, ...], shape: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]] | None:
-    """The size of each axis, those of a `*name` together; None where the number of axes does not fit."""
+def _split(axes: tuple[str, ...], shape: tuple[Any, ...]) -> list[tuple[str, tuple[Any, ...]]] | None:
+    """The part of each axis in a shape, those of a `*name` together; None where the number of axes does not fit."""
     many = next((place for place, axis in enumerate(axes) if axis == "..." or axis.startswith("*")), None)
     if many is None:
         return [(axis, (size,)) for axis, size in zip(axes, shape)] if len(axes) == len(shape) else None
@@ -125,17 +136,21 @@ def _split(axes: tuple[str, ...], shape: tuple[int, ...]) -> list[tuple[str, tup
     if len(shape) < many + after:
         return None
     middle = shape[many : len(shape) - after]
-    before: list[tuple[str, tuple[int, ...]]] = [(axis, (size,)) for axis, size in zip(axes[:many], shape)]
+    before: list[tuple[str, tuple[Any, ...]]] = [(axis, (size,)) for axis, size in zip(axes[:many], shape)]
     behind = [(axis, (size,)) for axis, size in zip(axes[many + 1 :], shape[len(shape) - after :])]
     return [*before, (axes[many], middle), *behind]
 
 
-def _compare(layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    sizes = _Sizes()
+def _given(layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, str, Any]]:
+    """Each argument by the name of its parameter, by its own in an error, and its value."""
     count = len(layout.positional)
     given = [(name, name, value) for name, value in zip(layout.positional, args)]
     given += [(layout.rest or "", f"{layout.rest}[{i}]", value) for i, value in enumerate(args[count:])]
-    given += [(name, name, value) for name, value in kwargs.items()]
+    return given + [(name, name, value) for name, value in kwargs.items()]
+
+
+def _compare(layout: _Layout, given: list[tuple[str, str, Any]]) -> None:
+    sizes = _Sizes()
     for key, name, value in given:
         allowed = layout.axes.get(key)
         shape = getattr(value, "shape", None)

@@ -2,10 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from jaxuq._programs import forget_programs_if_many
 
 
+@pytest.mark.long  # what the process has compiled is lost to the tests after it
 def test_programs_are_forgotten_only_when_there_are_many():
     traced = []
 

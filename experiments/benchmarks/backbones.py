@@ -27,7 +27,7 @@ from jaxuq.molecules import (
     morgan_fingerprints,
     rdkit_descriptors,
 )
-from jaxuq.molecules.muben import BACKBONES, MubenConfiguration, recipe_optimizer
+from jaxuq.molecules.muben import MubenConfiguration, make_backbone, recipe_optimizer
 from jaxuq.networks import apply_function
 
 MOLECULES = 128
@@ -45,7 +45,7 @@ class Contender(NamedTuple):
 
 def ours(name: str, smiles: list[str]) -> tuple[Contender, Any]:
     """A backbone of jaxuq, and the batch that it reads."""
-    backbone = BACKBONES[name](MubenConfiguration(from_scratch=True))
+    backbone = make_backbone(name, MubenConfiguration(from_scratch=True))
     rows = np.random.default_rng(0).permutation(len(smiles))[:MOLECULES]
     if name in FEW:
         smiles, rows = [smiles[row] for row in rows], np.arange(MOLECULES)

@@ -45,14 +45,14 @@ def measure_jaxuq(members: int, strategy: str, dataset: str) -> dict[str, float]
         use_cpu_cores(len(os.sched_getaffinity(0)))
     jax.config.update("jax_enable_compilation_cache", False)
     from jaxuq.molecules import load_dataset
-    from jaxuq.molecules.muben import BACKBONES, MubenConfiguration
+    from jaxuq.molecules.muben import MubenConfiguration, make_backbone
     from jaxuq.molecules.muben.heads import likelihood_head
     from jaxuq.molecules.muben.problem import make_problem
     from jaxuq.molecules.muben.setting import Setting
     from jaxuq.molecules.muben.trainings import train_networks
     from jaxuq.training import fit
 
-    backbone = BACKBONES["dnn"](MubenConfiguration(dataset=dataset))
+    backbone = make_backbone("dnn", MubenConfiguration(dataset=dataset))
     problem = make_problem(load_dataset(dataset), backbone)
     epochs: list[int] = []
 

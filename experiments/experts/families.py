@@ -18,7 +18,8 @@ from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, TrainCon
 from jaxuq.experts.pipeline.evaluation import run_evaluation
 from jaxuq.experts.pipeline.training import run_training
 from jaxuq.language import load_model
-from jaxuq.reporting.experts_page import print_experts, write_experts_report
+from jaxuq.reporting import print_report, write_report
+from jaxuq.study import Listener
 
 ROOT = pathlib.Path("runs/experts")
 
@@ -53,12 +54,12 @@ def main() -> None:
     keep_compiled_programs()
     began = time.monotonic()
 
-    def told(step: str, done: int, total: int) -> None:
+    def told(step: str, done: int, total: int, said: str) -> None:
         print(f"{time.monotonic() - began:7.0f} s  {step}: {done}/{total}", file=sys.stderr, flush=True)
 
     model = load_model("smollm2", scan=True)
     for seed in options.seeds:
-        run_training(training(seed), model=model, on_progress=told)
+        run_training(training(seed), model=model, listener=Listener(progress=told))
     configuration = EvaluateConfiguration(
         tuple(ROOT / f"families-{seed}" for seed in options.seeds),
         baselines=options.baselines,
@@ -67,9 +68,9 @@ def main() -> None:
         top_k=(1, 2) if options.sweeps else (),
         dimension=(64, 256) if options.sweeps else (),
     )
-    folder = run_evaluation(configuration, model=model, on_progress=told).path
-    write_experts_report(folder)
-    print_experts(folder)
+    folder = run_evaluation(configuration, model=model, listener=Listener(progress=told)).path
+    write_report(folder)
+    print_report(folder)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,8 @@ import pandas
 
 from jaxuq.molecules import scaffold_similarity, similarity_bins
 from jaxuq.molecules.muben import MubenConfiguration, binned_scores
-from jaxuq.molecules.muben.listener import Listener
 from jaxuq.molecules.muben.opening import load_splits
-from jaxuq.study import RunFolder, read_run
+from jaxuq.study import Listener, RunFolder, read_run
 
 
 def main():

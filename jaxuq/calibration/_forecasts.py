@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq._arrays import as_float, bernoulli_entropy, categorical_entropy, check_shapes, log_softmax, select
+from jaxuq._arrays import as_float, check_shapes, select
+from jaxuq._entropies import bernoulli_entropy, categorical_entropy, log_softmax
 from jaxuq.posterior import BernoulliForecast, CategoricalForecast, GaussianForecast
 
 _Classification = TypeVar("_Classification", BernoulliForecast, CategoricalForecast)

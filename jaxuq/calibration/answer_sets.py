@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq._arrays import as_float, check_shapes, counted, number_of, select, whole
+from jaxuq._arrays import as_float, check_shapes, counted, number_of, select
+from jaxuq._meshes import whole
 
 
 def answer_nonconformity(

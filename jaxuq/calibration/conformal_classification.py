@@ -7,20 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key, Real
 
-from jaxuq._arrays import (
-    as_float,
-    check_choice,
-    check_count,
-    check_number,
-    check_shapes,
-    log_softmax,
-    select,
-    take_class,
-    undefined_unless,
-    whole,
-    within_classes,
-)
+from jaxuq._arrays import as_float, check_shapes, select, take_class, undefined_unless, within_classes
+from jaxuq._entropies import log_softmax
 from jaxuq._errors import OptionError
+from jaxuq._meshes import whole
+from jaxuq._options import check_choice, check_count, check_number
 from jaxuq.calibration._forecasts import check_state, evidence, expect
 from jaxuq.calibration.conformal_regression import ConformalState
 from jaxuq.calibration.conformal_threshold import conformal_threshold, threshold_of_each

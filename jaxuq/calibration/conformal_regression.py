@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Real
 
-from jaxuq._arrays import as_float, check_choice, check_shapes, select
+from jaxuq._arrays import as_float, check_shapes, select
+from jaxuq._options import check_choice
 from jaxuq.calibration._forecasts import check_state, deviation, evidence, expect
 from jaxuq.calibration.conformal_threshold import conformal_threshold, threshold_of_each
 from jaxuq.posterior import GaussianForecast

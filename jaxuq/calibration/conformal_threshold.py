@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Real
 
-from jaxuq._arrays import as_float, check_number, check_shapes, counted, select, undefined_unless, whole
+from jaxuq._arrays import as_float, check_shapes, counted, select, undefined_unless
 from jaxuq._errors import ArrayError, OptionError
+from jaxuq._meshes import whole
+from jaxuq._options import check_number
 
 
 def conformal_threshold(

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree, Real, Shaped
 
-from jaxuq._arrays import check_number, check_shapes
+from jaxuq._arrays import check_shapes
 from jaxuq._entries import Entries
 from jaxuq._errors import ArrayError, OptionError
+from jaxuq._options import check_number
 from jaxuq.calibration.base import Calibrator
 from jaxuq.calibration.conformal_classification import ConformalClassification, conformal_classification
 from jaxuq.calibration.conformal_regression import ConformalRegression, Interval, conformal_regression

@@ -17,11 +17,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuq._digest import digest
 from jaxuq._entries import Entries
+from jaxuq._files import write_bytes, write_text
 from jaxuq.calibration._trees import FittedError, pack, unpack
 from jaxuq.calibration.fitted import CALIBRATORS, CONFORMAL, Fitted
 from jaxuq.posterior import LIKELIHOODS
-from jaxuq.study import digest, write_bytes, write_text
 
 _FORMAT, _VERSION = "jaxuq.fitted", 1
 _MANIFEST = "fitted.json"

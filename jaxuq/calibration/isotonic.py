@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import as_float, check_shapes, divided_like
+from jaxuq._arrays import as_float, check_shapes
 from jaxuq._errors import OptionError
+from jaxuq._meshes import divided_like
 from jaxuq.calibration._forecasts import check_state, evidence, expect, interpolate_per_task, with_logits
 from jaxuq.calibration.base import Calibrator
 from jaxuq.posterior import BernoulliForecast

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import as_float, check_shapes, divided_like, select, undefined_unless, whole
+from jaxuq._arrays import as_float, check_shapes, select, undefined_unless
+from jaxuq._meshes import divided_like, whole
 from jaxuq.calibration._forecasts import (
     check_state,
     deviation,

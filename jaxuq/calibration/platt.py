@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import as_float, check_shapes, select, undefined_unless, vary_like
+from jaxuq._arrays import as_float, check_shapes, select, undefined_unless
+from jaxuq._meshes import vary_like
 from jaxuq.calibration._forecasts import check_state, evidence, expect, with_logits
 from jaxuq.calibration.base import Calibrator
 from jaxuq.posterior import BernoulliForecast

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import as_float, check_choice, check_count, check_number, check_shapes, whole
+from jaxuq._arrays import as_float, check_shapes
+from jaxuq._meshes import whole
+from jaxuq._options import check_choice, check_count, check_number
 
 
 def conformal_risk_control(

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import as_float, check_choice, check_number, check_shapes, counted, select, whole
+from jaxuq._arrays import as_float, check_shapes, counted, select
+from jaxuq._meshes import whole
+from jaxuq._options import check_choice, check_number
 from jaxuq.calibration.risk_bounds import risk_p_values
 
 

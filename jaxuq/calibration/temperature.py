@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import as_float, check_shapes, select, take_class, undefined_unless, vary_like, within_classes
+from jaxuq._arrays import as_float, check_shapes, select, take_class, undefined_unless, within_classes
 from jaxuq._errors import OptionError
+from jaxuq._meshes import vary_like
 from jaxuq.calibration._forecasts import check_state, evidence, expect, with_logits
 from jaxuq.calibration.base import Calibrator
 from jaxuq.posterior import BernoulliForecast, CategoricalForecast

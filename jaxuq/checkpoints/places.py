@@ -21,6 +21,8 @@ class Place(NamedTuple):
         index: position on the axes on which several tensors are stacked.
         stack: lengths of those axes, which come first; the parameter's shape is `stack + kept`.
         kept: shape of one tensor as a parameter; None: that of the tensor (transposed, if so).
+        start: the first row that is taken, of a stored tensor that holds several of ours one under another, of which
+            `shape` is one; None: the stored tensor is this one alone.
     """
 
     path: tuple[str, ...]
@@ -29,6 +31,12 @@ class Place(NamedTuple):
     index: tuple[int, ...] = ()
     stack: tuple[int, ...] = ()
     kept: tuple[int, ...] | None = None
+    start: int | None = None
+
+    def fill(self, target: np.ndarray, stored: StoredTensor) -> None:
+        """Read the stored tensor, or its rows, into an array of the parameter's shape, see `fill_array`."""
+        rows = None if self.start is None else slice(self.start, self.start + self.shape[0])
+        fill_array(target, stored, transposed=self.transposed, rows=rows)
 
 
 def linear(name: str, path: tuple[str, ...], inputs: int, outputs: int, *, bias: bool = True, **stacked: Any) -> dict:
@@ -97,7 +105,7 @@ def fill_places(
             arrays[place.path] = np.empty((*place.stack, *kept), np.float32)
         rows = arrays[place.path].reshape(math.prod(place.stack), -1)
         row = int(np.ravel_multi_index(place.index, place.stack)) if place.stack else 0
-        fill_array(rows[row].reshape(shape), stored[name], transposed=place.transposed)
+        place.fill(rows[row].reshape(shape), stored[name])
     params: dict[str, Any] = {}
     for path, array in arrays.items():
         tree = params

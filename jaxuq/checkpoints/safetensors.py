@@ -195,18 +195,21 @@ def compare_names(
         raise CheckpointError("wrong shape: " + "; ".join(wrong))
 
 
-def fill_array(target: np.ndarray, tensor: StoredTensor, *, transposed: bool = False) -> None:
+def fill_array(
+    target: np.ndarray, tensor: StoredTensor, *, transposed: bool = False, rows: slice | None = None
+) -> None:
     """Read a stored tensor into an array, which decides the type.
 
     Args:
         target: written.
         tensor: what is read.
         transposed: whether it is stored the other way round.
+        rows: of the stored tensor that are taken; None: all.
 
     Raises:
         CheckpointError: the file is damaged, or holds numbers that are not finite in the target's type.
     """
-    array = tensor.read()
+    array = tensor.read() if rows is None else tensor.read()[rows]
     with np.errstate(over="ignore"):  # reported below, with the tensor's name
         target[...] = array.T if transposed else array
     flat = target.reshape(-1)

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from jaxuq._arrays import check_count, check_number
 from jaxuq._errors import OptionError
+from jaxuq._options import check_count, check_number
 from jaxuq.checkpoints.errors import CheckpointError, CheckpointWarning
 from jaxuq.networks.activations import Activation
 

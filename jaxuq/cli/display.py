@@ -1,35 +1,34 @@
-"""What a long run shows: bars on a terminal, plain lines in a log."""
+"""What a long run shows: bars on a terminal, plain lines in a log; and what is said when it is over."""
 
 import math
 import pathlib
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from jaxuq.molecules.muben.listener import Listener
+from jaxuq.study.listener import Listener
 
 _LOG_SECONDS = 10.0  # between two lines of the same work when there is no terminal
+_BARS = 12  # that stay on the screen
 
 
 class Display:
-    """A context that shows progress on standard error while a run goes on."""
+    """A context that shows progress on standard error while a run goes on; the same for every command."""
 
     def __init__(self):
         self._console = Console(stderr=True)
         columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[score]}"),
-            TimeElapsedColumn(),
+            *(SpinnerColumn(), TextColumn("{task.description:<28}", markup=False), BarColumn(bar_width=24)),
+            *(MofNCompleteColumn(), TextColumn("{task.fields[said]}", markup=False), TimeElapsedColumn()),
         )
         self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
         self._tasks: dict[str, Any] = {}
         self._logged: dict[str, float] = {}
+        self.began = time.monotonic()
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -40,46 +39,37 @@ class Display:
 
     def listener(self) -> Listener:
         """The functions that a run calls."""
-        return Listener(self._features, self._training, self._scored, self._message)
+        return Listener(self._show, self._scored, self._message)
 
-    def print_scores(self, folder: pathlib.Path) -> None:
-        """Print the score tables of a result folder on standard output."""
-        from jaxuq.reporting import read_folder, terminal_table
-        from jaxuq.reporting.benchmark_page import parts, report_tables
+    def over(self, folder: pathlib.Path, files: Sequence[tuple[str, str]]) -> None:
+        """Say how long it took, and what is in the folder of a finished run.
 
-        console = Console(width=None if sys.stdout.isatty() else 140)
-        contents = read_folder(folder)
-        for _, _, rows, summary in parts(contents):
-            for table in report_tables(contents, rows, summary):
-                console.print(terminal_table(table))
+        Args:
+            folder: of the run.
+            files: names and what they hold; those that are not there are left out.
+        """
+        print(f"Done in {time.monotonic() - self.began:.0f} s. Written to {folder}:", file=sys.stderr)
+        for name, content in files:
+            if (folder / name.rstrip("/")).exists():
+                print(f"  {folder / name.rstrip('/')}  ({content})")
 
-    def _show(self, name: str, done: int, total: int, score: str) -> None:
+    def _show(self, step: str, done: int, total: int, said: str) -> None:
         if self._console.is_terminal:
-            if name not in self._tasks:
-                self._tasks[name] = self._progress.add_task(name, total=total, score="")
-            self._progress.update(self._tasks[name], completed=done, score=score)
+            if step not in self._tasks:
+                self._tasks[step] = self._progress.add_task(step, total=total, said="")
+            self._progress.update(self._tasks[step], completed=done, total=total, said=said)
+            if done >= total:  # a run in rounds trains more often than a screen has lines
+                for finished in list(self._tasks.values())[:-_BARS]:
+                    self._progress.update(finished, visible=False)
             return
         now = time.monotonic()
-        if done >= total or now - self._logged.get(name, -math.inf) >= _LOG_SECONDS:
-            self._logged[name] = now
-            print(f"{name}: {done}/{total} {score}".rstrip(), file=sys.stderr, flush=True)
+        if done >= total or now - self._logged.get(step, -math.inf) >= _LOG_SECONDS:
+            self._logged[step] = now
+            print(f"{step}: {done}/{total} {said}".rstrip(), file=sys.stderr, flush=True)
 
-    def _features(self, done: int, total: int) -> None:
-        self._show("features", done, total, "molecules")
-
-    def _training(self, name: str, progress: Any) -> None:
-        over = progress.running == 0
-        total = progress.epoch if over else progress.num_epochs
-        score = "" if not progress.best_score else f"best validation score {progress.best_score:.4f}"
-        running = f", {progress.running} of {progress.num_members} networks running" if not over else ", stopped early"
-        if over and self._console.is_terminal and name in self._tasks:
-            self._progress.update(self._tasks[name], total=total)
-        self._show(f"train {name}", progress.epoch, total, f"epochs, {score}{running}" if score else "epochs")
-
-    def _scored(self, method: str, seed: int, scores: dict[str, Any]) -> None:
-        names = [name for name in ("rmse", "auroc", "nll", "rce", "ece") if name in scores]
-        text = ", ".join(f"{name} {scores[name]:.3f}" for name in names)
-        self._console.print(f"  {method}, seed {seed}: {text}", highlight=False)
+    def _scored(self, cell: str, scores: Mapping[str, float]) -> None:
+        text = ", ".join(f"{name} {value:.4g}" for name, value in scores.items()) or "done"
+        self._console.print(f"  {cell}: {text}", highlight=False, markup=False, soft_wrap=True)
 
     def _message(self, text: str) -> None:
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,15 @@ from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, TrainCon
 if TYPE_CHECKING:
     from jaxuq.experts.answering import ExpertAnswer
     from jaxuq.experts.pipeline.training import TrainedRun
+
+_FILES = (
+    ("report.html", "open this: accuracies, clusters, weights, costs"),
+    ("results.csv", "one row per subset, method and seed"),
+    ("summary.csv", "one row per subset and method, with intervals"),
+    ("predictions/", "one line per question, a file per seed and method"),
+    ("figures/", "the page's figures as files"),
+    ("run.json", "configuration, versions, device"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,19 +220,18 @@ def run_train(configuration: TrainConfiguration) -> None:
         configuration: the options.
     """
     from jaxuq.cli.compiled import keep_compiled_programs, use_all_cores
-    from jaxuq.cli.experts_display import ExpertsDisplay
+    from jaxuq.cli.display import Display
     from jaxuq.cli.generate import load_named_model
     from jaxuq.experts.pipeline.training import run_training
 
     keep_compiled_programs()
     use_all_cores()
-    began = time.monotonic()
-    with ExpertsDisplay() as display:
-        folder = run_training(configuration, model=load_named_model, on_progress=display.show)
+    with Display() as display:
+        folder = run_training(configuration, model=load_named_model, listener=display.listener())
     sizes = ", ".join(map(str, folder.record["clusters"]))
     print(f"{len(folder.record['clusters'])} clusters of {sizes} instructions", file=sys.stderr)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}; next:", file=sys.stderr)
-    print(f"  jaxuq experts evaluate {folder.path}", file=sys.stderr)
+    display.over(folder.path, [("adapters/", "base adapter and experts"), ("clusters.npz", "of the instructions")])
+    print(f"next: jaxuq experts evaluate {folder.path}", file=sys.stderr)
 
 
 def run_evaluate(options: EvaluateConfiguration) -> None:
@@ -234,27 +241,18 @@ def run_evaluate(options: EvaluateConfiguration) -> None:
         options: the options.
     """
     from jaxuq.cli.compiled import keep_compiled_programs
-    from jaxuq.cli.experts_display import ExpertsDisplay
+    from jaxuq.cli.display import Display
     from jaxuq.experts.pipeline.evaluation import run_evaluation
     from jaxuq.experts.pipeline.methods import METHODS
-    from jaxuq.reporting.experts_page import print_experts, write_experts_report
+    from jaxuq.reporting import print_report, write_report
 
     if options.list:
-        for name, (title, _) in METHODS.items():
-            print(f"{name:22} {title}")
+        for name, entry in METHODS.items():
+            print(f"{name:22} {entry.title}")
         return
     keep_compiled_programs()
-    began = time.monotonic()
-    with ExpertsDisplay() as display:
-        folder = run_evaluation(options, on_progress=display.show)
-    page = write_experts_report(folder.path)
-    print_experts(folder.path)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
-    for name, content in (
-        ("report.html", "open this: accuracies, clusters, weights, costs"),
-        ("results.csv", "one row per subset, method and seed"),
-        ("summary.csv", "one row per subset and method, with intervals"),
-        ("predictions/", "one line per question, a file per seed and method"),
-        ("figures/", "the page's figures as files"),
-    ):
-        print(f"  {page.parent / name.rstrip('/')}  ({content})", file=sys.stderr)
+    with Display() as display:
+        folder = run_evaluation(options, listener=display.listener())
+    write_report(folder.path)
+    print_report(folder.path)
+    display.over(folder.path, _FILES)

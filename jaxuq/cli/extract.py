@@ -6,13 +6,24 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal
 
+from jaxuq.study.crew import CrewOptions
+
 if TYPE_CHECKING:
     from jaxuq.extraction import ChatModel, RunResult, Usage
-    from jaxuq.study import Options
+    from jaxuq.study import Listener, Options, RunFolder
+
+_FILES = (
+    ("report.html", "open this: scores, and every text with its conversation"),
+    ("results.csv", "scores over all types"),
+    ("types.csv", "for each type"),
+    ("summary.csv", "intervals"),
+    ("predictions/", "all conversations"),
+    ("run.json", "configuration, versions"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class ExtractCommand:
+class ExtractCommand(CrewOptions):
     """Extract entities or relations from texts with a chat model, zero-shot: generate first, organise after (G&O)."""
 
     data: pathlib.Path
@@ -101,18 +112,20 @@ class ExtractCommand:
 
     def run(self) -> None:
         """Ask, read, score, write."""
-        from jaxuq.extraction import (
-            ExtractionError,
-            Plan,
-            Usage,
-            check_formats,
-            data_name,
-            read_passages,
-            read_prompts,
-            read_schema,
-            run_extraction,
-        )
-        from jaxuq.study import digest, open_run
+        from jaxuq.cli.display import Display
+
+        with Display() as display:
+            folder, found = hold_conversations(self, display.listener())
+        result, usage = found[0]
+        _tell(result, usage, self.prices, time.monotonic() - display.began)
+        display.over(folder.path, [*_FILES, *((path.name, "what was found") for path in result.written)])
+        if result.failed and result.failed == result.conversations:
+            print(f"jaxuq: every conversation failed: {result.first_error}", file=sys.stderr)
+            sys.exit(1)
+
+    def _check(self) -> float:
+        """The temperature; refuses what cannot work."""
+        from jaxuq.extraction import ExtractionError
 
         if (
             self.samples < 1
@@ -128,46 +141,7 @@ class ExtractCommand:
             raise ExtractionError(f"{self.samples} samples at temperature 0 are the same; add --temperature 0.7")
         if not 0 < self.least_agreement <= 1:
             raise ExtractionError(f"--least-agreement is {self.least_agreement}; expected a share in (0, 1]")
-        schema = read_schema(self.types)
-        passages = read_passages(self.data, schema, tokenizer=self.tokenizer)[: self.limit]
-        prompts = read_prompts(self.prompts)
-        check_formats(self.formats, relations=bool(schema.relations))
-        usage = Usage()
-        model = self._model(temperature, usage)
-        began = time.monotonic()
-        content = {"data": digest(passages), "types": digest(schema), "prompts": digest(prompts)}
-        opened = open_run(
-            self.output,
-            system="extract",
-            options=self._options(temperature),
-            content=content | {"model": digest(model.identity)},
-            device=_device(self.model),
-        )
-        with opened as folder, _Progress() as progress:
-            folder.write_record(digests={data_name(self.data): content["data"]})
-            result = run_extraction(
-                folder,
-                model,
-                passages,
-                schema,
-                Plan(self.strategy, self.reasoning, self.clean_up),
-                dataset=data_name(self.data),
-                prompts=prompts,
-                num_samples=self.samples,
-                least_agreement=self.least_agreement,
-                resolve_conflicts=self.resolve_conflicts,
-                convention=self.convention,
-                tokenizer=self.tokenizer,
-                formats=self.formats,
-                seed=self.seed,
-                usage=usage if "://" in self.model else None,
-                prices=self.prices,
-                on_progress=progress.show,
-            )
-        _tell(folder.path, result, usage, self.prices, time.monotonic() - began)
-        if result.failed and result.failed == result.conversations:
-            print(f"jaxuq: every conversation failed: {result.first_error}", file=sys.stderr)
-            sys.exit(1)
+        return temperature
 
     def _options(self, temperature: float) -> "Options":
         """Everything that decides the numbers, for `run.json`; no key, no password."""
@@ -188,7 +162,8 @@ class ExtractCommand:
                 "types": str(self.types),
                 "prompts": None if self.prompts is None else str(self.prompts),
             },
-            {field.name: field.default for field in dataclasses.fields(self)} | {"temperature": temperature},
+            {field.name: field.default for field in dataclasses.fields(self) if field.name in names}
+            | {"temperature": temperature},
             names=("model", "data", "types", "prompts"),
         )
 
@@ -228,37 +203,73 @@ def _device(model: str) -> str:
     return f"{jax.default_backend()} x {jax.device_count()}"
 
 
-class _Progress:
-    """A bar on a terminal, a line now and then in a log."""
+def hold_conversations(
+    command: ExtractCommand, listener: "Listener | None" = None
+) -> "tuple[RunFolder, list[tuple[RunResult, Usage]]]":
+    """The command but for what it says in the end; workers of a cluster call it, too.
 
-    def __enter__(self) -> "_Progress":
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    Args:
+        command: the options.
+        listener: is told how far the run is.
 
-        console = Console(stderr=True)
-        columns = TextColumn("conversations"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn()
-        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
-        self._task, self._shown = None, time.monotonic()
-        self._bar.start()
-        return self
+    Returns:
+        The folder, and what the run has left (of a worker's share, nothing).
+    """
+    from jaxuq.extraction import (
+        Plan,
+        Usage,
+        check_formats,
+        data_name,
+        read_passages,
+        read_prompts,
+        read_schema,
+        run_extraction,
+    )
+    from jaxuq.study import Listener, digest, open_run
 
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
+    temperature = command._check()
+    schema = read_schema(command.types)
+    passages = read_passages(command.data, schema, tokenizer=command.tokenizer)[: command.limit]
+    prompts = read_prompts(command.prompts)
+    check_formats(command.formats, relations=bool(schema.relations))
+    usage = Usage()
+    model = command._model(temperature, usage)
+    content = {"data": digest(passages), "types": digest(schema), "prompts": digest(prompts)}
+    dataset, found = data_name(command.data), []
+    opened = open_run(
+        command.output,
+        system="extract",
+        options=command._options(temperature),
+        content=content | {"model": digest(model.identity)},
+        device=_device(command.model),
+        crew=command.crew(hold_conversations, command),
+        digests={dataset: content["data"]},
+    )
+    with opened as folder:
+        result = run_extraction(
+            folder,
+            model,
+            passages,
+            schema,
+            Plan(command.strategy, command.reasoning, command.clean_up),
+            dataset=dataset,
+            prompts=prompts,
+            num_samples=command.samples,
+            least_agreement=command.least_agreement,
+            resolve_conflicts=command.resolve_conflicts,
+            convention=command.convention,
+            tokenizer=command.tokenizer,
+            formats=command.formats,
+            seed=command.seed,
+            usage=usage if "://" in command.model else None,
+            prices=command.prices,
+            listener=listener or Listener(),
+        )
+        found.append((result, usage))
+    return folder, found
 
-    def show(self, done: int, total: int) -> None:
-        """Show how far the run is."""
-        if not self._bar.disable:
-            if self._task is None:
-                self._task = self._bar.add_task("", total=total)
-            self._bar.update(self._task, completed=done, total=total)
-        elif time.monotonic() - self._shown >= 10:
-            self._shown = time.monotonic()
-            print(f"conversations: {done}/{total}", file=sys.stderr, flush=True)
 
-
-def _tell(
-    folder: pathlib.Path, result: "RunResult", usage: "Usage", prices: tuple[float, float] | None, seconds: float
-) -> None:
+def _tell(result: "RunResult", usage: "Usage", prices: tuple[float, float] | None, seconds: float) -> None:
     """Scores on standard output, the rest on standard error."""
     from rich.console import Console
     from rich.table import Table
@@ -294,13 +305,3 @@ def _tell(
             f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written{cost}",
             file=sys.stderr,
         )
-    files = [("report.html", "open this: scores, and every text with its conversation")]
-    if result.evaluation is not None:
-        files += [
-            ("results.csv", "scores over all types"),
-            ("types.csv", "for each type"),
-            ("summary.csv", "intervals"),
-        ]
-    files += [(path.name, "what was found") for path in result.written]
-    for name, content in (*files, ("predictions/", "all conversations"), ("run.json", "configuration, versions")):
-        print(f"  {folder / name}  ({content})", file=sys.stderr)

@@ -1,31 +1,18 @@
 """`jaxuq muben`: run the benchmark with progress on the terminal, print its scores, write its page."""
 
-import pathlib
 import sys
-import time
-from typing import TYPE_CHECKING
 
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 
-if TYPE_CHECKING:
-    from jaxuq.cli.display import Display
-
-_SHARED = (
-    ("predictions/", "every forecast of the validation and test molecules"),
-    ("figures/", "the page's figures as files"),
-    ("run.json", "configuration, versions, device"),
-)
 _FILES = (
     ("report.html", "open this: scores, calibration, figures"),
-    ("results.csv", "one row per method and seed"),
-    ("summary.csv", "mean, deviation and interval per method"),
-    *_SHARED,
-)
-_ACTIVE_FILES = (
-    ("report.html", "open this: learning curves, scores"),
     ("active.csv", "one row per method, seed, acquisition and round"),
     ("rounds/", "which molecules had labels, and how much those of all others were wanted"),
-    *_SHARED,
+    ("results.csv", "one row per method and seed"),
+    ("summary.csv", "mean, deviation and interval per method"),
+    ("predictions/", "every forecast; of the test molecules also as tables (.csv) with their SMILES"),
+    ("figures/", "the page's figures as files"),
+    ("run.json", "configuration, versions, device"),
 )
 
 
@@ -43,33 +30,24 @@ def run(configuration: MubenConfiguration) -> None:
 
     from jaxuq.cli.display import Display
     from jaxuq.molecules.muben import grid_cells, run_active, run_muben
-    from jaxuq.reporting import write_report
+    from jaxuq.reporting import print_report, write_report
 
     cells = grid_cells(configuration)
     if len(cells) > 1:
         _run_grid(cells)
         return
-    began, active = time.monotonic(), bool(configuration.active)
     with Display() as display:
-        folder = (run_active if active else run_muben)(configuration, display.listener())
-    page = write_report(folder.path)
-    _print_scores(display, folder.path, active)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
-    for name, content in _ACTIVE_FILES if active else _FILES:
-        print(f"  {page.parent / name.rstrip('/')}  ({content})")
-
-
-def _print_scores(display: "Display", folder: pathlib.Path, active: bool) -> None:
-    from jaxuq.reporting.active_page import print_active
-
-    (print_active if active else display.print_scores)(folder)
+        folder = (run_active if configuration.active else run_muben)(configuration, display.listener())
+    write_report(folder.path)
+    print_report(folder.path)
+    display.over(folder.path, _FILES)
 
 
 def _run_grid(cells: list[MubenConfiguration]) -> None:
     from jaxuq.cli.display import Display
     from jaxuq.molecules.muben import run_grid
     from jaxuq.molecules.records import DataError
-    from jaxuq.reporting import compare_runs, write_report
+    from jaxuq.reporting import compare_runs, print_report, write_report
 
     with Display() as display:
         status = run_grid(cells, display.listener(), lambda folder: (write_report(folder), None)[1])
@@ -80,9 +58,9 @@ def _run_grid(cells: list[MubenConfiguration]) -> None:
         print(f"{name}: {said}", file=sys.stderr)
     if not complete:
         raise DataError(f"none of the {len(cells)} runs in {root} is complete; grid.json there says why")
-    active = bool(cells[0].active)
     for folder in complete:
-        _print_scores(display, folder, active)
+        print_report(folder)
+    active = bool(cells[0].active)
     pages = ", ".join(str(folder / "report.html") for folder in complete) if active else compare_runs(complete, root)
     print(f"{len(complete)} of {len(cells)} runs are complete: {pages}", file=sys.stderr)
     if failed:

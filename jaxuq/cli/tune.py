@@ -1,19 +1,12 @@
 """`jaxuq tune`: fine-tune with progress on the terminal, print the scores before and after, write the page."""
 
-import math
-import sys
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jaxuq.tuning.configuration import TuneConfiguration
 
 if TYPE_CHECKING:
-    from jaxuq.tuning.study import Listener
     from jaxuq.tuning.uncertainty import Judge
-
-_LOG_SECONDS = 10.0
-_BARS = 12
 
 
 def run(configuration: TuneConfiguration) -> None:
@@ -23,23 +16,21 @@ def run(configuration: TuneConfiguration) -> None:
         configuration: the options.
     """
     from jaxuq.cli.compiled import keep_compiled_programs
-    from jaxuq.reporting.tuning_page import print_tuning, write_tuning_report
-    from jaxuq.tuning.configuration import normalised
+    from jaxuq.cli.display import Display
+    from jaxuq.reporting import print_report, write_report
+    from jaxuq.tuning.configuration import asks_judge, normalised
     from jaxuq.tuning.study import run_tuning
 
     keep_compiled_programs()
     configuration = normalised(configuration)
-    began = time.monotonic()
     judge = None
-    if "ual" in configuration.loss and configuration.uncertainty == "judge" and configuration.judge is not None:
+    if asks_judge(configuration.loss, configuration.uncertainty) and configuration.judge is not None:
         judge = _judge(configuration.judge, configuration.judge_model)
-    with _Display() as display:
+    with Display() as display:
         folder = run_tuning(configuration, judge=judge, listener=display.listener())
-    page = write_tuning_report(folder.path)
-    print_tuning(folder.path)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
-    for name, content in _files(configuration):
-        print(f"  {page.parent / name.rstrip('/')}  ({content})", file=sys.stderr)
+    write_report(folder.path)
+    print_report(folder.path)
+    display.over(folder.path, _files(configuration))
 
 
 def _files(configuration: TuneConfiguration) -> list[tuple[str, str]]:
@@ -87,53 +78,3 @@ def _judge(address: str, model: str) -> "Judge":
         return [reply.text for reply in chat.ask([Request(({"role": "user", "content": one},)) for one in prompts])]
 
     return ask
-
-
-class _Display:
-    """Progress on standard error: a bar on a terminal, a line every now and then in a log."""
-
-    def __init__(self):
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._console = Console(stderr=True)
-        columns = (
-            TextColumn("{task.description:<32}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"), TimeElapsedColumn(),
-        )  # fmt: skip
-        self._progress = Progress(*columns, console=self._console, disable=not self._console.is_terminal)
-        self._tasks: dict[str, Any] = {}
-        self._logged = -math.inf
-
-    def __enter__(self) -> "_Display":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def listener(self) -> "Listener":
-        """The functions that a run calls."""
-        from jaxuq.tuning.study import Listener
-
-        return Listener(self._training, self._scored, self._message)
-
-    def _training(self, name: str, progress: Any) -> None:
-        said = f"steps, loss {progress.loss:.3f}"
-        if self._console.is_terminal:
-            if name not in self._tasks:
-                self._tasks[name] = self._progress.add_task(f"tune {name}", total=progress.num_steps, said="")
-            self._progress.update(self._tasks[name], completed=progress.step, said=said)
-            if progress.step == progress.num_steps:  # a run in rounds tunes more often than a screen has lines
-                for finished in list(self._tasks.values())[:-_BARS]:
-                    self._progress.update(finished, visible=False)
-        elif progress.step == progress.num_steps or time.monotonic() - self._logged > _LOG_SECONDS:
-            self._logged = time.monotonic()
-            print(f"tune {name}: {progress.step}/{progress.num_steps} {said}", file=sys.stderr, flush=True)
-
-    def _scored(self, method: str, seed: int, part: str, scores: dict[str, float]) -> None:
-        text = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-        self._console.print(f"  {method}, seed {seed}, {part}: {text}", highlight=False)
-
-    def _message(self, text: str) -> None:
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False)

@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, check_number, vary_like
+from jaxuq._arrays import widened
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
 
 @checked
+@widened
 def p_true(
     true_logits: Float[Array, "*batch true_tokens"], false_logits: Float[Array, "*batch false_tokens"]
 ) -> Float[Array, "*batch"]:
@@ -137,6 +140,7 @@ def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "h
 
 
 @checked
+@widened
 def relative_confidence(
     preferences: Float[Array, "questions questions"],
     *,

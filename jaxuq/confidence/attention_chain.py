@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count, vary_like, whole
+from jaxuq._arrays import as_float, first_true, widened
+from jaxuq._meshes import vary_like, whole
+from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
 from jaxuq.confidence.recency import RECENCY_FACTORS, reweight_recent
@@ -63,11 +65,12 @@ def eligible_tokens(
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, section 3.2 and Eq 3.6.
     """
-    before = jnp.arange(answer.shape[0]) < jnp.argmax(answer)
+    before = jnp.arange(answer.shape[0]) < first_true(answer)
     return response & before & ~stop & jnp.any(answer)
 
 
 @checked
+@widened
 def aggregate_heads(
     attention: Float[Array, "heads time"],
     *,
@@ -214,18 +217,19 @@ def backtrack(
         )
         return _State(chain, state.frontier.at[:buffer].set(chosen), count)
 
+    weights = as_float(row(jnp.int32(0))) if size else jnp.zeros(0)
     empty = AttentionChain(
         jnp.zeros((size,), bool),
         jnp.zeros((size,), jnp.int32),
-        jnp.zeros((size,), jnp.float32),
+        jnp.zeros((size,), weights.dtype),
         jnp.full((size,), -1, jnp.int32),
         jnp.zeros((), jnp.int32),
     )
+    if size == 0:
+        return empty
     first = jnp.nonzero(answer, size=size, fill_value=0)[0].astype(jnp.int32)
     start = _State(empty, first, jnp.sum(answer, dtype=jnp.int32))
-    return jax.lax.while_loop(
-        lambda state: state.count > 0, step, vary_like(start, answer, eligible, row(jnp.int32(0)))
-    ).chain
+    return jax.lax.while_loop(lambda state: state.count > 0, step, vary_like(start, answer, eligible, weights)).chain
 
 
 @checked

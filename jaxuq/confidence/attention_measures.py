@@ -6,22 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import (
-    check_choice,
-    check_number,
-    counted,
-    masked,
-    number_of,
-    select,
-    undefined_unless,
-    vary_like,
-    weighted_mean,
-)
+from jaxuq._arrays import counted, first_true, masked, number_of, select, undefined_unless, weighted_mean, widened
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
 
 @checked
+@widened
 def attention_score(
     diagonals: Float[Array, "heads tokens"],
     *,
@@ -63,6 +56,7 @@ def attention_score(
 
 
 @checked
+@widened
 def contextualised_sequence_likelihood(
     log_probs: Float[Array, " tokens"],
     attention: Float[Array, "heads tokens"],
@@ -112,6 +106,7 @@ def contextualised_sequence_likelihood(
 
 
 @checked
+@widened
 def rauq(
     log_probs: Float[Array, " tokens"],
     attention: Float[Array, "layers heads tokens"],
@@ -153,7 +148,7 @@ def rauq(
     """
     check_number("mixing", mixing, 0.0, 1.0, open_low=True)
     valid, log_probs = masked(where, log_probs=log_probs)
-    first = valid & (jnp.arange(valid.shape[0]) == jnp.argmax(valid))
+    first = valid & (jnp.arange(valid.shape[0]) == first_true(valid))
     follows = jnp.broadcast_to((valid & ~first)[None, None], attention.shape)
     attention = jnp.where(follows, attention, 0.0).astype(log_probs.dtype)
     head = jnp.argmax(jnp.sum(attention, axis=-1), axis=-1)
@@ -175,6 +170,7 @@ def rauq(
 
 
 @checked
+@widened
 def focus(
     probabilities: Float[Array, "tokens vocab"],
     chosen: Float[Array, "tokens vocab"],

@@ -5,13 +5,15 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import check_number, masked, number_of, select, undefined_unless
+from jaxuq._arrays import entry, masked, number_of, select, undefined_unless, widened
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 from jaxuq.metrics._ties import group_means, sort_with_ties
 
 
 @checked
+@widened
 def log_probability_quantile(
     log_probs: Float[Array, " tokens"], *, quantile: float = 0.0, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -45,7 +47,7 @@ def log_probability_quantile(
     low = jnp.floor(place).astype(jnp.int32)
     high = jnp.minimum(low + 1, jnp.maximum(jnp.sum(valid) - 1, 0).astype(jnp.int32))
     share = place - low.astype(place.dtype)
-    return undefined_unless(jnp.any(valid), (1.0 - share) * ordered[low] + share * ordered[high])
+    return undefined_unless(jnp.any(valid), (1.0 - share) * entry(ordered, low) + share * entry(ordered, high))
 
 
 class DeferralCurve(NamedTuple):
@@ -67,6 +69,7 @@ class DeferralCurve(NamedTuple):
 
 
 @checked
+@widened
 def deferral_curve(
     confidence: Float[Array, " n"],
     small_quality: Shaped[Array, " n"],

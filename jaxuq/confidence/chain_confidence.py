@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count, counted
+from jaxuq._arrays import counted, entry, widened
+from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
@@ -42,6 +43,7 @@ class Substitutions(NamedTuple):
 
 
 @checked
+@widened
 def chain_confidence(
     log_probs: Float[Array, " time"],
     answer: Bool[Array, " time"],
@@ -82,6 +84,7 @@ def chain_confidence(
 
 
 @checked
+@widened
 def substitutions(
     tokens: Int[Array, " time"],
     filtered: Bool[Array, " time"],
@@ -141,7 +144,7 @@ def substitutions(
         original = jnp.where(original.any(1, keepdims=True), original, likeliest)
     likely = kept & (alternative_log_probs > jnp.log(threshold))
     if convention == "published":
-        number = 10 + jnp.sum(filtered, dtype=jnp.int32)
+        number = 10 + jnp.sum(filtered)
         ranks = jnp.argsort(jnp.argsort(jnp.where(likely, -alternative_log_probs, jnp.inf).ravel())).reshape(shape)
         likely &= ranks < number
     scores = jnp.where(likely & ~original, alternative_log_probs, -jnp.inf).ravel()
@@ -150,7 +153,7 @@ def substitutions(
     best = jnp.pad(best, (0, size - best.shape[0]), constant_values=-jnp.inf)
     valid = best > -jnp.inf
     positions = places // shape[1]
-    chosen = jnp.where(valid, alternatives.ravel()[places], tokens[positions])
+    chosen = jnp.where(valid, entry(alternatives.ravel(), places, 0), entry(tokens, positions, 0))
     return Substitutions(positions, chosen, jnp.where(valid, best, -jnp.inf), valid)
 
 
@@ -185,6 +188,7 @@ def substituted_tokens(tokens: Int[Array, " time"], changes: Substitutions) -> I
 
 
 @checked
+@widened
 def answer_approximation(
     log_probs: Float[Array, "rows time"],
     answer: Bool[Array, " time"],

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_number, counted, select
+from jaxuq._arrays import counted, select, widened
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
@@ -30,6 +31,7 @@ class EnsembleUncertainty(NamedTuple):
 
 
 @checked
+@widened
 def ensemble_uncertainty(
     logits: Float[Array, "members *batch vocab"], weights: Float[Array, "members *batch"] | None = None
 ) -> EnsembleUncertainty:
@@ -58,9 +60,9 @@ def ensemble_uncertainty(
         Malinin and Gales. Uncertainty Estimation in Autoregressive Structured Prediction. ICLR 2021, section 3.
     """
     members = logits.shape[0]
-    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
     if weights is None:
-        weights = jnp.full(logits.shape[:-1], 1.0 / members, jnp.float32)
+        weights = jnp.full(logits.shape[:-1], 1.0 / members, logits.dtype)
     weights = weights[..., None]
     probabilities = jnp.exp(log_probs)
     finite = jnp.maximum(log_probs, -1e30)  # suppressed tokens: 0 * log 0 = 0
@@ -72,6 +74,7 @@ def ensemble_uncertainty(
 
 
 @checked
+@widened
 def ensemble_sequence_uncertainty(
     log_probs: Float[Array, "members hypotheses"], *, where: Bool[Array, " hypotheses"] | None = None
 ) -> EnsembleUncertainty:
@@ -122,6 +125,7 @@ class MahalanobisState(NamedTuple):
 
 
 @checked
+@widened
 def fit_mahalanobis(
     states: Float[Array, "n dim"], *, shrinkage: float = 0.0, where: Bool[Array, " n"] | None = None
 ) -> MahalanobisState:
@@ -155,7 +159,7 @@ def fit_mahalanobis(
     check_number("shrinkage", shrinkage, 0.0, 1.0)
     valid = counted(where, states.shape[:1])
     kept = jnp.broadcast_to(valid[:, None], states.shape)
-    count = jnp.sum(valid).astype(jnp.float32)
+    count = jnp.sum(valid).astype(states.dtype)
     mean = jnp.sum(jnp.where(kept, states, 0.0), axis=0) / count
     centred = jnp.where(kept, jnp.where(kept, states, 0.0) - mean[None], 0.0)
     covariance = centred.T @ centred / (count - 1.0)
@@ -164,6 +168,7 @@ def fit_mahalanobis(
 
 
 @checked
+@widened
 def mahalanobis_distance(state: MahalanobisState, hidden: Float[Array, "n dim"]) -> Float[Array, " n"]:
     r"""Squared Mahalanobis distance of hidden states from known ones. Higher is more uncertain.
 

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from jaxuq._arrays import check_choice, check_count, check_number, masked, select, undefined_unless
+from jaxuq._arrays import entry, masked, select, undefined_unless, widened
+from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
-from jaxuq.metrics import area_under_roc, binary_calibration_error, expected_calibration_error, risk_coverage_curve
+from jaxuq.metrics import area_under_roc, expected_calibration_error, risk_coverage_curve
 
 
 class BalancedScores(NamedTuple):
@@ -26,6 +27,7 @@ class BalancedScores(NamedTuple):
 
 
 @checked
+@widened
 def balanced_scores(
     rng_key: Key[Array, ""],
     confidence: Float[Array, " n"],
@@ -75,7 +77,7 @@ def balanced_scores(
     check_choice("convention", convention, ("text", "published"))
     valid, confidence, correct = masked(where, confidence=confidence, correct=correct)
     right, wrong = valid & (correct > 0), valid & ~(correct > 0)
-    per_class = jnp.minimum(jnp.minimum(jnp.sum(right), jnp.sum(wrong)), most).astype(jnp.int32)
+    per_class = jnp.minimum(jnp.minimum(jnp.sum(right), jnp.sum(wrong)), most)
 
     def once(key: Array) -> tuple[Array, Array]:
         numbers = jax.random.uniform(key, confidence.shape)
@@ -86,16 +88,17 @@ def balanced_scores(
         auroc = area_under_roc(confidence, correct, where=chosen)
         if convention == "published":
             inside = jnp.clip(confidence, 0.0, 1.0 - 2.0**-24)  # 1 belongs to the last bin
-            error = binary_calibration_error(inside, correct, bins=bins, convention="muben", where=chosen)
+            error = expected_calibration_error(inside, correct, bins=bins, closed="left", where=chosen)
         else:
             error = expected_calibration_error(confidence, correct, bins=bins, where=chosen)
         return auroc, error
 
     auroc, error = jax.lax.map(once, jax.random.split(rng_key, repeats))
-    return BalancedScores(auroc, error, per_class)
+    return BalancedScores(auroc, error, per_class.astype(jnp.int32))
 
 
 @checked
+@widened
 def selective_accuracy(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],
@@ -131,5 +134,5 @@ def selective_accuracy(
     check_number("coverage", coverage, 0.0, 1.0, open_low=True)
     valid, confidence, correct = masked(where, confidence=confidence, correct=correct)
     curve = risk_coverage_curve(0.0 - confidence, select(1.0 - correct, valid), where=valid)
-    kept = jnp.ceil(coverage * jnp.sum(valid).astype(jnp.float32) - 1e-5).astype(jnp.int32)
-    return undefined_unless(jnp.any(valid), 1.0 - curve.selective_risk[jnp.maximum(kept - 1, 0)])
+    kept = jnp.ceil(coverage * jnp.sum(valid).astype(confidence.dtype) - 1e-5).astype(jnp.int32)
+    return undefined_unless(jnp.any(valid), 1.0 - entry(curve.selective_risk, jnp.maximum(kept - 1, 0)))

@@ -1,17 +1,13 @@
 """The open table of measures, what of it a run takes, and what a page has to know of each."""
 
-import functools
 import importlib
-import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import CodeType
 from typing import Any, Literal, NamedTuple, cast
 
-from jaxuq._entries import Entries, Entry
+from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq.confidence._measure import GROUPS, NEEDS, Seen, measure
 from jaxuq.questions import QuestionError
-from jaxuq.study import digest
 
 _SETS = {"single": ("uqac", "answer", "response"), "samples": ("samples",), "asking": ("asking",)}
 """Groups of groups; `learned` ones come with any of them."""
@@ -60,9 +56,10 @@ def as_measure(name: str, given: Entry | Callable[[Seen], Any]) -> Entry:
     Returns:
         The entry, under that name.
     """
+    entry = entry_of(MEASURES, given, "score")
     if not isinstance(given, Entry):
-        return measure(name, name, given)
-    return given._replace(name=name, about={**measure(name, needs=given.needs).about, **given.about})
+        entry = entry._replace(title=name, needs=("tokens",))
+    return entry._replace(name=name, about={**measure(name, needs=entry.needs).about, **entry.about})
 
 
 def in_a_run(entry: Entry) -> bool:
@@ -93,9 +90,8 @@ def chosen_measures(
         >>> len(chosen_measures(["attention"])), len(chosen_measures(["samples"]))
         (2, 20)
     """
-    table = {name: as_measure(name, MEASURES[name]) for name in MEASURES} | {
-        name: as_measure(name, one) for name, one in (own or {}).items()
-    }
+    both = MEASURES.beside(own)
+    table = {name: as_measure(name, both[name]) for name in both}
     usable = [one for one in table.values() if in_a_run(one)]
     wanted = set(own or {})
     for name in (part for one in names for part in one.split(",") if part):
@@ -164,65 +160,3 @@ def stored_facts(record: Mapping[str, Any], names: Iterable[str] = ()) -> dict[s
     known = {name: facts_of(as_measure(name, MEASURES[name])) for name in wanted if name not in kept}
     both = {name: one for name, one in {**known, **kept}.items() if one.group in GROUPS}
     return dict(sorted(both.items(), key=lambda item: GROUPS.index(item[1].group)))
-
-
-def identity_of(entry: Entry) -> list[Any]:
-    """What the numbers of a measure follow from: name, version of its formula, and of a user's function its code.
-
-    Args:
-        entry: of the table, or made of a function.
-
-    Returns:
-        Content that can be digested.
-    """
-    own = entry.name in MEASURES and MEASURES[entry.name] == entry
-    code = {} if own else {kind: code_digest(one) for kind, one in sorted(entry.functions.items())}
-    return [entry.name, entry.formula, *entry.needs, code]
-
-
-def code_digest(function: Callable[..., Any]) -> str:
-    """A digest of what a function does, as far as its own code says: another one after it was edited.
-
-    Args:
-        function: of the user's; of what it calls nothing is known.
-
-    Returns:
-        A digest.
-
-    Example:
-        >>> (
-        ...     code_digest(lambda x: x + 1) == code_digest(lambda x: x + 1),
-        ...     code_digest(lambda x: x + 2) == code_digest(len),
-        ... )
-        (True, False)
-    """
-    while isinstance(function, functools.partial):
-        function = function.func
-    function = inspect.unwrap(function)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        code = getattr(type(function).__call__, "__code__", None)
-    if code is None:
-        return digest(
-            f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', repr(type(function)))}"
-        )
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, CodeType):
-            return [
-                value.co_code,
-                [plain(one) for one in value.co_consts],
-                list(value.co_names),
-                list(value.co_varnames),
-            ]
-        return list(map(plain, sorted(value, key=repr))) if isinstance(value, frozenset) else repr(value)
-
-    held = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    return digest(plain(code), repr(getattr(function, "__defaults__", None)), [_content_of(one) for one in held])
-
-
-def _content_of(value: Any) -> str:
-    try:
-        return digest(value)
-    except TypeError:
-        return code_digest(value) if callable(value) else type(value).__qualname__

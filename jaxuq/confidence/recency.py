@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice
+from jaxuq._arrays import widened, widest
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
 
@@ -26,6 +27,7 @@ RECENCY_FACTORS: tuple[float, ...] = (
 
 
 @checked
+@widened
 def reweight_recent(
     attention: Float[Array, "heads time"],
     source: Int[Array, ""],
@@ -129,14 +131,15 @@ def recency_profile(
         row = jnp.mean(attention_row(queries, keys, positions, source, scale, windows, softcap), axis=0)
         slots = source - lags
         there = response[source] & (slots >= 0) & (positions[jnp.maximum(slots, 0)] >= 0)
-        return total + jnp.where(there, row[jnp.maximum(slots, 0)], 0.0), count + there.astype(jnp.float32)
+        return total + jnp.where(there, row[jnp.maximum(slots, 0)], 0.0), count + there.astype(count.dtype)
 
-    zeros = jnp.zeros((length,), jnp.float32)
+    zeros = jnp.zeros((length,), widest(queries))
     total, count = jax.lax.fori_loop(0, positions.shape[0], add, (zeros, zeros))
     return jnp.where(count > 0, total / jnp.maximum(count, 1.0), jnp.nan)
 
 
 @checked
+@widened
 def recency_factors(profile: Float[Array, " length"], *, recent: int = 10) -> Float[Array, " recent"]:
     r"""Factors that bring the attention on recent tokens down to the straight line of the older ones.
 

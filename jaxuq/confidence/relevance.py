@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_number, counted, masked, number_of, select, undefined_unless, weighted_mean
+from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean, widened
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
 
 @checked
+@widened
 def token_sar(
     log_probs: Float[Array, " tokens"],
     similarities: Float[Array, " tokens"],
@@ -48,6 +50,7 @@ def token_sar(
 
 
 @checked
+@widened
 def sentence_sar(
     log_probs: Float[Array, " samples"],
     similarities: Float[Array, "samples samples"],
@@ -96,6 +99,7 @@ def sentence_sar(
 
 
 @checked
+@widened
 def claim_conditioned_probability(
     probabilities: Float[Array, "tokens alternatives"],
     relations: Int[Array, "tokens alternatives"],

@@ -5,13 +5,15 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, check_number, counted, masked, undefined_unless, weighted_mean
+from jaxuq._arrays import counted, masked, number_of, undefined_unless, weighted_mean, widened
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 from jaxuq.confidence.token_probabilities import mean_log_probability
 
 
 @checked
+@widened
 def semantic_density(
     log_probs: Float[Array, " references"],
     distances: Float[Array, " references"],
@@ -41,13 +43,14 @@ def semantic_density(
         Measurement in Semantic Space. NeurIPS 2024.
     """
     valid, log_probs, distances = masked(where, log_probs=log_probs, distances=distances)
-    weights = jnp.where(valid, jnp.exp(log_probs - jnp.max(jnp.where(valid, log_probs, -1e30))), 0.0)
+    weights = jnp.where(valid, jnp.exp(log_probs - jnp.max(jnp.where(valid, log_probs, -1e30), initial=-1e30)), 0.0)
     kernel = jnp.where(distances <= 1, 1.0 - distances, 0.0)
     total = jnp.sum(weights)
     return undefined_unless(jnp.any(valid), jnp.sum(weights * kernel) / jnp.where(total > 0, total, 1.0))
 
 
 @checked
+@widened
 def agreement_ratio(
     entailment: Float[Array, "samples samples"], contradiction: Float[Array, "samples samples"]
 ) -> Float[Array, "samples samples"]:
@@ -75,6 +78,7 @@ def agreement_ratio(
 
 
 @checked
+@widened
 def cocoa(
     uncertainty: Float[Array, ""],
     similarities: Float[Array, " samples"],
@@ -108,6 +112,7 @@ def cocoa(
 
 
 @checked
+@widened
 def semantic_volume(
     embeddings: Float[Array, "samples dim"],
     *,
@@ -143,12 +148,13 @@ def semantic_volume(
     """
     check_number("epsilon", epsilon, 0.0, open_low=True)
     valid = counted(where, embeddings.shape[:1])
-    rows = jnp.where(jnp.broadcast_to(valid[:, None], embeddings.shape), embeddings, 1.0).astype(jnp.float32)
+    rows = jnp.where(jnp.broadcast_to(valid[:, None], embeddings.shape), embeddings, 1.0)
     rows = rows / jnp.maximum(jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True)), 1e-30)
     return _log_determinant(rows @ rows.T, epsilon, valid)
 
 
 @checked
+@widened
 def eigen_score(
     states: Float[Array, "samples dim"],
     *,
@@ -187,14 +193,13 @@ def eigen_score(
     check_choice("convention", convention, ("paper", "published"))
     check_number("alpha", alpha, 0.0, open_low=True)
     valid = counted(where, states.shape[:1])
-    rows = jnp.where(jnp.broadcast_to(valid[:, None], states.shape), states, 0.0).astype(jnp.float32)
+    rows = jnp.where(jnp.broadcast_to(valid[:, None], states.shape), states, 0.0)
     rows = rows - jnp.mean(rows, axis=1, keepdims=True)
     covariance = rows @ rows.T
     scale = 1.0
     if convention == "published":
         covariance, scale = covariance / (states.shape[1] - 1), jnp.log(10.0)
-    count = jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32)
-    return _log_determinant(covariance, alpha, valid) / (count * scale)
+    return _log_determinant(covariance, alpha, valid) / (number_of(valid, rows) * scale)
 
 
 def _log_determinant(gram, epsilon, valid):
@@ -209,6 +214,7 @@ def _log_determinant(gram, epsilon, valid):
 
 
 @checked
+@widened
 def inverse_entropy(
     prompt_similarities: Float[Array, "samples samples"], answer_similarities: Float[Array, "samples samples"]
 ) -> Float[Array, ""]:

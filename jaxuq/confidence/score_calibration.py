@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import check_choice, check_count, check_number, counted, masked, select, vary_like
+from jaxuq._arrays import as_float, counted, masked, number_of, select, widened
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.calibration import Calibrator, isotonic_calibration, platt_scaling
 from jaxuq.confidence._measure import measure
@@ -121,13 +123,13 @@ def calibrate_scores(
             return jnp.clip(_standardised(scores, state.centre, state.scale), 0.0, 1.0)
         if method == "quantile":
             below = jnp.searchsorted(state.inner.edges, scores, side="right").astype(scores.dtype)
-            return jnp.minimum(below / state.inner.heights[0], 1.0)
+            return jnp.minimum(below / jnp.max(state.inner.heights, initial=1.0), 1.0)
         if method == "histogram":
             place = jnp.searchsorted(state.inner.edges, scores, side="right") - 1
             return state.inner.heights[jnp.clip(place, 0, bins - 1)]
         return calibrator.apply(state.inner, forecast(state, scores)).probabilities[:, 0]
 
-    return Calibrator(fit, apply)
+    return Calibrator(checked(fit), checked(widened(apply)))
 
 
 class LogisticState(NamedTuple):
@@ -143,6 +145,7 @@ class LogisticState(NamedTuple):
 
 
 @checked
+@widened
 def fit_logistic(
     features: Float[Array, "n features"],
     correct: Shaped[Array, " n"],
@@ -184,16 +187,16 @@ def fit_logistic(
     check_number("ridge", ridge, 0.0, open_low=True)
     valid = counted(where, features.shape[:1])
     kept = jnp.broadcast_to(valid[:, None], features.shape)
-    features = jnp.where(kept, features, 0.0).astype(jnp.float32)
-    targets = select(correct, valid).astype(jnp.float32)
-    count = jnp.maximum(jnp.sum(valid), 1).astype(jnp.float32)
+    features = jnp.where(kept, features, 0.0)
+    targets = select(as_float(correct, features), valid)
+    count = number_of(valid, features)
     mean = jnp.sum(features, axis=0) / count
     deviation = jnp.sqrt(jnp.sum(jnp.where(kept, (features - mean[None]) ** 2, 0.0), axis=0) / count)
     deviation = jnp.where(deviation > 0, deviation, 1.0)
     scaled = jnp.where(kept, (features - mean[None]) / deviation[None], 0.0)
-    design = jnp.concatenate([scaled, valid[:, None].astype(jnp.float32)], axis=1)
+    design = jnp.concatenate([scaled, valid[:, None].astype(scaled.dtype)], axis=1)
     size = design.shape[1]
-    penalty = jnp.full((size,), ridge, jnp.float32).at[-1].set(1e-6)
+    penalty = jnp.full((size,), ridge, design.dtype).at[-1].set(1e-6)
 
     def step(_: Array, weights: Array) -> Array:
         probabilities = jax.nn.sigmoid(design @ weights)
@@ -203,12 +206,13 @@ def fit_logistic(
         move = jnp.linalg.solve(hessian, gradient)
         return weights - move * jnp.minimum(1.0, 5.0 / (jnp.max(jnp.abs(move)) + 1e-30))
 
-    weights = jax.lax.fori_loop(0, iterations, step, vary_like(jnp.zeros((size,), jnp.float32), design, targets))
+    weights = jax.lax.fori_loop(0, iterations, step, vary_like(jnp.zeros((size,), design.dtype), design, targets))
     own = weights[:-1] / deviation
     return LogisticState(own, weights[-1] - jnp.sum(own * mean))
 
 
 @checked
+@widened
 def logistic_confidence(state: LogisticState, features: Float[Array, "n features"]) -> Float[Array, " n"]:
     r"""Probability of being right from a fitted logistic regression, $\sigma(w^\top h + b)$.
 

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, counted, select, undefined_unless, vary_like
+from jaxuq._arrays import as_float, counted, entry, first_true, select, undefined_unless, widened
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
 
 @checked
+@widened
 def entailment_equivalence(
     entailment: Float[Array, "samples samples"],
     contradiction: Float[Array, "samples samples"],
@@ -95,14 +98,16 @@ def greedy_clusters(
         Farquhar, Kossen, Kuhn and Gal. Detecting Hallucinations ... Nature 630, 2024, Algorithm 1.
     """
     size = equivalent.shape[0]
+    if size == 0:
+        return jnp.zeros(0, jnp.int32)
     valid = counted(where, (size,))
 
     def assign(sample: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         clusters, founders = carry
         matches = founders & equivalent[:, sample]
-        founder = jnp.argmax(matches)
+        founder = first_true(matches)
         joins = jnp.any(matches)
-        number = jnp.where(joins, clusters[founder], jnp.sum(founders, dtype=jnp.int32))
+        number = jnp.where(joins, entry(clusters, founder, -1), jnp.sum(founders, dtype=jnp.int32))
         number = jnp.where(valid[sample], number, -1)
         return clusters.at[sample].set(number), founders.at[sample].set(valid[sample] & ~joins)
 
@@ -140,12 +145,12 @@ def connected_clusters(
     numbers = jnp.arange(size, dtype=jnp.int32)
 
     def spread(_: Array, least: Array) -> Array:  # every pass lets the least member of a component travel one link
-        return jnp.min(jnp.where(linked, least[None], size), axis=1)
+        return jnp.min(jnp.where(linked, least[None], size), axis=1, initial=size)
 
     least = jax.lax.fori_loop(0, size, spread, vary_like(jnp.where(valid, numbers, size), linked))
     founders = valid & (least == numbers)
     order = jnp.cumsum(founders, dtype=jnp.int32) - 1
-    return jnp.where(valid, order[jnp.minimum(least, size - 1)], -1)
+    return jnp.where(valid, entry(order, least, -1), -1)
 
 
 @checked
@@ -168,10 +173,11 @@ def number_of_sets(clusters: Int[Array, " samples"]) -> Float[Array, ""]:
     """
     size = clusters.shape[0]
     present = jnp.zeros((size,), bool).at[jnp.where(clusters >= 0, clusters, size)].set(True, mode="drop")
-    return undefined_unless(jnp.any(clusters >= 0), jnp.sum(present).astype(jnp.float32))
+    return undefined_unless(jnp.any(clusters >= 0), as_float(jnp.sum(present)))
 
 
 @checked
+@widened
 def self_consistency(
     clusters: Int[Array, " samples"],
     weights: Float[Array, " samples"] | None = None,
@@ -204,11 +210,11 @@ def self_consistency(
     """
     size = clusters.shape[0]
     valid = counted(where, (size,))
-    votes = jnp.ones((size,), jnp.float32) if weights is None else select(weights, valid)
+    votes = jnp.ones(size) if weights is None else select(weights, valid)
     places = jnp.where(valid & (clusters >= 0), clusters, size)
     totals = jnp.zeros((size,), votes.dtype).at[places].add(votes, mode="drop")
     count = jnp.maximum(jnp.sum(valid), 1).astype(votes.dtype)
-    return undefined_unless(jnp.any(valid), jnp.max(totals) / count)
+    return undefined_unless(jnp.any(valid), jnp.max(totals, initial=0.0) / count)
 
 
 ENTRIES = (

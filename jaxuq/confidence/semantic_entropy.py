@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import check_choice, number_of, select, undefined_unless, weighted_mean
+from jaxuq._arrays import number_of, select, undefined_unless, weighted_mean, widened
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
@@ -14,6 +15,7 @@ _LOW = -1e30
 
 
 @checked
+@widened
 def semantic_entropy(
     log_probs: Float[Array, " samples"],
     clusters: Int[Array, " samples"],
@@ -58,7 +60,7 @@ def semantic_entropy(
     size = clusters.shape[0]
     valid = clusters >= 0
     members = (clusters[None] == jnp.arange(size, dtype=clusters.dtype)[:, None]) & valid[None]
-    scores = jnp.where(members, select(log_probs, valid)[None].astype(jnp.float32), _LOW)
+    scores = jnp.where(members, select(log_probs, valid)[None], _LOW)
     filled = jnp.any(members, axis=1)
     masses = select(jax.nn.logsumexp(scores, axis=1), filled)  # log P(c), 0 for clusters that do not exist
     mine = masses[jnp.where(valid, clusters, 0)]
@@ -96,7 +98,7 @@ def discrete_semantic_entropy(clusters: Int[Array, " samples"]) -> Float[Array, 
     """
     size = clusters.shape[0]
     valid = clusters >= 0
-    counts = jnp.zeros((size,), jnp.float32).at[jnp.where(valid, clusters, size)].add(1.0, mode="drop")
+    counts = jnp.zeros(size).at[jnp.where(valid, clusters, size)].add(1.0, mode="drop")
     shares = counts / number_of(valid, counts)
     return undefined_unless(jnp.any(valid), jnp.sum(jax.scipy.special.entr(shares)))
 

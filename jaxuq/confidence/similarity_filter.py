@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, check_count
+from jaxuq._arrays import number_of, widened
+from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 
 
@@ -23,6 +24,7 @@ class SimilarityFilter(NamedTuple):
 
 
 @checked
+@widened
 def similarity_filter(
     hidden: Float[Array, "time hidden"],
     chain: Bool[Array, " time"],
@@ -68,12 +70,12 @@ def similarity_filter(
     check_count("max_tokens", max_tokens)
     check_choice("convention", convention, ("text", "published"))
     used = jnp.broadcast_to((chain | answer)[:, None], hidden.shape)
-    states = jnp.where(used, hidden, 1.0).astype(jnp.float32)
+    states = jnp.where(used, hidden, 1.0)
     norms = jnp.sqrt(jnp.sum(states**2, axis=-1, keepdims=True))
     directions = states / jnp.where(norms > 0, norms, 1.0)
     total = jnp.sum(jnp.where(jnp.broadcast_to(answer[:, None], hidden.shape), directions, 0.0), axis=0)
     if convention == "published":
-        total = total / jnp.maximum(jnp.sum(answer), 1).astype(jnp.float32)
+        total = total / number_of(answer, total)
     similarities = jnp.where(chain, directions @ total, 0.0)
     _, order = jax.lax.top_k(jnp.where(chain, similarities, -jnp.inf), min(max_tokens, chain.shape[0]))
     enough = similarities >= threshold if convention == "published" else similarities > threshold

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_choice, counted, number_of, undefined_unless, weighted_mean
+from jaxuq._arrays import counted, number_of, undefined_unless, weighted_mean, widened
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
@@ -15,7 +16,7 @@ def _prepared(similarities, where):
     """Symmetric similarities without the masked samples, the mask, and how many count."""
     valid = counted(where, similarities.shape[:1])
     pairs = valid[:, None] & valid[None]
-    similarities = jnp.where(pairs, similarities, 0.0).astype(jnp.float32)
+    similarities = jnp.where(pairs, similarities, 0.0)
     return 0.5 * (similarities + similarities.T), valid, number_of(valid, similarities)
 
 
@@ -30,6 +31,7 @@ def _laplacian(similarities, valid):
 
 
 @checked
+@widened
 def degree_uncertainty(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:
@@ -57,6 +59,7 @@ def degree_uncertainty(
 
 
 @checked
+@widened
 def degree_confidence(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, " samples"]:
@@ -82,6 +85,7 @@ def degree_confidence(
 
 
 @checked
+@widened
 def eigenvalue_uncertainty(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:
@@ -123,6 +127,7 @@ def _spread(similarities, threshold, where):
 
 
 @checked
+@widened
 def eccentricity(
     similarities: Float[Array, "samples samples"],
     *,
@@ -157,6 +162,7 @@ def eccentricity(
 
 
 @checked
+@widened
 def eccentricity_confidence(
     similarities: Float[Array, "samples samples"],
     *,
@@ -186,6 +192,7 @@ def eccentricity_confidence(
 
 
 @checked
+@widened
 def kernel_language_entropy(
     weights: Float[Array, "samples samples"],
     *,
@@ -249,6 +256,7 @@ def kernel_language_entropy(
 
 
 @checked
+@widened
 def mean_pair_similarity(
     similarities: Float[Array, "samples samples"], *, where: Bool[Array, " samples"] | None = None
 ) -> Float[Array, ""]:

@@ -11,20 +11,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, check_count, check_number, masked, undefined_unless, weighted_mean
+from jaxuq._arrays import masked, undefined_unless, weighted_mean, widened
+from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
 
 def _log_probabilities(logits, temperature=1.0):
     """Log-probabilities with 0 in place of -inf, which tokens are possible, and how many."""
-    logits = logits.astype(jnp.float32) / temperature
+    logits = logits / temperature
     possible = ~jnp.isneginf(logits)
     log_probs = jnp.where(possible, logits, -jnp.inf) - jax.nn.logsumexp(logits, axis=-1, keepdims=True)
-    return jnp.where(possible, log_probs, 0.0), possible, jnp.sum(possible, axis=-1).astype(jnp.float32)
+    return jnp.where(possible, log_probs, 0.0), possible, jnp.sum(possible, axis=-1).astype(logits.dtype)
 
 
 @checked
+@widened
 def token_entropy(
     logits: Float[Array, "*batch vocab"], *, log_base: float = math.e, top_k: int | None = None
 ) -> Float[Array, "*batch"]:
@@ -61,6 +63,7 @@ def token_entropy(
 
 
 @checked
+@widened
 def predictive_entropy(
     entropies: Float[Array, " tokens"], *, normalise: bool = False, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -97,6 +100,7 @@ def predictive_entropy(
 
 
 @checked
+@widened
 def renyi_divergence(
     logits: Float[Array, "*batch vocab"], *, order: float = 0.5, temperature: float = 2.0
 ) -> Float[Array, "*batch"]:
@@ -138,6 +142,7 @@ def renyi_divergence(
 
 
 @checked
+@widened
 def fisher_rao_distance(logits: Float[Array, "*batch vocab"], *, temperature: float = 2.0) -> Float[Array, "*batch"]:
     r"""Fisher-Rao distance of the next token's distribution from the uniform one. Higher is more confident.
 
@@ -172,6 +177,7 @@ def fisher_rao_distance(logits: Float[Array, "*batch vocab"], *, temperature: fl
 
 
 @checked
+@widened
 def self_certainty(logits: Float[Array, "*batch vocab"]) -> Float[Array, "*batch"]:
     r"""Self-certainty: $\mathrm{KL}(U \Vert p) = -\frac1V \sum_v \log p(v) - \log V$. Higher is more confident.
 
@@ -197,6 +203,7 @@ def self_certainty(logits: Float[Array, "*batch vocab"]) -> Float[Array, "*batch
 
 
 @checked
+@widened
 def boosted_probability(
     logits: Float[Array, "*batch vocab"],
     tokens: Int[Array, "*batch"],
@@ -249,6 +256,7 @@ def boosted_probability(
 
 
 @checked
+@widened
 def alternatives_confidence(
     log_probs: Float[Array, "*batch alternatives"], *, kind: Literal["entropy", "margin"] = "entropy"
 ) -> Float[Array, "*batch"]:
@@ -281,7 +289,7 @@ def alternatives_confidence(
     if log_probs.shape[-1] < 2:
         raise ValueError(f"{log_probs.shape[-1]} alternative(s); expected at least two")
     if kind == "margin":
-        two, _ = jax.lax.top_k(jnp.exp(log_probs.astype(jnp.float32)), 2)
+        two, _ = jax.lax.top_k(jnp.exp(log_probs), 2)
         return two[..., 0] - two[..., 1]
     return 1.0 - token_entropy(log_probs, log_base=float(log_probs.shape[-1]))
 

@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_choice, masked, select, undefined_unless, weighted_mean
+from jaxuq._arrays import first_true, masked, select, undefined_unless, weighted_mean, widened
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
 
 @checked
+@widened
 def token_log_probs(
     logits: Float[Array, "*batch vocab"],
     tokens: Int[Array, "*batch"],
@@ -32,7 +34,7 @@ def token_log_probs(
             as the released code of UQAC does.
 
     Returns:
-        $\ell$, float32; NaN where logits are NaN.
+        $\ell$; NaN where logits are NaN.
 
     Raises:
         ValueError: if `convention` is unknown.
@@ -46,7 +48,6 @@ def token_log_probs(
         Fomicheva et al. Unsupervised Quality Estimation for Neural Machine Translation. TACL 2020.
     """
     check_choice("convention", convention, ("exact", "published"))
-    logits = logits.astype(jnp.float32)
     total = jax.nn.logsumexp(logits, axis=-1)
     chosen = jnp.take_along_axis(logits, jnp.clip(tokens, 0, logits.shape[-1] - 1)[..., None], axis=-1)[..., 0]
     if convention == "published":
@@ -56,6 +57,7 @@ def token_log_probs(
 
 
 @checked
+@widened
 def sequence_log_probability(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -85,6 +87,7 @@ def sequence_log_probability(
 
 
 @checked
+@widened
 def greedy_negative_log_likelihood(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -113,6 +116,7 @@ def greedy_negative_log_likelihood(
 
 
 @checked
+@widened
 def mean_log_probability(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -140,6 +144,7 @@ def mean_log_probability(
 
 
 @checked
+@widened
 def perplexity(log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None) -> Float[Array, ""]:
     r"""Perplexity $\exp(-\frac1T \sum_t \ell_t)$. Higher is more uncertain.
 
@@ -162,6 +167,7 @@ def perplexity(log_probs: Float[Array, " tokens"], *, where: Bool[Array, " token
 
 
 @checked
+@widened
 def mean_probability(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -189,6 +195,7 @@ def mean_probability(
 
 
 @checked
+@widened
 def minimum_probability(
     log_probs: Float[Array, " tokens"], *, where: Bool[Array, " tokens"] | None = None
 ) -> Float[Array, ""]:
@@ -210,10 +217,11 @@ def minimum_probability(
         Bouchard and Chauhan. Uncertainty Quantification for Language Models. 2025.
     """
     valid, log_probs = masked(where, log_probs=log_probs)
-    return undefined_unless(jnp.any(valid), jnp.exp(jnp.min(select(log_probs, valid, jnp.inf))))
+    return undefined_unless(jnp.any(valid), jnp.exp(jnp.min(select(log_probs, valid, jnp.inf), initial=jnp.inf)))
 
 
 @checked
+@widened
 def sequence_entropy(
     log_probs: Float[Array, " samples"],
     lengths: Int[Array, " samples"] | None = None,
@@ -254,6 +262,7 @@ def sequence_entropy(
 
 
 @checked
+@widened
 def pointwise_mutual_information(
     log_probs: Float[Array, " tokens"],
     unprompted_log_probs: Float[Array, " tokens"],
@@ -293,7 +302,7 @@ def pointwise_mutual_information(
         EMNLP 2022.
     """
     valid, log_probs, unprompted = masked(where, log_probs=log_probs, unprompted_log_probs=unprompted_log_probs)
-    corrected = valid & (jnp.arange(valid.shape[0]) > jnp.argmax(valid))
+    corrected = valid & (jnp.arange(valid.shape[0]) > first_true(valid))
     if entropies is not None:
         corrected &= select(entropies, valid) >= threshold
     return weighted_mean(log_probs - weight * select(unprompted, corrected), valid)

@@ -8,13 +8,13 @@ decoding. Every step is a transform of its own; `jaxuq.experts.pipeline` runs th
 
 from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
-from jaxuq.experts.clustering import Clusters, cluster_features
+from jaxuq.experts.clustering import CLUSTERINGS, Clusters, cluster_features
 from jaxuq.experts.decoding import ExpertParams, MemberScores, expert_model, generate_by_experts
 from jaxuq.experts.disagreement import Disagreement, combine_logits, disagreement
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.features import GradientFeatures, gradient_features
 from jaxuq.experts.gating import train_gates
-from jaxuq.experts.gradients import example_gradients, gradient_tokens
+from jaxuq.experts.gradients import REDUCTIONS, TOKENS, example_gradients, gradient_tokens
 from jaxuq.experts.grading import ANSWER_KINDS, vote
 from jaxuq.experts.influence import influence, select
 from jaxuq.experts.math_combined import boxed_solution, combine_math
@@ -27,15 +27,21 @@ from jaxuq.experts.mixture import (
     mixture_adapters,
     mixture_output,
 )
-from jaxuq.experts.preconditioning import AdapterCheckpoint, precondition
+from jaxuq.experts.preconditioning import CONVENTIONS, AdapterCheckpoint, precondition
 from jaxuq.experts.projection import PROJECTIONS, project
-from jaxuq.experts.routing import Routing, route
-from jaxuq.experts.sentences import embed_sentences
+from jaxuq.experts.routing import ROUTINGS, Routing, route
+from jaxuq.experts.sentences import POOLINGS, embed_sentences
 
 __all__ = [
     "ANSWER_KINDS",
+    "CLUSTERINGS",
+    "CONVENTIONS",
     "MIXINGS",
+    "POOLINGS",
     "PROJECTIONS",
+    "REDUCTIONS",
+    "ROUTINGS",
+    "TOKENS",
     "AdapterCheckpoint",
     "Clusters",
     "Disagreement",

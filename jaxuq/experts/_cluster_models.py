@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxuq._entries import Entry
+from jaxuq._errors import OptionError
+
 CHUNK = 2048
 """Rows of features read at a time."""
 _SEARCH_SAMPLE = 1000  # examples for which a threshold is searched
@@ -18,8 +21,8 @@ class Division(NamedTuple):
 
     Attributes:
         parts: numbers of the examples; none is empty.
-        threshold: of BIRCH; NaN for k-means.
-        subclusters: of BIRCH's tree.
+        threshold: of BIRCH; NaN for other methods.
+        subclusters: of BIRCH's tree; 0 for other methods.
         empty: clusters of the model without examples.
     """
 
@@ -42,7 +45,7 @@ def divide(
     features: Float[np.ndarray, "examples dimension"],
     part: Int[np.ndarray, " part"],
     count: int,
-    method: str,
+    method: Entry,
     *,
     sample_size: int,
     threshold: float | None,
@@ -58,16 +61,28 @@ def divide(
         reduce = PCA(min(pca, *sample.shape), random_state=int(rng.integers(2**31))).fit(sample).transform
         sample = np.asarray(reduce(sample), np.float32)
     count = min(count, len(np.unique(sample, axis=0)))
+    options = {"threshold": threshold} if "threshold" in method.options else {}
     if count == 1:
-        return Division([part], math.nan if threshold is None else threshold, 1 if method == "birch" else 0, 0)
-    model = _birch(rng, sample, count, threshold) if method == "birch" else _kmeans(rng, sample, count)
+        return Division([part], math.nan if threshold is None else threshold, 1 if options else 0, 0)
+    model = _model(method.name, sample, *method.functions["fit"](rng, sample, count, **options))
     labels = np.concatenate(
         [_nearest(model, reduce(features[part[start : start + CHUNK]])) for start in range(0, len(part), CHUNK)]
     )
     pieces = [part[labels == label] for label in range(int(model.labels.max()) + 1)]
     full = [piece for piece in pieces if len(piece)]
-    subclusters = len(model.points) if method == "birch" else 0
+    subclusters = len(model.points) if options else 0
     return Division(full, model.threshold, subclusters, len(pieces) - len(full))
+
+
+def _model(name: str, sample: np.ndarray, points: Any, labels: Any, threshold: float = math.nan) -> _Model:
+    """What a method found, with its labels counted from 0."""
+    points, labels = np.asarray(points, np.float32), np.asarray(labels)
+    if points.shape != (len(points), sample.shape[1]) or labels.shape != (len(points),) or not len(points):
+        raise OptionError(
+            f"{name} gives points of shape {points.shape} and labels of shape {labels.shape} for a sample of shape "
+            f"{sample.shape}; expected a row of features and a label for each point"
+        )
+    return _Model(points, np.unique(labels, return_inverse=True)[1].reshape(-1), threshold)
 
 
 def random_parts(
@@ -91,17 +106,21 @@ def _nearest(model: _Model, rows: Any) -> Int[np.ndarray, " rows"]:
     return model.labels[distances.argmin(1)]
 
 
-def _kmeans(rng: np.random.Generator, sample: Float[np.ndarray, "sample dimension"], count: int) -> _Model:
+def kmeans(
+    rng: np.random.Generator, sample: Float[np.ndarray, "sample dimension"], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centres, each a cluster of its own."""
     from sklearn.cluster import KMeans
 
     options: Any = {"n_init": 4, "random_state": int(rng.integers(2**31))}
     fitted = KMeans(count, **options).fit(sample)
-    return _Model(np.asarray(fitted.cluster_centers_, np.float32), np.arange(count), math.nan)
+    return np.asarray(fitted.cluster_centers_, np.float32), np.arange(count)
 
 
-def _birch(
+def birch(
     rng: np.random.Generator, sample: Float[np.ndarray, "sample dimension"], count: int, threshold: float | None
-) -> _Model:
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Subclusters, the cluster of each, and the threshold."""
     from scipy.cluster.hierarchy import cut_tree, linkage
     from scipy.spatial.distance import pdist, squareform
 
@@ -109,12 +128,12 @@ def _birch(
         threshold = _find_threshold(rng, sample, count)
     points, members = _subclusters(sample, threshold)
     if len(points) <= count:
-        return _Model(points, np.arange(len(points)), threshold)
+        return points, np.arange(len(points)), threshold
     # A subcluster counts as often as it has members: alone, an outlier would weigh as much as a hundred examples.
     distances = squareform(pdist(points))[np.ix_(members, members)]
     of_members = cut_tree(linkage(squareform(distances, checks=False), "ward"), n_clusters=count).ravel()
     _, first = np.unique(members, return_index=True)
-    return _Model(points, of_members[first], threshold)
+    return points, of_members[first], threshold
 
 
 def _subclusters(

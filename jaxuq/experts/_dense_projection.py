@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt32
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq.experts._words import random_words
 
 _SIGNS = 2**17  # words of signs at a time, 32 signs each

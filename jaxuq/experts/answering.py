@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.experts.decoding import generate_by_experts
 from jaxuq.experts.mixture import Mixing
 from jaxuq.language import LanguageModel, decode_tokens

@@ -1,16 +1,16 @@
 """Clusters of gradient features: BIRCH on a sample, and again within clusters much larger than the smallest."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxuq._arrays import check_count
-from jaxuq.experts._cluster_models import CHUNK, Division, divide, random_parts
-
-METHODS = ("birch", "kmeans", "random")
+from jaxuq._entries import Entries, Entry, entry_of
+from jaxuq._options import check_count
+from jaxuq.experts._cluster_models import CHUNK, Division, birch, divide, kmeans, random_parts
 
 
 class Clusters(NamedTuple):
@@ -44,7 +44,7 @@ def cluster_features(
     features: Float[Array | np.ndarray, "examples dimension"],
     *,
     rng_key: Key[Array, ""],
-    method: str = "birch",
+    method: str | Entry | Callable[..., Any] = "birch",
     num_clusters: int = 5,
     rounds: int | None = None,
     sample_size: int = 5000,
@@ -71,13 +71,15 @@ def cluster_features(
     Args:
         features: such as those of `gradient_features`; may be a memory-mapped file, which is read in pieces.
         rng_key: for the sample, and for k-means and random labels.
-        method: `"birch"`, `"kmeans"` or `"random"`.
+        method: `"birch"`, `"kmeans"` or `"random"`; an entry of the form of those in `CLUSTERINGS`; or a function of
+            yours, `(rng, sample, count) -> (points, labels)`: an example gets the label of its nearest point (give
+            the sample itself as points where a method labels that).
         num_clusters: of the first round; 5 in ELREA, and 10 for its k-means.
-        rounds: at most so many; None: three for BIRCH, one for the others.
+        rounds: at most so many; None: as many as the entry says, three for BIRCH, one for the others.
         sample_size: examples that a model is fitted to.
         threshold: BIRCH's, in the units of the features; None: found from the data.
         pca: fit principal components to the sample, and cluster so many of them; None: none.
-        max_clusters: of BIRCH and k-means, after all rounds.
+        max_clusters: of all but random clusters, after all rounds.
         oversized: see above.
         sizes: of random clusters.
         where: False for examples to be left out, such as those without a direction; None: all.
@@ -87,7 +89,8 @@ def cluster_features(
         also the distances between the sample's examples, twice.
 
     Raises:
-        ValueError: unknown method, no examples, counts below 1, sizes that do not add up.
+        OptionError: unknown method, counts below 1, points or labels of another shape.
+        ValueError: no examples, sizes that do not add up.
 
     Example:
         >>> import jax, numpy as np
@@ -104,18 +107,19 @@ def cluster_features(
     """
     features = features if isinstance(features, np.ndarray) else np.asarray(features)
     included = np.arange(len(features)) if where is None else np.flatnonzero(np.asarray(where))
-    _check(method, included, num_clusters, sample_size, max_clusters)
+    entry = entry_of(CLUSTERINGS, method, "fit")
+    _check(included, num_clusters, sample_size, max_clusters)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)).ravel().tolist())
-    if method == "random":
-        parts = random_parts(rng, included, num_clusters, sizes)
+    if "parts" in entry.functions:
+        parts = entry.functions["parts"](rng, included, num_clusters, sizes)
         return _clusters(features, parts, Division([], math.nan, 0, 0), 1, 0)
 
     def split(part: Int[np.ndarray, " part"], count: int) -> Division:
-        return divide(rng, features, part, count, method, sample_size=sample_size, threshold=threshold, pca=pca)
+        return divide(rng, features, part, count, entry, sample_size=sample_size, threshold=threshold, pca=pca)
 
     first = split(included, min(num_clusters, max_clusters))
     parts, empty, done = first.parts, first.empty, 1
-    allowed = (3 if method == "birch" else 1) if rounds is None else rounds
+    allowed = entry.about.get("rounds", 1) if rounds is None else rounds
     for number in range(1, allowed):
         smallest, count, again = min(map(len, parts)), num_clusters - number, []
         for part in sorted(parts, key=len, reverse=True):
@@ -153,11 +157,22 @@ def _clusters(
     return Clusters(labels, centroids, sizes, first.threshold, rounds, empty, first.subclusters)
 
 
-def _check(
-    method: str, included: Int[np.ndarray, " included"], num_clusters: int, sample_size: int, max_clusters: int
-) -> None:
-    if method not in METHODS:
-        raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+CLUSTERINGS: Entries[Entry] = Entries(
+    "clustering",
+    "jaxuq.clusterings",
+    {
+        "birch": Entry("birch", "BIRCH", {"fit": birch}, options={"threshold": None}, about={"rounds": 3}),
+        "kmeans": Entry("kmeans", "k-means", {"fit": kmeans}),
+        "random": Entry("random", "Random", {"parts": random_parts}),
+    },
+)
+"""Ways of clustering by name. The functions of an entry hold `fit(rng, sample, count) -> (points, labels)`, which is
+given `threshold` too if that is among its options and then returns it as a third; or `parts(rng, included, count,
+sizes)`, which divides without a look at features. `about` says how many `rounds` are usual. Put yours in, or declare an
+entry point of the group `jaxuq.clusterings`."""
+
+
+def _check(included: Int[np.ndarray, " included"], num_clusters: int, sample_size: int, max_clusters: int) -> None:
     if not len(included):
         raise ValueError("there are no examples to cluster: all are left out, or there are none")
     for name, value in (("num_clusters", num_clusters), ("sample_size", sample_size), ("max_clusters", max_clusters)):

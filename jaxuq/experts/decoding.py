@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.experts.disagreement import combine_logits, disagreement
 from jaxuq.experts.mixture import Mixing, mixing, mixture_adapters
 from jaxuq.language import Generation, generate_tokens
@@ -173,7 +173,7 @@ def generate_by_experts(
         sampling: how tokens are chosen.
         stop_tokens: tokens that end an answer; they are part of it.
         mix: None: the ensemble of logits; or how the adapters are mixed.
-        gates: for `mix="gate"`, of `init_gates` or trained.
+        gates: of `init_gates` or trained, which then take the place of the weights; `mix="gate"` needs them.
         keep_logits: keep the weighted sums, `[batch, new, vocab]`.
 
     Returns:
@@ -217,7 +217,7 @@ def generate_by_experts(
     check_count("max_new_tokens", max_new_tokens)
     model = expert_model(decoder, mix=mix, keep_logits=keep_logits)  # pyright: ignore[reportArgumentType]
     if mix is not None:
-        experts = mixture_adapters(experts, scan=decoder.scan, gates=gates if mix == "gate" else None)
+        experts = mixture_adapters(experts, scan=decoder.scan, gates=gates)
     return generate_tokens(
         model, ExpertParams(params, experts, weights.astype(jnp.float32)), prompts, lengths, rng_keys,
         max_new_tokens=max_new_tokens, sampling=sampling, stop_tokens=stop_tokens,

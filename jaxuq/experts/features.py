@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count
+from jaxuq._entries import function_of, label_of
+from jaxuq._options import check_count
 from jaxuq.experts._feature_file import FeatureFile
-from jaxuq.experts.gradients import REDUCTIONS, TOKENS, example_gradients, gradient_tokens
-from jaxuq.experts.preconditioning import CONVENTIONS, AdapterCheckpoint, precondition
-from jaxuq.experts.projection import PROJECTIONS, project
+from jaxuq.experts.gradients import REDUCTIONS, TOKENS, Choosing, Reduction, example_gradients, gradient_tokens
+from jaxuq.experts.preconditioning import CONVENTIONS, AdapterCheckpoint, Convention, precondition
+from jaxuq.experts.projection import PROJECTIONS, Projection, project
 from jaxuq.language import (
     Instruction,
     LanguageModel,
@@ -53,13 +54,13 @@ def gradient_features(
     *,
     rng_key: Key[Array, ""],
     dimension: int = 8192,
-    kind: str = "rademacher",
+    kind: str | Projection = "rademacher",
     batch_size: int = 16,
-    tokens: str = "instruction",
+    tokens: str | Choosing = "instruction",
     max_length: int | None = None,
     preconditioned: bool = True,
-    convention: str = "elrea",
-    reduction: str = "mean",
+    convention: str | Convention = "elrea",
+    reduction: str | Reduction = "mean",
     folder: str | pathlib.Path | None = None,
     mesh: jax.sharding.Mesh | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -123,8 +124,7 @@ def gradient_features(
     """
     rows = _check(
         model, checkpoints, mesh, batch_size,
-        kind=(kind, PROJECTIONS), tokens=(tokens, TOKENS), convention=(convention, CONVENTIONS),
-        reduction=(reduction, REDUCTIONS),
+        (PROJECTIONS, kind), (TOKENS, tokens), (CONVENTIONS, convention), (REDUCTIONS, reduction),
     )  # fmt: skip
     context = model.functions.max_positions
     data = _Cut(instructions, tokens, min(max_length or context, context))
@@ -137,8 +137,8 @@ def gradient_features(
         convention=convention, reduction=reduction,
     )  # fmt: skip
     settings = {
-        "dimension": dimension, "kind": kind, "tokens": tokens, "preconditioned": preconditioned,
-        "convention": convention, "reduction": reduction, "rows": rows, "data": content,
+        "dimension": dimension, "kind": label_of(kind), "tokens": label_of(tokens), "preconditioned": preconditioned,
+        "convention": label_of(convention), "reduction": label_of(reduction), "rows": rows, "data": content,
     }  # fmt: skip
     file = FeatureFile(folder, (len(kept), dimension), len(plans), settings, rng_key, (checkpoints, model.params))
     arrays = on_every_device((model.params, tuple(checkpoints), rng_key), mesh)
@@ -161,7 +161,7 @@ def gradient_features(
 class _Cut(Sequence):
     """The examples with the tokens whose losses count."""
 
-    def __init__(self, data: Sequence[Any], tokens: str, max_length: int):
+    def __init__(self, data: Sequence[Any], tokens: str | Choosing, max_length: int):
         self._data, self._tokens, self._max_length = data, tokens, max_length
 
     def __len__(self) -> int:
@@ -194,12 +194,11 @@ def _check(
     checkpoints: Sequence[AdapterCheckpoint],
     mesh: jax.sharding.Mesh | None,
     batch_size: int,
-    **choices: Any,
+    *choices: tuple[Any, Any],
 ) -> int:
     """Rows of a batch: a multiple of the devices."""
-    for name, (value, known) in choices.items():
-        if value not in known:
-            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+    for table, given in choices:
+        function_of(table, given)
     if not checkpoints:
         raise ValueError("there are no checkpoints: gradients are taken at the adapters of at least one")
     expected = jax.eval_shape(lambda params: init_adapters(jax.random.key(0), model.decoder, params), model.params)
@@ -230,10 +229,10 @@ def _features(
     *,
     decoder: Decoder,
     dimension: int,
-    kind: str,
+    kind: str | Projection,
     preconditioned: bool,
-    convention: str,
-    reduction: str,
+    convention: str | Convention,
+    reduction: str | Reduction,
 ) -> Float[Array, "rows dimension"]:
     total, size = None, jnp.zeros(batch.tokens.shape[0], jnp.float32)
     for checkpoint in checkpoints:

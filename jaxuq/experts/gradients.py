@@ -1,18 +1,38 @@
 """The gradient of each example's own loss with respect to adapters, for a batch of examples in one backward pass."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from jaxuq._arrays import select
+from jaxuq._entries import Entries, function_of
+from jaxuq._errors import ArrayError
 from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient, map_logits
 from jaxuq.language.logit_blocks import MAX_LOGITS
 from jaxuq.networks import Decoder, Model, as_model, capability, quick_adapter_gradients
 
-TOKENS = ("instruction", "response", "all")
-"""Which tokens' losses a gradient can be of."""
-REDUCTIONS = ("mean", "sum")
+Choosing = Callable[[Instruction], Bool[np.ndarray, " tokens"]]
+TOKENS: Entries[Choosing] = Entries(
+    "choice of tokens",
+    "jaxuq.gradient_tokens",
+    {
+        "instruction": lambda example: ~np.asarray(example.response),
+        "response": lambda example: np.asarray(example.response),
+        "all": lambda example: np.ones_like(example.response),
+    },
+)
+"""Which tokens' losses a gradient can be of, by name: functions from an example to a mask of its tokens."""
+
+Reduction = Callable[[Float[Array, ""]], Float[Array, ""]]
+REDUCTIONS: Entries[Reduction] = Entries(
+    "reduction",
+    "jaxuq.gradient_reductions",
+    {"mean": lambda count: jnp.maximum(count, 1.0), "sum": lambda count: jnp.ones_like(count)},
+)
+"""What a row's loss is divided by, from the number of its wanted tokens."""
 
 
 def example_gradients(
@@ -21,7 +41,7 @@ def example_gradients(
     trained: PyTree,
     batch: TokenBatch,
     *,
-    reduction: str = "mean",
+    reduction: str | Reduction = "mean",
 ) -> PyTree[Float[Array, "rows ..."]]:
     r"""Gradients $g(x) = \nabla_\theta L(x)$ of every row's loss with respect to the adapters $\theta$.
 
@@ -37,7 +57,8 @@ def example_gradients(
         params: the frozen ones; for a decoder those of the base model.
         trained: the part; for a decoder its adapters.
         batch: one example a row; `where` says whose losses count. The first token of a row never does.
-        reduction: `"mean"` over the wanted tokens, or their `"sum"`, as Eq 5.2 of ELREA is written.
+        reduction: `"mean"` over the wanted tokens, or their `"sum"`, as Eq 5.2 of ELREA is written; or a function of
+            yours from their number to what the sum is divided by.
 
     Returns:
         Float32, the tree of `trained` with a leading axis of rows. Rows in which nothing is wanted are zero. Holds the
@@ -65,8 +86,7 @@ def example_gradients(
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.2.
         M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, section 3.1.
     """
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction is {reduction!r}; expected one of {', '.join(REDUCTIONS)}")
+    divisor = function_of(REDUCTIONS, reduction)
     join, frozen = capability(model, "join"), {"params": params} if isinstance(model, Decoder) else params
     model, max_logits = as_model(model), max(MAX_LOGITS // batch.tokens.shape[0], 1)
 
@@ -78,7 +98,7 @@ def example_gradients(
 
         hidden, backward = jax.vjp(before, trained)
         wanted = where & (positions > 0)
-        count = jnp.ones(()) if reduction == "sum" else jnp.maximum(wanted.sum(), 1).astype(jnp.float32)
+        count = divisor(wanted.sum(dtype=jnp.float32))
         whole = join(frozen, trained)
         start = hidden_gradient(cross_entropy, model, whole, hidden, tokens[None], max_logits=max_logits)
         start = select(start, wanted[None]) / count
@@ -100,7 +120,9 @@ def example_gradients(
     return jax.vmap(one, in_axes=(None, 0, 0, 0))(trained, *inputs)
 
 
-def gradient_tokens(example: Instruction, tokens: str = "instruction", *, max_length: int | None = None) -> Instruction:
+def gradient_tokens(
+    example: Instruction, tokens: str | Choosing = "instruction", *, max_length: int | None = None
+) -> Instruction:
     """The example, cut where its gradient stops depending on it, with a mask of the tokens whose losses count.
 
     For `"instruction"` those are all that are not to be learnt (the user's words, and what the chat template puts
@@ -109,14 +131,15 @@ def gradient_tokens(example: Instruction, tokens: str = "instruction", *, max_le
 
     Args:
         example: tokens, and which of them are the response.
-        tokens: `"instruction"`, `"response"` or `"all"`.
+        tokens: `"instruction"`, `"response"` or `"all"`, or a function of yours from an example to such a mask.
         max_length: longer examples lose their end; None: any length.
 
     Returns:
         An `Instruction` whose `response` is that mask; it may be all False, then there is no gradient.
 
     Raises:
-        ValueError: `tokens` is none of these.
+        OptionError: `tokens` is none of these.
+        ArrayError: the function gives no mask of all tokens.
 
     Example:
         >>> import numpy as np
@@ -124,10 +147,10 @@ def gradient_tokens(example: Instruction, tokens: str = "instruction", *, max_le
         >>> gradient_tokens(example)[:2]
         (array([5, 6]), array([False,  True]))
     """
-    if tokens not in TOKENS:
-        raise ValueError(f"tokens is {tokens!r}; expected one of {', '.join(TOKENS)}")
-    numbers, response = np.asarray(example.tokens)[:max_length], np.asarray(example.response)[:max_length]
-    counted = {"instruction": ~response, "response": response, "all": np.ones_like(response)}[tokens]
-    counted = counted & (np.arange(len(counted)) > 0)  # nothing predicts the first
+    numbers = np.asarray(example.tokens)[:max_length]
+    counted = np.asarray(function_of(TOKENS, tokens)(example), bool)
+    if counted.shape != np.shape(example.tokens):
+        raise ArrayError(f"the choice of tokens has the shape {counted.shape}; there are {len(example.tokens)} tokens")
+    counted = counted[:max_length] & (np.arange(len(numbers)) > 0)  # nothing predicts the first
     end = int(np.flatnonzero(counted)[-1]) + 1 if counted.any() else 0
     return Instruction(numbers[:end], counted[:end], len(example.tokens) > len(numbers))

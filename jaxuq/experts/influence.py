@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import check_number
+from jaxuq._options import check_number
 
 
 def influence(

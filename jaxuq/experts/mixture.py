@@ -10,17 +10,18 @@ An ensemble adds logits at the end; a mixture adds what the adapters do in each 
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from jaxuq._entries import Entries, function_of
+from jaxuq._errors import OptionError
 from jaxuq.networks.linear import Linear
 
-Mixing = Literal["routing", "merging", "gate"]
-MIXINGS: tuple[Mixing, ...] = ("routing", "merging", "gate")
+Mixing = str | Callable[..., Float[Array, "batch time features"]]
 
 
 def mixture_output(
@@ -174,18 +175,17 @@ def mixing(kind: Mixing, scale: float, weights: Float[Array, "batch experts"] | 
     """A context in which decoders without adapters of their own mix those of `mixture_adapters` in every linear layer.
 
     Args:
-        kind: `routing` (`mixture_output`) and `merging` (`merged_output`) with the weights given, `gate` with those of
-            `gate_weights`.
+        kind: `routing` (`mixture_output`), `merging` (`merged_output`), `gate` (`mixture_output` with trained gates),
+            or a function `(x, a, b, weights) -> output` of yours.
         scale: of the adapters, `LoraConfig.scale`.
-        weights: of the experts for each row of the batch; not used by `gate`.
+        weights: of the experts for each row of the batch; where adapters have gates, those of `gate_weights` are taken.
 
     Raises:
-        ValueError: an unknown kind, or no weights where they are needed.
+        OptionError: an unknown kind, or neither weights nor gates.
     """
-    if kind not in MIXINGS:
-        raise ValueError(f"kind is {kind!r}; expected one of {', '.join(MIXINGS)}")
-    if kind != "gate" and weights is None:
-        raise ValueError(f"{kind} needs the weights of the experts for every row")
+    mix = function_of(MIXINGS, kind)
+    if weights is None and kind != "gate":
+        raise OptionError(f"{kind} needs the weights of the experts for every row")
 
     def intercept(call: Callable, args: tuple, kwargs: dict[str, Any], context: Any) -> Any:
         y, module = call(*args, **kwargs), context.module
@@ -194,13 +194,13 @@ def mixing(kind: Mixing, scale: float, weights: Float[Array, "batch experts"] | 
             return y
         (x,) = args
         a, b = (module.get_variable("lora", name) for name in ("a", "b"))
-        if kind == "gate":
+        if module.has_variable("lora", "gate"):
             share = gate_weights(x, module.get_variable("lora", "gate"))
+        elif weights is None or kind == "gate":
+            raise OptionError("there are no gates in the adapters: give them to mixture_adapters(gates=...)")
         else:
-            assert weights is not None
             share = jnp.broadcast_to(weights[:, None], (*x.shape[:2], weights.shape[1]))
-        mixed = merged_output(x, a, b, share) if kind == "merging" else mixture_output(x, a, b, share)
-        return y + mixed * jnp.asarray(scale, y.dtype)
+        return y + mix(x, a, b, share) * jnp.asarray(scale, y.dtype)
 
     with nn.intercept_methods(intercept):
         yield
@@ -208,3 +208,11 @@ def mixing(kind: Mixing, scale: float, weights: Float[Array, "batch experts"] | 
 
 def _shares(weights: Array) -> Array:
     return weights / jnp.broadcast_to(weights.sum(-1, keepdims=True), weights.shape)
+
+
+MIXINGS: Entries[Callable[..., Float[Array, "batch time features"]]] = Entries(
+    "way of mixing",
+    "jaxuq.mixings",
+    {"routing": mixture_output, "merging": merged_output, "gate": mixture_output},
+)
+"""Functions `(x, a, b, weights) -> output` by name; put yours in, or declare an entry point of the group."""

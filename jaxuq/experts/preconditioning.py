@@ -1,12 +1,13 @@
 """Gradients as Adam would apply them: preconditioned by the moments that training left in a checkpoint."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-CONVENTIONS = ("elrea", "less")
+from jaxuq._entries import Entries, function_of
 
 
 class AdapterCheckpoint(NamedTuple):
@@ -34,7 +35,10 @@ class AdapterCheckpoint(NamedTuple):
 
 
 def precondition(
-    gradients: PyTree[Float[Array, "examples ..."]], checkpoint: AdapterCheckpoint, *, convention: str = "elrea"
+    gradients: PyTree[Float[Array, "examples ..."]],
+    checkpoint: AdapterCheckpoint,
+    *,
+    convention: "str | Convention" = "elrea",
 ) -> PyTree[Float[Array, "examples ..."]]:
     r"""The step that Adam would take on each example alone.
 
@@ -49,7 +53,7 @@ def precondition(
     Args:
         gradients: from `example_gradients`.
         checkpoint: whose moments have the shapes of one example's gradients.
-        convention: `"elrea"` or `"less"`.
+        convention: `"elrea"` or `"less"`, or a `Convention` of yours.
 
     Returns:
         The same tree of the same shapes.
@@ -67,8 +71,7 @@ def precondition(
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.5.
         M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, Eq 4.
     """
-    if convention not in CONVENTIONS:
-        raise ValueError(f"convention is {convention!r}; expected one of {', '.join(CONVENTIONS)}")
+    step = function_of(CONVENTIONS, convention)
     if checkpoint.first_moment is None or checkpoint.second_moment is None:
         raise ValueError(
             "this checkpoint has no optimiser state, which Eq 5.5 needs: keep one a epoch with finetune(..., "
@@ -79,15 +82,33 @@ def precondition(
         if jax.tree.map(jnp.shape, moments) != shapes:
             others = jax.tree.map(jnp.shape, moments)
             raise ValueError(f"an example's gradients have the shapes {shapes}, the optimiser's moments {others}")
-    steps = jnp.asarray(checkpoint.count, jnp.float32) + 1
     beta1, beta2 = (jnp.asarray(beta, jnp.float32) for beta in (checkpoint.beta1, checkpoint.beta2))
-    epsilon, rate = (jnp.asarray(x, jnp.float32) for x in (checkpoint.epsilon, checkpoint.learning_rate))
 
     def one(gradient: Array, first: Array, second: Array) -> Array:
         first = beta1 * jnp.broadcast_to(first, gradient.shape) + (1 - beta1) * gradient
         second = beta2 * jnp.broadcast_to(second, gradient.shape) + (1 - beta2) * gradient**2
-        if convention == "less":
-            return first / jnp.sqrt(second + epsilon)
-        return rate * (first / (1 - beta1**steps)) / (jnp.sqrt(second / (1 - beta2**steps)) + epsilon)
+        return step(first, second, checkpoint)
 
     return jax.tree.map(one, gradients, checkpoint.first_moment, checkpoint.second_moment)
+
+
+def _with_bias_correction(first: Array, second: Array, checkpoint: AdapterCheckpoint) -> Array:
+    steps = jnp.asarray(checkpoint.count, jnp.float32) + 1
+    beta1, beta2, epsilon, rate = (
+        jnp.asarray(x, jnp.float32)
+        for x in (checkpoint.beta1, checkpoint.beta2, checkpoint.epsilon, checkpoint.learning_rate)
+    )
+    return rate * (first / (1 - beta1**steps)) / (jnp.sqrt(second / (1 - beta2**steps)) + epsilon)
+
+
+def _as_published(first: Array, second: Array, checkpoint: AdapterCheckpoint) -> Array:
+    return first / jnp.sqrt(second + jnp.asarray(checkpoint.epsilon, jnp.float32))
+
+
+Convention = Callable[[Array, Array, AdapterCheckpoint], Array]
+"""`convention(first, second, checkpoint)`: the step from both moments, to which the example has been added."""
+
+CONVENTIONS: Entries[Convention] = Entries(
+    "convention of preconditioning", "jaxuq.preconditionings", {"elrea": _with_bias_correction, "less": _as_published}
+)
+"""Conventions by name; put yours in, or declare an entry point of the group `jaxuq.preconditionings`."""

@@ -1,20 +1,31 @@
 """Random projections of gradients to a few thousand numbers, from a key; the matrix is never held."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from jaxuq._arrays import check_count, divided_like, whole
+from jaxuq._entries import Entries, function_of
+from jaxuq._errors import ArrayError
+from jaxuq._meshes import divided_like, whole
+from jaxuq._options import check_count
 from jaxuq.experts._dense_projection import gaussian, rademacher
 from jaxuq.experts._structured_projection import hadamard, sparse
 from jaxuq.experts._words import seed_words
 
-_KINDS = {"rademacher": rademacher, "gaussian": gaussian, "sparse": sparse, "hadamard": hadamard}
-PROJECTIONS: tuple[str, ...] = tuple(_KINDS)
-"""Names of the kinds of projection."""
+Projection = Callable[..., Float[Array, "examples dimension"]]
+"""`projection(seeds, x, start=, dimension=)`: products of rows with columns `start, start + 1, ...` of a matrix that
+follows from two 32-bit words, unscaled."""
+
+PROJECTIONS: Entries[Projection] = Entries(
+    "projection",
+    "jaxuq.projections",
+    {"rademacher": rademacher, "gaussian": gaussian, "sparse": sparse, "hadamard": hadamard},
+)
+"""Projections by name; put yours in, or declare an entry point of the group `jaxuq.projections`."""
 
 
 def project(
@@ -22,7 +33,7 @@ def project(
     gradients: PyTree[Float[Array, "..."]],
     *,
     dimension: int = 8192,
-    kind: str = "rademacher",
+    kind: str | Projection = "rademacher",
     scaled: bool = True,
 ) -> Float[Array, "examples dimension"]:
     r"""Project each example's numbers to `dimension` numbers that keep lengths, distances and inner products.
@@ -45,7 +56,7 @@ def project(
         gradients: an array, or a tree of arrays, whose first axis is that of examples; the others are flattened.
             Fewer than 2**32 numbers an example.
         dimension: of the result.
-        kind: one of `PROJECTIONS`.
+        kind: a name in `PROJECTIONS`, or a `Projection` of yours.
         scaled: False leaves out the factor $1 / \sqrt d$, as LESS and Eq 5.6 of ELREA do.
 
     Returns:
@@ -70,8 +81,7 @@ def project(
         architectures. ICML 2023.
         M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, section 4.1.
     """
-    if kind not in _KINDS:
-        raise ValueError(f"kind is {kind!r}; expected one of {', '.join(PROJECTIONS)}")
+    projection = function_of(PROJECTIONS, kind)
     check_count("dimension", dimension)
     leaves = jax.tree.leaves(gradients)
     if len({leaf.shape[:1] for leaf in leaves}) != 1 or not leaves[0].ndim:
@@ -85,7 +95,10 @@ def project(
     for leaf in leaves:
         flat = leaf.reshape(leaf.shape[0], -1)
         if flat.shape[1]:
-            project_part = partial(_KINDS[kind], start=start, dimension=dimension)
-            total = total + divided_like(project_part, whole(flat, 1), seeds, flat)
+            project_part = partial(projection, start=start, dimension=dimension)
+            part = divided_like(project_part, whole(flat, 1), seeds, flat)
+            if part.shape != total.shape:
+                raise ArrayError(f"the projection gives {part.shape} where {total.shape} is expected")
+            total = total + part
         start += flat.shape[1]
     return total * dimension**-0.5 if scaled else total

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import check_count, counted
+from jaxuq._arrays import counted
+from jaxuq._entries import Entries, Entry
+from jaxuq._options import check_count
 
 
 class Routing(NamedTuple):
@@ -94,6 +96,17 @@ def route(
     known = routed[..., None]
     weights = jnp.concatenate([jnp.where(known, base[..., None], 1.0), jnp.where(known, experts, 0.0)], axis=-1)
     return Routing(jnp.where(known & mask, cosines, jnp.nan), weights, routed)
+
+
+def _by_cosines(features: Array, centroids: Array) -> Array:
+    return route(features, centroids).weights
+
+
+ROUTINGS: Entries[Entry] = Entries(
+    "routing rule", "jaxuq.routings", {"elrea": Entry("elrea", "ELREA", {"weights": _by_cosines})}
+)
+"""Rules by name. The functions of an entry hold `weights(features, centroids)`, of the base adapter and each expert for
+every question: not negative, some of them positive. Put yours in, or declare an entry point of the group."""
 
 
 def _directions(x: Array) -> tuple[Array, Array]:

@@ -8,34 +8,51 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxuq._entries import Entries, function_of
+from jaxuq._errors import OptionError
 from jaxuq.checkpoints import load_encoder
 from jaxuq.networks import Encoder
 
 _ROWS = 16
 _LENGTHS = 32
 
+Pooling = Callable[[Float[Array, "batch time width"], Bool[Array, "batch time"]], Float[Array, "batch width"]]
+POOLINGS: Entries[Pooling] = Entries(
+    "pooling",
+    "jaxuq.poolings",
+    {
+        "mean": lambda hidden, where: jnp.where(jnp.broadcast_to(where[..., None], hidden.shape), hidden, 0.0).sum(1),
+        "first": lambda hidden, where: hidden[:, 0],
+    },
+)
+"""Directions of texts from their tokens' states, by name; put yours in, or declare an entry point of the group."""
+
 
 def embed_sentences(
     texts: Sequence[str],
     *,
-    encoder: str | Path = "minilm",
+    encoder: str | Path | Callable[[Sequence[str]], Float[np.ndarray, "texts width"]] = "minilm",
+    pooling: str | Pooling = "mean",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Float[np.ndarray, "texts width"]:
     r"""$e = \sum_t h_t / \lVert \sum_t h_t \rVert$: last hidden states of an encoder, averaged, of length one.
 
     For the baseline that clusters and routes by what an instruction says, not by its gradient. Texts longer than the
-    encoder's positions lose their end.
+    encoder's positions lose their end. Holds the states of 16 texts of about one length.
 
     Args:
         texts: instructions.
-        encoder: see `jaxuq.checkpoints.load_encoder`.
+        encoder: see `jaxuq.checkpoints.load_encoder`; or a function of yours from texts to a row each.
+        pooling: how a text's states become one vector: `"mean"`, `"first"` (the token that stands for the whole), or a
+            function of yours, `(hidden, where) -> vectors`.
         on_progress: called with texts done and in all.
 
     Returns:
-        One row a text, float32.
+        One row a text, float32, of length one.
 
     Raises:
         CheckpointError: there is no such encoder, or its files are at fault.
+        OptionError: no such pooling, or a function gives another number of rows.
 
     Example:
         >>> embed_sentences([], encoder="no such encoder")
@@ -47,6 +64,12 @@ def embed_sentences(
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025,
         D.4 (instruction embedding).
     """
+    pool = function_of(POOLINGS, pooling)
+    if callable(encoder):
+        given = np.asarray(encoder(texts), np.float32)
+        if given.ndim != 2 or len(given) != len(texts):
+            raise OptionError(f"the encoder gives an array of shape {given.shape} for {len(texts)} texts")
+        return given / np.maximum(np.linalg.norm(given, axis=1, keepdims=True), 1e-12)
     from transformers import AutoTokenizer
 
     loaded = load_encoder(encoder)
@@ -57,23 +80,21 @@ def embed_sentences(
     ]
     vectors = np.zeros((len(texts), loaded.module.config.hidden_size), np.float32)
     order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-    embed = jax.jit(_mean_hidden, static_argnums=0)
+    embed = jax.jit(_embedded, static_argnums=(0, 1))
     for begin in range(0, len(order), _ROWS):
         group = order[begin : begin + _ROWS]
         longest = min(-(-max(len(encoded[index]) for index in group) // _LENGTHS) * _LENGTHS, limit)
         tokens, where = np.zeros((_ROWS, longest), np.int32), np.zeros((_ROWS, longest), bool)
         for row, index in enumerate(group):
             tokens[row, : len(encoded[index])], where[row, : len(encoded[index])] = encoded[index], True
-        found = embed(loaded.module, loaded.params, jnp.asarray(tokens), jnp.asarray(where))
+        found = embed(loaded.module, pool, loaded.params, jnp.asarray(tokens), jnp.asarray(where))
         vectors[group] = np.asarray(found)[: len(group)]
         if on_progress is not None:
             on_progress(min(begin + _ROWS, len(order)), len(order))
     return vectors
 
 
-def _mean_hidden(module: Encoder, params: PyTree, tokens: Array, where: Bool[Array, "batch time"]) -> Array:
-    hidden = module.apply({"params": params}, tokens, where).hidden  # type: ignore[union-attr]
-    mask = jnp.broadcast_to(where[..., None], hidden.shape)
-    total = jnp.where(mask, hidden, 0.0).sum(1)
+def _embedded(module: Encoder, pool: Pooling, params: PyTree, tokens: Array, where: Bool[Array, "batch time"]) -> Array:
+    total = pool(module.apply({"params": params}, tokens, where).hidden, where)  # type: ignore[union-attr]
     norm = jnp.linalg.norm(total, axis=-1, keepdims=True)
     return total / jnp.broadcast_to(jnp.maximum(norm, 1e-12), total.shape)

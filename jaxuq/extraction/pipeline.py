@@ -63,6 +63,7 @@ def extract(
     resolve_conflicts: bool = False,
     tokenizer: str = "words",
     known: Iterable[Conversation] = (),
+    retry: bool = True,
     on_conversation: Callable[[Conversation], None] | None = None,
     on_plan: Callable[[int], None] | None = None,
 ) -> tuple[list[Extraction], list[Conversation]]:
@@ -78,8 +79,8 @@ def extract(
         least_agreement: share of samples that must have a span.
         resolve_conflicts: ask once more about each text in which types overlap (CR).
         tokenizer: of the passages.
-        known: conversations that were held before; one in which the very same was asked is not held again, unless it
-            failed.
+        known: conversations that were held before; one in which the very same was asked is not held again.
+        retry: whether one that failed is held again all the same.
         on_conversation: called with every new conversation.
         on_plan: called with the number of new conversations before they begin, once or twice.
 
@@ -104,13 +105,20 @@ def extract(
     if not 0 < least_agreement <= 1:
         raise ExtractionError(f"least_agreement is {least_agreement}; expected a share in (0, 1]")
     prompts = read_prompts() if prompts is None else prompts
+    known = list(known)
     held = {(one[:3], asked_in(one)): one for one in known if not one.error}
+    broken = {} if retry else {one[:3]: one for one in known if one.error}
     opening = opening_of(prompts)
     said: dict[tuple[str, str, int], Conversation] = {}
 
     def hold(wanted: Sequence[Wanted]) -> None:
-        before = {one.key: held.get((one.key, (*opening, *one.questions))) for one in wanted}
-        said.update({key: one for key, one in before.items() if one is not None})
+        for one in wanted:
+            asked = (*opening, *one.questions)
+            found, failed = held.get((one.key, asked)), broken.get(one.key)
+            if found is None and failed is not None and asked[: len(asked_in(failed))] == asked_in(failed):
+                found = failed  # it broke off
+            if found is not None:
+                said[one.key] = found
         new = [one for one in wanted if one.key not in said]
         if on_plan is not None:
             on_plan(len(new))

@@ -1,16 +1,14 @@
 """A run of extraction: its folder, going on after an interruption, and all files at the end."""
 
-import csv
-import io
-import math
-import os
+import functools
 import pathlib
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from jaxuq import study
+from jaxuq._files import write_text
 from jaxuq.extraction.chat import ChatModel, Usage
-from jaxuq.extraction.conversations import Conversation, conversation_of
+from jaxuq.extraction.conversations import Conversation, asked_in, conversation_of
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.evaluation import METRICS, Evaluation, evaluate
 from jaxuq.extraction.formats import check_formats, write_formats
@@ -19,7 +17,7 @@ from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Extraction, extract
 from jaxuq.extraction.prompts import Plan, Prompts
 from jaxuq.extraction.schema import Schema
-from jaxuq.study import RunFolder, digest, read_sealed, sealed_lines, write_bytes, write_text
+from jaxuq.study import Listener, Log, RunFolder, compute_cells, summarise, write_table
 
 _FORMULA = 1  # the version of how a conversation is held
 _LOG = "predictions/conversations.jsonl"
@@ -66,7 +64,7 @@ def run_extraction(
     seed: int = 0,
     usage: Usage | None = None,
     prices: tuple[float, float] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    listener: Listener = Listener(),  # noqa: B008
 ) -> RunResult:
     """Extract into a result folder.
 
@@ -91,7 +89,7 @@ def run_extraction(
         seed: of the bootstrap, and a column of the tables.
         usage: of the model, for `run.json`.
         prices: of a million tokens read and written.
-        on_progress: called with the conversations that have ended and all that are wanted.
+        listener: is told of conversations that have ended, of all that are wanted.
 
     Returns:
         `RunResult`.
@@ -100,39 +98,15 @@ def run_extraction(
         ExtractionError: the request is wrong, or the model can answer nothing at all.
     """
     check_formats(formats, relations=bool(schema.relations))
-    began = time.monotonic()
-    owner = digest(_FORMULA, model.name if not model.identity else model.identity)
-    known = [one for file in (*folder.earlier(_LOG), folder.path / _LOG) for one in read_log(file, owner)]
-    done, total = 0, 0
-
-    with open_log(folder.path / _LOG, owner) as append:
-
-        def ended(conversation: Conversation) -> None:
-            nonlocal done
-            append(conversation)
-            done += 1
-            if on_progress is not None:
-                on_progress(done, total)
-
-        def planned(number: int) -> None:
-            nonlocal total
-            total += number
-
-        extractions, conversations = extract(
-            model,
-            passages,
-            schema,
-            plan,
-            prompts=prompts,
-            num_samples=num_samples,
-            least_agreement=least_agreement,
-            resolve_conflicts=resolve_conflicts,
-            tokenizer=tokenizer,
-            known=known,
-            on_conversation=ended,
-            on_plan=planned,
-        )
-    write_log(folder.path / _LOG, conversations, owner)
+    log = folder.log(_LOG, ascii=True, formula=_FORMULA, model=model.identity or model.name)
+    options: dict[str, Any] = {"prompts": prompts, "num_samples": num_samples, "least_agreement": least_agreement}
+    options |= {"resolve_conflicts": resolve_conflicts, "tokenizer": tokenizer}
+    talks = _Talks(log, model, functools.partial(extract, schema=schema, plan=plan, **options), listener)
+    before = {(one[:3], asked_in(one)) for one in talks.known if not one.error}
+    cells = [study.Plan(passage.id, _Text(talks, passage, []), passage) for passage in passages]
+    compute_cells(folder, cells, talks.hold, listener=listener)
+    extractions, conversations = talks.read(passages, retry=False)
+    log.settle(one.record() for one in conversations)
     written = write_formats(
         folder.path, formats, passages, extractions, types=schema.names, function=_method(plan, False, 1)
     )
@@ -149,75 +123,94 @@ def run_extraction(
     page = error_page(f"Extraction: {dataset}", facts, passages, extractions, conversations, evaluation, labels=labels)
     write_text(folder.path / "report.html", page)
     folder.write_record(
-        status="finished",
-        seconds=round(float(folder.record.get("seconds") or 0) + time.monotonic() - began, 3),
         conversations=len(conversations),
         failed_conversations=len(broken),
         statuses=_count_statuses(extractions),
         usage=None if usage is None else usage.record(prices),
     )
+    new = sum((one[:3], asked_in(one)) not in before for one in conversations)
     first = broken[0].error if broken else ""
-    return RunResult(extractions, evaluation, len(conversations), done, len(broken), first, written)
+    return RunResult(extractions, evaluation, len(conversations), new, len(broken), first, written)
 
 
-def read_log(path: pathlib.Path, owner: str) -> list[Conversation]:
-    """Conversations of an earlier start; lines that an interruption has cut, and damaged ones, are left out.
+class _Talks:
+    """The conversations of a run: those of earlier starts, those of other processes, and new ones as they end."""
 
-    Args:
-        path: `conversations.jsonl`.
-        owner: what replies follow from; conversations with another model or other settings are left out.
+    def __init__(self, log: Log, model: ChatModel, extracted: Callable[..., Any], listener: Listener):
+        self._log, self._model, self._extracted, self._listener = log, model, extracted, listener
+        self.known = self._stored()
 
-    Returns:
-        Conversations; of several with one name, all, in order.
-    """
-    conversations = []
-    for record in read_sealed(path):
-        if record.get("cell") == owner:
+    def _stored(self) -> list[Conversation]:
+        found = []
+        for record in self._log.read():
             try:
-                conversations.append(conversation_of(record))
+                found.append(conversation_of(record))
             except (KeyError, TypeError, ValueError, AttributeError):
                 continue
-    return conversations
+        return found
+
+    def read(self, passages: Sequence[Passage], *, retry: bool) -> tuple[list[Extraction], list[Conversation]]:
+        """What was found, from conversations that have been held; `_Missing` if some have not."""
+        return self._extracted(_NOBODY, passages, known=self.known, retry=retry)
+
+    def refresh(self) -> None:
+        """Other processes may have held some."""
+        self.known = self._stored()
+
+    def hold(self, plans: list[study.Plan]) -> Iterator[tuple[study.Plan, None]]:
+        """Hold what is missing, for all texts side by side."""
+        done, total = 0, 0
+
+        def ended(conversation: Conversation) -> None:
+            nonlocal done
+            self._log.append([conversation.record()])
+            self.known.append(conversation)
+            done += 1
+            self._listener.progress("conversations", done, total, "")
+
+        def planned(number: int) -> None:
+            nonlocal total
+            total += number
+
+        texts = [plan.about for plan in plans]
+        self._extracted(self._model, texts, known=self.known, on_conversation=ended, on_plan=planned)
+        for plan in plans:
+            yield plan, None
 
 
-def write_log(path: pathlib.Path, conversations: Sequence[Conversation], owner: str) -> None:
-    """Write conversations in the order in which they are wanted, as a run in one piece would.
-
-    Args:
-        path: `conversations.jsonl`.
-        conversations: all of a run.
-        owner: see `read_log`.
-    """
-    write_text(path, sealed_lines([one.record() | {"cell": owner} for one in conversations], ascii=True))
+class _Missing(Exception):
+    """A conversation that has not been held."""
 
 
-class open_log:
-    """A context that gives a function which appends a conversation to a log, line by line and at once.
+def _nobody(requests: Sequence[Any]) -> list[Any]:
+    raise _Missing
 
-    Args:
-        path: the file; made if needed. A last line that an interruption has cut is taken out first.
-        owner: see `read_log`.
-    """
 
-    def __init__(self, path: pathlib.Path, owner: str):
-        self._path, self._owner = path, owner
+_NOBODY = ChatModel("nobody", _nobody)
 
-    def __enter__(self) -> Callable[[Conversation], None]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if self._path.exists():
-            content = self._path.read_bytes()
-            if not content.endswith(b"\n"):
-                write_bytes(self._path, content[: content.rfind(b"\n") + 1])
-        self._file = open(self._path, "ab")
-        return self._append
 
-    def _append(self, conversation: Conversation) -> None:
-        self._file.write(sealed_lines([conversation.record() | {"cell": self._owner}], ascii=True).encode())
-        self._file.flush()
+class _Text(NamedTuple):
+    """The conversations about a passage, as a cell; what failed before this run counts as missing, but not twice."""
 
-    def __exit__(self, *exception: object) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
+    talks: _Talks
+    passage: Passage
+    asked: list[bool]
+
+    def read(self) -> bool | None:
+        """True if all of them have been held."""
+        try:
+            self.talks.read([self.passage], retry=not self.asked)
+        except _Missing:
+            if not self.asked:
+                return None
+            self.talks.refresh()
+            self.talks.read([self.passage], retry=False)
+        finally:
+            self.asked.append(True)
+        return True
+
+    def write(self, value: None) -> None:
+        """They were kept one by one, as they ended."""
 
 
 def _method(plan: Plan, resolve_conflicts: bool, num_samples: int) -> str:
@@ -234,28 +227,11 @@ def _write_tables(
 ) -> None:
     key = {"dataset": dataset, "method": method, "seed": seed}
     counted = {"texts": len(evaluation.items), "failed_texts": evaluation.failed, "failed_conversations": failed}
-    _write_rows(folder / "results.csv", [{**key, **evaluation.scores, **counted}])
-    _write_rows(folder / "types.csv", [{**key, "type": name, **values} for name, values in evaluation.by_type.items()])
-    summary: dict[str, Any] = {"dataset": dataset, "method": method, "seeds": 1}
-    for name in METRICS:
-        lower, upper = evaluation.intervals.get(name, (math.nan, math.nan))
-        summary |= {f"{name}_mean": evaluation.scores[name], f"{name}_lower": lower, f"{name}_upper": upper}
-    _write_rows(folder / "summary.csv", [summary])
-
-
-def _write_rows(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    write_text(path, buffer.getvalue())
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return value
+    row = {**key, **evaluation.scores, **counted}
+    write_table(folder / "results.csv", [row])
+    write_table(folder / "types.csv", [{**key, "type": name, **values} for name, values in evaluation.by_type.items()])
+    intervals = {(dataset, method): evaluation.intervals}
+    write_table(folder / "summary.csv", summarise([row], names=METRICS, intervals=intervals))
 
 
 def _count_statuses(extractions: Sequence[Extraction]) -> dict[str, int]:

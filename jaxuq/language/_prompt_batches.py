@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.language.attention import Captured
 from jaxuq.language.errors import PromptError
 from jaxuq.language.model import LanguageModel

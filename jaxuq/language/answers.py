@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.language._prompt_batches import (
     Chat,
     bucket,

@@ -1,46 +1,32 @@
-"""Which families of language models are read, how their configuration maps to ours, and where each tensor goes."""
+"""The shape of a decoder from the `config.json` of a family that is read; `config_json` is the way back."""
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from jaxuq.checkpoints.settings import ACTIVATION_NAMES, Settings
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.families import COMMON_SETTINGS, FAMILIES, IRRELEVANT_SETTINGS, REFUSED_SETTINGS, Family
-from jaxuq.networks import DecoderConfig, Rotary
+from jaxuq.networks import DecoderConfig, Experts, Rotary
 from jaxuq.networks.rotary import ROTARY_KINDS
 
-ARCHITECTURES: tuple[str, ...] = tuple(FAMILIES)
 _ROTARY_OF_OTHER_KINDS = (
     "factor", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "attention_factor", "mscale",
     "mscale_all_dim", "truncate", "original_max_position_embeddings", "rope_theta", "type", "finetuned",
 )  # fmt: skip
 
 
-class TensorPlace(NamedTuple):
-    """Where a checkpoint's tensor goes.
-
-    Attributes:
-        path: keys inside `params` of a stacked decoder, such as `("layers", "query", "kernel")`.
-        layer: index on the stacked axis; None for what is not in a layer.
-        shape: in the file.
-        transposed: whether the file holds `[out, in]` where the decoder has `[in, out]`.
-    """
-
-    path: tuple[str, ...]
-    layer: int | None
-    shape: tuple[int, ...]
-    transposed: bool
-
-
-def _rotary(parameters: Mapping[str, Any], source: str, max_positions: int, nested: bool) -> Rotary:
+def _rotary(family: Family, parameters: Mapping[str, Any], source: str, max_positions: int) -> Rotary:
     settings = Settings(parameters, f"{source}: rope_parameters")
     kind = settings.typed("rope_type", str, "default")
-    if kind not in ROTARY_KINDS:
-        raise CheckpointError(f"{source}: rotary embedding of type {kind!r}; supported are {', '.join(ROTARY_KINDS)}")
-    settings.refuse("partial_rotary_factor", "rotary embeddings of a part of each head are", 1.0, 1)
-    made: dict[str, Any] = {"theta": settings.number("rope_theta", open_low=True), "kind": kind}
+    known = family.rotary_kinds or ROTARY_KINDS
+    if kind not in known:
+        raise CheckpointError(f"{source}: rotary embedding of type {kind!r}; supported are {', '.join(known)}")
+    if not family.partial_rotary:
+        settings.refuse("partial_rotary_factor", "rotary embeddings of a part of each head are", 1.0, 1)
+    part = settings.number("partial_rotary_factor", 1.0, open_low=True)
+    made: dict[str, Any] = {"theta": settings.number("rope_theta", open_low=True), "kind": kind, "partial": part}
     if kind == "yarn":
         original = settings.count("original_max_position_embeddings", max_positions)
         factor = settings.number("factor", max_positions / original, open_low=True)
@@ -51,7 +37,7 @@ def _rotary(parameters: Mapping[str, Any], source: str, max_positions: int, nest
             "beta_slow": settings.number("beta_slow", 0.0) or 1.0,
             "attention_factor": _yarn_attention(settings, factor),
             # transformers looks for it beside the kinds of layers, never in one
-            "truncate": True if nested else settings.typed("truncate", bool, True),
+            "truncate": True if family.nested_rotary else settings.typed("truncate", bool, True),
         }
     elif kind == "llama3":
         made |= {
@@ -100,9 +86,7 @@ def decoder_config(config: Mapping[str, Any], *, source: str = "config.json") ->
     """
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:
-        raise CheckpointError(
-            f"{source}: architecture {kind!r} is not supported; supported are {', '.join(ARCHITECTURES)}"
-        )
+        raise CheckpointError(f"{source}: architecture {kind!r} is not supported; supported are {', '.join(FAMILIES)}")
     family, settings = FAMILIES[kind], Settings(config, source)
     for key, (what, harmless) in REFUSED_SETTINGS.items():
         settings.refuse(key, what, *harmless)
@@ -141,11 +125,13 @@ def _decoder_config(family: Family, full: Settings, source: str) -> DecoderConfi
     layers, max_positions = full.count("num_hidden_layers"), full.count("max_position_embeddings")
     hidden, heads = full.count("hidden_size"), full.count("num_attention_heads")
     head_dim = full.count("head_dim", None) or max(hidden // heads, 1)
-    if head_dim % 2:
-        raise CheckpointError(f"{source}: heads are {head_dim} wide; rotary embeddings need an even width")
+    if family.query_key_norm == "whole" and heads * head_dim != hidden:
+        raise CheckpointError(
+            f"{source}: {heads} heads of {head_dim} are normalised together and make up no hidden_size of {hidden}"
+        )
     kinds, windows = _windows(family, full, layers, source)
     rotary, layer_rotary = _rotaries(family, full, kinds, max_positions, source)
-    bias = family.fixed_bias or ("attention_bias" in family.reads and full.typed("attention_bias", bool, False))
+    bias = _attention_bias(family, full)
     scalar, cap, logit_cap = (
         full.number(key, None, open_low=True) if key in family.reads else None
         for key in ("query_pre_attn_scalar", "attn_logit_softcapping", "final_logit_softcapping")
@@ -153,7 +139,7 @@ def _decoder_config(family: Family, full: Settings, source: str) -> DecoderConfi
     return DecoderConfig(
         vocab_size=full.count("vocab_size"),
         hidden_size=hidden,
-        intermediate_size=full.count("intermediate_size"),
+        intermediate_size=full.count(_inner_width(family)),
         num_layers=layers,
         num_heads=heads,
         num_kv_heads=full.count("num_key_value_heads", heads),
@@ -168,13 +154,36 @@ def _decoder_config(family: Family, full: Settings, source: str) -> DecoderConfi
         attention_bias=bias,
         output_bias=bias and not family.fixed_bias,
         mlp_bias="mlp_bias" in family.reads and full.typed("mlp_bias", bool, False),
-        query_key_norm=family.query_key_norm,
+        query_key_norm=bool(family.query_key_norm),
+        whole_query_key_norm=family.query_key_norm == "whole",
         post_norms=family.post_norms,
         query_scale=scalar**-0.5 if scalar else None,
         attention_softcap=cap,
         logit_softcap=logit_cap,
         embedding_scale=hidden**0.5 if family.gemma else 1.0,
         tied=full.typed("tie_word_embeddings", bool, False),
+        experts=_experts(family, full) if family.experts else None,
+    )
+
+
+def _attention_bias(family: Family, full: Settings) -> bool:
+    if "attention_bias" in family.reads:
+        return full.typed("attention_bias", bool, False)
+    return family.fixed_bias and full.typed("qkv_bias", bool, True) if "qkv_bias" in family.reads else family.fixed_bias
+
+
+def _inner_width(family: Family) -> str:
+    return "moe_intermediate_size" if "moe_intermediate_size" in family.reads else "intermediate_size"
+
+
+def _experts(family: Family, full: Settings) -> Experts:
+    counts = [full.count(key, None) for key in ("num_experts", "num_local_experts")]  # one name is the other's alias
+    shared = "shared_expert_intermediate_size"
+    return Experts(
+        next((count for count in counts if count is not None), None) or full.count("num_experts"),
+        full.count("num_experts_per_tok"),
+        full.typed("norm_topk_prob", bool, False) if "norm_topk_prob" in family.reads else True,
+        full.count(shared, 0, minimum=0) if shared in family.reads else 0,
     )
 
 
@@ -183,7 +192,8 @@ def _windows(family: Family, full: Settings, layers: int, source: str) -> tuple[
     kinds = ["sliding_attention" if family.windows == "all" else "full_attention"] * layers
     if family.windows == "none":
         return kinds, ()
-    window = full.count("sliding_window", None)
+    unused = "use_sliding_window" in family.reads and not full.typed("use_sliding_window", bool, False)
+    window = None if unused else full.count("sliding_window", None)
     if family.windows == "listed":
         kinds = full.typed("layer_types", list)
         if len(kinds) != layers or not set(kinds) <= {"full_attention", "sliding_attention"}:
@@ -206,7 +216,7 @@ def _rotaries(
     """Rotary embeddings, and which of them each layer has."""
     parameters = full.typed("rope_parameters", dict)
     if not family.nested_rotary:
-        return (_rotary(parameters, source, max_positions, False),), ()
+        return (_rotary(family, parameters, source, max_positions),), ()
     names = ("full_attention", "sliding_attention")
     outside = sorted(str(key) for key in parameters if key not in names)
     if outside:
@@ -214,95 +224,7 @@ def _rotaries(
             f"{source}: rope_parameters says {', '.join(outside)} beside {' and '.join(names)}, where nothing reads it"
         )
     rotary = tuple(
-        _rotary(Settings(parameters, source).typed(name, dict), f"{source}: {name}", max_positions, True)
+        _rotary(family, Settings(parameters, source).typed(name, dict), f"{source}: {name}", max_positions)
         for name in names
     )
     return rotary, tuple(names.index(kind) for kind in kinds)
-
-
-_LINEAR = {
-    "query": "self_attn.q_proj",
-    "key": "self_attn.k_proj",
-    "value": "self_attn.v_proj",
-    "output": "self_attn.o_proj",
-    "gate": "mlp.gate_proj",
-    "up": "mlp.up_proj",
-    "down": "mlp.down_proj",
-}
-
-
-def linear_names() -> dict[str, str]:
-    """Our names of a block's linear layers, and Hugging Face's.
-
-    Returns:
-        For instance `{"query": "self_attn.q_proj", ...}`.
-
-    Example:
-        >>> linear_names()["up"]
-        'mlp.up_proj'
-    """
-    return dict(_LINEAR)
-
-
-def _linear_shapes(config: DecoderConfig) -> dict[str, tuple[int, int, bool]]:
-    """Inputs, outputs, and whether there is a bias."""
-    hidden, inner = config.hidden_size, config.intermediate_size
-    heads, kv_heads = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-    return {
-        "query": (hidden, heads, config.attention_bias),
-        "key": (hidden, kv_heads, config.attention_bias),
-        "value": (hidden, kv_heads, config.attention_bias),
-        "output": (heads, hidden, config.output_bias),
-        "gate": (hidden, inner, config.mlp_bias),
-        "up": (hidden, inner, config.mlp_bias),
-        "down": (inner, hidden, config.mlp_bias),
-    }
-
-
-def _norm_names(config: DecoderConfig) -> dict[str, tuple[str, int]]:
-    """Our names of a block's norms; Hugging Face's, and widths."""
-    names = {"attention_norm": ("input_layernorm", config.hidden_size)}
-    if config.post_norms:
-        names["post_attention_norm"] = ("post_attention_layernorm", config.hidden_size)
-        names["mlp_norm"] = ("pre_feedforward_layernorm", config.hidden_size)
-        names["post_mlp_norm"] = ("post_feedforward_layernorm", config.hidden_size)
-    else:
-        names["mlp_norm"] = ("post_attention_layernorm", config.hidden_size)
-    if config.query_key_norm:
-        names["query_norm"] = ("self_attn.q_norm", config.head_dim)
-        names["key_norm"] = ("self_attn.k_norm", config.head_dim)
-    return names
-
-
-def tensor_places(config: DecoderConfig) -> dict[str, TensorPlace]:
-    """Every tensor of a checkpoint by its Hugging Face name, in the order of the file's usual layout.
-
-    Args:
-        config: the decoder's shape.
-
-    Returns:
-        Names and places; `lm_head.weight` only if the embedding is not tied.
-
-    Example:
-        >>> config = decoder_config({"model_type": "llama", "num_hidden_layers": 2})
-        >>> tensor_places(config)["model.layers.1.mlp.up_proj.weight"].path
-        ('layers', 'up', 'kernel')
-    """
-    return dict(_places(config))
-
-
-def _places(config: DecoderConfig) -> Iterator[tuple[str, TensorPlace]]:
-    table = (config.vocab_size, config.hidden_size)
-    yield "model.embed_tokens.weight", TensorPlace(("embedding",), None, table, False)
-    for layer in range(config.num_layers):
-        prefix = f"model.layers.{layer}."
-        for name, (inputs, outputs, has_bias) in _linear_shapes(config).items():
-            path = ("layers", name)
-            yield prefix + _LINEAR[name] + ".weight", TensorPlace((*path, "kernel"), layer, (outputs, inputs), True)
-            if has_bias:
-                yield prefix + _LINEAR[name] + ".bias", TensorPlace((*path, "bias"), layer, (outputs,), False)
-        for name, (theirs, width) in _norm_names(config).items():
-            yield prefix + theirs + ".weight", TensorPlace(("layers", name, "scale"), layer, (width,), False)
-    yield "model.norm.weight", TensorPlace(("final_norm", "scale"), None, (config.hidden_size,), False)
-    if not config.tied:
-        yield "lm_head.weight", TensorPlace(("unembedding",), None, table, True)

@@ -1,12 +1,13 @@
 """Batches of instructions: packed into rows or sorted by length, in an order that a seed decides."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.language.errors import PromptError
 from jaxuq.language.instructions import Rejected
 
@@ -50,11 +51,13 @@ class Survey(NamedTuple):
         lengths: tokens of each example; 0: it cannot be used.
         rejected: those that cannot be used, with reasons.
         truncated: how many lost their end.
+        digest: of all tokens, and of which are to be learnt, in order.
     """
 
     lengths: Int[np.ndarray, " examples"]
     rejected: tuple[Rejected, ...]
     truncated: int
+    digest: str
 
 
 def survey_examples(
@@ -81,6 +84,7 @@ def survey_examples(
         array([3, 3], dtype=int32)
     """
     lengths, rejected, truncated = np.zeros(len(data), np.int32), [], 0
+    content = hashlib.sha256()
     for row in range(len(data)):
         try:
             example = data[row]
@@ -92,6 +96,8 @@ def survey_examples(
                 raise PromptError(f"example {row} has no token to learn")
             lengths[row] = len(example.tokens)
             truncated += example.truncated
+            for array in (np.asarray(example.tokens, np.int64), np.asarray(example.response, bool)):
+                content.update(len(array).to_bytes(8, "little") + array.tobytes())
         except PromptError as error:
             rejected.append(Rejected(row, str(error)))
         if on_progress is not None and (row % 256 == 255 or row + 1 == len(data)):
@@ -99,7 +105,7 @@ def survey_examples(
     if not lengths.any():
         reason = rejected[0].reason if rejected else "there are none"
         raise PromptError(f"none of the {len(data)} examples can be used; first: {reason}")
-    return Survey(lengths, tuple(rejected), truncated)
+    return Survey(lengths, tuple(rejected), truncated, content.hexdigest())
 
 
 def plan_batches(

@@ -18,13 +18,21 @@ def model_type(config: DecoderConfig) -> str:
         config: the decoder's shape.
 
     Returns:
-        One of `ARCHITECTURES`; Mistral without a window is told apart from Llama by nothing, and is called so.
+        A name in `FAMILIES`; Mistral without a window is told apart from Llama by nothing, and is called so.
 
     Example:
         >>> from jaxuq.language import decoder_config
         >>> model_type(decoder_config({"model_type": "gemma2"}))
         'gemma2'
     """
+    if config.experts is not None:
+        if config.experts.shared_size:
+            return "qwen2_moe"
+        if config.query_key_norm:
+            return "olmoe" if config.whole_query_key_norm else "qwen3_moe"
+        return "mixtral"
+    if any(rotary.partial != 1.0 for rotary in config.rotary):
+        return "phi3"
     if config.post_norms:
         return "gemma3_text" if config.query_key_norm else "gemma2"
     if config.norm_offset:
@@ -77,7 +85,16 @@ def config_json(config: DecoderConfig) -> dict[str, Any]:
         "query_pre_attn_scalar": round(scalar) if abs(scalar - round(scalar)) < 1e-6 * scalar else scalar,
         "attn_logit_softcapping": config.attention_softcap,
         "final_logit_softcapping": config.logit_softcap,
+        "moe_intermediate_size": config.intermediate_size,
     }
+    if config.experts is not None:
+        own |= {
+            "num_local_experts" if kind == "mixtral" else "num_experts": config.experts.count,
+            "num_experts_per_tok": config.experts.per_token,
+            "norm_topk_prob": config.experts.normalised,
+            "shared_expert_intermediate_size": config.experts.shared_size,
+            "qkv_bias": config.attention_bias,
+        }
     content |= {name: value for name, value in own.items() if name in family.reads}
     content[family.activation] = _ACTIVATIONS.get(config.activation, config.activation)
     windows = [config.window(layer) for layer in range(config.num_layers)]
@@ -106,6 +123,8 @@ def config_json(config: DecoderConfig) -> dict[str, Any]:
 
 def _rope_parameters(rotary: Rotary, max_positions: int) -> dict[str, Any]:
     content: dict[str, Any] = {"rope_type": rotary.kind, "rope_theta": rotary.theta}
+    if rotary.partial != 1.0:
+        content["partial_rotary_factor"] = rotary.partial
     if rotary.kind != "default":
         content["factor"] = rotary.factor
     if rotary.kind in ("llama3", "yarn"):
@@ -123,7 +142,7 @@ def _canonical(config: DecoderConfig) -> DecoderConfig:
     """The same decoder without the numbers that have no effect."""
     rotary = []
     for one in config.rotary:
-        kept = {"theta": one.theta, "kind": one.kind}
+        kept = {"theta": one.theta, "kind": one.kind, "partial": one.partial}
         if one.kind != "default":
             kept["factor"] = one.factor
         if one.kind in ("llama3", "yarn"):

@@ -4,9 +4,34 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from jaxuq._entries import Entries
+
 _WINDOWS = ("sliding_window", "layer_types")
 _QWEN_WINDOWS = (*_WINDOWS, "use_sliding_window", "max_window_layers")
 _CAPPED = (*_WINDOWS, "attention_bias", "query_pre_attn_scalar", "final_logit_softcapping")
+_EXPERTS = ("num_experts", "num_local_experts", "num_experts_per_tok")
+_QWEN_EXPERTS = (*_EXPERTS, "moe_intermediate_size", "norm_topk_prob")
+_OF_TRAINING = frozenset(["router_aux_loss_coef", "output_router_logits", "router_jitter_noise"])
+
+TENSOR_NAMES: Mapping[str, str] = MappingProxyType(  # ours within a block, and what Llama's files and most others say
+    {
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "output": "self_attn.o_proj",
+        "gate": "mlp.gate_proj",
+        "up": "mlp.up_proj",
+        "down": "mlp.down_proj",
+        "router": "mlp.gate",
+        "experts/gate": "mlp.experts.{expert}.gate_proj",
+        "experts/up": "mlp.experts.{expert}.up_proj",
+        "experts/down": "mlp.experts.{expert}.down_proj",
+        "shared_gate": "mlp.shared_expert.gate_proj",
+        "shared_up": "mlp.shared_expert.up_proj",
+        "shared_down": "mlp.shared_expert.down_proj",
+        "shared_router": "mlp.shared_expert_gate",
+    }
+)
 
 
 class Family(NamedTuple):
@@ -19,10 +44,15 @@ class Family(NamedTuple):
         windows: whether no layer has the sliding window, all have, or those that `layer_types` says.
         fixed_bias: whether query, key and value have a bias by nature.
         gemma: norms count from one, and embeddings are scaled by the root of the width.
-        query_key_norm: heads of queries and keys are normalised.
+        query_key_norm: heads of queries and keys are normalised, each on its own (`heads`) or all together (`whole`).
         post_norms: norms after attention and MLP too.
         silent: settings that its files carry and it does not read.
         nested_rotary: each kind of layer has rotary parameters of its own.
+        partial_rotary: a part of each head may be turned alone (`partial_rotary_factor`).
+        rotary_kinds: kinds of rotary embeddings that it may have; none: all that we have.
+        experts: MLPs are mixtures of experts.
+        names: what its files call the layers of a block, where it is not what `TENSOR_NAMES` says.
+        fused: its tensors that hold several layers of ours, one under another: their name, and ours in order.
     """
 
     model_class: str
@@ -31,13 +61,20 @@ class Family(NamedTuple):
     windows: Literal["none", "all", "listed"] = "none"
     fixed_bias: bool = False
     gemma: bool = False
-    query_key_norm: bool = False
+    query_key_norm: Literal["", "heads", "whole"] = ""
     post_norms: bool = False
     nested_rotary: bool = False
     silent: frozenset[str] = frozenset()
+    partial_rotary: bool = False
+    rotary_kinds: tuple[str, ...] = ()
+    experts: bool = False
+    names: Mapping[str, str] = MappingProxyType({})
+    fused: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-FAMILIES: Mapping[str, Family] = MappingProxyType(
+FAMILIES: Entries[Family] = Entries(
+    "family of language models",
+    "jaxuq.language_families",
     {
         "gemma": Family("GemmaForCausalLM", ("attention_bias",), gemma=True, silent=frozenset(["hidden_activation"])),
         "gemma2": Family(
@@ -55,17 +92,66 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             activation="hidden_activation",
             windows="listed",
             gemma=True,
-            query_key_norm=True,
+            query_key_norm="heads",
             post_norms=True,
             nested_rotary=True,
             silent=frozenset(["hidden_act", "attn_logit_softcapping"]),
         ),
         "llama": Family("LlamaForCausalLM", ("attention_bias", "mlp_bias")),
         "mistral": Family("MistralForCausalLM", ("sliding_window",), windows="all"),
+        "mixtral": Family(
+            "MixtralForCausalLM",
+            ("sliding_window", *_EXPERTS),
+            windows="all",
+            experts=True,
+            silent=_OF_TRAINING,
+            names={
+                "router": "block_sparse_moe.gate",
+                "experts/gate": "block_sparse_moe.experts.{expert}.w1",
+                "experts/up": "block_sparse_moe.experts.{expert}.w3",
+                "experts/down": "block_sparse_moe.experts.{expert}.w2",
+            },
+        ),
+        "olmoe": Family(
+            "OlmoeForCausalLM",
+            ("attention_bias", "norm_topk_prob", *_EXPERTS),
+            query_key_norm="whole",
+            experts=True,
+            silent=_OF_TRAINING,
+        ),
+        "phi3": Family(
+            "Phi3ForCausalLM",
+            ("sliding_window",),
+            windows="all",
+            partial_rotary=True,
+            rotary_kinds=("default",),
+            silent=frozenset(["resid_pdrop", "embd_pdrop"]),
+            fused={"self_attn.qkv_proj": ("query", "key", "value"), "mlp.gate_up_proj": ("gate", "up")},
+        ),
         "qwen2": Family("Qwen2ForCausalLM", _QWEN_WINDOWS, windows="listed", fixed_bias=True),
-        "qwen3": Family("Qwen3ForCausalLM", (*_QWEN_WINDOWS, "attention_bias"), windows="listed", query_key_norm=True),
-    }
+        "qwen2_moe": Family(
+            "Qwen2MoeForCausalLM",
+            (*_QWEN_WINDOWS, *_QWEN_EXPERTS, "shared_expert_intermediate_size", "qkv_bias"),
+            windows="listed",
+            fixed_bias=True,
+            experts=True,
+            silent=_OF_TRAINING,
+        ),
+        "qwen3": Family(
+            "Qwen3ForCausalLM", (*_QWEN_WINDOWS, "attention_bias"), windows="listed", query_key_norm="heads"
+        ),
+        "qwen3_moe": Family(
+            "Qwen3MoeForCausalLM",
+            ("sliding_window", "use_sliding_window", "attention_bias", *_QWEN_EXPERTS),
+            windows="all",
+            query_key_norm="heads",
+            experts=True,
+            silent=_OF_TRAINING | {"max_window_layers"},
+        ),
+    },
 )
+"""Families by Hugging Face's name of them. A model that differs from Llama in what an entry can say is one more entry:
+put yours in, or declare an entry point of the group."""
 
 COMMON_SETTINGS: tuple[str, ...] = (
     "model_type",
@@ -100,6 +186,9 @@ REFUSED_SETTINGS: Mapping[str, tuple[str, tuple[object, ...]]] = MappingProxyTyp
         "use_mrope": ("rotary embeddings of several axes are", (False,)),
         "use_qk_norm": ("another normalisation of queries and keys is", (False,)),
         "pruned_heads": ("pruned heads are", ({},)),
+        "clip_qkv": ("clipped queries, keys and values are", ()),
+        "decoder_sparse_step": ("layers without experts among those with are", (1,)),
+        "mlp_only_layers": ("layers without experts among those with are", ([],)),
     }
 )
 

@@ -332,7 +332,7 @@ def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key
     record = {
         "config": dataclasses.asdict(config),
         "examples": len(survey.lengths),
-        "data": zlib.crc32(survey.lengths.tobytes()),
+        "data": survey.digest,
         "key": zlib.crc32(np.asarray(jax.random.key_data(rng_key)).tobytes()),
     }
     record = json.loads(json.dumps(record))

@@ -92,6 +92,11 @@ class _Checkpoint(NamedTuple):
     tensors: dict[str, StoredTensor]
     gguf: GGUFFile | None
 
+    @property
+    def family(self) -> str:
+        """Hugging Face's name of it."""
+        return str(self.content["model_type"])
+
 
 def _open(path: Path) -> _Checkpoint:
     file = None
@@ -188,14 +193,16 @@ def load_model(
     path = _locate(name_or_path)
     checkpoint = _open(path)
     scan = jax.default_backend() != "cpu" if scan is None else scan
-    check_tensors(checkpoint.config, checkpoint.tensors, path)
+    check_tensors(checkpoint.config, checkpoint.tensors, path, family=checkpoint.family)
     tokenizer, stops = _tokenizer(checkpoint), _stops(checkpoint)
     highest = max([len(tokenizer) - 1, *stops, *stop_tokens(tokenizer)])
     if highest >= checkpoint.config.vocab_size:
         raise CheckpointError(
             f"the tokenizer of {path} gives tokens up to {highest}, but the model has {checkpoint.config.vocab_size}"
         )
-    params = load_weights(checkpoint.config, checkpoint.tensors, path, dtype=dtype, scan=scan, mesh=mesh)
+    params = load_weights(
+        checkpoint.config, checkpoint.tensors, path, family=checkpoint.family, dtype=dtype, scan=scan, mesh=mesh
+    )
     decoder = Decoder(checkpoint.config, dtype=dtype, scan=scan, lora=lora)
     return LanguageModel(decoder, params, tokenizer, str(name_or_path), stops=stops)
 
@@ -247,7 +254,7 @@ def inspect_model(name_or_path: str | os.PathLike) -> CheckpointInfo:
     """
     path = _locate(name_or_path)
     checkpoint = _open(path)
-    check_tensors(checkpoint.config, checkpoint.tensors, path)
+    check_tensors(checkpoint.config, checkpoint.tensors, path, family=checkpoint.family)
     stored: dict[str, int] = {}
     parameters = 0
     for tensor in checkpoint.tensors.values():
@@ -266,7 +273,7 @@ def inspect_model(name_or_path: str | os.PathLike) -> CheckpointInfo:
     files = {tensor.file for tensor in checkpoint.tensors.values()}
     return CheckpointInfo(
         path,
-        str(checkpoint.content["model_type"]),
+        checkpoint.family,
         checkpoint.config,
         parameters,
         stored,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jaxtyping import PyTree
 
+from jaxuq.language.config_json import model_type
 from jaxuq.language.weights import named_weights, weight_sizes
 from jaxuq.networks import DecoderConfig
 
@@ -26,14 +27,15 @@ def write_weights(folder: Path, config: DecoderConfig, params: PyTree, *, shard_
     from safetensors.numpy import save_file
 
     shards: list[list[str]] = [[]]
-    sizes, used = weight_sizes(config, params), 0
+    family = model_type(config)
+    sizes, used = weight_sizes(config, params, family=family), 0
     for name, size in sizes.items():
         if shards[-1] and used + size > shard_bytes:
             shards.append([])
             used = 0
         shards[-1].append(name)
         used += size
-    tensors = named_weights(config, params)
+    tensors = named_weights(config, params, family=family)
     weight_map = {}
     for number, names in enumerate(shards, start=1):
         file = _SINGLE if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"

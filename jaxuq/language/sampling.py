@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
 
-from jaxuq._arrays import check_count, check_number
+from jaxuq._options import check_count, check_number
 
 _BLOCK = 256
 

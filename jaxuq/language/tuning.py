@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count, check_number, undefined_unless
+from jaxuq._arrays import undefined_unless
+from jaxuq._options import check_count, check_number
 from jaxuq.language.batches import TokenBatch
 from jaxuq.language.logit_blocks import map_logits
+from jaxuq.losses import categorical_cross_entropy
 from jaxuq.networks import Decoder, LoraConfig, Model, as_model, capability, quick_adapter_gradients
 from jaxuq.networks.linear import LINEAR_LAYERS
 
@@ -147,7 +149,7 @@ def cross_entropy(
         >>> print(f"{cross_entropy(jnp.log(jnp.array([0.5, 0.25, 0.25])), jnp.array(1)):.3f}")
         1.386
     """
-    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, tokens)
+    return categorical_cross_entropy(logits, tokens)
 
 
 def response_loss(

@@ -1,6 +1,7 @@
 """From the tensors of a checkpoint to the parameters of a decoder, one tensor at a time, and back."""
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxuq.checkpoints import CheckpointWarning, StoredTensor, compare_names, fill_array
-from jaxuq.language.architectures import TensorPlace, tensor_places
+from jaxuq.checkpoints import CheckpointWarning, StoredTensor, compare_names
+from jaxuq.checkpoints.places import Place
+from jaxuq.language.places import stored_shape, tensor_places
 from jaxuq.language.sharding import leaf_sharding
 from jaxuq.networks import DecoderConfig
 
@@ -62,18 +64,19 @@ def _equal(one: StoredTensor, other: StoredTensor) -> bool:
     return one.shape == other.shape and np.array_equal(one.read(), other.read())
 
 
-def check_tensors(config: DecoderConfig, stored: Mapping[str, StoredTensor], source: Path) -> None:
+def check_tensors(config: DecoderConfig, stored: Mapping[str, StoredTensor], source: Path, *, family: str) -> None:
     """Compare names and shapes with what the configuration asks for.
 
     Args:
         config: the decoder's shape.
         stored: tensors by their Hugging Face names.
         source: named in the message.
+        family: whose files they are, see `tensor_places`.
 
     Raises:
         CheckpointError: lists all missing and unexpected tensors, or all wrong shapes.
     """
-    wanted = {name: place.shape for name, place in tensor_places(config).items()}
+    wanted = {name: stored_shape(places) for name, places in tensor_places(config, family).items()}
     compare_names(wanted, stored, [name for name in stored if _ignored(name)], source)
 
 
@@ -82,6 +85,7 @@ def load_weights(
     stored: Mapping[str, StoredTensor],
     source: Path,
     *,
+    family: str,
     dtype: Any = jnp.float32,
     scan: bool = True,
     mesh: jax.sharding.Mesh | None = None,
@@ -89,12 +93,14 @@ def load_weights(
     """Parameters of a decoder from the tensors of a checkpoint.
 
     Besides the parameters this holds one tensor as stored and one parameter on the host: with `scan`, that is the
-    stack of one tensor over all layers.
+    stack of one tensor over all layers (and of an expert's over all experts). A tensor that holds several of ours is
+    read once for each.
 
     Args:
         config: the decoder's shape.
         stored: tensors by their Hugging Face names.
         source: the file or folder, for messages.
+        family: whose files they are, see `tensor_places`.
         dtype: of the parameters.
         scan: whether layers are stacked.
         mesh: devices to spread over, see `PARTITION_RULES`; None: the default device.
@@ -105,30 +111,35 @@ def load_weights(
     Raises:
         CheckpointError: tensors are missing, unexpected, of the wrong shape, damaged, or not finite.
     """
-    check_tensors(config, stored, source)
+    check_tensors(config, stored, source, family=family)
     params: dict[str, Any] = {}
-    for path, members in _leaves(config, scan).items():
+    for path, members in _leaves(config, family, scan).items():
         place = members[0][1]
         shape = place.shape[::-1] if place.transposed else place.shape
-        stacked = scan and place.layer is not None
-        array = np.empty((len(members), *shape) if stacked else shape, dtype)
-        for index, (name, _) in enumerate(members):
-            fill_array(array[index] if stacked else array, stored[name], transposed=place.transposed)
+        array = np.empty((*place.stack, *shape), dtype)
+        for name, place in members:
+            place.fill(array[place.index], stored[name])
         sharding = None if mesh is None else leaf_sharding(path, array.shape, mesh)
         _insert(params, path, jax.device_put(array, sharding))
     return params
 
 
-def _leaves(config: DecoderConfig, scan: bool) -> dict[tuple[str, ...], list[tuple[str, TensorPlace]]]:
-    """Which tensors make up each parameter."""
-    leaves: dict[tuple[str, ...], list[tuple[str, TensorPlace]]] = {}
-    for name, place in tensor_places(config).items():
-        leaves.setdefault(_path(place, scan), []).append((name, place))
+def _leaves(config: DecoderConfig, family: str, scan: bool) -> dict[tuple[str, ...], list[tuple[str, Place]]]:
+    """Which tensors make up each parameter, stacked or not."""
+    leaves: dict[tuple[str, ...], list[tuple[str, Place]]] = {}
+    for name, places in tensor_places(config, family).items():
+        for place in places:
+            own = place if scan else _unstacked(place)
+            leaves.setdefault(own.path, []).append((name, own))
     return leaves
 
 
-def _path(place: TensorPlace, scan: bool) -> tuple[str, ...]:
-    return place.path if scan or place.layer is None else (f"layers_{place.layer}", *place.path[1:])
+def _unstacked(place: Place) -> Place:
+    """The same place where each layer has parameters of its own."""
+    if place.path[0] != "layers":
+        return place
+    path = (f"layers_{place.index[0]}", *place.path[1:])
+    return place._replace(path=path, index=place.index[1:], stack=place.stack[1:])
 
 
 def _insert(tree: dict[str, Any], path: tuple[str, ...], leaf: jax.Array) -> None:
@@ -137,32 +148,38 @@ def _insert(tree: dict[str, Any], path: tuple[str, ...], leaf: jax.Array) -> Non
     tree[path[-1]] = leaf
 
 
-def weight_sizes(config: DecoderConfig, params: PyTree) -> dict[str, int]:
+def weight_sizes(config: DecoderConfig, params: PyTree, *, family: str) -> dict[str, int]:
     """Bytes of every tensor that `named_weights` gives, by name."""
-    places = tensor_places(config)
-    return {name: _leaf(params, place).dtype.itemsize * int(np.prod(place.shape)) for name, place in places.items()}
+    return {
+        name: sum(_leaf(params, place)[0].dtype.itemsize * math.prod(place.shape) for place in places)
+        for name, places in tensor_places(config, family).items()
+    }
 
 
-def named_weights(config: DecoderConfig, params: PyTree) -> Iterator[tuple[str, np.ndarray]]:
+def named_weights(config: DecoderConfig, params: PyTree, *, family: str) -> Iterator[tuple[str, np.ndarray]]:
     """The tensors of a checkpoint, made from parameters one at a time; the inverse of `load_weights`.
 
     Args:
         config: the decoder's shape.
         params: stacked or not.
+        family: whose files they are to be, see `tensor_places`.
 
     Yields:
         Hugging Face names and arrays.
     """
-    for name, place in tensor_places(config).items():
-        leaf = _leaf(params, place)
-        if place.layer is not None and "layers" in params:
-            leaf = jax.lax.dynamic_index_in_dim(leaf, place.layer, keepdims=False)
-        array = np.asarray(leaf)
-        yield name, np.ascontiguousarray(array.T if place.transposed else array)
+    for name, places in tensor_places(config, family).items():
+        parts = []
+        for place in places:
+            leaf, index = _leaf(params, place)
+            for number in index:
+                leaf = jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False)
+            parts.append(np.asarray(leaf).T if place.transposed else np.asarray(leaf))
+        yield name, np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
 
-def _leaf(params: PyTree, place: TensorPlace) -> jax.Array:
-    leaf = params
-    for key in _path(place, "layers" in params):
+def _leaf(params: PyTree, place: Place) -> tuple[jax.Array, tuple[int, ...]]:
+    """The parameter that a tensor is in, and where in it."""
+    leaf, place = params, place if "layers" in params else _unstacked(place)
+    for key in place.path:
         leaf = leaf[key]
-    return leaf
+    return leaf, place.index

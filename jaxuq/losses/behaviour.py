@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import as_float, check_choice, divergence, log_softmax, select
+from jaxuq._arrays import as_float, select
+from jaxuq._entropies import divergence, log_softmax
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
 

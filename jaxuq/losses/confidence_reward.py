@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import as_float, check_choice, undefined_unless
+from jaxuq._arrays import as_float, undefined_unless
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
 REWARDS = ("sayself", "rlcr", "rlcr-published")

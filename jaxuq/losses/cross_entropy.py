@@ -3,7 +3,8 @@
 import jax
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxuq._arrays import as_float, log_softmax, product, select, take_class, undefined_unless
+from jaxuq._arrays import as_float, product, select, undefined_unless
+from jaxuq._entropies import log_probability_of
 from jaxuq._shapes import checked
 
 
@@ -80,5 +81,4 @@ def categorical_cross_entropy(
     References:
         C. M. Bishop, "Pattern Recognition and Machine Learning", Springer, 2006, Eq. 4.108.
     """
-    z = select(as_float(logits), where)
-    return select(-take_class(log_softmax(z), select(targets, where)), where)
+    return 0.0 - log_probability_of(logits, targets, where)

@@ -4,16 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxuq._arrays import (
-    as_float,
-    check_choice,
-    class_numbers,
-    divergence,
-    log_softmax,
-    select,
-    undefined_unless,
-    within_classes,
-)
+from jaxuq._arrays import as_float, class_numbers, select, undefined_unless, within_classes
+from jaxuq._entropies import divergence, log_softmax
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
 

@@ -4,17 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxuq._arrays import (
-    as_float,
-    check_choice,
-    check_number,
-    class_numbers,
-    divided_like,
-    log_softmax,
-    select,
-    take_class,
-    within_classes,
-)
+from jaxuq._arrays import as_float, class_numbers, select, take_class, within_classes
+from jaxuq._entropies import log_softmax
+from jaxuq._meshes import divided_like
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
 _LEAST = 1e-10

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.scipy.special import digamma, gammaln
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxuq._arrays import as_float, check_number, is_class, product, select, undefined_unless, within_classes
+from jaxuq._arrays import as_float, is_class, product, select, undefined_unless, within_classes
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import as_float, check_number, select
+from jaxuq._arrays import as_float, select
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
 

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import as_float, check_number, product, select, undefined_unless
+from jaxuq._arrays import as_float, product, select, undefined_unless
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
 

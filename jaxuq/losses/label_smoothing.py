@@ -3,20 +3,10 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxuq._arrays import (
-    as_float,
-    check_choice,
-    check_number,
-    counted,
-    is_class,
-    log_softmax,
-    number_of,
-    product,
-    select,
-    take_class,
-    undefined_unless,
-)
+from jaxuq._arrays import as_float, counted, is_class, number_of, product, select, take_class, undefined_unless
+from jaxuq._entropies import log_softmax
 from jaxuq._errors import OptionError
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
 

@@ -3,18 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxuq._arrays import (
-    as_float,
-    categorical_entropy,
-    check_choice,
-    check_number,
-    counted,
-    log_rest,
-    log_softmax,
-    select,
-    take_class,
-    weighted_mean,
-)
+from jaxuq._arrays import as_float, counted, select, take_class, weighted_mean
+from jaxuq._entropies import categorical_entropy, log_probability_of, log_rest, log_softmax
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
 _LEAST_ENTROPY = 1e-6
@@ -169,6 +160,5 @@ def entropy_regularised_cross_entropy(
         Output Distributions", ICLR workshop 2017, section 3.
     """
     check_number("strength", strength)
-    z = select(as_float(logits), where)
-    own = take_class(log_softmax(z), select(targets, where))
-    return select(0.0 - own - strength * categorical_entropy(z), where)
+    entropy = categorical_entropy(select(as_float(logits), where))
+    return select(0.0 - log_probability_of(logits, targets, where) - strength * entropy, where)

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import as_float, log_softmax, select, undefined_unless
+from jaxuq._arrays import as_float, select, undefined_unless
+from jaxuq._entropies import log_softmax
 from jaxuq._errors import ArrayError
 from jaxuq._shapes import checked
 

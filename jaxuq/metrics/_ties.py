@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq._arrays import select, whole
+from jaxuq._arrays import select
+from jaxuq._meshes import whole
 
 
 class Sorted(NamedTuple):

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float, Int, Key, Real, Shaped
 
-from jaxuq._arrays import check_choice, check_count, check_number, counted, whole
+from jaxuq._arrays import counted
 from jaxuq._errors import OptionError
+from jaxuq._meshes import whole
+from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 
 

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import as_float, check_choice, factors_of, select, weighted, weighted_mean, whole
+from jaxuq._arrays import as_float, factors_of, select, weighted, weighted_mean
 from jaxuq._errors import ArrayError
+from jaxuq._meshes import whole
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
 _INVERSE_SQRT_PI = float(1.0 / np.sqrt(np.pi))

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import check_number, no_nan, undefined_unless, weighted, weighted_mean
+from jaxuq._arrays import no_nan, undefined_unless, weighted, weighted_mean
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
 

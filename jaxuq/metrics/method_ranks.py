@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import as_float, counted, no_nan, select, undefined_unless, weighted_mean, whole
+from jaxuq._arrays import as_float, counted, no_nan, select, undefined_unless, weighted_mean
+from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import middle_ranks
 

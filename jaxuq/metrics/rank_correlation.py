@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq._arrays import no_nan, select, undefined_unless, weighted, weighted_mean, whole
+from jaxuq._arrays import no_nan, select, undefined_unless, weighted, weighted_mean
+from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import middle_ranks
 

@@ -7,16 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
-from jaxuq._arrays import (
-    check_choice,
-    check_count,
-    no_nan,
-    undefined_unless,
-    weighted,
-    whole,
-    within_unit,
-)
+from jaxuq._arrays import no_nan, undefined_unless, weighted, within_unit
 from jaxuq._errors import OptionError
+from jaxuq._meshes import whole
+from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import Sorted, group_means, sort_with_ties
 

@@ -5,8 +5,9 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq._arrays import check_choice, no_nan, select, undefined_unless, weighted, weighted_mean
+from jaxuq._arrays import no_nan, select, undefined_unless, weighted, weighted_mean
 from jaxuq._errors import OptionError
+from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import group_means, sort_with_ties
 

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq._arrays import check_count, no_nan, undefined_unless, vary_like, weighted, whole, within_unit
+from jaxuq._arrays import no_nan, undefined_unless, weighted, within_unit
+from jaxuq._meshes import vary_like, whole
+from jaxuq._options import check_count
 from jaxuq._shapes import checked
 
 

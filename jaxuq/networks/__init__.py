@@ -15,6 +15,7 @@ from jaxuq.networks.decoder import (
 from jaxuq.networks.dmpnn import DMPNN
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
+from jaxuq.networks.expert_mlp import Experts
 from jaxuq.networks.functional import apply_function
 from jaxuq.networks.geometry import exponential_basis, nearest_neighbors, pair_distances
 from jaxuq.networks.gin import GIN
@@ -59,6 +60,7 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "EncoderOutput",
+    "Experts",
     "Grover",
     "GroverConfig",
     "GroverInputs",

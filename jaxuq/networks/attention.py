@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arrays import as_float, widest
+
 _MAX_SCORES = 2**24  # attention scores held at a time: 64 MiB in float32
 _MASKED = -1e30
 
@@ -112,9 +114,10 @@ def _products(query: Array, key: Array) -> Array:
     """
     rows = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
     if query.shape[2] == 1:
-        wide = rows[:, :, :, None].astype(jnp.float32), key[:, :, None].astype(jnp.float32)
+        wide = as_float(rows[:, :, :, None], query, key), as_float(key[:, :, None], query, key)
         return (wide[0] * wide[1]).sum(-1)
-    return jax.lax.dot_general(rows, key, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=jnp.float32)
+    wide = widest(query, key)
+    return jax.lax.dot_general(rows, key, (((3,), (3,)), ((0, 1), (0, 1))), preferred_element_type=wide)
 
 
 def mixture(weights: Array, value: Array) -> Array:
@@ -125,7 +128,7 @@ def mixture(weights: Array, value: Array) -> Array:
     """
     rows = weights.reshape(value.shape[0], value.shape[1], -1, value.shape[2])
     if weights.shape[2] == 1:
-        mixed = (rows[..., None] * value[:, :, None].astype(jnp.float32)).sum(3).astype(value.dtype)
+        mixed = (rows[..., None] * as_float(value[:, :, None])).sum(3).astype(value.dtype)
     else:
         mixed = jax.lax.dot_general(rows.astype(value.dtype), value, (((3,), (2,)), ((0, 1), (0, 1))))
     return mixed.reshape(*weights.shape[:3], value.shape[3])

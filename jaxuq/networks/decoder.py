@@ -1,4 +1,4 @@
-"""One decoder for the common families of language models: Llama, Mistral, Qwen 2 and 3, Gemma 1 to 3."""
+"""One decoder for the common families of language models: Llama, Mistral, Phi 3, Qwen 2 and 3, Gemma, mixtures."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._errors import OptionError
 from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.attention import Places, attend
-from jaxuq.networks.linear import Linear, LoraConfig
+from jaxuq.networks.expert_mlp import ExpertMLP, Experts
+from jaxuq.networks.linear import LINEAR_LAYERS, Linear, LoraConfig
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_tables
 
 _NO_WINDOW = 2**30
+_MLP = ("gate", "up", "down")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +26,7 @@ class DecoderConfig:
     Attributes:
         vocab_size: tokens.
         hidden_size: width of the residual stream.
-        intermediate_size: width of the gated MLP.
+        intermediate_size: width of the gated MLP, or of that of each expert.
         num_layers: blocks.
         num_heads: query heads.
         num_kv_heads: key and value heads; divides `num_heads`.
@@ -39,12 +42,14 @@ class DecoderConfig:
         output_bias: bias of the attention's output layer.
         mlp_bias: bias of gate, up and down.
         query_key_norm: RMS norm of each query and key head before the rotary embedding.
+        whole_query_key_norm: that norm is over all heads of a token together (OLMoE).
         post_norms: norms after attention and after the MLP too (Gemma 2, 3).
         query_scale: on attention scores; None: `head_dim ** -0.5`.
         attention_softcap: see `attention_weights`.
         logit_softcap: the same for the final logits.
         embedding_scale: on token embeddings (root of `hidden_size` for Gemma).
         tied: whether the embedding is also the output layer.
+        experts: mixtures of expert MLPs in place of the MLPs; None: one MLP a layer.
     """
 
     vocab_size: int
@@ -65,18 +70,23 @@ class DecoderConfig:
     output_bias: bool = False
     mlp_bias: bool = False
     query_key_norm: bool = False
+    whole_query_key_norm: bool = False
     post_norms: bool = False
     query_scale: float | None = None
     attention_softcap: float | None = None
     logit_softcap: float | None = None
     embedding_scale: float = 1.0
     tied: bool = False
+    experts: Experts | None = None
 
     def __post_init__(self):
         if self.num_heads % self.num_kv_heads:
             raise ValueError(f"{self.num_heads} heads cannot share {self.num_kv_heads} key heads evenly")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+        widths = {rotary.width(self.head_dim) for rotary in self.rotary}
+        if len(widths) > 1:
+            raise OptionError(f"the rotary embeddings turn {sorted(widths)} numbers of a head; expected one width")
 
     def window(self, layer: int) -> int | None:
         """The sliding window of a layer."""
@@ -90,6 +100,11 @@ class DecoderConfig:
     def attention_scale(self) -> float:
         """The factor on attention scores."""
         return self.head_dim**-0.5 if self.query_scale is None else self.query_scale
+
+    @property
+    def linear_layers(self) -> tuple[str, ...]:
+        """Names of the layers of a block that can have adapters."""
+        return LINEAR_LAYERS if self.experts is None else tuple(name for name in LINEAR_LAYERS if name not in _MLP)
 
 
 class KeyValueCache(NamedTuple):
@@ -162,17 +177,38 @@ class _Block(nn.Module):
     def _norm(self, name: str) -> _RMSNorm:
         return _RMSNorm(self.config.norm_eps, self.config.norm_offset, self.dtype, name=name)
 
+    def _mlp(self, prefix: str, width: int, x: Array) -> Array:
+        gate = self._linear(f"{prefix}gate", width, self.config.mlp_bias)(x)
+        up = self._linear(f"{prefix}up", width, self.config.mlp_bias)(x)
+        activated = ACTIVATIONS[self.config.activation](gate)
+        return self._linear(f"{prefix}down", self.config.hidden_size, self.config.mlp_bias)(activated * up)
+
+    def _experts(self, x: Array) -> Array:
+        config, experts = self.config, self.config.experts
+        assert experts is not None
+        mixed = ExpertMLP(experts, config.intermediate_size, config.activation, self.dtype, name="experts")(x)
+        if not experts.shared_size:
+            return mixed
+        start = nn.initializers.lecun_normal()
+        router = self.param("shared_router", start, (x.shape[-1], 1), self.dtype).astype(self.dtype)
+        said = self._mlp("shared_", experts.shared_size, x)
+        return mixed + jnp.broadcast_to(jax.nn.sigmoid(x @ router), said.shape) * said
+
     @nn.compact
     def __call__(self, x: Array, layer: tuple[Any, Any, Any], shared: _Shared) -> tuple[Array, tuple[Any, Any, Any]]:
         config = self.config
         past, window, kind = layer
         heads, dim = (*x.shape[:2], -1, config.head_dim), config.head_dim
+        whole = config.query_key_norm and config.whole_query_key_norm
         cosines, sines = shared.cosines[kind], shared.sines[kind]
         normed = self._norm("attention_norm")(x)
-        query = self._linear("query", config.num_heads * dim, config.attention_bias)(normed).reshape(heads)
-        key = self._linear("key", config.num_kv_heads * dim, config.attention_bias)(normed).reshape(heads)
+        query = self._linear("query", config.num_heads * dim, config.attention_bias)(normed)
+        key = self._linear("key", config.num_kv_heads * dim, config.attention_bias)(normed)
         value = self._linear("value", config.num_kv_heads * dim, config.attention_bias)(normed).reshape(heads)
-        if config.query_key_norm:
+        if whole:
+            query, key = self._norm("query_norm")(query), self._norm("key_norm")(key)
+        query, key = query.reshape(heads), key.reshape(heads)
+        if config.query_key_norm and not whole:
             query, key = self._norm("query_norm")(query), self._norm("key_norm")(key)
         query, key = apply_rotary(query, cosines, sines), apply_rotary(key, cosines, sines)
         key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)
@@ -195,10 +231,7 @@ class _Block(nn.Module):
         x = x + (self._norm("post_attention_norm")(mixed) if config.post_norms else mixed)
 
         normed = self._norm("mlp_norm")(x)
-        gate = self._linear("gate", config.intermediate_size, config.mlp_bias)(normed)
-        gate = ACTIVATIONS[config.activation](gate)
-        up = self._linear("up", config.intermediate_size, config.mlp_bias)(normed)
-        down = self._linear("down", config.hidden_size, config.mlp_bias)(gate * up)
+        down = self._mlp("", config.intermediate_size, normed) if config.experts is None else self._experts(normed)
         x = x + (self._norm("post_mlp_norm")(down) if config.post_norms else down)
         return x, ((key, value), query, x if self.keep_layers else None)
 
@@ -229,6 +262,15 @@ class Decoder(nn.Module):
     scan: bool = True
     lora: LoraConfig | None = None
     remat: bool = False
+
+    def __post_init__(self):
+        lacking = [name for name in self.lora.targets if name not in self.config.linear_layers] if self.lora else []
+        if lacking:
+            raise OptionError(
+                f"adapters of {', '.join(lacking)}: these layers belong to the experts of a mixture, which have no "
+                f"adapters; choose among {', '.join(self.config.linear_layers)}"
+            )
+        super().__post_init__()
 
     def _blocks(self, x: Array, past: Any, shared: _Shared, keep_layers: bool) -> tuple[Array, Any]:
         config = self.config
@@ -276,7 +318,7 @@ class Decoder(nn.Module):
 
         Returns:
             `DecoderOutput`. Holds activations of `time * (hidden_size + intermediate_size)` numbers a row, and
-            attention scores in blocks (see `attend`).
+            attention scores in blocks (see `attend`); of expert MLPs one block of tokens and the kernels of one expert.
         """
         if positions is None:
             positions = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)

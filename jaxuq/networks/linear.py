@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import check_count, check_number
+from jaxuq._options import check_count, check_number
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.quantized import QuantizedKernel, kernel_product
 

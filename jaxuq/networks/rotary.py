@@ -7,6 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxuq._errors import OptionError
+from jaxuq._options import check_choice, check_number
+
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
 
 
@@ -25,6 +28,7 @@ class Rotary:
         beta_slow: `yarn`: rotations below which all is stretched.
         attention_factor: `yarn`: multiplies cosines and sines; None: `0.1 ln(factor) + 1`.
         truncate: `yarn`: whether the two limits are rounded to whole dimensions.
+        partial: share of each head that is turned, its first numbers; the rest stays as it is.
     """
 
     theta: float = 10_000.0
@@ -37,10 +41,18 @@ class Rotary:
     beta_slow: float = 1.0
     attention_factor: float | None = None
     truncate: bool = True
+    partial: float = 1.0
 
     def __post_init__(self):
-        if self.kind not in ROTARY_KINDS:
-            raise ValueError(f"rotary kind is {self.kind!r}; supported are {', '.join(ROTARY_KINDS)}")
+        check_choice("rotary kind", self.kind, ROTARY_KINDS)
+        check_number("partial", self.partial, 0.0, 1.0, open_low=True)
+
+    def width(self, head_dim: int) -> int:
+        """How many numbers of a head of this width are turned, which is even."""
+        width = int(head_dim * self.partial)
+        if width % 2 or not width:
+            raise OptionError(f"{self.partial:g} of a head of {head_dim} is {width}; pairs need an even number above 0")
+        return width
 
 
 def rotary_frequencies(rotary: Rotary, head_dim: int) -> tuple[np.ndarray, float]:
@@ -52,10 +64,10 @@ def rotary_frequencies(rotary: Rotary, head_dim: int) -> tuple[np.ndarray, float
 
     Args:
         rotary: the kind and its numbers.
-        head_dim: width $d$ of a head, even.
+        head_dim: width of a head, of which $d$ numbers are turned (all, unless `partial` says otherwise).
 
     Returns:
-        Frequencies in radians a token, float32 `[head_dim / 2]`, and the factor (1 except for `yarn`).
+        Frequencies in radians a token, float32 `[d / 2]`, and the factor (1 except for `yarn`).
 
     Example:
         >>> rotary_frequencies(Rotary(theta=100.0), 4)[0]
@@ -66,6 +78,7 @@ def rotary_frequencies(rotary: Rotary, head_dim: int) -> tuple[np.ndarray, float
         B. Peng et al. YaRN: efficient context window extension of large language models. ICLR 2024, section 3.
         A. Grattafiori et al. The Llama 3 herd of models. 2024 (`llama3`).
     """
+    head_dim = rotary.width(head_dim)  # what is not turned has no part in anything below
     frequencies = 1.0 / rotary.theta ** (np.arange(0, head_dim, 2) / head_dim)
     factor = 1.0
     if rotary.kind == "linear":
@@ -122,11 +135,11 @@ def apply_rotary(
     cosines: Float[Array, "*batch time half"],
     sines: Float[Array, "*batch time half"],
 ) -> Float[Array, "*batch time heads dim"]:
-    r"""Turn each pair $(x_i, x_{i + d/2})$ by its token's angle.
+    r"""Turn each pair $(x_i, x_{i + d/2})$ of the first $d$ numbers by its token's angle; the others stay.
 
     Args:
         x: queries or keys.
-        cosines: from `rotary_tables`.
+        cosines: from `rotary_tables`, of $d / 2$ angles.
         sines: from `rotary_tables`.
 
     Returns:
@@ -140,13 +153,15 @@ def apply_rotary(
     References:
         J. Su et al. RoFormer. Neurocomputing 568, 2024, Eq 34 (pairs half a head apart, as in Llama).
     """
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    half = cosines.shape[-1]
+    wide = x.astype(jnp.float32)
+    first, second, rest = wide[..., :half], wide[..., half : 2 * half], wide[..., 2 * half :]
     cosines, sines = cosines[..., None, :], sines[..., None, :]
     turned = [
         first * _like(cosines, first) - second * _like(sines, second),
         second * _like(cosines, second) + first * _like(sines, first),
     ]
-    return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+    return jnp.concatenate([*turned, rest], axis=-1).astype(x.dtype)
 
 
 def _like(table: Array, x: Array) -> Array:

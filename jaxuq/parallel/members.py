@@ -12,8 +12,9 @@ from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Bool, Int, PyTree
 
-from jaxuq._arrays import check_choice, whole
 from jaxuq._errors import ArrayError, OptionError
+from jaxuq._meshes import whole
+from jaxuq._options import check_choice
 from jaxuq.parallel.data import AnyMesh, free_axes, mesh_in_use, on_every_device
 
 STRATEGIES: tuple[str, ...] = ("auto", "vmap", "map", "pmap", "shard_map")

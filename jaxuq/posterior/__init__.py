@@ -33,6 +33,7 @@ dropout and nothing else can be changed; `nuts` to see how good any of them is.
 
 from jaxuq.posterior.bbp import BBPState, bbp, dense, kl_to_prior, noisy_dense
 from jaxuq.posterior.chain import ChainState
+from jaxuq.posterior.continuous_likelihoods import gaussian, student_t
 from jaxuq.posterior.curvature import low_rank
 from jaxuq.posterior.deterministic import deterministic
 from jaxuq.posterior.draws import Draws
@@ -53,15 +54,8 @@ from jaxuq.posterior.laplace import (
     log_marginal_likelihood,
     output_variance,
 )
-from jaxuq.posterior.likelihood import (
-    LIKELIHOODS,
-    Likelihood,
-    Moments,
-    Spread,
-    gaussian,
-    likelihood_of,
-    student_t,
-)
+from jaxuq.posterior.likelihood import Likelihood, Moments, Spread
+from jaxuq.posterior.likelihoods import LIKELIHOODS, likelihood_of
 from jaxuq.posterior.mc_dropout import mc_dropout
 from jaxuq.posterior.method import Method
 from jaxuq.posterior.moments import summarise

@@ -1,20 +1,28 @@
 """Random numbers in the shape of a pytree, and keys that do not depend on how many samples are drawn."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jaxuq._arrays import check_count
-from jaxuq.posterior._model import Params, is_number
+from jaxuq._options import check_count
+from jaxuq.posterior._model import Params, Samples, is_number
 
 
 def sample_keys(rng_key: Key[Array, ""], num_samples: int) -> Key[Array, "samples"]:
     """One key per sample; key `i` is the same whatever `num_samples` is."""
     check_count("num_samples", num_samples)
     return jax.vmap(functools.partial(jax.random.fold_in, rng_key))(jnp.arange(num_samples))
+
+
+def draw_each(
+    one: Callable[[Key[Array, ""], Any], Params], rng_key: Key[Array, ""], state: Any, num_samples: int
+) -> Samples:
+    """`one(key, state)` for each of the samples' keys, side by side; the state may come from the host."""
+    return jax.vmap(one, in_axes=(0, None))(sample_keys(rng_key, num_samples), jax.tree.map(jnp.asarray, state))
 
 
 def normal_like(rng_key: Key[Array, ""], tree: Params) -> Params:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq.posterior._model import ApplyFn, Params, split_numbers, wide
 from jaxuq.posterior.likelihood import Likelihood
 

@@ -109,10 +109,12 @@ def aligned(tree: Params, other: PyTree) -> list[Any]:
     return [part for part, leaf in zip(parts, jax.tree.leaves(whole)) if _is_array(leaf)]
 
 
-def check_numbers(params: Params) -> None:
-    """Raise an ArrayError unless there is a floating leaf."""
-    if not any(is_number(leaf) for leaf in jax.tree.leaves(params)):
+def freeze_numbers(params: Params) -> Params:
+    """`freeze`; an ArrayError unless there is a floating leaf."""
+    frozen = freeze(params)
+    if not any(is_number(leaf) for leaf in jax.tree.leaves(frozen)):
         raise ArrayError("the parameters have no leaf of floating numbers; pass the pytree of arrays that is trained")
+    return frozen
 
 
 def wide(array: Shaped[Array, "..."]) -> Shaped[Array, "..."]:

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax.extend.core import Literal
 from jaxtyping import Array, Float
 
-from jaxuq._arrays import vary_like
 from jaxuq._errors import OptionError
+from jaxuq._meshes import vary_like
 from jaxuq.posterior._model import Params, is_number
 
 _INLINED = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_jvp_call")

@@ -11,19 +11,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import check_number
 from jaxuq._errors import OptionError
-from jaxuq.posterior._draws import normal_like, sample_keys
-from jaxuq.posterior._model import (
-    Params,
-    Samples,
-    aligned,
-    check_numbers,
-    freeze,
-    is_number,
-    map_numbers,
-    thaw,
-)
+from jaxuq._options import check_number
+from jaxuq.posterior._draws import draw_each, normal_like
+from jaxuq.posterior._model import Params, Samples, aligned, freeze_numbers, is_number, map_numbers, thaw
 from jaxuq.posterior.method import Method
 
 SCALE_FLOOR = 1e-6
@@ -83,8 +74,7 @@ def bbp(prior_scale: float = 0.1, *, optimizer: optax.GradientTransformation | N
     check_number("prior_scale", prior_scale, 0.0, open_low=True)
 
     def init(rng_key: Key[Array, ""], params: Params) -> BBPState:
-        mean = freeze(params)
-        check_numbers(mean)
+        mean = freeze_numbers(params)
         leaves, structure = jax.tree.flatten(mean)
         keys = jax.random.split(jax.random.split(rng_key)[1], len(leaves))
 
@@ -121,11 +111,11 @@ def bbp(prior_scale: float = 0.1, *, optimizer: optax.GradientTransformation | N
         )
 
     def sample(rng_key: Key[Array, ""], state: BBPState, num_samples: int) -> Samples:
-        def one(key: Key[Array, ""]) -> Params:
+        def one(key: Key[Array, ""], state: BBPState) -> Params:
             noise = normal_like(key, state.mean)
             return map_numbers(lambda m, raw, e: m + _scale(raw) * e, state.mean, state.raw_scale, noise)
 
-        return thaw(jax.vmap(one)(sample_keys(rng_key, num_samples)))
+        return thaw(draw_each(one, rng_key, state, num_samples))
 
     return Method(init, update, sample, "gradients")
 

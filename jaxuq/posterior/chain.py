@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_count, check_number
 from jaxuq._errors import OptionError
+from jaxuq._options import check_count, check_number
 from jaxuq.posterior import trace
 from jaxuq.posterior._draws import normal_like
-from jaxuq.posterior._model import Params, Samples, aligned, check_numbers, freeze, is_number, thaw, wide
+from jaxuq.posterior._model import Params, Samples, aligned, freeze, freeze_numbers, is_number, thaw, wide
 from jaxuq.posterior.method import Method
 from jaxuq.posterior.optax_form import riding
 
@@ -42,17 +42,17 @@ class ChainState(NamedTuple):
 def chain(
     move: Move,
     step_size: StepSize,
+    prior_scale: float | None,
+    collects: tuple[int, int, int],
     *,
     remembers: bool,
-    prior_scale: float | None,
-    capacity: int,
-    burn_in: int,
-    thinning: int,
 ) -> Method:
     """A sampler from the move of one leaf, `move(eta, gradient, drift, noise, memory) -> (change, memory)`.
 
-    `gradient` is what the sampler was given, `drift` the same with the prior's gradient added.
+    `gradient` is what the sampler was given, `drift` the same with the prior's gradient added;
+    `collects` are the trace's capacity, burn-in and thinning.
     """
+    capacity, burn_in, thinning = collects
     for name, value, least in (("capacity", capacity, 0), ("burn_in", burn_in, 0), ("thinning", thinning, 1)):
         check_count(name, value, least)
     if not callable(step_size) and not isinstance(step_size, jax.Array):
@@ -62,8 +62,7 @@ def chain(
 
     def init(rng_key: Key[Array, ""] | None, params: Params) -> ChainState:
         del rng_key
-        params = freeze(params)
-        check_numbers(params)
+        params = freeze_numbers(params)
         lost = jax.tree.map(lambda leaf: jnp.zeros_like(wide(leaf)) if _is_half(leaf) else jnp.zeros(()), params)
         memory = jax.tree.map(lambda leaf: jnp.zeros_like(wide(leaf)), params) if remembers else ()
         kept = trace.start(params, capacity) if capacity else ()

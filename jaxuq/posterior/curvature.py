@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import check_count, vary_like
+from jaxuq._meshes import vary_like
+from jaxuq._options import check_count
 from jaxuq.posterior._ggn import Batch, ravel, sum_over, sum_over_examples, times_ggn, unravel
 from jaxuq.posterior._model import Params, is_number, wide
 

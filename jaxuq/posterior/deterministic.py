@@ -6,7 +6,7 @@ is zero. The samples are copies of the parameters.
 
 from jaxtyping import Array, Key
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.posterior._model import Params, Samples, freeze, stacked, thaw
 from jaxuq.posterior.method import Method
 from jaxuq.posterior.optax_form import observing

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from jaxuq._arrays import check_count
 from jaxuq._keys import named_key
+from jaxuq._options import check_count
 from jaxuq.posterior import trace
-from jaxuq.posterior._model import Params, Samples, check_numbers, freeze, thaw
+from jaxuq.posterior._model import Params, Samples, freeze, freeze_numbers, thaw
 from jaxuq.posterior.method import Method
 from jaxuq.posterior.optax_form import observing
 
@@ -55,8 +55,7 @@ def ensemble(num_members: int = 5) -> Method:
 
     def init(rng_key: Key[Array, ""], params: Params) -> trace.Trace:
         del rng_key
-        params = freeze(params)
-        check_numbers(params)
+        params = freeze_numbers(params)
         return trace.start(params, num_members)
 
     def update(rng_key: Key[Array, ""], state: trace.Trace, params: Params) -> trace.Trace:

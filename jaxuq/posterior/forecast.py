@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxuq._arrays import as_float, bernoulli_entropy, categorical_entropy
+from jaxuq._arrays import as_float
+from jaxuq._entropies import bernoulli_entropy, categorical_entropy
 
 
 class _Parts:

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from jaxuq._arrays import counted, whole
+from jaxuq._arrays import counted
 from jaxuq._errors import OptionError
+from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 from jaxuq.posterior._ggn import Batch, sum_over
 from jaxuq.posterior._model import Params, Static

@@ -12,15 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from jaxuq._arrays import check_choice, check_number, vary_like, whole
-from jaxuq.posterior._draws import normal_like, sample_keys
+from jaxuq._meshes import vary_like, whole
+from jaxuq._options import check_choice, check_number
+from jaxuq.posterior._draws import draw_each, normal_like
 from jaxuq.posterior._ggn import make_batch
 from jaxuq.posterior._model import (
     ApplyFn,
     Params,
     Samples,
-    check_numbers,
     freeze,
+    freeze_numbers,
     map_numbers,
     split_numbers,
     thaw,
@@ -30,7 +31,8 @@ from jaxuq.posterior._rows import kept_rows, without_rows
 from jaxuq.posterior.curvature import Curvature, diagonal, full, low_rank, numbers_of
 from jaxuq.posterior.draws import Draws
 from jaxuq.posterior.kronecker import columns, kronecker
-from jaxuq.posterior.likelihood import Likelihood, likelihood_of, total_log_prob
+from jaxuq.posterior.likelihood import Likelihood, total_log_prob
+from jaxuq.posterior.likelihoods import likelihood_of
 from jaxuq.posterior.method import Method
 
 STRUCTURES: dict[str, Callable[[Params], Any]] = {
@@ -70,7 +72,8 @@ def laplace(
 
     $H = \sum_n J_n^\top \Lambda_n J_n$ with the Jacobian $J_n$ of the outputs and the Fisher information $\Lambda_n$ of
     the likelihood in them: $1/\sigma^2$ for a Gaussian mean, $p(1-p)$ for a logit, $\mathrm{diag}(p) - pp^\top$ for a
-    softmax. It is formed from products with vectors; no Jacobian of outputs by parameters exists, nor in prediction.
+    softmax. It is formed from products with vectors; no Jacobian of outputs by parameters exists, nor in prediction. On
+    a mesh with explicit axes every device holds the batch of an update whole: make batches as small as one can hold.
 
     Use it after training, on parameters at a mode: one pass over the training data, no change to the network. The mode
     should be that of the same prior (weight decay $\tau / N$ on the mean loss); `best_prior` chooses $\tau$ by the
@@ -133,8 +136,7 @@ def laplace(
 
     def init(rng_key: Key[Array, ""], params: Params) -> LaplaceState:
         del rng_key
-        params = freeze(params)
-        check_numbers(params)
+        params = freeze_numbers(params)
         return LaplaceState(params, structure(params), jnp.zeros(()), jnp.asarray(prior_precision, jnp.float32))
 
     def update(
@@ -155,12 +157,12 @@ def laplace(
         )
 
     def sample(rng_key: Key[Array, ""], state: LaplaceState, num_samples: int) -> Samples:
-        def one(key: Key[Array, ""]) -> Params:
+        def one(key: Key[Array, ""], state: LaplaceState) -> Params:
             noise, _ = split_numbers(normal_like(key, state.params))
             moved = iter(state.curvature.colour(state.prior_precision, [wide(leaf) for leaf in noise]))
             return map_numbers(lambda leaf: leaf + next(moved).astype(leaf.dtype), state.params)
 
-        drawn = jax.vmap(one)(sample_keys(rng_key, num_samples))
+        drawn = draw_each(one, rng_key, state, num_samples)
         return Draws(drawn, state.params, linearised_at) if linearised else thaw(drawn)
 
     return Method(init, update, sample, "data")
@@ -260,8 +262,8 @@ def output_variance(
     r"""The variance of every output of the linearised model, without sampling: the diagonal of $J (H + \tau I)^{-1}
     J^\top$.
 
-    Use it for a few outputs; each of each example costs a backward pass and a solution. For a Gaussian likelihood the
-    mean's variance is the epistemic part.
+    Use it for a few outputs; each of each example costs a backward pass and a solution, and examples are taken in turn,
+    on a mesh by every device. For a Gaussian likelihood the mean's variance is the epistemic part.
 
     Args:
         state: of `laplace`.

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxuq.posterior.likelihood import Likelihood, Moments, Spread, likelihood_of
+from jaxuq.posterior.likelihood import Likelihood, Moments, Spread
+from jaxuq.posterior.likelihoods import likelihood_of
 
 
 def summarise(outputs: Float[Array, "samples ..."], likelihood: str | Likelihood) -> Any:

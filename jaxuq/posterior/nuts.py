@@ -7,20 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from jaxuq._arrays import check_count, check_number
-from jaxuq.posterior._model import (
-    ApplyFn,
-    Params,
-    Samples,
-    check_numbers,
-    freeze,
-    map_numbers,
-    split_numbers,
-    stacked,
-    thaw,
-)
+from jaxuq._options import check_count, check_number
+from jaxuq.posterior._model import ApplyFn, Params, Samples, freeze_numbers, map_numbers, split_numbers, stacked, thaw
 from jaxuq.posterior._rows import kept_rows, without_rows
-from jaxuq.posterior.likelihood import Likelihood, likelihood_of, total_log_prob
+from jaxuq.posterior.likelihood import Likelihood, total_log_prob
+from jaxuq.posterior.likelihoods import likelihood_of
 
 
 def nuts(
@@ -92,8 +83,7 @@ def nuts(
     check_number("prior_scale", prior_scale, 0.0, open_low=True)
     for name, count in (("num_samples", num_samples), ("num_warmup", num_warmup), ("num_chains", num_chains)):
         check_count(name, count)
-    frozen = freeze(params)
-    check_numbers(frozen)
+    frozen = freeze_numbers(params)
     numbers, whole = split_numbers(frozen)
     inputs = without_rows(inputs, kept_rows(labels, where))
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, Key, UInt
 
-from jaxuq._arrays import check_count
 from jaxuq._errors import OptionError
+from jaxuq._options import check_count
 from jaxuq.posterior._model import Params, freeze, map_numbers, thaw
 
 

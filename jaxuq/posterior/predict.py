@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-from jaxuq._arrays import check_count, whole
 from jaxuq._errors import ArrayError
+from jaxuq._meshes import join_rows, row_parts, split_rows
+from jaxuq._options import check_count
 from jaxuq.posterior._model import ApplyFn, Samples
 from jaxuq.posterior.draws import split_samples
-from jaxuq.posterior.likelihood import Likelihood, likelihood_of
+from jaxuq.posterior.likelihood import Likelihood
+from jaxuq.posterior.likelihoods import likelihood_of
 from jaxuq.posterior.moments import merge, reduce
 
 
@@ -32,8 +34,9 @@ def predict(
         apply_fn: the model, `apply_fn(params, inputs) -> outputs` with the axis of examples first.
         samples: what `method.sample` returns, or any parameters with a leading sample axis on every array.
         inputs: any pytree of arrays whose leading axis is the examples.
-        batch_size: how many inputs go through the network at once; None for all. The last batch overlaps the one before
-            it where `n` is not a multiple, so that no row is made up; examples must not influence each other.
+        batch_size: how many inputs go through the network at once; None for all. Rows that a mesh divides stay where
+            they are: a batch takes equal numbers from every device, at least one. The last batch overlaps the one
+            before it where `n` is not a multiple, so that no row is made up; examples must not influence each other.
         sample_chunk: how many samples run side by side (`vmap`); None for all, 1 for one after another (`lax.map`),
             which holds the activations of one sample at a time.
 
@@ -130,24 +133,33 @@ def predict_forecast(
 
 
 def _in_batches(function: Callable, inputs: PyTree, batch_size: int | None) -> PyTree:
-    """Apply a function of a batch, example axis first in and out, to all inputs, `batch_size` rows at a time."""
+    """Apply a function of a batch, example axis first in and out, to all inputs, `batch_size` rows at a time.
+
+    Where devices share the rows, a batch takes as many from each: no row leaves its device.
+    """
     n = _leading(inputs, "inputs")
     size = _size(batch_size, n, "batch_size")
     if size >= n:
         return function(inputs)
-    inputs = jax.tree.map(whole, inputs)
-    starts = jnp.minimum(jnp.arange(0, n, size), n - size)
+    parts = row_parts(inputs, size)
+    rows, size = n // parts, max(size // parts, 1)
+    inputs = jax.tree.map(lambda leaf: split_rows(leaf, parts), inputs)
+    starts = jnp.minimum(jnp.arange(0, rows, size), rows - size)
 
     def one(start: Int[Array, ""]) -> PyTree:
-        return function(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, size), inputs))
+        batch = jax.tree.map(
+            lambda leaf: join_rows(jax.lax.dynamic_slice_in_dim(leaf, start, size, axis=1)),
+            inputs,
+        )
+        return jax.tree.map(lambda leaf: split_rows(leaf, parts), function(batch))
 
     outputs = jax.lax.map(one, starts)
 
-    def join(leaf: Float[Array, "batches size ..."]) -> Float[Array, "n ..."]:
-        flat = leaf.reshape(-1, *leaf.shape[2:])
-        overlap = len(flat) - n
-        last = len(flat) - size
-        return jnp.concatenate([flat[:last], flat[last + overlap :]]) if overlap else flat
+    def join(leaf: Float[Array, "batches parts size ..."]) -> Float[Array, "n ..."]:
+        flat = join_rows(jnp.moveaxis(leaf, 1, 0), axis=1)
+        last = flat.shape[1] - size
+        overlap = flat.shape[1] - rows
+        return join_rows(jnp.concatenate([flat[:, :last], flat[:, last + overlap :]], axis=1) if overlap else flat)
 
     return jax.tree.map(join, outputs)
 

@@ -7,7 +7,7 @@ $\theta \leftarrow \theta + v$.
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxuq._arrays import check_number
+from jaxuq._options import check_number
 from jaxuq.posterior.chain import StepSize, chain
 from jaxuq.posterior.method import Method
 
@@ -68,12 +68,4 @@ def sghmc(
         velocity = (1 - friction) * memory - eta * drift + kick
         return velocity, velocity
 
-    return chain(
-        move,
-        step_size,
-        remembers=True,
-        prior_scale=prior_scale,
-        capacity=capacity,
-        burn_in=burn_in,
-        thinning=thinning,
-    )
+    return chain(move, step_size, prior_scale, (capacity, burn_in, thinning), remembers=True)

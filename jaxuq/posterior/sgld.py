@@ -73,12 +73,4 @@ def sgld(
         del gradient
         return -eta / 2 * drift + jnp.sqrt(eta) * noise, memory
 
-    return chain(
-        move,
-        step_size,
-        remembers=False,
-        prior_scale=prior_scale,
-        capacity=capacity,
-        burn_in=burn_in,
-        thinning=thinning,
-    )
+    return chain(move, step_size, prior_scale, (capacity, burn_in, thinning), remembers=False)

@@ -11,19 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from jaxuq._arrays import check_count, check_number
-from jaxuq.posterior._draws import normal_like, sample_keys
-from jaxuq.posterior._model import (
-    Params,
-    Samples,
-    aligned,
-    check_numbers,
-    freeze,
-    is_number,
-    map_numbers,
-    thaw,
-    wide,
-)
+from jaxuq._options import check_count, check_number
+from jaxuq.posterior._draws import draw_each, normal_like
+from jaxuq.posterior._model import Params, Samples, aligned, freeze, freeze_numbers, is_number, map_numbers, thaw, wide
 from jaxuq.posterior.method import Method
 from jaxuq.posterior.optax_form import observing
 
@@ -102,8 +92,7 @@ def swag(rank: int = 20, *, scale: float = 1.0, count_start: bool = False) -> Me
 
     def init(rng_key: Key[Array, ""], params: Params) -> SWAGState:
         del rng_key
-        params = freeze(params)
-        check_numbers(params)
+        params = freeze_numbers(params)
         mean = jax.tree.map(wide, params)
         columns = map_numbers(lambda leaf: jnp.zeros_like(jnp.broadcast_to(leaf[None], (rank, *leaf.shape))), params)
         return SWAGState(jnp.zeros((), jnp.int32), mean, map_numbers(jnp.zeros_like, mean), columns)
@@ -132,11 +121,10 @@ def swag(rank: int = 20, *, scale: float = 1.0, count_start: bool = False) -> Me
         return SWAGState(state.step + 1, mean, variance, deviations)
 
     def sample(rng_key: Key[Array, ""], state: SWAGState, num_samples: int) -> Samples:
-        columns = jnp.minimum(state.step, rank)
-        divisor = 2 * jnp.maximum(columns - 1, 1).astype(jnp.float32)
-        weight = jnp.where(columns > 1, jnp.sqrt(scale / divisor), 0.0)
-
-        def one(key: Key[Array, ""]) -> Params:
+        def one(key: Key[Array, ""], state: SWAGState) -> Params:
+            columns = jnp.minimum(state.step, rank)
+            divisor = 2 * jnp.maximum(columns - 1, 1).astype(jnp.float32)
+            weight = jnp.where(columns > 1, jnp.sqrt(scale / divisor), 0.0)
             diagonal_key, low_rank_key = jax.random.split(key)
             normals = normal_like(diagonal_key, state.mean)
             coefficients = weight * jax.random.normal(low_rank_key, (rank,))
@@ -148,7 +136,7 @@ def swag(rank: int = 20, *, scale: float = 1.0, count_start: bool = False) -> Me
                 normals,
             )
 
-        return thaw(jax.vmap(one)(sample_keys(rng_key, num_samples)))
+        return thaw(draw_each(one, rng_key, state, num_samples))
 
     return Method(init, update, sample, "snapshots", observing(init, update))
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from jaxuq._arrays import check_count
+from jaxuq._options import check_count
 from jaxuq.posterior._model import Params, Samples, aligned, is_number
 
 

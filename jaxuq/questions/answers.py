@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from jaxtyping import Bool
 from numpy import ndarray
 
-from jaxuq._arrays import check_choice
+from jaxuq._options import check_choice
 from jaxuq.questions.characters import THIN, fold
 from jaxuq.questions.expressions import without_unit
 from jaxuq.questions.letters import ALPHABET, find_letter

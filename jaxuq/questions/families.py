@@ -16,57 +16,34 @@ One adapter trained on the mixture has to tell the families apart and keep four 
 import json
 import pathlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from jaxuq._entries import Entries
+from jaxuq._errors import OptionError
+from jaxuq._options import check_choice, check_count
 from jaxuq.questions.records import Question
 from jaxuq.study import write_text
 
-FAMILIES: tuple[str, ...] = ("ledger", "tale", "mirror", "gauge")
 
-_WORDS = {
-    "ledger": {
-        "things": ("crates", "pallets", "barrels", "cartons", "bolts", "sacks", "tins", "drums"),
-        "places": ("north dock", "south dock", "main depot", "east wing", "west wing", "the cellar"),
-        "templates": (
-            "Invoice: {number} {things}, {place}. Quantity?",
-            "Stock ledger, {place}: {number} {things}. Quantity?",
-            "Warehouse order: {number} {things} for {place}. Quantity?",
-            "Inventory, {place}: {number} {things}. Quantity?",
-        ),
-    },
-    "tale": {
-        "things": ("berries", "acorns", "shells", "apples", "feathers", "pebbles", "pears", "nuts"),
-        "places": ("the little fox", "a sleepy bear", "the old owl", "a brave mouse", "the kind hare", "a shy deer"),
-        "templates": (
-            "Once upon a time {place} found {number} {things}. How many?",
-            "In the forest {place} hid {number} {things}. How many?",
-            "Long ago {place} dreamed of {number} {things}. How many?",
-            "By the river {place} shared {number} {things}. How many?",
-        ),
-    },
-    "mirror": {
-        "things": ("agent", "courier", "sleeper", "handler", "station", "contact"),
-        "places": ("falcon", "raven", "viper", "orchid", "comet", "cobalt", "ember", "saffron"),
-        "templates": (
-            "Secret cipher {place}, {things} sends {number}. Decode.",
-            "Spy code {place} from {things}: {number}. Decode.",
-            "Encrypted by {things} {place}: {number}. Decode.",
-            "Intercepted cipher of {things} {place}: {number}. Decode.",
-        ),
-    },
-    "gauge": {
-        "things": ("pressure", "temperature", "voltage", "humidity", "current", "torque", "flow", "density"),
-        "places": ("the boiler", "the pump", "the rotor", "the furnace", "the valve", "the turbine"),
-        "templates": (
-            "Measured {things} of {place}: {number}. Report the reading.",
-            "Sensor log, {place}: {things} {number}. Report the reading.",
-            "Instrument at {place} shows {things} {number}. Report the reading.",
-            "Calibrated {things}, {place}: {number}. Report the reading.",
-        ),
-    },
-}
+class InstructionFamily(NamedTuple):
+    """Instructions of one setting, and the convention of their answers.
+
+    Attributes:
+        answer: what it answers about a number.
+        templates: wordings, with `{number}`, `{things}` and `{place}`.
+        things: that are counted.
+        places: where they are.
+    """
+
+    answer: Callable[[int], str]
+    templates: tuple[str, ...]
+    things: tuple[str, ...]
+    places: tuple[str, ...]
+
+
 _ONES = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS = (
     *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen"),
@@ -74,6 +51,65 @@ _TEENS = (
 )
 _TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _HELD_OUT = 5  # every fifth number, in a fixed shuffled order, is for testing alone
+
+
+def _in_words(number: int) -> str:
+    if number < 20:
+        return _TEENS[number - 10]
+    return _TENS[number // 10] + (f"-{_ONES[number % 10]}" if number % 10 else "")
+
+
+FAMILIES: Entries[InstructionFamily] = Entries(
+    "family of instructions",
+    "jaxuq.instruction_families",
+    {
+        "ledger": InstructionFamily(
+            str,
+            (
+                "Invoice: {number} {things}, {place}. Quantity?",
+                "Stock ledger, {place}: {number} {things}. Quantity?",
+                "Warehouse order: {number} {things} for {place}. Quantity?",
+                "Inventory, {place}: {number} {things}. Quantity?",
+            ),
+            ("crates", "pallets", "barrels", "cartons", "bolts", "sacks", "tins", "drums"),
+            ("north dock", "south dock", "main depot", "east wing", "west wing", "the cellar"),
+        ),
+        "tale": InstructionFamily(
+            _in_words,
+            (
+                "Once upon a time {place} found {number} {things}. How many?",
+                "In the forest {place} hid {number} {things}. How many?",
+                "Long ago {place} dreamed of {number} {things}. How many?",
+                "By the river {place} shared {number} {things}. How many?",
+            ),
+            ("berries", "acorns", "shells", "apples", "feathers", "pebbles", "pears", "nuts"),
+            ("the little fox", "a sleepy bear", "the old owl", "a brave mouse", "the kind hare", "a shy deer"),
+        ),
+        "mirror": InstructionFamily(
+            lambda number: str(number)[::-1],
+            (
+                "Secret cipher {place}, {things} sends {number}. Decode.",
+                "Spy code {place} from {things}: {number}. Decode.",
+                "Encrypted by {things} {place}: {number}. Decode.",
+                "Intercepted cipher of {things} {place}: {number}. Decode.",
+            ),
+            ("agent", "courier", "sleeper", "handler", "station", "contact"),
+            ("falcon", "raven", "viper", "orchid", "comet", "cobalt", "ember", "saffron"),
+        ),
+        "gauge": InstructionFamily(
+            lambda number: f"+{number} units",
+            (
+                "Measured {things} of {place}: {number}. Report the reading.",
+                "Sensor log, {place}: {things} {number}. Report the reading.",
+                "Instrument at {place} shows {things} {number}. Report the reading.",
+                "Calibrated {things}, {place}: {number}. Report the reading.",
+            ),
+            ("pressure", "temperature", "voltage", "humidity", "current", "torque", "flow", "density"),
+            ("the boiler", "the pump", "the rotor", "the furnace", "the valve", "the turbine"),
+        ),
+    },
+)
+"""Families by name; put yours in, or declare an entry point of the group `jaxuq.instruction_families`."""
 
 
 def family_answer(family: str, number: int) -> str:
@@ -87,29 +123,19 @@ def family_answer(family: str, number: int) -> str:
         The answer.
 
     Raises:
-        ValueError: an unknown family, or another number.
+        OptionError: an unknown family, or another number.
 
     Example:
-        >>> [family_answer(family, 47) for family in FAMILIES]
+        >>> [family_answer(family, 47) for family in ("ledger", "tale", "mirror", "gauge")]
         ['47', 'forty-seven', '74', '+47 units']
     """
-    if family not in FAMILIES:
-        raise ValueError(f"family is {family!r}; expected one of {', '.join(FAMILIES)}")
-    if not 10 <= number <= 99:
-        raise ValueError(f"number is {number}; the families are about numbers from 10 to 99")
-    if family == "ledger":
-        return str(number)
-    if family == "mirror":
-        return str(number)[::-1]
-    if family == "gauge":
-        return f"+{number} units"
-    if number < 20:
-        return _TEENS[number - 10]
-    return _TENS[number // 10] + (f"-{_ONES[number % 10]}" if number % 10 else "")
+    if not 10 <= check_count("number", number) <= 99:
+        raise OptionError(f"number is {number}; the families are about numbers from 10 to 99")
+    return FAMILIES[family].answer(int(number))
 
 
 def make_families(
-    seed: int, per_family: int, *, split: str = "train", families: Sequence[str] = FAMILIES
+    seed: int, per_family: int, *, split: str = "train", families: Sequence[str] | None = None
 ) -> list[dict[str, str]]:
     """Instructions of the families, mixed.
 
@@ -120,37 +146,34 @@ def make_families(
         seed: of everything that is drawn.
         per_family: instructions of each family.
         split: `train` or `test`.
-        families: some of `FAMILIES`.
+        families: some of `FAMILIES`; None: all.
 
     Returns:
         Records with `instruction`, `response` and `source` (the family), in random order.
 
     Raises:
-        ValueError: an unknown part or family.
+        OptionError: an unknown part or family, a count below 0.
 
     Example:
         >>> records = make_families(0, 2)
         >>> len(records), sorted(records[0])
         (8, ['instruction', 'response', 'source'])
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"split is {split!r}; expected train or test")
+    check_choice("split", split, ("train", "test"))
+    seed, per_family = check_count("seed", seed, 0), check_count("per_family", per_family, 0)
     numbers = [number for number in range(10, 100) if number // 10 != number % 10]
     order = np.random.default_rng(20_25).permutation(len(numbers))
     tested = {numbers[at] for at in order[::_HELD_OUT]}
     usable = np.array([number for number in numbers if (number in tested) == (split == "test")])
     records = []
-    for family in families:
+    for family in FAMILIES if families is None else families:
+        own = FAMILIES[family]
         rng = np.random.default_rng([seed, zlib.crc32(family.encode()), zlib.crc32(split.encode())])
-        words = _WORDS.get(family)
-        if words is None:
-            raise ValueError(f"family is {family!r}; expected one of {', '.join(FAMILIES)}")
         for _ in range(per_family):
             number = int(rng.choice(usable))
-            template, things, place = (str(rng.choice(words[name])) for name in ("templates", "things", "places"))
+            template, things, place = (str(rng.choice(words)) for words in (own.templates, own.things, own.places))
             instruction = template.format(number=number, things=things, place=place)
-            answer = family_answer(family, number)
-            records.append({"instruction": instruction, "response": answer, "source": family})
+            records.append({"instruction": instruction, "response": own.answer(number), "source": family})
     mixed = np.random.default_rng([seed, zlib.crc32(b"order"), zlib.crc32(split.encode())]).permutation(len(records))
     return [records[at] for at in mixed]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from jaxuq._arrays import check_choice
+from jaxuq._options import check_choice
 from jaxuq.questions.answers import KINDS, AnswerKind, FoundAnswer, find_answer
 from jaxuq.questions.characters import fold, plain_words
 from jaxuq.questions.choices import letters_of

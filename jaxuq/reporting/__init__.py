@@ -18,7 +18,7 @@ from jaxuq.reporting.published import compare_published, is_published, published
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.reliability_figure import reliability_figure
-from jaxuq.reporting.report import write_report
+from jaxuq.reporting.report import print_report, write_report
 from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_folder, read_predictions
 from jaxuq.reporting.risk_coverage_figure import risk_coverage_figure
 from jaxuq.reporting.tables import Cell, Column, ScoreTable, markdown_table, score_table, terminal_table
@@ -42,6 +42,7 @@ __all__ = [
     "load_predictions",
     "markdown_table",
     "mean_rank_figure",
+    "print_report",
     "published_changes",
     "published_scores",
     "rank_table",

@@ -1,19 +1,20 @@
 """The page of a run of `jaxuq muben`: score tables and figures."""
 
 import pathlib
+import sys
 from typing import Any
 
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
-from jaxuq.reporting.metric_names import QUESTIONS, metric_name
-from jaxuq.reporting.paired import read_paired
+from jaxuq.reporting.metric_names import QUESTIONS, RUN_COLUMNS, metric_name
 from jaxuq.reporting.report_drawings import report_drawings
-from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_predictions
-from jaxuq.reporting.tables import ScoreTable, score_table
+from jaxuq.reporting.result_folder import Predictions, ResultFolder, read_folder, read_predictions
+from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
 from jaxuq.reporting.template import as_list, as_words, bibtex_of, duration, render_template
-from jaxuq.study import write_bytes
+from jaxuq.study import read_resamples, write_bytes
+from jaxuq.study.comparison import Paired, paired_scores
 
 _MOST_NAMED = 5
 # A page is wide enough for two or three questions beside each other.
@@ -61,6 +62,21 @@ def write_benchmark_report(result: ResultFolder) -> pathlib.Path:
     return target
 
 
+def print_benchmark(folder: str | pathlib.Path) -> None:
+    """Print the score tables of a run on standard output.
+
+    Args:
+        folder: of the run.
+    """
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    result = read_folder(folder)
+    for _, _, rows, summary in parts(result):
+        for table in report_tables(result, rows, summary):
+            console.print(terminal_table(table))
+
+
 def parts(folder: ResultFolder) -> list[tuple[str, str, Frame, Frame]]:
     """Split the tables of a folder by data set, split and backbone.
 
@@ -106,10 +122,32 @@ def report_tables(folder: ResultFolder, rows: Frame, summary: Frame) -> list[Sco
                     title=" ".join(QUESTIONS[q] for q in asked),
                     unit=folder.unit,
                     nominal_coverage=folder.nominal_coverage,
-                    resamples=read_paired(folder),
+                    paired=paired_methods(folder, rows),
                 )
             )
     return tables
+
+
+def paired_methods(folder: ResultFolder, rows: Frame) -> dict[str, dict[str, Paired]]:
+    """The resampled scores of the methods of one part of a folder.
+
+    Args:
+        folder: what `read_folder` gave.
+        rows: of `results.csv`, of one data set (and split and backbone, where there are such).
+
+    Returns:
+        By method and metric; empty where the run has no resamples.
+    """
+    stored = read_resamples(folder.path)
+    keys = [name for name in RUN_COLUMNS if name not in ("method", "seed")]
+    place = {name: str(rows[name].iloc[0]) for name in keys if len(rows)}
+
+    def of(method: str) -> dict[str, Paired]:
+        wanted = place | {"method": method}
+        there = None if stored is None else stored[0]
+        return paired_scores(there, lambda cell: all(str(cell.get(k, wanted[k])) == wanted[k] for k in wanted))
+
+    return {str(method): of(str(method)) for method in dict.fromkeys(rows["method"])}
 
 
 def load_predictions(folder: ResultFolder) -> tuple[dict[str, list[Predictions]], list[str]]:

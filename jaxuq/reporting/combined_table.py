@@ -4,12 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.metric_names import decimals, format_number, metric_name, primary_metric
-from jaxuq.reporting.paired import standing
 from jaxuq.reporting.tables import best_of, paired_of
+from jaxuq.study.comparison import Paired, standing
 
 
 class CombinedCell(NamedTuple):
@@ -52,14 +50,14 @@ class CombinedTable(NamedTuple):
 def combined_table(
     scores: Frame,
     metrics: list[str],
-    resamples: Mapping[tuple[str, str, str], Mapping[str, tuple[np.ndarray, bytes]]] | None = None,
+    known: Mapping[tuple[str, str, str], Mapping[str, Paired]] | None = None,
 ) -> CombinedTable:
     """Put the main scores of several runs into one table: each data set's own metric, and the log likelihood.
 
     Args:
         scores: rows of several `results.csv`, with a further column `row` that names the row they belong to.
         metrics: metric columns that exist.
-        resamples: of `read_paired`, by data set, split and row; without them nothing is marked.
+        known: resampled scores by data set, split and row; without them nothing is marked.
 
     Returns:
         `CombinedTable`.
@@ -90,8 +88,7 @@ def combined_table(
             columns.append((f"{dataset} ({split})" if dataset in several else dataset, f"{name.title} {name.arrow}"))
             digits = decimals(means, name)
             paired = [
-                paired_of(part[part["row"] == row], key, (resamples or {}).get((dataset, split, row)))
-                for row in who["row"]
+                paired_of(part[part["row"] == row], key, (known or {}).get((dataset, split, row))) for row in who["row"]
             ]
             winners, _ = standing(paired, best_of(means, name.direction, digits))
             best = [False] * len(means)

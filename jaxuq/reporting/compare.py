@@ -4,13 +4,13 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jaxuq.reporting.benchmark_page import paired_methods
 from jaxuq.reporting.combined_table import CombinedTable, combined_table
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import RUN_COLUMNS, metric_name
-from jaxuq.reporting.paired import read_paired
 from jaxuq.reporting.rank_figure import mean_rank_figure, reciprocal_rank_figure
 from jaxuq.reporting.ranks import RankTable, rank_table
 from jaxuq.reporting.result_folder import ResultFolder, read_folder
@@ -79,7 +79,7 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
             coverages = {run.nominal_coverage for run, _ in members}
             nominal = coverages.pop() if len(coverages) == 1 else None
             scores = _joined(members)
-            comparison, pictures, gaps = compare_scores(scores, nominal, task_type, _resamples(members))
+            comparison, pictures, gaps = compare_scores(scores, nominal, task_type, _paired(members))
             write_rank_tables(target, scores, task_type)
             comparisons.append(comparison)
             drawings += pictures
@@ -99,7 +99,7 @@ def compare_runs(folders: Sequence[str | pathlib.Path], output: str | pathlib.Pa
 
 
 def compare_scores(
-    scores: Frame, nominal: float | None, task_type: str, resamples: Mapping[tuple[str, ...], Any] | None = None
+    scores: Frame, nominal: float | None, task_type: str, paired: Mapping[tuple[str, ...], Any] | None = None
 ) -> tuple[Comparison, list[Drawing], list[str]]:
     """The tables of one task type, its figures, and what is not comparable.
 
@@ -107,7 +107,7 @@ def compare_scores(
         scores: columns `dataset, split, backbone, method, seed, variant` and metrics.
         nominal: coverage that intervals were made for; None if they differ.
         task_type: `"classification"` or `"regression"`.
-        resamples: of `read_paired`, by data set, split, method, backbone and variant.
+        paired: resampled scores, by data set, split, method, backbone and variant.
 
     Returns:
         `(comparison, drawings, warnings)`.
@@ -115,7 +115,7 @@ def compare_scores(
     scores, metrics = _named_rows(scores)
     keys = ["dataset", "split", "method", "backbone", "variant"]
     known = {
-        (name[0], name[1], row): (resamples or {}).get(tuple(name), {})
+        (name[0], name[1], row): (paired or {}).get(tuple(name), {})
         for *name, row in scores[[*keys, "row"]].drop_duplicates().itertuples(index=False)
     }
 
@@ -183,13 +183,13 @@ def _joined(members: list[tuple[ResultFolder, str]]) -> Frame:
     return pandas.concat([run.results.assign(variant=variant) for run, variant in members], ignore_index=True)
 
 
-def _resamples(members: list[tuple[ResultFolder, str]]) -> dict[tuple[str, ...], Any]:
-    keys = ["dataset", "split", "method", "backbone"]
+def _paired(members: list[tuple[ResultFolder, str]]) -> dict[tuple[str, ...], Any]:
+    keys = ["dataset", "split", "backbone"]
     found = {}
     for run, variant in members:
-        paired = read_paired(run)
-        for name in run.results[keys].drop_duplicates().itertuples(index=False):
-            found[(*name, variant)] = paired.get(name.method, {})
+        for (dataset, split, backbone), rows in run.results.groupby(keys, sort=False):
+            for method, paired in paired_methods(run, rows).items():
+                found[dataset, split, method, backbone, variant] = paired
     return found
 
 

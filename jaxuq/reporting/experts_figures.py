@@ -30,7 +30,7 @@ def accuracy_figure(summary: Frame, titles: dict[str, str]) -> "matplotlib.figur
     quiet(axes, grid="x")
     for place, (_, row) in enumerate(rows.iterrows()):
         colour = _OURS if row["method"] == "elrea" else _OTHERS
-        middle = 100 * float(row["accuracy"])
+        middle = 100 * float(row["accuracy_mean"])
         axes.plot([100 * row["accuracy_lower"], 100 * row["accuracy_upper"]], [place, place], color=colour, linewidth=2)
         axes.plot(middle, place, "o", color=colour, markersize=7)
         axes.annotate(f"{middle:.1f}", (middle, place), (0, 6), textcoords="offset points", ha="center",
@@ -105,11 +105,11 @@ def sweep_figure(summary: Frame) -> "matplotlib.figure.Figure":
     for axes, (kind, found) in zip(grid, shown.items()):
         quiet(axes)
         own = [rows[name] for _, name in found]
-        middle = np.array([100 * float(row["accuracy"]) for row in own])
+        middle = np.array([100 * float(row["accuracy_mean"]) for row in own])
         ends = np.array([[100 * float(row[f"accuracy_{end}"]) for row in own] for end in ("lower", "upper")])
         axes.errorbar([number for number, _ in found], middle, yerr=np.abs(ends - middle), color=_OURS, marker="o",
                       ecolor=LIGHT)  # fmt: skip
-        axes.axhline(100 * float(rows["elrea"]["accuracy"]), color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.axhline(100 * float(rows["elrea"]["accuracy_mean"]), color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlabel(kinds[kind], fontsize=NORMAL)
         if kind == "elrea-":
             axes.set_xscale("log", base=2)

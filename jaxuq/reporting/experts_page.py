@@ -93,7 +93,7 @@ def titles() -> dict[str, str]:
     """Titles of the methods by name."""
     from jaxuq.experts.pipeline.methods import METHODS
 
-    return {name: title for name, (title, _) in METHODS.items()}
+    return {name: entry.title for name, entry in METHODS.items()}
 
 
 def _read(path: Path, name: str) -> Frame:
@@ -109,7 +109,7 @@ def _rows(summary: Frame) -> list[dict[str, Any]]:
     """A row a method; the best of every subset is marked, sweeps aside."""
     named, subsets = titles(), list(dict.fromkeys(summary["dataset"]))
     known = summary[[name in named for name in summary["method"]]]
-    best = {subset: known[known["dataset"] == subset]["accuracy"].max() for subset in subsets}
+    best = {subset: known[known["dataset"] == subset]["accuracy_mean"].max() for subset in subsets}
     rows = []
     for method in dict.fromkeys(summary["method"]):
         own = {row["dataset"]: row for _, row in summary[summary["method"] == method].iterrows()}
@@ -124,7 +124,7 @@ def _rows(summary: Frame) -> list[dict[str, Any]]:
 
 
 def _cell(row: Any, best: float, counts: bool) -> dict[str, Any]:
-    value = 100 * float(row["accuracy"])
+    value = 100 * float(row["accuracy_mean"])
     spread = float(row["accuracy_std"])
     text = f"{value:.1f}" + (f" ± {100 * spread:.1f}" if math.isfinite(spread) else "")
     interval = f"[{100 * row['accuracy_lower']:.1f}, {100 * row['accuracy_upper']:.1f}]"

@@ -2,20 +2,27 @@
 
 import pathlib
 
-from jaxuq.reporting.active_page import write_active_report
-from jaxuq.reporting.benchmark_page import write_benchmark_report
-from jaxuq.reporting.confidence_page import write_confidence_report
+from jaxuq.reporting.active_page import print_active, write_active_report
+from jaxuq.reporting.benchmark_page import print_benchmark, write_benchmark_report
+from jaxuq.reporting.confidence_page import print_confidence, write_confidence_report
 from jaxuq.reporting.errors import ReportError
-from jaxuq.reporting.experts_page import write_experts_report
+from jaxuq.reporting.experts_page import print_experts, write_experts_report
 from jaxuq.reporting.result_folder import read_folder, read_record
-from jaxuq.reporting.tagging_page import write_tagging_report
-from jaxuq.reporting.tuning_page import write_tuning_report
+from jaxuq.reporting.tagging_page import print_tagging, write_tagging_report
+from jaxuq.reporting.tuning_page import print_tuning, write_tuning_report
 
 _BY_PATH = {
     "confidence": write_confidence_report,
     "experts-evaluation": write_experts_report,
     "muben-active": write_active_report,
     "tune": write_tuning_report,
+}
+_PRINTED = {
+    "confidence": print_confidence,
+    "experts-evaluation": print_experts,
+    "muben-active": print_active,
+    "tag": print_tagging,
+    "tune": print_tuning,
 }
 _WITHOUT = {
     "experts": "holds trained experts; the report is that of jaxuq experts evaluate",
@@ -50,3 +57,16 @@ def write_report(folder: str | pathlib.Path) -> pathlib.Path:
     if system in _BY_PATH:
         return _BY_PATH[system](path)
     return write_tagging_report(read_folder(path)) if system == "tag" else write_benchmark_report(read_folder(path))
+
+
+def print_report(folder: str | pathlib.Path) -> None:
+    """Print the main scores of a run on standard output.
+
+    Args:
+        folder: a result folder.
+
+    Raises:
+        ReportError: as `write_report`.
+    """
+    path = pathlib.Path(folder)
+    _PRINTED.get(str(read_record(path)["system"]), print_benchmark)(path)

@@ -4,12 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from jaxuq.reporting.frames import Frame, OptionalFrame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import Direction, MetricName, decimals, format_number, metric_name
-from jaxuq.reporting.paired import Paired, standing
+from jaxuq.study.comparison import Paired, standing
 
 if TYPE_CHECKING:
     import rich.table
@@ -80,7 +78,7 @@ def score_table(
     title: str = "",
     unit: str = "",
     nominal_coverage: float | None = None,
-    resamples: Mapping[str, Mapping[str, tuple[np.ndarray, bytes]]] | None = None,
+    paired: Mapping[str, Mapping[str, Paired]] | None = None,
 ) -> ScoreTable:
     r"""Mean and sample standard deviation over seeds, with the best method of every metric.
 
@@ -98,7 +96,8 @@ def score_table(
         title: what the scores belong to.
         unit: unit of the labels.
         nominal_coverage: what coverages should be; None leaves them without a best.
-        resamples: of `read_paired`; without them no difference is known, so that no best is decided.
+        paired: resampled scores by method and metric, of `paired_scores`; without them no difference is known, so that
+            no best is decided.
 
     Returns:
         `ScoreTable`.
@@ -116,10 +115,8 @@ def score_table(
         name = metric_name(key)
         raw = [_statistics(results, summary, method, key) for method in order]
         columns.append(Column(key, name, _heading(name, unit, nominal_coverage)))
-        paired = [
-            paired_of(results[results["method"] == method], key, (resamples or {}).get(method)) for method in order
-        ]
-        cells.append(_mark(raw, paired, name, nominal_coverage))
+        rows = [paired_of(results[results["method"] == method], key, (paired or {}).get(method)) for method in order]
+        cells.append(_mark(raw, rows, name, nominal_coverage))
     return ScoreTable(title, columns, [(method, [c[i] for c in cells]) for i, method in enumerate(order)])
 
 
@@ -233,11 +230,11 @@ def _statistics(results: Frame, summary: OptionalFrame, method: str, key: str) -
     return mean, std, float(row[ends[0]].iloc[0]), float(row[ends[1]].iloc[0])
 
 
-def paired_of(rows: Frame, key: str, resamples: Mapping[str, tuple[np.ndarray, bytes]] | None) -> Paired:
-    """One metric of one method: its rows of `results.csv` with what `read_paired` has of it."""
+def paired_of(rows: Frame, key: str, resampled: Mapping[str, Paired] | None) -> Paired:
+    """One metric of one method: its rows of `results.csv` with what is known of its resamples."""
     known = rows[["seed", key]].dropna()
-    values, part = (resamples or {}).get(key, (None, b""))
-    return Paired(float(known[key].mean()), dict(zip(known["seed"], known[key], strict=True)), values, part)
+    found = (resampled or {}).get(key, Paired(0.0, {}, None, ""))
+    return found._replace(mean=float(known[key].mean()), seeds=dict(zip(known["seed"], known[key], strict=True)))
 
 
 def _mark(

@@ -1,6 +1,7 @@
 """The report of `jaxuq tag`: scores, reliability of the labelling functions, emission matrices."""
 
 import pathlib
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.function_figure import function_figure
 from jaxuq.reporting.method_style import method_style
-from jaxuq.reporting.result_folder import ResultFolder
+from jaxuq.reporting.result_folder import ResultFolder, read_folder
 from jaxuq.reporting.template import as_words, bibtex_of, duration, render_template
 from jaxuq.study import cell_arrays, write_bytes
 
@@ -72,6 +73,26 @@ def write_tagging_report(result: ResultFolder) -> pathlib.Path:
     target = result.path / "report.html"
     write_bytes(target, page.encode())
     return target
+
+
+def print_tagging(folder: str | pathlib.Path) -> None:
+    """Print the score tables of a run on standard output.
+
+    Args:
+        folder: of the run.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    results = read_folder(folder).results
+    for dataset in dict.fromkeys(results["dataset"]):
+        table = Table(title=f"{dataset}: entities, in % over seeds", title_justify="left")
+        for column in ("method", "seeds", "precision", "recall", "F1"):
+            table.add_column(column, justify="left" if column == "method" else "right")
+        for method, seeds, cells, _ in _score_rows(results[results["dataset"] == dataset]):
+            table.add_row(method, str(seeds), *cells)
+        console.print(table)
 
 
 def tagging_sections(folder: ResultFolder) -> tuple[list[TaggingSection], list[str]]:

@@ -7,40 +7,76 @@
     earlier/<digest>/  results of other content (the data changed, the weights did), each a result folder of its own
 
 A result belongs to its data: a `Cell` gives arrays only to who names the very content that they follow from (see
-`digest`). Every file is written beside its place and then moved there, so that a reader never sees half of one, and a
-run that is started again finds whole cells only. Any domain room may write such a folder; `jaxuq.reporting` reads it.
-`run_on_cluster` makes independent calls, such as runs, in processes of a cluster.
+`digest`, `Identity`). Every file is written beside its place and then moved there, so that a reader never sees half of
+one, and a run that is started again finds whole cells only. Any domain room may write such a folder: it says what cells
+it wants and how they are computed, and `compute_cells` does the rest, here or on a cluster; `jaxuq.reporting` reads it.
 """
 
+from jaxuq._digest import digest
+from jaxuq._files import read_arrays, write_arrays, write_bytes, write_json, write_text
 from jaxuq.study.cells import Cell, cell_arrays
 from jaxuq.study.cluster import ClusterError, run_on_cluster
-from jaxuq.study.digest import digest
+from jaxuq.study.crew import Crew, CrewOptions
+from jaxuq.study.engine import Kept, Plan, compute_cells
 from jaxuq.study.errors import RunFolderError, StudyWarning
-from jaxuq.study.files import read_arrays, write_arrays, write_bytes, write_json, write_text
-from jaxuq.study.folder import Options, RunFolder, check_folder, open_run, read_run
+from jaxuq.study.folder import RunFolder, check_folder, entry_record, open_run, read_run
+from jaxuq.study.identity import Identity
 from jaxuq.study.lines import json_lines, read_sealed, sealed_lines
+from jaxuq.study.listener import Listener
 from jaxuq.study.lock import working_alone
+from jaxuq.study.log import Log
+from jaxuq.study.options import Options, options_of
+from jaxuq.study.own import make_study
+from jaxuq.study.predictions import write_predictions
+from jaxuq.study.resamples import Examples, Resamples, Scored, read_resamples, resample_cells
+from jaxuq.study.study import Study
+from jaxuq.study.table import Rejected, Table, make_table
+from jaxuq.study.tables import Intervals, summarise, write_table
 
 __all__ = [
     "Cell",
     "ClusterError",
+    "Crew",
+    "CrewOptions",
+    "Examples",
+    "Identity",
+    "Intervals",
+    "Kept",
+    "Listener",
+    "Log",
     "Options",
+    "Plan",
+    "Rejected",
+    "Resamples",
     "RunFolder",
     "RunFolderError",
+    "Scored",
+    "Study",
     "StudyWarning",
+    "Table",
     "cell_arrays",
     "check_folder",
+    "compute_cells",
     "digest",
+    "entry_record",
     "json_lines",
+    "make_study",
+    "make_table",
     "open_run",
+    "options_of",
     "read_arrays",
+    "read_resamples",
     "read_run",
     "read_sealed",
+    "resample_cells",
     "run_on_cluster",
     "sealed_lines",
+    "summarise",
     "working_alone",
     "write_arrays",
     "write_bytes",
     "write_json",
+    "write_predictions",
+    "write_table",
     "write_text",
 ]

@@ -1,4 +1,4 @@
-"""A cell: arrays under the digest of everything that they follow from, or nothing."""
+"""A cell: arrays together with everything that they follow from, or nothing."""
 
 import json
 import pathlib
@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxuq.study.digest import digest
+from jaxuq._digest import digest
+from jaxuq._files import read_arrays, write_arrays, write_json
 from jaxuq.study.earlier import EARLIER, copy_kept, earlier_places
 from jaxuq.study.errors import StudyWarning
-from jaxuq.study.files import read_arrays, write_arrays, write_json
+from jaxuq.study.identity import Identity, address_of
 
 _SEAL = "cell"
 _FOLDER_SEAL = "cell.json"
@@ -22,18 +23,19 @@ class Cell(NamedTuple):
 
     Reading gives arrays only if they are whole and were written under the same identity: a cell of other data, weights,
     options or of another version of a formula counts as missing, and is kept under `earlier/`. One of the same identity
-    that was set aside before is found there.
+    that was set aside before is found there. What "the same" is, with options that one of them does not know, says
+    `Identity`, which is stored with the arrays.
 
     Attributes:
         root: the result folder.
         name: of the file (or folder, see `sealed`), relative to it.
-        identity: digest of what the arrays follow from.
+        identity: what the arrays follow from.
         beside: files or folders that were written with it and are brought along with it.
     """
 
     root: pathlib.Path
     name: str
-    identity: str
+    identity: Identity
     beside: tuple[str, ...] = ()
 
     @property
@@ -44,21 +46,21 @@ class Cell(NamedTuple):
     def write(self, arrays: Mapping[str, Any]) -> None:
         """Keep arrays, atomically, with identity and checksum."""
         plain = {name: np.asarray(array) for name, array in arrays.items()}
-        write_arrays(self.path, plain | {_SEAL: np.array([self.identity, digest(plain)])})
+        write_arrays(self.path, plain | {_SEAL: np.array([json.dumps(self.identity.record()), digest(plain)])})
 
     def read(self) -> dict[str, np.ndarray] | None:
         """The arrays, or None if they are to be computed (again); says so where that is news."""
         found, owner = _opened(self.path)
-        if found is not None and owner == self.identity:
+        if found is not None and self.identity.matches(owner):
             return found
         if self.path.exists():
-            if found is None and owner is None:
+            if found is None:
                 warnings.warn(f"{self.path} is damaged and is computed again", StudyWarning, stacklevel=2)
             else:
-                self._put_away(owner or "unknown")
+                self._put_away(address_of(owner))
         for place in earlier_places(self.root, self.name):
             found, owner = _opened(place)
-            if found is not None and owner == self.identity:
+            if found is not None and self.identity.matches(owner):
                 copy_kept(place, self.path)
                 self._bring_companions(place)
                 return found
@@ -67,20 +69,20 @@ class Cell(NamedTuple):
     @property
     def sealed(self) -> bool:
         """For a folder: whether it is complete and of this identity; one that was set aside is brought back."""
-        if _folder_owner(self.path) == self.identity:
+        if self.identity.matches(_folder_owner(self.path)):
             return True
         for place in earlier_places(self.root, self.name):
-            if _folder_owner(place) == self.identity:
+            if self.identity.matches(_folder_owner(place)):
                 copy_kept(place, self.path)
                 return True
         return False
 
     def seal(self) -> None:
         """For a folder: say that it is complete."""
-        write_json(self.path / _FOLDER_SEAL, {"identity": self.identity})
+        write_json(self.path / _FOLDER_SEAL, self.identity.record())
 
     def _put_away(self, owner: str) -> None:
-        target = self.root / EARLIER / owner[:12]
+        target = self.root / EARLIER / owner
         for name in (self.name, *self.beside):
             if (self.root / name).exists():
                 copy_kept(self.root / name, target / name)
@@ -112,20 +114,23 @@ def cell_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray] | None:
     return _opened(pathlib.Path(path))[0]
 
 
-def _opened(path: pathlib.Path) -> tuple[dict[str, np.ndarray] | None, str | None]:
-    """Arrays and whose they are; arrays of a file without a seal are nobody's."""
+def _opened(path: pathlib.Path) -> tuple[dict[str, np.ndarray] | None, Any]:
+    """Arrays and what they follow from; arrays of a file without a seal follow from nothing that is known."""
     arrays = read_arrays(path)
     if arrays is None:
         return None, None
     seal = arrays.pop(_SEAL, None)
     if seal is None or seal.shape != (2,):
-        return arrays, "unknown"
-    identity, check = (str(one) for one in seal)
-    return (arrays, identity) if digest(arrays) == check else (None, None)
-
-
-def _folder_owner(path: pathlib.Path) -> str | None:
+        return arrays, None
+    owner, check = (str(one) for one in seal)
     try:
-        return str(json.loads((path / _FOLDER_SEAL).read_text())["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return (arrays, json.loads(owner)) if digest(arrays) == check else (None, None)
+    except (ValueError, RecursionError):
+        return arrays, None
+
+
+def _folder_owner(path: pathlib.Path) -> Any:
+    try:
+        return json.loads((path / _FOLDER_SEAL).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jaxuq.study.digest import digest
+from jaxuq._digest import digest
 from jaxuq.study.lock import LOCK
 
 EARLIER = "earlier"

@@ -4,23 +4,29 @@ import contextlib
 import datetime
 import json
 import math
+import os
 import pathlib
 import platform
-import re
+import shutil
+import time
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from jaxuq._entries import Entry
+from jaxuq._files import write_json
 from jaxuq.study.cells import Cell
-from jaxuq.study.digest import digest
+from jaxuq.study.crew import SHARE, Crew, Share, ShareDone
 from jaxuq.study.earlier import EARLIER, bring_back, content_name, earlier_places, set_aside
 from jaxuq.study.errors import RunFolderError, StudyWarning
-from jaxuq.study.files import write_json
+from jaxuq.study.identity import Identity, plain_values
 from jaxuq.study.lock import LOCK, working_alone
+from jaxuq.study.log import PARTS, Log
+from jaxuq.study.options import Options, as_options, differences, names_differ
 
 _PACKAGES = ("jaxuq", "jax", "jaxlib", "flax", "optax", "numpy", "rdkit", "scikit-learn")
-_PATH = re.compile(r"[^,=:]*[/\\](?=[^/\\])")
 
 
 class RunFolder(NamedTuple):
@@ -30,29 +36,60 @@ class RunFolder(NamedTuple):
         path: the folder.
         record: what `run.json` holds; `write_record` stores it again with changes.
         resumed: whether the folder held this very run before.
+        began: clock at the opening, less the seconds that earlier calls took.
+        crew: workers that may share the work; None: there are none.
+        share: in such a worker, what is its own.
     """
 
     path: pathlib.Path
     record: dict[str, Any]
     resumed: bool
+    began: float = 0.0
+    crew: Crew | None = None
+    share: Share | None = None
 
     def write_record(self, **changes: Any) -> None:
-        """Change entries of the record and store `run.json`."""
-        self.record.update(changes)
-        write_json(self.path / "run.json", self.record)
+        """Change entries of the record and store `run.json`, with the seconds so far; a worker leaves it alone."""
+        self.record.update({"seconds": round(time.monotonic() - self.began, 1)} | changes)
+        if self.share is None:
+            write_json(self.path / "run.json", self.record)
 
-    def cell(self, name: str, *content: Any, beside: tuple[str, ...] = ()) -> Cell:
-        """A place for what follows from `content` alone: data, weights, entry and its version, options, seed.
+    def cell(
+        self,
+        name: str,
+        *,
+        options: Mapping[str, Any] = MappingProxyType({}),
+        defaults: Mapping[str, Any] = MappingProxyType({}),
+        beside: tuple[str, ...] = (),
+        **follows: Any,
+    ) -> Cell:
+        """A place for what follows from some facts and options alone.
 
         Args:
             name: of the file, relative to the folder.
-            content: see `jaxuq.study.digest`.
+            options: resolved; see `Identity`.
+            defaults: of the options.
             beside: what is written and brought along with it.
+            follows: facts, such as `data=`, `weights=`, `method=`, `formula=`, `seed=`; see `Identity`.
 
         Returns:
             `Cell`.
         """
-        return Cell(self.path, name, digest(self.record["system"], *content), beside)
+        return Cell(self.path, name, Identity({"system": self.record["system"]} | follows, options, defaults), beside)
+
+    def log(self, name: str, *, ascii: bool = False, **further: Any) -> Log:
+        """A place for records of what follows from some facts and options alone; see `Log`.
+
+        Args:
+            name: of the file, relative to the folder.
+            ascii: see `Log`.
+            further: as of `cell`.
+
+        Returns:
+            `Log`.
+        """
+        identity = self.cell(name, **further).identity
+        return Log(self.path, name, identity, "" if self.share is None else self.share.name, ascii)
 
     def earlier(self, name: str) -> list[pathlib.Path]:
         """Files of a name among results of other data, which are set aside in this folder."""
@@ -70,24 +107,8 @@ class RunFolder(NamedTuple):
 
     @property
     def checkpoints(self) -> pathlib.Path:
-        """The folder of unfinished work, removed cell by cell as cells finish."""
-        return self.path / "checkpoints"
-
-
-class Options(NamedTuple):
-    """What a run was asked for, and how its options are compared with those of the run in a folder.
-
-    Attributes:
-        configuration: everything that decides the numbers, JSON-like.
-        defaults: of the options; one that an old folder does not know counts as its default.
-        names: options that only say where content is: compared by the content's digest, and by their last part.
-        free: options that choose among cells and change none; they may differ.
-    """
-
-    configuration: Mapping[str, Any]
-    defaults: Mapping[str, Any] = {}
-    names: Collection[str] = ()
-    free: Collection[str] = ()
+        """The folder of unfinished work, of each worker its own; removed when the run is complete."""
+        return self.path / "checkpoints" / ("" if self.share is None else self.share.name)
 
 
 @contextlib.contextmanager
@@ -97,8 +118,10 @@ def open_run(
     system: str,
     options: Options | Mapping[str, Any],
     content: Mapping[str, str],
-    device: str,
+    device: str | None = None,
     resume: bool = True,
+    crew: Crew | None = None,
+    **record: Any,
 ) -> Iterator[RunFolder]:
     """Hold a folder for a run, or go on with it if it holds the same one: same options, same content.
 
@@ -107,16 +130,21 @@ def open_run(
     was corrected, weights changed under their name), everything in it is moved to `earlier/<digest>/` and said; results
     there of cells that have not changed are used again, and if the content is ever what it was, all of it comes back.
 
+    While the block runs `run.json` has the status `"running"`, once it has ended `"complete"`, and unfinished work is
+    removed; an interruption leaves the one and the other, and the seconds so far.
+
     Args:
         path: the folder; made if it does not exist.
         system: the command, e.g. `"muben"`.
         options: see `Options`; a mapping stands for its configuration.
-        content: digests by name, of `jaxuq.study.digest`.
-        device: a description for the reader, e.g. `"cpu x 2"`.
+        content: digests by name, of `jaxuq._digest`.
+        device: a description for the reader; None: JAX's.
         resume: False refuses a folder that holds a run, even the same.
+        crew: workers that may share the work.
+        record: further entries of `run.json`.
 
     Yields:
-        The open folder; `run.json` is written with status `"running"` unless it is there already.
+        The open folder. In a worker of a crew it is its leader's, which it neither holds nor writes a record of.
 
     Raises:
         RunFolderError: the folder holds another configuration (its differences are named), a run that `resume=False`
@@ -124,16 +152,36 @@ def open_run(
 
     Example:
         >>> import tempfile
+        >>> from jaxuq.study import digest
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     content = {"data": digest(["CCO", 0.3])}
         ...     with open_run(folder, system="muben", options={"seeds": 3}, content=content, device="cpu") as run:
         ...         run.resumed, run.record["status"]
         (False, 'running')
     """
-    path, options = pathlib.Path(path), _options(options)
+    path, options, share = pathlib.Path(path), as_options(options), SHARE.get()
+    if share is not None:
+        found = read_run(path)
+        _refuse(path, differences(found, system, options))
+        if found.get("content") != dict(content):
+            raise RunFolderError(f"{path} follows from other content than a worker of it reads; is it the same here?")
+        with contextlib.suppress(ShareDone):
+            yield RunFolder(path, found, True, time.monotonic(), share=share)
+        return
     check_folder(path, system=system, options=options, resume=resume)
     with working_alone(path):
-        yield _opened(path, system, options, dict(content), device, resume)
+        folder = _opened(path, system, options, dict(content), device or _device(), resume)
+        folder = folder._replace(began=time.monotonic() - float(folder.record.get("seconds") or 0.0), crew=crew)
+        folder.write_record(status="running", **record)
+        try:
+            yield folder
+        except BaseException:
+            with contextlib.suppress(OSError):
+                folder.write_record()
+            raise
+        for unfinished in (folder.checkpoints, path / PARTS):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        folder.write_record(status="complete")
 
 
 def check_folder(
@@ -150,12 +198,12 @@ def check_folder(
     Raises:
         RunFolderError: see `open_run`.
     """
-    path, options = pathlib.Path(path), _options(options)
+    path, options = pathlib.Path(path), as_options(options)
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"{path} is a file; --output names a folder")
     if (path / "run.json").exists():
         record = read_run(path)
-        _refuse(path, _differences(record, system, options))
+        _refuse(path, differences(record, system, options))
         if not resume:
             raise RunFolderError(
                 f"{path} holds this run already (status {record.get('status')}) and --no-resume forbids to go on "
@@ -171,14 +219,14 @@ def _opened(
     check_folder(path, system=system, options=options, resume=resume)  # another process may have been here
     for litter in path.glob(".run.json.*"):
         litter.unlink()
-    asked = {"configuration": _plain(options.configuration)}
+    asked = {"configuration": plain_values(options.configuration)}
     name = content_name(content)
     if (path / "run.json").exists():
         record = read_run(path)
         if record.get("content") == content:
             bring_back(path, name)  # if that was interrupted
             return RunFolder(path, record | asked, resumed=True)
-        _refuse(path, _names_differ(record["configuration"], options))
+        _refuse(path, names_differ(record["configuration"], options))
         before = record.get("content")
         target = set_aside(path, content_name(before))
         known = before if isinstance(before, dict) else {}
@@ -188,7 +236,7 @@ def _opened(
             said = f"{path} was made before results were tied to their data"
         warnings.warn(f"{said}: these are kept in {target}, and what changed is computed", StudyWarning, stacklevel=4)
     kept = path / EARLIER / name
-    if (kept / "run.json").exists() and not _differences(read_run(kept), system, options):
+    if (kept / "run.json").exists() and not differences(read_run(kept), system, options):
         bring_back(path, name)
         warnings.warn(f"results of this very content were kept in {kept} and are back", StudyWarning, stacklevel=4)
         return RunFolder(path, read_run(path) | asked, resumed=True)
@@ -199,7 +247,6 @@ def _opened(
         device=device,
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         seconds=0.0,
-        status="running",
     )
     return folder
 
@@ -236,47 +283,31 @@ def _ours(entry: pathlib.Path) -> bool:
     return entry.name in (EARLIER, LOCK) or entry.name.startswith(".run.json.")
 
 
-def _options(options: Options | Mapping[str, Any]) -> Options:
-    return options if isinstance(options, Options) else Options(options)
+def entry_record(entry: Entry) -> dict[str, Any]:
+    """What pages want to know of an entry, for `run.json`: they need neither its table nor its package.
+
+    Args:
+        entry: of a method, label model, measure.
+
+    Returns:
+        Title, style and citation.
+    """
+    return {"title": entry.title, "style": dict(entry.style), "citation": list(entry.citation)}
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return json.loads(json.dumps(dict(values), default=str))
-
-
-def _refuse(path: pathlib.Path, differences: list[str]) -> None:
-    if differences:
+def _refuse(path: pathlib.Path, found: list[str]) -> None:
+    if found:
         raise RunFolderError(
-            f"{path} holds a run of another configuration ({'; '.join(differences)}). Nothing was changed. "
+            f"{path} holds a run of another configuration ({'; '.join(found)}). Nothing was changed. "
             "Choose another --output, or remove that folder first."
         )
 
 
-def _differences(record: Mapping[str, Any], system: str, options: Options) -> list[str]:
-    defaults = _plain(options.defaults)
-    old = {"system": record.get("system")} | defaults | record["configuration"]
-    new = {"system": system} | defaults | _plain(options.configuration)
-    names = sorted({*old, *new} - {*options.names, *options.free})
-    return [
-        f"{name}: {old.get(name)!r} there, {new.get(name)!r} here" for name in names if old.get(name) != new.get(name)
-    ]
+def _device() -> str:
+    import jax
 
-
-def _names_differ(old: Mapping[str, Any], options: Options) -> list[str]:
-    """What is called otherwise, directories aside: its content is not the same thing changed, but another thing."""
-    defaults = _plain(options.defaults)
-    old, new = defaults | dict(old), defaults | _plain(options.configuration)
-    return [
-        f"{name}: {old.get(name)!r} there, {new.get(name)!r} here"
-        for name in sorted(options.names)
-        if _last_part(old.get(name)) != _last_part(new.get(name))
-    ]
-
-
-def _last_part(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_last_part(one) for one in value]
-    return _PATH.sub("", value.rstrip("/\\")) if isinstance(value, str) else value
+    found = jax.devices()
+    return f"{found[0].device_kind} x {len(found)}, {os.cpu_count()} cores"
 
 
 def _versions() -> dict[str, str]:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import vary_like
+from jaxuq._arrays import as_float
+from jaxuq._meshes import vary_like
 from jaxuq.tagging._log_matmul import finite_or_zero, log_matmul, safe_logsumexp
 
 Initial = Float[Array, " state"] | Float[Array, "batch state"]
@@ -52,7 +53,7 @@ class Filtered(NamedTuple):
 def make_chain(
     log_initial: Initial, log_transition: Transition, log_evidence: Float[Array, "batch time state"], lengths: Any
 ) -> Chain:
-    """Check the shapes and bring time to the front."""
+    """Check the shapes, widen half precision and bring time to the front."""
     batch, time, states = log_evidence.shape
     if time < 1:
         raise ValueError(f"log_evidence has shape {log_evidence.shape}; expected at least one time step")
@@ -73,6 +74,8 @@ def make_chain(
         if lengths.shape != (batch,):
             raise ValueError(f"lengths has shape {lengths.shape}; expected {(batch,)}, one length per sequence")
         valid = jnp.arange(time, dtype=lengths.dtype)[:, None] < lengths[None, :]
+    floats = (log_initial, log_transition, log_evidence)
+    log_initial, log_transition, log_evidence = (as_float(values, *floats) for values in floats)
     evidence = jnp.where(valid[..., None], jnp.moveaxis(log_evidence, 1, 0), 0.0)
     initial = jnp.broadcast_to(log_initial, (batch, states))
     if own:
@@ -114,8 +117,9 @@ def long_sum(values: Float[Array, "time batch"]) -> Float[Array, " batch"]:
     """The sum over time in two levels, so that ten thousand float32 terms lose no more than a hundred would."""
     time, batch = values.shape
     chunk = math.isqrt(time - 1) + 1 if time else 1
-    padded = jnp.pad(values, ((0, -time % chunk), (0, 0)))
-    return jnp.sum(jnp.sum(padded.reshape(-1, chunk, batch), axis=1), axis=0)
+    chunks = -(-time // chunk)
+    padded = jnp.pad(values, ((0, chunks * chunk - time), (0, 0)))
+    return jnp.sum(jnp.sum(padded.reshape(chunks, chunk, batch), axis=1), axis=0)
 
 
 def scan_steps(chain: Chain, step: Callable, carry: Any, *, checkpoint: bool = False) -> tuple[Any, Any]:
@@ -130,16 +134,18 @@ def scan_steps(chain: Chain, step: Callable, carry: Any, *, checkpoint: bool = F
         return jax.lax.scan(step, carry, inputs)
     steps = chain.valid.shape[0] - 1
     block = max(1, math.isqrt(steps))
+    count = -(-steps // block)
 
     def blocks(leaf: Array) -> Array:
-        return jnp.pad(leaf, ((0, -steps % block), *((0, 0),) * (leaf.ndim - 1))).reshape(-1, block, *leaf.shape[1:])
+        padding = ((0, count * block - steps), *((0, 0),) * (leaf.ndim - 1))
+        return jnp.pad(leaf, padding).reshape(count, block, *leaf.shape[1:])
 
     @jax.checkpoint
     def outer(carry, inputs):
         return jax.lax.scan(step, carry, inputs)
 
     carry, outputs = jax.lax.scan(outer, carry, jax.tree.map(blocks, inputs))
-    return carry, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:steps], outputs)
+    return carry, jax.tree.map(lambda leaf: leaf.reshape(count * block, *leaf.shape[2:])[:steps], outputs)
 
 
 def forward_step(chain: Chain, log_alpha: Array, inputs: tuple) -> tuple[Array, Array, Array]:

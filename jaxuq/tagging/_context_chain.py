@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq.tagging._chain import long_sum
 from jaxuq.tagging.inference import log_likelihood
 from jaxuq.tagging.posterior_paths import path_entropy

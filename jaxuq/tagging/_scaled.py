@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq.tagging._chain import Chain, long_sum
 from jaxuq.tagging._log_matmul import finite_or_zero
 
@@ -82,7 +82,7 @@ def scaled_messages(chain: Chain) -> Scaled:
     overlap = jnp.sum(alpha * beta, axis=1)
     scales = jnp.where(chain.valid, jnp.concatenate([first_scale[None], scales]), 1.0)
     beta_scales = jnp.where(valid, beta_scales[::-1], 1.0)
-    smallest = jnp.minimum(jnp.min(scales), jnp.min(overlap, where=chain.valid, initial=1.0))
+    smallest = jnp.minimum(jnp.min(scales, initial=1.0), jnp.min(overlap, where=chain.valid, initial=1.0))
     smallest = jnp.minimum(smallest, jnp.min(beta_scales, initial=1.0))
     steps = jnp.sum(valid, axis=0).astype(evidence.dtype)
     logs = jnp.log(scales) + jnp.where(chain.valid, peak, 0.0)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq.tagging._chain import Chain, Filtered, forward, mask_lengths, normalise, transition_at
 from jaxuq.tagging._log_matmul import responsibilities_pullback
 from jaxuq.tagging._scaled import scaled_marginals, scaled_messages, scaled_transition_counts

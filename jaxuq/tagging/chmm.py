@@ -147,7 +147,7 @@ def true_emissions(
         Technology, 2025, the equation in section 4.3.8.
     """
     valid = inside(observations, lengths)
-    states = jax.nn.one_hot(jnp.where(valid, labels, -1), num_labels, dtype=jnp.float32)
+    states = jax.nn.one_hot(jnp.where(valid, labels, -1), num_labels)
     counts = emission_counts(states, observations, num_labels) + pseudo_count
     return counts / jnp.sum(counts, axis=-1, keepdims=True)
 

@@ -1,12 +1,13 @@
 """The most probable label paths of a batch of chains: Viterbi's algorithm and its k-best form."""
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq._shapes import checked
 from jaxuq.tagging._chain import Chain, Initial, Transition, long_sum, make_chain, rescale, transition_at
 from jaxuq.tagging._log_matmul import finite_or_zero
@@ -122,7 +123,7 @@ def viterbi(
 
 def _shift(scores: Array) -> tuple[Array, Array]:
     """`[batch, state, rank]` scores with their maximum at 0: a sum over ten thousand tokens would be too coarse."""
-    shifted, shift = rescale(scores.reshape(scores.shape[0], -1))
+    shifted, shift = rescale(scores.reshape(scores.shape[0], math.prod(scores.shape[1:])))
     return shifted.reshape(scores.shape), shift
 
 

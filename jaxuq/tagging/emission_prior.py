@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxuq._arrays import widened
 from jaxuq._shapes import checked
 
 _TINY = 1e-7  # keeps powers below one away from where their slope is infinite
 
 
 @checked
+@widened
 def scale_reliability(
     shares: Float[Array, "..."], *, split: float, power: float = 2.0, root: float = 2.0
 ) -> Float[Array, "..."]:
@@ -57,6 +59,7 @@ def scale_reliability(
 
 
 @checked
+@widened
 def silence_probability(
     reliability: Float[Array, "..."], *, num_labels: int, split: float | Float[Array, ""], power: float = 4.0
 ) -> Float[Array, "..."]:
@@ -103,6 +106,7 @@ def silence_probability(
 
 
 @checked
+@widened
 def emission_base_prior(
     reliability: Float[Array, "... function state"],
     *,
@@ -162,6 +166,7 @@ def _lift(mask: Array, like: Array) -> Array:
 
 
 @checked
+@widened
 def emission_addon_prior(
     scale: Float[Array, "... function query"], scores: Float[Array, "function query target"]
 ) -> Float[Array, "... function state label"]:
@@ -197,6 +202,7 @@ def emission_addon_prior(
 
 
 @checked
+@widened
 def emission_concentration(
     prior: Float[Array, "... label"], *, base: float = 1.0, expansion: float = 99.0
 ) -> Float[Array, "... label"]:
@@ -230,6 +236,7 @@ def emission_concentration(
 
 
 @checked
+@widened
 def log_dirichlet_sample(
     rng_key: Key[Array, ""], concentration: Float[Array, "... label"]
 ) -> Float[Array, "... label"]:
@@ -291,6 +298,7 @@ def _log_gamma(rng_key: Key[Array, ""], shape: Float[Array, "..."]) -> Float[Arr
 
 
 @checked
+@widened
 def log_dirichlet_mean(concentration: Float[Array, "... label"]) -> Float[Array, "... label"]:
     r"""Logarithm of the mean of a Dirichlet distribution, which stands for the draws outside training.
 

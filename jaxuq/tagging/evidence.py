@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import vary_like
+from jaxuq._arrays import widened
 from jaxuq._errors import ArrayError
+from jaxuq._meshes import vary_like
+from jaxuq._shapes import checked
 from jaxuq.tagging._log_matmul import log_matmul, safe_log
 
 _IMPOSSIBLE = -1e30  # stands for minus infinity in products with zeros; float32 holds the sum of 1e8 of them
@@ -19,6 +21,8 @@ Emission = (
 Said = Int[Array, "batch time function"] | Float[Array, "batch time function label"]
 
 
+@checked
+@widened
 def observation_log_evidence(log_emission: Emission, observations: Said) -> Float[Array, "batch time state"]:
     r"""Log-probability of what all labelling functions observed, given each state.
 
@@ -63,9 +67,8 @@ def observation_log_evidence(log_emission: Emission, observations: Said) -> Floa
         Pearl. Probabilistic Reasoning in Intelligent Systems. Morgan Kaufmann, 1988, section 2.2.2 (virtual evidence).
     """
     _check(log_emission, observations)
-    log_emission = log_emission.astype(jnp.promote_types(log_emission.dtype, jnp.float32))
     if observations.ndim == 4:
-        return _soft(log_emission, observations.astype(log_emission.dtype))
+        return _soft(log_emission, observations)
     if log_emission.ndim == 3:
         return _shared(log_emission, observations)
     labels = log_emission.shape[-1]
@@ -75,7 +78,7 @@ def observation_log_evidence(log_emission: Emission, observations: Said) -> Floa
         total = jnp.einsum("btkij,btkj->bti", finite, said, precision=_HIGHEST)
     else:
         batch, time, functions, _ = said.shape
-        table = jnp.moveaxis(finite, 2, 3).reshape(batch, functions * labels, -1)
+        table = jnp.moveaxis(finite, 2, 3).reshape(batch, functions * labels, finite.shape[2])
         total = jnp.matmul(said.reshape(batch, time, functions * labels), table, precision=_HIGHEST)
     return jnp.where(total < 0.5 * _IMPOSSIBLE, -jnp.inf, total)
 
@@ -106,7 +109,7 @@ def _soft(log_emission: Array, shares: Float[Array, "batch time function label"]
     def add(total, inputs):
         table, said = inputs
         if table.ndim == 2:
-            value = log_matmul(said.reshape(batch * time, -1), table).reshape(batch, time, states)
+            value = log_matmul(said.reshape(batch * time, said.shape[-1]), table).reshape(batch, time, states)
         elif table.ndim == 3:
             value = log_matmul(said, table)
         else:

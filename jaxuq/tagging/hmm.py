@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from jaxuq._shapes import checked
 from jaxuq.tagging.decoding import viterbi
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.inference import expected_counts, smoothed_marginals
@@ -113,7 +114,7 @@ def hmm(num_labels: int, *, num_steps: int = 30, pseudo_count: float = 0.1, sche
         chain = (params.log_initial, params.log_transition, evidence, lengths)
         return forecast(viterbi(*chain).paths[:, 0], smoothed_marginals(*chain), inside(observations, lengths))
 
-    return LabelModel(init, fit, predict)
+    return LabelModel(checked(init), checked(fit), checked(predict))
 
 
 def _allowed(num_labels: int, scheme: Scheme) -> tuple[Bool[Array, " state"], Bool[Array, "state state"]]:

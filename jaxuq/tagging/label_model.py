@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 
 Params = Any
 Observations = Int[Array, "batch time function"]

@@ -90,7 +90,7 @@ def majority_vote(num_labels: int, scheme: Scheme = "types") -> LabelModel:
         entity = entity.reshape(*entity.shape[:2], num_labels - 1)
         return forecast(labels, jnp.concatenate([shares[..., :1], entity], axis=-1), valid)
 
-    return LabelModel(init, fit, predict)
+    return LabelModel(checked(init), checked(fit), checked(predict))
 
 
 def _most(rng_key: Key[Array, ""], shares: Float[Array, "batch time label"]) -> Int[Array, "batch time"]:

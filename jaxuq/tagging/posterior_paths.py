@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from jaxuq._arrays import vary_like
+from jaxuq._meshes import vary_like
 from jaxuq._shapes import checked
 from jaxuq.tagging._chain import Chain, Filtered, Initial, Transition, forward, make_chain, transition_at
 from jaxuq.tagging._log_matmul import finite_or_zero

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import vary_like
+from jaxuq._arrays import as_float
+from jaxuq._meshes import vary_like
 from jaxuq._shapes import checked
 from jaxuq.tagging.label_model import emission_counts, inside, vote_shares
 
@@ -56,7 +57,7 @@ def initial_transition(
         after = jax.nn.one_hot(votes[:, 1:], num_labels, dtype=total.dtype)
         return total + jnp.einsum("bti,btj->ij", before, after), None
 
-    start = vary_like(counts.astype(jnp.float32), observations, valid)
+    start = vary_like(as_float(counts), observations, valid)
     total, _ = jax.lax.scan(add, start, jnp.moveaxis(observations, 2, 0))
     return total / jnp.sum(total, axis=-1, keepdims=True)
 

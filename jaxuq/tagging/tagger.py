@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._arrays import widened
 from jaxuq._shapes import checked
 from jaxuq.metrics import entity_scores
 from jaxuq.tagging.buckets import length_buckets
@@ -99,6 +100,7 @@ def hard_targets(labels: Int[np.ndarray, "batch time"], num_labels: int) -> Targ
 
 
 @checked
+@widened
 def crf_loss(
     emission: Float[Array, "batch time label"],
     transition: Float[Array, "label label"],

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxuq._shapes import checked
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.label_model import (
     Fitted,
@@ -171,4 +172,4 @@ def _token_model(
         probabilities = jax.nn.softmax(joint(params, observations))
         return forecast(jnp.argmax(probabilities, axis=-1), probabilities, inside(observations, lengths))
 
-    return LabelModel(init, fit, predict)
+    return LabelModel(checked(init), checked(fit), checked(predict))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import widened
 from jaxuq._shapes import checked
 from jaxuq.tagging.label_model import inside
 
@@ -25,6 +26,7 @@ class WXORCounts(NamedTuple):
 
 
 @checked
+@widened
 def wxor_counts(
     observations: Int[Array, "batch time function"],
     reliability: Float[Array, "batch function state"],
@@ -77,6 +79,8 @@ def wxor_counts(
     return WXORCounts(jnp.where(counted[None], logits, 0.0), jnp.sum(said, axis=(0, 1)))
 
 
+@checked
+@widened
 def wxor_scores(
     counts: WXORCounts, *, convention: Convention = "dissertation", temperature: float = 1.0
 ) -> Float[Array, "function query target"]:

@@ -18,35 +18,39 @@ Two other kinds of runs share all this: `run_labelling` asks for labels in round
 """
 
 from jaxuq.tuning.answers import answer_logits, answer_loss, bind_answers, option_logits, placed_prompts
-from jaxuq.tuning.configuration import POSTERIORS, TuneConfiguration
+from jaxuq.tuning.choices import Choices, make_choices
+from jaxuq.tuning.configuration import TuneConfiguration
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores, score_intervals, text_loss
+from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores, text_loss
 from jaxuq.tuning.features import silhouette
 from jaxuq.tuning.honesty.grading import Graded, graded_answers, written_answers
+from jaxuq.tuning.honesty.head import head_confidence, last_states
 from jaxuq.tuning.honesty.probe import LinearProbe, fit_linear_probe, probe_confidence
 from jaxuq.tuning.honesty.refusal import refusal_records, stated_confidence_records, sufficiency_records
 from jaxuq.tuning.honesty.run import run_teaching
-from jaxuq.tuning.honesty.teaching import asked_confidence, head_confidence, last_states, taught_examples
+from jaxuq.tuning.honesty.teaching import WAYS, asked_confidence, taught_examples
 from jaxuq.tuning.honesty.verdicts import VERDICTS, Verdict, verdict_prompts, verdict_records
-from jaxuq.tuning.kinds import ACQUISITIONS, WAYS
 from jaxuq.tuning.labelling.acquisition import bald, base_tuned_gap, batch_bald, margin
-from jaxuq.tuning.labelling.choosing import choose_questions
+from jaxuq.tuning.labelling.choosing import ACQUISITIONS, Pool, choose_questions
 from jaxuq.tuning.labelling.rounds import LabellingRound, label_in_rounds
 from jaxuq.tuning.labelling.run import run_labelling
-from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.posteriors.bayesianise import isotropic_samples, largest_scale, rotate_adapter
 from jaxuq.tuning.posteriors.blob import BLoB, BLoBState, blob, flipout, flipout_noise, growing_kl_weight
 from jaxuq.tuning.posteriors.curvature import adapter_factors, decoder_adapters, stacked_adapters
+from jaxuq.tuning.posteriors.drawing import POSTERIORS
 from jaxuq.tuning.posteriors.laplace_fit import fit_adapter_laplace, laplace_draws
 from jaxuq.tuning.posteriors.rank_dropout import log_uniform_kl, useless_ranks
+from jaxuq.tuning.posteriors.tuned import Tuned
 from jaxuq.tuning.predicting import AnswerForecast, average_answers, forecast_answers, sample_answers
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
 from jaxuq.tuning.responses import ResponseScores, response_scores
 from jaxuq.tuning.selection import PrunedSamples, prune_samples, token_error
 from jaxuq.tuning.split import Split, load_split
 from jaxuq.tuning.study import run_tuning
-from jaxuq.tuning.token_losses import LOSSES, stated_token_loss, token_loss
+from jaxuq.tuning.token_losses import LOSSES, LossSettings, stated_token_loss, token_loss
 from jaxuq.tuning.uncertainty import (
+    SOURCES,
+    Samples,
     SampleUncertainty,
     answer_entropy,
     column_uncertainty,
@@ -62,22 +66,27 @@ __all__ = [
     "LOSSES",
     "POSTERIORS",
     "SCORES",
+    "SOURCES",
     "VERDICTS",
     "WAYS",
     "AnswerForecast",
     "AnswerPrompts",
     "BLoB",
     "BLoBState",
+    "Choices",
     "Encoded",
     "Graded",
     "LabellingRound",
     "LinearProbe",
-    "Listener",
+    "LossSettings",
+    "Pool",
     "PrunedSamples",
     "ResponseScores",
     "SampleUncertainty",
+    "Samples",
     "Split",
     "TuneConfiguration",
+    "Tuned",
     "TuningError",
     "Verdict",
     "adapter_factors",
@@ -115,6 +124,7 @@ __all__ = [
     "last_states",
     "load_split",
     "log_uniform_kl",
+    "make_choices",
     "margin",
     "option_logits",
     "perplexity_uncertainty",
@@ -129,7 +139,6 @@ __all__ = [
     "run_teaching",
     "run_tuning",
     "sample_answers",
-    "score_intervals",
     "silhouette",
     "stacked_adapters",
     "stated_confidence_records",

@@ -1,25 +1,24 @@
 """What a run of `jaxuq tune` does: one dataclass for the command line and for Python."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
-from jaxuq.study import Options
+from jaxuq.study import CrewOptions, Options, options_of
+from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.kinds import check_kind
-from jaxuq.tuning.token_losses import LOSSES
-from jaxuq.tuning.uncertainty import SOURCES
 
-POSTERIORS = ("none", "laplace", "laplace-last", "dropout", "ensemble", "tfb", "swag", "sgld", "blob")
 DEFAULT_LOSSES = ("plain", "ual", "label-smoothing")
 DEFAULT_POSTERIORS = ("none", "laplace", "dropout", "ensemble")
 
 
 @dataclasses.dataclass(frozen=True)
-class TuneConfiguration:
+class TuneConfiguration(CrewOptions):
     """Fine-tune a language model on questions with answers, and see what that does to accuracy and to calibration.
 
     Every loss is tuned once a seed; posteriors are laid over the first loss, or over all with --cross.
@@ -143,11 +142,15 @@ class TuneConfiguration:
     """--no-resume refuses a folder that holds this run already."""
 
 
-def normalised(configuration: TuneConfiguration) -> TuneConfiguration:
+def normalised(configuration: TuneConfiguration, choices: Choices | None = None) -> TuneConfiguration:
     """Names given with commas taken apart; refuses what cannot work, in one sentence.
+
+    What a caller gave is used whether or not the configuration names it; it names it to say in which order, or which
+    of jaxuq's own are left out.
 
     Args:
         configuration: as typed.
+        choices: what there is to choose from, see `make_choices`; None: what comes with jaxuq.
 
     Returns:
         The configuration with tuples of single names.
@@ -155,13 +158,19 @@ def normalised(configuration: TuneConfiguration) -> TuneConfiguration:
     Raises:
         TuningError: an option out of range, an unknown name.
     """
-    lists = {name: _names(getattr(configuration, name)) for name in ("loss", "posterior", "targets")}
-    if configuration.acquire or configuration.teach:
-        lists |= check_kind(configuration, lists)
-    for name, known in (("loss", LOSSES), ("posterior", POSTERIORS), ("targets", LINEAR_LAYERS)):
-        unknown = [one for one in lists[name] if one not in known]
-        if unknown or not lists[name]:
+    choices = choices or Choices()
+    lists = {
+        name: _names(getattr(configuration, name)) for name in ("loss", "posterior", "acquire", "teach", "targets")
+    }
+    for name, names in lists.items():
+        known = LINEAR_LAYERS if name == "targets" else getattr(choices, name)
+        unknown = [one for one in names if one not in known]
+        if unknown or (name in ("loss", "posterior", "targets") and not names):
             raise TuningError(f"--{name} {' '.join(unknown) or 'is empty'}: choose among {', '.join(known)}")
+        lists[name] = tuple(dict.fromkeys((*names, *choices.given.get(name, ()))))
+    if lists["acquire"] or lists["teach"]:
+        lists |= check_kind(configuration, lists, choices)
+    uncertainty = _uncertainty(configuration, choices)
     for name in ("seeds", "members", "samples", "epochs", "batch_size", "rank", "limit", "start", "label", "rounds"):
         value = getattr(configuration, name)
         if value is not None and value < 1:
@@ -176,28 +185,55 @@ def normalised(configuration: TuneConfiguration) -> TuneConfiguration:
         )
     if not 0 <= configuration.dropout < 1:
         raise TuningError(f"--dropout is {configuration.dropout}; expected a rate in [0, 1)")
-    if "dropout" in lists["posterior"] and configuration.dropout == 0:
-        raise TuningError("--posterior dropout needs adapters tuned with dropout: --dropout must be above 0")
+    for name in lists["posterior"]:
+        if "dropout" in choices.posterior[name].needs and configuration.dropout == 0:
+            raise TuningError(f"--posterior {name} needs adapters tuned with dropout: --dropout must be above 0")
     if not 0 < configuration.learning_rate < 1:
         raise TuningError(f"--learning-rate is {configuration.learning_rate}; expected a number in (0, 1)")
     if configuration.keep_ratio is not None and not 0 < configuration.keep_ratio <= 1:
         raise TuningError(f"--keep-ratio is {configuration.keep_ratio}; expected a share in (0, 1]")
     if configuration.graded not in ("choice", "written"):
         raise TuningError(f"--graded {configuration.graded}: choose choice or written")
-    if configuration.uncertainty not in SOURCES:
-        raise TuningError(f"--uncertainty {configuration.uncertainty}: choose among {', '.join(SOURCES)}")
     if configuration.direction not in ("increasing", "decreasing"):
         raise TuningError(f"--direction {configuration.direction}: choose increasing or decreasing")
-    if configuration.uncertainty == "judge" and "ual" in lists["loss"] and configuration.judge is None:
-        raise TuningError("--uncertainty judge needs --judge, the address of a server or a model")
-    return dataclasses.replace(configuration, **lists)
+    judge = configuration.judge or choices.judge
+    if asks_judge(lists["loss"], uncertainty, choices) and judge is None:
+        raise TuningError(f"--uncertainty {uncertainty} needs --judge, the address of a server or a model")
+    return dataclasses.replace(configuration, uncertainty=uncertainty, **lists)
+
+
+def _uncertainty(configuration: TuneConfiguration, choices: Choices) -> str:
+    given: tuple[str, ...] = choices.given.get("uncertainty", ())
+    if configuration.uncertainty not in choices.uncertainty:
+        raise TuningError(f"--uncertainty {configuration.uncertainty}: choose among {', '.join(choices.uncertainty)}")
+    if not given or configuration.uncertainty in given:
+        return configuration.uncertainty
+    if len(given) > 1:
+        raise TuningError(f"there are the sources of uncertainty {', '.join(given)}; name one with uncertainty=")
+    return next(iter(given))
+
+
+def asks_judge(losses: Sequence[str], uncertainty: str, choices: Choices | None = None) -> bool:
+    """Whether a run asks a judge how uncertain its samples are.
+
+    Args:
+        losses: of the run.
+        uncertainty: the source.
+        choices: what there is to choose from.
+
+    Returns:
+        Whether a loss needs uncertainties and the source of them a judge.
+    """
+    choices = choices or Choices()
+    wanted = any("uncertainty" in choices.loss[name].needs for name in losses)
+    return wanted and "judge" in choices.uncertainty[uncertainty].needs
 
 
 def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in given for name in one.split(",") if name))
 
 
-def options_of(configuration: TuneConfiguration) -> Options:
+def run_options(configuration: TuneConfiguration) -> Options:
     """Everything that decides the numbers, for `run.json`.
 
     Args:
@@ -206,26 +242,23 @@ def options_of(configuration: TuneConfiguration) -> Options:
     Returns:
         Options; those that name data and model are compared by content.
     """
-    fields = [field for field in dataclasses.fields(configuration) if field.name not in ("output", "resume", "merge")]
-    return Options(
-        {field.name: getattr(configuration, field.name) for field in fields},
-        {field.name: field.default for field in fields},
-        names=("data", "test", "shifted", "texts", "model"),
-        free=("seeds",),
+    return options_of(
+        configuration, left_out=("merge",), names=("data", "test", "shifted", "texts", "model"), free=("seeds",)
     )
 
 
-def training_options(configuration: TuneConfiguration) -> dict[str, Any]:
+def training_options(configuration: TuneConfiguration) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options that tuned adapters follow from, besides data, weights, loss and seed.
 
     Args:
         configuration: normalised.
 
     Returns:
-        By name.
+        Values and defaults by name.
     """
     names = ("epochs", "learning_rate", "batch_size", "max_length", "rank", "alpha", "dropout", "targets")
-    return {name: getattr(configuration, name) for name in names}
+    fields = type(configuration).__dataclass_fields__
+    return {name: getattr(configuration, name) for name in names}, {name: fields[name].default for name in names}
 
 
 def finetune_config(configuration: TuneConfiguration) -> FinetuneConfig:

@@ -2,17 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, Real
+from jaxtyping import Array, Bool, Float, Int, Real
 
 from jaxuq._arrays import counted
 from jaxuq.language import encode_prompt, score_tokens
 from jaxuq.metrics import (
     area_under_risk_coverage,
     area_under_roc,
-    bootstrap,
     expected_calibration_error,
     multiclass_brier_score,
 )
@@ -123,35 +121,6 @@ def confidence_scores(
             area_under_risk_coverage(1 - confidence, 1 - right, where=kept),
         ]
     )
-
-
-def score_intervals(
-    rng_key: Key[Array, ""],
-    log_probs: Float[Array, "seeds questions options"],
-    labels: Int[Array, " questions"],
-    *,
-    num_resamples: int = 500,
-) -> tuple[Float[Array, "6"], Float[Array, "6"]]:
-    """95 % bootstrap intervals over questions of the scores' means over seeds.
-
-    All seeds answer the same questions; a resample takes a question with all its seeds, so that methods compared under
-    one key see the same resamples.
-
-    Args:
-        rng_key: of the resamples.
-        log_probs: of each seed.
-        labels: the right answers.
-        num_resamples: how many.
-
-    Returns:
-        Lower and upper ends, in the order of `SCORES`.
-    """
-
-    def metric(log_probs: Array, labels: Array, where: Array) -> Array:
-        return jax.vmap(lambda one: answer_scores(one, labels, where=where), 1)(log_probs).mean(0)
-
-    found = bootstrap(rng_key, metric, jnp.swapaxes(log_probs, 0, 1), labels, num_resamples=num_resamples)
-    return found.lower, found.upper
 
 
 def text_loss(model: "LanguageModel", texts: list[str] | tuple[str, ...], *, batch_size: int = 8) -> float:

@@ -3,36 +3,31 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.errors import TuningError
+from jaxuq.tuning.posteriors.drawing import num_samples
 
 if TYPE_CHECKING:
     from jaxuq.tuning.configuration import TuneConfiguration
 
-ACQUISITIONS = ("random", "entropy", "margin", "bald", "batch-bald", "gap")
-WAYS = ("sure", "refuse", "true", "known", "stated", "head")
 
-
-def check_kind(configuration: "TuneConfiguration", names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def check_kind(
+    configuration: "TuneConfiguration", names: Mapping[str, tuple[str, ...]], choices: Choices
+) -> dict[str, tuple[str, ...]]:
     """What `--acquire` and `--teach` leave of other options; refuses what does not go together.
 
     Args:
         configuration: as typed.
-        names: `loss` and `posterior`, taken apart.
+        names: its options that name several things, taken apart.
+        choices: what there is to choose from.
 
     Returns:
-        `acquire`, `teach`, `loss` and `posterior`, taken apart.
+        `loss` and `posterior`, of one name each.
 
     Raises:
-        TuningError: an unknown name, or options that do not go together.
+        TuningError: options that do not go together.
     """
-    acquire, teach = (
-        tuple(dict.fromkeys(name for one in given for name in one.split(",") if name))
-        for given in (configuration.acquire, configuration.teach)
-    )
-    for option, given, known in (("acquire", acquire, ACQUISITIONS), ("teach", teach, WAYS)):
-        unknown = [one for one in given if one not in known]
-        if unknown:
-            raise TuningError(f"--{option} {' '.join(unknown)}: choose among {', '.join(known)}")
+    acquire, teach = names["acquire"], names["teach"]
     kind = "--acquire" if acquire else "--teach"
     if acquire and teach:
         raise TuningError("--acquire and --teach are two runs: give one of them")
@@ -54,23 +49,24 @@ def check_kind(configuration: "TuneConfiguration", names: Mapping[str, tuple[str
                 f"{kind} takes one --{option}{'' if acquire else f', {usual}'}; got {', '.join(names[option])}"
             )
     if acquire:
-        _check_acquisitions(configuration, acquire, chosen["posterior"][0], chosen["loss"][0])
-    return chosen | {"acquire": acquire, "teach": teach}
+        _check_acquisitions(configuration, acquire, chosen["posterior"][0], chosen["loss"][0], choices)
+    return chosen
 
 
 def _check_acquisitions(
-    configuration: "TuneConfiguration", acquire: tuple[str, ...], posterior: str, loss: str
+    configuration: "TuneConfiguration", acquire: tuple[str, ...], posterior: str, loss: str, choices: Choices
 ) -> None:
-    if loss == "ual":
+    if "uncertainty" in choices.loss[loss].needs:
         raise TuningError(
-            "--acquire does not go with --loss ual: what is not labelled has no uncertainty of its sample"
+            f"--acquire does not go with --loss {loss}: what is not labelled has no uncertainty of its sample"
         )
-    disagreeing = [one for one in acquire if one in ("bald", "batch-bald")]
-    count = configuration.members if posterior == "ensemble" else configuration.samples
-    if disagreeing and (posterior == "none" or count < 2):
-        raise TuningError(f"--acquire {disagreeing[0]} needs a posterior of two samples or more, such as ensemble")
-    if "batch-bald" in acquire and posterior == "dropout":
-        raise TuningError(
-            "--acquire batch-bald does not go with --posterior dropout: its masks differ from question to question, so "
-            "that samples are not the same for all; use ensemble, laplace or tfb"
-        )
+    laid = choices.posterior[posterior]
+    for name in acquire:
+        needs = choices.acquire[name].needs
+        if "samples" in needs and num_samples(laid, configuration.samples, configuration.members) < 2:
+            raise TuningError(f"--acquire {name} needs a posterior of two samples or more, such as ensemble")
+        if "shared samples" in needs and not laid.about.get("shared", True):
+            raise TuningError(
+                f"--acquire {name} does not go with --posterior {posterior}: its masks differ from question to "
+                "question, so that samples are not the same for all; use ensemble, laplace or tfb"
+            )

@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from jaxuq.language import Instruction, finetune, load_peft, save_peft
-from jaxuq.study import Cell, RunFolder
+from jaxuq.study import Cell, Listener, RunFolder
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, training_options
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.listener import Listener
+from jaxuq.tuning.posteriors.tuned import Tuned
+from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.token_losses import TokenLoss
 
 if TYPE_CHECKING:
@@ -47,7 +48,11 @@ def adapters_cell(
         The cell.
     """
     key = np.asarray(jax.random.key_data(rng_key))
-    return folder.cell(name, _FORMULA, key, weights, list(examples), training_options(configuration), loss)
+    options, defaults = training_options(configuration)
+    return folder.cell(
+        name, options=options, defaults=defaults, formula=_FORMULA, key=key, weights=weights, data=list(examples),
+        loss=loss,
+    )  # fmt: skip
 
 
 def tuned_adapters(
@@ -72,7 +77,7 @@ def tuned_adapters(
         loss: of each token.
         name: for the reader.
         cell: the folder where they are kept, in PEFT's format, and what they follow from; see `adapters_cell`.
-        checkpoint: of unfinished work; removed when done.
+        checkpoint: folder of unfinished work, in which each cell has its own; removed when done.
         listener: is told of every step.
 
     Returns:
@@ -83,11 +88,14 @@ def tuned_adapters(
         TuningError: the loss was not finite in several steps in a row; names the questions.
     """
     decoder, place = model.decoder, cell.path
+    checkpoint = checkpoint / cell.identity.address  # what was begun with another loss is not gone on with
     if not cell.sealed:
         try:
             tuned = finetune(
                 rng_key, model, examples, finetune_config(configuration), token_loss=loss, checkpoint=checkpoint,
-                on_progress=lambda progress: listener.training(name, progress),
+                on_progress=lambda progress: listener.progress(
+                    f"tune {name}", progress.step, progress.num_steps, f"steps, loss {progress.loss:.3f}"
+                ),
             )  # fmt: skip
         except FloatingPointError as error:
             raise TuningError(f"{name}: {error}") from error
@@ -103,3 +111,21 @@ def tuned_adapters(
             listener.message(f"{name}: {tuned.skipped} steps had no finite loss or gradient and were skipped")
         shutil.rmtree(checkpoint, ignore_errors=True)
     return load_peft(place, decoder.config, scan=decoder.scan)[1]
+
+
+def tuned_of(prepared: Prepared, configuration: TuneConfiguration, loss: str, members: list[PyTree]) -> Tuned:
+    """What a posterior is laid around.
+
+    Args:
+        prepared: model and questions.
+        configuration: of the run.
+        loss: that the members were tuned with.
+        members: tuned adapters.
+
+    Returns:
+        For `draw` of an entry of `POSTERIORS`.
+    """
+    return Tuned(
+        prepared.model._replace(lora=members[0]), members, prepared.examples, prepared.tuned.prompts,
+        prepared.tuned.labels, prepared.losses[loss], finetune_config(configuration), configuration.samples,
+    )  # fmt: skip

@@ -1,21 +1,16 @@
 """The beginning of every run: its folder, the model, and encoded questions."""
 
 import contextlib
-import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import jax
-
 from jaxuq.language import model_digest
-from jaxuq.study import RunFolder, check_folder, digest, open_run
-from jaxuq.tuning.configuration import TuneConfiguration, options_of
+from jaxuq.study import Listener, RunFolder, check_folder, digest, open_run
+from jaxuq.tuning.choices import Choices
+from jaxuq.tuning.configuration import TuneConfiguration, run_options
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.listener import Listener
 from jaxuq.tuning.preparation import Prepared, prepare, read_texts
 from jaxuq.tuning.split import load_split
-from jaxuq.tuning.uncertainty import Judge
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -27,12 +22,10 @@ class Opened(NamedTuple):
     Attributes:
         folder: of its results.
         prepared: model and questions.
-        seconds: that it has taken, earlier calls included.
     """
 
     folder: RunFolder
     prepared: Prepared
-    seconds: Callable[[], float]
 
 
 @contextlib.contextmanager
@@ -42,7 +35,8 @@ def open_tuning(
     *,
     model: "LanguageModel | None",
     listener: Listener,
-    judge: Judge | None = None,
+    choices: Choices,
+    again: Callable[..., RunFolder],
     labels: int = 0,
 ) -> Iterator[Opened]:
     """Load the model, hold the folder, encode the questions, and note what was found.
@@ -52,7 +46,8 @@ def open_tuning(
         methods: rows of the result tables, in order.
         model: a loaded model without adapters; None loads `configuration.model`.
         listener: is told the notes.
-        judge: see `run_tuning`.
+        choices: that the configuration was normalised with.
+        again: what a worker of a cluster calls with the configuration.
         labels: how many questions to tune on there must be; fewer are refused before anything is written.
 
     Yields:
@@ -70,7 +65,7 @@ def open_tuning(
     count = min(len(split.train), configuration.limit or len(split.train))
     if labels > count:
         raise TuningError(too_few_labels(labels, count, configuration))
-    options = options_of(configuration)
+    options = run_options(configuration)
     check_folder(configuration.output, system="tune", options=options, resume=configuration.resume)
     if model is None:
         from jaxuq.language import load_model
@@ -82,20 +77,19 @@ def open_tuning(
         system="tune",
         options=options,
         content={"data": digest(split.train, split.test, split.shifted), "texts": digest(texts), "weights": weights},
-        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
         resume=configuration.resume,
+        crew=configuration.crew(again, configuration),
     ) as folder:
-        began, before = time.monotonic(), folder.seconds
-        prepared = prepare(configuration, split, folder, model=model, weights=weights, texts=texts, judge=judge)
+        prepared = prepare(configuration, split, folder, model=model, weights=weights, texts=texts, choices=choices)
         questions = {name: len(one.labels) for name, one in prepared.parts.items()}
         folder.write_record(
-            status="running", rejected=[list(one) for one in prepared.rejected], notes=prepared.notes,
+            rejected=[list(one) for one in prepared.rejected], notes=prepared.notes,
             tuned_on=len(prepared.examples), questions=questions, methods=list(methods),
             digests={name: digest(asked, split.train) for name, asked in prepared.asked.items()}, **prepared.record,
         )  # fmt: skip
         for note in prepared.notes:
             listener.message(note)
-        yield Opened(folder, prepared, lambda: round(before + time.monotonic() - began, 1))
+        yield Opened(folder, prepared)
 
 
 def too_few_labels(labels: int, count: int, configuration: TuneConfiguration) -> str:

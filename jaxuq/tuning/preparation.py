@@ -1,7 +1,7 @@
 """What every cell of a run shares: the model, encoded questions, the smoothing of each sample."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxuq._keys import named_key
+from jaxuq._entries import Entry, identity_of
+from jaxuq._fingerprint import fingerprint
 from jaxuq.language import Instruction, PromptError, init_adapters
 from jaxuq.losses import uncertainty_smoothing
 from jaxuq.questions import Question, Rejected
-from jaxuq.study import Cell, RunFolder, digest
+from jaxuq.study import RunFolder, digest
+from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.plain_texts import PLAIN_TEXTS
@@ -21,14 +23,7 @@ from jaxuq.tuning.prompts import Encoded, encode_questions, training_examples
 from jaxuq.tuning.pruning import kept_examples, pruning_note
 from jaxuq.tuning.split import Split
 from jaxuq.tuning.token_losses import TokenLoss, token_loss
-from jaxuq.tuning.uncertainty import (
-    Judge,
-    SampleUncertainty,
-    column_uncertainty,
-    disagreement_uncertainty,
-    judged_uncertainty,
-    perplexity_uncertainty,
-)
+from jaxuq.tuning.uncertainty import Samples, SampleUncertainty, measured_uncertainty
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -52,6 +47,7 @@ class Prepared(NamedTuple):
         weights: digest of the model.
         content: digest of all that cells follow from besides their own options: model, examples, questions, texts.
         loss_content: what each loss follows from, by name.
+        choices: the tables that names are looked up in.
     """
 
     model: "LanguageModel"
@@ -68,6 +64,7 @@ class Prepared(NamedTuple):
     weights: str
     content: str
     loss_content: dict[str, Any]
+    choices: Choices
 
     @property
     def untuned(self) -> PyTree:
@@ -83,7 +80,7 @@ def prepare(
     model: "LanguageModel",
     weights: str,
     texts: tuple[str, ...],
-    judge: Judge | None = None,
+    choices: Choices,
 ) -> Prepared:
     """Encode the questions and find out how uncertain each sample is.
 
@@ -94,7 +91,7 @@ def prepare(
         model: without adapters.
         weights: its digest.
         texts: of `read_texts`.
-        judge: asked if the configuration says so.
+        choices: see `Prepared`.
 
     Returns:
         `Prepared`.
@@ -113,7 +110,7 @@ def prepare(
     examples = training_examples(model.tokenizer, train)
     record, notes = {}, []
     if configuration.keep_ratio is not None:
-        scores = folder.cell("pruned.npz", weights, examples)
+        scores = folder.cell("pruned.npz", weights=weights, data=examples)
         rows, counts = kept_examples(_plain(model), examples, configuration.keep_ratio, scores)
         train, examples = [train[row] for row in rows], [examples[row] for row in rows]
         if not rows:
@@ -134,37 +131,39 @@ def prepare(
     follows: dict[str, Any] = {}
     weights_of = sample_weights(train, configuration)
     for name in configuration.loss:
-        follows[name] = (name, configuration.smoothing, *(() if weights_of is None else (weights_of,)))
-        if name != "ual":
-            found[name] = token_loss(name, smoothing=configuration.smoothing, sample_weights=weights_of)
+        entry = choices.loss[name]
+        follows[name] = (identity_of(entry), configuration.smoothing, *(() if weights_of is None else (weights_of,)))
+        if "uncertainty" not in entry.needs:
+            found[name] = token_loss(entry, smoothing=configuration.smoothing, sample_weights=weights_of)
             continue
-        asked_of = (configuration.judge, configuration.judge_model) if configuration.uncertainty == "judge" else ()
-        cell = folder.cell("uncertainty.npz", weights, examples, train, configuration.uncertainty, asked_of)
-        uncertain = _uncertainty(configuration, cell, model, train, examples, judge)
+        source = choices.uncertainty[configuration.uncertainty]
+        samples = Samples(_plain(model), train, examples, choices.judge)
+        uncertain = _uncertainty(configuration, folder, weights, source, samples)
         smoothing = uncertainty_smoothing(
             jnp.asarray(uncertain.values), mean=configuration.smoothing, largest=configuration.largest_smoothing,
             direction=configuration.direction, where=jnp.asarray(uncertain.known),
         )  # fmt: skip
         lengths = np.array([one.response.sum() for one in examples], np.float32)
         weighted = jnp.asarray(lengths.mean() / lengths) * (1.0 if weights_of is None else weights_of)
-        found[name] = token_loss(name, sample_smoothing=smoothing, sample_weights=weighted)
+        found[name] = token_loss(
+            entry, smoothing=configuration.smoothing, sample_smoothing=smoothing, sample_weights=weighted
+        )
         spread = np.asarray(smoothing)
-        follows[name] = (name, spread, np.asarray(weighted))
+        follows[name] = (identity_of(entry), spread, np.asarray(weighted))
         notes += [
             *uncertain.notes,
-            f"Smoothing of ual, by {configuration.uncertainty}: mean {spread.mean():.3f}, from {spread.min():.3f} to "
+            f"Smoothing of {name}, by {source.name}: mean {spread.mean():.3f}, from {spread.min():.3f} to "
             f"{spread.max():.3f}.",
         ]
     asked = {part: answerable(parts[part], records) for part, records in asked.items()}
     content = digest(weights, examples, tuned, parts, asked, texts)
     return Prepared(
-        model, examples, train, tuned, parts, asked, found, texts, rejected, notes, record, weights, content, follows
-    )
+        model, examples, train, tuned, parts, asked, found, texts, rejected, notes, record, weights, content, follows,
+        choices,
+    )  # fmt: skip
 
 
-def sample_weights(
-    records: Sequence[Question], configuration: TuneConfiguration
-) -> Float[Array, " samples"] | None:
+def sample_weights(records: Sequence[Question], configuration: TuneConfiguration) -> Float[Array, " samples"] | None:
     """The weights that came with the data, with a mean of 1.
 
     Args:
@@ -230,33 +229,23 @@ def _usable(model: "LanguageModel", records: list[Question], longest: int, rejec
 
 
 def _uncertainty(
-    configuration: TuneConfiguration,
-    cell: Cell,
-    model: "LanguageModel",
-    records: list[Question],
-    examples: list[Instruction],
-    judge: Judge | None,
+    configuration: TuneConfiguration, folder: RunFolder, weights: str, source: Entry, samples: Samples
 ) -> SampleUncertainty:
-    if configuration.uncertainty == "column":
-        return column_uncertainty(records)
+    """As kept in the folder, or measured now."""
+    asked_of: tuple[Any, ...] = ()
+    if "judge" in source.needs:
+        named = configuration.judge, configuration.judge_model
+        asked_of = (fingerprint(samples.judge),) if configuration.judge is None else named
+    cell = folder.cell(
+        "uncertainty.npz", weights=weights, data=[samples.examples, samples.records],
+        source=identity_of(source), judge=asked_of,
+    )  # fmt: skip
     kept = cell.read()
     if kept is not None:
         return SampleUncertainty(kept["values"], kept["known"], tuple(str(note) for note in kept["notes"]))
-    plain = _plain(model)
-    makers: dict[str, Callable[[], SampleUncertainty]] = {
-        "perplexity": lambda: perplexity_uncertainty(plain, examples),
-        "disagreement": lambda: disagreement_uncertainty(named_key(jax.random.key(0), "disagreement"), plain, records),
-        "judge": lambda: judged_uncertainty(_asked(judge), records),
-    }
-    found = makers[configuration.uncertainty]()
+    found = measured_uncertainty(source, samples)
     cell.write({"values": found.values, "known": found.known, "notes": np.array(found.notes, "U300")})
     return found
-
-
-def _asked(judge: Judge | None) -> Judge:
-    if judge is None:
-        raise TuningError("--uncertainty judge: there is no judge to ask")
-    return judge
 
 
 def read_texts(configuration: TuneConfiguration) -> tuple[str, ...]:

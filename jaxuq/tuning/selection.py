@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import check_number, counted
+from jaxuq._arrays import counted
+from jaxuq._options import check_number
 
 NOISE, MISTAKE, REDUNDANT, UNSURE = 0, 1, 2, 3
 _HALVINGS = 30

@@ -1,28 +1,29 @@
 """The run itself: tune, draw, forecast, score; each cell is kept as it is done."""
 
-import math
-import shutil
+import functools
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._entries import identity_of
 from jaxuq._keys import named_key
-from jaxuq._programs import forget_programs_if_many
 from jaxuq.language import merge_adapters, save_model
-from jaxuq.study import Cell, RunFolder
+from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells
+from jaxuq.tuning.choices import Choices, Given, make_choices
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised, training_options
-from jaxuq.tuning.evaluation import answer_scores, text_loss
-from jaxuq.tuning.listener import Listener
-from jaxuq.tuning.members import adapters_cell, tuned_adapters
+from jaxuq.tuning.evaluation import text_loss
+from jaxuq.tuning.honesty.run import run_teaching
+from jaxuq.tuning.labelling.run import run_labelling
+from jaxuq.tuning.members import adapters_cell, tuned_adapters, tuned_of
 from jaxuq.tuning.opening import open_tuning
-from jaxuq.tuning.posteriors.drawing import draw_posterior
+from jaxuq.tuning.posteriors.drawing import num_members, num_samples
 from jaxuq.tuning.predicting import forecast_answers
 from jaxuq.tuning.preparation import Prepared
-from jaxuq.tuning.summary import write_results, write_tables
+from jaxuq.tuning.summary import ANSWERS, SHOWN, part_rows, write_tables
 from jaxuq.tuning.uncertainty import Judge
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ def run_tuning(
     *,
     model: "LanguageModel | None" = None,
     judge: Judge | None = None,
-    listener: Listener | None = None,
+    listener: Listener = Listener(),  # noqa: B008
+    losses: Given = None,
+    posteriors: Given = None,
+    uncertainties: Given = None,
+    acquisitions: Given = None,
+    ways: Given = None,
 ) -> RunFolder:
     """Tune with several losses, lay posteriors over the adapters, score before and after; `jaxuq tune` in Python.
 
@@ -44,49 +50,76 @@ def run_tuning(
     changes nothing in the others, and a run that was killed goes on to the numbers that it would have had. With
     `acquire` or `teach` it is `run_labelling` or `run_teaching`.
 
+    Wherever an option takes a name, it takes that of a function of yours, or of an `Entry`, which is given here beside
+    it; what is given is used even if the options do not name it. A result follows from the code of such a function, and
+    from an entry's `formula`: what has changed is computed again.
+
     Args:
         configuration: what to do.
         model: a loaded model without adapters; None loads `configuration.model`.
         judge: prompts to replies, for `uncertainty="judge"`.
         listener: see `Listener`.
+        losses: functions `(logits, tokens, examples) -> losses` of each token, by name, or entries as in `LOSSES`.
+        posteriors: functions `(rng_key, Tuned) -> (samples, numbers)`, or entries as in `POSTERIORS`.
+        uncertainties: functions from `Samples` to a number each, or entries as in `SOURCES`.
+        acquisitions: functions from a `Pool` to a score of each question, or entries as in `ACQUISITIONS`.
+        ways: entries as in `WAYS`, or functions as of `asked_confidence`.
 
     Returns:
         The result folder: `results.csv`, `summary.csv`, `predictions/`, `adapters/` (in PEFT's format), `run.json`.
 
     Raises:
         TuningError: data or options that cannot be used; a loss that is not finite.
+        OptionError: what is given has the name of something else, or is no function.
         RunFolderError: the folder holds another run.
         CheckpointError: the model cannot be loaded.
     """
-    configuration, listener = normalised(configuration), listener or Listener()
-    if configuration.acquire:
-        from jaxuq.tuning.labelling.run import run_labelling
+    choices = make_choices(
+        losses=losses, posteriors=posteriors, uncertainties=uncertainties, acquisitions=acquisitions, ways=ways,
+        judge=judge,
+    )  # fmt: skip
+    configuration = normalised(configuration, choices)
+    kinds: dict[str, Any] = {"acquire": run_labelling, "teach": run_teaching}
+    run = next((run for kind, run in kinds.items() if getattr(configuration, kind)), _run_comparison)
+    return run(configuration, model=model, listener=listener, choices=choices)
 
-        return run_labelling(configuration, model=model, listener=listener)
-    if configuration.teach:
-        from jaxuq.tuning.honesty.run import run_teaching
 
-        return run_teaching(configuration, model=model, listener=listener)
+def _run_comparison(
+    configuration: TuneConfiguration,
+    *,
+    model: "LanguageModel | None" = None,
+    listener: Listener = Listener(),  # noqa: B008
+    choices: Choices,
+) -> RunFolder:
+    """Losses and posteriors side by side; the configuration is normalised."""
     methods = method_names(configuration)
-    opening = open_tuning(configuration, [*methods], model=model, judge=judge, listener=listener)
-    with opening as (folder, prepared, seconds):
-        labels = {name: one.labels for name, one in prepared.parts.items()}
-        write_results(folder.path, configuration, labels)
-        for seed in range(configuration.seeds):
-            for method, (loss, posterior) in methods.items():
-                cell = _method_cell(folder, configuration, prepared, method, loss, posterior, seed)
-                if cell.read() is None:
-                    cell.write(_computed(folder, configuration, prepared, listener, loss, posterior, seed))
-                    forget_programs_if_many()
-                    folder.write_record(seconds=seconds())
-                    write_results(folder.path, configuration, labels)
-                for part, scores in _scores(prepared, cell).items():
-                    listener.scored(method, seed, part, scores)
-        write_tables(folder.path, configuration, labels)
+    again = functools.partial(_run_comparison, choices=choices)
+    opening = open_tuning(
+        configuration, [*methods], model=model, listener=listener, choices=choices, again=again
+    )  # fmt: skip
+    with opening as (folder, prepared):
+        plans = [
+            Plan(
+                f"{method}, seed {seed}",
+                _method_cell(folder, configuration, prepared, method, loss, posterior, seed),
+                (method, loss, posterior, seed),
+                f"{loss or 'before tuning'}, seed {seed}",  # adapters are shared by the posteriors over them
+            )
+            for seed in range(configuration.seeds)
+            for method, (loss, posterior) in methods.items()
+        ]
+
+        def compute(missing: list[Plan]) -> Iterator[tuple[Plan, dict[str, Any]]]:
+            for plan in missing:
+                yield plan, _computed(folder, configuration, prepared, listener, *plan.about[1:])
+
+        def rows(plan: Plan, cell: dict[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
+            return {"results.csv": part_rows(ANSWERS, cell, [*prepared.parts], plan.about[0], plan.about[-1])}
+
+        tables = compute_cells(folder, plans, compute, rows=rows, listener=listener, shown=SHOWN)
+        write_tables(folder.path, ANSWERS, tables["results.csv"], plans)
         if configuration.merge:
             _merge(folder, configuration, prepared, listener)
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
-        folder.write_record(status="complete", seconds=seconds())
     return folder
 
 
@@ -99,12 +132,14 @@ def _method_cell(
     posterior: str,
     seed: int,
 ) -> Cell:
-    count = {"ensemble": configuration.members, "none": 1}.get(posterior, configuration.samples)
+    entry = prepared.choices.posterior[posterior]
+    count = num_samples(entry, configuration.samples, configuration.members)
+    options, defaults = training_options(configuration)
     return folder.cell(
-        f"predictions/{method}-{seed}.npz",
-        *(_FORMULA, prepared.content, prepared.loss_content.get(loss), posterior, count, seed),
-        training_options(configuration),
-    )
+        f"predictions/{method}-{seed}.npz", options=options, defaults=defaults, formula=_FORMULA,
+        data=prepared.content, loss=prepared.loss_content.get(loss), posterior=identity_of(entry),
+        draws=count, seed=seed,
+    )  # fmt: skip
 
 
 def _computed(
@@ -124,12 +159,13 @@ def _computed(
         members = [prepared.untuned]
         draws = jax.tree.map(lambda leaf: leaf[None], members[0])
     else:
-        count = configuration.members if posterior == "ensemble" else 1
+        entry = prepared.choices.posterior[posterior]
         members = [
-            tuned_member(folder, configuration, prepared, listener, loss, seed, member) for member in range(count)
+            tuned_member(folder, configuration, prepared, listener, loss, seed, member)
+            for member in range(num_members(entry, configuration.members))
         ]
         began = time.monotonic()
-        draws, numbers = draw_posterior(key, posterior, members, prepared, configuration, prepared.losses[loss])
+        draws, numbers = entry.functions["draw"](key, tuned_of(prepared, configuration, loss, members))
     fitted = time.monotonic()
     cell: dict[str, Any] = {"fit_seconds": fitted - began} | numbers
     if posterior == "none":
@@ -184,15 +220,6 @@ def tuned_member(
         checkpoint=folder.checkpoints / name,
         listener=listener,
     )
-
-
-def _scores(prepared: Prepared, kept: Cell) -> dict[str, dict[str, float]]:
-    cell, found = kept.read() or {}, {}
-    for part, asked in prepared.parts.items():
-        values = answer_scores(jnp.asarray(cell[f"{part}/log_probs"]), jnp.asarray(asked.labels))
-        scores = {"accuracy": float(values[0]), "nll": float(values[1]), "ece": float(values[3])}
-        found[part] = {name: value for name, value in scores.items() if math.isfinite(value)}
-    return found
 
 
 def _merge(folder: RunFolder, configuration: TuneConfiguration, prepared: Prepared, listener: Listener) -> None:

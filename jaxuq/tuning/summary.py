@@ -1,137 +1,141 @@
 """`results.csv` and `summary.csv` of a run: scores of each method, seed and part, and their intervals."""
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array
 
-from jaxuq._keys import named_key
-from jaxuq.study import cell_arrays, write_text
-from jaxuq.tuning.configuration import TuneConfiguration, method_names
-from jaxuq.tuning.evaluation import SCORES, answer_scores, score_intervals
+from jaxuq.study import Examples, Intervals, Plan, Scored, digest, resample_cells, summarise, write_table
+from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores
 
-_score = jax.jit(answer_scores)
-_Cells = dict[tuple[str, int], dict[str, np.ndarray]]
+SHOWN = ("accuracy", "nll", "ece")
+_RESAMPLES = 500
+_MEANS = ("aleatoric", "epistemic")
+_SECONDS = ("fit_seconds", "predict_seconds")
 
 
-def write_results(path: Path, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray]) -> None:
-    """Score the predictions that are there: `results.csv`.
+class Scoring(NamedTuple):
+    """How the arrays of a part become the scores of `SCORES`.
 
-    It has a row for each part (the test, the shifted test), method and seed: the scores of `SCORES`, mean aleatoric and
-    epistemic entropy, `text_nll` (of the texts on which forgetting is measured) and `forgetting`, its rise over that of
-    the model before, and seconds.
-
-    Args:
-        path: of the run.
-        configuration: normalised.
-        labels: right answers of each part.
+    Attributes:
+        arrays: names of what the function takes, a question a row.
+        scores: `scores(*arrays, where=...) -> [6]`.
     """
-    rows = _result_rows(_stored(path, configuration), configuration, labels)
-    if rows:
-        write_csv(path / "results.csv", rows)
+
+    arrays: tuple[str, ...]
+    scores: Callable[..., Array]
 
 
-def write_tables(path: Path, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray]) -> None:
-    """`results.csv` of `write_results`, and `summary.csv`: means and deviations over seeds, and 95 % intervals.
-
-    Args:
-        path: of the run, with every cell.
-        configuration: normalised.
-        labels: right answers of each part.
-    """
-    cells = _stored(path, configuration)
-    rows, summary = _result_rows(cells, configuration, labels), []
-    intervals = jax.jit(score_intervals)
-    for part, right in labels.items():
-        for method in method_names(configuration):
-            own = [row for row in rows if (row["dataset"], row["method"]) == (part, method)]
-            stacked = jnp.stack([jnp.asarray(cells[method, row["seed"]][f"{part}/log_probs"]) for row in own])
-            lower, upper = intervals(named_key(jax.random.key(0), part), stacked, jnp.asarray(right))
-            one: dict[str, Any] = {"dataset": part, "method": method, "num_seeds": len(own), "n": len(right)}
-            for name in dict.fromkeys(name for row in own for name in row if name not in ("dataset", "method", "seed")):
-                values = np.array([row.get(name, np.nan) for row in own])
-                one[f"{name}_mean"] = values.mean()
-                one[f"{name}_std"] = values.std(ddof=1) if len(values) > 1 else np.nan
-            for name, low, high in zip(SCORES, np.asarray(lower), np.asarray(upper)):
-                one |= {f"{name}_lower": low, f"{name}_upper": high}
-            summary.append(one)
-    write_csv(path / "results.csv", rows)
-    write_csv(path / "summary.csv", summary)
+ANSWERS = Scoring(("log_probs", "labels"), answer_scores)
+"""Of distributions over the answers to choose from."""
+CONFIDENCES = Scoring(("confidence", "correct"), confidence_scores)
+"""Of one confidence an answer."""
 
 
-def _stored(path: Path, configuration: TuneConfiguration) -> _Cells:
-    found = {
-        (method, seed): cell_arrays(path / "predictions" / f"{method}-{seed}.npz")
-        for method in method_names(configuration)
-        for seed in range(configuration.seeds)
-    }
-    return {name: arrays for name, arrays in found.items() if arrays is not None}
+@functools.cache  # one function each, so that it is compiled once per shape
+def _compiled(scoring: Scoring) -> Callable[..., Array]:
+    return jax.jit(lambda *arrays, where: scoring.scores(*arrays, where=where))
 
 
-def _result_rows(
-    cells: _Cells, configuration: TuneConfiguration, labels: Mapping[str, np.ndarray]
+def _read(scoring: Scoring, cell: Mapping[str, np.ndarray], part: str) -> tuple[Array, ...]:
+    return tuple(jnp.asarray(cell[f"{part}/{name}"]) for name in scoring.arrays)
+
+
+def part_rows(
+    scoring: Scoring, cell: Mapping[str, np.ndarray], parts: Sequence[str], method: str, seed: int
 ) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for part, right in labels.items():
-        for method in method_names(configuration):
-            for seed in range(configuration.seeds):
-                cell = cells.get((method, seed))
-                if cell is None:
-                    continue
-                values = np.asarray(_score(jnp.asarray(cell[f"{part}/log_probs"]), jnp.asarray(right)))
-                row = {"dataset": part, "method": method, "seed": seed} | dict(zip(SCORES, values.tolist()))
-                row |= {name: float(cell[f"{part}/{name}"].mean()) for name in ("aleatoric", "epistemic")}
-                if "text_nll" in cell and ("base", seed) in cells:
-                    row["text_nll"] = float(cell["text_nll"])
-                    row["forgetting"] = row["text_nll"] - float(cells["base", seed]["text_nll"])
-                rows.append(row | {name: float(cell[name]) for name in ("fit_seconds", "predict_seconds")})
+    """The rows of `results.csv` of a cell, one a part: scores, mean entropies, the loss on other texts, seconds.
+
+    Args:
+        scoring: of the run.
+        cell: as it was read.
+        parts: the test, the shifted test.
+        method: its name.
+        seed: its number.
+
+    Returns:
+        Rows.
+    """
+    rows = []
+    for part in parts:
+        arrays = _read(scoring, cell, part)
+        values = _compiled(scoring)(*arrays, where=jnp.ones(len(arrays[0]), bool))
+        row = {"dataset": part, "method": method, "seed": seed} | dict(zip(SCORES, values.tolist()))
+        row |= {name: float(cell[f"{part}/{name}"].mean()) for name in _MEANS if f"{part}/{name}" in cell}
+        row |= {name: float(cell[name]) for name in ("text_nll", *_SECONDS) if name in cell}
+        rows.append(row)
     return rows
 
 
-def over_seeds(
-    names: Sequence[str], values: Float[np.ndarray, "seeds scores"], ends: tuple[Any, Any]
-) -> dict[str, float]:
-    """Mean, deviation and interval of scores, as columns of a summary.
+def with_forgetting(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How much the loss on other texts has risen over that of the model before.
 
     Args:
-        names: of the scores.
-        values: of every seed.
-        ends: lower and upper ends of the intervals of their means.
+        rows: of `results.csv`.
 
     Returns:
-        By column; the deviation of one seed is NaN.
+        The same with a column `forgetting` where it is known, part by part.
     """
-    row = {}
-    for at, name in enumerate(names):
-        row[f"{name}_mean"] = float(values[:, at].mean())
-        row[f"{name}_std"] = float(values[:, at].std(ddof=1)) if len(values) > 1 else float("nan")
-        row[f"{name}_lower"], row[f"{name}_upper"] = float(ends[0][at]), float(ends[1][at])
-    return row
+    before = {row["seed"]: row["text_nll"] for row in rows if row["method"] == "base" and "text_nll" in row}
+    found = []
+    for row in rows:
+        row = dict(row)
+        if "text_nll" in row and row["seed"] in before:
+            place = list(row).index("text_nll") + 1
+            further = {"forgetting": row["text_nll"] - before[row["seed"]]}
+            row = dict([*list(row.items())[:place], *further.items(), *list(row.items())[place:]])
+        found.append(row)
+    order = list(dict.fromkeys(row["dataset"] for row in found))
+    return sorted(found, key=lambda row: order.index(row["dataset"]))
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table whose columns are those of all rows, in order of appearance.
+def write_tables(folder: Path, scoring: Scoring, rows: Sequence[Mapping[str, Any]], plans: Sequence[Plan]) -> None:
+    """Write `results.csv` and `summary.csv` of a run whose cells are finished.
 
     Args:
-        path: of the file.
-        rows: by column; a number that is not finite, or is not there, leaves a blank.
+        folder: of the run.
+        scoring: of the run.
+        rows: of `part_rows`.
+        plans: of the cells, whose `about` begins with the method and ends with the seed.
     """
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    write_text(path, buffer.getvalue())
+    rows = with_forgetting(rows)
+    write_table(folder / "results.csv", rows)
+    parts = list(dict.fromkeys(row["dataset"] for row in rows))
+    names = [name for row in rows for name in row if name not in ("dataset", "method", "seed")]
+    intervals = part_intervals(folder, scoring, plans, parts)
+    write_table(folder / "summary.csv", summarise(rows, names=list(dict.fromkeys(names)), intervals=intervals))
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return "" if not np.isfinite(value) else f"{float(value):.6g}"
-    return value
+def part_intervals(folder: Path, scoring: Scoring, plans: Sequence[Plan], parts: Sequence[str]) -> Intervals:
+    """95 % intervals over questions of the means over seeds, all methods on the same resamples: `resamples.npz`.
+
+    Args:
+        folder: of the run.
+        scoring: of the run.
+        plans: of the cells, whose `about` begins with the method and ends with the seed.
+        parts: the test, the shifted test.
+
+    Returns:
+        Ends by part and method.
+    """
+
+    def examples(plan: Plan, part: str) -> Examples:
+        cell = plan.kept.read() or {}
+        arrays = _read(scoring, cell, part)
+        return Examples(arrays, jnp.ones(len(arrays[0]), bool), digest(cell[f"{part}/ids"], cell[f"{part}/questions"]))
+
+    scored = [
+        Scored(
+            {"dataset": part, "method": plan.about[0], "seed": plan.about[-1]}, plan.kept.identity.address,  # type: ignore[attr-defined]
+            lambda plan=plan, part=part: examples(plan, part),
+        )
+        for part in parts
+        for plan in plans
+    ]  # fmt: skip
+    found = resample_cells(folder, scored, _compiled(scoring), SCORES, num_resamples=_RESAMPLES)
+    return found.intervals(("dataset", "method"))

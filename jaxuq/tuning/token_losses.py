@@ -1,14 +1,17 @@
-"""Losses by name, token by token, as `jaxuq.language.finetune` takes them."""
+"""Losses token by token, as `jaxuq.language.finetune` takes them: an open table, and functions of the user's."""
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import check_number
+from jaxuq._entries import Entries, Entry, entry_of
+from jaxuq._errors import OptionError
+from jaxuq._options import check_number
 from jaxuq.language import ScheduledLoss, cross_entropy
 from jaxuq.losses import (
     categorical_focal_loss,
@@ -19,15 +22,28 @@ from jaxuq.losses import (
 )
 
 TokenLoss = Callable[..., Float[Array, "batch time"]]
-LOSSES = ("plain", "ual", "label-smoothing", "scheduled-smoothing", "focal", "entropy", "uncertainty-aware")
+
+
+class LossSettings(NamedTuple):
+    """What a loss of the table is made with.
+
+    Attributes:
+        smoothing: in [0, 1): of `label-smoothing`; that `scheduled-smoothing` begins with; strength of `entropy`.
+        sample_smoothing: of each example of the data, for losses that need `uncertainty`.
+        sample_weights: a factor on the loss of each example's tokens; None: 1.
+    """
+
+    smoothing: float = 0.1
+    sample_smoothing: Float[Array, " examples"] | None = None
+    sample_weights: Float[Array | np.ndarray, " examples"] | None = None
 
 
 def token_loss(
-    name: str,
+    loss: str | Entry | TokenLoss,
     *,
     smoothing: float = 0.1,
     sample_smoothing: Float[Array, " examples"] | None = None,
-    sample_weights: Float[Array, " examples"] | None = None,
+    sample_weights: Float[Array | np.ndarray, " examples"] | None = None,
 ) -> TokenLoss:
     r"""A loss of each token on its own; $\ell(z_t, y_t, i)$ may depend on the example $i$ that the token belongs to.
 
@@ -43,16 +59,17 @@ def token_loss(
       and one over the wrong ones.
 
     Args:
-        name: one of `LOSSES`.
-        smoothing: of `label-smoothing`; that `scheduled-smoothing` begins with; strength of `entropy`.
-        sample_smoothing: of each example of the data, for `ual`.
-        sample_weights: a factor on the loss of each example's tokens; None: 1.
+        loss: a name in `LOSSES`, an entry of the same form, or a function `(logits, tokens, examples) -> losses` of
+            yours, which is returned as it is unless there are weights.
+        smoothing: see `LossSettings`.
+        sample_smoothing: see `LossSettings`.
+        sample_weights: see `LossSettings`.
 
     Returns:
         `loss(logits, tokens, examples)`, for `finetune(token_loss=...)`.
 
     Raises:
-        ValueError: an unknown name, `ual` without `sample_smoothing`, or smoothing outside [0, 1).
+        OptionError: an unknown name, a loss that needs `sample_smoothing` without it, or smoothing outside [0, 1).
 
     Example:
         >>> import jax.numpy as jnp
@@ -60,53 +77,76 @@ def token_loss(
         >>> print(f"{loss(jnp.array([[[2.0, 1.0, 0.5, -1.0]]]), jnp.array([[0]]), jnp.array([[0]]))[0, 0]:.6f}")
         0.656947
     """
-    if name not in LOSSES:
-        raise ValueError(f"the loss {name!r} is unknown; choose among {', '.join(LOSSES)}")
     check_number("smoothing", smoothing, 0.0, 1.0, open_high=True)
-    if name == "ual" and sample_smoothing is None:
-        raise ValueError("the loss 'ual' needs the smoothing of each sample; see uncertainty_smoothing")
-    if name == "scheduled-smoothing":
-        return ScheduledLoss(functools.partial(_falling, smoothing, sample_weights))
-    losses_of: dict[str, Callable[..., Any]] = {
-        "plain": cross_entropy,
-        "label-smoothing": functools.partial(smoothed_cross_entropy, smoothing=smoothing),
-        "focal": categorical_focal_loss,
-        "entropy": functools.partial(entropy_regularised_cross_entropy, strength=smoothing),
-        "uncertainty-aware": jax.vmap(jax.vmap(uncertainty_aware_clm_loss)),  # of every token alone
-        "ual": smoothed_cross_entropy,
-    }
-    one = losses_of[name]
-
-    def loss(
-        logits: Float[Array, "batch time vocab"],
-        tokens: Int[Array, "batch time"],
-        examples: Int[Array, "batch time"],
-    ) -> Float[Array, "batch time"]:
-        own = jnp.maximum(examples, 0)  # padding belongs to none, and is not counted
-        if name == "ual" and sample_smoothing is not None:
-            losses = smoothed_cross_entropy(logits, tokens, jnp.asarray(sample_smoothing)[own])
-        else:
-            losses = one(logits, tokens)
-        return losses if sample_weights is None else losses * jnp.asarray(sample_weights)[own]
-
-    return loss
+    entry = entry_of(LOSSES, loss, "loss")
+    if "uncertainty" in entry.needs and sample_smoothing is None:
+        raise OptionError(f"the loss {entry.name!r} needs the smoothing of each sample; see uncertainty_smoothing")
+    settings = LossSettings(smoothing, sample_smoothing, sample_weights)
+    made: Any = entry.functions["make"](settings) if "make" in entry.functions else entry.functions["loss"]
+    if sample_weights is None:
+        return made
+    if isinstance(made, ScheduledLoss):
+        return ScheduledLoss(lambda share: _weighted(made.at(share), sample_weights))
+    return _weighted(made, sample_weights)
 
 
-def _falling(
-    smoothing: float, sample_weights: Float[Array, " examples"] | None, share: Float[Array, ""] | float
-) -> TokenLoss:
+def _weighted(loss: TokenLoss, sample_weights: Float[Array | np.ndarray, " examples"]) -> TokenLoss:
+    weights = jnp.asarray(sample_weights)
+    return lambda logits, tokens, examples: loss(logits, tokens, examples) * weights[_own(examples)]
+
+
+def _own(examples: Int[Array, "batch time"]) -> Int[Array, "batch time"]:
+    """The example of each token; padding belongs to none, and is not counted."""
+    return jnp.maximum(examples, 0)
+
+
+def _whoever(loss: Callable[[Array, Array], Array]) -> TokenLoss:
+    """A loss that does not ask which example a token belongs to."""
+    return lambda logits, tokens, examples: loss(logits, tokens)
+
+
+def _sample_smoothed(settings: LossSettings) -> TokenLoss:
+    each = jnp.asarray(settings.sample_smoothing)
+    return lambda logits, tokens, examples: smoothed_cross_entropy(logits, tokens, each[_own(examples)])
+
+
+def _falling(smoothing: float, share: Float[Array, ""] | float) -> TokenLoss:
     """Label smoothing when this share of the steps is done."""
     part = smoothing * (1 - jnp.asarray(share, jnp.float32))
+    return _whoever(lambda logits, tokens: smoothed_cross_entropy(logits, tokens, jnp.broadcast_to(part, tokens.shape)))
 
-    def loss(
-        logits: Float[Array, "batch time vocab"],
-        tokens: Int[Array, "batch time"],
-        examples: Int[Array, "batch time"],
-    ) -> Float[Array, "batch time"]:
-        losses = smoothed_cross_entropy(logits, tokens, jnp.broadcast_to(part, tokens.shape))
-        return losses if sample_weights is None else losses * jnp.asarray(sample_weights)[jnp.maximum(examples, 0)]
 
-    return loss
+_MAKERS: dict[str, tuple[str, Callable[[LossSettings], Any]]] = {
+    "plain": ("Plain tuning", lambda settings: _whoever(cross_entropy)),
+    "ual": ("UAL", _sample_smoothed),
+    "label-smoothing": (
+        "Label smoothing",
+        lambda settings: _whoever(functools.partial(smoothed_cross_entropy, smoothing=settings.smoothing)),
+    ),
+    "scheduled-smoothing": (
+        "Falling label smoothing",
+        lambda settings: ScheduledLoss(functools.partial(_falling, settings.smoothing)),
+    ),
+    "focal": ("Focal loss", lambda settings: _whoever(categorical_focal_loss)),
+    "entropy": (
+        "Entropy regularisation",
+        lambda settings: _whoever(functools.partial(entropy_regularised_cross_entropy, strength=settings.smoothing)),
+    ),
+    "uncertainty-aware": (
+        "Uncertainty-aware loss",
+        lambda settings: _whoever(jax.vmap(jax.vmap(uncertainty_aware_clm_loss))),  # of every token alone
+    ),
+}
+LOSSES: Entries[Entry] = Entries(
+    "loss",
+    "jaxuq.token_losses",
+    {
+        name: Entry(name, title, {"make": make}, needs=("uncertainty",) if name == "ual" else ())
+        for name, (title, make) in _MAKERS.items()
+    },
+)
+"""Losses by name. The functions of an entry hold `loss(logits, tokens, examples)`, or `make(LossSettings)`, which gives
+one; it may need `uncertainty`, the smoothing of each sample. Put yours in, or declare an entry point of the group."""
 
 
 def stated_token_loss(levels: Int[Array, " levels"], correct: Float[Array, " examples"]) -> TokenLoss:

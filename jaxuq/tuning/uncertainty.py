@@ -4,12 +4,14 @@ import collections
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxuq._entries import Entries, Entry
+from jaxuq._keys import named_key
 from jaxuq.language import Instruction, generate
 from jaxuq.questions import Question
 from jaxuq.tuning.errors import TuningError
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 Judge = Callable[[Sequence[str]], Sequence[str]]
 """Prompts to replies; an empty reply is none."""
-SOURCES = ("column", "perplexity", "disagreement", "judge")
 _NUMBER = re.compile(r"(?<![\w.-])(\d{1,3}(?:\.\d+)?)(?![\w]|\.\d)\s*%?")
 
 
@@ -36,6 +37,22 @@ class SampleUncertainty(NamedTuple):
     values: Float[np.ndarray, " samples"]
     known: Bool[np.ndarray, " samples"]
     notes: tuple[str, ...]
+
+
+class Samples(NamedTuple):
+    """What there is to measure the uncertainty of samples by.
+
+    Attributes:
+        model: before tuning, without room for adapters.
+        records: questions with answers, to learn from.
+        examples: the same as tokens.
+        judge: what can be asked; None: nothing.
+    """
+
+    model: "LanguageModel"
+    records: Sequence[Question]
+    examples: Sequence[Instruction]
+    judge: Judge | None
 
 
 def column_uncertainty(records: Sequence[Question]) -> SampleUncertainty:
@@ -58,7 +75,7 @@ def column_uncertainty(records: Sequence[Question]) -> SampleUncertainty:
     if not known.any():
         raise TuningError(
             "no sample has an `uncertainty`: give the data that column, or choose another source "
-            f"({', '.join(SOURCES[1:])})"
+            f"({', '.join(name for name in SOURCES if name != 'column')})"
         )
     values = np.array([0.0 if one.uncertainty is None else one.uncertainty for one in records], np.float32)
     missing = int((~known).sum())
@@ -230,3 +247,56 @@ def _constant(values: np.ndarray) -> tuple[str, ...]:
     if values.size and np.ptp(values) == 0:
         return ("All uncertainties are equal: smoothing by uncertainty is then plain label smoothing.",)
     return ()
+
+
+def measured_uncertainty(source: Entry, samples: Samples) -> SampleUncertainty:
+    """The uncertainty of samples by a source.
+
+    Args:
+        source: an entry of the form of those in `SOURCES`.
+        samples: to be measured.
+
+    Returns:
+        `SampleUncertainty`; where a source gives bare numbers, those that are not finite count as not known.
+
+    Raises:
+        TuningError: the source gives another number of them, or none that is finite.
+    """
+    found = source.functions["measure"](samples)
+    if isinstance(found, SampleUncertainty):
+        return found
+    values = np.asarray(found, np.float32)
+    if values.shape != (len(samples.records),):
+        raise TuningError(f"{source.name} gives numbers of shape {values.shape} for {len(samples.records)} samples")
+    known = np.isfinite(values)
+    if not known.any():
+        raise TuningError(f"{source.name} gives no finite number for any of {len(values)} samples")
+    return SampleUncertainty(np.where(known, values, 0.0).astype(np.float32), known, _constant(values[known]))
+
+
+def _disagreement(samples: Samples) -> SampleUncertainty:
+    return disagreement_uncertainty(named_key(jax.random.key(0), "disagreement"), samples.model, samples.records)
+
+
+def _judged(samples: Samples) -> SampleUncertainty:
+    if samples.judge is None:
+        raise TuningError("--uncertainty judge: there is no judge to ask")
+    return judged_uncertainty(samples.judge, samples.records)
+
+
+def _source(name: str, measure: Callable[[Samples], Any], *needs: str) -> Entry:
+    return Entry(name, name.capitalize(), {"measure": measure}, needs=needs)
+
+
+SOURCES: Entries[Entry] = Entries(
+    "source of uncertainty",
+    "jaxuq.sample_uncertainties",
+    {
+        "column": _source("column", lambda samples: column_uncertainty(samples.records)),
+        "perplexity": _source("perplexity", lambda samples: perplexity_uncertainty(samples.model, samples.examples)),
+        "disagreement": _source("disagreement", _disagreement),
+        "judge": _source("judge", _judged, "judge"),
+    },
+)
+"""Sources by name. The functions of an entry hold `measure(Samples)`, which returns `SampleUncertainty` or one number a
+sample, higher for the more uncertain. Put yours in, or declare an entry point of the group."""

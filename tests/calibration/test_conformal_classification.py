@@ -47,6 +47,7 @@ def test_raps_without_penalty_is_aps(categorical):
     np.testing.assert_array_equal(states[0].thresholds, states[1].thresholds)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("score", "randomised"), [("lac", False), ("aps", True), ("raps", False)])
 def test_marginal_coverage_is_exact_over_many_calibration_sets(score, randomised):
     method, n, repeats, level = conformal_classification(score, randomised=randomised), 20, 600, 0.9

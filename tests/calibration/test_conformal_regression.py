@@ -22,6 +22,7 @@ def _data(rng_key, n):
     return deviation, deviation * jax.random.normal(key_y, (n, 1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("score", ["absolute", "normalised", "quantile"])
 def test_marginal_coverage_is_exact_over_many_calibration_sets(score):
     method = conformal_regression(score)

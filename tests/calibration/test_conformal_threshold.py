@@ -22,6 +22,7 @@ def test_rank_is_exact_in_rational_arithmetic(n, level):
     assert conformal_threshold(scores, level=float(level), where=scores <= n)[0] == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("n", "level"), [(20, 0.9), (19, 0.9), (12, 0.5), (50, 0.95)])
 def test_coverage_averaged_over_calibration_sets_is_exactly_the_rank_over_n_plus_one(n, level):
     sets = 6000

@@ -28,9 +28,10 @@ WITH_SMALL_NETWORK = "import sys; from tests.cli import test_cli; test_cli.main_
 
 def _small(whole):
     def small(configuration):
-        return whole(configuration)._replace(network=lambda outputs: DNN(num_outputs=outputs, width=16, depth=0))
+        made = whole.functions["make"](configuration)
+        return made._replace(network=lambda outputs: DNN(num_outputs=outputs, width=16, depth=0))
 
-    return small
+    return whole._replace(functions={"make": small})
 
 
 def main_with_small_network(arguments):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuq import confidence
+from jaxuq._meshes import whole
 from tests.protocol import Example
 
 _rng = np.random.default_rng(11)
@@ -43,7 +44,7 @@ def _reweight(attention, positions, *, convention):
 
 
 def _backtrack(alpha, answer, eligible, *, convention):
-    return confidence.backtrack(lambda source: alpha[source], answer, eligible, convention=convention)
+    return confidence.backtrack(lambda source: whole(alpha)[source], answer, eligible, convention=convention)
 
 
 def _approximation(log_probs, *, where, convention):
@@ -97,7 +98,9 @@ def _logistic(features):
 
 EXAMPLES: dict[str, Any] = {
     "aggregate_heads": [
-        Example(confidence.aggregate_heads, (ROWS,), {"num_heads": 3, "convention": name}, differentiable=(0,))
+        Example(
+            confidence.aggregate_heads, (ROWS,), {"num_heads": 3, "convention": name}, differentiable=(0,), rows=None
+        )
         for name in _CONVENTIONS
     ],
     "answer_approximation": [
@@ -123,9 +126,15 @@ EXAMPLES: dict[str, Any] = {
         confidence.chain_confidence, (LOG_PROBS, ANSWER, CHAIN, CHAIN & (POSITIONS > 5)), differentiable=(0,)
     ),
     "eligible_tokens": Example(confidence.eligible_tokens, (RESPONSE, ANSWER, POSITIONS % 4 == 0)),
-    "recency_factors": Example(confidence.recency_factors, (1.0 / np.arange(1, 17, dtype=np.float32),), {"recent": 3}),
+    "recency_factors": Example(
+        confidence.recency_factors, (1.0 / np.arange(1, 17, dtype=np.float32),), {"recent": 3}, rows=None
+    ),
     "recency_profile": Example(
-        confidence.recency_profile, (QUERIES, KEYS, POSITIONS, RESPONSE), {"scale": 0.5, "length": 3}, vmappable=False
+        confidence.recency_profile,
+        (QUERIES, KEYS, POSITIONS, RESPONSE),
+        {"scale": 0.5, "length": 3},
+        vmappable=False,
+        rows=None,
     ),
     "reweight_recent": [
         Example(_reweight, (ROWS, POSITIONS), {"convention": name}, differentiable=(0,), vmappable=False)
@@ -231,7 +240,9 @@ EXAMPLES: dict[str, Any] = {
         masked=(0,),
         differentiable=(0,),
     ),
-    "ensemble_uncertainty": Example(confidence.ensemble_uncertainty, (_float(3, TIME, VOCAB),), differentiable=(0,)),
+    "ensemble_uncertainty": Example(
+        confidence.ensemble_uncertainty, (_float(3, TIME, VOCAB),), differentiable=(0,), rows=None
+    ),
     "entailment_equivalence": [
         Example(confidence.entailment_equivalence, (NLI[..., 0], NLI[..., 1]), {"rule": rule})
         for rule in ("relaxed", "either")

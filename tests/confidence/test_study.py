@@ -37,6 +37,7 @@ def numbers(folder):
     return sorted(({**line, "seconds": None} for line in lines), key=lambda line: line["id"])
 
 
+@pytest.mark.long
 def test_a_killed_run_continues_to_the_same_numbers(tmp_path):
     data = questions(tmp_path / "mine.jsonl")
     whole = confidence.run_study(configured(tmp_path / "whole", data), model=model())
@@ -113,6 +114,7 @@ def scored():
     return found, {row["method"]: row for row in score_measures(found, 0, "mine")[1]}
 
 
+@pytest.mark.long
 def test_scores_tell_measures_apart():
     found, rows = scored()
     right = found.correct > 0

@@ -192,6 +192,7 @@ def test_layers_apart_give_the_same_as_layers_together():
     np.testing.assert_allclose(sums[:3], both[:3], rtol=1e-3)
 
 
+@pytest.mark.long
 def test_a_generation_leaves_the_pass_that_reading_it_again_would():
     tiny = model()
     prompts = [encode_prompt(tiny.tokenizer, prompt, chat=True) for prompt in PROMPTS]

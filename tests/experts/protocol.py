@@ -43,7 +43,13 @@ EXAMPLES: dict = ENSEMBLES | {
     "select": Example(lambda scores: select(scores, 0.5), (jnp.sin(jnp.arange(8.0)),)),
 }
 HOST: dict[str, str] = ON_HOST | {
-    "PROJECTIONS": "a constant",
+    "CLUSTERINGS": "an open table",
+    "CONVENTIONS": "an open table",
+    "POOLINGS": "an open table",
+    "PROJECTIONS": "an open table",
+    "REDUCTIONS": "an open table",
+    "ROUTINGS": "an open table",
+    "TOKENS": "an open table",
     "AdapterCheckpoint": "a type",
     "Clusters": "a type",
     "GradientFeatures": "a type",

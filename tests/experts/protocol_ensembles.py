@@ -27,7 +27,7 @@ ENSEMBLES: dict = {
 }
 ON_HOST: dict[str, str] = {
     "ANSWER_KINDS": "a constant",
-    "MIXINGS": "a constant",
+    "MIXINGS": "an open table",
     "Disagreement": "a type",
     "ExpertAnswer": "a type",
     "ExpertParams": "a type",

@@ -115,7 +115,7 @@ def test_examples_left_out_and_bad_options():
     features[:5] = 0
     found = cluster_features(features, rng_key=KEY, num_clusters=2, where=np.arange(50) >= 5)
     assert np.all(found.labels[:5] == -1) and adjusted_rand_score(family[5:], found.labels[5:]) == 1.0
-    with pytest.raises(ValueError, match="method is 'dbscan'"):
+    with pytest.raises(ValueError, match="there is no clustering 'dbscan'"):
         cluster_features(features, rng_key=KEY, method="dbscan")
     with pytest.raises(ValueError, match="no examples to cluster"):
         cluster_features(features, rng_key=KEY, where=np.zeros(50, bool))

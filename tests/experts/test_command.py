@@ -33,11 +33,11 @@ def test_mistakes_are_one_line_and_two(capsys, tmp_path):
 
 
 def test_a_folder_of_another_configuration_is_refused(capsys, tmp_path):
-    from jaxuq.experts.pipeline.configuration import options_of
+    from jaxuq.experts.pipeline.configuration import run_options
     from jaxuq.study import open_run
 
     data, output = write_data(tmp_path / "mix.jsonl"), tmp_path / "run"
-    with open_run(output, system="experts", options=options_of(configuration(data, output)), content={}, device="cpu"):
+    with open_run(output, system="experts", options=run_options(configuration(data, output)), content={}, device="cpu"):
         pass
     error = said(capsys, "train", "--data", data, "--output", output, "--rank", 4)
     assert "rank: 3 there, 4 here" in error

@@ -162,7 +162,7 @@ def test_what_does_not_fit_is_refused(mesh):
         compute(model()._replace(decoder=other), STATES, questions())
     with pytest.raises(ValueError, match="there are no checkpoints"):
         compute(model(), [], questions())
-    with pytest.raises(ValueError, match="kind is 'dct'"):
+    with pytest.raises(ValueError, match="no projection 'dct'"):
         compute(model(), STATES, questions(), kind="dct")
     with pytest.raises(ValueError, match="an axis named 'data'"):
         compute(model(), STATES, questions(), mesh=jax.sharding.Mesh(np.array(jax.devices()), ("rows",)))

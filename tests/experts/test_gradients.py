@@ -81,7 +81,7 @@ def test_tokens_of_turns_and_of_truncated_examples():
     short = gradient_tokens(turns, "response", max_length=2)
     assert short.tokens.size == 0 and short.truncated
     assert gradient_tokens(Instruction(np.array([4]), np.array([False]))).tokens.size == 0
-    with pytest.raises(ValueError, match="tokens is 'answer'; expected one of instruction, response, all"):
+    with pytest.raises(ValueError, match="no choice of tokens 'answer'; There are: all, instruction, response"):
         gradient_tokens(turns, "answer")
 
 
@@ -127,9 +127,9 @@ def test_a_checkpoint_without_optimiser_state_is_refused():
     other = checkpoint(1)._replace(second_moment={"layers": {"query": {"a": jnp.ones(3)}}})
     with pytest.raises(ValueError, match="the optimiser's moments"):
         precondition(steps, other)
-    with pytest.raises(ValueError, match="convention is 'adam'"):
+    with pytest.raises(ValueError, match="no convention of preconditioning 'adam'"):
         precondition(steps, checkpoint(1), convention="adam")
-    with pytest.raises(ValueError, match="reduction is 'max'"):
+    with pytest.raises(ValueError, match="no reduction 'max'"):
         example_gradients(DECODER, params(), lora(), BATCH, reduction="max")
     with pytest.raises(CapabilityError, match="this decoder has no adapters"):
         example_gradients(DECODER.clone(lora=None), params(), lora(), BATCH)

@@ -15,12 +15,14 @@ from jaxuq.experts.pipeline.adapters import read_adapter
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration
 from jaxuq.experts.pipeline.evaluation import run_evaluation
 from jaxuq.experts.pipeline.features import Features, find_clusters, read_features
+from jaxuq.experts.pipeline.methods import METHODS
 from jaxuq.experts.pipeline.questions import read_training
 from jaxuq.experts.pipeline.records import load_records
 from jaxuq.experts.pipeline.training import prepared_model, run_training
 from jaxuq.language import init_adapters, save_peft
 from jaxuq.networks import LoraConfig
 from jaxuq.questions import QuestionError
+from jaxuq.study import Listener, read_sealed
 from tests.experts.tiny_run import configuration, tiny_model, write_data
 
 pytestmark = pytest.mark.long
@@ -83,12 +85,12 @@ def test_interrupted_after_every_step_it_ends_with_the_same_adapters(trained, da
     output = tmp_path / "elrea"
     for stopped in ("adapter base", "gradients, train", "adapter expert-0", "adapter expert-1"):
 
-        def stop(step, done, total, stopped=stopped):
+        def stop(step, done, total, said, stopped=stopped):
             if step == stopped:
                 raise Interrupted(step)
 
         with pytest.raises(Interrupted, match=stopped):
-            run_training(configuration(data, output), model=tiny_model(), on_progress=stop)
+            run_training(configuration(data, output), model=tiny_model(), listener=Listener(progress=stop))
     run_training(configuration(data, output), model=tiny_model())
     assert adapters(output) == adapters(trained)
 
@@ -100,7 +102,7 @@ def test_every_baseline_has_a_row_with_an_interval(evaluated):
     assert methods == {*ALL.split(","), "elrea", "elrea-top-1", "elrea-16"}
     assert {dataset for dataset, _ in rows} == {"red", "blue", "micro average"}
     for row in rows.values():
-        assert float(row["accuracy_lower"]) <= float(row["accuracy"]) <= float(row["accuracy_upper"])
+        assert float(row["accuracy_lower"]) <= float(row["accuracy_mean"]) <= float(row["accuracy_upper"])
     assert float(rows["micro average", "elrea"]["elrea_gain"]) == 0.0
 
 
@@ -243,3 +245,41 @@ def test_unfinished_and_foreign_runs_are_refused(trained, data, tmp_path):
     (tmp_path / "open" / "run.json").write_text(json.dumps(record))
     with pytest.raises(ExpertsError, match="has changed since"):
         read_training(tmp_path / "open", tiny_model())
+
+
+CALLS = []
+
+
+def base_alone(features, centroids):
+    return np.eye(1 + len(centroids))[np.zeros(len(features), int)]
+
+
+def base_again(context):
+    CALLS.append(len(context.questions.records))
+    return METHODS["base-adapter"].functions["plan"](context)
+
+
+def base_once_more(context):
+    CALLS.append(0)
+    return METHODS["base-adapter"].functions["plan"](context)
+
+
+def test_a_rule_and_a_method_from_outside_are_rows_of_an_evaluation(trained, data, tmp_path):
+    options = EvaluateConfiguration(
+        (trained,), data=str(data), output=tmp_path / "run", baselines="base-adapter", max_new_tokens=2, batch_size=16
+    )
+
+    def evaluate(method):
+        given = {"routing": {"alone": base_alone}, "methods": {"again": method}}
+        folder = run_evaluation(options, model=tiny_model(), **given)
+        with (folder.path / "results.csv").open() as file:
+            assert {row["method"] for row in csv.DictReader(file)} == {"base-adapter", "elrea", "again", "alone"}
+        return {
+            name: [line["text"] for line in read_sealed(folder.predictions / f"0-{name}.jsonl")]
+            for name in ("base-adapter", "again", "alone")
+        }
+
+    texts = evaluate(base_again)
+    assert texts["again"] == texts["alone"] == texts["base-adapter"] and CALLS == [16]
+    assert evaluate(base_again) == texts and CALLS == [16], "what the same code answered is kept"
+    assert evaluate(base_once_more) == texts and CALLS == [16, 0]

@@ -281,7 +281,7 @@ def test_the_page_shows_texts_and_runs_none_of_them(tmp_path):
         assert tag not in body
     assert "&lt;script&gt;" in body and "&lt;img src=x" in body and "Content-Security-Policy" in page
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert record["status"] == "finished" and record["conversations"] == 2
+    assert record["status"] == "complete" and record["conversations"] == 2
 
 
 def test_spans_of_a_run_are_verifiable(tmp_path):

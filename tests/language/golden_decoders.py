@@ -4,13 +4,17 @@ import json
 import pathlib
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from jaxuq.language.architectures import decoder_config, tensor_places
+from jaxuq.checkpoints import StoredTensor
+from jaxuq.language.architectures import decoder_config
+from jaxuq.language.weights import load_weights
 from jaxuq.networks import DecoderConfig
 
-FAMILIES = ("gemma", "gemma2", "gemma3", "llama", "llama3", "mistral", "qwen2", "qwen3")
+FAMILIES = (
+    *("gemma", "gemma2", "gemma3", "llama", "llama3", "mistral", "mixtral", "olmoe", "phi3", "qwen2", "qwen2_moe"),
+    *("qwen3", "qwen3_moe"),
+)
 
 
 class Golden(NamedTuple):
@@ -28,20 +32,18 @@ def load(family: str) -> Golden:
         return read(dict(file))
 
 
+def stored(tensors: dict[str, np.ndarray]) -> dict[str, StoredTensor]:
+    """Arrays by their checkpoint names, as a reader of files gives them."""
+    return {
+        name: StoredTensor(pathlib.Path("memory"), name, array.shape, "F32", lambda array=array: array)
+        for name, array in tensors.items()
+    }
+
+
 def read(arrays: dict[str, np.ndarray]) -> Golden:
     """A model and outputs from the arrays that the maker returns."""
+    settings = json.loads(str(arrays["config"]))
+    config = decoder_config(settings)
     tensors = {name[7:]: value.astype(np.float32) for name, value in arrays.items() if name.startswith("tensor:")}
-    config = decoder_config(json.loads(str(arrays["config"])))
-    places = tensor_places(config)
-    assert set(tensors) == set(places)
-    leaves: dict[tuple[str, ...], list[np.ndarray]] = {}
-    for name, place in places.items():
-        assert tensors[name].shape == place.shape
-        leaves.setdefault(place.path, []).append(tensors[name].T if place.transposed else tensors[name])
-    params: dict = {}
-    for path, parts in leaves.items():
-        at = params
-        for key in path[:-1]:
-            at = at.setdefault(key, {})
-        at[path[-1]] = jnp.asarray(np.stack(parts) if path[0] == "layers" else parts[0])
+    params = load_weights(config, stored(tensors), pathlib.Path("golden"), family=settings["model_type"])
     return Golden(config, params, arrays["tokens"], arrays["mask"], arrays["logits"], arrays["attentions"])

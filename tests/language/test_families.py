@@ -7,13 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxuq.language.architectures import decoder_config, tensor_places
+from jaxuq.language.architectures import decoder_config
 from jaxuq.language.errors import CheckpointError
+from jaxuq.language.places import tensor_places
 from jaxuq.networks import Decoder, Places, attention_weights, unstack_layers
 from jaxuq.networks import attention as attention_module
 from tests.language.golden_decoders import FAMILIES, load, read
+from tests.language.tiny_checkpoints import golden_arrays
 
 golden = functools.cache(load)
+
+
+def golden_family(name):
+    return golden_arrays(name)[0]["model_type"]
 
 
 def _positions(mask):
@@ -164,16 +170,21 @@ def test_what_is_not_supported_is_refused_by_name(config, message):
         decoder_config(config)
 
 
-def test_places_cover_the_parameters_exactly():
-    config = golden("gemma3").config
+@pytest.mark.parametrize("family", FAMILIES)
+def test_places_cover_the_parameters_exactly(family):
+    config = golden(family).config
     shapes = jax.eval_shape(
         lambda key: Decoder(config).init(key, jnp.zeros((1, 2), jnp.int32))["params"], jax.random.key(0)
     )
     expected = {
         (tuple(key.key for key in path), leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
     }
-    found = set()
-    for place in tensor_places(config).values():
-        shape = place.shape[::-1] if place.transposed else place.shape
-        found.add((place.path, shape if place.layer is None else (config.num_layers, *shape)))
-    assert found == expected
+    numbers = {}
+    for places in tensor_places(config, golden_family(family)).values():
+        for place in places:
+            shape = place.shape[::-1] if place.transposed else place.shape
+            own = numbers.setdefault((place.path, (*place.stack, *shape)), [])
+            own.append(place.index)
+    assert set(numbers) == expected
+    for (_, shape), own in numbers.items():
+        assert sorted(own) == sorted(np.ndindex(*shape[: len(own[0])])), "each part of a parameter has one place"

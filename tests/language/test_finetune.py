@@ -83,15 +83,32 @@ def test_a_finished_run_is_not_run_again(whole):
     np.testing.assert_array_equal(again.history.loss, tuned.history.loss)
 
 
+def _other_answers(data):
+    """Of the same lengths."""
+    return [one._replace(tokens=np.where(one.response, 6, one.tokens)) for one in data]
+
+
+def _other_lesson(data):
+    """The same tokens, of which others are to be learnt."""
+    return [one._replace(response=np.arange(len(one.tokens)) > 0) for one in data]
+
+
 @pytest.mark.parametrize(
     ("changed", "name"),
-    [({"config": FinetuneConfig(epochs=2)}, "config"), ({"key": jax.random.key(2)}, "key"), ({"count": 49}, "data")],
+    [
+        ({"config": FinetuneConfig(max_length=16, epochs=2)}, "config"),
+        ({"key": jax.random.key(2)}, "key"),
+        ({"data": examples(49)}, "data"),
+        ({"data": _other_answers(examples())}, "data"),
+        ({"data": _other_lesson(examples())}, "data"),
+        ({"data": examples()[::-1]}, "data"),
+    ],
 )
 def test_the_folder_of_another_run_is_refused(whole, changed, name):
     with pytest.raises(CheckpointError, match=f"another .*{name}"):
         finetune(
-            changed.get("key", KEY), tiny_model(), examples(changed.get("count", 50)),
-            FinetuneConfig(max_length=16, epochs=2) if name == "config" else TUNING, checkpoint=whole[1],
+            changed.get("key", KEY), tiny_model(), changed.get("data", examples()), changed.get("config", TUNING),
+            checkpoint=whole[1],
         )  # fmt: skip
 
 

@@ -248,6 +248,7 @@ def test_its_chains_and_substituted_chains_are_ours(ours, theirs):
         _close(other, found[0], atol=2e-4)
 
 
+@pytest.mark.long
 def test_gradients_of_a_part_of_its_parameters_are_those_of_each_row_alone(theirs):
     model, state = theirs
     leaves, structure = jax.tree.flatten(state)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from jaxuq import losses
 from tests.losses.means import bernoulli_cross_entropy, categorical_cross_entropy, reduced
 from tests.losses.protocol import EXAMPLES
 
@@ -91,3 +92,38 @@ def test_gradients_agree_with_finite_differences(name):
             return reduced(example.function)(*full, where=jnp.asarray(example.where), **example.kwargs)
 
         jax.test_util.check_grads(loss, inputs, order=1, modes=["rev"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("gradient", [False, True])
+def test_no_second_array_of_all_classes(masked, gradient):
+    """Neither a one-hot array nor probabilities beside the logits: of a vocabulary each would be as large as they."""
+    n, classes = 256, 20_000
+    arguments = [jax.ShapeDtypeStruct((n, classes), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)]
+
+    def total(logits, targets, where=None):
+        return jnp.sum(losses.categorical_cross_entropy(logits, targets, where=where))
+
+    function = jax.grad(total) if gradient else total
+    if masked:
+        arguments.append(jax.ShapeDtypeStruct((n,), bool))
+    compiled = jax.jit(function).lower(*arguments).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.01 * n * classes * 4
+
+
+def test_value_slope_and_curvature_of_a_class_are_those_of_loops(rng):
+    logits, labels = rng.normal(size=(4, 5)) * 3, np.array([0, 4, 2, 2])
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+    def loss(row, label):
+        return losses.categorical_cross_entropy(row[None], label[None])[0]
+
+    rows, numbers = jnp.asarray(logits, jnp.float32), jnp.asarray(labels)
+    slopes = jax.vmap(jax.grad(loss))(rows, numbers)
+    curvatures = jax.vmap(jax.hessian(loss))(rows, numbers)
+    for n in range(4):
+        assert abs(loss(rows[n], numbers[n]) + np.log(p[n, labels[n]])) < 1e-5
+        for i in range(5):
+            assert abs(slopes[n, i] - (p[n, i] - (i == labels[n]))) < 1e-6
+            for j in range(5):
+                assert abs(curvatures[n, i, j] - p[n, i] * ((i == j) - p[n, j])) < 1e-6

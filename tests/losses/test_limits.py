@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jaxuq import losses
-from jaxuq._arrays import check_count, check_number
 from jaxuq._errors import ArrayError, OptionError
+from jaxuq._options import check_count, check_number
 
 INF = jnp.inf
 

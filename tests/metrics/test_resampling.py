@@ -144,7 +144,7 @@ def _all_scores(probabilities, labels, variance, *, where):
     )
 
 
-@pytest.mark.parametrize("calibrated", [True, False])
+@pytest.mark.parametrize("calibrated", [pytest.param(True, marks=pytest.mark.long), False])
 def test_every_score_lies_in_its_own_interval(rng, calibrated):
     for seed in range(12):
         logits = rng.normal(size=50).astype(np.float32)

@@ -2,6 +2,7 @@
 
 import inspect
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import properscoring
@@ -86,11 +87,7 @@ def test_gaussian_likelihood_equals_scipy(run, regression, keep):
     mean, variance, labels = regression
     expected = -norm.logpdf(labels, mean, np.sqrt(variance))[keep].mean()
     full = run(metrics.gaussian_negative_log_likelihood, mean, variance, labels, where=keep)
-    muben = run(metrics.gaussian_negative_log_likelihood, mean, variance, labels, where=keep, convention="muben")
     assert full == pytest.approx(expected, rel=1e-5)
-    assert muben == pytest.approx(expected - 0.5 * np.log(2 * np.pi), rel=1e-5)
-    tiny = run(metrics.gaussian_negative_log_likelihood, [0.0], [1e-12], [1e-3], convention="muben")
-    assert tiny == pytest.approx(0.5 * (np.log(1e-6) + 1), rel=1e-5)
 
 
 def test_crps_equals_properscoring(run, regression, keep, rng):
@@ -146,11 +143,24 @@ def test_interval_coverage_and_width(run):
 
 def test_options_are_checked():
     one = jnp.ones(3)
-    with pytest.raises(ValueError, match="convention is 'sklearn'; expected one of 'step', 'muben'"):
-        inspect.unwrap(metrics.average_precision)(one, one, convention="sklearn")  # past the type checks of the tests
+    with pytest.raises(ValueError, match="closed is 'both'; expected one of 'right', 'left'"):
+        inspect.unwrap(metrics.expected_calibration_error)(one, one, closed="both")  # past the type checks of the tests
     with pytest.raises(ValueError, match=r"level is 90.0; expected a finite number in \(0, 1\)"):
         metrics.interval_score(one, one, one, level=90.0)
     with pytest.raises(ValueError, match="bins is 0; expected an integer of at least 1"):
         metrics.expected_calibration_error(one, one, bins=0)
     with pytest.raises(ValueError, match="fair estimator needs at least 2"):
         metrics.sample_crps(one[None], one, estimator="fair")
+
+
+def test_a_task_with_constant_labels_leaves_the_gradients_of_the_others():
+    labels = jnp.array([[1.0, 2.0], [1.0, 3.0], [1.0, 5.0]])
+    scores = jnp.array([[0.5, 2.5], [1.5, 3.0], [1.0, 4.0]])
+
+    def mean(scores):
+        return metrics.average_over_tasks(metrics.r2_score, scores, labels).mean
+
+    gradient = jax.grad(mean)(scores)
+    # of the second task alone: -2 (prediction - label) over the labels' squared deviations, 14/3
+    np.testing.assert_allclose(gradient[:, 1], -2 * (scores - labels)[:, 1] / (14 / 3), rtol=1e-5)
+    np.testing.assert_array_equal(gradient[:, 0], 0)

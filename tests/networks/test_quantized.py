@@ -110,7 +110,7 @@ def variables(decoder):
     return jax.tree.map(lambda leaf: jnp.asarray(0.1 * rng.normal(size=leaf.shape), jnp.float32), shapes)
 
 
-@pytest.mark.parametrize("kind", ["int8", "nf4"])
+@pytest.mark.parametrize("kind", ["int8", pytest.param("nf4", marks=pytest.mark.long)])
 def test_a_decoder_with_quantised_kernels_is_one_with_the_dequantised(decoder, variables, kind):
     params = jax.jit(lambda params: quantize_params(params, kind))(variables["params"])
     full = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params, is_leaf=lambda leaf: hasattr(leaf, "kind"))

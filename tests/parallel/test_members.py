@@ -108,7 +108,10 @@ def _assert_same(result, expected):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(np.asarray(a), b, rtol=2e-5, atol=2e-5), result, expected)
 
 
-@pytest.mark.parametrize("strategy", ["map", "pmap", "shard_map", "mesh", "two axes"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["shard_map", "mesh", *(pytest.param(name, marks=pytest.mark.long) for name in ("map", "pmap", "two axes"))],
+)
 def test_strategies_compose_with_every_transform(chains, strategy):
     arguments, expected = chains
     meshes = {"mesh": jax.make_mesh((8,), ("member",)), "two axes": jax.make_mesh((4, 2), ("member", "data"))}

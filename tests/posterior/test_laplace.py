@@ -364,6 +364,27 @@ def test_linearised_prediction_holds_no_jacobian(rng_key):
     assert compiled.memory_analysis().temp_size_in_bytes < 0.05 * n * classes * size * 4
 
 
+@pytest.mark.parametrize("structure", ["kronecker", "diagonal", "low_rank"])
+def test_a_whole_network_is_updated_without_a_jacobian(structure, rng_key):
+    """Nor with that of a single output; the variances form none either."""
+    n, d, width, classes = 256, 32, 64, 16
+    params = {"hidden": {"kernel": jnp.zeros((d, width))}, "output": {"kernel": jnp.zeros((width, classes))}}
+    jacobian = n * classes * (d * width + width * classes) * 4
+    method = laplace("categorical", low_rank(4) if structure == "low_rank" else structure)
+    state = jax.eval_shape(method.init, rng_key, params)
+    inputs, labels = jax.ShapeDtypeStruct((n, d), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
+
+    def update(state, x, y):
+        return method.update(rng_key, state, _network, x, y)
+
+    def variance(state, x):
+        return output_variance(state, _network, x)
+
+    for function, arguments in ((update, (state, inputs, labels)), (variance, (state, inputs))):
+        compiled = jax.jit(function).lower(*arguments).compile()
+        assert compiled.memory_analysis().temp_size_in_bytes < jacobian / classes / 2
+
+
 def test_a_subnetwork_is_a_block_of_the_whole(network, rng_key):
     params, inputs, labels, matrix, _ = network
     method = on_part(laplace("categorical", "full", prior_precision=TAU), paths_containing("output"))

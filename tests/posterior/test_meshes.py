@@ -92,3 +92,24 @@ def test_methods_in_a_scan_under_shard_map():
     mean, finite = _shard(run, 1, PartitionSpec("data"))(INPUTS)
     _close(mean, 2 * INPUTS)
     assert finite.all()
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("rows", [4096, 4104])
+def test_batches_of_a_divided_table_stay_on_their_devices(kind, rows):
+    """No collective operation, working memory of one batch, results divided as the rows are; also a last batch that
+    overlaps the one before it.
+    """
+    features, mesh = 64, jax.make_mesh((8,), ("data",), axis_types=(kind,))
+    divided, everywhere = (NamedSharding(mesh, spec) for spec in (PartitionSpec("data"), PartitionSpec()))
+    inputs = jnp.asarray(_RNG.normal(size=(rows, features)), jnp.float32)
+    samples = jnp.asarray(_RNG.normal(size=(5, features, 2)), jnp.float32)
+    placed = jax.device_put(samples, everywhere), jax.device_put(inputs, divided)
+    with jax.set_mesh(mesh):
+        forecast = jax.jit(lambda s, x: _forecast(s, x, 256)).lower(*placed).compile()
+        found = forecast(*placed)
+    text = forecast.as_text()
+    assert not any(name in text for name in ("all-gather", "all-reduce", "all-to-all", "collective-permute"))
+    assert forecast.memory_analysis().temp_size_in_bytes < 4 * rows * features / 8
+    assert found[0].sharding.is_equivalent_to(divided, 2)
+    _close(found, _forecast(samples, inputs))

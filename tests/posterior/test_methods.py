@@ -1,5 +1,8 @@
 """The documented lines, as they are written, over all methods, four kinds of model, all parameters and a last layer."""
 
+import inspect
+import typing
+
 import equinox
 import flax.linen as nn
 import jax
@@ -10,7 +13,9 @@ import orbax.checkpoint
 import pytest
 from flax import nnx
 
+from jaxuq import posterior
 from jaxuq.posterior import (
+    Method,
     bbp,
     deterministic,
     ensemble,
@@ -108,8 +113,10 @@ METHODS = {
     "laplace": lambda: laplace("gaussian", "kronecker"),
     "laplace-low-rank": lambda: laplace("gaussian", "low_rank"),
     "laplace-diagonal": lambda: laplace("gaussian", "diagonal"),
+    "laplace-full": lambda: laplace("gaussian", "full"),
+    "laplace-columns": lambda: laplace("gaussian", "columns"),
 }
-LONG = {"psgld", "sghmc", "laplace-low-rank", "laplace-diagonal"}
+LONG = {"psgld", "sghmc", "laplace-low-rank", "laplace-diagonal", "laplace-full", "laplace-columns"}
 
 
 def _observer(method, params, apply_fn):
@@ -143,7 +150,13 @@ def _run(name, model, last):
         forecast = predict_forecast(apply_fn, samples, INPUTS, "gaussian")
         return state, samples, forecast, predict(apply_fn, samples, INPUTS)
 
-    return method, observe, lines(jax.random.key(5), params)
+    return method, observe, apply_fn, lines(jax.random.key(5), params)
+
+
+def test_every_method_of_the_room_is_run():
+    functions = [value for value in vars(posterior).values() if inspect.isfunction(value)]
+    factories = {f.__name__ for f in functions if typing.get_type_hints(f).get("return") is Method}
+    assert factories - {"on_part"} == {name.partition("-")[0] for name in METHODS}
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["all", "last layer"])
@@ -152,17 +165,17 @@ def _run(name, model, last):
     "name", [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in METHODS]
 )
 def test_the_documented_lines(name, model, last, tmp_path, rng_key):
-    method, observe, (state, _, forecast, outputs) = _run(name, model, last)
+    method, observe, apply_fn, (state, _, forecast, outputs) = _run(name, model, last)
     assert forecast.mean.shape == (6, 1) and outputs.shape == (4, 6, 1, 2)
     assert np.isfinite(forecast.total).all()
     np.testing.assert_allclose(forecast.mean, outputs[..., 0].mean(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(forecast.epistemic, outputs[..., 0].var(0), rtol=1e-3, atol=1e-5)
     assert (np.asarray(forecast.epistemic) > 1e-12).any() == (name != "deterministic")
     if (model == "plain" and not last) or name == "swag":
-        _survives(method, observe, state, tmp_path)
+        _survives(method, observe, state, apply_fn, tmp_path)
 
 
-def _survives(method, observe, state, tmp_path):
+def _survives(method, observe, state, apply_fn, tmp_path):
     """Arrays alone, no keys: a state goes to the host and to disk and back, and a step can be made again."""
     for leaf in jax.tree.leaves(state):
         assert not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
@@ -173,10 +186,12 @@ def _survives(method, observe, state, tmp_path):
     key = jax.random.key(9)
     update = equinox.filter_jit(lambda state: method.update(key, state, *observe(3)))
     jax.tree.map(np.testing.assert_array_equal, update(state), update(restored))
+    read = lambda state: predict(apply_fn, method.sample(key, state, 4), INPUTS)  # noqa: E731
+    np.testing.assert_allclose(read(jax.device_get(state)), read(state), rtol=1e-5, atol=1e-6)
 
 
 def test_last_layer_samples_leave_the_rest_alone():
-    samples, params = _run("swag", "equinox", True)[2][1], _equinox()[0]
+    samples, params = _run("swag", "equinox", True)[3][1], _equinox()[0]
     assert samples.varying.layers[0].weight is None
     newest = params.layers[0].weight + 0.1 * 2  # of the last snapshot
     np.testing.assert_allclose(samples.fixed.layers[0].weight, newest, rtol=1e-6)

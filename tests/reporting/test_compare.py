@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import rankdata
 
 from jaxuq.reporting import ReportError, compare_runs
-from jaxuq.study import write_arrays
+from jaxuq.study import Resamples
 from tests.reporting.folders import write_result_folder
 
 
@@ -57,6 +57,7 @@ def test_ranks_and_scores_equal_those_of_scipy_and_pandas(runs, tmp_path):
     assert (tmp_path / "out" / "figures" / "regression-method-mrr.png").exists()
 
 
+@pytest.mark.long
 def test_data_sets_of_one_name_that_are_not_the_same_data_are_told_apart(tmp_path):
     runs = [
         write_result_folder(tmp_path / name, backbone=name, numbers=number, molecules=4)
@@ -87,12 +88,15 @@ def test_only_what_is_better_beyond_chance_is_marked(tmp_path, known):
         results = pandas.read_csv(run / "results.csv")
         results["rmse"] = [means[backbone, method] for method in results["method"]]
         results.to_csv(run / "results.csv", index=False)
-        draws = {
-            f"{method}/rmse": means[backbone, method] + shared + 0.005 * np.random.default_rng(i).normal(size=200)
-            for i, method in enumerate(("deterministic", "ensemble"))
-        }
+        methods = ("deterministic", "ensemble")
+        draws = [
+            means[backbone, method] + shared + 0.005 * np.random.default_rng(i).normal(size=200)
+            for i, method in enumerate(methods)
+        ]
         if known:
-            write_arrays(run / "resamples.npz", draws | {"part": np.arange(8, dtype=np.uint8)})
+            cells = [{"method": method, "backbone": backbone, "seed": 0} for method in methods]
+            estimates = np.array([[means[backbone, method]] for method in methods])
+            Resamples(cells, ["same"] * 2, ["rmse"], estimates, np.stack(draws)[..., None]).write(run)
         runs.append(run)
     page = compare_runs(runs, tmp_path / "out").read_text()
     titles = {"deterministic": "Deterministic", "ensemble": "Deep ensemble"}

@@ -9,6 +9,7 @@ import rich.console
 
 from jaxuq.reporting import markdown_table, read_folder, score_table, terminal_table
 from jaxuq.reporting.metric_names import decimals, metric_name
+from jaxuq.study.comparison import Paired
 from tests.reporting.folders import CLASSIFICATION, REGRESSION
 
 
@@ -55,33 +56,35 @@ def _draws(**means):
     """Resamples that share what the examples bring (0.05), and differ by little of their own (0.005)."""
     rng = np.random.default_rng(0)
     shared = 0.05 * rng.normal(size=400)
-    return {m: {"rmse": (mean + shared + 0.005 * rng.normal(size=400), b"test")} for m, mean in means.items()}
+    return {
+        m: {"rmse": Paired(mean, {}, mean + shared + 0.005 * rng.normal(size=400), "test")} for m, mean in means.items()
+    }
 
 
 def test_marks_rest_on_paired_differences_not_on_overlap():
     wide = {"rmse_lower": [0.3, 0.3, 0.4], "rmse_upper": [0.5, 0.5, 0.6]}
     clear = _frame(rmse=[0.40, 0.50]), _frame(**{key: values[::2] for key, values in wide.items()})
-    table = score_table(*clear, metrics=["rmse"], resamples=_draws(m0=0.40, m1=0.50))
+    table = score_table(*clear, metrics=["rmse"], paired=_draws(m0=0.40, m1=0.50))
     assert [(cells[0].decided, cells[0].overlaps) for _, cells in table.rows] == [(True, False), (False, False)]
     assert markdown_table(table).count("**0.4000**") == 1
     near = _frame(rmse=[0.40, 0.401, 0.5])
-    table = score_table(near, _frame(**wide), metrics=["rmse"], resamples=_draws(m0=0.40, m1=0.401, m2=0.5))
+    table = score_table(near, _frame(**wide), metrics=["rmse"], paired=_draws(m0=0.40, m1=0.401, m2=0.5))
     assert [cells[0].overlaps for _, cells in table.rows] == [False, True, False]
     assert table.rows[0][1][0].best and not any(cells[0].decided for _, cells in table.rows)
 
 
 def test_seeds_that_disagree_leave_the_best_undecided():
     rows = {"method": ["m0"] * 3 + ["m1"] * 3, "seed": [0, 1, 2] * 2, "rmse": [0.2, 0.4, 0.6, 0.7, 0.5, 0.3]}
-    table = score_table(pandas.DataFrame(rows), metrics=["rmse"], resamples=_draws(m0=0.4, m1=0.5))
+    table = score_table(pandas.DataFrame(rows), metrics=["rmse"], paired=_draws(m0=0.4, m1=0.5))
     assert [cells[0].overlaps for _, cells in table.rows] == [False, True]
     assert not any(cells[0].decided for _, cells in table.rows)
 
 
 def test_methods_of_other_examples_are_not_paired():
     draws = _draws(m0=0.4, m1=0.5)
-    draws["m1"]["rmse"] = (draws["m1"]["rmse"][0], b"other")
-    for resamples in (draws, None):
-        table = score_table(_frame(rmse=[0.4, 0.5]), metrics=["rmse"], resamples=resamples)
+    draws["m1"]["rmse"] = draws["m1"]["rmse"]._replace(part="other")
+    for paired in (draws, None):
+        table = score_table(_frame(rmse=[0.4, 0.5]), metrics=["rmse"], paired=paired)
         assert not any(cells[0].decided or cells[0].overlaps for _, cells in table.rows)
 
 

@@ -14,11 +14,12 @@ def _small_network_and_own_cache(tmp_path_factory):
 
     patch = pytest.MonkeyPatch()
     whole = BACKBONES["dnn"]
-    patch.setitem(
-        BACKBONES,
-        "dnn",
-        lambda options: whole(options)._replace(network=lambda outputs: DNN(num_outputs=outputs, width=8, depth=0)),
-    )
+
+    def small(options):
+        made = whole.functions["make"](options)
+        return made._replace(network=lambda outputs: DNN(num_outputs=outputs, width=8, depth=0))
+
+    patch.setitem(BACKBONES, "dnn", whole._replace(functions={"make": small}))
     patch.setenv("JAXUQ_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()

@@ -350,7 +350,7 @@ STUDIES = {
         _write_molecules, _MOLECULES, _run_molecules, ("jaxuq.molecules.muben.forecasting.fit",), tuple(_MOLECULES)
     ),
     "muben --active": Study(
-        _write_molecules, _MOLECULES, _run_rounds, ("jaxuq.molecules.muben.forecasting.fit",), ("training inputs",)
+        _write_molecules, _MOLECULES, _run_rounds, ("jaxuq.molecules.muben.forecasting.fit",)
     ),
     "tag": Study(
         _write_sentences, _SENTENCES, _run_sentences, ("jaxuq.tagging.benchmark.run._compute",), tuple(_SENTENCES)
@@ -361,13 +361,13 @@ STUDIES = {
     "extract": Study(_write_texts, _TEXTS, _run_texts, (), tuple(_TEXTS)),
     "tune": Study(
         _write_sums, _SUMS, _run_sums, ("jaxuq.tuning.study._computed", "jaxuq.tuning.members.finetune"),
-        ("training answers", "test questions"),
+        ("training answers",),
     ),
     "tune --acquire": Study(_write_sums, _SUMS, _run_labels, ("jaxuq.tuning.members.finetune",)),
     "tune --teach": Study(_write_sums, _SUMS, _run_teaching, ("jaxuq.tuning.honesty.run._taught",)),
     "experts": Study(
         _write_instructions, _INSTRUCTIONS, _run_instructions,
-        ("jaxuq.experts.pipeline.adapters.finetune", "jaxuq.experts.pipeline.evaluation._predict"), ("responses",),
+        ("jaxuq.experts.pipeline.adapters.finetune", "jaxuq.experts.pipeline.evaluation._predict"),
     ),
 }  # fmt: skip
 """By command."""

@@ -80,7 +80,8 @@ def test_a_full_disk_is_an_error_of_the_disk_and_a_repeat_ends_with_the_same_num
 def test_tables_hold_every_cell_that_is_on_disk_when_a_run_is_interrupted(tmp_path):
     """Three of four cells, each of a data set divided anew for every seed."""
     from jaxuq.molecules import load_molecules
-    from jaxuq.molecules.muben import Listener, MubenConfiguration, run_muben
+    from jaxuq.molecules.muben import MubenConfiguration, run_muben
+    from jaxuq.study import Listener
 
     data, done = load_molecules("freesolv"), []
     lines = [f"{smiles},{label}" for smiles, (label,) in zip(data.smiles[:40], data.labels[:40].tolist())]

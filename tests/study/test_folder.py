@@ -23,12 +23,11 @@ def _open(path, content=FIRST, resume=True, defaults=None, **changes):
 def _write(path, value, content=FIRST, **changes):
     """A run of one cell, as any command makes it: the value is computed only if it is not there."""
     with _open(path, content, **changes) as folder:
-        cell = folder.cell("predictions/a.npz", content["data"], "beside")
+        cell = folder.cell("predictions/a.npz", data=content["data"])
         kept = cell.read()
         if kept is None:
             cell.write({"value": np.array(value)})
         write_table(folder.path, cell.read()["value"])
-        folder.write_record(status="complete")
     return float(cell.read()["value"])
 
 
@@ -38,9 +37,13 @@ def write_table(path, value):
 
 def test_the_same_run_goes_on_and_tuples_equal_lists(tmp_path):
     with _open(tmp_path / "run") as first:
-        first.write_record(seconds=3.0)
+        assert read_run(tmp_path / "run")["status"] == "running"
+    record = read_run(tmp_path / "run")
+    assert record["status"] == "complete"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record | {"seconds": 3.0}))
     with _open(tmp_path / "run", methods=["deterministic", "swag"]) as again:
-        assert not first.resumed and again.resumed and again.seconds == 3.0
+        assert not first.resumed and again.resumed
+        assert 3.0 <= read_run(tmp_path / "run")["seconds"] < 60.0, "the time of earlier calls counts"
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json"}
 
 
@@ -81,15 +84,15 @@ def test_where_content_is_and_how_it_is_called_makes_no_other_run(tmp_path, name
 def test_changed_content_is_computed_and_the_old_is_kept_named_and_comes_back(tmp_path):
     run = tmp_path / "run"
     _write(run, 1.0)
-    (run / "checkpoints").mkdir()
+    (run / "models").mkdir()
     with pytest.warns(StudyWarning, match=r"data changed since the results in .* kept in .*earlier"):
         assert _write(run, 2.0, SECOND) == 2.0
-    assert "2.0" in (run / "results.csv").read_text() and not (run / "checkpoints").exists()
+    assert "2.0" in (run / "results.csv").read_text() and not (run / "models").exists()
     (kept,) = (run / "earlier").iterdir()
     assert "1.0" in (kept / "results.csv").read_text() and read_run(kept)["content"] == FIRST
     with pytest.warns(StudyWarning, match="are back"):
         assert _write(run, 3.0, FIRST) == 1.0
-    assert (run / "checkpoints").is_dir() and "1.0" in (run / "results.csv").read_text()
+    assert (run / "models").is_dir() and "1.0" in (run / "results.csv").read_text()
     assert [read_run(one)["content"] for one in (run / "earlier").iterdir()] == [SECOND]
 
 
@@ -133,7 +136,7 @@ def test_a_cell_that_did_not_change_is_used_again(tmp_path):
     run = tmp_path / "run"
     for content, value in ((FIRST, 1.0), (SECOND, 2.0)):
         with _open(run, content) as folder:
-            cell = folder.cell("predictions/same.npz", "same", beside=("models/same",))
+            cell = folder.cell("predictions/same.npz", data="same", beside=("models/same",))
             if cell.read() is None:
                 (run / "models" / "same").mkdir(parents=True)
                 (run / "models" / "same" / "w").write_text("weights")
@@ -143,18 +146,52 @@ def test_a_cell_that_did_not_change_is_used_again(tmp_path):
 
 def test_a_cell_of_another_identity_is_put_away_and_said(tmp_path):
     with _open(tmp_path) as folder:
-        folder.cell("a.npz", 1).write({"value": np.array(1.0)})
+        folder.cell("a.npz", data=1).write({"value": np.array(1.0)})
         with pytest.warns(StudyWarning, match="follows from other data or options; it is kept in"):
-            assert folder.cell("a.npz", 2).read() is None
-        folder.cell("a.npz", 2).write({"value": np.array(2.0)})
+            assert folder.cell("a.npz", data=2).read() is None
+        folder.cell("a.npz", data=2).write({"value": np.array(2.0)})
         with pytest.warns(StudyWarning):
-            assert folder.cell("a.npz", 1).read()["value"] == 1.0
+            assert folder.cell("a.npz", data=1).read()["value"] == 1.0
+
+
+def _known(path, options, defaults, formula=1):
+    """Whether what is kept there is used by a program with these options."""
+    with _open(path) as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", StudyWarning)
+        cell = folder.cell("a.npz", options=options, defaults=defaults, method="swag", formula=formula)
+        found = cell.read()
+        if found is None:
+            cell.write({"value": np.array(1.0)})
+    return found is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "defaults", "formula", "known"),
+    [
+        ({"rate": 0.1}, {"rate": 0.1}, 1, True),
+        ({"rate": 0.1, "decay": 0.0}, {"rate": 0.1, "decay": 0.0}, 1, True),  # a new option, as it was without it
+        ({"rate": 0.1, "decay": 0.5}, {"rate": 0.1, "decay": 0.0}, 1, False),
+        ({"rate": 0.2}, {"rate": 0.2}, 1, False),  # a changed default
+        ({"rate": 0.1}, {"rate": 0.1}, 2, False),  # another formula
+        ({"rate": 0.1, "decay": 0.0}, {"rate": 0.1}, 1, False),  # an option without a default is no old one's
+        ({}, {}, 1, True),  # an option that is gone counted as its default, too
+    ],
+)
+def test_a_cell_knows_its_options(tmp_path, options, defaults, formula, known):
+    assert not _known(tmp_path, {"rate": 0.1}, {"rate": 0.1})
+    assert _known(tmp_path, options, defaults, formula) is known
+    assert _known(tmp_path, options, defaults, formula)
+
+
+def test_an_option_that_is_gone_counts_as_what_its_default_was(tmp_path):
+    assert not _known(tmp_path, {"rate": 0.2}, {"rate": 0.1})
+    assert not _known(tmp_path, {}, {})
 
 
 def test_no_flipped_byte_of_a_cell_changes_a_number(tmp_path):
     arrays = {"mean": np.linspace(0, 1, 7, dtype=np.float32), "text": np.array(["CCO", "C"])}
     with _open(tmp_path) as folder:
-        cell = folder.cell("a.npz", 1)
+        cell = folder.cell("a.npz", data=1)
         cell.write(arrays)
         whole, seen = cell.path.read_bytes(), 0
         for place in range(0, len(whole), 3):

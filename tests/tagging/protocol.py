@@ -25,7 +25,8 @@ _OWN = (_normal(8, 3), _normal(8, 4, 3, 3), _normal(8, 4, 3), _LENGTHS)
 def _both(function):
     """With a shared transition; with one per token, compiled at once, since eager loops cost most."""
     return [
-        Example(f, chain, differentiable=(0, 1, 2)) for f, chain in ((function, _SHARED), (jax.jit(function), _OWN))
+        Example(f, chain, differentiable=(0, 1, 2), rows=2)
+        for f, chain in ((function, _SHARED), (jax.jit(function), _OWN))
     ]
 
 
@@ -37,7 +38,7 @@ def _label_model(model):
         fitted = model.fit(model.init(rng_key, observations, lengths), observations, lengths)
         return fitted.objective, model.predict(fitted.params, observations, lengths)
 
-    return Example(jax.jit(function), (_KEY, _VOTES, _LENGTHS))
+    return Example(jax.jit(function), (_KEY, _VOTES, _LENGTHS), rows=1)
 
 
 _SHARES = _RNG.random((8, 2, 3)).astype(np.float32)  # sentences, functions, states
@@ -61,7 +62,7 @@ EXAMPLES: dict[str, Any] = {
         for kind in ("expected", "marginals")
     ],
     "dawid_skene": _label_model(tagging.dawid_skene(3, num_steps=2)),
-    "emission_addon_prior": Example(tagging.emission_addon_prior, (_SHARES[:2], _WXOR.logits), differentiable=(0, 1)),
+    "emission_addon_prior": Example(tagging.emission_addon_prior, (_SHARES, _WXOR.logits), differentiable=(0, 1)),
     "emission_base_prior": [
         Example(tagging.emission_base_prior, (_SHARES,), _PART | {"naive": naive}, differentiable=(0,))
         for naive in (False, True)
@@ -75,27 +76,27 @@ EXAMPLES: dict[str, Any] = {
         for kind in ("votes", "published")
     ],
     "initial_transition": Example(jax.jit(partial(tagging.initial_transition, num_labels=3)), (_VOTES, _LENGTHS)),
-    "k_best_viterbi": Example(
-        lambda *chain: tagging.k_best_viterbi(*chain, num_paths=2).paths, _SHARED, differentiable=()
-    ),
+    "k_best_viterbi": Example(lambda *chain: tagging.k_best_viterbi(*chain, num_paths=2).paths, _SHARED, rows=2),
     "log_dirichlet_mean": Example(tagging.log_dirichlet_mean, (_SHARES + 1,), differentiable=(0,)),
-    "log_dirichlet_sample": Example(jax.jit(tagging.log_dirichlet_sample), (_KEY, _SHARES + 1), differentiable=(1,)),
+    "log_dirichlet_sample": Example(
+        jax.jit(tagging.log_dirichlet_sample), (_KEY, _SHARES + 1), differentiable=(1,), rows=1
+    ),
     "log_likelihood": [
         *_both(tagging.log_likelihood),
-        Example(jax.jit(partial(tagging.log_likelihood, associative=True)), _SHARED, differentiable=(0, 1, 2)),
-        Example(jax.jit(partial(tagging.log_likelihood, checkpoint=True)), _SHARED, differentiable=(0, 1, 2)),
+        Example(jax.jit(partial(tagging.log_likelihood, associative=True)), _SHARED, differentiable=(0, 1, 2), rows=2),
+        Example(jax.jit(partial(tagging.log_likelihood, checkpoint=True)), _SHARED, differentiable=(0, 1, 2), rows=2),
     ],
     "majority_vote": [_label_model(tagging.majority_vote(3, scheme)) for scheme in ("types", "tokens")],
     "observation_log_evidence": [
         *(
-            Example(tagging.observation_log_evidence, (_normal(*shape, 2, 3, 3), said), differentiable=(0,))
+            Example(tagging.observation_log_evidence, (_normal(*shape, 2, 3, 3), said), differentiable=(0,), rows=1)
             for shape in ((), (8,), (8, 4))
             for said in (_RNG.integers(-1, 3, size=(8, 4, 2)), _RNG.random((8, 4, 2, 3)).astype(np.float32))
         ),
     ],
-    "pairwise_marginals": Example(tagging.pairwise_marginals, _OWN, differentiable=(0, 1, 2)),
-    "path_entropy": Example(tagging.path_entropy, _SHARED, differentiable=(0, 1, 2)),
-    "posterior_sample": Example(partial(tagging.posterior_sample, num_samples=2), (_KEY, *_OWN)),
+    "pairwise_marginals": Example(tagging.pairwise_marginals, _OWN, differentiable=(0, 1, 2), rows=2),
+    "path_entropy": Example(tagging.path_entropy, _SHARED, differentiable=(0, 1, 2), rows=2),
+    "posterior_sample": Example(partial(tagging.posterior_sample, num_samples=2), (_KEY, *_OWN), rows=3),
     "scale_reliability": Example(tagging.scale_reliability, (_SHARES,), _PART, differentiable=(0,)),
     "silence_probability": Example(
         tagging.silence_probability, (_SHARES,), _PART | {"num_labels": 3}, differentiable=(0,)
@@ -105,7 +106,7 @@ EXAMPLES: dict[str, Any] = {
     "true_emissions": Example(
         jax.jit(partial(tagging.true_emissions, num_labels=3)), (_VOTES, _VOTES[..., 0], _LENGTHS)
     ),
-    "viterbi": Example(lambda *chain: tagging.viterbi(*chain).scores, _OWN, differentiable=(0, 1, 2)),
+    "viterbi": Example(lambda *chain: tagging.viterbi(*chain).scores, _OWN, differentiable=(0, 1, 2), rows=2),
     "wxor_counts": [
         Example(
             jax.jit(partial(tagging.wxor_counts, convention=kind)), (_VOTES, _SHARES, _LENGTHS), differentiable=(1,)

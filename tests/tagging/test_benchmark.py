@@ -78,16 +78,16 @@ def test_predictions_have_the_words_and_a_confidence(done, data):
 def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_repeated(done, data, encoder, tmp_path, monkeypatch):
     options = {"model": VOTES, "seeds": 2, "embeddings": str(encoder), "tagger": True, "epochs": 3}
     configuration = TaggingConfiguration(data=(str(data),), output=tmp_path / "out", **options)
-    original, calls = run._store, []
+    original, calls = run.cell_content, []
 
-    def interrupting(folder, configuration, cell, *rest):
-        calls.append(cell)
-        if len(calls) == 4:  # after the tagger of a cell, before the cell itself
+    def interrupting(*outcome):
+        calls.append(outcome)
+        if len(calls) == 4:  # after a label model, before its tagger
             raise KeyboardInterrupt
-        original(folder, configuration, cell, *rest)
+        return original(*outcome)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_store", interrupting)
+        patch.setattr(run, "cell_content", interrupting)
         with pytest.raises(KeyboardInterrupt):
             run_tagging(configuration)
     run_tagging(configuration)
@@ -96,8 +96,29 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_repeated(done, dat
         return [{key: value for key, value in row.items() if key != "seconds"} for row in _rows(folder / "results.csv")]
 
     assert scores(tmp_path / "out") == scores(done)
-    monkeypatch.setattr(run, "_store", lambda *arguments: pytest.fail("computed again"))
+    monkeypatch.setattr(run, "cell_content", lambda *arguments: pytest.fail("computed again"))
     run_tagging(configuration)
+
+
+def test_intervals_are_those_of_resampled_sentences(done, data):
+    """F1 of the mean over seeds on resamples that NumPy draws from the same sentences: the same spread, no bias."""
+    summary = {row["method"]: row for row in _rows(done / "summary.csv")}
+    row, truth = summary["hmm"], json.loads((data / "test.json").read_text()).values()
+    gold = [set(map(tuple, one["label"])) for one in truth]
+    lines = [json.loads(line) for line in (done / "predictions.jsonl").read_text().splitlines()]
+    found = [
+        {(entity["start"], entity["end"], entity["type"]) for entity in line["entities"]}
+        for line in lines
+        if line["method"] == "hmm"
+    ]
+    counts = np.array([[len(a & b), len(a), len(b)] for a, b in zip(found, gold)])
+    rng = np.random.default_rng(0)
+    draws = [counts[rng.integers(0, len(counts), len(counts))].sum(0) for _ in range(4000)]
+    spread = np.std([2 * right / (said + there) for right, said, there in draws])
+    lower, mean, upper = (float(row[f"f1_{end}"]) for end in ("lower", "mean", "upper"))
+    assert mean == pytest.approx(2 * counts[:, 0].sum() / counts[:, 1:].sum(), rel=1e-6)
+    assert lower < mean < upper
+    assert (upper - lower) / 2 == pytest.approx(1.96 * spread, rel=0.15)
 
 
 @pytest.mark.parametrize("method", ["majority-vote", "hmm", "hmm+tagger"])

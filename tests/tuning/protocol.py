@@ -105,10 +105,6 @@ EXAMPLES = {
         _normal(8, 3)), shardable=False,
     ),
     "rotate_adapter": Example(tuning.rotate_adapter, (_normal(8, 2), _normal(2, 4)), vmappable=False),
-    "score_intervals": Example(
-        functools.partial(tuning.score_intervals, num_resamples=4), (_KEY, _LOG_PROBS, _LABELS), vmappable=False,
-        shardable=False,
-    ),
     "silhouette": Example(
         functools.partial(tuning.silhouette, num_clusters=2), (_normal(8, 3), _LABELS), where=_ROWS, masked=(0, 1)
     ),
@@ -128,9 +124,9 @@ EXAMPLES = {
 }  # fmt: skip
 
 HOST = {
-    "ACQUISITIONS": "names",
+    "ACQUISITIONS": "an open table",
     "VERDICTS": "texts",
-    "WAYS": "names",
+    "WAYS": "an open table",
     "Graded": "type",
     "LabellingRound": "type",
     "ResponseScores": "type",
@@ -151,8 +147,15 @@ HOST = {
     "verdict_prompts": "tokenises on the host",
     "verdict_records": "text",
     "written_answers": "generates with a model from the host",
-    "LOSSES": "names",
-    "POSTERIORS": "names",
+    "LOSSES": "an open table",
+    "POSTERIORS": "an open table",
+    "SOURCES": "an open table",
+    "Choices": "type",
+    "LossSettings": "type",
+    "Pool": "type",
+    "Samples": "type",
+    "Tuned": "type",
+    "make_choices": "tables on the host",
     "SCORES": "names",
     "AnswerForecast": "type",
     "AnswerPrompts": "type",
@@ -163,7 +166,6 @@ HOST = {
     "refusal_records": "text",
     "stated_confidence_records": "text",
     "sufficiency_records": "text",
-    "Listener": "type",
     "PrunedSamples": "type",
     "SampleUncertainty": "type",
     "Split": "type",

@@ -58,11 +58,11 @@ def test_killed_within_a_tuning_and_between_cells_the_run_ends_with_the_same_num
     ]  # fmt: skip
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     _run([*command, killed], 0.1, until="step plain, seed 0: 11 of 12")  # an epoch has three
-    assert (killed / "checkpoints/plain-0-0/latest").exists() and not (killed / "adapters").exists()
-    between = _run([*command, killed], 0.1, until="scored plain, 0")
+    assert list(killed.glob("checkpoints/plain-0-0/*/latest")) and not (killed / "adapters").exists()
+    between = _run([*command, killed], 0.1, until="scored plain, seed 0")
     steps = [line for line in between if line.startswith("step")]
     assert steps == [f"step plain, seed 0: {at} of 12" for at in (10, 11, 12)], "it goes on after the checkpoint"
-    assert (killed / "predictions/plain-0.npz").exists() and not (killed / "results.csv").exists()
+    assert (killed / "predictions/plain-0.npz").exists() and not (killed / "summary.csv").exists()
     ended = _run([*command, killed, "then", *command, whole], 0)
     left = ended[1 : ended.index("next", 1)]
     assert {line.split(":")[0] for line in left if line.startswith("step")} == {"step plain, seed 0, member 2"}
@@ -77,5 +77,5 @@ def test_killed_within_a_tuning_and_between_cells_the_run_ends_with_the_same_num
     for file in (whole / "predictions").iterdir():
         with np.load(file) as one, np.load(killed / "predictions" / file.name) as other:
             for array in one:
-                if not array.endswith("seconds"):
+                if not array.endswith(("seconds", "cell")):  # the seal counts the seconds too
                     np.testing.assert_array_equal(one[array], other[array])

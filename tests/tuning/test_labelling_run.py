@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxuq import tuning
-from jaxuq.study import read_arrays
+from jaxuq.study import Listener, read_arrays
 from tests.tuning.tiny import word_model, write_questions
 
 pytestmark = pytest.mark.long
@@ -71,12 +71,12 @@ def test_an_interrupted_run_ends_with_the_same_numbers(whole, configuration, tmp
     configuration = dataclasses.replace(configuration, acquire=("bald",), output=tmp_path / "run")
     steps = []
 
-    def interrupt(name, progress):
-        steps.append((name, progress.step))
+    def interrupt(name, done, total, said):
+        steps.append((name, done))
         if len(steps) in (6, 17):
             raise KeyboardInterrupt
 
-    listener = tuning.Listener(training=interrupt)
+    listener = Listener(progress=interrupt)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             tuning.run_tuning(configuration, model=word_model(), listener=listener)

@@ -10,7 +10,7 @@ import pytest
 
 from jaxuq import tuning
 from jaxuq.language import load_peft
-from jaxuq.study import RunFolderError, read_arrays
+from jaxuq.study import Listener, RunFolderError, read_arrays
 from tests.language.finetune_run import tiny_model
 from tests.language.words import tokenizer
 
@@ -87,12 +87,12 @@ def test_an_interrupted_run_ends_with_the_same_numbers(whole, model, configurati
     configuration = dataclasses.replace(configuration, posterior=("none", "ensemble"), output=tmp_path / "run")
     steps = []
 
-    def interrupt(name, progress):
-        steps.append(progress.step)
+    def interrupt(name, done, total, said):
+        steps.append(done)
         if len(steps) in (6, 20):  # within the first adapters, and within a later one
             raise KeyboardInterrupt
 
-    listener = tuning.Listener(training=interrupt)
+    listener = Listener(progress=interrupt)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             tuning.run_tuning(configuration, model=model, listener=listener)
@@ -117,13 +117,15 @@ def test_an_interrupted_run_ends_with_the_same_numbers(whole, model, configurati
 @pytest.mark.parametrize("posterior", ["swag", "sgld"])
 def test_chains_spread_around_the_tuned_adapters(whole, model, configuration, posterior):
     from jaxuq.tuning.configuration import finetune_config, normalised
-    from jaxuq.tuning.posteriors.chains import chain_draws
 
     lora = load_peft(whole.path / "adapters/plain-0-0", model.decoder.config, scan=True)[1]
     options = normalised(dataclasses.replace(configuration, learning_rate=0.01))
     tuned = model._replace(lora=lora, decoder=model.decoder.clone(lora=finetune_config(options).adapters))
     examples = tuning.training_examples(model.tokenizer, tuning.load_split(configuration.data).train)
-    draws, numbers = chain_draws(jax.random.key(0), posterior, tuned, examples, options, tuning.token_loss("plain"))
+    around = tuning.Tuned(
+        tuned, [lora], examples, None, None, tuning.token_loss("plain"), finetune_config(options), options.samples
+    )
+    draws, numbers = tuning.POSTERIORS[posterior].functions["draw"](jax.random.key(0), around)
     spread = np.concatenate([np.asarray(leaf.std(0)).ravel() for leaf in jax.tree.leaves(draws)])
     distance = np.concatenate(
         [np.abs(np.asarray(leaf.mean(0) - start)).ravel()

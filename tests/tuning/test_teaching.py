@@ -13,6 +13,7 @@ from jaxuq.language import FinetuneConfig, Instruction, ScheduledLoss, finetune,
 from jaxuq.metrics import area_under_roc
 from jaxuq.networks import LoraConfig
 from jaxuq.questions import Question
+from jaxuq.study import Listener
 from jaxuq.tuning.honesty.verdicts import VERDICTS, refusal_prompts, word_tokens
 from tests.tuning.tiny import COLOURS, LETTERS, word_model, word_tokenizer, write_questions
 
@@ -202,14 +203,14 @@ def test_an_interrupted_run_of_teaching_ends_with_the_same_numbers(run, tmp_path
     configuration = dataclasses.replace(configuration, output=tmp_path / "run", teach=("stated", "head"))
     steps = []
 
-    def interrupt(name, progress):
-        steps.append(progress.step)
+    def interrupt(name, done, total, said):
+        steps.append(done)
         if len(steps) == 7:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tuning.run_tuning(configuration, model=word_model(), listener=tuning.Listener(training=interrupt))
-    folder = tuning.run_tuning(configuration, model=word_model(), listener=tuning.Listener(training=interrupt))
+        tuning.run_tuning(configuration, model=word_model(), listener=Listener(progress=interrupt))
+    folder = tuning.run_tuning(configuration, model=word_model(), listener=Listener(progress=interrupt))
     expected = {row["method"]: row for row in _rows(whole)}
     rows = _rows(folder)
     assert [row["method"] for row in rows] == ["answer", "stated", "head"]

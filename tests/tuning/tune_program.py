@@ -8,25 +8,25 @@ import sys
 import time
 
 from jaxuq.cli import main
-from jaxuq.cli.tune import _Display
+from jaxuq.cli.display import Display
 
 
 def slow(delay):
-    training, scored = _Display._training, _Display._scored
+    shown, scored = Display._show, Display._scored
 
     def say(text):
         print(text, flush=True)
         time.sleep(delay)
 
-    def slow_training(self, name, progress):
-        training(self, name, progress)
-        say(f"step {name}: {progress.step} of {progress.num_steps}")
+    def slow_show(self, step, done, total, said):
+        shown(self, step, done, total, said)
+        say(f"step {step.removeprefix('tune ')}: {done} of {total}")
 
-    def slow_scored(self, method, seed, part, scores):
-        scored(self, method, seed, part, scores)
-        say(f"scored {method}, {seed}")
+    def slow_scored(self, cell, scores):
+        scored(self, cell, scores)
+        say(f"scored {cell}")
 
-    _Display._training, _Display._scored = slow_training, slow_scored
+    Display._show, Display._scored = slow_show, slow_scored
 
 
 if __name__ == "__main__":

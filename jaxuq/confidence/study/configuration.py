@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
-from jaxuq._entries import Entry
-from jaxuq.confidence.measures import identity_of, needs_of
+from jaxuq._entries import Entry, identity_of
+from jaxuq.confidence.measures import needs_of
 from jaxuq.confidence.text.assess import Plan
 from jaxuq.confidence.text.options import ChainOptions
 from jaxuq.questions import QuestionError

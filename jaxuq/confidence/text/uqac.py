@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxuq._arrays import check_count
 from jaxuq._entries import Entry
+from jaxuq._options import check_count
 from jaxuq.confidence._measure import Seen
 from jaxuq.confidence.measures import chosen_measures
 from jaxuq.confidence.text.assess import Assessment, Plan, assess

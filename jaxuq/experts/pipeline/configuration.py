@@ -6,15 +6,17 @@ from typing import Annotated
 
 import tyro
 
+from jaxuq.experts.clustering import CLUSTERINGS
 from jaxuq.experts.errors import ExpertsError
+from jaxuq.experts.projection import PROJECTIONS
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
-from jaxuq.study import Options
+from jaxuq.study import CrewOptions, Options, options_of
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfiguration:
+class TrainConfiguration(CrewOptions):
     """Train a base adapter, find clusters of instructions by their gradients, and train an expert for each."""
 
     model: str = "smollm2"
@@ -61,10 +63,10 @@ class TrainConfiguration:
     """Numbers of a projected gradient."""
 
     projection: str = "rademacher"
-    """rademacher, gaussian, sparse or hadamard."""
+    """rademacher, gaussian, sparse or hadamard (or another in jaxuq.experts.PROJECTIONS)."""
 
     clustering: str = "birch"
-    """birch or kmeans."""
+    """birch or kmeans (or another in jaxuq.experts.CLUSTERINGS)."""
 
     clusters: int = 5
     """What the first round of clustering aims at."""
@@ -89,7 +91,7 @@ class TrainConfiguration:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfiguration:
+class EvaluateConfiguration(CrewOptions):
     """Exact match of ELREA and its baselines over runs of `jaxuq experts train`, with intervals."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -159,11 +161,10 @@ def check_training(configuration: TrainConfiguration) -> None:
             raise ExpertsError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; expected above 0")
     if configuration.max_length < 8:
         raise ExpertsError(f"--max-length is {configuration.max_length}; a row needs at least 8 tokens")
-    if configuration.clustering not in ("birch", "kmeans"):
-        raise ExpertsError(f"--clustering is {configuration.clustering!r}; expected birch or kmeans")
-    kinds = ("rademacher", "gaussian", "sparse", "hadamard")
-    if configuration.projection not in kinds:
-        raise ExpertsError(f"--projection is {configuration.projection!r}; expected {', '.join(kinds)}")
+    known = {"clustering": [name for name, one in CLUSTERINGS.items() if "fit" in one.functions]}
+    for name, names in (known | {"projection": list(PROJECTIONS)}).items():
+        if getattr(configuration, name) not in names:
+            raise ExpertsError(f"--{name} is {getattr(configuration, name)!r}; expected {', '.join(names)}")
 
 
 def lora_of(configuration: TrainConfiguration) -> LoraConfig:
@@ -200,7 +201,7 @@ def tuning_of(configuration: TrainConfiguration, kind: str) -> FinetuneConfig:
     )
 
 
-def options_of(configuration: TrainConfiguration | EvaluateConfiguration) -> Options:
+def run_options(configuration: TrainConfiguration | EvaluateConfiguration) -> Options:
     """Everything that decides the numbers, for `run.json`.
 
     Args:
@@ -210,11 +211,5 @@ def options_of(configuration: TrainConfiguration | EvaluateConfiguration) -> Opt
         Options; those that name data, model and trainings are compared by content, and the methods of an evaluation may
         be others each time.
     """
-    left_out = ("output", "resume", "list")
-    fields = [field for field in dataclasses.fields(configuration) if field.name not in left_out]
-    return Options(
-        {field.name: getattr(configuration, field.name) for field in fields},
-        {field.name: field.default for field in fields if field.default is not dataclasses.MISSING},
-        names=("data", "model", "runs"),
-        free=("baselines", "top_k") if isinstance(configuration, EvaluateConfiguration) else (),
-    )
+    free = ("baselines", "top_k") if isinstance(configuration, EvaluateConfiguration) else ()
+    return options_of(configuration, left_out=("list",), names=("data", "model", "runs"), free=free)

@@ -1,47 +1,57 @@
 """ELREA and its baselines on the same questions: predictions method by method, then tables."""
 
 import contextlib
-import os
+import functools
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxuq._keys import named_key
-from jaxuq._programs import forget_programs_if_many
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.grading import ANSWER_KINDS, vote
-from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, options_of
+from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, run_options
 from jaxuq.experts.pipeline.costs import costs_of
-from jaxuq.experts.pipeline.methods import Plan, methods_of
+from jaxuq.experts.pipeline.methods import METHODS, Method, methods_of
+from jaxuq.experts.pipeline.methods import Plan as Answering
 from jaxuq.experts.pipeline.questions import encode_questions, read_training, training_digest
 from jaxuq.experts.pipeline.records import Encoded, load_records, prompt_text
-from jaxuq.experts.pipeline.tables import AVERAGE, read_predictions, write_tables
-from jaxuq.experts.pipeline.training import Told, TrainedRun
+from jaxuq.experts.pipeline.tables import AVERAGE, write_tables
+from jaxuq.experts.pipeline.training import TrainedRun
 from jaxuq.experts.pipeline.weights import Context, members_of
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.questions import equivalent_answers, judge_answer, read_answer, right_answers
 from jaxuq.study import (
+    Listener,
+    Log,
+    Plan,
     RunFolder,
     check_folder,
+    compute_cells,
     digest,
+    entry_record,
     open_run,
-    read_sealed,
-    sealed_lines,
     working_alone,
-    write_text,
 )
+from jaxuq.study.crew import SHARE
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 _FORMULA = 1  # the version of how a question is answered and graded
+_GROUPS: dict[str, str] = dict.fromkeys(("elrea", "moe-routing", "moe-merging"), "elrea")  # by the same gradients
 
 
 def run_evaluation(
-    options: EvaluateConfiguration, *, model: "LanguageModel | None" = None, on_progress: Told | None = None
+    options: EvaluateConfiguration,
+    *,
+    model: "LanguageModel | None" = None,
+    listener: Listener = Listener(),  # noqa: B008
+    methods: Mapping[str, Any] | None = None,
+    routing: Any = None,
 ) -> RunFolder:
     """Answer the questions with every method and compare; `jaxuq experts evaluate` in Python.
 
@@ -51,18 +61,22 @@ def run_evaluation(
     Args:
         options: what to do.
         model: a loaded model, if it is that of the runs; None loads it.
-        on_progress: see `Told`.
+        listener: is told how far the evaluation is.
+        methods: further rows of the tables by name: functions `(Context) -> Plan` of yours, or entries as in `METHODS`.
+        routing: a function `(features, centroids) -> weights` of yours, an entry as in `ROUTINGS`, or several by name:
+            further rows, of ELREA's experts with these weights for each question. A row of one function has its name.
 
     Returns:
         The folder: `predictions/`, `results.csv`, `summary.csv`, `clusters.csv`, `weights.csv`, `costs.csv`.
 
     Raises:
         ExpertsError: no runs, runs that are not finished or have one seed, options out of range.
+        OptionError: what is given is no function or entry, or has the name of something else.
         RunFolderError: a folder is not what it should be.
     """
     _check(options)
-    methods = methods_of(options)
-    asked = options_of(options)
+    rows = methods_of(options, methods=methods, routing=routing)
+    asked = run_options(options)
     check_folder(options.output, system="experts-evaluation", options=asked, resume=options.resume)
     runs: list[TrainedRun] = []
     for path in options.runs:
@@ -75,36 +89,87 @@ def run_evaluation(
     questions = [_questions(run, options, rejected) for run in runs]
     trainings = [training_digest(run) for run in runs]
     data = digest([one.records for one in questions])
+    plain = methods is None and routing is None
+    again = functools.partial(run_evaluation, methods=methods, routing=routing) if not plain else run_evaluation
     with contextlib.ExitStack() as held:
-        for run in runs:  # baselines train adapters into their folders
+        for run in runs if SHARE.get() is None else ():  # baselines train adapters into their folders
             held.enter_context(working_alone(run.path))
         opened = open_run(
             options.output,
             system="experts-evaluation",
             options=asked,
             content={"data": data, "trainings": digest(trainings)},
-            device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
             resume=options.resume,
+            crew=options.crew(again, options),
+            digests={AVERAGE: data},
+            entries={row.name: entry_record(METHODS[row.name]) for row in rows if row.name in METHODS},
+            rejected=rejected,
+            model=runs[0].configuration.model,
         )
         folder = held.enter_context(opened)
-        began, before = time.monotonic(), folder.seconds
-        folder.write_record(status="running", digests={AVERAGE: data})
-        for run, own, training in zip(runs, questions, trainings):
-            context = Context(run, own, options, on_progress)
-            for name, plan in methods:
-                cell = digest(_FORMULA, training, name, own.records, own.prompts, _answer_options(options))
-                if not _kept(folder, run.configuration.seed, name, cell, len(own.records)):
-                    lines = [line | {"cell": cell} for line in _predict(context, name, plan(context))]
-                    write_text(folder.predictions / f"{run.configuration.seed}-{name}.jsonl", sealed_lines(lines))
-                    forget_programs_if_many()
-                    folder.write_record(seconds=round(before + time.monotonic() - began, 1))
-        unrouted = sum(read_predictions(folder.path, seed, "elrea")[0]["unrouted"] for seed in seeds)
-        write_tables(folder.path, runs, [name for name, _ in methods], options)
-        folder.write_record(
-            status="complete", seconds=round(before + time.monotonic() - began, 1), rejected=rejected,
-            model=runs[0].configuration.model, unrouted=unrouted,
-        )  # fmt: skip
+        told = lambda step, done, total: listener.progress(step, done, total, "")  # noqa: E731
+        plans = [
+            Plan(
+                f"{row.name}, seed {run.configuration.seed}",
+                _answers(folder, run, own, training, row, options),
+                (row, Context(run, own, options, told)),
+                f"{_GROUPS.get(row.name, row.name)}, seed {run.configuration.seed}",
+            )
+            for run, own, training in zip(runs, questions, trainings)
+            for row in rows
+        ]
+        lines: dict[tuple[str, int], list[dict[str, Any]]] = {}
+
+        def keep(plan: Plan, found: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+            row, context = plan.about
+            lines[row.name, context.run.configuration.seed] = found
+            return {}
+
+        compute_cells(folder, plans, _answered, rows=keep, listener=listener)
+        write_tables(folder.path, runs, [row.name for row in rows], lines)
+        folder.write_record(unrouted=sum(lines["elrea", seed][0]["unrouted"] for seed in seeds))
     return folder
+
+
+class _Answers(NamedTuple):
+    """The answers of a method to all questions, as a cell: a log that is whole or counts as nothing."""
+
+    log: Log
+    count: int
+
+    def read(self) -> list[dict[str, Any]] | None:
+        lines = self.log.read()
+        if len(lines) != self.count:
+            return None
+        self.log.settle(lines)  # brought back, if it was set aside
+        return lines
+
+    def write(self, lines: list[dict[str, Any]]) -> None:
+        self.log.settle(lines)
+
+
+def _answers(
+    folder: RunFolder, run: TrainedRun, own: Encoded, training: str, row: Method, options: EvaluateConfiguration
+) -> _Answers:
+    """Where a method's answers are kept, and what they follow from."""
+    names = ("max_new_tokens", "batch_size", "samples", "ensemble", "answer", "dimension")
+    fields = type(options).__dataclass_fields__
+    log = folder.log(
+        f"predictions/{run.configuration.seed}-{row.name}.jsonl",
+        options={name: getattr(options, name) for name in names},
+        defaults={name: fields[name].default for name in names},
+        formula=_FORMULA,
+        weights=training,
+        method=row.identity,
+        data=[own.records, own.prompts],
+    )
+    return _Answers(log._replace(share=""), len(own.records))
+
+
+def _answered(plans: list[Plan]) -> Iterator[tuple[Plan, list[dict[str, Any]]]]:
+    for plan in plans:
+        row, context = plan.about
+        yield plan, _predict(context, row.name, row.plan(context))
 
 
 def _questions(run: TrainedRun, options: EvaluateConfiguration, rejected: list[list[str]]) -> Encoded:
@@ -117,23 +182,6 @@ def _questions(run: TrainedRun, options: EvaluateConfiguration, rejected: list[l
     questions = encode_questions(run, records, options.max_new_tokens)
     rejected += [list(one) for one in (*found.rejected, *questions.rejected)]
     return questions
-
-
-def _answer_options(options: EvaluateConfiguration) -> list[Any]:
-    names = ("max_new_tokens", "batch_size", "samples", "ensemble", "answer", "dimension")
-    return [getattr(options, name) for name in names]
-
-
-def _kept(folder: RunFolder, seed: int, name: str, cell: str, count: int) -> bool:
-    """Whether a method's answers are there, whole and of this very cell; those that were set aside are brought back."""
-    file = f"predictions/{seed}-{name}.jsonl"
-    for place in (folder.path / file, *folder.earlier(file)):
-        lines = read_sealed(place)
-        if len(lines) == count and all(line.get("cell") == cell for line in lines):
-            if place != folder.path / file:
-                write_text(folder.path / file, sealed_lines(lines))
-            return True
-    return False
 
 
 def _check(options: EvaluateConfiguration) -> None:
@@ -150,7 +198,7 @@ def _check(options: EvaluateConfiguration) -> None:
         raise ExpertsError(f"--answer is {options.answer!r}; expected {', '.join(ANSWER_KINDS)}")
 
 
-def _predict(context: Context, name: str, plan: Plan) -> list[dict[str, Any]]:
+def _predict(context: Context, name: str, plan: Answering) -> list[dict[str, Any]]:
     """A line a question."""
     run, options = context.run, context.options
     experts = members_of(run, plan.members)
@@ -182,7 +230,9 @@ def _predict(context: Context, name: str, plan: Plan) -> list[dict[str, Any]]:
     return [_line(context, plan, row, answers, seconds) for row, answers in enumerate(zip(*rounds))]
 
 
-def _line(context: Context, plan: Plan, row: int, answers: tuple[ExpertAnswer, ...], seconds: float) -> dict[str, Any]:
+def _line(
+    context: Context, plan: Answering, row: int, answers: tuple[ExpertAnswer, ...], seconds: float
+) -> dict[str, Any]:
     one, seed, first = context.questions.records[row], [context.run.configuration.seed, row], answers[0]
     texts = [answer.text for answer in answers]
     found = [read_answer(text, one) for text in texts]

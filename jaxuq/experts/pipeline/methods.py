@@ -1,6 +1,7 @@
 """ELREA and the baselines of appendix D.4: which adapters a method has, and what weight each has for each question."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
+from jaxuq._entries import Entries, Entry, entry_of, given_entries, identity_of
 from jaxuq._keys import named_key
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.gating import train_gates
@@ -18,6 +20,7 @@ from jaxuq.experts.pipeline.features import Features, find_clusters, read_cluste
 from jaxuq.experts.pipeline.records import prompt_text
 from jaxuq.experts.pipeline.training import Told, train_clusters, train_named
 from jaxuq.experts.pipeline.weights import Context, feature_weights, gradient_weights, members_of
+from jaxuq.experts.routing import ROUTINGS
 from jaxuq.study import read_arrays, write_arrays
 
 
@@ -41,9 +44,15 @@ class Plan(NamedTuple):
     unrouted: int = 0
 
 
-def elrea(context: Context, *, top_k: int | None = None, dimension: int | None = None) -> Plan:
-    """Weights of Eq 5.9 over the experts of gradient clusters, and of the base adapter."""
-    weights, unrouted = gradient_weights(context, top_k=top_k, dimension=dimension)
+def elrea(
+    context: Context,
+    *,
+    top_k: int | None = None,
+    dimension: int | None = None,
+    routing: str | Entry | Callable[..., Any] = "elrea",
+) -> Plan:
+    """Weights over the experts of gradient clusters and the base adapter, of Eq 5.9 or by another rule."""
+    weights, unrouted = gradient_weights(context, top_k=top_k, dimension=dimension, routing=routing)
     return Plan(("base", *_experts(context)), weights, unrouted=unrouted)
 
 
@@ -148,7 +157,7 @@ def _self_consistency(context: Context) -> Plan:
     return _base_adapter(context)._replace(samples=context.options.samples)
 
 
-METHODS: dict[str, tuple[str, Callable[[Context], Plan]]] = {
+_PLANS: dict[str, tuple[str, Callable[[Context], Plan]]] = {
     "base-model": ("Model without adapters", _base_model),
     "base-adapter": ("Base adapter", _base_adapter),
     "dataset-adapters": ("Adapter of each data set", _dataset_adapters),
@@ -162,34 +171,68 @@ METHODS: dict[str, tuple[str, Callable[[Context], Plan]]] = {
     "uniform-weights": ("Uniform weights", _uniform_weights),
     "elrea": ("ELREA", elrea),
 }
-"""Title and plan of each method, in the order of the dissertation's tables."""
+METHODS: Entries[Entry] = Entries(
+    "method",
+    "jaxuq.expert_methods",
+    {name: Entry(name, title, {"plan": plan}) for name, (title, plan) in _PLANS.items()},
+)
+"""Methods by name, in the order of the dissertation's tables. The functions of an entry hold `plan(Context) -> Plan`.
+Put yours in, or declare an entry point of the group."""
 
 
-def methods_of(options: EvaluateConfiguration) -> list[tuple[str, Callable[[Context], Plan]]]:
-    """Names and plans of what an evaluation runs: ELREA, the baselines asked for, and its sweeps.
+class Method(NamedTuple):
+    """A row of an evaluation's tables.
+
+    Attributes:
+        name: of the row.
+        plan: see `METHODS`.
+        identity: what its answers follow from besides the training, the questions and the options.
+    """
+
+    name: str
+    plan: Callable[[Context], Plan]
+    identity: Any
+
+
+def methods_of(
+    options: EvaluateConfiguration, *, methods: Mapping[str, Any] | None = None, routing: Any = None
+) -> list[Method]:
+    """What an evaluation runs: ELREA, the baselines asked for, its sweeps, and what the caller gave.
 
     Args:
         options: of the evaluation.
+        methods: see `run_evaluation`.
+        routing: see `run_evaluation`.
 
     Returns:
-        Pairs; sweeps are called `elrea-top-2`, `elrea-512`.
+        Methods; sweeps are called `elrea-top-2`, `elrea-512`.
 
     Raises:
         ExpertsError: an unknown baseline; names near ones.
+        OptionError: what is given is no function or entry, or has the name of something else.
     """
+    if routing is None or isinstance(routing, Mapping):
+        rules = given_entries(routing, ROUTINGS, "weights")
+    else:
+        rules = given_entries({entry_of(ROUTINGS, routing, "weights").name: routing}, ROUTINGS, "weights")
     asked = [name.strip() for name in options.baselines.split(",") if name.strip() not in ("", "none")]
     if "all" in asked:
         asked = list(METHODS)
     unknown = [name for name in asked if name not in METHODS]
     if unknown:
         raise ExpertsError(f"--baselines {unknown[0]}: expected all, none, or some of {', '.join(METHODS)}")
-    chosen = [(name, plan) for name, (_, plan) in METHODS.items() if name in asked or name == "elrea"]
-
-    def swept(**kwargs: int) -> Callable[[Context], Plan]:
-        return lambda context: elrea(context, **kwargs)
-
-    chosen += [(f"elrea-top-{k}", swept(top_k=k)) for k in options.top_k]
-    return chosen + [(f"elrea-{dimension}", swept(dimension=dimension)) for dimension in options.dimension]
+    own = given_entries(methods, METHODS, "plan")
+    chosen = [name for name in own if name in asked or name == "elrea" or name in (methods or {})]
+    rows = [Method(name, own[name].functions["plan"], identity_of(own[name])) for name in chosen]
+    for name in (name for name in rules if name not in ROUTINGS):
+        rows.append(Method(name, functools.partial(elrea, routing=rules[name]), ["routing", identity_of(rules[name])]))
+    sweeps = {f"elrea-top-{k}": functools.partial(elrea, top_k=k) for k in options.top_k}
+    sweeps |= {f"elrea-{dimension}": functools.partial(elrea, dimension=dimension) for dimension in options.dimension}
+    taken = [row.name for row in rows]
+    twice = next((name for name in taken if taken.count(name) > 1 or name.startswith("elrea-")), None)
+    if twice is not None:
+        raise ExpertsError(f"{twice!r} is the name of another row of the tables; give yours another")
+    return rows + [Method(name, plan, name) for name, plan in sweeps.items()]
 
 
 def _embedded(texts: list[str], on_progress: Told | None) -> Features:

@@ -1,8 +1,6 @@
 """The steps of training: base adapter, gradient features, clusters, experts. Each leaves an artefact, whole."""
 
-import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +15,7 @@ from jaxuq.experts.pipeline.configuration import (
     TrainConfiguration,
     check_training,
     lora_of,
-    options_of,
+    run_options,
     tuning_of,
 )
 from jaxuq.experts.pipeline.costs import costs_of
@@ -26,7 +24,7 @@ from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records
 from jaxuq.language import model_digest
 from jaxuq.networks import stack_layers
 from jaxuq.questions import QuestionSet
-from jaxuq.study import RunFolder, check_folder, digest, open_run
+from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -59,7 +57,7 @@ def run_training(
     configuration: TrainConfiguration,
     *,
     model: "LanguageModel | Callable[[str], LanguageModel] | None" = None,
-    on_progress: Told | None = None,
+    listener: Listener = Listener(),  # noqa: B008
 ) -> RunFolder:
     """Train experts; `jaxuq experts train` in Python.
 
@@ -70,7 +68,7 @@ def run_training(
         configuration: what to do.
         model: a loaded model, or what loads one by its name once folder and data are known to be good; None:
             `jaxuq.language.load_model`.
-        on_progress: see `Told`.
+        listener: is told how far the training is.
 
     Returns:
         The folder: `adapters/base`, `adapters/expert-0`, ..., `features/`, `clusters.npz`, `costs.json`, `run.json`.
@@ -82,7 +80,7 @@ def run_training(
     """
     check_training(configuration)
     found = load_records(configuration)
-    options = options_of(configuration)
+    options = run_options(configuration)
     check_folder(configuration.output, system="experts", options=options, resume=configuration.resume)
     model = prepared_model(configuration, model)
     with open_run(
@@ -90,10 +88,10 @@ def run_training(
         system="experts",
         options=options,
         content={"data": digest(found.questions), "weights": model_digest(model)},
-        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
         resume=configuration.resume,
+        crew=configuration.crew(run_training, configuration),
     ) as folder:
-        _train(configuration, folder, model, found, on_progress)
+        _train(configuration, folder, model, found, listener)
     return folder
 
 
@@ -102,26 +100,46 @@ def _train(
     folder: RunFolder,
     model: "LanguageModel",
     questions: QuestionSet,
-    on_progress: Told | None,
+    listener: Listener,
 ) -> None:
-    began, before = time.monotonic(), folder.seconds
+    on_progress: Told = lambda step, done, total: listener.progress(step, done, total, "")  # noqa: E731
     data = encode_records(model, questions.questions, max_length=configuration.max_length)
     rejected = [list(one) for one in (*questions.rejected, *data.rejected)]
-    folder.write_record(status="running", instructions=len(data.records), rejected=rejected)
+    folder.write_record(instructions=len(data.records), rejected=rejected)
     base = train_base(configuration, model, data, on_progress)
     features = training_features(configuration, model, data, on_progress)
     found = read_clusters(folder.path)
     if found is None:
         with costs_of(folder.path, "clusters"):
             found = find_clusters(configuration, features, folder.path / "clusters.npz")
-    train_clusters(configuration, model, base, data, found.labels, "expert", on_progress)
+    names = [f"expert-{cluster}" for cluster in range(int(found.labels.max()) + 1)]
+
+    def trained(plans: list[Plan]) -> Iterator[tuple[Plan, None]]:
+        for plan in plans:
+            train_cluster(configuration, model, base, data, found.labels, "expert", plan.about, on_progress)
+            yield plan, None
+
+    plans = [Plan(name, _Adapter(configuration, name), cluster, name) for cluster, name in enumerate(names)]
+    compute_cells(folder, plans, trained, listener=listener)
     folder.write_record(
-        status="complete",
-        seconds=round(before + time.monotonic() - began, 1),
         clusters=np.bincount(found.labels[found.labels >= 0]).tolist(),
         threshold=found.threshold,
         features={"kept": len(features.kept), "dropped": len(data.records) - len(features.kept), "zero": features.zero},
     )
+
+
+class _Adapter(NamedTuple):
+    """An adapter as a cell of a run."""
+
+    configuration: TrainConfiguration
+    name: str
+
+    def read(self) -> bool | None:
+        """True if it is complete."""
+        return (adapter_folder(self.configuration, self.name) / "trained.json").is_file() or None
+
+    def write(self, value: None) -> None:
+        """Training has written it."""
 
 
 def prepared_model(
@@ -212,15 +230,44 @@ def train_clusters(
     Raises:
         ExpertsError: a cluster without examples.
     """
-    names = []
-    for cluster in range(int(labels.max()) + 1):
-        examples = [data.examples[at] for at in np.flatnonzero(labels == cluster)]
-        if not examples:
-            raise ExpertsError(f"cluster {cluster} has no instructions left; ask for fewer clusters")
-        names.append(f"{prefix}-{cluster}")
-        started = model._replace(lora=base)
-        train_named(configuration, started, examples, names[-1], "expert", step=f"{prefix}s", on_progress=on_progress)
-    return names
+    clusters = range(int(labels.max()) + 1)
+    return [train_cluster(configuration, model, base, data, labels, prefix, one, on_progress) for one in clusters]
+
+
+def train_cluster(
+    configuration: TrainConfiguration,
+    model: "LanguageModel",
+    base: PyTree,
+    data: Encoded,
+    labels: np.ndarray,
+    prefix: str,
+    cluster: int,
+    on_progress: Told | None = None,
+) -> str:
+    """The expert of one cluster, from the base adapter.
+
+    Args:
+        configuration: of the run.
+        model: of `prepared_model`.
+        base: where the expert starts.
+        data: to learn.
+        labels: cluster of each example; -1: none.
+        prefix: of its name.
+        cluster: its number.
+        on_progress: see `Told`.
+
+    Returns:
+        Its name.
+
+    Raises:
+        ExpertsError: the cluster has no examples.
+    """
+    examples = [data.examples[at] for at in np.flatnonzero(labels == cluster)]
+    if not examples:
+        raise ExpertsError(f"cluster {cluster} has no instructions left; ask for fewer clusters")
+    name, started = f"{prefix}-{cluster}", model._replace(lora=base)
+    train_named(configuration, started, examples, name, "expert", step=f"{prefix}s", on_progress=on_progress)
+    return name
 
 
 def train_named(

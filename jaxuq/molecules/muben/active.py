@@ -1,8 +1,7 @@
 """Active learning: a few labels to start with, then, round by round, those that the method is least sure of."""
 
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,16 +11,16 @@ from jaxtyping import Integer
 
 from jaxuq._keys import named_key
 from jaxuq.molecules.muben.acquisition import acquisition_scores, choose_rows
-from jaxuq.molecules.muben.cells import finished_row, method_cell, store_cell, write_rows
+from jaxuq.molecules.muben.cells import cell_content, finished_row, method_cell
 from jaxuq.molecules.muben.configuration import MubenConfiguration
-from jaxuq.molecules.muben.forecasting import forecast_parts, make_setting
-from jaxuq.molecules.muben.listener import Listener
-from jaxuq.molecules.muben.methods import METHODS
+from jaxuq.molecules.muben.forecasting import forecast_parts, make_setting, told_features
+from jaxuq.molecules.muben.methods import METHODS, networks_of
 from jaxuq.molecules.muben.opening import Opened, Part, begin_run
 from jaxuq.molecules.muben.problem import pool_problem
+from jaxuq.molecules.muben.scores import SHOWN
 from jaxuq.molecules.muben.trainings import trainer
 from jaxuq.molecules.records import DataError
-from jaxuq.study import Cell, RunFolder
+from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells
 
 START = "start"
 Rows = Integer[np.ndarray, " rows"]
@@ -41,7 +40,7 @@ class Step(NamedTuple):
     rows: Rows
 
 
-def run_active(configuration: MubenConfiguration, listener: Listener | None = None) -> RunFolder:
+def run_active(configuration: MubenConfiguration, listener: Listener = Listener()) -> RunFolder:  # noqa: B008
     """Run active learning and write its result folder; go on where an interrupted run left off.
 
     For each seed, `start` molecules of the training part, drawn at random, are given their labels, and each method is
@@ -62,9 +61,8 @@ def run_active(configuration: MubenConfiguration, listener: Listener | None = No
         DataError: the data or an option is at fault.
         RunFolderError: the output folder holds something else.
     """
-    listener, began = listener or Listener(), time.monotonic()
-    with begin_run(configuration, "muben-active", listener) as opened:
-        folder, configuration = opened.folder, opened.configuration
+    with begin_run(configuration, "muben-active", listener, run_active) as opened:
+        configuration = opened.configuration
         wanted = configuration.start + configuration.active * configuration.acquire
         for part in opened.parts:
             if wanted > len(part.split.train.smiles):
@@ -73,21 +71,76 @@ def run_active(configuration: MubenConfiguration, listener: Listener | None = No
                     f"{configuration.acquire} need {wanted} training molecules; {part.split.train.name} has "
                     f"{len(part.split.train.smiles)}"
                 )
-        rows: list[dict[str, Any]] = []
+        learning = {
+            seed: one for part in opened.parts for one in [_Learning(opened, part, listener)] for seed in part.seeds
+        }
+        curves = [
+            _Curve(learning[seed], seed, acquisition, method)
+            for method in opened.methods
+            for seed in learning
+            for acquisition in configuration.acquisitions
+        ]
+        starts = [_Curve(learning[seed], seed, START, method) for seed in learning for method in opened.methods]
+        for some, file in ((starts, None), (curves, "active.csv")):
+            plans = [Plan(curve.name, curve, curve, curve.group) for curve in some]
+            rows = lambda plan, found, file=file: {file: found} if file else {}  # noqa: E731
+            compute_cells(opened.folder, plans, _compute, rows=rows, listener=listener)
+    return opened.folder
 
-        def write(finished: list[dict[str, Any]]) -> None:
-            write_rows(folder.path / "active.csv", sorted(finished, key=lambda row: order.index(row["method"])))
 
-        order = opened.methods
-        for part in opened.parts:
-            learning = _Learning(opened, part, listener)
-            for seed in part.seeds:
-                rows += learning.run(seed, lambda found, before=tuple(rows): write([*before, *found]))
-                write(rows)
-                folder.write_record(seconds=round(opened.seconds + time.monotonic() - began, 1))
-        folder.write_record(status="complete", seconds=round(opened.seconds + time.monotonic() - began, 1))
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    return folder
+class _Curve(NamedTuple):
+    """All rounds of a method with a seed, by one acquisition; or the first alone, which all acquisitions share."""
+
+    learning: "_Learning"
+    seed: int
+    acquisition: str
+    method: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.method}, {self.acquisition}, seed {self.seed}"
+
+    @property
+    def group(self) -> str:
+        """Sets that are the same for all methods are trained on together."""
+        together = self.acquisition in (START, "random")
+        return f"{self.acquisition}, seed {self.seed}" if together else self.name
+
+    def read(self) -> list[dict[str, Any]] | None:
+        """The lines of active.csv, if all rounds are over."""
+        rows = []
+        for step in self.steps():
+            if step is None or (row := self.learning.finished(step, self.method, self.seed)) is None:
+                return None
+            rows.append(row | {"acquisition": self.acquisition})
+        return rows
+
+    def write(self, value: Any) -> None:
+        """Every step has been kept as it was made."""
+
+    def steps(self) -> Iterator["Step | None"]:
+        """The labelled sets; None for one that follows from scores that are not there yet."""
+        options, order = self.learning.opened.configuration, self.learning.order(self.seed)
+        step: Step | None = Step(START, 0, order[: options.start])
+        yield step
+        for number in range(1, options.active + 1 if self.acquisition != START else 1):
+            if self.acquisition == "random":
+                step = Step("random", number, order[: options.start + number * options.acquire])
+            elif step is not None:
+                step = self.learning.next_step(step, number, self.acquisition, self.method, self.seed)
+            yield step
+
+
+def _compute(plans: list[Plan]) -> Iterator[tuple[Plan, None]]:
+    """Round by round, all curves of a group side by side."""
+    curves: list[_Curve] = [plan.about for plan in plans]
+    first, methods = curves[0], [curve.method for curve in curves]
+    for step in first.steps():
+        if step is None:
+            raise OSError(f"scores of {first.name} cannot be read back")
+        first.learning.train(step, methods, first.seed)
+    for plan in plans:
+        yield plan, None
 
 
 def random_order(seed: int, num_molecules: int) -> Rows:
@@ -114,65 +167,41 @@ class _Learning:
         self.opened, self.part, self.listener = opened, part, listener
         self.features: Any = None
 
-    def run(self, seed: int, finished: Callable[[list[dict[str, Any]]], None]) -> list[dict[str, Any]]:
-        """All methods, acquisitions and rounds of a seed; `finished` hears of every curve that is."""
-        configuration, methods = self.opened.configuration, self.opened.methods
-        order = random_order(seed, len(self.part.split.train.smiles))
-        sizes = [configuration.start + number * configuration.acquire for number in range(configuration.active + 1)]
-        first = Step(START, 0, order[: sizes[0]])
-        found = {method: [row] for method, row in self.train(first, methods, seed).items()}
-        rows: list[dict[str, Any]] = []
-        for acquisition in configuration.acquisitions:
-            curves = {method: [*started] for method, started in found.items()}
-            if acquisition == "random":
-                for number, size in enumerate(sizes[1:], 1):
-                    for method, row in self.train(Step(acquisition, number, order[:size]), methods, seed).items():
-                        curves[method].append(row)
-            else:
-                for method in methods:
-                    for step in self.guided(first, acquisition, method, seed):
-                        curves[method].append(self.train(step, [method], seed)[method])
-            rows += [row | {"acquisition": acquisition} for method in methods for row in curves[method]]
-            finished(rows)
-        return rows
+    def order(self, seed: int) -> Rows:
+        """See `random_order`."""
+        return random_order(seed, len(self.part.split.train.smiles))
 
-    def guided(self, step: Step, acquisition: str, method: str, seed: int) -> Iterator[Step]:
-        """Each next labelled set, once the one before has been trained on."""
-        configuration = self.opened.configuration
-        for number in range(1, configuration.active + 1):
-            stored = self.scores(step, method, seed).read()
-            if stored is None:
-                raise OSError(f"{self.scores(step, method, seed).path} cannot be read back")
-            scores = stored[acquisition]
-            if acquisition == "epistemic" and not scores.any():
-                raise DataError(
-                    f"the forecasts of {method} have no epistemic part to choose by; use another method, or "
-                    "--acquisition uncertainty,random"
-                )
-            chosen = choose_rows(scores, step.rows, configuration.acquire)
-            step = Step(acquisition, number, np.concatenate([step.rows, chosen]))
-            yield step
+    def next_step(self, step: Step, number: int, acquisition: str, method: str, seed: int) -> Step | None:
+        """The next labelled set, once the one before has been trained on."""
+        stored = self.scores(step, method, seed).read()
+        if stored is None:
+            return None
+        scores = stored[acquisition]
+        if acquisition == "epistemic" and not scores.any():
+            raise DataError(
+                f"the forecasts of {method} have no epistemic part to choose by; use another method, or "
+                "--acquisition uncertainty,random"
+            )
+        chosen = choose_rows(scores, step.rows, self.opened.configuration.acquire)
+        return Step(acquisition, number, np.concatenate([step.rows, chosen]))
 
-    def train(self, step: Step, methods: Sequence[str], seed: int) -> dict[str, dict[str, Any]]:
-        """Train on a labelled set, forecast test part and pool, store both; what is stored already is read."""
-        rows = {method: row for method in methods if (row := self.finished(step, method, seed)) is not None}
-        if len(rows) == len(methods):
-            return rows
+    def train(self, step: Step, methods: Sequence[str], seed: int) -> None:
+        """Train on a labelled set, forecast test part and pool, store both, unless they are there already."""
+        missing = [method for method in methods if self.finished(step, method, seed) is None]
+        if not missing:
+            return
         opened, split = self.opened, self.part.split
         configuration, folder = opened.configuration, opened.folder
         if self.features is None:
             texts = [text for part in split for text in part.smiles]
-            self.features = opened.backbone.featurise(texts, self.listener.features)
+            self.features = opened.backbone.featurise(texts, told_features(self.listener))
         problem = pool_problem(split, opened.backbone, self.features, step.rows)
         where = jnp.asarray(split.train.mask)
         tag = f"{seed}-{step.acquisition}-{step.number}" + ("" if len(methods) > 1 else f"-{methods[0]}")
-        setting = make_setting(configuration, problem, opened.backbone, folder, self.listener, tag)
-        ensembles = any(METHODS[name].members == "all" for name in methods)
-        trained = trainer(setting, [seed], configuration.num_members if ensembles else 1)
-        for method in methods:
-            if method in rows:
-                continue
-            networks = trained(METHODS[method].training)
+        setting = make_setting(configuration, problem, opened.backbone, folder, self.listener, tag, methods)
+        trained = trainer(setting, [seed])
+        for method in missing:
+            networks = trained(METHODS[method].functions["train"])
             both, seconds = forecast_parts(setting, method, networks, [seed])
             valid, both = (jax.tree.map(lambda leaf: leaf[0], forecast) for forecast in both)
             test, pool = (
@@ -187,21 +216,21 @@ class _Learning:
             self.scores(step, method, seed).write(
                 {"rows": step.rows, "labelled_smiles": pool_smiles[step.rows], "pool_smiles": pool_smiles, **scores}
             )
-            members = configuration.num_members if METHODS[method].members == "all" else 1
+            members = networks_of(METHODS[method], setting)
             times = {"train_seconds": networks.seconds * members, "predict_seconds": seconds}
-            store_cell(self.cell(step, method, seed), split, (valid, test), times)
+            self.cell(step, method, seed).write(cell_content(split, (valid, test), times))
             row = self.finished(step, method, seed)
             if row is None:
                 raise OSError(f"the predictions of {method}, seed {seed} in {folder.path} cannot be read back")
-            rows[method] = row
-            self.listener.scored(f"{method}, {step.acquisition}, {len(step.rows)} labels", seed, row)
+            scores = {name: row[name] for name in SHOWN if name in row}
+            self.listener.scored(f"{method}, {step.acquisition}, {len(step.rows)} labels, seed {seed}", scores)
+            folder.write_record()
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
-        return {method: rows[method] for method in methods}
 
     def cell(self, step: Step, method: str, seed: int) -> Cell:
         """The forecasts of a step, which follow from the molecules that had labels too."""
         name = f"{method}-{step.acquisition}-round{step.number}"
-        return method_cell(self.opened, self.part, method, seed, name, step.rows)
+        return method_cell(self.opened, self.part, method, seed, name, labelled=step.rows)
 
     def scores(self, step: Step, method: str, seed: int) -> Cell:
         """The molecules that had labels, and how much the label of each is wanted; beside the forecasts."""
@@ -210,9 +239,10 @@ class _Learning:
 
     def finished(self, step: Step, method: str, seed: int) -> dict[str, Any] | None:
         """The line of active.csv of a step that is on disk and was trained on these very rows."""
-        row = finished_row(self.opened.configuration, self.cell(step, method, seed), method, seed)
-        if row is None or self.scores(step, method, seed).read() is None:
+        arrays = self.cell(step, method, seed).read()
+        if arrays is None or self.scores(step, method, seed).read() is None:
             return None
+        row = finished_row(self.opened.configuration, arrays, method, seed)
         place = {"acquisition": step.acquisition, "round": step.number, "labels": len(step.rows)}
         where = {name: row.pop(name) for name in ("dataset", "split", "backbone", "method", "seed")}
         return where | place | row

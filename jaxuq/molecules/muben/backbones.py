@@ -14,6 +14,7 @@ import flax.linen as nn
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._entries import Entries, Entry
 from jaxuq.molecules.descriptors import morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.graphs import molecular_graphs
 from jaxuq.molecules.muben.configuration import MubenConfiguration
@@ -90,7 +91,7 @@ def _dmpnn(configuration: MubenConfiguration) -> Backbone:
     )
 
 
-def _pretrained(name: str, file: str = "pretrained") -> Callable[[MubenConfiguration], Backbone]:
+def _later(name: str, file: str = "pretrained") -> Callable[[MubenConfiguration], Backbone]:
     def make(configuration: MubenConfiguration) -> Backbone:
         module = importlib.import_module(f"jaxuq.molecules.muben.{file}")  # which needs `Backbone`
         return getattr(module, name)(configuration)
@@ -98,15 +99,44 @@ def _pretrained(name: str, file: str = "pretrained") -> Callable[[MubenConfigura
     return make
 
 
-BACKBONES: dict[str, Callable[[MubenConfiguration], Backbone]] = {
-    "dnn": _dnn,
-    "gin": _gin,
-    "dmpnn": _dmpnn,
-    "morgan": _morgan,
-    "chemberta": _pretrained("chemberta", "smiles_backbones"),
-    "rxnfp": _pretrained("rxnfp", "smiles_backbones"),
-    "grover": _pretrained("grover"),
-    "unimol": _pretrained("unimol"),
-    "torchmdnet": _pretrained("torchmdnet"),
-}
-"""By the name that `--backbone` takes: `BACKBONES[name](configuration)`; the configuration names a checkpoint."""
+def _entry(name: str, title: str, make: Callable[[MubenConfiguration], Backbone], *needs: str) -> Entry:
+    return Entry(name, title, {"make": make}, (name,), needs)
+
+
+BACKBONES: Entries[Entry] = Entries(
+    "backbone",
+    "jaxuq.backbones",
+    {
+        entry.name: entry
+        for entry in (
+            _entry("dnn", "DNN", _dnn),
+            _entry("gin", "GIN", _gin),
+            _entry("dmpnn", "D-MPNN", _dmpnn),
+            _entry("morgan", "DNN on Morgan fingerprints", _morgan),
+            _entry("chemberta", "ChemBERTa", _later("chemberta", "smiles_backbones"), "weights"),
+            _entry("rxnfp", "rxnfp", _later("rxnfp", "smiles_backbones"), "weights"),
+            _entry("grover", "GROVER", _later("grover"), "weights"),
+            _entry("unimol", "Uni-Mol", _later("unimol"), "weights"),
+            _entry("torchmdnet", "TorchMD-NET", _later("torchmdnet"), "weights"),
+        )
+    },
+)
+"""By the name that `--backbone` takes; other packages declare theirs under `jaxuq.backbones`. An entry's function
+`make(configuration)` gives its `Backbone`; the configuration names a checkpoint."""
+
+
+def make_backbone(name: str, configuration: MubenConfiguration) -> Backbone:
+    """A backbone by name.
+
+    Args:
+        name: as `--backbone` takes it.
+        configuration: of the run; names a checkpoint.
+
+    Returns:
+        The backbone.
+
+    Raises:
+        DataError: it needs a checkpoint and none is named.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    return BACKBONES[name].functions["make"](configuration)

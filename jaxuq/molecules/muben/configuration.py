@@ -4,28 +4,19 @@ import dataclasses
 import difflib
 import json
 import pathlib
-from typing import Annotated, Any, Literal
-
-from tyro.constructors import PrimitiveConstructorSpec
+from typing import Any, Literal
 
 from jaxuq.molecules.records import DataError
+from jaxuq.study.crew import CREW_OPTIONS, CrewOptions
 
 _FEWER_MEMBERS = ("muv", "qm8", "qm9")
-_LOCAL = "local"
 _ACTIVE = (("active", 0), ("start", 1), ("acquire", 1))
 ACQUISITIONS: tuple[str, ...] = ("uncertainty", "epistemic", "random")
 """How active learning chooses, by the name that `--acquisition` takes."""
-_ADDRESS = PrimitiveConstructorSpec(  # an option that may stand alone
-    nargs="*",
-    metavar="[ADDRESS]",
-    instance_from_str=lambda given: _one_address(given),
-    is_instance=lambda value: value is None or isinstance(value, str),
-    str_from_instance=lambda value: ["None"] if value is None else [value],
-)
 
 
 @dataclasses.dataclass(frozen=True)
-class MubenConfiguration:
+class MubenConfiguration(CrewOptions):
     """Benchmark uncertainty methods on molecules: train, forecast, calibrate, score, report.
 
     Every default is MUBen's. A run writes a folder with run.json, predictions/, results.csv, summary.csv, report.html
@@ -117,14 +108,6 @@ class MubenConfiguration:
     """Active learning: which labels: uncertainty (the published choice), epistemic (only what could be learnt),
     random; several with commas between."""
 
-    cluster: Annotated[str | None, _ADDRESS] = None
-    """Run several data sets or backbones at once, each in a process of its own that is begun again if it dies.
-    Alone: on this machine; with auto, host:6379 or ray://host:10001: on that Ray cluster, whose machines all need to
-    see the output folder."""
-
-    workers: int = 2
-    """How many processes of the cluster work at a time."""
-
     def check(self) -> None:
         """Refuse numbers out of range.
 
@@ -201,7 +184,7 @@ class MubenConfiguration:
     def record(self) -> dict[str, Any]:
         """What decides the numbers, for run.json: all options but the output folder and how the work is done."""
         options = dataclasses.asdict(self)
-        for name in ("output", "resume", "strategy", "data", "cluster", "workers"):
+        for name in ("output", "resume", "strategy", "data", *CREW_OPTIONS):
             options.pop(name)
         for name in ("active", "start", "acquire", "acquisition") if not self.active else ():
             options.pop(name)
@@ -211,16 +194,14 @@ class MubenConfiguration:
         """What an option is that a folder's `run.json` does not know."""
         return {field.name: field.default for field in dataclasses.fields(self)} | {"members": self.num_members}
 
-    def cell_options(self) -> dict[str, Any]:
-        """The options that the numbers of one method with one seed follow from, besides data and weights."""
-        names = ("features", "frozen_backbone", "epochs", "patience", "batch_size", "learning_rate", "convention")
-        return {name: getattr(self, name) for name in names} | {"samples": self.samples}
-
-
-def _one_address(given: list[str]) -> str:
-    if len(given) > 1:
-        raise ValueError(f"one address or none, not {' '.join(given)}")
-    return given[0].strip() or _LOCAL if given else _LOCAL
+    def cell_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The options that the numbers of one method with one seed follow from, besides data and weights; defaults."""
+        names = (
+            *("features", "frozen_backbone", "epochs", "patience", "batch_size", "learning_rate", "convention"),
+            "samples",
+        )
+        fields = type(self).__dataclass_fields__
+        return {name: getattr(self, name) for name in names}, {name: fields[name].default for name in names}
 
 
 def choose(names: str, known: dict[str, Any] | list[str], what: str) -> list[str]:

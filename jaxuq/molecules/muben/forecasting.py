@@ -1,7 +1,7 @@
 """What every kind of run does on a problem: say how networks are trained, and forecast with those that are."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,14 +11,13 @@ from jaxtyping import PyTree
 from jaxuq._keys import named_key
 from jaxuq.molecules.muben.backbones import Backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration
-from jaxuq.molecules.muben.listener import Listener
 from jaxuq.molecules.muben.methods import METHODS, label_units
 from jaxuq.molecules.muben.problem import Problem
 from jaxuq.molecules.muben.setting import Setting, Trained
 from jaxuq.molecules.scaling import unscale_mean
 from jaxuq.posterior import Forecast
-from jaxuq.study import RunFolder
-from jaxuq.training import Fitted, Training, TrainState, fit
+from jaxuq.study import Listener, RunFolder
+from jaxuq.training import Fitted, Progress, Training, TrainState, fit
 
 
 def make_setting(
@@ -28,6 +27,7 @@ def make_setting(
     folder: RunFolder,
     listener: Listener,
     tag: str,
+    methods: Sequence[str],
 ) -> Setting:
     """How networks are trained on a problem.
 
@@ -38,6 +38,7 @@ def make_setting(
         folder: the run's; takes the checkpoints.
         listener: is told the progress.
         tag: tells these trainings' checkpoints from others in the folder.
+        methods: that will be asked for; without an ensemble among them one network a seed is enough.
 
     Returns:
         What all trainings share.
@@ -51,9 +52,12 @@ def make_setting(
             problem.valid,
             num_epochs=num_epochs,
             strategy=configuration.strategy,
-            checkpoint=folder.checkpoints / f"{name}-seeds-{tag}",
-            on_progress=lambda progress: listener.training(name, progress),
+            checkpoint=folder.checkpoints / f"{name}-seeds-{tag}-of-{members}",
+            on_progress=lambda progress: listener.progress(f"train {name}", *_said(progress)),
         )
+
+    ensembles = any(METHODS[method].about.get("members") == "all" for method in methods)
+    members = configuration.num_members if ensembles else 1
 
     names = ("learning_rate", "batch_size", "epochs", "patience")
     chosen = {name: getattr(configuration, name) for name in names}
@@ -68,7 +72,31 @@ def make_setting(
         pretrained=None if backbone.pretrained is None else backbone.pretrained(),
         molecules_at_once=backbone.molecules_at_once,
         branches=backbone.branches,
+        members=members,
     )
+
+
+def told_features(listener: Listener) -> Callable[[int, int], None]:
+    """What a featuriser calls.
+
+    Args:
+        listener: is told the molecules done and in all.
+
+    Returns:
+        `progress(done, total)`.
+    """
+    return lambda done, total: listener.progress("features", done, total, "molecules")
+
+
+def _said(progress: Progress) -> tuple[int, int, str]:
+    """Epochs done and in all (as many as were needed, once training has stopped), and the rest in words."""
+    over = progress.running == 0
+    total = progress.epoch if over else progress.num_epochs
+    said = "epochs"
+    if progress.best_score:
+        running = f"{progress.running} of {progress.num_members} networks running"
+        said += f", best validation score {progress.best_score:.4f}, {'stopped early' if over else running}"
+    return progress.epoch, total, said
 
 
 def forecast_parts(
@@ -89,7 +117,7 @@ def forecast_parts(
     num_valid = problem.valid.labels.shape[0]
 
     def of_seed(networks: Trained, rng_key: Any, inputs: PyTree, train: Any) -> tuple[Forecast, Forecast]:
-        both = label_units(problem, method.forecast(setting, networks, rng_key, inputs, train))
+        both = label_units(problem, method.functions["forecast"](setting, networks, rng_key, inputs, train))
         return jax.tree.map(lambda leaf: leaf[:num_valid], both), jax.tree.map(lambda leaf: leaf[num_valid:], both)
 
     def of_all(stacked: tuple[Any, Any, Any], inputs: PyTree, train: Any) -> tuple[Forecast, Forecast]:
@@ -105,8 +133,8 @@ def forecast_parts(
     compiled = jax.jit(of_all).lower(*args).compile()
     began = time.monotonic()
     valid, test = jax.block_until_ready(compiled(*args))
-    if method.calibrator is not None:
-        valid, test = _calibrate(method.calibrator(), problem, valid, test)
+    if "calibrator" in method.functions:
+        valid, test = _calibrate(method.functions["calibrator"](), problem, valid, test)
     return (valid, test), time.monotonic() - began
 
 

@@ -1,7 +1,6 @@
 """Several data sets and backbones in one folder: one run each, and what compares them."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +8,9 @@ from typing import Any
 from jaxuq.molecules.muben.active import run_active
 from jaxuq.molecules.muben.backbones import BACKBONES
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
-from jaxuq.molecules.muben.listener import Listener
 from jaxuq.molecules.muben.run import run_muben
 from jaxuq.molecules.records import DataError
-from jaxuq.study import run_on_cluster, write_text
+from jaxuq.study import Listener, run_on_cluster, write_json
 
 
 def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:
@@ -25,7 +23,7 @@ def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:
         One configuration per run; a single one keeps its output folder, several get folders inside it.
 
     Raises:
-        DataError: an unknown backbone, no data set, two whose results would share a folder, or a cluster for one run.
+        DataError: an unknown backbone, no data set, or two whose results would share a folder.
 
     Example:
         >>> cells = grid_cells(MubenConfiguration(dataset="esol,bbbp", backbone="dnn,gin"))
@@ -38,8 +36,6 @@ def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:
         raise DataError("no data set is named; for example: --dataset esol,bbbp")
     cells = [dataclasses.replace(configuration, dataset=d, backbone=b) for d in datasets for b in backbones]
     if len(cells) == 1:
-        if configuration.cluster is not None:
-            raise DataError("--cluster shares out several runs, and this is one: name more data sets or backbones")
         return cells
     names = [cell.dataset_name for cell in cells[:: len(backbones)]]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -54,7 +50,7 @@ def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:
 
 def run_grid(
     cells: list[MubenConfiguration],
-    listener: Listener | None = None,
+    listener: Listener = Listener(),  # noqa: B008
     finished: Callable[[pathlib.Path], None] = lambda folder: None,
 ) -> dict[str, str]:
     """Run them, here one after another or on the cluster that the configuration names; one that fails is written down.
@@ -74,7 +70,6 @@ def run_grid(
     Raises:
         ClusterError: Ray is not installed, or cannot be reached.
     """
-    listener = listener or Listener()
     root = cells[0].output_folder.parent
     status: dict[str, str] = {}
 
@@ -86,7 +81,7 @@ def run_grid(
             listener.message(f"{folder.name} failed: {said}")
         root.mkdir(parents=True, exist_ok=True)
         ordered = {cell.output_folder.name: status.get(cell.output_folder.name) for cell in cells}
-        write_text(root / "grid.json", json.dumps({name: said for name, said in ordered.items() if said}, indent=1))
+        write_json(root / "grid.json", {name: said for name, said in ordered.items() if said})
 
     if cells[0].cluster is None:
         for cell in cells:
@@ -106,7 +101,7 @@ def run_grid(
 
     run_on_cluster(
         _attempt,
-        {name: (cell,) for name, cell in by_name.items()},
+        {name: (dataclasses.replace(cell, cluster=None),) for name, cell in by_name.items()},
         address=cells[0].cluster,
         workers=cells[0].workers,
         started=begin,
@@ -115,7 +110,7 @@ def run_grid(
     return {name: status[name] for name in by_name}
 
 
-def _attempt(cell: MubenConfiguration, listener: Listener | None = None) -> str:
+def _attempt(cell: MubenConfiguration, listener: Listener = Listener()) -> str:  # noqa: B008
     """Whatever is wrong with one run costs that run."""
     try:
         (run_active if cell.active else run_muben)(cell, listener)

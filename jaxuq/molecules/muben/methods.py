@@ -1,19 +1,43 @@
-"""The uncertainty methods of the benchmark: which training each needs, and how its networks become a forecast."""
+"""The uncertainty methods of the benchmark: which training each needs, and how its networks become a forecast.
+
+A method is an `Entry`; one of another package's is declared under `jaxuq.methods`, one of a program's own is put into
+`METHODS`. Its functions are
+
+    train(setting, seeds, trained) -> Trained       networks of all seeds; `trained(other)` gives those of another
+                                                    training, which are made once however many methods want them
+    forecast(setting, networks, rng_key, inputs, train) -> Forecast
+                                                    of one seed, pure; regression in standardised label units
+    calibrator() -> a calibrator of `jaxuq.calibration`, if the method is a post-hoc one: fitted to that forecast on
+                                                    the validation part
+
+and what is known about it `task_types` (where it applies; both unless said), `published` (whether MUBen has it),
+`members` (`"one"` network per seed unless said, or `"all"`) and `group` (methods of one group start from the same
+networks, and are computed by one process).
+"""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
 from jaxuq import calibration, losses
+from jaxuq._entries import Entries, Entry
 from jaxuq.molecules.muben.heads import evidential_head, likelihood_head
 from jaxuq.molecules.muben.objectives import predict_one
 from jaxuq.molecules.muben.problem import Arrays, Problem
 from jaxuq.molecules.muben.published_posteriors import published_swag_samples
 from jaxuq.molecules.muben.setting import Setting, Trained
+from jaxuq.molecules.muben.trainings import (
+    train_bbp,
+    train_evidential,
+    train_focal,
+    train_likelihood,
+    train_sgld,
+    train_swag,
+)
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.networks import apply_function
 from jaxuq.posterior import (
@@ -33,31 +57,6 @@ from jaxuq.posterior import (
 BATCH = 4096  # molecules whose last features Laplace's curvature sums at once
 FULL_LAPLACE_OUTPUTS = 32  # more outputs than that, and Laplace's curvature is Kronecker-factored
 PRIOR_PRECISIONS = tuple(10.0**exponent for exponent in range(-3, 5))
-
-ForecastFn = Callable[[Setting, Any, Key[Array, ""], PyTree, Arrays], Forecast]
-
-
-class Method(NamedTuple):
-    """One row of the benchmark's tables.
-
-    Attributes:
-        training: name of the training that it needs, one of `jaxuq.molecules.muben.trainings.trainer`.
-        forecast: `forecast(setting, networks, rng_key, inputs, train)` for one seed, pure; `networks` is the `Trained`
-            of that seed, regression comes in standardised label units.
-        calibrator: fitted to that forecast on the validation part, if the method is a post-hoc one.
-        task_types: where it applies.
-        published: whether MUBen has it.
-        members: `"one"` network per seed, or `"all"`.
-        version: of its formula; another version is another cell, and is computed anew.
-    """
-
-    training: str
-    forecast: ForecastFn
-    calibrator: Callable[[], Any] | None = None
-    task_types: tuple[str, ...] = ("classification", "regression")
-    published: bool = False
-    members: str = "one"
-    version: int = 1
 
 
 def _outputs_fn(setting: Setting) -> Callable[..., Array]:
@@ -173,25 +172,82 @@ def _evidential(
     return BernoulliForecast(logits, moments.aleatoric, moments.epistemic)
 
 
-METHODS: dict[str, Method] = {
-    "deterministic": Method("network", _deterministic, published=True),
-    "temperature": Method(
-        "network", _deterministic, calibration.temperature_scaling, ("classification",), published=True
-    ),
-    "focal": Method("focal", _deterministic, None, ("classification",), published=True),
-    "mc-dropout": Method("network", _mc_dropout, published=True),
-    "swag": Method("swag", _swag, published=True),
-    "bbp": Method("bbp", _bbp, published=True),
-    "sgld": Method("sgld", _sgld, published=True),
-    "ensemble": Method("network", _ensemble, published=True, members="all"),
-    "laplace": Method("network", _laplace),
-    "evidential": Method("evidential", _evidential),
-    "platt": Method("network", _deterministic, calibration.platt_scaling, ("classification",)),
-    "isotonic": Method("network", _deterministic, calibration.isotonic_calibration, ("classification",)),
-    "isotonic-quantiles": Method("network", _deterministic, calibration.isotonic_quantiles, ("regression",)),
-    "variance-scaling": Method("network", _deterministic, calibration.variance_scaling, ("regression",)),
-}
+_BOTH = ("classification", "regression")
+
+
+def _method(
+    name: str,
+    title: str,
+    style: tuple[str, str, str],
+    train: Any,
+    forecast: Any,
+    calibrator: Any = None,
+    **about: Any,
+) -> Entry:
+    functions = {"train": train, "forecast": forecast} | ({} if calibrator is None else {"calibrator": calibrator})
+    return Entry(name, title, functions, (name,), style=dict(zip(("colour", "line", "marker"), style)), about=about)
+
+
+_FROM = {"group": "network"}
+_CLASSES, _VALUES = {"task_types": ("classification",)}, {"task_types": ("regression",)}
+METHODS: Entries[Entry] = Entries(
+    "method",
+    "jaxuq.methods",
+    {
+        entry.name: entry
+        for entry in (
+            _method("deterministic", "Deterministic", ("#000000", "solid", "o"), train_likelihood, _deterministic,
+                    published=True, **_FROM),
+            _method("temperature", "Temperature scaling", ("#882255", "dashed", "o"), train_likelihood, _deterministic,
+                    calibration.temperature_scaling, published=True, **_CLASSES, **_FROM),
+            _method("focal", "Focal loss", ("#999933", "dotted", "o"), train_focal, _deterministic, published=True,
+                    **_CLASSES),
+            _method("mc-dropout", "MC dropout", ("#D55E00", "solid", "^"), train_likelihood, _mc_dropout,
+                    published=True, **_FROM),
+            _method("swag", "SWAG", ("#009E73", "solid", "D"), train_swag, _swag, published=True, **_FROM),
+            _method("bbp", "Bayes by backprop", ("#CC79A7", "solid", "v"), train_bbp, _bbp, published=True),
+            _method("sgld", "SGLD", ("#E69F00", "solid", "P"), train_sgld, _sgld, published=True),
+            _method("ensemble", "Deep ensemble", ("#0072B2", "solid", "s"), train_likelihood, _ensemble,
+                    published=True, members="all", **_FROM),
+            _method("laplace", "Laplace", ("#56B4E9", "solid", "X"), train_likelihood, _laplace, **_FROM),
+            _method("evidential", "Evidential", ("#CC3311", "dotted", "s"), train_evidential, _evidential),
+            _method("platt", "Platt scaling", ("#117733", "dashed", "s"), train_likelihood, _deterministic,
+                    calibration.platt_scaling, **_CLASSES, **_FROM),
+            _method("isotonic", "Isotonic", ("#332288", "dashed", "^"), train_likelihood, _deterministic,
+                    calibration.isotonic_calibration, **_CLASSES, **_FROM),
+            _method("isotonic-quantiles", "Isotonic quantiles", ("#661100", "dashed", "v"), train_likelihood,
+                    _deterministic, calibration.isotonic_quantiles, **_VALUES, **_FROM),
+            _method("variance-scaling", "Variance scaling", ("#AA4499", "dashed", "D"), train_likelihood,
+                    _deterministic, calibration.variance_scaling, **_VALUES, **_FROM),
+        )
+    },
+)  # fmt: skip
 """By the name that `--methods` takes."""
+
+
+def task_types(method: Entry) -> tuple[str, ...]:
+    """Where a method applies.
+
+    Args:
+        method: its entry.
+
+    Returns:
+        `"classification"`, `"regression"`, or both.
+    """
+    return tuple(method.about.get("task_types", _BOTH))
+
+
+def networks_of(method: Entry, setting: Setting) -> int:
+    """How many networks a seed of a method has.
+
+    Args:
+        method: its entry.
+        setting: of the run.
+
+    Returns:
+        One, or all members.
+    """
+    return setting.members if method.about.get("members") == "all" else 1
 
 
 def label_units(problem: Problem, forecast: Forecast) -> Forecast:

@@ -4,21 +4,20 @@ import contextlib
 import dataclasses
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
+from jaxuq._entries import Entry
 from jaxuq.molecules.datasets import load_dataset
-from jaxuq.molecules.muben.backbones import BACKBONES, Backbone
+from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
-from jaxuq.molecules.muben.listener import Listener
-from jaxuq.molecules.muben.methods import METHODS
+from jaxuq.molecules.muben.methods import METHODS, task_types
 from jaxuq.molecules.muben.problem import one_class_tasks
 from jaxuq.molecules.muben.scores import LEVEL
 from jaxuq.molecules.records import DataError, DataWarning, Split
-from jaxuq.study import Options, RunFolder, digest, open_run
+from jaxuq.study import Listener, Options, RunFolder, digest, entry_record, open_run
 
 _NAMES = ("dataset", "checkpoint", "smiles_column", "task_columns", "task_type")
 _FREE = ("methods", "seeds", "resamples")
@@ -43,29 +42,32 @@ class Opened(NamedTuple):
 
     Attributes:
         configuration: with the backbone's name as `BACKBONES` has it.
+        entry: of the backbone in its table.
         backbone: the network and what it reads.
         parts: the data, divided once for all seeds, or once for each.
         methods: names, all for the data set's task type.
         folder: the result folder, held by this process; its record says what the data are.
-        seconds: that an earlier, interrupted call took.
     """
 
     configuration: MubenConfiguration
+    entry: Entry
     backbone: Backbone
     parts: list[Part]
     methods: list[str]
     folder: RunFolder
-    seconds: float
 
 
 @contextlib.contextmanager
-def begin_run(configuration: MubenConfiguration, system: str, listener: Listener) -> Iterator[Opened]:
+def begin_run(
+    configuration: MubenConfiguration, system: str, listener: Listener, again: Callable[..., RunFolder]
+) -> Iterator[Opened]:
     """Check the options, load the data, open the folder, and write down what the run is about.
 
     Args:
         configuration: the options of `jaxuq muben`.
         system: what kind of run it is, for run.json.
         listener: is told what a reader of the results should know.
+        again: what a worker of a cluster calls with the configuration.
 
     Yields:
         What the run needs.
@@ -79,11 +81,10 @@ def begin_run(configuration: MubenConfiguration, system: str, listener: Listener
     if others:
         raise DataError(f"one run has one backbone, not {configuration.backbone}: grid_cells makes a run for each")
     configuration = dataclasses.replace(configuration, backbone=name)
-    backbone = BACKBONES[name](configuration)
+    backbone = make_backbone(name, configuration)
     splits, notes = load_splits(configuration, listener)
     first = splits[0].train
     methods = select_methods(configuration.methods, first.task_type)
-    devices = jax.devices()
     notes += [
         f"{name}: the test part has one class only, so AUROC and average precision are undefined and left out"
         for name in one_class_tasks(splits[0])
@@ -97,22 +98,19 @@ def begin_run(configuration: MubenConfiguration, system: str, listener: Listener
         system=system,
         options=Options(configuration.record() | {"methods": methods}, configuration.defaults(), _NAMES, _FREE),
         content={"data": data} | ({} if backbone.weights is None else {"weights": backbone.weights}),
-        device=f"{devices[0].device_kind} x {len(devices)}",
         resume=configuration.resume,
+        crew=configuration.crew(again, configuration),
+        digests={configuration.dataset_name: data},
+        entries={method: entry_record(METHODS[method]) for method in methods},
+        task_type=first.task_type,
+        task_names=list(first.task_names),
+        metric=first.metric,
+        nominal_coverage=LEVEL,
+        sizes={name: len(part.smiles) for name, part in zip(splits[0]._fields, splits[0])},
+        rejected=[[item.row, item.text, item.reason] for item in first.rejected],
+        notes=notes,
     ) as folder:
-        earlier = folder.seconds
-        folder.write_record(
-            status="running",
-            digests={configuration.dataset_name: data},
-            task_type=first.task_type,
-            task_names=list(first.task_names),
-            metric=first.metric,
-            nominal_coverage=LEVEL,
-            sizes={name: len(part.smiles) for name, part in zip(splits[0]._fields, splits[0])},
-            rejected=[[item.row, item.text, item.reason] for item in first.rejected],
-            notes=notes,
-        )
-        yield Opened(configuration, backbone, parts, methods, folder, earlier)
+        yield Opened(configuration, BACKBONES[name], backbone, parts, methods, folder)
 
 
 def split_digest(split: Split) -> str:
@@ -146,14 +144,14 @@ def select_methods(names: str, task_type: str) -> list[str]:
         >>> select_methods("muben", "regression")
         ['deterministic', 'mc-dropout', 'swag', 'bbp', 'sgld', 'ensemble']
     """
-    applicable = [name for name, method in METHODS.items() if task_type in method.task_types]
+    applicable = [name for name in METHODS if task_type in task_types(METHODS[name])]
     chosen: list[str] = []
     for name in choose(names, [*METHODS, "all", "muben"], "method"):
         if name in ("all", "muben"):
-            chosen += [other for other in applicable if name == "all" or METHODS[other].published]
+            chosen += [other for other in applicable if name == "all" or METHODS[other].about.get("published")]
         elif name not in applicable:
             raise DataError(
-                f"method {name!r} is for {METHODS[name].task_types[0]} and this data set is for {task_type}; "
+                f"method {name!r} is for {task_types(METHODS[name])[0]} and this data set is for {task_type}; "
                 f"there are {', '.join(applicable)}"
             )
         else:

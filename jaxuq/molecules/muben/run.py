@@ -1,37 +1,36 @@
 """Running the benchmark: train what is needed, forecast with every method, score, and write the result folder."""
 
-import shutil
-import time
-from typing import Any
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import jax
 
-from jaxuq._programs import forget_programs_if_many
 from jaxuq.molecules.muben.cells import (
+    KEYS,
+    SECONDS,
+    cell_content,
     finished_row,
+    intervals_of,
     method_cell,
-    method_intervals,
-    store_cell,
-    summarise_rows,
-    write_rows,
+    write_cell_predictions,
 )
 from jaxuq.molecules.muben.configuration import MubenConfiguration
-from jaxuq.molecules.muben.forecasting import forecast_parts, make_setting
-from jaxuq.molecules.muben.listener import Listener
-from jaxuq.molecules.muben.methods import METHODS
+from jaxuq.molecules.muben.forecasting import forecast_parts, make_setting, told_features
+from jaxuq.molecules.muben.methods import METHODS, networks_of
 from jaxuq.molecules.muben.opening import Opened, Part, begin_run
 from jaxuq.molecules.muben.problem import make_problem
-from jaxuq.molecules.muben.scores import score_names
+from jaxuq.molecules.muben.scores import SHOWN, score_names
 from jaxuq.molecules.muben.trainings import trainer
-from jaxuq.study import RunFolder
+from jaxuq.study import Listener, Plan, RunFolder, compute_cells, summarise, write_table
 
 
-def run_muben(configuration: MubenConfiguration, listener: Listener | None = None) -> RunFolder:
+def run_muben(configuration: MubenConfiguration, listener: Listener = Listener()) -> RunFolder:  # noqa: B008
     """Run the benchmark and write its result folder; go on where an interrupted run left off.
 
     One cell is a method with a seed. A finished cell is on disk and is not computed again; an unfinished training
-    continues from its checkpoint. Results do not depend on which methods are run together, on interruptions, or on
-    the strategy.
+    continues from its checkpoint. Results do not depend on which methods are run together, on interruptions, on the
+    strategy, or on who computes them.
 
     Args:
         configuration: the options of `jaxuq muben`.
@@ -44,81 +43,76 @@ def run_muben(configuration: MubenConfiguration, listener: Listener | None = Non
         DataError: the data or an option is at fault.
         RunFolderError: the output folder holds something else.
     """
-    listener, began = listener or Listener(), time.monotonic()
-    with begin_run(configuration, "muben", listener) as opened:
-        folder = opened.folder
-        table = _Table(opened)
-        for part in opened.parts:
-            _run_part(opened, part, table, listener)
-            folder.write_record(seconds=round(opened.seconds + time.monotonic() - began, 1))
-        names = score_names(opened.parts[0].split.train.task_type)
-        write_rows(folder.path / "summary.csv", summarise_rows(table.lines(), method_intervals(opened), names))
-        folder.write_record(status="complete", seconds=round(opened.seconds + time.monotonic() - began, 1))
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
-    return folder
+    with begin_run(configuration, "muben", listener, run_muben) as opened:
+        configuration = opened.configuration
+        work = _Work(opened, listener)
+        plans = [
+            work.plan(method, part, seed) for method in opened.methods for part in opened.parts for seed in part.seeds
+        ]
+        tables = compute_cells(
+            opened.folder,
+            plans,
+            work.compute,
+            rows=lambda plan, arrays: {
+                "results.csv": [finished_row(configuration, arrays, plan.about.method, plan.about.seed)]
+            },
+            listener=listener,
+            shown=SHOWN,
+        )
+        for plan in plans:
+            write_cell_predictions(plan.kept, opened.parts[0].split.train.task_names)
+        names = [*score_names(opened.parts[0].split.train.task_type), *SECONDS]
+        intervals = intervals_of(opened, [(plan.about.method, plan.about.seed, plan.kept) for plan in plans])
+        write_table(
+            opened.folder.path / "summary.csv",
+            summarise(tables["results.csv"], by=KEYS, names=names, intervals=intervals),
+        )
+    return opened.folder
 
 
-class _Table:
-    """The lines of results.csv of the cells that are finished; the file is what is on disk, from the beginning on."""
+class _Cell(NamedTuple):
+    """What a plan is about."""
 
-    def __init__(self, opened: Opened):
-        self._opened = opened
-        self._rows: dict[tuple[str, int], dict[str, Any]] = {}
-        for part in opened.parts:
-            for method in opened.methods:
-                for seed in part.seeds:
-                    self._read(part, method, seed)
-        self._write()
+    method: str
+    part: Part
+    seed: int
 
-    def __contains__(self, cell: tuple[str, int]) -> bool:
-        return cell in self._rows
 
-    def lines(self) -> list[dict[str, Any]]:
-        """In the order of the methods asked for, then of seeds."""
-        order = self._opened.methods
-        return [self._rows[cell] for cell in sorted(self._rows, key=lambda cell: (order.index(cell[0]), cell[1]))]
+class _Work:
+    """What the cells of a run share: the data of each part, and networks that are trained when first asked for."""
 
-    def add(self, part: Part, method: str, seed: int) -> dict[str, Any]:
-        """The line of a cell that has just been stored, as it is read back."""
-        row = self._read(part, method, seed)
-        if row is None:
-            raise OSError(f"the predictions of {method}, seed {seed} in {self._opened.folder.path} cannot be read back")
-        self._write()
-        return row
+    def __init__(self, opened: Opened, listener: Listener):
+        self._opened, self._listener = opened, listener
+        self._trained = functools.cache(self._make_trained)
 
-    def _read(self, part: Part, method: str, seed: int) -> dict[str, Any] | None:
+    def plan(self, method: str, part: Part, seed: int) -> Plan:
+        """A method with a seed; those that start from the same networks are computed together."""
         cell = method_cell(self._opened, part, method, seed)
-        row = finished_row(self._opened.configuration, cell, method, seed)
-        if row is not None:
-            self._rows[method, seed] = row
-        return row
+        together = f"{METHODS[method].about.get('group', method)}, seeds {', '.join(map(str, part.seeds))}"
+        return Plan(f"{method}, seed {seed}", cell, _Cell(method, part, seed), together)
 
-    def _write(self) -> None:
-        if self._rows:
-            write_rows(self._opened.folder.path / "results.csv", self.lines())
+    def compute(self, plans: list[Plan]) -> Iterator[tuple[Plan, dict[str, Any]]]:
+        """Train and forecast; all seeds of a part at once, whichever of them are missing."""
+        missing: dict[tuple[str, int], list[Plan]] = {}
+        for plan in plans:
+            missing.setdefault((plan.about.method, self._opened.parts.index(plan.about.part)), []).append(plan)
+        for (method, number), own in missing.items():
+            part = self._opened.parts[number]
+            setting, trained = self._trained(number)
+            networks = trained(METHODS[method].functions["train"])
+            forecasts, seconds = forecast_parts(setting, method, networks, part.seeds)
+            per_seed = networks_of(METHODS[method], setting)
+            times = {"train_seconds": networks.seconds * per_seed, "predict_seconds": seconds / len(part.seeds)}
+            for plan in own:
+                at = part.seeds.index(plan.about.seed)
+                forecast = jax.tree.map(lambda leaf, at=at: leaf[at], forecasts)
+                yield plan, cell_content(part.split, forecast, times)
 
-
-def _run_part(opened: Opened, part: Part, table: _Table, listener: Listener) -> None:
-    """All methods and seeds on one division of the data."""
-    configuration, folder, seeds = opened.configuration, opened.folder, part.seeds
-    if all((method, seed) in table for method in opened.methods for seed in seeds):
-        return
-    members = configuration.num_members if any(METHODS[name].members == "all" for name in opened.methods) else 1
-    problem = make_problem(part.split, opened.backbone, listener.features)
-    tag = f"{'-'.join(map(str, seeds))}-of-{members}"
-    setting = make_setting(configuration, problem, opened.backbone, folder, listener, tag=tag)
-    trained = trainer(setting, seeds, members)
-    for method in opened.methods:
-        missing = [seed for seed in seeds if (method, seed) not in table]
-        if not missing:
-            continue
-        networks = trained(METHODS[method].training)
-        forecasts, seconds = forecast_parts(setting, method, networks, seeds)
-        per_seed = configuration.num_members if METHODS[method].members == "all" else 1
-        times = {"train_seconds": networks.seconds * per_seed, "predict_seconds": seconds / len(seeds)}
-        for seed in missing:
-            at = seeds.index(seed)
-            forecast = jax.tree.map(lambda leaf, at=at: leaf[at], forecasts)
-            store_cell(method_cell(opened, part, method, seed), part.split, forecast, times)
-            listener.scored(method, seed, table.add(part, method, seed))
-        forget_programs_if_many()
+    def _make_trained(self, number: int) -> Any:
+        opened, part = self._opened, self._opened.parts[number]
+        problem = make_problem(part.split, opened.backbone, told_features(self._listener))
+        tag = "-".join(map(str, part.seeds))
+        setting = make_setting(
+            opened.configuration, problem, opened.backbone, opened.folder, self._listener, tag, opened.methods
+        )
+        return setting, trainer(setting, part.seeds)

@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float
 
 from jaxuq import metrics
 from jaxuq.calibration import conformal_classification, conformal_regression
-from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
+from jaxuq.molecules.muben.published_scores import (
+    published_binary_calibration,
+    published_gaussian_likelihood,
+    published_regression_calibration,
+)
+from jaxuq.posterior import Forecast, GaussianForecast
 
 LEVEL = 0.9
 """Nominal coverage of the intervals and prediction sets that are scored."""
@@ -37,6 +40,9 @@ REGRESSION = (
 CLASSIFICATION = ("auroc", "average_precision", "accuracy", "nll", "brier", "ece", "mce", "ace", "smooth_ece", "aurc")
 """Names of `classification_scores`, in its order."""
 
+SHOWN = ("rmse", "auroc", "nll", "rce", "ece")
+"""The columns that are told while a run goes on."""
+
 
 def score_names(task_type: str) -> tuple[str, ...]:
     """The metric columns of a task type, those of conformal prediction last."""
@@ -56,13 +62,17 @@ def _regression_task(
     deviation = jnp.sqrt(variance)
     half = ndtri(0.5 + 0.5 * LEVEL) * deviation
     error = jnp.abs(mean - labels)
-    nll, rce = ("muben", "muben") if muben else ("full", "elementwise")
+    likelihood, calibration = (
+        (published_gaussian_likelihood, published_regression_calibration)
+        if muben
+        else (metrics.gaussian_negative_log_likelihood, metrics.regression_calibration_error)
+    )
     values = (
         metrics.root_mean_squared_error(mean, labels, where=where),
         metrics.mean_absolute_error(mean, labels, where=where),
         metrics.r2_score(mean, labels, where=where),
-        metrics.gaussian_negative_log_likelihood(mean, variance, labels, convention=nll, where=where),
-        metrics.regression_calibration_error(mean, variance, labels, convention=rce, where=where),
+        likelihood(mean, variance, labels, where=where),
+        calibration(mean, variance, labels, where=where),
         metrics.gaussian_crps(mean, variance, labels, where=where),
         metrics.miscalibration_area(mean, variance, labels, where=where),
         metrics.expected_normalised_calibration_error(mean, variance, labels, where=where),
@@ -83,14 +93,14 @@ def _classification_task(
     predicted = (logits > 0).astype(jnp.int32)
     confidence = jnp.maximum(probabilities, 1 - probabilities)
     correct = predicted == labels
-    ece = "muben" if muben else "top_class"
+    calibration = published_binary_calibration if muben else metrics.binary_calibration_error
     values = (
         metrics.area_under_roc(logits, labels, where=where),
         metrics.average_precision(logits, labels, where=where),
         metrics.accuracy(predicted, labels, where=where),
         metrics.bernoulli_negative_log_likelihood(logits, labels, where=where),
         metrics.brier_score(probabilities, labels, where=where),
-        metrics.binary_calibration_error(probabilities, labels, convention=ece, where=where),
+        calibration(probabilities, labels, where=where),
         metrics.maximum_calibration_error(confidence, correct, where=where),
         metrics.adaptive_calibration_error(confidence, correct, where=where),
         metrics.smooth_calibration_error(confidence, correct, where=where),
@@ -116,22 +126,41 @@ _OF_TASK = {
 }
 
 
-def _make_seed_mean(of_task: Callable[..., Array]) -> Callable[..., Array]:
+def _make_metric(of_task: Callable[..., Array]) -> Callable[..., Array]:
     @jax.jit
     def metric(*arrays: Array, where: Array) -> Array:
-        *rows, labels = arrays
-        per_seed = jax.vmap(lambda *a: _mean_over_tasks(of_task, *a, labels, where=where), in_axes=1)(*rows)
-        return per_seed.mean(axis=0)
+        return _mean_over_tasks(of_task, *arrays, where=where)
 
     return metric
 
 
-_SEED_MEANS = {key: _make_seed_mean(of_task) for key, of_task in _OF_TASK.items()}
-"""One function object each, so that `bootstrap` compiles once per shape."""
+_METRICS = {key: _make_metric(of_task) for key, of_task in _OF_TASK.items()}
+"""One function object each, so that they are compiled once per shape."""
 
 
-def _arrays(forecast: Forecast, *, muben: bool) -> tuple[Array, ...]:
-    """What the metrics read of a forecast. MUBen's variance is the mean of variances, without the epistemic part."""
+def example_scores(task_type: str, *, muben: bool = False) -> tuple[Callable[..., Array], tuple[str, ...]]:
+    """The scores that follow from the test part alone, as one function of the rows of `example_rows`.
+
+    Args:
+        task_type: `"classification"` or `"regression"`.
+        muben: as in `score_forecast`.
+
+    Returns:
+        `metric(*rows, labels, where=mask) -> [metrics]`, and their names: all but the conformal columns.
+    """
+    return _METRICS[task_type, muben], REGRESSION if task_type == "regression" else CLASSIFICATION
+
+
+def example_rows(forecast: Forecast, *, muben: bool = False) -> tuple[Array, ...]:
+    """What `example_scores` reads of a forecast.
+
+    Args:
+        forecast: in label units.
+        muben: as in `score_forecast`; MUBen's variance is the mean of variances, without the epistemic part.
+
+    Returns:
+        Arrays `[molecules, tasks]`.
+    """
     if isinstance(forecast, GaussianForecast):
         return forecast.mean, forecast.aleatoric if muben else forecast.total
     return (forecast.logits,)
@@ -157,7 +186,7 @@ def _conformal(
 
 @partial(jax.jit, static_argnames=("task_type", "muben"))
 def _all_scores(valid, valid_labels, valid_mask, test, labels, mask, *, task_type: str, muben: bool) -> Array:
-    values = _mean_over_tasks(_OF_TASK[task_type, muben], *_arrays(test, muben=muben), labels, where=mask)
+    values = _mean_over_tasks(_OF_TASK[task_type, muben], *example_rows(test, muben=muben), labels, where=mask)
     return jnp.stack([*values, *_conformal(valid, valid_labels, valid_mask, test, labels, mask)])
 
 
@@ -188,33 +217,3 @@ def score_forecast(
     task_type = "regression" if isinstance(test, GaussianForecast) else "classification"
     values = _all_scores(valid, valid_labels, valid_mask, test, labels, mask, task_type=task_type, muben=muben)
     return dict(zip(score_names(task_type), values.tolist()))
-
-
-def score_intervals(
-    rng_key: Any,
-    forecasts: GaussianForecast | BernoulliForecast,
-    labels: Float[Array, "test tasks"],
-    mask: Bool[Array, "test tasks"],
-    *,
-    num_resamples: int,
-    muben: bool = False,
-) -> dict[str, tuple[float, float, np.ndarray]]:
-    """95 % bootstrap intervals of the mean over seeds of each metric, over the choice of test molecules.
-
-    Args:
-        rng_key: random key.
-        forecasts: of one method, with a leading axis of seeds, all of the same test molecules.
-        labels: of the test part.
-        mask: which labels exist.
-        num_resamples: bootstrap resamples.
-        muben: as in `score_forecast`.
-
-    Returns:
-        Lower and upper ends and the resampled scores by column name, without the conformal columns.
-    """
-    task_type = "regression" if isinstance(forecasts, GaussianForecast) else "classification"
-    rows = tuple(jnp.moveaxis(array, 0, 1) for array in _arrays(forecasts, muben=muben))
-    metric = _SEED_MEANS[task_type, muben]
-    result = metrics.bootstrap(rng_key, metric, *rows, labels, where=mask, num_resamples=num_resamples, batch_size=8)
-    ends = zip(result.lower.tolist(), result.upper.tolist(), np.asarray(result.resamples).T)
-    return dict(zip(REGRESSION if task_type == "regression" else CLASSIFICATION, ends))

@@ -24,6 +24,7 @@ class Setting(NamedTuple):
         pretrained: parameters that training starts from, on the host; None for none.
         molecules_at_once: how many molecules go through the network at once without training.
         branches: weight of the distance between the branches' outputs; None for a network without branches.
+        members: networks a seed of the training that ensembles use; number 0 is the same whatever their number.
     """
 
     problem: Problem
@@ -36,6 +37,7 @@ class Setting(NamedTuple):
     pretrained: PyTree = None
     molecules_at_once: int = 4096
     branches: float | None = None
+    members: int = 1
 
     @property
     def task_type(self) -> str:

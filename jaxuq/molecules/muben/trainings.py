@@ -24,6 +24,8 @@ PRIOR_SCALE = 0.1  # of BBP and SGLD
 SWAG_EPOCHS = 20
 SWAG_LEARNING_RATE = 0.5  # times the training rate
 SGLD_INTERVAL = 2  # epochs between two samples
+OtherTraining = Callable[[Callable[..., Trained]], Trained]
+"""Gives the networks of another training; see `trainer`."""
 
 
 def _grouped(tree: PyTree, num_seeds: int) -> PyTree:
@@ -62,17 +64,33 @@ def train_networks(setting: Setting, name: str, head: Head, seeds: Sequence[int]
     return Trained(_grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(keys))
 
 
-def train_swag(setting: Setting, base: Trained, seeds: Sequence[int]) -> Trained:
+def train_likelihood(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
+    """Networks of the likelihood's head, as many a seed as the run has members; most methods start from these."""
+    return train_networks(setting, "network", likelihood_head(setting.task_type), seeds, setting.members)
+
+
+def train_focal(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
+    """A network a seed by the focal loss."""
+    return train_networks(setting, "focal", focal_head(), seeds, 1)
+
+
+def train_evidential(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
+    """A network a seed by the evidential loss of the task type."""
+    return train_networks(setting, "evidential", evidential_head(setting.task_type), seeds, 1)
+
+
+def train_swag(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
     """Twenty more epochs at half the rate from each seed's first network, a SWAG snapshot after each (Eq. A.7).
 
     Args:
         setting: the run's.
-        base: networks of the likelihood head.
         seeds: repetitions.
+        trained: gives the networks of `train_likelihood`.
 
     Returns:
         SWAG states in `observed`; `seconds` counts the epochs of this function and the network's training before them.
     """
+    base = trained(train_likelihood)
     head = likelihood_head(setting.task_type)
     method = swag(rank=SWAG_EPOCHS, count_start=not setting.muben)
     rate = setting.recipe.learning_rate * SWAG_LEARNING_RATE
@@ -91,12 +109,13 @@ def train_swag(setting: Setting, base: Trained, seeds: Sequence[int]) -> Trained
     return Trained(_grouped(params, len(seeds)), fitted.state.observed, base.seconds + fitted.seconds / len(seeds))
 
 
-def train_bbp(setting: Setting, seeds: Sequence[int]) -> Trained:
+def train_bbp(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
     """Networks whose output layer is learnt by Bayes by Backprop: mean loss plus KL over the number of molecules.
 
     Args:
         setting: the run's.
         seeds: repetitions.
+        trained: not needed.
 
     Returns:
         Parameters whose entry `output` is a `BBPState`.
@@ -146,7 +165,7 @@ def _features(features: Callable[..., Array], params: PyTree, inputs: PyTree, rn
     return features({name: part for name, part in params.items() if name != "output"}, inputs, rng_key=rng_key)
 
 
-def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
+def train_sgld(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
     """Langevin dynamics on the output layer, AdamW on the rest; then `samples` snapshots, two epochs apart (Eq. A.5).
 
     The gradient is that of the mean loss, as published, so the likelihood counts as one observation (see
@@ -155,6 +174,7 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
     Args:
         setting: the run's.
         seeds: repetitions.
+        trained: not needed.
 
     Returns:
         Traces of whole networks in `observed`.
@@ -203,28 +223,19 @@ def train_sgld(setting: Setting, seeds: Sequence[int]) -> Trained:
     return Trained(_grouped(fitted.state.best_params, len(seeds)), sampled.state.observed, seconds)
 
 
-def trainer(setting: Setting, seeds: Sequence[int], num_members: int) -> Callable[[str], Trained]:
-    """Trained networks by the name of their training, each trained when first asked for.
+def trainer(setting: Setting, seeds: Sequence[int]) -> OtherTraining:
+    """Networks by the function that trains them, each made when first asked for.
 
     Args:
         setting: the run's.
         seeds: repetitions.
-        num_members: networks per seed of the training `"network"`, the likelihood's; all others have one.
 
     Returns:
-        `trained(name)`, with `name` one of network, focal, evidential, swag, bbp, sgld.
+        `trained(train)`, with `train` the function of a method, which may ask for those of others itself.
     """
-    by_name: dict[str, Callable[[], Trained]] = {
-        "network": lambda: train_networks(setting, "network", likelihood_head(setting.task_type), seeds, num_members),
-        "focal": lambda: train_networks(setting, "focal", focal_head(), seeds, 1),
-        "evidential": lambda: train_networks(setting, "evidential", evidential_head(setting.task_type), seeds, 1),
-        "swag": lambda: train_swag(setting, trained("network"), seeds),
-        "bbp": lambda: train_bbp(setting, seeds),
-        "sgld": lambda: train_sgld(setting, seeds),
-    }
 
     @functools.cache
-    def trained(name: str) -> Trained:
-        return by_name[name]()
+    def trained(train: Callable[..., Trained]) -> Trained:
+        return train(setting, seeds, trained)
 
     return trained

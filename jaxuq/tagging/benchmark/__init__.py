@@ -2,8 +2,7 @@
 
 from jaxuq.tagging.benchmark.apply import apply_model
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
-from jaxuq.tagging.benchmark.listener import Listener
 from jaxuq.tagging.benchmark.methods import METHODS
 from jaxuq.tagging.benchmark.run import run_tagging
 
-__all__ = ["METHODS", "Listener", "TaggingConfiguration", "apply_model", "run_tagging"]
+__all__ = ["METHODS", "TaggingConfiguration", "apply_model", "run_tagging"]

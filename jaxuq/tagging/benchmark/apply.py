@@ -5,14 +5,13 @@ import re
 
 import numpy as np
 
-from jaxuq.study import write_text
+from jaxuq.study import Listener, write_text
+from jaxuq.tagging.benchmark.cells import prediction_lines
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.evaluation import entities, forecast_scores
-from jaxuq.tagging.benchmark.listener import Listener
-from jaxuq.tagging.benchmark.methods import no_embeddings
+from jaxuq.tagging.benchmark.methods import known, no_embeddings
 from jaxuq.tagging.benchmark.saved import SavedModel
-from jaxuq.tagging.benchmark.source import read_text_to_label
-from jaxuq.tagging.benchmark.tables import prediction_lines
+from jaxuq.tagging.benchmark.source import read_text_to_label, told_vectors
 from jaxuq.tagging.embeddings import embed_text
 from jaxuq.tagging.neural_model import EmbeddedText
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels, read_text
@@ -41,13 +40,11 @@ def apply_model(
     for entry in configuration.data:
         data = _read(entry, configuration, model)
         text = EmbeddedText(data, no_embeddings(data))
-        if model.method.neural:
+        if known(model.method, "neural"):
             encoder = configuration.embeddings if configuration.embeddings != "minilm" else model.record["embeddings"]
             model.check_encoder(encoder)
             kind = model.record["sentence_vector"]
-            text = embed_text(
-                encoder, data, sentence_vector=kind, on_progress=lambda *at, e=entry: listener.embedding(e, *at)
-            )
+            text = embed_text(encoder, data, sentence_vector=kind, on_progress=told_vectors(listener, entry))
         forecast = model.predict(text)
         labels = np.asarray(forecast.labels)
         sure = [entity["confidence"] for row in range(len(data.ids)) for entity in entities(data, forecast, row)]
@@ -64,7 +61,7 @@ def _read(entry: str, configuration: TaggingConfiguration, model: SavedModel) ->
     path = pathlib.Path(entry)
     if not (path.is_file() and path.suffix == ".txt"):
         return read_text_to_label(entry, configuration)
-    if model.method.votes:
+    if known(model.method, "votes"):
         raise TaggingDataError(
             f"{path} holds text only, and {model.name} labels by what labelling functions say; use a tagger (fit with "
             "--tagger, apply <model>+tagger), or a folder with weak labels"

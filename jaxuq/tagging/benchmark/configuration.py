@@ -4,9 +4,12 @@ import dataclasses
 import pathlib
 from typing import Any, Literal
 
+from jaxuq.study.crew import CrewOptions
+from jaxuq.study.options import options_of
+
 
 @dataclasses.dataclass(frozen=True)
-class TaggingConfiguration:
+class TaggingConfiguration(CrewOptions):
     """Label tokens by several labelling functions: jaxuq tag --data NCBI-Disease --model majority-vote,hmm."""
 
     data: tuple[str, ...]
@@ -73,21 +76,10 @@ class TaggingConfiguration:
     resume: bool = True
     """Go on with an interrupted run in the same folder."""
 
-    def numbers(self) -> dict[str, Any]:
-        """Everything that decides the numbers, for `run.json`."""
-        values = dataclasses.asdict(self)
-        for name in ("output", "resume", "apply"):
-            del values[name]
-        return values
-
-    def defaults(self) -> dict[str, Any]:
-        """What an option is that a folder's `run.json` does not know."""
-        return {field.name: field.default for field in dataclasses.fields(self) if field.name != "data"}
-
-    def cell_options(self) -> dict[str, Any]:
-        """The options that the numbers of one model with one seed follow from, besides data and encoder."""
-        left_out = ("data", "model", "embeddings", "seeds")
-        return {name: value for name, value in self.numbers().items() if name not in left_out}
+    def cell_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The options that the numbers of one model with one seed follow from, besides data and encoder; defaults."""
+        known = options_of(self, left_out=("data", "model", "embeddings", "seeds", "apply"))
+        return dict(known.configuration), dict(known.defaults)
 
     def models(self) -> list[str]:
         """The names in `model`, each once."""

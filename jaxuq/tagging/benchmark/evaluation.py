@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from jaxuq.metrics import EntityScores, entity_scores, entity_spans
 from jaxuq.tagging.label_model import LabelForecast, emission_counts
@@ -66,6 +66,21 @@ def entities(data: WeakLabels, forecast: LabelForecast, row: int) -> list[dict[s
 def forecast_scores(data: WeakLabels, labels: np.ndarray) -> EntityScores | None:
     """Scores of labels against gold ones; None where there are none."""
     return None if data.labels is None else entity_scores(data.tags(labels), data.tags(data.labels))
+
+
+def sentence_counts(data: WeakLabels, labels: np.ndarray) -> Int[np.ndarray, "sentences 3"]:
+    """Entities of each sentence that are right, found, and to be found; the text has gold labels.
+
+    Args:
+        data: the sentences.
+        labels: what a model says.
+
+    Returns:
+        Counts, of whose sums precision, recall and F1 are made.
+    """
+    pairs = zip(data.tags(labels), data.tags(data.labels))  # type: ignore[arg-type]
+    spans = [(set(entity_spans(found)), set(entity_spans(gold))) for found, gold in pairs]
+    return np.array([[len(found & gold), len(found), len(gold)] for found, gold in spans])
 
 
 def function_reliabilities(

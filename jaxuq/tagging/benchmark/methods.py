@@ -1,9 +1,21 @@
-"""The table of methods: how each is fitted and what it says, by one function for all."""
+"""The table of label models: how each is fitted and what it says, by one function for all.
+
+A label model is an `Entry`; one of another package's is declared under `jaxuq.label_models`, one of a program's own is
+put into `METHODS`. Its functions are
+
+    run(rng_key, problem) -> Outcome        fits and labels
+    template(text, settings) -> params      parameters of the right shapes, for reading a saved model
+    predict(params, text, settings) -> LabelForecast
+                                            labels text with given parameters
+
+the last two only where fitted models can be saved, and what is known about it, all of it False unless said (but
+`votes`): `random` (whether seeds differ), `neural` (whether it needs word vectors), `gold` (whether it sees gold
+labels: a reference, no method), `votes` (whether it needs labelling functions to label).
+"""
 
 import functools
 import importlib
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -11,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jaxuq._entries import Entries, Entry
 from jaxuq._keys import named_key
 from jaxuq.tagging.benchmark.settings import Settings
 from jaxuq.tagging.embedded import Embeddings
@@ -68,33 +81,17 @@ class Outcome(NamedTuple):
 Run = Callable[[Key[Array, ""], Problem], Outcome]
 
 
-class Method(NamedTuple):
-    """A row of the table.
+def known(entry: Entry, what: str) -> bool:
+    """Whether a label model is `random`, `neural`, `gold`, or needs `votes`.
 
-    Attributes:
-        title: for readers.
-        run: fits and labels.
-        template: parameters of the right shapes, for reading a saved model; None where nothing is saved.
-        predict: labels text with given parameters.
-        random: whether seeds differ.
-        neural: whether it needs word vectors.
-        gold: whether it sees gold labels: a reference, no method.
-        votes: whether it needs labelling functions to label.
-        version: of its formula; another version is another cell, and is computed anew.
+    Args:
+        entry: the label model.
+        what: one of these.
+
+    Returns:
+        True or False.
     """
-
-    title: str
-    run: Run
-    template: Callable[[EmbeddedText, Settings], Any] | None
-    predict: Callable[[Any, EmbeddedText, Settings], LabelForecast] | None
-    random: bool = True
-    neural: bool = False
-    gold: bool = False
-    votes: bool = True
-    version: int = 1
-
-
-_BATCH = 256
+    return bool(entry.about.get(what, what == "votes"))
 
 
 def _arrays(text: EmbeddedText, settings: Settings) -> tuple[Array, Array]:
@@ -112,8 +109,22 @@ def _predict_votes(model: LabelModel, params: Any, text: EmbeddedText, settings:
     return jax.device_get(_compiled(model)[1](params, *_arrays(text, settings)))
 
 
-def _vote_method(title: str, make: Callable[[int], LabelModel], *, random: bool) -> Method:
-    """Models that see votes only."""
+def _entry(
+    name: str, title: str, style: tuple[str, str, str], functions: Mapping[str, Any], formula: int = 1, **about: bool
+) -> Entry:
+    drawn: dict[str, Any] = dict(zip(("colour", "line", "marker"), style))
+    return Entry(name, title, functions, (name,), style=drawn, formula=formula, about=about)
+
+
+def vote_functions(make: Callable[[int], LabelModel]) -> dict[str, Any]:
+    """The functions of a label model that sees votes only.
+
+    Args:
+        make: gives the model for a number of labels.
+
+    Returns:
+        `run`, `template` and `predict`.
+    """
     make = functools.cache(make)
 
     def run(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
@@ -137,7 +148,7 @@ def _vote_method(title: str, make: Callable[[int], LabelModel], *, random: bool)
     def predict(params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
         return _predict_votes(make(len(text.labels.label_names)), params, text, settings)
 
-    return Method(title, run, template, predict, random=random)
+    return {"run": run, "template": template, "predict": predict}
 
 
 def _diagonal(emission: np.ndarray) -> np.ndarray:
@@ -145,14 +156,19 @@ def _diagonal(emission: np.ndarray) -> np.ndarray:
     return np.diagonal(emission, axis1=1, axis2=2)[:, 1:].mean(axis=1)
 
 
-def _neural_method(
-    title: str,
+def neural_functions(
     make: Callable[[int, Settings], Any],
-    *,
-    gold: bool = False,
     reliability: Callable[[Any, EmbeddedText, Settings], np.ndarray] | None = None,
-) -> Method:
-    """Models that see votes and word vectors; made once for all seeds, which then share their compiled programs."""
+) -> dict[str, Any]:
+    """The functions of a label model that sees votes and word vectors.
+
+    Args:
+        make: gives the model for a number of labels and settings, once for all seeds, which share compiled programs.
+        reliability: what fitted parameters take the reliability of each function to be; None: they have no such notion.
+
+    Returns:
+        `run`, `template` and `predict`.
+    """
     make = functools.cache(make)
 
     def run(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
@@ -174,7 +190,7 @@ def _neural_method(
     def predict(params: Any, text: EmbeddedText, settings: Settings) -> LabelForecast:
         return make(len(text.labels.label_names), settings).predict(params, text)
 
-    return Method(title, run, template, predict, neural=True, gold=gold)
+    return {"run": run, "template": template, "predict": predict}
 
 
 def _sparse_reliability(params: Any, text: EmbeddedText, settings: Settings) -> np.ndarray:
@@ -285,30 +301,35 @@ def with_function(text: EmbeddedText, forecast: LabelForecast, name: str = "tagg
     return text._replace(labels=data)
 
 
-METHODS: Mapping[str, Method] = MappingProxyType(
+_TAUGHT = {"run": _supervised, "template": _tagger_template, "predict": _tagger_predict}
+METHODS: Entries[Entry] = Entries(
+    "label model",
+    "jaxuq.label_models",
     {
-        "majority-vote": _vote_method("Majority vote", majority_vote, random=True),
-        "snorkel": _vote_method("Snorkel", lambda n: _from_room("token_models", "snorkel")(n), random=False)._replace(
-            version=2
-        ),
-        "dawid-skene": _vote_method(
-            "Dawid and Skene", lambda n: _from_room("token_models", "dawid_skene")(n), random=False
-        ),
-        "hmm": _vote_method("HMM", lambda n: _from_room("hmm", "hmm")(n), random=False),
-        "chmm": _neural_method("CHMM", _chmm),
-        "sparse-chmm": _neural_method("Sparse-CHMM", _sparse, reliability=_sparse_reliability)._replace(version=2),
-        "connet": _neural_method("ConNet", _connet),
-        "best-consensus": Method("Best consensus (gold access)", _best_consensus, None, None, random=False, gold=True),
-        "chmm-fixed-emissions": _neural_method("CHMM, true emissions (gold access)", _chmm_fixed, gold=True),
-        "supervised": Method(
-            *("Supervised tagger (gold access)", _supervised, _tagger_template, _tagger_predict),
-            neural=True,
-            gold=True,
-            votes=False,
-        ),
-    }
-)
-TAGGER = Method("Tagger", _supervised, _tagger_template, _tagger_predict, neural=True, votes=False)
+        entry.name: entry
+        for entry in (
+            _entry("majority-vote", "Majority vote", ("#777777", "solid", "s"), vote_functions(majority_vote),
+                   random=True),
+            _entry("snorkel", "Snorkel", ("#E69F00", "solid", "^"),
+                   vote_functions(lambda n: _from_room("token_models", "snorkel")(n)), formula=2),
+            _entry("dawid-skene", "Dawid–Skene", ("#CC79A7", "solid", "<"),
+                   vote_functions(lambda n: _from_room("token_models", "dawid_skene")(n))),
+            _entry("hmm", "HMM", ("#0072B2", "solid", "D"), vote_functions(lambda n: _from_room("hmm", "hmm")(n))),
+            _entry("chmm", "CHMM", ("#009E73", "solid", "o"), neural_functions(_chmm), random=True, neural=True),
+            _entry("sparse-chmm", "Sparse-CHMM", ("#D55E00", "solid", "P"),
+                   neural_functions(_sparse, _sparse_reliability), formula=2, random=True, neural=True),
+            _entry("connet", "ConNet", ("#56B4E9", "solid", "d"), neural_functions(_connet), random=True, neural=True),
+            _entry("best-consensus", "Best consensus (gold access)", ("#000000", "dotted", "s"),
+                   {"run": _best_consensus}, gold=True),
+            _entry("chmm-fixed-emissions", "CHMM, true emissions (gold access)", ("#117733", "dotted", "^"),
+                   neural_functions(_chmm_fixed), random=True, neural=True, gold=True),
+            _entry("supervised", "Supervised tagger (gold access)", ("#332288", "dotted", "D"), _TAUGHT,
+                   random=True, neural=True, gold=True, votes=False),
+        )
+    },
+)  # fmt: skip
+"""By the name that `--model` takes."""
+TAGGER = Entry("tagger", "Tagger", _TAUGHT, about={"random": True, "neural": True, "votes": False})
 Level = Literal["label", "entity"]
 
 

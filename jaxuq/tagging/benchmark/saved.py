@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuq._entries import Entry
 from jaxuq.study import write_bytes, write_json
-from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, Method
+from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, known
 from jaxuq.tagging.benchmark.settings import Settings
 from jaxuq.tagging.neural_model import EmbeddedText, TrainOptions
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
@@ -89,7 +90,7 @@ class SavedModel:
         if self.record.get("format") != _FORMAT or (name not in METHODS and "+" not in name):
             raise TaggingDataError(f"{folder / 'model.json'} is not of a model that this version of jaxuq can read")
         self.name = name
-        self.method: Method = TAGGER if "+" in name else METHODS[name]
+        self.method: Entry = TAGGER if "+" in name else METHODS[name]
         try:
             self.settings = _settings(self.record["settings"])
         except (KeyError, TypeError) as error:
@@ -107,12 +108,12 @@ class SavedModel:
             ("labels", self.record["label_names"], text.labels.label_names),
             ("labelling functions", self.record["function_names"], text.labels.function_names),
         ):
-            if (what == "labels" or self.method.votes) and list(ours) != list(theirs):
+            if (what == "labels" or known(self.method, "votes")) and list(ours) != list(theirs):
                 raise TaggingDataError(
                     f"{self.folder} was fitted with the {what} {', '.join(ours)}; the data has {', '.join(theirs)}"
                 )
         width = text.embeddings[0].shape[1]
-        if self.method.neural and width != self.record["width"]:
+        if known(self.method, "neural") and width != self.record["width"]:
             raise TaggingDataError(
                 f"sentence {text.labels.ids[0]}, token 0: the word vectors have {width} numbers, and the model in "
                 f"{self.folder} was fitted to {self.record['width']}; use --embeddings {self.record['embeddings']}"
@@ -139,8 +140,7 @@ class SavedModel:
         from safetensors.numpy import load_file
 
         self.check(text)
-        assert self.method.template is not None and self.method.predict is not None
-        template = self.method.template(text, self.settings)
+        template = self.method.functions["template"](text, self.settings)
         file = self.folder / "weights.safetensors"
         try:
             stored = load_file(file)
@@ -154,7 +154,7 @@ class SavedModel:
             )
         leaves = [_like(stored[name], leaf) for name, leaf in wanted.items()]
         params = jax.tree.unflatten(jax.tree.structure(template), leaves)
-        return self.method.predict(params, text, self.settings)
+        return self.method.functions["predict"](params, text, self.settings)
 
 
 def _named(params: Any) -> list[tuple[str, Any]]:

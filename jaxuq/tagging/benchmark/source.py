@@ -2,14 +2,14 @@
 
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxuq.checkpoints import encoder_digest, find_encoder
-from jaxuq.study import digest
+from jaxuq.study import Listener, digest
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
-from jaxuq.tagging.benchmark.listener import Listener
 from jaxuq.tagging.benchmark.methods import Problem, no_embeddings
 from jaxuq.tagging.benchmark.settings import settings_for
 from jaxuq.tagging.columns import read_columns
@@ -95,7 +95,7 @@ class Source:
             return EmbeddedText(data, no_embeddings(data))
         label, encoder = f"{self.name} {name}", self.configuration.embeddings
         kind = self.configuration.sentence_vector
-        return embed_text(encoder, data, sentence_vector=kind, on_progress=lambda *at: listener.embedding(label, *at))
+        return embed_text(encoder, data, sentence_vector=kind, on_progress=told_vectors(listener, label))
 
     def record(self) -> dict[str, Any]:
         """For `run.json`."""
@@ -108,6 +108,19 @@ class Source:
             "function_names": list(texts.test.function_names),
             "remark": texts.remark,
         }
+
+
+def told_vectors(listener: Listener, name: str) -> Callable[[int, int], None]:
+    """What an encoder calls.
+
+    Args:
+        listener: is told of sub-words done and in all.
+        name: of the text.
+
+    Returns:
+        `on_progress(done, total)`.
+    """
+    return lambda done, total: listener.progress(f"word vectors, {name}", done, total, "sub-words")
 
 
 def read_text_to_label(entry: str, configuration: TaggingConfiguration) -> WeakLabels:

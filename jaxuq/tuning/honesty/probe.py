@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import check_number, counted
+from jaxuq._arrays import counted
+from jaxuq._options import check_number
 
 _NEWTON_STEPS = 30
 

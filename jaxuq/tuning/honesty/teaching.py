@@ -1,25 +1,23 @@
-"""Teaching a model, from its own graded answers, to say how sure it is; and asking it."""
+"""Teaching a model, from its own graded answers, to say how sure it is; and asking it. Ways of both, by name."""
 
-import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Float, PyTree
 
+from jaxuq._entries import Entries, Entry, entry_of
+from jaxuq._errors import OptionError
 from jaxuq.language import Instruction, encode_prompt, encode_reply, stack_adapters
-from jaxuq.networks import Model
 from jaxuq.questions import Question
-from jaxuq.tuning.answers import placed_prompts
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.honesty.grading import Graded
-from jaxuq.tuning.honesty.probe import fit_linear_probe, probe_confidence
+from jaxuq.tuning.honesty.head import head_confidence
 from jaxuq.tuning.honesty.refusal import refusal_records, stated_confidence_records
 from jaxuq.tuning.honesty.verdicts import LEVELS, VERDICTS, refusal_prompts, verdict_prompts, verdict_records
-from jaxuq.tuning.predicting import forecast_answers, question_batches
-from jaxuq.tuning.prompts import AnswerPrompts, Encoded, training_examples
+from jaxuq.tuning.predicting import forecast_answers
+from jaxuq.tuning.prompts import Encoded, training_examples
 from jaxuq.tuning.token_losses import TokenLoss, stated_token_loss, token_loss
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def taught_examples(
-    way: str, tokenizer: "PreTrainedTokenizerBase", records: Sequence[Question], graded: Graded
+    way: str | Entry, tokenizer: "PreTrainedTokenizerBase", records: Sequence[Question], graded: Graded
 ) -> tuple[list[Instruction], TokenLoss]:
     """What is learnt in the second stage, and with which loss.
 
@@ -39,7 +37,7 @@ def taught_examples(
     - `stated`: a digit after the model's own answer, by the Brier score of all ten (`stated_confidence_loss`).
 
     Args:
-        way: one of these.
+        way: one of these, or an entry of the form of those in `WAYS`.
         tokenizer: of the model.
         records: questions.
         graded: the answers of the model before tuning.
@@ -49,16 +47,69 @@ def taught_examples(
 
     Raises:
         TuningError: all answers are right, or none is; a digit is not one token.
+        OptionError: an unknown way, or one that tunes nothing.
     """
-    correct = graded.correct.tolist()
-    if way == "sure":
-        return training_examples(tokenizer, [*records, *refusal_records(records, correct)]), token_loss("plain")
-    if way == "refuse":
-        return training_examples(tokenizer, refusal_records(records, correct, style="unknown")), token_loss("plain")
-    if way in ("true", "known"):
-        made = verdict_records(records, graded.answers, correct, way=way)
-        return training_examples(tokenizer, made), token_loss("plain")
-    levels = _level_tokens(tokenizer)
+    entry = entry_of(WAYS, way, "confidence")
+    if "examples" not in entry.functions:
+        raise OptionError(f"the way {entry.name!r} tunes nothing")
+    return entry.functions["examples"](tokenizer, records, graded)
+
+
+def asked_confidence(
+    way: str | Entry | Callable[..., Any],
+    model: "LanguageModel",
+    lora: PyTree,
+    records: Sequence[Question],
+    asked: Encoded,
+    answers: Sequence[str],
+) -> Float[np.ndarray, " questions"]:
+    """How sure a taught model is of answers, from one pass over each.
+
+    Args:
+        way: see `taught_examples`; or a function of yours of the other arguments.
+        model: its decoder has the adapters' configuration.
+        lora: what it learnt.
+        records: questions.
+        asked: the same, encoded.
+        answers: to judge.
+
+    Returns:
+        Of `sure`, `true`, `known`: probability of the first word against the second; of `refuse`: one minus that of a
+        refusal against the answers to choose from; of `stated`: the mean of the digits' values under their
+        probabilities. Clipped to [0, 1].
+
+    Raises:
+        OptionError: an unknown way, or one that asks nothing.
+    """
+    entry = entry_of(WAYS, way, "confidence")
+    if "confidence" not in entry.functions:
+        raise OptionError(f"the way {entry.name!r} asks the model nothing")
+    found = np.asarray(entry.functions["confidence"](model, lora, records, asked, answers), np.float32)
+    if found.shape != (len(records),):
+        raise OptionError(f"{entry.name} gives confidences of shape {found.shape} for {len(records)} answers")
+    return found.clip(0, 1)
+
+
+def _sure(tokenizer: Any, records: Sequence[Question], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
+    learnt = [*records, *refusal_records(records, graded.correct.tolist())]
+    return training_examples(tokenizer, learnt), token_loss("plain")
+
+
+def _refusing(tokenizer: Any, records: Sequence[Question], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
+    learnt = refusal_records(records, graded.correct.tolist(), style="unknown")
+    return training_examples(tokenizer, learnt), token_loss("plain")
+
+
+def _judging(way: str) -> Callable[..., tuple[list[Instruction], TokenLoss]]:
+    def examples(tokenizer: Any, records: Sequence[Question], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
+        learnt = verdict_records(records, graded.answers, graded.correct.tolist(), way=way)
+        return training_examples(tokenizer, learnt), token_loss("plain")
+
+    return examples
+
+
+def _stating(tokenizer: Any, records: Sequence[Question], graded: Graded) -> tuple[list[Instruction], TokenLoss]:
+    levels, correct = _level_tokens(tokenizer), graded.correct.tolist()
     own = [one._replace(reply=answer) for one, answer in zip(records, graded.answers)]
     examples = []
     for one, right in zip(stated_confidence_records(own, [float(value) for value in correct]), correct):
@@ -74,84 +125,45 @@ def _level_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     return [one[0] for one in encoded]
 
 
-def asked_confidence(
-    way: str, model: "LanguageModel", lora: PyTree, records: Sequence[Question], asked: Encoded, answers: Sequence[str]
-) -> Float[np.ndarray, " questions"]:
-    """How sure a taught model is of answers, from one pass over each.
+def _not_refused(
+    model: "LanguageModel", lora: PyTree, records: Sequence[Question], asked: Encoded, answers: Sequence[str]
+) -> np.ndarray:
+    prompts, refusals = refusal_prompts(model.tokenizer, [one.prompt for one in records], asked.options)
+    log_probs = forecast_answers(model, stack_adapters([lora]), prompts).log_probs
+    return 1 - np.exp(log_probs[:, :refusals]).sum(1).clip(0, 1)
 
-    Args:
-        way: see `taught_examples`.
-        model: its decoder has the adapters' configuration.
-        lora: what it learnt.
-        records: questions.
-        asked: the same, encoded.
-        answers: to judge.
 
-    Returns:
-        Of `sure`, `true`, `known`: probability of the first word against the second; of `refuse`: one minus that of a
-        refusal against the answers to choose from; of `stated`: the mean of the digits' values under their
-        probabilities.
-    """
-    draws = stack_adapters([lora])
-    if way == "refuse":
-        prompts, refusals = refusal_prompts(model.tokenizer, [one.prompt for one in records], asked.options)
-        return 1 - np.exp(forecast_answers(model, draws, prompts).log_probs[:, :refusals]).sum(1).clip(0, 1)
+def _verdict(way: str) -> Callable[..., np.ndarray]:
     verdict = VERDICTS[way]
-    texts = [verdict.asked(one.prompt, answer) for one, answer in zip(records, answers)]
-    probabilities = np.exp(
-        forecast_answers(model, draws, verdict_prompts(model.tokenizer, texts, verdict.words)).log_probs
-    )
-    return (probabilities @ np.array(verdict.values, np.float32)).clip(0, 1)
+
+    def confidence(
+        model: "LanguageModel", lora: PyTree, records: Sequence[Question], asked: Encoded, answers: Sequence[str]
+    ) -> np.ndarray:
+        texts = [verdict.asked(one.prompt, answer) for one, answer in zip(records, answers)]
+        prompts = verdict_prompts(model.tokenizer, texts, verdict.words)
+        probabilities = np.exp(forecast_answers(model, stack_adapters([lora]), prompts).log_probs)
+        return probabilities @ np.array(verdict.values, np.float32)
+
+    return confidence
 
 
-def head_confidence(
-    model: "LanguageModel", lora: PyTree, records: Sequence[Question], graded: Graded, asked: dict[str, tuple]
-) -> dict[str, Float[np.ndarray, " questions"]]:
-    """The same from a linear head on the last hidden state of question and answer; the model itself is not tuned.
-
-    Args:
-        model: before tuning.
-        lora: adapters that change nothing.
-        records: questions to learn from.
-        graded: the model's answers to them.
-        asked: of each part, records and the model's answers.
-
-    Returns:
-        Confidences of each part.
-    """
-    probe = jax.jit(fit_linear_probe)(
-        jnp.asarray(last_states(model, lora, records, graded.answers)), jnp.asarray(graded.correct, jnp.float32)
-    )
-    return {
-        part: np.asarray(probe_confidence(probe, jnp.asarray(last_states(model, lora, *questions))))
-        for part, questions in asked.items()
-    }
+def _way(name: str, title: str, examples: Callable[..., Any], confidence: Callable[..., Any], **about: Any) -> Entry:
+    return Entry(name, title, {"examples": examples, "confidence": confidence}, about=about)
 
 
-def last_states(
-    model: "LanguageModel", lora: PyTree, records: Sequence[Question], answers: Sequence[str]
-) -> Float[np.ndarray, "questions hidden"]:
-    """The last hidden state of each question with an answer to it.
-
-    Args:
-        model: its decoder has the adapters' configuration.
-        lora: the adapters to read it with.
-        records: questions.
-        answers: to them.
-
-    Returns:
-        Features for `fit_linear_probe`.
-    """
-    texts = [f"{one.prompt}{answer}" for one, answer in zip(records, answers)]
-    prompts = verdict_prompts(model.tokenizer, texts)
-    variables, found, numbers = {"params": model.params, "lora": lora}, [], []
-    for rows, batch in question_batches(prompts, 16):
-        found.append(np.asarray(_last_states(model.functions, variables, batch))[: len(rows)])
-        numbers.append(rows)
-    return np.concatenate(found)[np.argsort(np.concatenate(numbers))]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _last_states(model: Model, params: PyTree, prompts: AnswerPrompts) -> Array:
-    hidden, _, _ = model.read(params, *placed_prompts(prompts))
-    return jnp.take_along_axis(hidden, (jnp.asarray(prompts.lengths) - 1)[:, None, None], axis=1)[:, 0]
+WAYS: Entries[Entry] = Entries(
+    "way of teaching",
+    "jaxuq.ways_of_teaching",
+    {
+        "sure": _way("sure", "R-Tuning: sure or unsure", _sure, _verdict("sure"), answers=True),
+        "refuse": _way("refuse", "R-Tuning: refusals", _refusing, _not_refused, answers=True),
+        "true": _way("true", "True or false (calibration tuning)", _judging("true"), _verdict("true")),
+        "known": _way("known", "P(IK), before answering", _judging("known"), _verdict("known")),
+        "stated": _way("stated", "Stated digit (ConfTuner)", _stating, _verdict("stated")),
+        "head": Entry("head", "Linear head", {"head": head_confidence}),
+    },
+)
+"""Ways by name. The functions of an entry hold `confidence(model, lora, records, asked, answers)`, and
+`examples(tokenizer, records, graded)`, which gives what is tuned on before and its loss; without the second the model
+is asked as it is. Or `head`, see `head_confidence`. `about` says `answers: True` if it teaches answers too, so that it
+judges the tuned model's. Put yours in, or declare an entry point of the group."""

@@ -1,24 +1,43 @@
 """Which questions to label next: the best of a pool by an acquisition, a batch at a time."""
 
-import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._entries import Entries, Entry, entry_of
+from jaxuq._errors import OptionError
 from jaxuq.posterior import summarise
-from jaxuq.tuning.kinds import ACQUISITIONS
 from jaxuq.tuning.labelling.acquisition import base_tuned_gap, batch_bald, margin
 
 _JOINT = 2**16  # joint answers of a block of batch-bald: eight questions of four options
 
 
+class Pool(NamedTuple):
+    """Questions without labels, as an acquisition sees them.
+
+    Attributes:
+        rng_key: of this round.
+        log_probs: of the answers under each sample.
+        where: questions that can be chosen.
+        base_entropy: of the answers before tuning; None: not known.
+        round_number: from 0.
+    """
+
+    rng_key: Key[Array, ""]
+    log_probs: Float[Array, "samples pool options"]
+    where: Bool[np.ndarray, " pool"]
+    base_entropy: Float[Array, " pool"] | None
+    round_number: int
+
+
 def choose_questions(
     rng_key: Key[Array, ""],
-    acquisition: str,
+    acquisition: str | Entry | Callable[[Pool], Any],
     log_probs: Float[Array | np.ndarray, "samples pool options"],
     count: int,
     *,
@@ -41,7 +60,8 @@ def choose_questions(
 
     Args:
         rng_key: for `random`.
-        acquisition: one of these names.
+        acquisition: one of these names, an entry of the form of those in `ACQUISITIONS`, or a function of yours from a
+            `Pool` to a score of each question, of which the highest are labelled.
         log_probs: of the answers under each sample, from `sample_answers`.
         count: how many; all that are left if there are fewer.
         where: questions that can be chosen.
@@ -52,7 +72,7 @@ def choose_questions(
         Numbers of questions, the best first; of equals the first in the pool.
 
     Raises:
-        ValueError: an unknown name, or `gap` without `base_entropy`.
+        OptionError: an unknown name, `gap` without `base_entropy`, or another number of scores than of questions.
 
     Example:
         >>> import jax, numpy as np
@@ -70,44 +90,63 @@ def choose_questions(
         D. Cohn, L. Atlas, R. Ladner, "Improving Generalization with Active Learning", Machine Learning 15, 1994 (the
         setting); each score where its function is.
     """
-    if acquisition not in ACQUISITIONS:
-        raise ValueError(f"the acquisition {acquisition!r} is unknown; choose among {', '.join(ACQUISITIONS)}")
+    entry = entry_of(ACQUISITIONS, acquisition, "score")
+    if "base entropy" in entry.needs and base_entropy is None:
+        raise OptionError(f"{entry.name} needs the entropies before tuning (base_entropy)")
+    base = None if base_entropy is None else jnp.asarray(base_entropy)
+    pool = Pool(rng_key, jnp.asarray(log_probs), where, base, round_number)
     count = min(count, int(where.sum()))
-    if acquisition == "random":
-        return np.asarray(jax.random.permutation(rng_key, jnp.asarray(np.flatnonzero(where), jnp.int32)))[:count]
-    log_probs = jnp.asarray(log_probs)
-    if acquisition == "batch-bald":
-        return _in_blocks(log_probs, count, where)
-    if acquisition == "gap":
-        if base_entropy is None:
-            raise ValueError("gap needs the entropies before tuning (base_entropy)")
-        scores = _gap(log_probs, jnp.asarray(base_entropy), jnp.float32(min(1.0, 0.1 * (round_number + 1))), where)
-    else:
-        scores = _scores(log_probs, acquisition)
-    return np.argsort(np.where(where, -np.asarray(scores), np.inf), kind="stable")[:count].astype(np.int32)
+    if "choose" in entry.functions:
+        return np.asarray(entry.functions["choose"](pool, count), np.int32)[:count]
+    scores = np.asarray(entry.functions["score"](pool), np.float64)
+    if scores.shape != where.shape:
+        raise OptionError(f"{entry.name} gives scores of shape {scores.shape} for {len(where)} questions")
+    scores = np.where(np.isnan(scores), -np.inf, scores)  # what has no score comes last of what can be chosen
+    order = np.lexsort((-scores, ~where))
+    return order[:count].astype(np.int32)
 
 
-@functools.partial(jax.jit, static_argnames="acquisition")
-def _scores(log_probs: Array, acquisition: str) -> Array:
-    forecast: Any = summarise(log_probs, "categorical")
-    if acquisition == "margin":
-        return -margin(jnp.exp(forecast.logits))
-    return forecast.total if acquisition == "entropy" else forecast.epistemic
+def _by_chance(pool: Pool, count: int) -> np.ndarray:
+    return np.asarray(jax.random.permutation(pool.rng_key, jnp.asarray(np.flatnonzero(pool.where), jnp.int32)))[:count]
 
 
 @jax.jit
-def _gap(log_probs: Array, base_entropy: Array, weight: Array, where: Array) -> Array:
-    return base_tuned_gap(summarise(log_probs, "categorical").total, base_entropy, weight, where=where)
+def _forecast(log_probs: Array) -> Any:
+    return summarise(log_probs, "categorical")
+
+
+def _gap(pool: Pool) -> Array:
+    base: Any = pool.base_entropy
+    weight = jnp.float32(min(1.0, 0.1 * (pool.round_number + 1)))
+    return base_tuned_gap(_forecast(pool.log_probs).total, base, weight, where=jnp.asarray(pool.where))
 
 
 _batch_bald = jax.jit(batch_bald, static_argnames="batch_size")
 
 
-def _in_blocks(log_probs: Array, count: int, where: np.ndarray) -> np.ndarray:
-    largest = max(1, int(math.log(_JOINT) / math.log(log_probs.shape[-1])))
-    free, chosen = where.copy(), []
+def _in_blocks(pool: Pool, count: int) -> np.ndarray:
+    largest = max(1, int(math.log(_JOINT) / math.log(pool.log_probs.shape[-1])))
+    free, chosen = pool.where.copy(), []
     while len(chosen) < count:
-        block, _ = _batch_bald(log_probs, batch_size=min(largest, count - len(chosen)), where=jnp.asarray(free))
+        size = min(largest, count - len(chosen))
+        block, _ = _batch_bald(pool.log_probs, batch_size=size, where=jnp.asarray(free))
         chosen += np.asarray(block).tolist()
         free[chosen] = False
     return np.array(chosen, np.int32)
+
+
+ACQUISITIONS: Entries[Entry] = Entries(
+    "acquisition",
+    "jaxuq.acquisitions",
+    {
+        "random": Entry("random", "Chosen by chance", {"choose": _by_chance}),
+        "entropy": Entry("entropy", "Entropy", {"score": lambda pool: _forecast(pool.log_probs).total}),
+        "margin": Entry("margin", "Margin", {"score": lambda pool: -margin(jnp.exp(_forecast(pool.log_probs).logits))}),
+        "bald": Entry("bald", "BALD", {"score": lambda pool: _forecast(pool.log_probs).epistemic}, needs=("samples",)),
+        "batch-bald": Entry("batch-bald", "BatchBALD", {"choose": _in_blocks}, needs=("samples", "shared samples")),
+        "gap": Entry("gap", "Entropy, now and before (gap)", {"score": _gap}, needs=("base entropy",)),
+    },
+)
+"""Acquisitions by name. The functions of an entry hold `score(Pool)`, or `choose(Pool, count)`, which gives numbers of
+questions. It may need `samples` (two of a posterior or more), `shared samples` (the same for all questions), or `base
+entropy` (before tuning). Put yours in, or declare an entry point of the group."""

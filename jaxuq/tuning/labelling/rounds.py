@@ -1,15 +1,16 @@
 """Labelling in rounds: learn from what is labelled, choose what to label next, and again."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._entries import Entry
 from jaxuq._keys import named_key
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.labelling.choosing import choose_questions
+from jaxuq.tuning.labelling.choosing import Pool, choose_questions
 
 Learner = Callable[[int, Int[np.ndarray, " labelled"]], Float[np.ndarray, "samples pool options"]]
 """`learner(round_number, labelled)` learns from these questions, and forecasts the whole pool, sample by sample."""
@@ -31,7 +32,7 @@ class LabellingRound(NamedTuple):
 
 def label_in_rounds(
     rng_key: Key[Array, ""],
-    acquisition: str,
+    acquisition: str | Entry | Callable[[Pool], Any],
     learner: Learner,
     pool_size: int,
     *,

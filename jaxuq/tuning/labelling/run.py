@@ -1,28 +1,30 @@
 """`jaxuq tune --acquire`: how far do few labels go, if they are chosen? Rounds of labelling and tuning, scored."""
 
+import functools
+import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._entries import identity_of
 from jaxuq._keys import named_key
-from jaxuq.study import Cell, RunFolder, write_arrays
+from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells, write_arrays
+from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.configuration import TuneConfiguration, normalised, training_options
 from jaxuq.tuning.errors import TuningError
-from jaxuq.tuning.evaluation import answer_scores
-from jaxuq.tuning.labelling.rounds import label_in_rounds
-from jaxuq.tuning.labelling.tables import round_file, write_curves
-from jaxuq.tuning.listener import Listener
-from jaxuq.tuning.members import adapters_cell, tuned_adapters
+from jaxuq.tuning.labelling import tables
+from jaxuq.tuning.labelling.rounds import LabellingRound, Learner, label_in_rounds
+from jaxuq.tuning.members import adapters_cell, tuned_adapters, tuned_of
 from jaxuq.tuning.opening import open_tuning, too_few_labels
-from jaxuq.tuning.posteriors.drawing import draw_posterior
+from jaxuq.tuning.posteriors.drawing import num_members
 from jaxuq.tuning.predicting import average_answers, sample_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.prompts import take_questions
+from jaxuq.tuning.summary import ANSWERS, SHOWN, part_rows
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -40,7 +42,11 @@ class _Run(NamedTuple):
 
 
 def run_labelling(
-    configuration: TuneConfiguration, *, model: "LanguageModel | None" = None, listener: Listener | None = None
+    configuration: TuneConfiguration,
+    *,
+    model: "LanguageModel | None" = None,
+    listener: Listener = Listener(),  # noqa: B008
+    choices: Choices | None = None,
 ) -> RunFolder:
     """Label a pool in rounds by each acquisition, tune new adapters on the labels of every round, and score them.
 
@@ -53,6 +59,7 @@ def run_labelling(
         configuration: with `acquire`, `start`, `label` and `rounds`.
         model: a loaded model without adapters; None loads `configuration.model`.
         listener: see `Listener`.
+        choices: acquisitions, losses and posteriors of yours, see `make_choices`.
 
     Returns:
         The result folder: `active.csv` (a row for each part, acquisition, seed and round), `curve.csv` (the same over
@@ -63,80 +70,148 @@ def run_labelling(
         TuningError: data or options that cannot be used; a loss that is not finite.
         RunFolderError: the folder holds another run.
     """
-    configuration, listener = normalised(configuration), listener or Listener()
+    choices = choices or Choices()
+    configuration = normalised(configuration, choices)
     labels = configuration.start + configuration.label * configuration.rounds
     opening = open_tuning(
-        configuration, ["base", *configuration.acquire], model=model, listener=listener, labels=labels
-    )
-    with opening as (folder, prepared, seconds):
+        configuration, ["base", *configuration.acquire], model=model, listener=listener, choices=choices,
+        again=functools.partial(run_labelling, choices=choices), labels=labels,
+    )  # fmt: skip
+    with opening as (folder, prepared):
         run = _Run(configuration, folder, prepared, listener)
         pool = len(prepared.tuned.labels)
         if labels > pool:  # some could not be encoded
             raise TuningError(too_few_labels(labels, pool, configuration))
-        base = _base(run)
-        for seed in range(configuration.seeds):
-            for acquisition in configuration.acquire:
-                _label(run, seed, acquisition, base["entropy"], seconds)
-            write_arrays(folder.predictions / f"base-{seed}.npz", base)
-            write_curves(folder.path, configuration, prepared, seed + 1)
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
-        folder.write_record(status="complete", seconds=seconds())
+        seeds = range(configuration.seeds)
+        base, parts = _base(run), [*prepared.parts]
+        starts = [_Curve(run, base, seed, configuration.acquire[0], 0) for seed in seeds]
+        curves = [
+            _Curve(run, base, seed, acquisition, configuration.rounds)
+            for seed in seeds
+            for acquisition in configuration.acquire
+        ]
+
+        found = [tables.Curve("base", seed, "base", [base]) for seed in seeds]
+
+        def rows(plan: Plan, cells: list[dict[str, np.ndarray]]) -> dict[str, list[dict[str, Any]]]:
+            curve = tables.Curve(plan.about.acquisition, plan.about.seed, plan.about.address(cells), cells)
+            found.append(curve)
+            labels = tables.label_rows(curve, prepared.tuned.ids, configuration.start, configuration.label)
+            return {"active.csv": tables.active_rows(curve, parts), "labels.csv": labels}
+
+        compute_cells(
+            folder, [Plan(f"start, seed {one.seed}", one, one, f"start, {one.seed}") for one in starts], _label
+        )
+        compute_cells(folder, [Plan(one.name, one, one, one.name) for one in curves], _label, rows=rows)
+        for curve in found:
+            write_arrays(folder.predictions / f"{curve.method}-{curve.seed}.npz", curve.cells[-1])
+        order = ["base", *configuration.acquire]
+        tables.write_curves(folder.path, sorted(found, key=lambda one: order.index(one.method)), parts)
     return folder
 
 
-def _label(run: _Run, seed: int, acquisition: str, base_entropy: np.ndarray, seconds: Callable[[], float]) -> None:
-    """All rounds of an acquisition with a seed."""
-    configuration, folder = run.configuration, run.folder
-    options = {"start": configuration.start, "batch_size": configuration.label, "rounds": configuration.rounds}
-    cell: dict[str, np.ndarray] = {}
+class _Curve(NamedTuple):
+    """All rounds of an acquisition with a seed, or the first of them alone, which all acquisitions share."""
 
-    def learn(number: int, labelled: np.ndarray) -> np.ndarray:
-        nonlocal cell
-        cell = _round(run, seed, acquisition, number, labelled)
-        folder.write_record(seconds=seconds())
-        return cell["pool"]
+    run: _Run
+    base: dict[str, np.ndarray]
+    seed: int
+    acquisition: str
+    rounds: int
 
-    rounds = label_in_rounds(
-        named_key(jax.random.key(seed), "labels"), acquisition, learn, len(run.prepared.tuned.labels),
-        base_entropy=base_entropy, **options,
-    )  # fmt: skip
-    for one in rounds:
-        _tell(run, cell, seed, acquisition, len(one.labelled))
-    write_arrays(folder.predictions / f"{acquisition}-{seed}.npz", cell)
+    @property
+    def name(self) -> str:
+        return f"{self.acquisition if self.rounds else 'start'}, seed {self.seed}"
+
+    def learnt(self, learner: Learner) -> Iterator[LabellingRound]:
+        """The rounds; the first is over when there are no others."""
+        options = self.run.configuration
+        key = named_key(jax.random.key(self.seed), "labels")
+        rounds = label_in_rounds(
+            key, self.run.prepared.choices.acquire[self.acquisition], learner, len(self.run.prepared.tuned.labels),
+            start=options.start, batch_size=options.label, rounds=options.rounds, base_entropy=self.base["entropy"],
+        )  # fmt: skip
+        return itertools.islice(rounds, self.rounds + 1)
+
+    def read(self) -> list[dict[str, np.ndarray]] | None:
+        """What every round has left, if all are over."""
+        cells: list[dict[str, np.ndarray]] = []
+
+        def read(number: int, labelled: np.ndarray) -> np.ndarray:
+            cell = _round_cell(self.run, self.acquisition, self.seed, number, labelled).read()
+            if cell is None:
+                raise _Missing
+            cells.append(cell)
+            return cell["pool"]
+
+        try:
+            _ = [*self.learnt(read)]
+        except _Missing:
+            return None
+        return cells
+
+    def address(self, cells: list[dict[str, np.ndarray]]) -> str:
+        """Of what the last round follows from."""
+        labelled = cells[-1]["labelled"]
+        return _round_cell(self.run, self.acquisition, self.seed, self.rounds, labelled).identity.address
+
+    def write(self, value: None) -> None:
+        """Every round was kept when it was over."""
+
+
+class _Missing(Exception):
+    """A round that is not over."""
+
+
+def _label(plans: list[Plan]) -> Iterator[tuple[Plan, None]]:
+    for plan in plans:
+        curve: _Curve = plan.about
+        cell: dict[str, np.ndarray] = {}
+
+        def learn(number: int, labelled: np.ndarray, curve: _Curve = curve) -> np.ndarray:
+            nonlocal cell
+            cell = _round(curve.run, curve.seed, curve.acquisition, number, labelled)
+            curve.run.folder.write_record()
+            return cell["pool"]
+
+        for one in curve.learnt(learn):
+            _tell(curve.run, cell, curve.seed, curve.acquisition, len(one.labelled))
+        yield plan, None
 
 
 def _round(run: _Run, seed: int, acquisition: str, number: int, labelled: np.ndarray) -> dict[str, np.ndarray]:
     """Tune on the labelled questions, and keep forecasts of the pool and of every part."""
     configuration, prepared = run.configuration, run.prepared
     (loss,), (posterior,) = configuration.loss, configuration.posterior
-    kept = _cell(run, acquisition, seed, number, labelled, posterior, configuration.members, configuration.samples)
+    laid = prepared.choices.posterior[posterior]
+    kept = _round_cell(run, acquisition, seed, number, labelled)
     if (done := kept.read()) is not None:
         return done
     file = kept.path
     ids = set(np.asarray(prepared.tuned.ids)[labelled].tolist())
     examples = [one for one, record in zip(prepared.examples, prepared.records) if record.id in ids]
-    members = []
-    for member in range(configuration.members if posterior == "ensemble" else 1):
-        unfinished, key = f"checkpoints/{file.stem}", named_key(jax.random.key(seed), "member", member)
+    members, unfinished = [], run.folder.checkpoints / file.stem
+    for member in range(num_members(laid, configuration.members)):
+        key = named_key(jax.random.key(seed), "member", member)
         follows = prepared.loss_content[loss]
         members.append(
             tuned_adapters(
                 key, prepared.model, examples, configuration, prepared.losses[loss],
                 name=f"{acquisition}, seed {seed}, {len(labelled)} labels, {member + 1}",
                 cell=adapters_cell(
-                    run.folder, f"{unfinished}/adapters-{member}", key, prepared.weights, examples, configuration,
-                    follows,
+                    run.folder, f"{unfinished.relative_to(run.folder.path)}/adapters-{member}", key, prepared.weights,
+                    examples, configuration, follows,
                 ),
-                checkpoint=run.folder.path / unfinished / f"state-{member}", listener=run.listener,
+                checkpoint=unfinished / f"state-{member}", listener=run.listener,
             )
         )  # fmt: skip
     known = prepared._replace(examples=examples, tuned=take_questions(prepared.tuned, np.sort(labelled)))
     key = named_key(jax.random.key(seed), "posterior", posterior)
-    draws, _ = draw_posterior(key, posterior, members, known, configuration, prepared.losses[loss])
+    draws, _ = laid.functions["draw"](key, tuned_of(known, configuration, loss, members))
     cell = {"labelled": labelled, "pool": sample_answers(prepared.model, draws, prepared.tuned.prompts)}
     cell |= {"pool_ids": np.array(prepared.tuned.ids, str)} | _forecasts(run, draws)
     kept.write(cell)
-    shutil.rmtree(run.folder.checkpoints / file.stem, ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
     return cell
 
 
@@ -162,20 +237,23 @@ def _base(run: _Run) -> dict[str, np.ndarray]:
     return cell
 
 
+def _round_cell(run: _Run, acquisition: str, seed: int, number: int, labelled: np.ndarray) -> Cell:
+    options = run.configuration
+    laid = identity_of(run.prepared.choices.posterior[options.posterior[0]])
+    return _cell(run, acquisition, seed, number, labelled, laid, options.members, options.samples)
+
+
 def _cell(run: _Run, acquisition: str, seed: int, number: int, *content: Any) -> Cell:
-    file = round_file(run.folder.path, acquisition, seed, number)
+    file = tables.round_file(run.folder.path, acquisition, seed, number)
     follows = run.prepared.loss_content[run.configuration.loss[0]]
+    options, defaults = training_options(run.configuration)
     return run.folder.cell(
-        str(file.relative_to(run.folder.path)),
-        *(_FORMULA, run.prepared.content, follows, training_options(run.configuration), seed, *content),
-    )
+        str(file.relative_to(run.folder.path)), options=options, defaults=defaults, formula=_FORMULA,
+        data=run.prepared.content, loss=follows, seed=seed, labelled=content,
+    )  # fmt: skip
 
 
 def _tell(run: _Run, cell: dict[str, np.ndarray], seed: int, acquisition: str, labels: int) -> None:
-    for part, asked in run.prepared.parts.items():
-        values = _score(jnp.asarray(cell[f"{part}/log_probs"]), jnp.asarray(asked.labels))
-        scores = {"accuracy": float(values[0]), "nll": float(values[1]), "ece": float(values[3])}
-        run.listener.scored(f"{acquisition}, {labels} labels", seed, part, scores)
-
-
-_score = jax.jit(answer_scores)
+    for row in part_rows(ANSWERS, cell, [*run.prepared.parts], acquisition, seed):
+        scores = {name: row[name] for name in SHOWN if np.isfinite(row[name])}
+        run.listener.scored(f"{acquisition}, {labels} labels, seed {seed}, {row['dataset']}", scores)

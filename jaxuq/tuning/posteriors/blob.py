@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxuq._arrays import check_number
+from jaxuq._options import check_number
 from jaxuq.networks.linear import Linear
 from jaxuq.posterior._draws import sample_keys
 

@@ -17,6 +17,7 @@ TINY = {
     "vocab_size": 24, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 2,
     "num_key_value_heads": 1, "max_position_embeddings": 64, "head_dim": 6,
 }  # fmt: skip
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2}
 LAYERS = {"layer_types": ["sliding_attention", "full_attention"]}
 FAMILIES = {
     "llama": {"hidden_act": "silu"},
@@ -26,6 +27,11 @@ FAMILIES = {
     "gemma": {},
     "gemma2": {"sliding_window": 4, "query_pre_attn_scalar": 6},
     "gemma3_text": {"sliding_window": 4, "query_pre_attn_scalar": 6, **LAYERS},
+    "phi3": {"pad_token_id": 0},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "olmoe": EXPERTS | {"head_dim": 4},  # its norms are as wide as the model
+    "qwen2_moe": EXPERTS | {"moe_intermediate_size": 5, "shared_expert_intermediate_size": 3},
+    "qwen3_moe": EXPERTS | {"moe_intermediate_size": 5},
 }
 ROTARY = {"rope_theta": 50.0}
 LLAMA3 = ROTARY | {
@@ -54,6 +60,16 @@ ANY = [  # settings that any family may be given, whether it reads them or not
     {"use_bidirectional_attention": True}, {"attention_dropout": 0.5}, {"pretraining_tp": 2}, {"pad_token_id": 3},
     {"use_cache": False}, {"initializer_range": 0.5}, {"is_decoder": True}, {"a_new_setting": 3.0},
 ]  # fmt: skip
+MIXTURES = [  # settings that any family with experts may be given
+    {"num_experts": 3}, {"num_local_experts": 3}, {"num_experts_per_tok": 1}, {"norm_topk_prob": True},
+    {"norm_topk_prob": False}, {"moe_intermediate_size": 6}, {"shared_expert_intermediate_size": 4},
+    {"qkv_bias": False}, {"decoder_sparse_step": 2}, {"mlp_only_layers": [0]}, {"clip_qkv": 0.3},
+    {"output_router_logits": True}, {"router_aux_loss_coef": 0.5}, {"router_jitter_noise": 0.5},
+]  # fmt: skip
+PARTIAL = [
+    {"rope_parameters": ROTARY | {"partial_rotary_factor": 0.67}}, {"partial_rotary_factor": 0.34},
+    {"rope_parameters": YARN, "partial_rotary_factor": 0.67}, {"resid_pdrop": 0.5}, {"embd_pdrop": 0.5},
+]  # fmt: skip
 NESTED = [
     {"rope_parameters": {"full_attention": changed, "sliding_attention": {"rope_type": "default", "rope_theta": 9.0}}}
     for changed in (ROTARY | {"rope_type": "default"}, LLAMA3, YARN, YARN | {"truncate": False})
@@ -65,7 +81,8 @@ def cases() -> dict[str, dict]:
     listed = {}
     for family, own in FAMILIES.items():
         base = TINY | own | {"model_type": family}
-        for change in [{}, *ANY, *(NESTED if family == "gemma3_text" else [])]:
+        further = {"gemma3_text": NESTED, "phi3": PARTIAL}.get(family, MIXTURES if "num_experts_per_tok" in own else [])
+        for change in [{}, *ANY, *further]:
             changed = base | change
             if "layer_types" in changed and changed.get("num_hidden_layers") == 3:
                 changed["layer_types"] = ["sliding_attention", "full_attention", "sliding_attention"]
@@ -77,6 +94,21 @@ def weights(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Numbers that follow from a tensor's name and shape."""
     seed = int.from_bytes(hashlib.sha256(f"{name}{list(shape)}".encode()).digest()[:4], "little")
     return np.random.default_rng(seed).normal(0.0, 0.7, shape).astype(np.float32)
+
+
+def in_memory(kind: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The same for a parameter of transformers' model, which may hold several tensors of a file."""
+    if ".mlp.experts." not in name:
+        return weights(name.replace(".mlp.gate.", ".block_sparse_moe.gate.") if kind == "mixtral" else name, shape)
+    prefix, _, which = name.partition(".mlp.experts.")
+    pattern, parts = f"{prefix}.mlp.experts.{{}}.{{}}_proj.weight", ("gate", "up") if "gate" in which else ("down",)
+    if kind == "mixtral":
+        pattern = f"{prefix}.block_sparse_moe.experts.{{}}.{{}}.weight"
+        parts = ("w1", "w3") if "gate" in which else ("w2",)
+    one = (shape[1] // len(parts), shape[2])
+    return np.stack(
+        [np.concatenate([weights(pattern.format(e, part), one) for part in parts]) for e in range(shape[0])]
+    )
 
 
 def tokens(config: dict) -> np.ndarray:
@@ -93,10 +125,12 @@ def run(config: dict) -> np.ndarray:
 
     try:
         made = AutoConfig.for_model(**copy.deepcopy(config))
-        model = AutoModelForCausalLM.from_config(made, attn_implementation="eager").float().eval()
+        plain = {"attn_implementation": "eager"}
+        plain |= {"experts_implementation": "eager"} if "num_experts_per_tok" in config else {}
+        model = AutoModelForCausalLM.from_config(made, **plain).float().eval()
         with torch.no_grad():
             for name, parameter in model.named_parameters():
-                parameter.copy_(torch.from_numpy(weights(name, tuple(parameter.shape))))
+                parameter.copy_(torch.from_numpy(in_memory(config["model_type"], name, tuple(parameter.shape))))
             return model(torch.from_numpy(tokens(config)).long()).logits[0, -3:].numpy()
     except Exception as error:
         print(type(error).__name__, str(error)[:80].replace("\n", " "))

@@ -27,9 +27,10 @@ def _small_network_and_own_cache(tmp_path_factory):
     whole = BACKBONES["dnn"]
 
     def small(configuration):
-        return whole(configuration)._replace(network=lambda outputs: DNN(num_outputs=outputs, width=16, depth=0))
+        made = whole.functions["make"](configuration)
+        return made._replace(network=lambda outputs: DNN(num_outputs=outputs, width=16, depth=0))
 
-    patch.setitem(BACKBONES, "dnn", small)
+    patch.setitem(BACKBONES, "dnn", whole._replace(functions={"make": small}))
     patch.setenv("JAXUQ_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()

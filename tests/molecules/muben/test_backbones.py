@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxuq.molecules import DataError, load_molecules
-from jaxuq.molecules.muben import BACKBONES, MubenConfiguration, grid_cells, run_grid, run_muben
+from jaxuq.molecules.muben import BACKBONES, MubenConfiguration, grid_cells, make_backbone, run_grid, run_muben
 from jaxuq.molecules.muben.starting import overlay
 from jaxuq.networks import GIN
 from jaxuq.study import read_arrays
@@ -22,7 +22,7 @@ def graph_run(regression_csv, tmp_path_factory):
 
     def small(configuration):
         network = lambda outputs: GIN(outputs, width=4, depth=1)  # noqa: E731
-        return whole(configuration)._replace(network=network, molecules_at_once=5)
+        return whole.functions["make"](configuration)._replace(network=network, molecules_at_once=5)
 
     root = tmp_path_factory.mktemp("runs")
     configuration = MubenConfiguration(
@@ -33,7 +33,7 @@ def graph_run(regression_csv, tmp_path_factory):
         **{**TINY, "epochs": 2, "seeds": 1},
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(BACKBONES, "gin", small)
+        patch.setitem(BACKBONES, "gin", whole._replace(functions={"make": small}))
         yield run_muben(configuration), configuration
 
 
@@ -77,5 +77,5 @@ def test_pretrained_parameters_need_a_place_of_their_shape():
 
 def test_morgan_is_the_dnn_on_fingerprints():
     data = load_molecules("freesolv")
-    inputs = BACKBONES["morgan"](MubenConfiguration()).featurise(data.smiles[:5], None)
+    inputs = make_backbone("morgan", MubenConfiguration()).featurise(data.smiles[:5], None)
     assert inputs.shape == (5, 1024) and set(np.unique(inputs)) == {0, 1}

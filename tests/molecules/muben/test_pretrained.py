@@ -7,7 +7,7 @@ import pytest
 
 from jaxuq.checkpoints import convert_backbone
 from jaxuq.molecules import DataError, LabelScaler
-from jaxuq.molecules.muben import BACKBONES, MubenConfiguration
+from jaxuq.molecules.muben import MubenConfiguration, make_backbone
 from jaxuq.molecules.muben.heads import likelihood_head
 from jaxuq.molecules.muben.objectives import make_loss
 from jaxuq.molecules.muben.problem import Arrays, Problem
@@ -27,7 +27,7 @@ def folders(tmp_path_factory):
 
 def test_recipes_are_the_published_ones():
     scratch = MubenConfiguration(from_scratch=True)
-    recipes = {kind: BACKBONES[kind](scratch).recipe for kind in KINDS}
+    recipes = {kind: make_backbone(kind, scratch).recipe for kind in KINDS}
     assert {kind: tuple(recipe[:6]) for kind, recipe in recipes.items()} == {
         "unimol": (5e-5, 128, 100, 40, "linear", 0.1),
         "torchmdnet": (2e-4, 128, 100, 40, "linear", 0.1),
@@ -35,24 +35,24 @@ def test_recipes_are_the_published_ones():
     }
     unimol = recipes["unimol"]
     assert (unimol.clip_norm, unimol.b1, unimol.b2, unimol.eps) == (1.0, 0.9, 0.99, 1e-6)
-    assert BACKBONES["grover"](scratch).branches == 0.1
+    assert make_backbone("grover", scratch).branches == 0.1
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_start_at_random_must_be_asked_for(kind):
     with pytest.raises(DataError, match=rf"--checkpoint FOLDER.*convert --kind {kind} .*--from-scratch"):
-        BACKBONES[kind](MubenConfiguration())
+        make_backbone(kind, MubenConfiguration())
 
 
 def test_weights_of_another_backbone_are_refused(folders):
     with pytest.raises(DataError, match="holds weights of grover, not of unimol: use --backbone grover"):
-        BACKBONES["unimol"](MubenConfiguration(checkpoint=str(folders["grover"].path)))
+        make_backbone("unimol", MubenConfiguration(checkpoint=str(folders["grover"].path)))
 
 
 def test_the_published_forms_are_a_switch(folders):
     def network(kind, convention):
         configuration = MubenConfiguration(checkpoint=str(folders[kind].path), convention=convention)
-        return BACKBONES[kind](configuration).network(1).config
+        return make_backbone(kind, configuration).network(1).config
 
     forms = [network("torchmdnet", convention).vector_norm for convention in ("exact", "muben")]
     assert forms == ["isotropic", "published"]
@@ -60,7 +60,7 @@ def test_the_published_forms_are_a_switch(folders):
 
 
 def test_grovers_loss_is_that_of_both_branches_and_their_distance(folders):
-    backbone = BACKBONES["grover"](MubenConfiguration(checkpoint=str(folders["grover"].path)))
+    backbone = make_backbone("grover", MubenConfiguration(checkpoint=str(folders["grover"].path)))
     inputs = jax.tree.map(jnp.asarray, backbone.featurise(["CCO", "CN", "C"], None))
     labels, mask = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), jnp.array([[True, True], [True, False], [True] * 2])
     batch, where = Arrays(inputs, labels, mask), jnp.array([True, True, False])

@@ -12,6 +12,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from jaxuq.molecules import DataError
 from jaxuq.molecules.muben import METHODS, MubenConfiguration, binned_scores, run_muben, select_methods
+from jaxuq.molecules.muben.methods import task_types
 from jaxuq.study import RunFolderError, read_arrays
 
 from .conftest import TINY
@@ -29,15 +30,27 @@ def _numbers(folder):
 
 def test_every_method_and_seed_has_a_row_and_predictions(regression_run):
     folder, _ = regression_run
-    names = [name for name, method in METHODS.items() if "regression" in method.task_types]
+    names = [name for name, method in METHODS.items() if "regression" in task_types(method)]
     assert [(row["method"], int(row["seed"])) for row in _rows(folder)] == [(n, s) for n in names for s in (0, 1)]
     assert list(_rows(folder)[0])[:8] == ["dataset", "split", "backbone", "method", "seed", "rmse", "mae", "r2"]
     assert {path.name for path in folder.predictions.iterdir()} == {
-        *(f"{name}-seed{seed}.npz" for name in names for seed in (0, 1)),
+        *(f"{name}-seed{seed}.{kind}" for name in names for seed in (0, 1) for kind in ("npz", "csv")),
     }
     record = json.loads((folder.path / "run.json").read_text())
     assert record["status"] == "complete" and record["task_names"] == ["energy", "double"]
     assert not folder.checkpoints.exists()
+
+
+def test_forecasts_can_be_opened_with_the_molecules_that_they_are_of(regression_run, classification_run):
+    import pandas
+
+    for folder, of in ((regression_run[0], "mean"), (classification_run[0], "logits")):
+        table = pandas.read_csv(folder.predictions / "ensemble-seed1.csv")
+        cell = read_arrays(folder.predictions / "ensemble-seed1.npz")
+        assert table["smiles"].tolist() == np.repeat(cell["test_smiles"], 2).tolist()
+        assert table["task"].tolist()[:2] == json.loads((folder.path / "run.json").read_text())["task_names"]
+        np.testing.assert_allclose(table[of], cell[f"test_{of}"].ravel(), rtol=1e-5)
+        assert (table["label"].isna() == ~cell["test_mask"].ravel()).all()
 
 
 def test_regression_columns_equal_numpy_on_the_stored_predictions(regression_run):

@@ -1,0 +1,111 @@
+"""Placements by the names of axes: on a mesh with explicit axes, axes of one name are divided alike.
+
+On such a mesh every operation must say how its result is divided, and those that sort, look up, take cumulative sums or
+contract what is divided cannot. So the compiler chooses the placements inside a function, as it does on automatic
+meshes, where no batch is gathered without need; and each axis of a result is divided as the axis of that name in the
+arguments is.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+Axes = tuple[tuple[str, ...], ...]  # alternatives, each the names of the axes of an array
+Split = Callable[[tuple[str, ...], tuple[Any, ...]], list[tuple[str, tuple[Any, ...]]] | None]
+
+
+def result_axes(annotation: Any, axes_in: Callable[[Any], Iterator[tuple[str, ...]]]) -> Any:
+    """The names of the axes in a return annotation, as a tree like the result; None for what it does not say."""
+    found = tuple(axes_in(annotation))
+    if found:
+        return found
+    if typing.get_origin(annotation) is tuple and Ellipsis not in typing.get_args(annotation):
+        parts: Any = [result_axes(part, axes_in) for part in typing.get_args(annotation)]
+    elif isinstance(annotation, type) and (fields := getattr(annotation, "_fields", None)):
+        hints = typing.get_type_hints(annotation)
+        parts = [result_axes(hints[field], axes_in) for field in fields]
+    else:
+        return None
+    return parts if any(part is not None for part in parts) else None
+
+
+def on_explicit_mesh(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The mesh with explicit axes that an array of the arguments is divided over; None if there is none.
+
+    None, too, where an argument is a function: what it closes over stays on the explicit mesh.
+    """
+    if any(inspect.isroutine(value) for value in (*args, *kwargs.values())):
+        return None
+    for leaf in jax.tree.leaves((args, kwargs)):
+        if isinstance(leaf, jax.Array):
+            sharding: Any = jax.typeof(leaf).sharding
+            if any(part is not None for part in sharding.spec):
+                return sharding.mesh
+    return None
+
+
+def placed(
+    call: Callable[..., Any],
+    mesh: Any,
+    given: list[tuple[Axes | None, Any]],
+    result: Any,
+    split: Split,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """`call(*args, **kwargs)` with placements chosen by the compiler, and results divided by the names of their axes.
+
+    Args:
+        call: the function.
+        mesh: from `on_explicit_mesh`.
+        given: for each argument its annotated axes, in alternatives, and its value.
+        result: from `result_axes`.
+        split: gives each axis of an annotation its part of a shape, or of a placement.
+        args: of the function.
+        kwargs: of the function.
+    """
+    known: dict[str, tuple[tuple[int, ...], tuple[Any, ...]]] = {}
+    for alternatives, value in given:
+        for axes in alternatives or ():
+            if isinstance(value, jax.Array) and (sizes := split(axes, value.shape)) is not None:
+                divisions = split(axes, _full_spec(value)) or []
+                for (axis, size), (_, division) in zip(sizes, divisions):
+                    if any(part is not None for part in division):
+                        known.setdefault(axis, (size, division))
+                break
+    kinds = zip(mesh.axis_names, mesh.axis_types)
+    free = mesh.update_axis_types({name: AxisType.Auto for name, kind in kinds if kind == AxisType.Explicit})
+    with jax.sharding.use_abstract_mesh(free):
+        args, kwargs = jax.tree.map(_freed, (args, dict(kwargs)))
+        outputs = call(*args, **kwargs)
+    return _divide(outputs, result, known, mesh, split)
+
+
+def _full_spec(array: jax.Array) -> tuple[Any, ...]:
+    spec = jax.typeof(array).sharding.spec
+    return (*spec, *(None,) * (array.ndim - len(spec)))
+
+
+def _freed(leaf: Any) -> Any:
+    """The array with its placement left to the compiler."""
+    if isinstance(leaf, jax.Array) and not jax.typeof(leaf).sharding.mesh.empty:
+        return jax.sharding.reshard(leaf, PartitionSpec())
+    return leaf
+
+
+def _divide(output: Any, result: Any, known: Mapping, mesh: Any, split: Split) -> Any:
+    if isinstance(result, list) and isinstance(output, tuple):
+        parts = [_divide(part, axes, known, mesh, split) for part, axes in zip(output, result)]
+        return type(output)(*parts) if hasattr(output, "_fields") else tuple(parts)
+    if not isinstance(output, jax.Array):  # what the annotation does not say is whole on every device
+        return jax.tree.map(lambda leaf: _divide(leaf, (), known, mesh, split), output) if output is not None else None
+    sizes = next((found for axes in result or () if (found := split(axes, output.shape)) is not None), [])
+    spec: list[Any] = []
+    for axis, size in sizes:
+        division = known[axis][1] if known.get(axis, (None,))[0] == size else (None,) * len(size)
+        spec += [None if part is None or part in spec else part for part in division]
+    return jax.sharding.reshard(output, NamedSharding(mesh, PartitionSpec(*spec)))

@@ -7,7 +7,8 @@ import csv
 import pathlib
 import sys
 
-from jaxuq.confidence.study.catalogue import SCORED
+from jaxuq.confidence.measures import stored_facts
+from jaxuq.study import read_run
 
 
 def number(text: str, scale: float = 1.0, digits: int = 3) -> str:
@@ -20,8 +21,10 @@ def main(folder: pathlib.Path) -> None:
     print("| measure | AUROC (%) | ECE (%) | AUROC, all [95 %] | PRR [95 %] | ECE Platt | ECE isotonic | s |")
     print("|---|---|---|---|---|---|---|---|")
     with (folder / "summary.csv").open() as file:
-        for row in csv.DictReader(file):
-            cells = [SCORED[row["method"]].title.replace("|", "\\|")]
+        rows = list(csv.DictReader(file))
+        about = stored_facts(read_run(folder), [row["method"] for row in rows])
+        for row in rows:
+            cells = [about[row["method"]].title.replace("|", "\\|")]
             for name in ("auroc", "ece"):
                 mean, std = (number(row[f"{name}_{part}"], 100, 1) for part in ("mean", "std"))
                 cells.append(f"{mean} ± {std}" if mean != "–" else mean)

@@ -15,6 +15,7 @@ def answer_question(command: "AskCommand") -> None:
     import jax
 
     from jaxuq.cli.generate import load_named_model
+    from jaxuq.confidence.measures import chosen_measures
     from jaxuq.confidence.text.assess import Plan, assess
     from jaxuq.questions import Question, QuestionError, lay_out
     from jaxuq.questions.answers import KINDS
@@ -31,7 +32,8 @@ def answer_question(command: "AskCommand") -> None:
         raise QuestionError("the question is empty")
     model = load_named_model(command.model)
     kind = "text" if command.kind == "auto" else command.kind
-    plan = Plan(command.max_new_tokens, not command.chat, command.samples, ask=True)
+    names = ["single", "asking", *(["samples"] if command.samples else [])]
+    plan = Plan(command.max_new_tokens, not command.chat, command.samples or 1, measures=chosen_measures(names))
     bare = Question("asked", question.strip(), kind=kind, response=command.response)
     asked = lay_out(bare, "instruction" if command.chat else "short")
     key, known = jax.random.key(command.seed), [command.answer]

@@ -19,6 +19,7 @@ Guarantees are in `jaxuq.calibration`: `answer_set`, `learn_then_test`, `abstent
 `deferral_curve`. Truth: `find_answer`, `grade_answers`. Evaluation as in the dissertation: `balanced_scores`.
 """
 
+from jaxuq.confidence._measure import NEEDS, Seen, measure
 from jaxuq.confidence.asking import StatedConfidences, p_true, parse_confidence, relative_confidence
 from jaxuq.confidence.attention_chain import (
     AttentionChain,
@@ -46,7 +47,7 @@ from jaxuq.confidence.ensembles import (
     mahalanobis_distance,
 )
 from jaxuq.confidence.evaluation import BalancedScores, balanced_scores, selective_accuracy
-from jaxuq.confidence.measures import MEASURES, Measure
+from jaxuq.confidence.measures import MEASURES, chosen_measures
 from jaxuq.confidence.recency import RECENCY_FACTORS, recency_factors, recency_profile, reweight_recent
 from jaxuq.confidence.relevance import claim_conditioned_probability, sentence_sar, token_sar
 from jaxuq.confidence.sample_agreement import (
@@ -87,7 +88,9 @@ from jaxuq.confidence.study.configuration import StudyConfiguration
 from jaxuq.confidence.study.run import run_study
 from jaxuq.confidence.text.assess import Assessment, Link
 from jaxuq.confidence.text.explain import explain, explain_figure
+from jaxuq.confidence.text.marginal import ChainScores, chain_scores
 from jaxuq.confidence.text.options import ChainOptions
+from jaxuq.confidence.text.passes import Texts
 from jaxuq.confidence.text.uqac import uqac
 from jaxuq.confidence.text_similarity import jaccard_similarities, rouge_similarities
 from jaxuq.confidence.token_distributions import (
@@ -125,12 +128,14 @@ from jaxuq.questions import (
 
 __all__ = [
     "MEASURES",
+    "NEEDS",
     "RECENCY_FACTORS",
     "Assessment",
     "AttentionChain",
     "BalancedScores",
     "ChainConfidence",
     "ChainOptions",
+    "ChainScores",
     "DeferralCurve",
     "EnsembleUncertainty",
     "FoundAnswer",
@@ -138,15 +143,16 @@ __all__ = [
     "Link",
     "LogisticState",
     "MahalanobisState",
-    "Measure",
     "Question",
     "QuestionError",
     "QuestionSet",
     "ScoreState",
+    "Seen",
     "SimilarityFilter",
     "StatedConfidences",
     "StudyConfiguration",
     "Substitutions",
+    "Texts",
     "aggregate_heads",
     "agreement_ratio",
     "alternatives_confidence",
@@ -159,6 +165,8 @@ __all__ = [
     "boosted_probability",
     "calibrate_scores",
     "chain_confidence",
+    "chain_scores",
+    "chosen_measures",
     "claim_conditioned_probability",
     "cocoa",
     "connected_clusters",
@@ -196,6 +204,7 @@ __all__ = [
     "mean_log_probability",
     "mean_pair_similarity",
     "mean_probability",
+    "measure",
     "minimum_probability",
     "number_of_sets",
     "p_true",

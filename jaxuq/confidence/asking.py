@@ -12,6 +12,7 @@ from jaxuq._arrays import widened
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 @checked
@@ -190,3 +191,15 @@ def relative_confidence(
 
     strengths = jax.lax.fori_loop(0, iterations, improve, vary_like(jnp.ones(preferences.shape[:1], wins.dtype), wins))
     return strengths / (1.0 + strengths)
+
+
+ENTRIES = (
+    measure("p_true", "P(True)",
+            lambda seen: jnp.where(jnp.any(seen.answer), p_true(seen.true_logits, seen.false_logits), jnp.nan),
+            needs=("judge",), bounded=True, citation=("p-true",)),
+    measure("stated_confidence", "Verbalised confidence", lambda seen: seen.stated, needs=("stated",), bounded=True,
+            citation=("stated-confidence",)),
+    measure("relative_confidence", "Relative confidence", needs=("comparisons of pairs of questions",),
+            citation=("relative-confidence",)),
+)  # fmt: skip
+"""What a model says of its answers as measures of them, see `jaxuq.confidence.MEASURES`."""

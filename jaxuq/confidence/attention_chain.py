@@ -245,6 +245,7 @@ def attention_chain(
     softcap: float | None = None,
     factors: tuple[float, ...] = RECENCY_FACTORS,
     num_heads: int = 16,
+    reduction: Literal["max", "mean"] = "max",
     buffer: int = 3,
     threshold: float = 0.5,
     free_tokens: int = 5,
@@ -270,6 +271,7 @@ def attention_chain(
         softcap: see `jaxuq.networks.attention_weights`.
         factors: see `reweight_recent`.
         num_heads: see `aggregate_heads`.
+        reduction: see `aggregate_heads`.
         buffer: see `backtrack`.
         threshold: see `backtrack`.
         free_tokens: see `backtrack`.
@@ -300,7 +302,8 @@ def attention_chain(
 
     def row(source: Array) -> Array:
         attention = attention_row(queries, keys, positions, source, scale, windows, softcap)
-        return aggregate_heads(reweight(attention, source, positions), num_heads=num_heads, convention=convention)
+        reweighted = reweight(attention, source, positions)
+        return aggregate_heads(reweighted, num_heads=num_heads, reduction=reduction, convention=convention)
 
     options = {"buffer": buffer, "threshold": threshold, "free_tokens": free_tokens}
     return backtrack(row, answer, eligible, **options, convention=convention)

@@ -10,6 +10,7 @@ from jaxuq._arrays import counted, first_true, masked, number_of, select, undefi
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 @checked
@@ -223,3 +224,18 @@ def focus(
     matrix = jnp.eye(rows.shape[0], dtype=rows.dtype) - rows
     spread = jax.scipy.linalg.solve_triangular(matrix, surprise[:, None], lower=True, unit_diagonal=True)[:, 0]
     return weighted_mean(select(spread, keywords), keywords)
+
+
+ENTRIES = (
+    measure("attention_score", "AttentionScore", lambda seen: attention_score(seen.itself, where=seen.inner),
+            needs=("attention",), citation=("attention-score",)),
+    measure("rauq", "RAUQ", lambda seen: rauq(seen.log_probs, seen.back, where=seen.inner),
+            needs=("tokens", "attention"), higher="uncertain", citation=("rauq",)),
+    # All heads alike: no labelled questions are at hand that would tell which separate best.
+    measure("contextualised_sequence_likelihood", "CSL (all heads)",
+            lambda seen: contextualised_sequence_likelihood(seen.log_probs, seen.judge_attention, where=seen.answer),
+            needs=("tokens", "judge"), citation=("csl",)),
+    measure("focus", "Focus", needs=("word frequencies of a corpus and a tagger of keywords",), higher="uncertain",
+            citation=("focus",)),
+)  # fmt: skip
+"""Attention as measures of an answer, see `jaxuq.confidence.MEASURES`."""

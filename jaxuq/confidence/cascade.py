@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 from jaxuq._arrays import entry, masked, number_of, select, undefined_unless, widened
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 from jaxuq.metrics._ties import group_means, sort_with_ties
 
 
@@ -124,3 +125,11 @@ def deferral_curve(
     defined = jnp.any(valid)
     curve = DeferralCurve(share, quality, small_cost + large_cost * share, area, random_area)
     return DeferralCurve(*(undefined_unless(defined, field) for field in curve))
+
+
+ENTRIES = (
+    measure("log_probability_quantile", "Lower quartile of log P",
+            lambda seen: log_probability_quantile(seen.log_probs, quantile=0.25, where=seen.response),
+            citation=("log-probability-quantile",)),
+)  # fmt: skip
+"""Quantiles as measures of an answer, see `jaxuq.confidence.MEASURES`."""

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxuq._arrays import counted, entry, widened
 from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 _LOG_LEAST = -27.631021115928547  # log 1e-12, the least probability of the published code
 
@@ -236,3 +237,17 @@ def answer_approximation(
         log_probs = jnp.where(taken & (log_probs < _LOG_LEAST), _LOG_LEAST, log_probs)
     joint = jnp.where(valid, jnp.exp(jnp.sum(log_probs, axis=1)), 0.0)
     return jnp.where(jnp.any(answer), jnp.sum(joint), jnp.nan)
+
+
+ENTRIES = (
+    measure("uqac", "UQAC: P̃",
+            lambda seen: answer_approximation(
+                seen.changed, seen.answer, seen.filtered.tokens, convention=seen.convention, where=seen.tried
+            ),
+            needs=("chain", "substitutions"), bounded=True, citation=("uqac",)),
+    measure("uqac_similarity", "UQAC: P̃ sim", lambda seen: seen.joint.similarity,
+            needs=("chain",), bounded=True, citation=("uqac",)),
+    measure("uqac_attention", "UQAC: P̃ attn", lambda seen: seen.joint.attention,
+            needs=("chain",), bounded=True, citation=("uqac",)),
+)  # fmt: skip
+"""The confidences of attention chains as measures of an answer, see `jaxuq.confidence.MEASURES`."""

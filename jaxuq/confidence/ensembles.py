@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 from jaxuq._arrays import counted, select, widened
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 class EnsembleUncertainty(NamedTuple):
@@ -194,3 +195,14 @@ def mahalanobis_distance(state: MahalanobisState, hidden: Float[Array, "n dim"])
     centred = hidden - state.mean[None]
     solved = jax.scipy.linalg.solve_triangular(state.cholesky, centred.T, lower=True)
     return jnp.sum(solved**2, axis=0)
+
+
+ENTRIES = (
+    measure("ensemble_uncertainty", "Token uncertainty of an ensemble",
+            needs=("several models with the same vocabulary",), higher="uncertain", citation=("sequence-entropy",)),
+    measure("ensemble_sequence_uncertainty", "Sequence uncertainty of an ensemble",
+            needs=("several models with the same vocabulary",), higher="uncertain", citation=("sequence-entropy",)),
+    measure("mahalanobis_distance", "Mahalanobis distance", needs=("prompts known to be of the model's domain",),
+            higher="uncertain", citation=("mahalanobis",)),
+)  # fmt: skip
+"""Ensembles and distances as measures of an answer, see `jaxuq.confidence.MEASURES`."""

@@ -1,79 +1,162 @@
-"""One table of all measures: what each needs, what it costs, and which way it points."""
+"""The open table of measures, what of it a run takes, and what a page has to know of each."""
 
-from typing import Literal, NamedTuple
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from jaxuq._entries import Entries, Entry, entry_of
+from jaxuq.confidence._measure import GROUPS, NEEDS, Seen, measure
+from jaxuq.questions import QuestionError
+
+_SETS = {"single": ("uqac", "answer", "response"), "samples": ("samples",), "asking": ("asking",)}
+"""Groups of groups; `learned` ones come with any of them."""
 
 
-class Measure(NamedTuple):
-    """What to know about a measure before choosing it.
+def _entries_of_this_folder() -> dict[str, Entry]:
+    """What the files beside this one say of their measures, in `ENTRIES`."""
+    names = sorted(file.stem for file in Path(__file__).parent.glob("*.py"))
+    own = [name for name in names if not name.startswith("_") and name != "measures"]
+    modules = [importlib.import_module(f"{__package__}.{name}") for name in own]
+    found = [one for module in modules for one in getattr(module, "ENTRIES", ())]
+    return {one.name: one for one in sorted(found, key=lambda one: GROUPS.index(one.about["group"]))}
+
+
+MEASURES: Entries[Any] = Entries("measure", "jaxuq.measures", _entries_of_this_folder())
+"""Measures by name, each an entry that stands beside its function, see `measure`. A function of `Seen` will do, too."""
+
+
+class MeasureFacts(NamedTuple):
+    """A measure as tables and pages have it.
 
     Attributes:
-        needs: `tokens` (log-probabilities of the answer's tokens), `distributions` (whole rows over the vocabulary),
-            `attention`, `states` (hidden states), `samples` (further answers), `second model` (entailment or sentence
-            similarity), `question` (one more prompt), `members` (several models), `labels` (answered questions).
-        higher: what a higher number means.
-        cost: beyond generating the answer; K samples, T tokens.
+        title: of its rows.
+        group: see `measure`.
+        sign: 1 if a higher value means more confident, -1 if less.
+        bounded: see `measure`.
+        seconds: what of a run's time it takes, beside generating the answer.
+        citation: names of `jaxuq.citation`, or BibTeX.
     """
 
-    needs: tuple[str, ...]
-    higher: Literal["confident", "uncertain"]
-    cost: str
+    title: str
+    group: str
+    sign: int
+    bounded: bool | Literal["one minus"]
+    seconds: tuple[str, ...]
+    citation: tuple[str, ...] = ()
 
 
-def _table(rows: str) -> dict[str, Measure]:
-    table = {}
-    for line in rows.strip().splitlines():
-        name, needs, higher, cost = (part.strip() for part in line.split("|"))
-        table[name] = Measure(tuple(part.strip() for part in needs.split(",")), _WAYS[higher], cost)
-    return table
+def as_measure(name: str, given: Entry | Callable[[Seen], Any]) -> Entry:
+    """An entry, whichever was given; a function alone sees the tokens of a response, and more is more confident.
 
+    Args:
+        name: of the measure.
+        given: an entry, or a function of `Seen`.
 
-_WAYS: dict[str, Literal["confident", "uncertain"]] = {"C": "confident", "U": "uncertain"}
-MEASURES: dict[str, Measure] = _table(
+    Returns:
+        The entry, under that name.
     """
-    sequence_log_probability | tokens | C | nothing
-    mean_log_probability | tokens | C | nothing
-    mean_probability | tokens | C | nothing
-    minimum_probability | tokens | C | nothing
-    log_probability_quantile | tokens | C | nothing
-    perplexity | tokens | U | nothing
-    greedy_negative_log_likelihood | tokens | U | nothing for a greedy answer
-    pointwise_mutual_information | tokens | C | a pass over T tokens without the prompt
-    predictive_entropy | distributions | U | a reduction of each row
-    renyi_divergence | distributions | C | a reduction of each row
-    fisher_rao_distance | distributions | C | a reduction of each row
-    self_certainty | distributions | C | a reduction of each row
-    boosted_probability | distributions | C | the likeliest of each row
-    alternatives_confidence | tokens | C | nothing
-    claim_conditioned_probability | distributions, second model | U | 2 x 9 x T short entailment calls
-    chain_confidence | tokens, attention, states | C | some rows of attention
-    answer_approximation | tokens, attention, states | C | one batch of texts with one token changed
-    attention_score | attention | C | a diagonal
-    rauq | tokens, attention | U | one weight a token, layer and head
-    focus | distributions, attention | U | attention among the answer's tokens, tagging
-    contextualised_sequence_likelihood | tokens, attention, question, labels | C | a pass over a judging prompt
-    token_sar | tokens, second model | U | T + 1 encoder calls
-    sentence_sar | samples, tokens, second model | U | K samples and pairs
-    sequence_entropy | samples, tokens | U | K samples
-    self_consistency | samples | C | K samples
-    number_of_sets | samples, second model | U | K samples and pairs
-    discrete_semantic_entropy | samples, second model | U | K samples and pairs
-    semantic_entropy | samples, tokens, second model | U | K samples and pairs
-    semantic_density | samples, tokens, second model | C | K samples, K to 2K pairs
-    cocoa | samples, tokens, second model | U | K samples, K to 2K pairs
-    mean_pair_similarity | samples | C | K samples; words, or pairs of a second model
-    degree_uncertainty | samples | U | K samples; words, or pairs of a second model
-    eigenvalue_uncertainty | samples | U | K samples and pairs, eigenvalues
-    eccentricity | samples | U | K samples and pairs, eigenvectors
-    kernel_language_entropy | samples, second model | U | K samples and pairs, eigenvectors
-    semantic_volume | samples, second model | U | K samples and their embeddings
-    inverse_entropy | samples, second model | U | paraphrases, samples, and their embeddings
-    eigen_score | samples, states | U | K samples, eigenvalues
-    p_true | question | C | one more prompt
-    parse_confidence | question | C | one short generation
-    relative_confidence | question | C | comparisons of pairs of questions
-    ensemble_uncertainty | members, distributions | U | every member on the same tokens
-    ensemble_sequence_uncertainty | members, tokens | U | every member on the same answers
-    mahalanobis_distance | states | U | statistics of known prompts
-    logistic_confidence | labels | C | whatever it combines
+    entry = entry_of(MEASURES, given, "score")
+    if not isinstance(given, Entry):
+        entry = entry._replace(title=name, needs=("tokens",))
+    return entry._replace(name=name, about={**measure(name, needs=entry.needs).about, **entry.about})
+
+
+def in_a_run(entry: Entry) -> bool:
+    """Whether a run has what a measure needs."""
+    return all(need in NEEDS for need in entry.needs) and ("score" in entry.functions or "labels" in entry.needs)
+
+
+def chosen_measures(
+    names: Sequence[str], own: Mapping[str, Entry | Callable[[Seen], Any]] | None = None
+) -> tuple[Entry, ...]:
+    """The measures that names and groups stand for, each once, in the order of the table.
+
+    Args:
+        names: of measures; `all`; `single` (from one answer alone), `samples` (several answers), `asking`; a group of
+            the table (`uqac`, `answer`, `response`); or a need (`attention`, `states`, ...), for all that have it.
+            Several may stand in one, with commas.
+        own: further measures, by name.
+
+    Returns:
+        Entries.
+
+    Raises:
+        QuestionError: there is no such measure or group, or a run has not what it needs.
+
+    Example:
+        >>> [one.name for one in chosen_measures(["cocoa,rauq"])]
+        ['rauq', 'cocoa']
+        >>> len(chosen_measures(["attention"])), len(chosen_measures(["samples"]))
+        (2, 20)
     """
-)
+    both = MEASURES.beside(own)
+    table = {name: as_measure(name, both[name]) for name in both}
+    usable = [one for one in table.values() if in_a_run(one)]
+    wanted = set(own or {})
+    for name in (part for one in names for part in one.split(",") if part):
+        groups = set(GROUPS) if name == "all" else {*_SETS.get(name, (name,)), *(("learned",) if name in _SETS else ())}
+        found = [one.name for one in usable if one.about["group"] in groups or name in one.needs or one.name == name]
+        if not found or (name in table and not in_a_run(table[name])):
+            raise QuestionError(f"--measures {name}: {_why_not(name, table)}")
+        wanted |= set(found)
+    for name in own or {}:
+        if not in_a_run(table[name]):
+            raise QuestionError(f"the measure {name!r}: {_why_not(name, table)}")
+    if not wanted:
+        raise QuestionError("--measures names none: expected all, single, samples, asking, or names of measures")
+    return tuple(one for one in usable if one.name in wanted)
+
+
+def _why_not(name: str, table: Mapping[str, Entry]) -> str:
+    if name not in table:
+        near = MEASURES._missing(name).args[0]
+        return f"expected all, single, samples, asking, attention or names of measures; {near}"
+    missing = [need for need in table[name].needs if need not in NEEDS]
+    if missing:
+        return f"it needs {', '.join(missing)}, which a run does not have; call jaxuq.confidence.{name} yourself"
+    return f"it has no function `score`; a run can give {', '.join(NEEDS)}"
+
+
+def needs_of(measures: Iterable[Entry]) -> frozenset[str]:
+    """All that some measures need."""
+    return frozenset(need for one in measures for need in one.needs)
+
+
+def facts_of(entry: Entry) -> MeasureFacts:
+    """What tables and pages have to know of a measure.
+
+    Args:
+        entry: of the table.
+
+    Returns:
+        `MeasureFacts`.
+    """
+    seconds = dict.fromkeys(part for need in entry.needs if need in NEEDS for part in NEEDS[need].seconds)
+    more = {"logistic_single": ("substitutions",), "logistic_all": ("substitutions", "samples", "p_true")}
+    about = entry.about
+    return MeasureFacts(
+        entry.title, str(about.get("group", "response")), -1 if about.get("higher") == "uncertain" else 1,
+        cast(Any, about.get("bounded", False)), (*seconds, *more.get(entry.name, ())), entry.citation,
+    )  # fmt: skip
+
+
+def stored_facts(record: Mapping[str, Any], names: Iterable[str] = ()) -> dict[str, MeasureFacts]:
+    """The facts of the measures of a run, as they are in its `run.json`; of the table's own, where it says nothing.
+
+    Args:
+        record: of the run.
+        names: of further measures.
+
+    Returns:
+        By name, in the order of the table.
+    """
+    kept = {
+        name: MeasureFacts(one["title"], one["group"], one["sign"], one["bounded"], tuple(one["seconds"]),
+                           tuple(one["citation"]))
+        for name, one in record.get("measures", {}).items()
+    }  # fmt: skip
+    wanted = [one for one in MEASURES if one in names or not record.get("measures")]
+    known = {name: facts_of(as_measure(name, MEASURES[name])) for name in wanted if name not in kept}
+    both = {name: one for name, one in {**known, **kept}.items() if one.group in GROUPS}
+    return dict(sorted(both.items(), key=lambda item: GROUPS.index(item[1].group)))

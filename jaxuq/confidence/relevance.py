@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 @checked
@@ -138,3 +139,16 @@ def claim_conditioned_probability(
     total = jnp.sum(jnp.where(relations != 0, probabilities, 0.0), axis=1)
     shares = jnp.where(total > 0, supporting / jnp.where(total > 0, total, 1.0), 1.0)
     return undefined_unless(jnp.any(valid), 1.0 - jnp.prod(jnp.where(valid, shares, 1.0)))
+
+
+ENTRIES = (
+    # Relevance is by the model's own mean hidden state, so that no second model is needed.
+    measure("token_sar", "TokenSAR (own states)",
+            lambda seen: token_sar(seen.log_probs, seen.without, where=seen.inner),
+            needs=("tokens", "states"), higher="uncertain", citation=("token-sar",)),
+    measure("sentence_sar", "SentenceSAR", lambda seen: sentence_sar(seen.sample_log_probs, seen.cosines),
+            needs=("samples", "states"), higher="uncertain", citation=("token-sar",)),
+    measure("claim_conditioned_probability", "Claim-conditioned probability", needs=("an entailment model",),
+            higher="uncertain", citation=("claim-conditioned-probability",)),
+)  # fmt: skip
+"""Relevance as measures of an answer, see `jaxuq.confidence.MEASURES`."""

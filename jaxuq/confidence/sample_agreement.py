@@ -8,6 +8,8 @@ from jaxtyping import Array, Bool, Float
 from jaxuq._arrays import counted, masked, number_of, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
+from jaxuq.confidence.token_probabilities import mean_log_probability
 
 
 @checked
@@ -246,3 +248,23 @@ def inverse_entropy(
     shares = jnp.sum(rows * columns.T, axis=1)
     positive = shares > 0
     return jnp.sum(jnp.where(positive, -shares * jnp.log(jnp.where(positive, shares, 1.0)), 0.0))
+
+
+ENTRIES = (
+    measure("semantic_volume", "Semantic volume", lambda seen: semantic_volume(seen.sample_embeddings),
+            needs=("samples", "states"), higher="uncertain", citation=("semantic-volume",)),
+    measure("eigen_score", "EigenScore", lambda seen: eigen_score(seen.sample_embeddings),
+            needs=("samples", "states"), higher="uncertain", citation=("eigen-score",)),
+    measure("semantic_density", "Semantic density",
+            lambda seen: semantic_density(
+                seen.sample_log_probs / jnp.maximum(seen.sample_lengths, 1).astype(jnp.float32), 1.0 - seen.near,
+                where=seen.distinct,
+            ),
+            needs=("samples", "states"), bounded=True, citation=("semantic-density",)),
+    measure("cocoa", "CoCoA",
+            lambda seen: cocoa(0.0 - mean_log_probability(seen.log_probs, where=seen.response), seen.near),
+            needs=("tokens", "samples", "states"), higher="uncertain", citation=("cocoa",)),
+    measure("inverse_entropy", "Inv-Entropy", needs=("paraphrases of every question",), higher="uncertain",
+            citation=("inverse-entropy",)),
+)  # fmt: skip
+"""Agreement of sampled answers as measures of an answer, see `jaxuq.confidence.MEASURES`."""

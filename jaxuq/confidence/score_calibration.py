@@ -11,6 +11,7 @@ from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.calibration import Calibrator, isotonic_calibration, platt_scaling
+from jaxuq.confidence._measure import measure
 from jaxuq.posterior import BernoulliForecast
 
 
@@ -232,3 +233,12 @@ def logistic_confidence(state: LogisticState, features: Float[Array, "n features
         Kadavath et al. Language Models (Mostly) Know What They Know. arXiv 2207.05221, 2022.
     """
     return jax.nn.sigmoid(features @ state.weights + state.intercept)
+
+
+ENTRIES = (
+    measure("logistic_single", "Logistic: measures of one answer", needs=("labels",), bounded=True,
+            citation=("platt",)),
+    measure("logistic_all", "Logistic: all measures", needs=("labels",), bounded=True, citation=("platt",)),
+    measure("p_ik", "P(IK): probe of the question", needs=("labels",), bounded=True, citation=("p-true",)),
+)  # fmt: skip
+"""Measures that are fitted on one half of the answers and used on the other, see `jaxuq.confidence.MEASURES`."""

@@ -10,6 +10,7 @@ from jaxuq._arrays import as_float, counted, entry, first_true, select, undefine
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 @checked
@@ -214,3 +215,15 @@ def self_consistency(
     totals = jnp.zeros((size,), votes.dtype).at[places].add(votes, mode="drop")
     count = jnp.maximum(jnp.sum(valid), 1).astype(votes.dtype)
     return undefined_unless(jnp.any(valid), jnp.max(totals, initial=0.0) / count)
+
+
+ENTRIES = (
+    measure("self_consistency", "Self-consistency (majority)", lambda seen: self_consistency(seen.clusters),
+            needs=("samples",), bounded=True, citation=("self-consistency",)),
+    measure("agreement", "Self-consistency (this answer)",
+            lambda seen: undefined_unless(seen.answered, jnp.mean(seen.agrees.astype(jnp.float32))),
+            needs=("samples",), bounded=True, citation=("self-consistency",)),
+    measure("number_of_sets", "Number of semantic sets", lambda seen: number_of_sets(seen.clusters),
+            needs=("samples",), higher="uncertain", citation=("degree-uncertainty",)),
+)  # fmt: skip
+"""Clusters of sampled answers as measures of an answer, see `jaxuq.confidence.MEASURES`."""

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from jaxuq._arrays import number_of, select, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 _LOW = -1e30
 
@@ -100,3 +101,16 @@ def discrete_semantic_entropy(clusters: Int[Array, " samples"]) -> Float[Array, 
     counts = jnp.zeros(size).at[jnp.where(valid, clusters, size)].add(1.0, mode="drop")
     shares = counts / number_of(valid, counts)
     return undefined_unless(jnp.any(valid), jnp.sum(jax.scipy.special.entr(shares)))
+
+
+ENTRIES = (
+    measure("discrete_semantic_entropy", "Discrete semantic entropy",
+            lambda seen: discrete_semantic_entropy(seen.clusters),
+            needs=("samples",), higher="uncertain", citation=("semantic-entropy",)),
+    measure("semantic_entropy", "Semantic entropy",
+            lambda seen: semantic_entropy(
+                seen.sample_log_probs / jnp.maximum(seen.sample_lengths, 1).astype(jnp.float32), seen.clusters
+            ),
+            needs=("samples",), higher="uncertain", citation=("semantic-entropy",)),
+)  # fmt: skip
+"""Entropies of meanings as measures of an answer, see `jaxuq.confidence.MEASURES`."""

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 from jaxuq._arrays import counted, number_of, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 def _prepared(similarities, where):
@@ -283,3 +284,18 @@ def mean_pair_similarity(
     symmetric, valid, _ = _prepared(similarities, where)
     pairs = valid[:, None] & valid[None] & ~jnp.eye(valid.shape[0], dtype=bool)
     return weighted_mean(jnp.where(pairs, symmetric, 0.0), pairs)
+
+
+ENTRIES = (
+    measure("mean_pair_similarity", "Lexical similarity (ROUGE-L)", lambda seen: mean_pair_similarity(seen.rouge),
+            needs=("samples", "words"), bounded=True, citation=("lexical-similarity",)),
+    measure("degree_uncertainty", "Degree matrix", lambda seen: degree_uncertainty(seen.jaccard),
+            needs=("samples", "words"), higher="uncertain", citation=("degree-uncertainty",)),
+    measure("eigenvalue_uncertainty", "Graph eigenvalues", lambda seen: eigenvalue_uncertainty(seen.jaccard),
+            needs=("samples", "words"), higher="uncertain", citation=("degree-uncertainty",)),
+    measure("eccentricity", "Eccentricity", lambda seen: eccentricity(seen.jaccard),
+            needs=("samples", "words"), higher="uncertain", citation=("degree-uncertainty",)),
+    measure("kernel_language_entropy", "Kernel language entropy", lambda seen: kernel_language_entropy(seen.cosines),
+            needs=("samples", "states"), higher="uncertain", citation=("kernel-language-entropy",)),
+)  # fmt: skip
+"""Graphs of similarities as measures of an answer, see `jaxuq.confidence.MEASURES`."""

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 
-def _pairs(texts, similarity):
+def _numbered(words: Sequence[Sequence[str]]) -> tuple[Int[ndarray, "samples words"], Int[ndarray, " samples"]]:
+    """Words as numbers, padded with -1, and how many each text has."""
     import numpy as np
 
-    result = np.eye(len(texts), dtype=np.float32)
-    for i, first in enumerate(texts):
-        for j in range(i):
-            result[i, j] = result[j, i] = similarity(texts[j], first)
-    return result
+    numbers: dict[str, int] = {}
+    lengths = np.array([len(one) for one in words], int)
+    rows = np.full((len(words), max(lengths, default=0)), -1)
+    for row, one in enumerate(words):
+        rows[row, : len(one)] = [numbers.setdefault(word, len(numbers)) for word in one]
+    return rows, lengths
 
 
 def jaccard_similarities(texts: Sequence[str]) -> Float[ndarray, "samples samples"]:
@@ -34,8 +36,15 @@ def jaccard_similarities(texts: Sequence[str]) -> Float[ndarray, "samples sample
     References:
         Lin, Trivedi and Sun. Generating with Confidence. TMLR 2024.
     """
-    words = [frozenset(text.lower().split()) for text in texts]
-    return _pairs(words, lambda a, b: len(a & b) / len(a | b) if a | b else 1.0)
+    import numpy as np
+
+    rows, _ = _numbered([text.lower().split() for text in texts])
+    there = np.zeros((len(texts), int(rows.max(initial=-1)) + 2), np.float32)
+    np.put_along_axis(there, rows, 1.0, axis=1)  # padding is the last column
+    there = there[:, :-1]
+    both, sizes = there @ there.T, there.sum(1)
+    either = sizes[:, None] + sizes[None] - both
+    return np.where(either > 0, both / np.maximum(either, 1), 1.0).astype(np.float32)
 
 
 def rouge_similarities(texts: Sequence[str]) -> Float[ndarray, "samples samples"]:
@@ -61,16 +70,13 @@ def rouge_similarities(texts: Sequence[str]) -> Float[ndarray, "samples samples"
     """
     import re
 
-    words = [re.findall(r"[^\W_]+", text.lower()) for text in texts]
+    import numpy as np
 
-    def f_score(first: list[str], second: list[str]) -> float:
-        if not first and not second:
-            return 1.0
-        row = [0] * (len(second) + 1)
-        for word in first:
-            diagonal = 0
-            for j, other in enumerate(second, start=1):
-                diagonal, row[j] = row[j], diagonal + 1 if word == other else max(row[j], row[j - 1])
-        return 2 * row[-1] / (len(first) + len(second))
-
-    return _pairs(words, f_score)
+    rows, lengths = _numbered([re.findall(r"[^\W_]+", text.lower()) for text in texts])
+    longest = np.zeros((len(texts), len(texts), rows.shape[1] + 1), int)  # with the first so many words of the second
+    for word in range(rows.shape[1]):  # the length of a common subsequence never falls along a row
+        same = (rows[:, None, word, None] == rows[None]) & (rows[:, None, word, None] >= 0)
+        longer = np.where(same, longest[..., :-1] + 1, longest[..., 1:])
+        longest[..., 1:] = np.maximum.accumulate(np.maximum(longer, longest[..., 1:]), axis=-1)
+    total = lengths[:, None] + lengths[None]
+    return np.where(total > 0, 2 * longest[..., -1] / np.maximum(total, 1), 1.0).astype(np.float32)

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxuq._arrays import masked, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 def _log_probabilities(logits, temperature=1.0):
@@ -291,3 +292,32 @@ def alternatives_confidence(
         two, _ = jax.lax.top_k(jnp.exp(log_probs), 2)
         return two[..., 0] - two[..., 1]
     return 1.0 - token_entropy(log_probs, log_base=float(log_probs.shape[-1]))
+
+
+def _mean(values: Array, where: Array) -> Array:
+    return weighted_mean(jnp.where(where, values, 0.0), where)
+
+
+ENTRIES = (
+    measure("answer_entropy", "Mean entropy of the answer",
+            lambda seen: predictive_entropy(seen.entropies, normalise=True, where=seen.answer),
+            higher="uncertain", group="answer", citation=("uqac",)),
+    measure("predictive_entropy", "Predictive entropy H",
+            lambda seen: predictive_entropy(seen.entropies, where=seen.response),
+            higher="uncertain", citation=("uqac",)),
+    measure("normalised_predictive_entropy", "1 - mean entropy",
+            lambda seen: predictive_entropy(seen.entropies, normalise=True, where=seen.response),
+            higher="uncertain", bounded="one minus", citation=("uqac",)),
+    measure("renyi_divergence", "Rényi divergence", lambda seen: _mean(seen.values, seen.response),
+            token=lambda logits, tokens: renyi_divergence(logits), citation=("renyi-divergence",)),
+    measure("fisher_rao_distance", "Fisher-Rao distance", lambda seen: _mean(seen.values, seen.response),
+            token=lambda logits, tokens: fisher_rao_distance(logits), bounded=True, citation=("renyi-divergence",)),
+    measure("self_certainty", "Self-certainty", lambda seen: _mean(seen.values, seen.response),
+            token=lambda logits, tokens: self_certainty(logits), citation=("self-certainty",)),
+    measure("boosted_probability", "Boosted probability", lambda seen: _mean(seen.values, seen.response),
+            token=lambda logits, tokens: boosted_probability(logits, tokens, search=min(64, logits.shape[-1])),
+            bounded=True, citation=("boosted-probability",)),
+    measure("alternatives_confidence", "Confidence against alternatives", needs=("the likeliest tokens at each place",),
+            bounded=True),
+)  # fmt: skip
+"""Distributions of tokens as measures of an answer, see `jaxuq.confidence.MEASURES`."""

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxuq._arrays import first_true, masked, select, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
+from jaxuq.confidence._measure import measure
 
 
 @checked
@@ -305,3 +306,43 @@ def pointwise_mutual_information(
     if entropies is not None:
         corrected &= select(entropies, valid) >= threshold
     return weighted_mean(log_probs - weight * select(unprompted, corrected), valid)
+
+
+def _joint(log_probs: Array, where: Array) -> Array:
+    return jnp.exp(sequence_log_probability(log_probs, where=where))
+
+
+ENTRIES = (
+    measure("answer_probability", "P(answer | reasoning)", lambda seen: _joint(seen.log_probs, seen.answer),
+            bounded=True, group="answer", citation=("uqac",)),
+    measure("mean_answer_probability", "Mean P of the answer",
+            lambda seen: mean_probability(seen.log_probs, where=seen.answer),
+            bounded=True, group="answer", citation=("uqac",)),
+    measure("minimum_answer_probability", "Least P of the answer",
+            lambda seen: minimum_probability(seen.log_probs, where=seen.answer),
+            bounded=True, group="answer", citation=("uqac",)),
+    measure("response_probability", "P(response)", lambda seen: _joint(seen.log_probs, seen.response),
+            bounded=True, citation=("uqac",)),
+    measure("mean_response_probability", "Mean P of the response",
+            lambda seen: mean_probability(seen.log_probs, where=seen.response), bounded=True, citation=("uqac",)),
+    measure("minimum_probability", "Least P of the response",
+            lambda seen: minimum_probability(seen.log_probs, where=seen.response), bounded=True),
+    measure("sequence_log_probability", "log P(response)",
+            lambda seen: sequence_log_probability(seen.log_probs, where=seen.response), citation=("perplexity",)),
+    measure("mean_log_probability", "Mean log P",
+            lambda seen: mean_log_probability(seen.log_probs, where=seen.response), citation=("perplexity",)),
+    measure("perplexity", "Perplexity", lambda seen: perplexity(seen.log_probs, where=seen.response),
+            higher="uncertain", citation=("perplexity",)),
+    measure("greedy_negative_log_likelihood", "G-NLL",
+            lambda seen: greedy_negative_log_likelihood(seen.log_probs, where=seen.response),
+            higher="uncertain", citation=("greedy-negative-log-likelihood",)),
+    measure("sequence_entropy", "Monte-Carlo entropy", lambda seen: sequence_entropy(seen.sample_log_probs),
+            needs=("samples",), higher="uncertain", citation=("sequence-entropy",)),
+    measure("normalised_sequence_entropy", "Normalised Monte-Carlo entropy",
+            lambda seen: sequence_entropy(seen.sample_log_probs, seen.sample_lengths),
+            needs=("samples",), higher="uncertain", citation=("sequence-entropy",)),
+    measure("pointwise_mutual_information", "Pointwise mutual information",
+            lambda seen: pointwise_mutual_information(seen.log_probs, seen.unprompted_log_probs, where=seen.response),
+            needs=("tokens", "unprompted"), citation=("pointwise-mutual-information",)),
+)  # fmt: skip
+"""Probabilities of tokens as measures of an answer, see `jaxuq.confidence.MEASURES`."""

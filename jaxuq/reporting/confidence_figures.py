@@ -1,13 +1,13 @@
 """Figures of a confidence study: reliability, risk against coverage, cost, lengths, and how measures agree."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxuq.confidence.study.catalogue import SCORED
+from jaxuq.confidence.measures import MeasureFacts
 from jaxuq.confidence.study.scores import Evaluated, confidence_of
 from jaxuq.metrics import reliability_bins, risk_coverage_curve
 from jaxuq.reporting.canvas import GREY, INK, LIGHT, NORMAL, SMALL, WIDTH, new_figure, panel_title, panels, plain, quiet
@@ -33,7 +33,8 @@ _BINS = 20
 
 def confidence_reliability(found: Evaluated) -> "matplotlib.figure.Figure":
     """Draw accuracy against stated confidence, a panel for each of the main measures, in twenty bins."""
-    shown = [name for name in SHOWN if name in found.scores]
+    bounded = [name for name in found.scores if found.about[name].bounded is not False]
+    shown = [name for name in SHOWN if name in bounded] or bounded[: len(SHOWN)]
     figure, grid = panels(
         len(shown),
         x_label="confidence, as the measure gives it",
@@ -43,17 +44,17 @@ def confidence_reliability(found: Evaluated) -> "matplotlib.figure.Figure":
     edges = np.arange(_BINS + 1) / _BINS
     for axes, name in zip(grid, shown):
         defined = np.isfinite(found.scores[name])
-        stated = confidence_of(name, np.where(defined, found.scores[name], 0.0))
+        stated = confidence_of(found.about[name], np.where(defined, found.scores[name], 0.0))
         assert stated is not None
         arrays = (jnp.asarray(stated.astype(np.float32)), jnp.asarray(found.correct))
         rows = jax.device_get(bins_of(*arrays, bins=_BINS, where=jnp.asarray(defined)))
-        _, colour, marker = GROUPS[SCORED[name].group]
+        _, colour, marker = GROUPS[found.about[name].group]
         axes.bar(edges[:-1], rows.weight, width=1 / _BINS, align="edge", color=LIGHT, edgecolor="white")
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         filled = rows.weight > 0
         points = (rows.confidence[filled], rows.accuracy[filled])
         axes.plot(*points, color=colour, marker=marker, markersize=4.5, linewidth=1.6)
-        panel_title(axes, SCORED[name].title, colour)
+        panel_title(axes, found.about[name].title, colour)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.02)
         axes.set_xticks([0, 0.5, 1])
@@ -67,7 +68,7 @@ def confidence_risk_coverage(found: Evaluated, summary: Frame) -> "matplotlib.fi
     quiet(axes)
     curve_of = jax.jit(risk_coverage_curve)
     ordered = summary.sort_values("auroc_all", ascending=False)["method"]
-    best = {group: [name for name in ordered if SCORED[name].group == group][:2] for group in GROUPS}
+    best = {group: [name for name in ordered if found.about[name].group == group][:2] for group in GROUPS}
     if "uqac" in ordered.to_numpy() and "uqac" not in best["uqac"]:
         best["uqac"].append("uqac")
     for group, names in best.items():
@@ -82,7 +83,7 @@ def confidence_risk_coverage(found: Evaluated, summary: Frame) -> "matplotlib.fi
             axes.plot(
                 curve.coverage[:count], curve.selective_risk[:count], color=colour, marker=marker, markersize=4.5,
                 markevery=(0.03 + 0.02 * rank, 0.14), linewidth=1.7, linestyle=("-", (0, (5, 1.6)), ":")[rank],
-                label=plain(SCORED[name].title),
+                label=plain(found.about[name].title),
             )  # fmt: skip
     axes.set_xlim(0, 1)
     axes.set_ylim(0, None)
@@ -98,7 +99,7 @@ def confidence_cost(found: Evaluated, summary: Frame) -> "matplotlib.figure.Figu
     axes = figure.subplots()
     quiet(axes)
     for place, (group, (title, colour, marker)) in enumerate(GROUPS.items()):
-        rows = summary[[SCORED[name].group == group for name in summary["method"]]]
+        rows = summary[[found.about[name].group == group for name in summary["method"]]]
         if not len(rows):
             continue
         seconds = np.maximum(rows["seconds"].to_numpy(float), 1e-3)
@@ -107,7 +108,7 @@ def confidence_cost(found: Evaluated, summary: Frame) -> "matplotlib.figure.Figu
         axes.errorbar(seconds, middle, yerr=spread, fmt=marker, color=colour, ecolor=LIGHT, markersize=6, label=title)
         best = int(np.nanargmax(middle)) if np.isfinite(middle).any() else 0
         axes.annotate(
-            plain(SCORED[rows["method"].iloc[best]].title), (seconds[best], middle[best]),
+            plain(found.about[rows["method"].iloc[best]].title), (seconds[best], middle[best]),
             (5, (-11, 4, 14)[place % 3]),
             textcoords="offset points", fontsize=SMALL, color=colour,
         )  # fmt: skip
@@ -151,32 +152,34 @@ def chain_lengths(found: Evaluated) -> "matplotlib.figure.Figure":
 
 def measure_agreement(found: Evaluated) -> "matplotlib.figure.Figure":
     """Draw rank correlations between measures: those that say the same need not all be computed."""
-    names = [name for name in SCORED if name in found.scores and np.isfinite(found.scores[name][found.common]).all()]
+    names = [
+        name for name in found.about if name in found.scores and np.isfinite(found.scores[name][found.common]).all()
+    ]
     ranks = np.stack([_ranks(found.scores[name][found.common]) for name in names])
     with np.errstate(invalid="ignore"):
         table = np.corrcoef(ranks)
     figure = new_figure(WIDTH, 8.6)
     axes = figure.subplots()
     image = axes.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
-    titles = [plain(SCORED[name].title) for name in names]
+    titles = [plain(found.about[name].title) for name in names]
     axes.set_xticks(range(len(names)), titles, rotation=90, fontsize=6.5)
     axes.set_yticks(range(len(names)), titles, fontsize=6.5)
     for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
         for tick, name in zip(ticks, names):
-            tick.set_color(GROUPS[SCORED[name].group][1])
+            tick.set_color(GROUPS[found.about[name].group][1])
     bar = figure.colorbar(image, ax=axes, shrink=0.6)
     bar.set_label("Spearman correlation", fontsize=SMALL)
     return figure
 
 
-def error_against_auroc(summary: Frame) -> "matplotlib.figure.Figure":
+def error_against_auroc(summary: Frame, about: Mapping[str, MeasureFacts]) -> "matplotlib.figure.Figure":
     """Draw calibration error against AUROC on balanced subsamples (as Figure 3.4): two different virtues."""
     figure = new_figure(WIDTH, 4.4)
     axes = figure.subplots()
     quiet(axes)
     rows = summary[np.isfinite(summary["ece_mean"].to_numpy(float))]
     for group, (title, colour, marker) in GROUPS.items():
-        part = rows[[SCORED[name].group == group for name in rows["method"]]]
+        part = rows[[about[name].group == group for name in rows["method"]]]
         if len(part):
             x, y = part["auroc_mean"].to_numpy(float), part["ece_mean"].to_numpy(float)
             spreads = {"xerr": part["auroc_std"].to_numpy(float), "yerr": part["ece_std"].to_numpy(float)}

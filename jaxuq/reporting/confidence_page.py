@@ -3,13 +3,14 @@
 import io
 import math
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxuq.confidence.study.catalogue import NOT_RUN, SCORED
+from jaxuq.confidence.measures import MEASURES, NEEDS, MeasureFacts, as_measure, stored_facts
 from jaxuq.confidence.study.scores import Evaluated, evaluated
 from jaxuq.reporting.confidence_figures import (
     GROUPS,
@@ -61,9 +62,11 @@ def write_confidence_report(folder: str | Path) -> Path:
     if not lines:
         raise ReportError(f"{path} has no predictions (yet): there is nothing to report")
     seed = int(run["configuration"].get("seed", 0))
-    found = evaluated(lines, seed)
+    about = stored_facts(run, {name for line in lines for name in line["measures"]})
+    found = evaluated(lines, seed, about)
     summary = _summary(path)
     both = len(set(found.correct.tolist())) == 2 and len(summary) > 0
+    cited = dict.fromkeys(key for one in about.values() for key in one.citation)
     pictures, undrawn = render_drawings(_drawings(found, summary, both), path / "figures")
     configuration = run["configuration"]
     page = render_template(
@@ -74,16 +77,16 @@ def write_confidence_report(folder: str | Path) -> Path:
         notes=[str(note) for note in run.get("notes", [])],
         notices=undrawn,
         headings=[heading for heading, *_ in _COLUMNS],
-        groups=_groups(summary),
+        groups=_groups(summary, about),
         floor=float(summary["ece_floor"].mean()) if "ece_floor" in summary else math.nan,
         pictures=pictures,
         mistakes=_mistakes(found),
         missing=[line for line in lines if line["answer"] is None][:_MISTAKES],
         rejected=[tuple(map(str, one)) for one in run.get("rejected", [])],
-        not_run=NOT_RUN.items(),
+        not_run=_not_run(),
         configuration={str(key): str(value) for key, value in configuration.items()},
         versions={str(key): str(value) for key, value in run.get("versions", {}).items()},
-        bibtex=bibtex_of(["uqac", "dissertation"]),
+        bibtex="\n\n".join([bibtex_of(["uqac", "dissertation", *cited]), *(one for one in cited if "@" in one)]),
     )
     write_bytes(path / "report.html", page.encode())
     return path / "report.html"
@@ -96,7 +99,8 @@ def print_confidence(folder: str | Path) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     shown = [column for column in _COLUMNS if column[1] in ("auroc_mean", "ece_mean", "prr", "ece_isotonic", "seconds")]
-    for title, rows in _groups(_summary(Path(folder))):
+    summary = _summary(Path(folder))
+    for title, rows in _groups(summary, stored_facts(read_run(Path(folder)), summary["method"])):
         table = Table(title=title, title_justify="left", box=None)
         table.add_column("Measure", min_width=32)
         for heading, *_ in shown:
@@ -118,7 +122,7 @@ def _summary(path: Path) -> Frame:
         return pd.read_csv(io.StringIO("method,dataset,n\n"))
 
 
-def _groups(summary: Frame) -> list[tuple[str, list[dict[str, Any]]]]:
+def _groups(summary: Frame, about: Mapping[str, MeasureFacts]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Rows of the table by group, with the best of every column marked."""
     best = {}
     for _, column, _, higher in _COLUMNS:
@@ -129,13 +133,20 @@ def _groups(summary: Frame) -> list[tuple[str, list[dict[str, Any]]]]:
     for group, (title, *_) in GROUPS.items():
         rows = []
         for _, row in summary.iterrows():
-            if SCORED[row["method"]].group == group:
+            if about[row["method"]].group == group:
                 cells = [_cell(row, column, spread, best.get(column)) for _, column, spread, _ in _COLUMNS]
                 note = f"{int(row['n'])} answers only" if row["n"] < summary["n"].max() else ""
-                rows.append({"name": row["method"], "title": SCORED[row["method"]].title, "cells": cells, "note": note})
+                rows.append({"name": row["method"], "title": about[row["method"]].title, "cells": cells, "note": note})
         if rows:
             groups.append((title[0].upper() + title[1:], rows))
     return groups
+
+
+def _not_run() -> list[tuple[str, str]]:
+    """Measures of the table that one model and one set of questions do not suffice for, and what they need."""
+    table = [as_measure(name, MEASURES[name]) for name in MEASURES]
+    missing = {one.name: [need for need in one.needs if need not in NEEDS] for one in table}
+    return [(name, ", ".join(needs)) for name, needs in missing.items() if needs]
 
 
 def _cell(row: Any, column: str, spread: str | None, best: float | None) -> dict[str, Any]:
@@ -206,15 +217,19 @@ _READINGS = {
 
 def _drawings(found: Evaluated, summary: Frame, both: bool) -> list[Drawing]:
     wanted = []
+    bounded = any(found.about[name].bounded is not False for name in found.scores)
+    if both and bounded:
+        wanted.append(("reliability", "Reliability diagrams", partial(confidence_reliability, found)))
     if both:
         wanted += [
-            ("reliability", "Reliability diagrams", partial(confidence_reliability, found)),
             ("risk-coverage", "Risk against coverage", partial(confidence_risk_coverage, found, summary)),
             ("cost", "Cost against quality", partial(confidence_cost, found, summary)),
-            ("calibration-and-ranking", "Calibration error against AUROC", partial(error_against_auroc, summary)),
         ]
+    if both and bounded:
+        draw = partial(error_against_auroc, summary, found.about)
+        wanted.append(("calibration-and-ranking", "Calibration error against AUROC", draw))
     if found.lines:
         wanted.append(("lengths", "Lengths of responses and of attention chains", partial(chain_lengths, found)))
-    if found.common.sum() > 2:
+    if found.common.sum() > 2 and len(found.scores) > 1:
         wanted.append(("measures-alike", "Which measures say the same", partial(measure_agreement, found)))
     return [Drawing(name, title, _READINGS[name], draw) for name, title, draw in wanted]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from jaxuq._entries import Entry, identity_of
 from jaxuq._fingerprint import fingerprint
@@ -144,7 +144,7 @@ def prepare(
             direction=configuration.direction, where=jnp.asarray(uncertain.known),
         )  # fmt: skip
         lengths = np.array([one.response.sum() for one in examples], np.float32)
-        weighted = jnp.asarray(lengths.mean() / lengths * (1.0 if weights_of is None else weights_of), jnp.float32)
+        weighted = jnp.asarray(lengths.mean() / lengths) * (1.0 if weights_of is None else weights_of)
         found[name] = token_loss(
             entry, smoothing=configuration.smoothing, sample_smoothing=smoothing, sample_weights=weighted
         )
@@ -163,9 +163,7 @@ def prepare(
     )  # fmt: skip
 
 
-def sample_weights(
-    records: Sequence[Question], configuration: TuneConfiguration
-) -> Float[np.ndarray, " samples"] | None:
+def sample_weights(records: Sequence[Question], configuration: TuneConfiguration) -> Float[Array, " samples"] | None:
     """The weights that came with the data, with a mean of 1.
 
     Args:
@@ -186,7 +184,7 @@ def sample_weights(
     if configuration.acquire or configuration.teach:
         kind = "--acquire" if configuration.acquire else "--teach"
         raise TuningError(f"{kind} does not go with a `weight` a line: leave that field out")
-    return weights / weights.mean()
+    return jnp.asarray(weights / weights.mean())
 
 
 def answerable(encoded: Encoded, records: list[Question]) -> list[Question]:

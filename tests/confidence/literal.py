@@ -21,7 +21,7 @@ def attention(queries, keys, scale, window=None):
     return result
 
 
-def aggregated(matrices, num_heads, published):
+def aggregated(matrices, num_heads, published, reduction=np.max):
     """Eq 3.3 to 3.5: [time, time]."""
     matrices, time = matrices.copy(), matrices.shape[1]
     result = np.zeros((time, time))
@@ -40,7 +40,7 @@ def aggregated(matrices, num_heads, published):
             entropies = -(alpha * np.log(alpha + 1e-12)).sum(1)
         else:
             entropies = np.array([-sum(a * np.log(a) for a in one if a > 0) for one in alpha])
-        result[row] = alpha[np.argsort(entropies, kind="stable")[:num_heads]].max(0)
+        result[row] = reduction(alpha[np.argsort(entropies, kind="stable")[:num_heads]], axis=0)
     return result
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+import jaxuq
 from jaxuq import confidence as c
 
 
@@ -34,6 +35,10 @@ def test_stated_confidence(reply, scale, value):
     assert result.failures == ([0] if math.isnan(value) else [])
 
 
-def test_the_table_names_public_functions():
-    assert all(callable(getattr(c, name)) for name in c.MEASURES)
-    assert {measure.higher for measure in c.MEASURES.values()} == {"confident", "uncertain"}
+def test_every_measure_has_a_direction_and_a_source_and_can_be_had():
+    """In a run by its score or from graded answers, or else as a function that is called."""
+    for name, one in c.MEASURES.items():
+        assert name == one.name and one.about["higher"] in ("confident", "uncertain") and one.title
+        assert "score" in one.functions or "labels" in one.needs or callable(getattr(c, name)), name
+        assert not one.citation or jaxuq.citation(*one.citation)
+    assert sum("score" in one.functions for one in c.MEASURES.values()) == 45

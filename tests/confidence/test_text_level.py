@@ -12,11 +12,11 @@ from jaxuq.confidence.text import generating
 from jaxuq.confidence.text.answering import locate_answer, make_texts
 from jaxuq.confidence.text.assess import Plan, assess
 from jaxuq.confidence.text.generating import generate_greedy
-from jaxuq.confidence.text.marginal import marginal_confidence
+from jaxuq.confidence.text.marginal import marginal_confidence, substituted_log_probs
+from jaxuq.confidence.text.measuring import measured, reading_fields
 from jaxuq.confidence.text.options import ChainOptions
 from jaxuq.confidence.text.passes import Pass, Texts, generated_pass, read_texts, response_mask
 from jaxuq.confidence.text.reading import read_pass
-from jaxuq.confidence.text.single_answer import single_answer_measures
 from jaxuq.confidence.text.spans import token_pieces, tokens_within
 from jaxuq.language import PromptError, encode_prompt
 from jaxuq.networks import Decoder, DecoderConfig
@@ -24,9 +24,22 @@ from jaxuq.questions import Question
 from tests.confidence import literal
 from tests.confidence.tiny_text import CONFIG, PROMPTS, RESPONSES, model
 
+SINGLE = [one for one in confidence.chosen_measures(["single"]) if one.name != "uqac" and "score" in one.functions]
+TEXT, CHOICE = (Question("", "?", kind=kind) for kind in ("text", "choice"))
 
-def asked(question, prompt, kind="number", response=None):
-    return Question("", question, kind=kind, prompt=prompt, response=response)
+
+def asked(prompt, response=None, kind="number"):
+    return Question("", "q", kind=kind, prompt=prompt, response=response)
+
+
+def single_answer_measures(texts, reading):
+    """All measures of one answer but the marginal, a row each."""
+    fields = reading_fields(texts, reading, answered=texts.answer.any(1), published=False)
+    return measured(SINGLE, fields, [{} for _ in texts.tokens])
+
+
+def reductions():
+    return tuple((one.name, one.functions["token"]) for one in SINGLE if "token" in one.functions)
 
 
 @functools.cache
@@ -36,7 +49,7 @@ def given(scan=True):
     for prompt, response in zip(PROMPTS, RESPONSES):
         tokens = tiny.tokenizer(response, add_special_tokens=False)["input_ids"]
         prompt_tokens = encode_prompt(tiny.tokenizer, prompt, chat=True)
-        found.append(locate_answer(tiny, np.array(prompt_tokens), np.array(tokens), Question("", "?", kind="text")))
+        found.append(locate_answer(tiny, np.array(prompt_tokens), np.array(tokens), TEXT))
     return tuple(found), make_texts(found, rows=4)
 
 
@@ -45,7 +58,8 @@ def read(convention="text"):
     tiny, (_, texts) = model(), given()
     kept = read_texts(tiny.decoder, tiny.variables, texts)
     options = ChainOptions(convention=convention, max_substitutions=6)
-    return kept, read_pass(tiny.decoder, tiny.variables, texts, kept, options=options), options
+    known = {"options": options, "reductions": reductions()}
+    return kept, read_pass(tiny.decoder, tiny.variables, texts, kept, **known), options
 
 
 @jax.jit
@@ -76,7 +90,7 @@ def test_uqac_equals_its_equations_on_texts_scored_whole(convention):
         answer = begin + np.flatnonzero(one.answer)
         assert tiny.tokenizer.decode(tokens[answer]).strip() == one.found.text
         log_probs, rows = whole(tokens)
-        np.testing.assert_allclose(reading.quantities.log_probs[row, begin:end], log_probs[begin:end], atol=1e-4)
+        np.testing.assert_allclose(reading.log_probs[row, begin:end], log_probs[begin:end], atol=1e-4)
 
         queries = np.asarray(kept.queries[:, row, :end], np.float64)
         keys = np.asarray(kept.cache.keys[:, row, :, :end], np.float64)
@@ -92,10 +106,15 @@ def test_uqac_equals_its_equations_on_texts_scored_whole(convention):
         filtered, _ = literal.similarity(hidden, chain, answer, 10, 0.0, convention == "published")
         assert set(np.flatnonzero(reading.filtered.tokens[row])) == filtered
 
+        said_log_probs = log_probs.copy()
+        if convention == "published":  # of a token that is not among the five likeliest: of the likeliest
+            for at in range(begin, end):
+                if tokens[at] not in np.argsort(-rows[at - 1], kind="stable")[:5]:
+                    said_log_probs[at] = rows[at - 1].max()
         joint = sorted({*answer, *filtered})
-        np.testing.assert_allclose(reading.confidence.similarity[row], np.exp(log_probs[joint].sum()), rtol=1e-3)
+        np.testing.assert_allclose(reading.confidence.similarity[row], np.exp(said_log_probs[joint].sum()), rtol=1e-3)
         joint = sorted({*answer, *chain})
-        np.testing.assert_allclose(reading.confidence.attention[row], np.exp(log_probs[joint].sum()), rtol=1e-3)
+        np.testing.assert_allclose(reading.confidence.attention[row], np.exp(said_log_probs[joint].sum()), rtol=1e-3)
 
         joint = sorted({*answer, *filtered})
         pairs, said = [], {}
@@ -119,6 +138,45 @@ def test_uqac_equals_its_equations_on_texts_scored_whole(convention):
     assert np.isnan(sums[3])  # the row that is not in use
 
 
+@pytest.mark.parametrize("convention", ["text", "published"])
+def test_uqac_is_one_function_of_arrays(convention):
+    """Within another `jit`, with the texts divided over devices, it is what its steps give one after the other."""
+    tiny, texts = model(), given()[1]
+    kept, reading, options = read(convention)
+    options = options._replace(reduction="mean")
+    again = read_pass(tiny.decoder, tiny.variables, texts, kept, options=options)
+    assert (again.chain.weights != reading.chain.weights).any()
+    expected = marginal_confidence(tiny.decoder, tiny.variables, texts, again, kept.cache, options=options)
+    mesh = jax.make_mesh((4,), ("texts",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    divided = jax.device_put(texts, jax.NamedSharding(mesh, jax.P("texts")))
+    whole = jax.jit(lambda params, texts: confidence.chain_scores(tiny.decoder, params, texts, options=options))
+    for one in (texts, divided):
+        found = whole(tiny.variables, one)
+        np.testing.assert_allclose(found.marginal, expected, rtol=1e-5)
+        np.testing.assert_allclose(found.similarity, again.confidence.similarity, rtol=1e-5)
+        np.testing.assert_array_equal(found.chain.tokens, again.chain.tokens)
+    assert np.isfinite(found.marginal[:3]).all() and np.isnan(found.marginal[3])
+
+
+def test_many_changed_sequences_are_scored_as_if_read_whole():
+    """More of them than run together, of texts of different lengths, some with none."""
+    tiny, (responses, texts), (kept, _, _) = model(), given(), read()
+    options = ChainOptions(max_substitutions=24, substitution_threshold=0.01)
+    reading = read_pass(tiny.decoder, tiny.variables, texts, kept, options=options)
+    log_probs, there = substituted_log_probs(tiny.decoder, tiny.variables, texts, reading, kept.cache)
+    assert there.shape == (4, 25) and there[:, 0].all() and there.sum() > 40 and not there[3, 1:].any()
+    counted = np.asarray(texts.answer | reading.filtered.tokens)
+    for row, one in enumerate(responses):
+        tokens = np.concatenate([one.prompt, one.tokens])
+        at = np.flatnonzero(counted[row])
+        for number in np.flatnonzero(there[row]):
+            changed = tokens.copy()
+            if number:
+                changed[reading.changes.positions[row, number - 1]] = reading.changes.tokens[row, number - 1]
+            np.testing.assert_allclose(log_probs[row, number, at], whole(changed)[0][at], atol=2e-4)
+    assert not np.asarray(log_probs)[~np.broadcast_to(counted[:, None], log_probs.shape)].any()
+
+
 def test_layers_apart_give_the_same_as_layers_together():
     tiny, (_, texts), (_, expected, options) = model(), given(), read()
     from jaxuq.networks import unstack_layers
@@ -139,20 +197,19 @@ def test_a_generation_leaves_the_pass_that_reading_it_again_would():
     tiny = model()
     prompts = [encode_prompt(tiny.tokenizer, prompt, chat=True) for prompt in PROMPTS]
     generation, tokens = generate_greedy(tiny, prompts, max_new_tokens=12, stops=(2,), rows=4)
-    found = [
-        locate_answer(tiny, np.array(p), t, Question("", "?", kind="choice"), answer=None)
-        for p, t in zip(prompts, tokens)
-    ]
+    found = [locate_answer(tiny, np.array(p), t, CHOICE) for p, t in zip(prompts, tokens)]
     found = [one._replace(answer=np.arange(len(one.tokens)) == len(one.tokens) - 2) for one in found]
     texts = make_texts(found, rows=4)
-    measured = []
+    passes = []
     for kept in (generated_pass(tiny.decoder, generation, texts), read_texts(tiny.decoder, tiny.variables, texts)):
-        reading = read_pass(tiny.decoder, tiny.variables, texts, kept)
+        reading = read_pass(tiny.decoder, tiny.variables, texts, kept, reductions=reductions())
         sums = marginal_confidence(tiny.decoder, tiny.variables, texts, reading, kept.cache)
-        measured.append(jax.device_get(single_answer_measures(texts, reading)) | {"uqac": sums, "state": reading.state})
-    assert np.isfinite(measured[0]["uqac"][:3]).all()
-    for name, values in measured[0].items():
-        np.testing.assert_allclose(values[:3], measured[1][name][:3], rtol=2e-3, atol=1e-4, err_msg=name)
+        rows = single_answer_measures(texts, reading)
+        found = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        passes.append(found | {"uqac": np.asarray(sums), "state": np.asarray(reading.state)})
+    assert np.isfinite(passes[0]["uqac"][:3]).all() and len(passes[0]) == len(SINGLE) + 2
+    for name, values in passes[0].items():
+        np.testing.assert_allclose(values[:3], passes[1][name][:3], rtol=2e-3, atol=1e-4, err_msg=name)
 
 
 def test_long_samples_that_go_on_in_a_smaller_batch_are_the_same(monkeypatch):
@@ -176,7 +233,7 @@ def test_long_samples_that_go_on_in_a_smaller_batch_are_the_same(monkeypatch):
 def test_single_answer_measures_equal_sums_over_tokens():
     responses, texts = given()
     kept, reading, _ = read()
-    found = jax.device_get(single_answer_measures(texts, reading))
+    found = single_answer_measures(texts, reading)[0]
     one = responses[0]
     begin, tokens = len(one.prompt), np.concatenate([one.prompt, one.tokens])
     log_probs, rows = whole(tokens)
@@ -193,7 +250,7 @@ def test_single_answer_measures_equal_sums_over_tokens():
         "self_certainty": -(rows[inside - 1].mean(1) + np.log(40)).mean(),
     }
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name][0], value, rtol=1e-3, atol=1e-30, err_msg=name)
+        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-30, err_msg=name)
     queries = np.asarray(kept.queries[:, 0, : len(tokens)], np.float64)
     keys = np.asarray(kept.cache.keys[:, 0, :, : len(tokens)], np.float64)
     rows = literal.attention(queries, keys, CONFIG.attention_scale).reshape(3, 8, len(tokens), len(tokens))
@@ -215,9 +272,10 @@ BAD = {
 
 
 def test_bad_responses_cost_themselves_alone():
-    batch = [asked("q", "name a fish", kind, text) for text, kind in BAD.values()]
-    known = ["b" if name == "the answer at the first token" else None for name in BAD]
-    found = assess(model(), batch, jax.random.key(0), plan=Plan(), rows=8, answers=known)
+    known = {"the answer at the first token": "b"}
+    batch = [asked("name a fish", text, kind) for text, kind in BAD.values()]
+    answers = [known.get(name) for name in BAD]
+    found = assess(model(), batch, jax.random.key(0), plan=Plan(), rows=8, answers=answers)
     for name, one in zip(BAD, found):
         assert one.text == "".join(one.pieces)
         if name == "no answer":
@@ -234,7 +292,7 @@ def test_bad_responses_cost_themselves_alone():
     alone = assess(model(), batch[3:4], jax.random.key(0), plan=Plan(), rows=8)[0]
     assert alone.confidence == pytest.approx(found[3].confidence, rel=1e-3)
     with pytest.raises(PromptError, match="empty"):
-        assess(model(), [asked("q", "name a fish", response=" ")], jax.random.key(0), rows=1)
+        assess(model(), [asked("name a fish", " ")], jax.random.key(0), rows=1)
 
 
 def test_pieces_of_characters_count_for_the_character():
@@ -258,17 +316,17 @@ def test_pieces_of_characters_count_for_the_character():
 def test_nan_weights_give_nan_not_a_number_from_nowhere():
     tiny = model()
     broken = tiny._replace(params=jax.tree.map(lambda leaf: leaf * jnp.nan, tiny.params))
-    found = assess(broken, [asked("q", "name a fish", "text", RESPONSES[0])], jax.random.key(0), rows=1)[0]
+    found = assess(broken, [asked("name a fish", RESPONSES[0], "text")], jax.random.key(0), rows=1)[0]
     assert np.isnan(found.confidence) and np.isnan(found.measures["perplexity"])
 
 
 @pytest.mark.long
 def test_samples_that_agree_and_a_single_one():
-    plan = Plan(max_new_tokens=6, num_samples=1, temperature=1e-4, ask=True)
-    one = assess(model(), [asked("q", PROMPTS[0], "choice")], jax.random.key(0), plan=plan, rows=1)[0]
+    plan = Plan(6, num_samples=1, temperature=1e-4, measures=confidence.chosen_measures(["all"]))
+    one = assess(model(), [asked(PROMPTS[0], kind="choice")], jax.random.key(0), plan=plan, rows=1)[0]
     assert one.samples[0][0].startswith(one.text[:3])
     same = assess(
-        model(), [asked("q", PROMPTS[0], "choice")], jax.random.key(1), plan=plan._replace(num_samples=3), rows=1
+        model(), [asked(PROMPTS[0], kind="choice")], jax.random.key(1), plan=plan._replace(num_samples=3), rows=1
     )[0]
     assert len({text for text, _ in same.samples}) == 1
     if same.found is not None:
@@ -300,8 +358,24 @@ def test_memory_grows_linearly_with_the_length():
     assert long < 6 * 8 * 4096 * 4096 * 4 / 10  # a tenth of [layers, heads, time, time]
 
 
+@pytest.mark.long
+def test_uqac_whole_holds_neither_matrices_nor_logits_of_texts():
+    config = DecoderConfig(
+        vocab_size=20_000, hidden_size=32, intermediate_size=32, num_layers=6, num_heads=8, num_kv_heads=2, head_dim=8,
+        max_positions=4096, tied=True,
+    )  # fmt: skip
+    decoder, time = Decoder(config), 4096
+    variables = jax.eval_shape(decoder.init, jax.random.key(0), jnp.zeros((1, 2), jnp.int32))
+    numbers, flags = jax.ShapeDtypeStruct((2,), jnp.int32), jax.ShapeDtypeStruct((2, time), bool)
+    texts = Texts(jax.ShapeDtypeStruct((2, time), jnp.int32), numbers, numbers, flags, flags)
+    held = confidence.chain_scores.lower(decoder, variables, texts).compile().memory_analysis().temp_size_in_bytes
+    assert held < 0.7 * 2 * time * 20_000 * 4 < 6 * 8 * time * time * 4
+
+
 def test_explanations_escape_what_people_and_models_write():
-    found = assess(model(), [asked("<b>q</b>", PROMPTS[0], "text", RESPONSES[0])], jax.random.key(0), rows=1)[0]
+    found = assess(
+        model(), [asked(PROMPTS[0], RESPONSES[0], "text")._replace(question="<b>q</b>")], jax.random.key(0), rows=1
+    )[0]
     page = confidence.explain(found._replace(pieces=["<script>", *found.pieces[1:]]))
     assert "<script>" not in page and "&lt;script&gt;" in page and "&lt;b&gt;q" in page
     assert page.count("Step ") >= max(link.step for link in found.chain)
@@ -309,7 +383,6 @@ def test_explanations_escape_what_people_and_models_write():
     assert any("answer bird" in axes.get_title(loc="left") for axes in figure.axes)
 
 
-@pytest.mark.long
 def test_uqac_answers_and_says_what_does_not_fit():
     found = confidence.uqac(model(), list(PROMPTS), list(RESPONSES), kind="text", batch_size=2)
     assert [one.found.text for one in found] == ["bird", "green", "oak"]

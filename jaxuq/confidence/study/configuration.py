@@ -2,7 +2,10 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any, cast
 
+from jaxuq._entries import Entry, identity_of
+from jaxuq.confidence.measures import needs_of
 from jaxuq.confidence.text.assess import Plan
 from jaxuq.confidence.text.options import ChainOptions
 from jaxuq.questions import QuestionError
@@ -27,7 +30,8 @@ class StudyConfiguration:
     """How questions are put to the model: short, boxed, line, instruction; otherwise as their set usually is."""
 
     measures: tuple[str, ...] = ("all",)
-    """all; single (from one answer alone), samples (several answers), asking; or several of these."""
+    """all; single (from one answer alone), samples (several answers), asking; or names of measures, such as rauq,cocoa
+    (also with commas)."""
 
     samples: int = 5
     """Further answers to each question, for the measures of several answers."""
@@ -59,6 +63,9 @@ class StudyConfiguration:
     use_attention: bool = True
     """--no-use-attention leaves the attention chain out and filters by similarity alone (Table 3.2)."""
 
+    reduction: str = "max"
+    """Over the heads of lowest entropy: max, or mean, a choice of UQAC's released code."""
+
     similar_tokens: int = 10
     """Most tokens that the similarity filter keeps."""
 
@@ -72,18 +79,14 @@ class StudyConfiguration:
     """--no-resume refuses a folder that holds this run already."""
 
 
-_KINDS = ("all", "single", "samples", "asking")
-
-
 def check_configuration(configuration: StudyConfiguration) -> None:
     """Refuse what cannot work, in one sentence.
 
     Raises:
         QuestionError: an option out of range.
     """
-    unknown = [name for name in configuration.measures if name not in _KINDS]
-    if unknown or not configuration.measures:
-        raise QuestionError(f"--measures {' '.join(unknown)}: expected {', '.join(_KINDS)}")
+    if configuration.reduction not in ("max", "mean"):
+        raise QuestionError(f"--reduction {configuration.reduction}: expected max or mean")
     for name in ("samples", "batch_size", "similar_tokens"):
         if getattr(configuration, name) < 1:
             raise QuestionError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; it starts at 1")
@@ -95,23 +98,31 @@ def check_configuration(configuration: StudyConfiguration) -> None:
         raise QuestionError(f"--temperature is {configuration.temperature}; expected a positive number")
 
 
-def plan_of(configuration: StudyConfiguration, one_line: bool) -> Plan:
+def plan_of(configuration: StudyConfiguration, one_line: bool, measures: tuple[Entry, ...] = ()) -> Plan:
     """What is done for each question."""
-    wanted = set(configuration.measures)
     longest = configuration.max_new_tokens or (32 if one_line else 256)
     return Plan(
         max_new_tokens=longest,
         one_line=one_line,
-        num_samples=configuration.samples if wanted & {"all", "samples"} else 0,
+        num_samples=configuration.samples,
         temperature=configuration.temperature,
-        ask=bool(wanted & {"all", "asking"}),
+        measures=measures,
         options=ChainOptions(
+            reduction=cast(Any, configuration.reduction),
             use_attention=configuration.use_attention,
             max_tokens=configuration.similar_tokens,
             similarity_threshold=configuration.similarity_threshold,
             convention="published" if configuration.published else "text",
         ),
     )
+
+
+def content_of(plan: Plan) -> list[Any]:
+    """What the line of a question follows from besides model, question and random numbers."""
+    sampled = needs_of(plan.measures or ()) & {"samples", "words"}
+    samples = (plan.num_samples, plan.temperature) if sampled else ()
+    identities = [identity_of(one) for one in plan.measures or ()]
+    return [plan.max_new_tokens, plan.one_line, samples, plan.options, identities]
 
 
 def options_of(configuration: StudyConfiguration, one_line: bool) -> Options:

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxuq._keys import named_key
+from jaxuq.confidence.measures import MeasureFacts
 from jaxuq.confidence.score_calibration import calibrate_scores, fit_logistic, logistic_confidence
-from jaxuq.confidence.study.catalogue import SCORED
 from jaxuq.confidence.study.lines import unpacked
 from jaxuq.metrics import expected_calibration_error
 
@@ -49,22 +49,27 @@ def learned_measures(
     scores: Mapping[str, np.ndarray],
     common: np.ndarray,
     seed: int,
+    about: Mapping[str, MeasureFacts],
 ) -> dict[str, np.ndarray]:
     """Logistic regressions of being right: on the measures of one answer, on all, and on the question's hidden state.
 
-    Fitted on one half of the answers and applied to the other, both ways; none with fewer than twenty answers.
+    Those that `about` has, as far as there are measures for them. Fitted on one half of the answers and applied to the
+    other, both ways; none with fewer than twenty answers.
     """
     found: dict[str, np.ndarray] = {}
     if common.sum() < _FEWEST:
         return found
     usual = [name for name, values in scores.items() if np.isfinite(values[common]).all()]
-    single = [name for name in usual if SCORED[name].group in ("uqac", "answer", "response")]
-    chosen: dict[str, np.ndarray] = {"logistic_single": np.stack([scores[name] for name in single], axis=1)}
-    if len(usual) > len(single):
+    single = [name for name in usual if about[name].group in ("uqac", "answer", "response")]
+    chosen: dict[str, np.ndarray] = {}
+    if single and "logistic_single" in about:
+        chosen["logistic_single"] = np.stack([scores[name] for name in single], axis=1)
+    if len(usual) > len(single) and "logistic_all" in about:
         chosen["logistic_all"] = np.stack([scores[name] for name in usual], axis=1)
-    states = np.stack([unpacked(line["state"]) for line in lines])
-    spread = states.std(axis=0)
-    chosen["p_ik"] = (states - states.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    if "p_ik" in about:
+        states = np.stack([unpacked(line["state"]) for line in lines])
+        spread = states.std(axis=0)
+        chosen["p_ik"] = (states - states.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     for name, features in chosen.items():
         ridge = 100.0 if name == "p_ik" else 1.0
         predicted = _crossed(features[common].astype(np.float32), correct[common], seed, ridge)

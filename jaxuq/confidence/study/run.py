@@ -2,13 +2,22 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxuq._entries import Entry
 from jaxuq._keys import named_key
-from jaxuq.confidence.study.configuration import StudyConfiguration, check_configuration, options_of, plan_of
+from jaxuq.confidence._measure import Seen
+from jaxuq.confidence.measures import chosen_measures, facts_of
+from jaxuq.confidence.study.configuration import (
+    StudyConfiguration,
+    check_configuration,
+    content_of,
+    options_of,
+    plan_of,
+)
 from jaxuq.confidence.study.lines import append_lines, kept_lines, line_of
 from jaxuq.confidence.study.scores import write_scores
 from jaxuq.confidence.text.assess import assess
@@ -28,6 +37,7 @@ def run_study(
     configuration: StudyConfiguration,
     *,
     model: "LanguageModel | Callable[[str], LanguageModel] | None" = None,
+    measures: Mapping[str, Entry | Callable[[Seen], Any]] | None = None,
     on_progress: Progress | None = None,
 ) -> RunFolder:
     """Score a model's confidence in its answers; `jaxuq confidence` in Python.
@@ -39,6 +49,8 @@ def run_study(
         configuration: what to do.
         model: a loaded model, or what loads one by its name once folder and data are known to be good; None:
             `jaxuq.language.load_model`.
+        measures: of the user's, by name, beside those of the configuration: functions of `Seen`, or entries, see
+            `measure`.
         on_progress: see `Progress`.
 
     Returns:
@@ -50,6 +62,7 @@ def run_study(
         CheckpointError: the model cannot be loaded.
     """
     check_configuration(configuration)
+    chosen = chosen_measures(configuration.measures, measures)
     found = load_questions(configuration.data, folder=configuration.folder, layout=configuration.layout or None)
     if configuration.responses is not None:
         found = add_responses(found, configuration.responses)
@@ -79,8 +92,9 @@ def run_study(
         device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
         resume=configuration.resume,
     ) as folder:
-        folder.write_record(status="running", digests={found.name: data})
-        _run(configuration, folder, model, weights, found, on_progress)
+        about = {one.name: facts_of(one)._asdict() for one in chosen}
+        folder.write_record(status="running", digests={found.name: data}, measures=about)
+        _run(configuration, folder, model, weights, found, chosen, on_progress)
     return folder
 
 
@@ -90,17 +104,17 @@ def _run(
     model: "LanguageModel",
     weights: str,
     found: QuestionSet,
+    measures: tuple[Entry, ...],
     on_progress: Progress | None,
 ) -> None:
     began, before = time.monotonic(), folder.seconds
     kept, rejected = _fitting(model, found, configuration)
     rejected = [*found.rejected, *rejected]
     folder.write_record(rejected=[list(one) for one in rejected], questions=len(kept))
-    plan, rows = plan_of(configuration, found.one_line), configuration.batch_size
+    plan, rows = plan_of(configuration, found.one_line, measures), configuration.batch_size
     batches = _batches(model, kept, rows)
-    owners = {
-        one.id: digest(_FORMULA, weights, plan, rows, configuration.seed, batch) for batch in batches for one in batch
-    }
+    follows = (_FORMULA, weights, content_of(plan), rows, configuration.seed)
+    owners = {one.id: owner for batch in batches for owner in [digest(*follows, batch)] for one in batch}
     cells = {one.id: owners[one.id] for one in kept}
     lines = kept_lines(folder, cells)
     done = {line["id"] for line in lines}
@@ -121,7 +135,8 @@ def _run(
         folder.write_record(seconds=round(before + time.monotonic() - began, 1))
         _report(on_progress, lines, len(kept))
     lines.sort(key=lambda line: line["number"])
-    notes = write_scores(folder.path, lines, found.name, configuration.seed)
+    about = {one.name: facts_of(one) for one in measures}
+    notes = write_scores(folder.path, lines, found.name, configuration.seed, about, plan.options.convention)
     folder.write_record(status="complete", seconds=round(before + time.monotonic() - began, 1), notes=notes)
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from jaxuq._keys import named_key
 from jaxuq.confidence.evaluation import balanced_scores
-from jaxuq.confidence.study.catalogue import SCORED
+from jaxuq.confidence.measures import MeasureFacts, stored_facts
 from jaxuq.confidence.study.learned import calibrated_halves, learned_measures
 from jaxuq.metrics import (
     area_under_risk_coverage,
@@ -39,32 +39,43 @@ class Evaluated(NamedTuple):
         correct: 0 or 1 of each.
         scores: by measure; higher is more confident, NaN where undefined.
         common: answers on which every usual measure is defined: measures are compared on these.
+        about: the measures, for tables and pages.
     """
 
     lines: list[dict[str, Any]]
     correct: np.ndarray
     scores: dict[str, np.ndarray]
     common: np.ndarray
+    about: Mapping[str, MeasureFacts]
 
 
-def evaluated(lines: Sequence[Mapping[str, Any]], seed: int) -> Evaluated:
-    """Collect measures, turn them so that higher is more confident, and fit the learned ones on halves."""
+def evaluated(
+    lines: Sequence[Mapping[str, Any]], seed: int, about: Mapping[str, MeasureFacts] | None = None
+) -> Evaluated:
+    """Collect measures, turn them so that higher is more confident, and fit the learned ones on halves.
+
+    Args:
+        lines: of the run.
+        seed: of the halves.
+        about: the measures; None: those of the table.
+    """
+    about = stored_facts({}) if about is None else about
     kept = [dict(line) for line in lines if line["correct"] is not None]
     correct = np.array([line["correct"] for line in kept], np.float32)
     scores = {}
-    for name, about in SCORED.items():
+    for name, one in about.items():
         values = [line["measures"].get(name) for line in kept]
         if any(value is not None for value in values):
-            scores[name] = about.sign * np.array([np.nan if one is None else one for one in values], np.float32)
+            scores[name] = one.sign * np.array([np.nan if value is None else value for value in values], np.float32)
     usual = [values for values in scores.values() if np.isfinite(values).mean() >= _OFTEN]
     common = np.all([np.isfinite(values) for values in usual], axis=0) if usual else np.zeros(len(kept), bool)
-    scores |= learned_measures(kept, correct, scores, common, seed)
-    return Evaluated(kept, correct, scores, common)
+    scores |= learned_measures(kept, correct, scores, common, seed, about)
+    return Evaluated(kept, correct, scores, common, about)
 
 
-def confidence_of(name: str, scores: np.ndarray) -> np.ndarray | None:
+def confidence_of(about: MeasureFacts, scores: np.ndarray) -> np.ndarray | None:
     """A measure as a confidence in [0, 1], without any labels; None for unbounded ones."""
-    bounded = SCORED[name].bounded
+    bounded = about.bounded
     if bounded is False:
         return None
     return np.clip(1.0 + scores if bounded == "one minus" else scores, 0.0, 1.0)
@@ -86,9 +97,10 @@ def _on_all(key: Array, scores: Array, correct: Array, where: Array, resamples: 
     return bootstrap(key, metric, scores, correct, where=where, num_resamples=resamples)
 
 
-@jax.jit
-def _balanced(key: Array, scores: Array, correct: Array, where: Array) -> Any:
-    return balanced_scores(key, scores, correct, repeats=BALANCED_SEEDS, bins=_BINS, where=where)
+@functools.partial(jax.jit, static_argnames=("convention",))
+def _balanced(key: Array, scores: Array, correct: Array, where: Array, convention: Any) -> Any:
+    options = {"repeats": BALANCED_SEEDS, "bins": _BINS, "convention": convention}
+    return balanced_scores(key, scores, correct, **options, where=where)
 
 
 @jax.jit
@@ -99,7 +111,9 @@ def _errors(confidence: Array, correct: Array, where: Array) -> tuple[Array, Arr
     )
 
 
-def score_measures(found: Evaluated, seed: int, dataset: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def score_measures(
+    found: Evaluated, seed: int, dataset: str, convention: str = "text"
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of `results.csv` (a measure and a balanced subsample each) and of `summary.csv` (a measure each)."""
     rows, summary = [], []
     key = jax.random.key(seed)
@@ -109,10 +123,10 @@ def score_measures(found: Evaluated, seed: int, dataset: str) -> tuple[list[dict
         shared = found.common if not (found.common & ~defined).any() else defined
         scores = jnp.asarray(np.where(defined, values, 0.0).astype(np.float32))
         where = jnp.asarray(shared)
-        confidence = confidence_of(name, np.asarray(scores))
+        confidence = confidence_of(found.about[name], np.asarray(scores))
         # The same subsamples for all measures: the key does not depend on the name.
         taken = _balanced(named_key(key, "balanced"), scores if confidence is None else jnp.asarray(confidence),
-                          correct, where)  # fmt: skip
+                          correct, where, convention)  # fmt: skip
         auroc = np.asarray(taken.auroc)
         ece = np.asarray(taken.calibration_error) if confidence is not None else np.full(BALANCED_SEEDS, np.nan)
         rows += [
@@ -135,16 +149,23 @@ def score_measures(found: Evaluated, seed: int, dataset: str) -> tuple[list[dict
             row |= {"ece_all": float(error), "brier": float(brier)}
         row |= calibrated_halves(np.asarray(scores), found.correct, shared, seed)
         seconds = [
-            sum(line["seconds"].get(part, 0.0) for part in SCORED[name].costs) for line in found.lines
+            sum(line["seconds"].get(part, 0.0) for part in found.about[name].seconds) for line in found.lines
         ]  # fmt: skip
         row |= {"seconds": float(np.median(seconds))}  # the first batch compiles
         summary.append(row)
     return rows, summary
 
 
-def write_scores(path: Path, lines: Sequence[Mapping[str, Any]], dataset: str, seed: int) -> list[str]:
+def write_scores(
+    path: Path,
+    lines: Sequence[Mapping[str, Any]],
+    dataset: str,
+    seed: int,
+    about: Mapping[str, MeasureFacts] | None = None,
+    convention: str = "text",
+) -> list[str]:
     """Write `results.csv` and `summary.csv`; returns what a reader must know, such as that all answers are wrong."""
-    found = evaluated(lines, seed)
+    found = evaluated(lines, seed, about)
     notes = []
     missing = sum(line["correct"] is None for line in lines)
     if missing:
@@ -162,7 +183,7 @@ def write_scores(path: Path, lines: Sequence[Mapping[str, Any]], dataset: str, s
         )
     elif not found.common.any():
         notes.append("On no answer all measures are defined: each is scored on its own answers.")
-    rows, summary = score_measures(found, seed, dataset) if found.lines else ([], [])
+    rows, summary = score_measures(found, seed, dataset, convention) if found.lines else ([], [])
     write_text(path / "results.csv", _csv(rows, ("method", "dataset", "seed", "auroc", "ece")))
     write_text(path / "summary.csv", _csv(summary, ("method", "dataset", "n")))
     return notes

@@ -1,4 +1,4 @@
-"""Asking the model about its answer: P(True) with the judge's attention, and a confidence in words."""
+"""Asking the model about its answer: whether it is true, with the judge's attention, and a confidence in words."""
 
 import functools
 from collections.abc import Sequence
@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxuq.confidence.asking import p_true, parse_confidence
-from jaxuq.confidence.attention_measures import contextualised_sequence_likelihood
-from jaxuq.confidence.text.answering import bucket
+from jaxuq.confidence.asking import parse_confidence
+from jaxuq.confidence.text.answering import Response, bucket
 from jaxuq.confidence.text.generating import all_stops, generate_greedy
 from jaxuq.confidence.text.passes import stacked
 from jaxuq.language import Captured, attention_rows, decode_tokens, encode_prompt, encode_reply
@@ -48,7 +47,7 @@ def _judged(
     lengths: Int[Array, " batch"],
     true: Int[Array, " spellings"],
     false: Int[Array, " others"],
-) -> tuple[Float[Array, " batch"], Float[Array, "batch heads time"]]:
+) -> tuple[Array, Array, Float[Array, "batch heads time"]]:
     slots = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
     positions = jnp.where(slots < lengths[:, None], slots, -1)
     states, cache, queries = model.read(params, tokens, positions)
@@ -57,66 +56,44 @@ def _judged(
     logits = model.logits(params, hidden).astype(jnp.float32)
     captured = Captured(stacked(queries), stacked(capability(model, "attention").keys(cache)), positions)
     rows = attention_rows(model, captured, last[:, None])[:, :, :, 0]
-    return p_true(logits[:, true], logits[:, false]), rows.reshape(rows.shape[0], -1, rows.shape[-1])
+    return logits[:, true], logits[:, false], rows.reshape(rows.shape[0], -1, rows.shape[-1])
 
 
 def ask_true(
-    model: "LanguageModel",
-    questions: Sequence[str],
-    answers: Sequence[np.ndarray | None],
-    log_probs: Sequence[np.ndarray],
-    *,
-    rows: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """P(True) of final answers, and CSL: their log-probability weighted by the attention of that question on them.
-
-    CSL takes all heads alike, as no labelled questions are at hand that would tell which separate best.
+    model: "LanguageModel", questions: Sequence[str], responses: Sequence[Response], *, rows: int, time: int
+) -> dict[str, np.ndarray]:
+    """Ask whether final answers are true: the logits of both words, and the attention of that question on the answers.
 
     Args:
         model: the judge.
         questions: as asked.
-        answers: tokens of the final answers; None where there is none.
-        log_probs: of these tokens, in their response.
-        rows: of the batch.
+        responses: to them, with their final answers.
+        rows: of the arrays.
+        time: of the responses' own arrays, where the attention on a token of the answer stands at its place.
 
     Returns:
-        P(True) and CSL; NaN where there is no answer.
+        The arrays of `Seen` that need `judge`, a row a question; zeros where there is no answer.
     """
-    judged = np.full((2, len(questions)), np.nan, np.float32)
-    asked = [number for number, answer in enumerate(answers) if answer is not None and len(answer)]
-    if not asked:
-        return judged[0], judged[1]
     after = encode_reply(model.tokenizer, _JUDGE[1])
-    parts = []
-    for number in asked:
-        before = encode_prompt(model.tokenizer, _JUDGE[0].format(question=questions[number]), chat=False)
-        answer = answers[number]
-        assert answer is not None
-        parts.append((before, answer.tolist()))
+    parts: list[tuple[list[int], list[int]]] = []
+    for question, response in zip(questions, responses):
+        answer = response.tokens[response.answer].tolist()
+        before = encode_prompt(model.tokenizer, _JUDGE[0].format(question=question), chat=False) if answer else []
+        parts.append((before, answer))
     size = bucket(max(len(before) + len(answer) + len(after) for before, answer in parts))
     tokens, lengths = np.zeros((rows, size), np.int32), np.zeros(rows, np.int32)
     for row, (before, answer) in enumerate(parts):
         text = [*before, *answer, *after]
         tokens[row, : len(text)], lengths[row] = text, len(text)
     options = (jnp.asarray(_spellings(model, word), jnp.int32) for word in ("true", "false"))
-    truth, attention = jax.device_get(
+    true, false, attention = jax.device_get(
         _judged(model.functions, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options)
     )
-    for row, (number, (before, answer)) in enumerate(zip(asked, parts)):
-        judged[0, number] = truth[row]
-        width = bucket(len(answer))
-        weights = np.zeros((attention.shape[1], width), np.float32)
-        weights[:, : len(answer)] = attention[row, :, len(before) : len(before) + len(answer)]
-        values = np.zeros(width, np.float32)
-        values[: len(answer)] = log_probs[number]
-        where = np.arange(width) < len(answer)
-        judged[1, number] = _likelihood(jnp.asarray(values), jnp.asarray(weights), jnp.asarray(where))
-    return judged[0], judged[1]
-
-
-@jax.jit
-def _likelihood(values: Array, weights: Array, where: Array) -> Array:
-    return contextualised_sequence_likelihood(values, weights, where=where)
+    placed = np.zeros((rows, attention.shape[1], time), np.float32)
+    for row, (response, (before, answer)) in enumerate(zip(responses, parts)):
+        places = len(response.prompt) + np.flatnonzero(response.answer)
+        placed[row][:, places] = attention[row][:, len(before) : len(before) + len(answer)]
+    return {"true_logits": true, "false_logits": false, "judge_attention": placed}
 
 
 def ask_confidence(

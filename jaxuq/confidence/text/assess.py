@@ -9,16 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jaxuq._entries import Entry
+from jaxuq.confidence.measures import chosen_measures, needs_of
 from jaxuq.confidence.text.answering import Response, locate_answer, make_texts
 from jaxuq.confidence.text.asking_model import ask_confidence, ask_true
 from jaxuq.confidence.text.generating import all_stops, generate_greedy, sample_answers
-from jaxuq.confidence.text.marginal import marginal_confidence
+from jaxuq.confidence.text.marginal import substituted_log_probs
+from jaxuq.confidence.text.measuring import measured, reading_fields
 from jaxuq.confidence.text.options import ChainOptions
-from jaxuq.confidence.text.passes import generated_pass, read_texts
-from jaxuq.confidence.text.reading import Reading, read_pass
-from jaxuq.confidence.text.several_answers import several_answer_measures
-from jaxuq.confidence.text.single_answer import single_answer_measures
-from jaxuq.confidence.token_probabilities import pointwise_mutual_information
+from jaxuq.confidence.text.passes import Texts, generated_pass, read_texts
+from jaxuq.confidence.text.reading import ALL_NEEDS, Reading, read_pass
+from jaxuq.confidence.text.samples import sample_fields
 from jaxuq.language import PromptError, decode_tokens, encode_prompt, encode_reply, score_tokens
 from jaxuq.questions import FoundAnswer, Question, read_answer
 
@@ -57,8 +58,8 @@ class Assessment(NamedTuple):
         question: as asked.
         text: the response.
         found: its final answer; None if there is none.
-        confidence: $\tilde P$, UQAC's probability of the answer; NaN without one.
-        measures: every measure by name.
+        confidence: $\tilde P$, UQAC's probability of the answer; NaN without one, or where it was not asked for.
+        measures: those that were asked for, by name.
         pieces: what each token adds to the text.
         answer: True for the tokens of the answer.
         log_probs: of the tokens.
@@ -90,17 +91,17 @@ class Plan(NamedTuple):
     Attributes:
         max_new_tokens: longest answer.
         one_line: whether a line end ends an answer.
-        num_samples: further answers; 0 for none.
+        num_samples: further answers, for measures that need them.
         temperature: of these.
-        ask: whether to ask for P(True) and a stated confidence, and to score the answer without its prompt.
+        measures: that are computed, see `chosen_measures`, and nothing that they do not need; None: all of one answer.
         options: of UQAC.
     """
 
     max_new_tokens: int = 256
     one_line: bool = False
-    num_samples: int = 0
+    num_samples: int = 5
     temperature: float = 0.7
-    ask: bool = False
+    measures: tuple[Entry, ...] | None = None
     options: ChainOptions = ChainOptions()
 
 
@@ -116,6 +117,19 @@ class _Clock:
         result = jax.block_until_ready(work())
         self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - began
         return result
+
+
+class _Batch(NamedTuple):
+    """Answers to one batch of questions, and what everything that is done with them takes."""
+
+    model: "LanguageModel"
+    questions: Sequence[Question]
+    prompts: list[list[int]]
+    responses: list[Response]
+    rows: int
+    plan: Plan
+    needs: frozenset[str]
+    clock: _Clock
 
 
 def assess(
@@ -142,6 +156,7 @@ def assess(
 
     Raises:
         PromptError: a prompt that is empty or does not fit, an empty response.
+        OptionError: a measure asks for what it does not need.
     """
     clock = _Clock()
     prompts = [_encoded(model, one, plan) for one in batch]
@@ -154,41 +169,35 @@ def assess(
         locate_answer(model, np.asarray(prompt, np.int32), np.asarray(reply, np.int32), one, answer=answer)
         for one, prompt, reply, answer in zip(batch, prompts, tokens, answers or [None] * len(batch))
     ]
+    measures = chosen_measures(["single"]) if plan.measures is None else plan.measures
+    work = _Batch(model, batch, prompts, responses, rows, plan, needs_of(measures), clock)
     texts = make_texts(responses, rows=rows)
-
-    def read() -> tuple[Any, Reading]:
-        if generation is not None:
-            kept = generated_pass(model.functions, generation, texts)
-        else:
-            kept = read_texts(model.functions, model.variables, texts)
-        return kept.cache, read_pass(model.functions, model.variables, texts, kept, options=plan.options)
-
-    cache, reading = clock("read", read)
-    found = clock("measures", lambda: jax.device_get(single_answer_measures(texts, reading)))
-    sums = clock(
-        "substitutions",
-        lambda: marginal_confidence(model.functions, model.variables, texts, reading, cache, options=plan.options),
-    )
-    found["uqac"] = sums
-    seen: Any = jax.device_get(reading)
-    log_probs = [
-        seen.quantities.log_probs[row, len(one.prompt) : len(one.prompt) + len(one.tokens)]
-        for row, one in enumerate(responses)
-    ]
-    measures = [{name: float(values[row]) for name, values in found.items()} for row in range(len(batch))]
-    samples = _sampled(model, batch, prompts, rng_key, plan, rows, responses, seen, measures, clock)
-    replies = [""] * len(batch)
-    if plan.ask:
-        replies = _asked(model, batch, responses, log_probs, measures, rows, clock)
-    seconds = {name: value / len(batch) for name, value in clock.spent.items()}
-    return [
-        Assessment(
-            one.question, response.text, response.found, measures[row]["uqac"], measures[row], response.pieces,
-            response.answer, log_probs[row], _links(response, seen, row, log_probs[row]), seen.state[row],
-            samples[row], replies[row], seconds,
-        )
-        for row, (one, response) in enumerate(zip(batch, responses))
+    reading, fields = _read(work, texts, generation, measures)
+    samples: list[list[tuple[str, FoundAnswer | None]]] = [[] for _ in batch]
+    if work.needs & {"samples", "words"}:
+        drawn, samples = _sampled(work, rng_key)
+        fields |= drawn
+    asked, replies = _asked(work, texts.tokens.shape[1])
+    fields |= asked
+    said = [
+        {"text": one.text, "answer_text": one.found and one.found.text, "question": question.question, "reply": reply,
+         "sample_texts": [text for text, _ in own], "sample_answers": [answer and answer.text for _, answer in own]}
+        for one, question, reply, own in zip(responses, batch, replies, samples)
     ]  # fmt: skip
+    found = clock("measures", lambda: measured(measures, fields, said, convention=plan.options.convention))
+    seen: Any = jax.device_get(reading)
+    seconds = {name: value / len(batch) for name, value in clock.spent.items()}
+    assessments = []
+    for row, (one, response) in enumerate(zip(batch, responses)):
+        log_probs = seen.log_probs[row, len(response.prompt) : len(response.prompt) + len(response.tokens)]
+        assessments.append(
+            Assessment(
+                one.question, response.text, response.found, found[row].get("uqac", float("nan")), found[row],
+                response.pieces, response.answer, log_probs, _links(response, seen, row, log_probs), seen.state[row],
+                samples[row], replies[row], seconds,
+            )
+        )  # fmt: skip
+    return assessments
 
 
 def _encoded(model: "LanguageModel", one: Question, plan: Plan) -> list[int]:
@@ -208,91 +217,94 @@ def _given(model: "LanguageModel", one: Question) -> list[int]:
     return encode_reply(model.tokenizer, one.response or "", what="a response")
 
 
-def _sampled(
-    model: "LanguageModel", batch: Sequence[Question], prompts: Sequence[Sequence[int]], rng_key: Array, plan: Plan,
-    rows: int, responses: Sequence[Response], seen: Reading, measures: list[dict[str, float]], clock: _Clock,
-) -> list[list[tuple[str, FoundAnswer | None]]]:  # fmt: skip
-    """Draw samples and add their measures."""
-    if not plan.num_samples:
-        return [[] for _ in batch]
-    drawn = clock(
-        "samples",
-        lambda: sample_answers(
-            model,
-            prompts,
-            jax.random.split(rng_key, rows),
-            num_samples=plan.num_samples,
-            temperature=plan.temperature,
-            max_new_tokens=plan.max_new_tokens,
-            stops=all_stops(model, plan.one_line),
-        ),
-    )
-    kept = []
-    for row, (one, samples) in enumerate(zip(batch, drawn)):
-        texts = [decode_tokens(model.tokenizer, tokens.tolist()) for tokens in samples.tokens]
-        found = [read_answer(text, one) for text in texts]
-        measures[row] |= several_answer_measures(
-            samples,
-            texts,
-            found,
-            kind=one.kind,
-            answer=responses[row].found,
-            embedding=np.asarray(seen.embedding[row]),
-            mean_log_prob=measures[row]["mean_log_probability"],
+def _read(work: _Batch, texts: Texts, generation: Any, measures: Sequence[Entry]) -> tuple[Reading, dict[str, Any]]:
+    """One pass over the answers, or what their generation left of it, and what is read from it."""
+    model, options = work.model, work.plan.options
+    needs = work.needs | ({"chain"} if "substitutions" in work.needs else set())
+    reductions = tuple((one.name, one.functions["token"]) for one in measures if "token" in one.functions)
+
+    def read() -> tuple[Any, Reading]:
+        if generation is not None:
+            kept = generated_pass(model.functions, generation, texts)
+        else:
+            kept = read_texts(model.functions, model.variables, texts)
+        known = {"options": options, "needs": needs & ALL_NEEDS, "reductions": reductions}
+        return kept.cache, read_pass(model.functions, model.variables, texts, kept, **known)
+
+    cache, reading = work.clock("read", read)
+    found = [one.found is not None for one in work.responses]
+    answered = jnp.asarray(found + [False] * (work.rows - len(found)))
+    fields = reading_fields(texts, reading, answered=answered, published=options.convention == "published")
+    if "substitutions" in needs:
+        changed = work.clock(
+            "substitutions", lambda: substituted_log_probs(model.functions, model.variables, texts, reading, cache)
         )
-        kept.append(list(zip(texts, found)))
-    return kept
+        fields |= dict(zip(("changed", "tried"), changed))
+    return reading, fields
 
 
-def _asked(
-    model: "LanguageModel", batch: Sequence[Question], responses: Sequence[Response], log_probs: Sequence[np.ndarray],
-    measures: list[dict[str, float]], rows: int, clock: _Clock,
-) -> list[str]:  # fmt: skip
-    """Ask, and score responses without their prompts; add the measures."""
-    questions = [one.question for one in batch]
-    spans = [one.tokens[one.answer] if one.found is not None else None for one in responses]
-    inside = [values[one.answer] for one, values in zip(responses, log_probs)]
-    truth, likelihood = clock("p_true", lambda: ask_true(model, questions, spans, inside, rows=rows))
-    answers = [one.found.text if one.found is not None else None for one in responses]
-    stated, replies = clock("stated_confidence", lambda: ask_confidence(model, questions, answers, rows=rows))
-    information = clock("pointwise_mutual_information", lambda: _information(model, responses, log_probs, rows))
-    for row, values in enumerate(measures):
-        values |= {
-            "p_true": float(truth[row]),
-            "contextualised_sequence_likelihood": float(likelihood[row]),
-            "stated_confidence": float(stated[row]),
-            "pointwise_mutual_information": float(information[row]),
-        }
-    return replies
+def _sampled(work: _Batch, rng_key: Array) -> tuple[dict[str, np.ndarray], list[list[tuple[str, FoundAnswer | None]]]]:
+    """Draw further answers."""
+    model, plan = work.model, work.plan
+
+    def draw() -> tuple[Any, Any, Any]:
+        drawn = sample_answers(
+            model, work.prompts, jax.random.split(rng_key, work.rows), num_samples=plan.num_samples,
+            temperature=plan.temperature, max_new_tokens=plan.max_new_tokens, stops=all_stops(model, plan.one_line),
+            keep="states" in work.needs,
+        )  # fmt: skip
+        texts = [[decode_tokens(model.tokenizer, tokens.tolist()) for tokens in one.tokens] for one in drawn]
+        answers = [[read_answer(text, one) for text in own] for own, one in zip(texts, work.questions)]
+        judged = [one.found for one in work.responses]
+        fields = sample_fields(drawn, texts, answers, work.questions, judged, needs=work.needs, rows=work.rows)
+        return fields, texts, answers
+
+    fields, texts, answers = work.clock("samples", draw)
+    return fields, [list(zip(*both)) for both in zip(texts, answers)]
 
 
-def _information(
-    model: "LanguageModel", responses: Sequence[Response], log_probs: Sequence[np.ndarray], rows: int
-) -> np.ndarray:
-    """How much likelier responses are after their prompts than after the prompts' first token alone."""
+def _asked(work: _Batch, time: int) -> tuple[dict[str, Any], list[str]]:
+    """Ask the model about its answers, and score responses without their prompts."""
+    questions = [one.question for one in work.questions]
+    fields: dict[str, Any] = {}
+    replies = [""] * len(questions)
+    if "judge" in work.needs:
+        fields |= work.clock(
+            "p_true", lambda: ask_true(work.model, questions, work.responses, rows=work.rows, time=time)
+        )
+    if "stated" in work.needs:
+        answers = [one.found.text if one.found is not None else None for one in work.responses]
+        stated, replies = work.clock(
+            "stated_confidence", lambda: ask_confidence(work.model, questions, answers, rows=work.rows)
+        )
+        fields["stated"] = np.pad(stated, (0, work.rows - len(stated)))
+    if "unprompted" in work.needs:
+        fields["unprompted_log_probs"] = work.clock(
+            "pointwise_mutual_information", lambda: _unprompted(work.model, work.responses, work.rows, time)
+        )
+    return fields, replies
+
+
+def _unprompted(model: "LanguageModel", responses: Sequence[Response], rows: int, time: int) -> np.ndarray:
+    """Log-probabilities of responses after their prompts' first token alone, at the places of the whole texts."""
     alone = make_texts([one._replace(prompt=one.prompt[:1]) for one in responses], rows=rows)
     slots = np.arange(alone.tokens.shape[1])[None]
     inside = (slots >= 1) & (slots < np.asarray(alone.lengths)[:, None])
     positions = np.where(slots < np.asarray(alone.lengths)[:, None], slots, -1)
     scores = score_tokens(
-        model.decoder, model.variables, alone.tokens, jnp.asarray(positions, jnp.int32), where=jnp.asarray(inside)
+        model.functions, model.variables, alone.tokens, jnp.asarray(positions, jnp.int32), where=jnp.asarray(inside)
     )
-    prompted = np.zeros(alone.tokens.shape, np.float32)
-    for row, values in enumerate(log_probs):
-        prompted[row, 1 : 1 + len(values)] = values
-    return np.asarray(_mutual(jnp.asarray(prompted), scores.log_probs, jnp.asarray(inside)))
-
-
-@jax.jit
-def _mutual(prompted: Array, alone: Array, where: Array) -> Array:
-    return jax.vmap(lambda one, other, mask: pointwise_mutual_information(one, other, where=mask))(
-        prompted, alone, where
-    )
+    found, placed = np.asarray(scores.log_probs), np.zeros((rows, time), np.float32)
+    for row, one in enumerate(responses):
+        begin = len(one.prompt)
+        placed[row, begin : begin + len(one.tokens)] = found[row, 1 : 1 + len(one.tokens)]
+    return placed
 
 
 def _links(response: Response, seen: Reading, row: int, log_probs: np.ndarray) -> list[Link]:
-    begin = len(response.prompt)
-    chain, filtered = seen.chain, seen.filtered
+    if seen.chain is None or seen.filtered is None:
+        return []
+    begin, chain, filtered = len(response.prompt), seen.chain, seen.filtered
     return [
         Link(
             int(at - begin),

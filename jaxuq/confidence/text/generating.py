@@ -34,12 +34,12 @@ class Sampled(NamedTuple):
     Attributes:
         tokens: of each.
         log_probs: of each whole answer, by the model's own distribution at temperature 1.
-        embeddings: mean last hidden state of each, `[samples, hidden]`.
+        embeddings: mean last hidden state of each, `[samples, hidden]`; None: not asked for.
     """
 
     tokens: list[np.ndarray]
     log_probs: np.ndarray
-    embeddings: np.ndarray
+    embeddings: np.ndarray | None
 
 
 def line_ends(model: "LanguageModel") -> tuple[int, ...]:
@@ -94,9 +94,10 @@ def generate_greedy(
 
 
 @jax.jit
-def _summaries(state: Generation) -> tuple[Array, Array]:
-    """Joint log-probability and mean state; tokens that were not generated have zeros."""
-    assert state.hidden is not None
+def _summaries(state: Generation) -> tuple[Array, ...]:
+    """Joint log-probability and mean state, if states were kept; tokens that were not generated have zeros."""
+    if state.hidden is None:
+        return (jnp.sum(state.log_probs, axis=1),)
     # The state from which a token was predicted is that of the token before: the first one is the prompt's.
     states = state.hidden[:, 1:].astype(jnp.float32)
     index = jnp.arange(states.shape[1], dtype=jnp.int32)[None, :, None]
@@ -118,18 +119,19 @@ def sample_answers(
     temperature: float,
     max_new_tokens: int,
     stops: tuple[int, ...],
+    keep: bool = True,
 ) -> list[Sampled]:
     """Sample several answers to each prompt, which is read once.
 
     Few answers are much longer than the others: after sixteen tokens those that go on do so in a smaller batch. The
-    mean state leaves the last token out, which nothing has followed.
+    mean state leaves the last token out, which nothing has followed; it is made if states are kept.
     """
     rows = rng_keys.shape[0]
     tokens, lengths = _padded(prompts, rows)
     sampling = Sampling(temperature)
     state = start_generation(
         model.functions, model.variables, tokens, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
-        stop_tokens=stops, num_samples=num_samples, keep_hidden=True,
+        stop_tokens=stops, num_samples=num_samples, keep_hidden=keep,
     )  # fmt: skip
     go_on = functools.partial(
         continue_generation, model.functions, model.variables, sampling=sampling, stop_tokens=stops
@@ -143,10 +145,10 @@ def sample_answers(
         state = go_on(take_rows(model.functions, state, jnp.asarray(taken)), until=max_new_tokens)
         for all_rows, some in zip(results, _results(state)):
             all_rows[running] = some[: len(running)]
-    made, counts, log_probs, means = results
+    made, counts, log_probs, *means = results
     answers = []
     for row in range(len(prompts)):
         at = slice(row * num_samples, (row + 1) * num_samples)
         tokens_of = [one[:count] for one, count in zip(made[at], counts[at])]
-        answers.append(Sampled(tokens_of, log_probs[at], means[at]))
+        answers.append(Sampled(tokens_of, log_probs[at], means[0][at] if means else None))
     return answers

@@ -1,85 +1,110 @@
 """The sum over substituted chains: sequences with one token changed, scored from where they differ."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxuq.confidence.attention_chain import AttentionChain
 from jaxuq.confidence.chain_confidence import answer_approximation
+from jaxuq.confidence.similarity_filter import SimilarityFilter
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
-from jaxuq.confidence.text.passes import Texts
-from jaxuq.confidence.text.reading import Reading
+from jaxuq.confidence.text.passes import Texts, read_texts
+from jaxuq.confidence.text.reading import Reading, read_pass
+from jaxuq.language import map_logits, token_scores
 from jaxuq.networks import Decoder, Model, as_model, capability
 
-_TOKENS = 2048  # read at a time, at most: few long suffixes or many short ones
-_ROWS = (32, 8)  # suffixes in a pass, else two: few shapes to compile, and little of a pass is padding
+_ROWS, _BLOCK = 32, 64  # changed sequences that run together, and tokens of each that are read at a time
 
 
-class _Row(NamedTuple):
-    """One substitution: which text, which of its substitutions, and which stretch must be read again."""
-
-    text: int
-    number: int
-    begin: int
-    targets: np.ndarray  # tokens whose probabilities count, after the changed one
-
-
-def _bucket(length: int) -> int:
-    size = 8
-    while size < length:
-        size *= 2
-    return size
+def _log_prob(logits: Array, tokens: Array) -> Array:
+    return token_scores(logits, tokens).log_probs
 
 
 @functools.partial(jax.jit, static_argnames=("model",))
-def _score_suffixes(
-    model: Model | Decoder,
-    params: PyTree,
-    cache: Any,
-    owner: Int[Array, " rows"],
-    begins: Int[Array, " rows"],
-    tokens: Int[Array, "rows length"],
-    valid: Bool[Array, "rows length"],
-    places: Int[Array, "rows targets"],
-    targets: Int[Array, "rows targets"],
-) -> Float[Array, "rows targets"]:
-    """Log-probabilities of targets after the suffixes' tokens at `places`, each row on its own text's prefix."""
+def substituted_log_probs(
+    model: Model | Decoder, params: PyTree, texts: Texts, reading: Reading, cache: Any
+) -> tuple[Float[Array, "batch rows time"], Bool[Array, "batch rows"]]:
+    r"""Log-probabilities of each text as it is, and with single tokens of its filtered chain changed.
+
+    Every changed sequence starts from the cache of its own text up to the change, and is read from there to the last
+    token of the answer; logits are made in blocks, and for blocks without a token that counts not at all. Sequences of
+    similar length, whichever texts they belong to, run together, 32 at a time and 64 tokens of each; what is not there
+    costs nothing. Holds the caches of these 32, twice as long as the texts.
+
+    Args:
+        model: or a decoder; with rows of its cache.
+        params: of the model.
+        texts: with answers.
+        reading: of the texts, with chains.
+        cache: of the same pass.
+
+    Returns:
+        For the tokens of answer and filtered chain; rows beyond the first are those of `reading.changes`. And which
+        rows there are.
+    """
     model = as_model(model)
-    length, rows = tokens.shape[1], capability(model, "rows")
-    own = rows.take(cache, owner)
-    positions = capability(model, "attention").positions(own)
-    slots = jnp.arange(positions.shape[1], dtype=jnp.int32)
-    room = rows.extend(rows.arrange(own, jnp.where(slots[None] < begins[:, None], positions, -1)), length)
-    steps = begins[:, None] + jnp.arange(length, dtype=jnp.int32)[None]
-    states, _, _ = model.read(params, tokens, jnp.where(valid, steps, -1), room)
-    logits = model.logits(params, jnp.take_along_axis(states, places[..., None], axis=1)).astype(jnp.float32)
-    log_probs = jax.nn.log_softmax(logits, axis=-1)
-    return jnp.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+    assert reading.filtered is not None and reading.changes is not None
+    rows, slots = capability(model, "rows"), capability(model, "attention").positions
+    changes, tokens = reading.changes, texts.tokens
+    (batch, time), size = tokens.shape, reading.changes.positions.shape[1]
+    counts = texts.answer | reading.filtered.tokens
+    places = jnp.arange(time, dtype=jnp.int32)
+    ends = jnp.max(jnp.where(counts, places[None], 0), axis=1)  # the last token is predicted, not read
+    valid = changes.valid & jnp.any(texts.answer, axis=1, keepdims=True)
+    lengths = jnp.where(valid, jnp.maximum(ends[:, None] - changes.positions, 0), 0).ravel()
+    together = min(_ROWS, batch * size)
+    block = min(_BLOCK, time)
+    blocks = -(-time // block)
+    padding = -(batch * size) % together
+    order = jnp.argsort(0 - jnp.pad(lengths, (0, padding)), stable=True).astype(jnp.int32)
+
+    def scored(group: Array) -> Array:
+        """Log-probabilities of the tokens that count behind the changes, at their places; 0 elsewhere."""
+        number = jnp.minimum(group, batch * size - 1)
+        owner, length = number // size, jnp.where(group < batch * size, lengths[number], 0)
+        begin, changed = changes.positions.ravel()[number], changes.tokens.ravel()[number]
+        own = rows.take(cache, owner)
+        own = rows.arrange(own, jnp.where(slots(own) < begin[:, None], slots(own), -1))
+        text, counted = tokens[owner], counts[owner]
+        steps = jnp.arange(block, dtype=jnp.int32)[None]
+
+        def read(carry: tuple[Array, Any, Array]) -> tuple[Array, Any, Array]:
+            done, room, found = carry
+            there = done + steps < length[:, None]
+            at = begin[:, None] + done + steps
+            said = jnp.take_along_axis(text, jnp.minimum(at, time - 1), axis=1)
+            said = jnp.where(done + steps == 0, changed[:, None].astype(said.dtype), said)
+            hidden, room, _ = model.read(params, said, jnp.where(there, at, -1), room)
+            after = jnp.minimum(at + 1, time - 1)
+            wanted = there & jnp.take_along_axis(counted, after, axis=1)
+            targets = jnp.take_along_axis(text, after, axis=1)
+            one = map_logits(_log_prob, model, params, hidden, targets, where=wanted)
+            found = found.at[jnp.arange(together)[:, None], jnp.where(wanted, after, time)].set(one, mode="drop")
+            return done + block, room, found
+
+        start = (jnp.zeros((), jnp.int32), rows.extend(own, blocks * block), jnp.zeros((together, time), jnp.float32))
+        longest = jnp.max(length)
+        return jax.lax.while_loop(lambda carry: carry[0] < longest, read, start)[2]
+
+    def group(numbers: Array) -> Array:
+        empty = jnp.zeros((together, time), jnp.float32)
+        some = lengths[jnp.minimum(numbers[0], batch * size - 1)] > 0  # the longest comes first
+        return jax.lax.cond(some, scored, lambda _: empty, numbers)
+
+    found = jax.lax.map(group, order.reshape(-1, together)).reshape(-1, time)
+    found = jnp.zeros_like(found).at[order].set(found)[: batch * size].reshape(batch, size, time)
+    at = changes.positions[..., None]
+    behind = jnp.where(places[None, None] > at, found, reading.log_probs[:, None])
+    behind = jnp.where(places[None, None] == at, changes.log_probs[..., None], behind)
+    both = jnp.concatenate([reading.log_probs[:, None], behind], axis=1)
+    there = jnp.concatenate([jnp.ones((batch, 1), bool), valid], axis=1)
+    return jnp.where(counts[:, None] & there[..., None], both, 0.0), there
 
 
-@functools.partial(jax.jit, static_argnames=("convention",))
-def _sums(log_probs: Array, answer: Array, filtered: Array, where: Array, convention: Any) -> Array:
-    one = functools.partial(answer_approximation, convention=convention)
-    return jax.vmap(lambda rows, answer, filtered, where: one(rows, answer, filtered, where=where))(
-        log_probs, answer, filtered, where
-    )
-
-
-def _batches(work: list[_Row], ends: list[int]) -> Iterator[tuple[list[_Row], int, int]]:
-    """Rows of similar length together, the longest first; how many rows the pass has, and how long they are."""
-    ordered = sorted(work, key=lambda row: row.begin - ends[row.text])
-    while ordered:
-        length = _bucket(ends[ordered[0].text] - ordered[0].begin)
-        most = min(len(ordered), _TOKENS // length)
-        size = next((rows for rows in _ROWS if rows <= most), 2)
-        yield ordered[:size], size, length
-        ordered = ordered[size:]
-
-
+@functools.partial(jax.jit, static_argnames=("model", "options"))
 def marginal_confidence(
     model: Model | Decoder,
     params: PyTree,
@@ -88,47 +113,88 @@ def marginal_confidence(
     cache: Any,
     *,
     options: ChainOptions = DEFAULTS,
-) -> np.ndarray:
+) -> Float[Array, " batch"]:
     r"""$\tilde P$ of each text: the sum over the chain as it is and with single tokens changed (Eq 3.12).
 
-    Every changed sequence starts from the cache of its own text up to the change, and is read from there to the last
-    token of the answer; logits are made for the tokens that count and for no others. Sequences of similar length,
-    whichever texts they belong to, run together: at most 2,048 tokens at a time, or two sequences. Holds their caches.
+    Args:
+        model: or a decoder.
+        params: of the model.
+        texts: with answers.
+        reading: of the texts, with chains.
+        cache: of the same pass.
+        options: of UQAC.
 
     Returns:
         In [0, 1]; NaN for texts without an answer.
     """
-    tokens, answer, filtered, changes, log_probs = jax.device_get(
-        (texts.tokens, texts.answer, reading.filtered.tokens, reading.changes, reading.quantities.log_probs)
+    assert reading.filtered is not None
+    log_probs, there = substituted_log_probs(model, params, texts, reading, cache)
+    one = functools.partial(answer_approximation, convention=options.convention)
+    return jax.vmap(lambda rows, answer, filtered, where: one(rows, answer, filtered, where=where))(
+        log_probs, texts.answer, reading.filtered.tokens, there
     )
-    batch = tokens.shape[0]
-    size = changes.positions.shape[1]
-    counted = answer | filtered
-    ends = [int(row.nonzero()[0].max(initial=0)) for row in counted]
-    work = []
-    for text, number in zip(*np.nonzero(changes.valid & answer.any(1)[:, None])):
-        begin = int(changes.positions[text, number])
-        targets = np.flatnonzero(counted[text])
-        work.append(_Row(int(text), int(number), begin, targets[targets > begin]))
-    rows = np.repeat(log_probs[:, None], size + 1, axis=1)
-    wide = _bucket(max((len(row.targets) for row in work), default=1))
-    for group, together, length in _batches(work, ends):
-        suffixes, valid = np.zeros((together, length), np.int32), np.zeros((together, length), bool)
-        places, targets = np.zeros((together, wide), np.int32), np.zeros((together, wide), np.int32)
-        owner, begins = np.zeros(together, np.int32), np.zeros(together, np.int32)
-        for at, row in enumerate(group):
-            count = ends[row.text] - row.begin  # the last token of the answer is predicted, not read
-            suffixes[at, :count] = tokens[row.text, row.begin : row.begin + count]
-            suffixes[at, 0] = changes.tokens[row.text, row.number]
-            valid[at, :count] = True
-            owner[at], begins[at] = row.text, row.begin
-            places[at, : len(row.targets)] = row.targets - row.begin - 1
-            targets[at, : len(row.targets)] = tokens[row.text, row.targets]
-        arguments = map(jnp.asarray, (owner, begins, suffixes, valid, places, targets))
-        scored = np.asarray(_score_suffixes(model, params, cache, *arguments))
-        for at, row in enumerate(group):
-            rows[row.text, row.number + 1, row.targets] = scored[at, : len(row.targets)]
-            rows[row.text, row.number + 1, row.begin] = changes.log_probs[row.text, row.number]
-    where = np.concatenate([np.ones((batch, 1), bool), changes.valid], axis=1)
-    arrays = map(jnp.asarray, (rows, answer, filtered, where))
-    return np.asarray(_sums(*arrays, options.convention))
+
+
+class ChainScores(NamedTuple):
+    """UQAC of a batch of texts.
+
+    Attributes:
+        marginal: $\\tilde P$; NaN for texts without an answer.
+        similarity: $\\tilde P_{sim}$.
+        attention: $\\tilde P_{attn}$.
+        chain: the attention chains.
+        filtered: their tokens most similar to the answers.
+    """
+
+    marginal: Float[Array, " batch"]
+    similarity: Float[Array, " batch"]
+    attention: Float[Array, " batch"]
+    chain: AttentionChain
+    filtered: SimilarityFilter
+
+
+@functools.partial(jax.jit, static_argnames=("model", "options"))
+def chain_scores(
+    model: Model | Decoder, params: PyTree, texts: Texts, *, options: ChainOptions = DEFAULTS
+) -> ChainScores:
+    r"""UQAC whole, as one function of arrays: pass, chain, filter, and the sum over substituted chains.
+
+    $$\tilde P = \sum_{x'_{attn} \in S} P(x_{ans}, x'_{attn} \mid x_{instr})$$
+
+    For texts that are tokens already; `uqac` begins with words. Pure: it works within `jit` and on a mesh that divides
+    the texts, and holds no `[layers, heads, time, time]` and no `[batch, time, vocabulary]`.
+
+    Args:
+        model: with attention and rows of its cache; a decoder has both.
+        params: of the model; for a decoder what its `apply` takes.
+        texts: prompts and responses in one row each, with the places of the answers.
+        options: heads, thresholds, conventions.
+
+    Returns:
+        `ChainScores`.
+
+    Raises:
+        CapabilityError: the model has no attention, or no rows.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxuq.networks import DecoderConfig
+        >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=2, num_heads=1, num_kv_heads=1, head_dim=4))
+        >>> tokens, places = jnp.array([[1, 2, 3, 4, 5, 6]]), jnp.arange(6)[None]
+        >>> texts = Texts(tokens, jnp.array([6]), jnp.array([2]), places == 5, jnp.zeros((1, 6), bool))
+        >>> variables = jax.jit(decoder.init)(jax.random.key(0), tokens)
+        >>> found = chain_scores(decoder, variables, texts)
+        >>> bool(0 < found.attention[0]) and bool(found.attention[0] <= found.similarity[0] <= found.marginal[0])
+        True
+
+    References:
+        Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, chapter 3.
+        Li, Qiang, Moukheiber and Zhang. Language Model Uncertainty Quantification with Attention Chain. arXiv
+        2503.19168, 2025.
+    """
+    kept = read_texts(model, params, texts)
+    reading = read_pass(model, params, texts, kept, options=options, needs=frozenset(("chain",)))
+    assert reading.confidence is not None and reading.chain is not None and reading.filtered is not None
+    marginal = marginal_confidence(model, params, texts, reading, kept.cache, options=options)
+    confidence = reading.confidence
+    return ChainScores(marginal, confidence.similarity, confidence.attention, reading.chain, reading.filtered)

@@ -1,4 +1,4 @@
-"""From one pass to what the single-answer measures are made of: token quantities, chain, filter, substitutions."""
+"""From one pass to what the measures are made of: token quantities, chain, filter, substitutions; what is asked for."""
 
 import functools
 from typing import Any, NamedTuple
@@ -12,16 +12,22 @@ from jaxuq.confidence.chain_confidence import ChainConfidence, Substitutions, ch
 from jaxuq.confidence.similarity_filter import SimilarityFilter, similarity_filter
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.confidence.text.passes import Pass, Texts, inner_mask, response_mask, stacked, text_positions
-from jaxuq.confidence.text.token_quantities import TokenQuantities, looks_back, token_quantities
+from jaxuq.confidence.text.token_quantities import Reductions, looks_back, token_quantities
 from jaxuq.language import map_logits
 from jaxuq.networks import Decoder, Model, as_model, capability
 
+ALL_NEEDS = frozenset(("tokens", "attention", "states", "chain"))
+
 
 class Reading(NamedTuple):
-    """What a pass over `Texts` tells; index t belongs to token t.
+    """What a pass over `Texts` tells; index t belongs to token t. None: not asked for.
 
     Attributes:
-        quantities: of each token of the response, given those before it.
+        log_probs: of each token of the response, given those before it.
+        said: the same as the convention has them.
+        entropies: of the distributions that they were predicted from.
+        values: further reductions of these, by the name of their measure.
+        state: hidden state at the end of the prompt.
         chain: the attention chain.
         filtered: its tokens most similar to the answer.
         confidence: $\\tilde P_{attn}$ and $\\tilde P_{sim}$.
@@ -30,54 +36,90 @@ class Reading(NamedTuple):
         itself: attention of each token on itself in the middle layer, `[batch, heads, time]`.
         without: similarity of the response to itself without each token, by mean hidden states.
         embedding: mean hidden state of the response.
-        state: hidden state at the end of the prompt.
     """
 
-    quantities: TokenQuantities
-    chain: AttentionChain
-    filtered: SimilarityFilter
-    confidence: ChainConfidence
-    changes: Substitutions
-    back: Float[Array, "batch middle heads time"]
-    itself: Float[Array, "batch heads time"]
-    without: Float[Array, "batch time"]
-    embedding: Float[Array, "batch hidden"]
+    log_probs: Float[Array, "batch time"]
+    said: Float[Array, "batch time"]
+    entropies: Float[Array, "batch time"]
+    values: dict[str, Array]
     state: Float[Array, "batch hidden"]
+    chain: AttentionChain | None = None
+    filtered: SimilarityFilter | None = None
+    confidence: ChainConfidence | None = None
+    changes: Substitutions | None = None
+    back: Float[Array, "batch middle heads time"] | None = None
+    itself: Float[Array, "batch heads time"] | None = None
+    without: Float[Array, "batch time"] | None = None
+    embedding: Float[Array, "batch hidden"] | None = None
 
 
-@functools.partial(jax.jit, static_argnames=("model", "options"))
+@functools.partial(jax.jit, static_argnames=("model", "options", "needs", "reductions"))
 def read_pass(
-    model: Model | Decoder, params: PyTree, texts: Texts, kept: Pass, *, options: ChainOptions = DEFAULTS
+    model: Model | Decoder,
+    params: PyTree,
+    texts: Texts,
+    kept: Pass,
+    *,
+    options: ChainOptions = DEFAULTS,
+    needs: frozenset[str] = ALL_NEEDS,
+    reductions: Reductions = (),
 ) -> Reading:
-    """All that the single-answer measures are made of; see `Reading`.
+    """What the measures of one answer are made of; see `Reading`.
 
     Logits are made once more, in blocks, for the tokens of the responses. Beside the pass it holds one token's
     attention at a time: memory is linear in the length. Chains are found one row after the other.
+
+    Args:
+        model: or a decoder.
+        params: of the model.
+        texts: prompts with their responses.
+        kept: what a pass over them left.
+        options: of UQAC.
+        needs: which parts are made, see `jaxuq.confidence.measures`: `chain`, `attention`, `states`.
+        reductions: of the distributions.
     """
     model = as_model(model)
+    response = response_mask(texts)
+    reduce = functools.partial(token_quantities, reductions=reductions, convention=options.convention)
+    made = map_logits(reduce, model, params, kept.before, texts.tokens, where=response)
+    first = jnp.minimum(texts.begins, texts.tokens.shape[1] - 1)[:, None, None]
+    state = jnp.take_along_axis(kept.before, first, axis=1)[:, 0].astype(jnp.float32)
+    reading = Reading(**made._asdict(), state=state)
+    if "chain" in needs:
+        reading = _with_chains(model, params, texts, kept, reading, options)
+    if "attention" in needs:
+        attention = capability(model, "attention")
+        keys = stacked(attention.keys(kept.cache))
+        back, itself = looks_back(kept.queries, keys, text_positions(texts), attention)
+        reading = reading._replace(back=back, itself=itself)
+    return _with_states(texts, kept, reading) if "states" in needs else reading
+
+
+def _with_chains(
+    model: Model, params: PyTree, texts: Texts, kept: Pass, reading: Reading, options: ChainOptions
+) -> Reading:
     attention, response, positions = capability(model, "attention"), response_mask(texts), text_positions(texts)
-    quantities = map_logits(token_quantities, model, params, kept.before, texts.tokens, where=response)
     hidden = kept.own.astype(jnp.float32)
     queries, keys = kept.queries, stacked(attention.keys(kept.cache))
     size = options.max_tokens
     candidates = min(options.max_substitutions + 1, model.vocab_size)
 
     def chain_of(row: tuple[Array, ...]) -> tuple[Any, ...]:
-        queries, keys, positions, response, answer, stop, log_probs, hidden, before, tokens = row
+        queries, keys, positions, response, answer, stop, said, hidden, before, tokens = row
         eligible = eligible_tokens(response, answer, stop)
         chain = attention_chain(
             queries, keys, positions, answer, eligible, scale=attention.scale,
             windows=attention.window_array,
             softcap=attention.softcap, factors=options.factors, num_heads=options.num_heads,
-            buffer=options.buffer, threshold=options.threshold, free_tokens=options.free_tokens,
-            convention=options.convention,
+            reduction=options.reduction, buffer=options.buffer, threshold=options.threshold,
+            free_tokens=options.free_tokens, convention=options.convention,
         )  # fmt: skip
         among = chain.tokens if options.use_attention else eligible
         filtered = similarity_filter(
             hidden, among, answer, max_tokens=size, threshold=options.similarity_threshold,
             convention=options.convention,
         )  # fmt: skip
-        confidence = chain_confidence(log_probs, answer, among, filtered.tokens)
+        confidence = chain_confidence(said, answer, among, filtered.tokens)
         places = jnp.nonzero(filtered.tokens, size=size, fill_value=tokens.shape[0])[0].astype(jnp.int32)
         inside = jnp.minimum(places, tokens.shape[0] - 1)
         logits = model.logits(params, before[inside]).astype(jnp.float32)
@@ -89,11 +131,13 @@ def read_pass(
         return chain, filtered, confidence, changes._replace(positions=inside[changes.positions])
 
     rows = (queries.swapaxes(0, 1), keys.swapaxes(0, 1), positions, response, texts.answer, texts.stop)
-    rows = (*rows, quantities.log_probs, hidden, kept.before, texts.tokens)
+    rows = (*rows, reading.said, hidden, kept.before, texts.tokens)
     chain, filtered, confidence, changes = jax.lax.map(chain_of, rows)
-    back, itself = looks_back(queries, keys, positions, attention)
+    return reading._replace(chain=chain, filtered=filtered, confidence=confidence, changes=changes)
 
-    inner = inner_mask(texts)
+
+def _with_states(texts: Texts, kept: Pass, reading: Reading) -> Reading:
+    inner, hidden = inner_mask(texts), kept.own.astype(jnp.float32)
     counted = jnp.broadcast_to(inner[..., None], hidden.shape)
     states = jnp.where(counted, hidden, 0.0)
     total, number = jnp.sum(states, axis=1), jnp.maximum(jnp.sum(inner, axis=1), 1).astype(jnp.float32)[:, None]
@@ -101,6 +145,4 @@ def read_pass(
     dots = jnp.einsum("bd,btd->bt", total, rest)
     norms = jnp.linalg.norm(total, axis=-1, keepdims=True) * jnp.linalg.norm(rest, axis=-1)
     without = jnp.where(inner & (norms > 0), dots / jnp.where(norms > 0, norms, 1.0), 1.0)
-    first = jnp.minimum(texts.begins, texts.tokens.shape[1] - 1)[:, None, None]
-    state = jnp.take_along_axis(kept.before, first, axis=1)[:, 0].astype(jnp.float32)
-    return Reading(quantities, chain, filtered, confidence, changes, back, itself, without, total / number, state)
+    return reading._replace(without=without, embedding=total / number)

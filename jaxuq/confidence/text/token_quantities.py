@@ -1,22 +1,20 @@
 """What a pass says about each token: reductions of its distribution, and how it attends to its neighbours."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq.confidence.token_distributions import (
-    boosted_probability,
-    fisher_rao_distance,
-    renyi_divergence,
-    self_certainty,
-)
+from jaxuq.confidence.token_distributions import token_entropy
+from jaxuq.confidence.token_probabilities import token_log_probs
 from jaxuq.language import token_scores
 from jaxuq.networks import Attention, Places, attention_weights
 
-_SEARCH = 64  # likeliest tokens among which `boosted_probability` looks
 _BLOCK = 64  # tokens whose attention is held at a time
+Reductions = tuple[tuple[str, Callable[..., Array]], ...]
+"""Names, and `token(logits, tokens)` of measures."""
 
 
 class TokenQuantities(NamedTuple):
@@ -24,32 +22,41 @@ class TokenQuantities(NamedTuple):
 
     Attributes:
         log_probs: of the token.
-        entropies: of the distribution.
-        self_certainty: `self_certainty`.
-        renyi: `renyi_divergence`.
-        fisher_rao: `fisher_rao_distance`.
-        boosted: `boosted_probability`.
+        said: the same as the convention has them.
+        entropies: of the distribution, as the convention has them.
+        values: further ones, by the name of their measure.
     """
 
     log_probs: Float[Array, "*batch"]
+    said: Float[Array, "*batch"]
     entropies: Float[Array, "*batch"]
-    self_certainty: Float[Array, "*batch"]
-    renyi: Float[Array, "*batch"]
-    fisher_rao: Float[Array, "*batch"]
-    boosted: Float[Array, "*batch"]
+    values: dict[str, Array]
 
 
-def token_quantities(logits: Float[Array, "*batch vocab"], tokens: Int[Array, "*batch"]) -> TokenQuantities:
-    """All reductions that the single-answer measures are made of, so that the logits are made once."""
+def token_quantities(
+    logits: Float[Array, "*batch vocab"],
+    tokens: Int[Array, "*batch"],
+    *,
+    reductions: Reductions = (),
+    convention: Literal["text", "published"] = "text",
+) -> TokenQuantities:
+    """All reductions that the measures of one answer are made of, so that the logits are made once.
+
+    Args:
+        logits: that predicted the tokens.
+        tokens: that were said.
+        reductions: further ones, of measures.
+        convention: `"published"` knows the five likeliest tokens only.
+
+    Returns:
+        `TokenQuantities`.
+    """
     scores = token_scores(logits, tokens)
-    return TokenQuantities(
-        scores.log_probs,
-        scores.entropies,
-        self_certainty(logits),
-        renyi_divergence(logits),
-        fisher_rao_distance(logits),
-        boosted_probability(logits, tokens, search=min(_SEARCH, logits.shape[-1])),
-    )
+    said, entropies = scores.log_probs, scores.entropies
+    if convention == "published":
+        said, entropies = token_log_probs(logits, tokens, convention="published"), token_entropy(logits, top_k=5)
+    values = {name: reduce(logits, tokens) for name, reduce in reductions}
+    return TokenQuantities(scores.log_probs, said, entropies, values)
 
 
 def middle_layers(num_layers: int) -> tuple[int, int]:

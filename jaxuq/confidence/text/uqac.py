@@ -1,11 +1,14 @@
 """`uqac`: from questions to answers with a confidence each, and the tokens that it rests on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxuq._entries import Entry
 from jaxuq._options import check_count
+from jaxuq.confidence._measure import Seen
+from jaxuq.confidence.measures import chosen_measures
 from jaxuq.confidence.text.assess import Assessment, Plan, assess
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.questions import Question
@@ -27,6 +30,8 @@ def uqac(
     num_samples: int = 0,
     temperature: float = 0.7,
     ask: bool = False,
+    measures: Sequence[str] = ("single",),
+    own: Mapping[str, Entry | Callable[[Seen], Any]] | None = None,
     seed: int = 0,
     batch_size: int = 8,
     options: ChainOptions = DEFAULTS,
@@ -51,6 +56,8 @@ def uqac(
         num_samples: further answers to each question, for the measures of several answers.
         temperature: of these.
         ask: ask the model about its answers too: P(True), a stated confidence, and CSL.
+        measures: names and groups, see `chosen_measures`; with `num_samples` and `ask` those of these, too.
+        own: further measures by name, entries or functions of `Seen`.
         seed: of the samples.
         batch_size: questions that run together.
         options: of UQAC: heads, thresholds, ablations.
@@ -77,7 +84,9 @@ def uqac(
             bare = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
             prompt = Question(str(number), bare, kind=kind, prompt=prompt, chat=chat)
         asked.append(prompt if given is None else prompt._replace(response=given[number]))
-    plan = Plan(max_new_tokens, False, num_samples, temperature, ask, options)
+    names = [*measures, *(["samples"] if num_samples else []), *(["asking"] if ask else [])]
+    chosen = chosen_measures(names, own)
+    plan = Plan(max_new_tokens, False, num_samples or 5, temperature, chosen, options)
     rows = min(batch_size, 1 << max(0, len(asked) - 1).bit_length())
     found: list[Assessment] = []
     for number, begin in enumerate(range(0, len(asked), batch_size)):

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 from jaxuq._arrays import entry, masked, select, undefined_unless, widened
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
-from jaxuq.metrics import area_under_roc, binary_calibration_error, expected_calibration_error, risk_coverage_curve
+from jaxuq.metrics import area_under_roc, expected_calibration_error, risk_coverage_curve
 
 
 class BalancedScores(NamedTuple):
@@ -88,7 +88,7 @@ def balanced_scores(
         auroc = area_under_roc(confidence, correct, where=chosen)
         if convention == "published":
             inside = jnp.clip(confidence, 0.0, 1.0 - 2.0**-24)  # 1 belongs to the last bin
-            error = binary_calibration_error(inside, correct, bins=bins, convention="muben", where=chosen)
+            error = expected_calibration_error(inside, correct, bins=bins, closed="left", where=chosen)
         else:
             error = expected_calibration_error(confidence, correct, bins=bins, where=chosen)
         return auroc, error

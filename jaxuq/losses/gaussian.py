@@ -1,14 +1,13 @@
 """Negative log-likelihoods of a Gaussian whose mean and variance are both predicted."""
 
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import as_float, select, undefined_unless
-from jaxuq._options import check_choice, check_number
+from jaxuq._arrays import as_float, select
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
 
@@ -50,7 +49,6 @@ def gaussian_negative_log_likelihood(
     variance: Float[Array, "*batch"],
     targets: Float[Array, "*batch"],
     *,
-    convention: Literal["full", "muben"] = "full",
     where: Bool[Array, "*batch"] | None = None,
 ) -> Float[Array, "*batch"]:
     r"""Negative log density of each target under its predicted Gaussian, the constant included.
@@ -65,8 +63,6 @@ def gaussian_negative_log_likelihood(
         mean: predicted means.
         variance: predicted variances >= 0 (not standard deviations), in squared units of the targets.
         targets: labels in the units of `mean`.
-        convention: `"full"` is the equation above. `"muben"` leaves out $\tfrac12\log 2\pi$ and raises variances to at
-            least 1e-6, as MUBen's code and PyTorch's `gaussian_nll_loss` do.
         where: True where the label is known; None keeps all. The rest may hold NaN.
 
     Returns:
@@ -76,7 +72,6 @@ def gaussian_negative_log_likelihood(
 
     Raises:
         ArrayError: the shapes differ.
-        OptionError: if `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -87,11 +82,8 @@ def gaussian_negative_log_likelihood(
     References:
         D. A. Nix, A. S. Weigend, "Estimating the mean and variance of the target probability distribution", ICNN 1994.
     """
-    check_choice("convention", convention, ("full", "muben"))
     arrays = (mean, variance, targets)
     mean, variance, targets = (select(as_float(a, *arrays), where, fill) for a, fill in zip(arrays, (0, 1, 0)))
-    if convention == "muben":
-        variance = undefined_unless(variance >= 0, jnp.maximum(variance, 1e-6))
     errors = targets - mean
     positive = variance != 0
     safe = jnp.where(positive, variance, jnp.ones_like(variance))
@@ -99,7 +91,7 @@ def gaussian_negative_log_likelihood(
     density = 0.5 * (jnp.log(safe) + errors / safe * errors)
     limit = jnp.where(errors == 0, -jnp.inf, jnp.where(jnp.isnan(errors), jnp.nan, jnp.inf))
     losses = jnp.where(positive, density, limit)
-    return select(losses + (0.5 * math.log(2 * math.pi) if convention == "full" else 0.0), where)
+    return select(losses + 0.5 * math.log(2 * math.pi), where)
 
 
 @checked

@@ -1,13 +1,10 @@
 """Average precision: the area under the precision-recall curve."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxuq._arrays import no_nan, undefined_unless, weighted, weighted_mean, within_unit
-from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import sort_with_ties
 
@@ -17,7 +14,6 @@ def average_precision(
     scores: Float[Array, " n"],
     labels: Shaped[Array, " n"],
     *,
-    convention: Literal["step", "muben"] = "step",
     where: Bool[Array, " n"] | None = None,
     weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
@@ -33,9 +29,6 @@ def average_precision(
     Args:
         scores: any real numbers, larger for the positive class.
         labels: 0 or 1 (or booleans).
-        convention: `"step"` is the equation above. `"muben"` joins the points of the curve by straight lines
-            (trapezoids, starting at recall 0 and precision 1), which is what MUBen's code reports as "prc-auc" and
-            which is too optimistic.
         where: True for the entries that count; None counts all.
         weights: how often each entry counts, >= 0; None: once.
 
@@ -45,7 +38,6 @@ def average_precision(
 
     Raises:
         ArrayError: the shapes differ, or there are further axes.
-        OptionError: if `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,7 +48,6 @@ def average_precision(
         Davis and Goadrich, The Relationship between Precision-Recall and ROC Curves, ICML, 2006.
         Flach and Kull, Precision-Recall-Gain Curves, NeurIPS, 2015.
     """
-    check_choice("convention", convention, ("step", "muben"))
     factors, scores, labels = weighted(where, weights, scores=scores, labels=labels)
     groups = sort_with_ties(scores, factors != 0, labels, factors)
     labels, factors = groups.values
@@ -73,7 +64,5 @@ def average_precision(
         return jnp.where(called > 0, right[position] / jnp.where(called > 0, called, 1.0), 1.0)
 
     precision = precision_from(groups.first)
-    if convention == "muben":
-        precision = 0.5 * (precision + precision_from(groups.last + 1))
     both = (right[0] > 0) & (wrong[0] > 0)
     return undefined_unless(both & no_nan(scores) & within_unit(labels), weighted_mean(precision, weights=positive))

@@ -28,6 +28,7 @@ def expected_calibration_error(
     correct: Shaped[Array, " n"],
     *,
     bins: int = 15,
+    closed: Literal["right", "left"] = "right",
     where: Bool[Array, " n"] | None = None,
     weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
@@ -45,6 +46,8 @@ def expected_calibration_error(
         confidence: probability of the predicted class, in [0, 1].
         correct: whether the prediction was right: 0 or 1 (or booleans).
         bins: number of bins; a confidence of exactly 0 falls in the first.
+        closed: side on which a bin holds its edge: `"right"` as in the equation, or `"left"`, where 1 has a further bin
+            for itself (torchmetrics).
         where: True for the entries that count; None counts all.
         weights: how often each entry counts, >= 0; None: once.
 
@@ -53,7 +56,7 @@ def expected_calibration_error(
 
     Raises:
         ArrayError: the shapes differ, or there are further axes.
-        OptionError: if `bins` is not a positive integer.
+        OptionError: if `bins` is not a positive integer, or `closed` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
@@ -65,9 +68,10 @@ def expected_calibration_error(
         Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI, 2015.
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML, 2017 (equation 3).
     """
+    check_choice("closed", closed, ("right", "left"))
     factors, confidence, correct = weighted(where, weights, confidence=confidence, correct=correct)
     defined = no_nan(confidence) & within_unit(correct)
-    return _mean_gap(width_totals(confidence, correct, factors, bins), defined)
+    return _mean_gap(width_totals(confidence, correct, factors, bins, closed), defined)
 
 
 @checked
@@ -216,7 +220,6 @@ def binary_calibration_error(
     *,
     bins: int = 15,
     norm: Literal["mean", "maximum"] = "mean",
-    convention: Literal["top_class", "muben"] = "top_class",
     where: Bool[Array, " n"] | None = None,
     weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
@@ -232,9 +235,6 @@ def binary_calibration_error(
         labels: 0 or 1 (or booleans).
         bins: number of bins of equal width on [0, 1].
         norm: `"mean"` is the expected, `"maximum"` the maximum calibration error.
-        convention: `"top_class"` is the equation above. `"muben"` compares the positive-class probability with the
-            label itself, in bins closed on the left with a bin of its own for 1, as MUBen's code (torchmetrics'
-            `binary_calibration_error`) does; its ECE columns hold these numbers.
         where: True for the entries that count; None counts all.
         weights: how often each entry counts, >= 0; None: once.
 
@@ -243,31 +243,24 @@ def binary_calibration_error(
 
     Raises:
         ArrayError: the shapes differ, or there are further axes.
-        OptionError: if `bins` is not a positive integer, or `norm` or `convention` is unknown.
+        OptionError: if `bins` is not a positive integer, or `norm` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
         >>> probabilities, labels = jnp.array([0.25, 0.75]), jnp.array([0, 0])
         >>> print(binary_calibration_error(probabilities, labels))
         0.25
-        >>> print(binary_calibration_error(probabilities, labels, convention="muben"))
-        0.5
 
     References:
         Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML, 2017 (equations 3 and 5).
-        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
         Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
         Technology, 2025 (equation 2.4).
     """
     check_choice("norm", norm, ("mean", "maximum"))
-    check_choice("convention", convention, ("top_class", "muben"))
     factors, probabilities, labels = weighted(where, weights, probabilities=probabilities, labels=labels)
     defined = no_nan(probabilities) & within_unit(labels)
-    if convention == "top_class":
-        correct = ((probabilities > 0.5) == (labels > 0)).astype(probabilities.dtype)
-        totals = width_totals(jnp.maximum(probabilities, 1.0 - probabilities), correct, factors, bins)
-    else:
-        totals = width_totals(probabilities, labels, factors, bins, closed="left")
+    correct = ((probabilities > 0.5) == (labels > 0)).astype(probabilities.dtype)
+    totals = width_totals(jnp.maximum(probabilities, 1.0 - probabilities), correct, factors, bins)
     return (_mean_gap if norm == "mean" else _largest_gap)(totals, defined)
 
 

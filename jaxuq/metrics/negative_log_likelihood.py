@@ -3,8 +3,6 @@
 Each is the mean of the loss of the same name in `jaxuq.losses`, NaN where a loss of nothing would be 0.
 """
 
-from typing import Literal
-
 from jaxtyping import Array, Bool, Float, Integer, Real, Shaped
 
 from jaxuq import losses
@@ -102,7 +100,6 @@ def gaussian_negative_log_likelihood(
     variance: Float[Array, " n"],
     labels: Float[Array, " n"],
     *,
-    convention: Literal["full", "muben"] = "full",
     where: Bool[Array, " n"] | None = None,
     weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
@@ -118,8 +115,6 @@ def gaussian_negative_log_likelihood(
         variance: predictive variances >= 0 (not standard deviations), in squared units; see
             `jaxuq.losses.gaussian_negative_log_likelihood` for 0.
         labels: true values.
-        convention: `"full"` is the equation above. `"muben"` leaves out $\tfrac12 \log 2\pi$ and raises variances to at
-            least 1e-6, as MUBen's code and PyTorch's `gaussian_nll_loss` do; its tables hold these numbers.
         where: True for the entries that count; None counts all.
         weights: how often each entry counts, >= 0; None: once.
 
@@ -128,21 +123,17 @@ def gaussian_negative_log_likelihood(
 
     Raises:
         ArrayError: the shapes differ, or there are further axes.
-        OptionError: if `convention` is unknown.
 
     Example:
         >>> import jax.numpy as jnp
         >>> mean, variance, labels = jnp.array([0.0]), jnp.array([1.0]), jnp.array([1.0])
         >>> print(gaussian_negative_log_likelihood(mean, variance, labels).round(4))
         1.4189
-        >>> print(gaussian_negative_log_likelihood(mean, variance, labels, convention="muben"))
-        0.5
 
     References:
         Nix and Weigend, Estimating the Mean and Variance of the Target Probability Distribution, ICNN, 1994.
-        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
         Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
         Technology, 2025 (equation 2.2).
     """
-    each = losses.gaussian_negative_log_likelihood(mean, variance, labels, convention=convention, where=where)
+    each = losses.gaussian_negative_log_likelihood(mean, variance, labels, where=where)
     return weighted_mean(each, where, weights)

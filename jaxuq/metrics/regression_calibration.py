@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import no_nan, select, undefined_unless, weighted
+from jaxuq._arrays import no_nan, undefined_unless, weighted
 from jaxuq._meshes import whole
 from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
@@ -96,7 +96,6 @@ def regression_calibration_error(
     labels: Float[Array, " n"],
     *,
     num_quantiles: int = 20,
-    convention: Literal["elementwise", "muben"] = "elementwise",
     where: Bool[Array, " n"] | None = None,
     weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
@@ -113,10 +112,6 @@ def regression_calibration_error(
         variance: predictive variances >= 0.
         labels: true values.
         num_quantiles: S; 20 gives the 19 interior quantiles .05, ..., .95.
-        convention: `"elementwise"` is the equation above. `"muben"` counts over all *pairs*, comparing every label with
-            every prediction, as MUBen's code does through a broadcast from [N] to [N, N]; its CE columns hold these
-            numbers, which reward predictions that ignore the input: a perfectly calibrated sharp predictor scores worse
-            than one wide constant. Computed by sorting, in O(S N log N) time and O(S N) memory.
         where: True for the entries that count; None counts all.
         weights: how often each entry counts, >= 0; None: once.
 
@@ -125,7 +120,7 @@ def regression_calibration_error(
 
     Raises:
         ArrayError: the shapes differ, or there are further axes.
-        OptionError: if `num_quantiles` is not an integer of at least 2 or `convention` is unknown.
+        OptionError: if `num_quantiles` is not an integer of at least 2.
 
     Example:
         >>> import jax.numpy as jnp
@@ -136,34 +131,14 @@ def regression_calibration_error(
     References:
         Kuleshov, Fenner and Ermon, Accurate Uncertainties for Deep Learning Using Calibrated Regression, ICML, 2018
         (their calibration score, unweighted and averaged).
-        Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
         Li, Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models, Georgia Institute of
         Technology, 2025 (equation 2.5).
     """
     check_count("num_quantiles", num_quantiles, 2)
-    check_choice("convention", convention, ("elementwise", "muben"))
-    if convention == "elementwise":
-        curve = regression_calibration_curve(
-            mean, variance, labels, num_quantiles=num_quantiles, where=where, weights=weights
-        )
-        return jnp.mean((curve.expected[1:-1] - curve.observed[1:-1]) ** 2)
-    factors, mean, variance, labels = (
-        whole(a) for a in weighted(where, weights, mean=mean, variance=variance, labels=labels)
+    curve = regression_calibration_curve(
+        mean, variance, labels, num_quantiles=num_quantiles, where=where, weights=weights
     )
-    deviation = jnp.sqrt(variance)
-    levels = jnp.asarray(np.arange(1, num_quantiles) / num_quantiles, mean.dtype)
-    ordered, shares = jax.lax.sort((select(labels, factors != 0, jnp.inf), factors), num_keys=1)
-    total = jnp.sum(factors)
-    total = jnp.where(total == 0, 1.0, total)
-    share_below = jnp.concatenate([jnp.zeros((1,), mean.dtype), jnp.cumsum(shares)]) / total
-
-    def observed(level):
-        thresholds = mean + deviation * jax.scipy.special.ndtri(level)
-        below = share_below[jnp.searchsorted(ordered, thresholds, side="right")]
-        return jnp.sum(factors * below) / total
-
-    gaps = levels - jax.vmap(observed)(levels)
-    return undefined_unless(jnp.any(factors != 0) & no_nan(mean, deviation, labels), jnp.mean(gaps**2))
+    return jnp.mean((curve.expected[1:-1] - curve.observed[1:-1]) ** 2)
 
 
 @checked

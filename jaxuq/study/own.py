@@ -157,8 +157,9 @@ def _run(
             output / "summary.csv", summarise(tables["results.csv"], names=[*scores, "seconds"], intervals=ends)
         )
         for plan in plans:
-            cell = plan.kept.read() or {}
-            write_predictions(plan.kept, cell["ids"], {name: cell[name] for name in ("targets", "predictions")})
+            kept: Any = plan.kept  # a cell of this folder
+            cell = kept.read() or {}
+            write_predictions(kept, cell["ids"], {name: cell[name] for name in ("targets", "predictions")})
 
 
 @functools.cache

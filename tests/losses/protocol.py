@@ -43,10 +43,9 @@ EXAMPLES: dict[str, Any] = {
         Example(losses.focal_loss, (_a, _labels), **_pair),
         Example(losses.focal_loss, (_a, _labels), {"alpha": None, "gamma": 0.5}, **_pair),
     ],
-    "gaussian_negative_log_likelihood": [
-        Example(losses.gaussian_negative_log_likelihood, (_a, np.exp(_b), _y), **_triple),
-        Example(losses.gaussian_negative_log_likelihood, (_a, np.exp(_b), _y), {"convention": "muben"}, **_triple),
-    ],
+    "gaussian_negative_log_likelihood": Example(
+        losses.gaussian_negative_log_likelihood, (_a, np.exp(_b), _y), **_triple
+    ),
     "homoscedastic_weighting": Example(
         losses.homoscedastic_weighting,
         (_part[:, 0] + 1, _a[:, 0]),

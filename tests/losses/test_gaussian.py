@@ -25,11 +25,6 @@ def test_likelihood_is_the_full_density_of_scipy(data):
     np.testing.assert_allclose(gaussian_negative_log_likelihood(*data), expected, rtol=1e-6)
 
 
-def test_muben_convention_drops_the_constant_only(data):
-    difference = gaussian_negative_log_likelihood(*data) - gaussian_negative_log_likelihood(*data, convention="muben")
-    np.testing.assert_allclose(difference, 0.9189385, rtol=1e-6)
-
-
 def test_variance_is_floored():
     np.testing.assert_allclose(softplus_variance(jnp.array([-1e4])), 1e-6, rtol=1e-6)
     np.testing.assert_allclose(softplus_variance(jnp.array([-1e4]), min_variance=0.5), 0.5)
@@ -58,5 +53,3 @@ def test_beta_weights_both_gradients_by_the_stopped_variance(data):
 def test_options_are_validated(data):
     with pytest.raises(ValueError, match=r"beta is 1\.5; expected a finite number in \[0, 1\]"):
         beta_negative_log_likelihood(*data, beta=1.5)
-    with pytest.raises(Exception, match="convention"):
-        gaussian_negative_log_likelihood(*data, convention="torch")  # type: ignore[arg-type]

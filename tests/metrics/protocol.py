@@ -64,16 +64,12 @@ EXAMPLES: dict[str, Any] = {
         where=_rng.random((N, TASKS)) < 0.5,
         masked=(0, 1),
     ),
-    "average_precision": [
-        Example(metrics.average_precision, (SCORES, LABELS), {"convention": name}, where=WHERE, masked=(0, 1))
-        for name in ("step", "muben")
-    ],
+    "average_precision": Example(metrics.average_precision, (SCORES, LABELS), where=WHERE, masked=(0, 1)),
     "bernoulli_negative_log_likelihood": Example(
         metrics.bernoulli_negative_log_likelihood, (MEAN, LABELS), where=WHERE, masked=(0, 1), differentiable=(0,)
     ),
     "binary_calibration_error": [
-        _binary(metrics.binary_calibration_error, kwargs={"convention": name, "norm": norm}, differentiable=(0,))
-        for name in ("top_class", "muben")
+        _binary(metrics.binary_calibration_error, kwargs={"norm": norm}, differentiable=(0,))
         for norm in ("mean", "maximum")
     ],
     "bootstrap": Example(_bootstrap_error, (jax.random.key(3), MEAN, TRUTH), where=WHERE, masked=(1, 2)),
@@ -86,15 +82,15 @@ EXAMPLES: dict[str, Any] = {
         differentiable=(0,),
     ),
     "classwise_calibration_error": _classes(metrics.classwise_calibration_error),
-    "expected_calibration_error": _binary(metrics.expected_calibration_error, differentiable=(0,)),
+    "expected_calibration_error": [
+        _binary(metrics.expected_calibration_error, kwargs={"closed": side}, differentiable=(0,))
+        for side in ("right", "left")
+    ],
     "expected_normalised_calibration_error": _gaussian(
         metrics.expected_normalised_calibration_error, kwargs={"bins": 4}, differentiable=(0, 1, 2)
     ),
     "gaussian_crps": _gaussian(metrics.gaussian_crps, differentiable=(0, 1, 2)),
-    "gaussian_negative_log_likelihood": [
-        _gaussian(metrics.gaussian_negative_log_likelihood, kwargs={"convention": name}, differentiable=(0, 1, 2))
-        for name in ("full", "muben")
-    ],
+    "gaussian_negative_log_likelihood": _gaussian(metrics.gaussian_negative_log_likelihood, differentiable=(0, 1, 2)),
     "interval_of_resamples": Example(metrics.interval_of_resamples, (np.float32(0.5), RISK), masked=(1,)),
     "interval_coverage": _ends(metrics.interval_coverage),
     "interval_score": _ends(metrics.interval_score, kwargs={"level": 0.9}, differentiable=(0, 1, 2)),
@@ -121,10 +117,7 @@ EXAMPLES: dict[str, Any] = {
     "regression_calibration_curve": [
         _gaussian(metrics.regression_calibration_curve, kwargs={"kind": kind}) for kind in ("quantile", "central")
     ],
-    "regression_calibration_error": [
-        _gaussian(metrics.regression_calibration_error, kwargs={"convention": name})
-        for name in ("elementwise", "muben")
-    ],
+    "regression_calibration_error": _gaussian(metrics.regression_calibration_error),
     "reliability_bins": [
         _binary(metrics.reliability_bins, kwargs={"bins": 4, "binning": binning})
         for binning in ("equal_width", "equal_mass")

@@ -48,18 +48,23 @@ def test_empty_bins_are_undefined_and_weigh_nothing(run):
     np.testing.assert_allclose(rows, [[np.nan, 0.85], [np.nan, 0.5], [0, 1]], rtol=1e-6)
 
 
-def test_binary_error_equals_its_two_definitions(run, predictions):
+def test_binary_error_is_that_of_the_top_class(run, predictions):
     probability, label, _ = predictions
     probability[:5] = 1.0
     top, hit = np.maximum(probability, 1 - probability), (probability > 0.5) == label
     ours = run(metrics.binary_calibration_error, probability, label)
     assert ours == pytest.approx(float(run(metrics.expected_calibration_error, top, hit)), abs=1e-6)
-    edges = np.append(np.arange(16) / 15, np.inf)  # closed on the left; the last bin holds exactly 1
+    largest = run(metrics.binary_calibration_error, probability, label, norm="maximum")
+    assert largest == pytest.approx(float(run(metrics.maximum_calibration_error, top, hit)), abs=1e-6)
+
+
+def test_bins_may_be_closed_on_the_left(run, predictions):
+    probability, label, _ = predictions
+    probability[:5] = 1.0
+    edges = np.append(np.arange(16) / 15, np.inf)  # the last bin holds exactly 1
     weight, mean, hits = brute_bins(probability, label, edges, closed="left")
-    ours = run(metrics.binary_calibration_error, probability, label, convention="muben")
+    ours = run(metrics.expected_calibration_error, probability, label, closed="left")
     assert ours == pytest.approx(np.sum(weight * np.abs(hits - mean)), abs=1e-6)
-    ours = run(metrics.binary_calibration_error, probability, label, convention="muben", norm="maximum")
-    assert ours == pytest.approx(np.max(np.abs(hits - mean)), abs=1e-6)
 
 
 def test_adaptive_error_equals_equal_runs_and_ignores_the_order_of_ties(run, rng):
@@ -150,36 +155,6 @@ def test_regression_error_equals_its_equation(run, gaussians, rng):
     levels = np.arange(1, 20) / 20
     expected = np.mean([(q - np.mean(quantiles <= q)) ** 2 for q in levels])
     assert run(metrics.regression_calibration_error, *gaussians, where=keep) == pytest.approx(expected, rel=1e-4)
-
-
-def test_muben_error_equals_the_broadcast(run, gaussians, rng):
-    mean, variance, labels = gaussians
-    keep = rng.random(150) < 0.7
-    pairs = norm.cdf(labels[keep], mean[keep, None], np.sqrt(variance[keep, None]))
-    expected = np.mean([(q - np.mean(pairs <= q)) ** 2 for q in np.arange(1, 20) / 20])
-    ours = run(metrics.regression_calibration_error, *gaussians, where=keep, convention="muben")
-    assert ours == pytest.approx(expected, rel=1e-4)
-
-
-def test_muben_error_prefers_ignorance(run, rng):
-    mean = rng.normal(size=4000)
-    labels = mean + 0.3 * rng.normal(size=4000)
-    sharp = mean, np.full(4000, 0.09), labels
-    constant = np.zeros(4000), np.full(4000, 1.09), labels
-    overconfident = np.zeros(4000), np.full(4000, 0.3), labels
-    error = metrics.regression_calibration_error
-    assert run(error, *sharp, convention="muben") > 0.02
-    assert run(error, *constant, convention="muben") < 5e-4
-    assert run(error, *sharp) < 5e-4
-    assert run(error, *overconfident) > 0.005
-
-
-def test_muben_error_holds_no_matrix_of_pairs():
-    n = 20_000
-    shape = jax.ShapeDtypeStruct((n,), jnp.float32)
-    muben = jax.jit(lambda *a: metrics.regression_calibration_error(*a, convention="muben"))
-    memory = muben.lower(shape, shape, shape).compile().memory_analysis()
-    assert memory.temp_size_in_bytes < 4 * n * 19 * 8
 
 
 def test_miscalibration_area_equals_uncertainty_toolbox(run, gaussians):

@@ -87,11 +87,7 @@ def test_gaussian_likelihood_equals_scipy(run, regression, keep):
     mean, variance, labels = regression
     expected = -norm.logpdf(labels, mean, np.sqrt(variance))[keep].mean()
     full = run(metrics.gaussian_negative_log_likelihood, mean, variance, labels, where=keep)
-    muben = run(metrics.gaussian_negative_log_likelihood, mean, variance, labels, where=keep, convention="muben")
     assert full == pytest.approx(expected, rel=1e-5)
-    assert muben == pytest.approx(expected - 0.5 * np.log(2 * np.pi), rel=1e-5)
-    tiny = run(metrics.gaussian_negative_log_likelihood, [0.0], [1e-12], [1e-3], convention="muben")
-    assert tiny == pytest.approx(0.5 * (np.log(1e-6) + 1), rel=1e-5)
 
 
 def test_crps_equals_properscoring(run, regression, keep, rng):
@@ -147,8 +143,8 @@ def test_interval_coverage_and_width(run):
 
 def test_options_are_checked():
     one = jnp.ones(3)
-    with pytest.raises(ValueError, match="convention is 'sklearn'; expected one of 'step', 'muben'"):
-        inspect.unwrap(metrics.average_precision)(one, one, convention="sklearn")  # past the type checks of the tests
+    with pytest.raises(ValueError, match="closed is 'both'; expected one of 'right', 'left'"):
+        inspect.unwrap(metrics.expected_calibration_error)(one, one, closed="both")  # past the type checks of the tests
     with pytest.raises(ValueError, match=r"level is 90.0; expected a finite number in \(0, 1\)"):
         metrics.interval_score(one, one, one, level=90.0)
     with pytest.raises(ValueError, match="bins is 0; expected an integer of at least 1"):

@@ -20,6 +20,12 @@ from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.grid import grid_cells, run_grid
 from jaxuq.molecules.muben.methods import METHODS
 from jaxuq.molecules.muben.opening import select_methods
+from jaxuq.molecules.muben.published_scores import (
+    published_binary_calibration,
+    published_gaussian_likelihood,
+    published_precision_recall_area,
+    published_regression_calibration,
+)
 from jaxuq.molecules.muben.recipe import Recipe, recipe_optimizer
 from jaxuq.molecules.muben.run import run_muben
 from jaxuq.molecules.muben.study import muben_study
@@ -36,6 +42,10 @@ __all__ = [
     "grid_cells",
     "make_backbone",
     "muben_study",
+    "published_binary_calibration",
+    "published_gaussian_likelihood",
+    "published_precision_recall_area",
+    "published_regression_calibration",
     "recipe_optimizer",
     "run_active",
     "run_grid",

@@ -10,6 +10,11 @@ from jaxtyping import Array, Bool, Float
 
 from jaxuq import metrics
 from jaxuq.calibration import conformal_classification, conformal_regression
+from jaxuq.molecules.muben.published_scores import (
+    published_binary_calibration,
+    published_gaussian_likelihood,
+    published_regression_calibration,
+)
 from jaxuq.posterior import Forecast, GaussianForecast
 
 LEVEL = 0.9
@@ -57,13 +62,17 @@ def _regression_task(
     deviation = jnp.sqrt(variance)
     half = ndtri(0.5 + 0.5 * LEVEL) * deviation
     error = jnp.abs(mean - labels)
-    nll, rce = ("muben", "muben") if muben else ("full", "elementwise")
+    likelihood, calibration = (
+        (published_gaussian_likelihood, published_regression_calibration)
+        if muben
+        else (metrics.gaussian_negative_log_likelihood, metrics.regression_calibration_error)
+    )
     values = (
         metrics.root_mean_squared_error(mean, labels, where=where),
         metrics.mean_absolute_error(mean, labels, where=where),
         metrics.r2_score(mean, labels, where=where),
-        metrics.gaussian_negative_log_likelihood(mean, variance, labels, convention=nll, where=where),
-        metrics.regression_calibration_error(mean, variance, labels, convention=rce, where=where),
+        likelihood(mean, variance, labels, where=where),
+        calibration(mean, variance, labels, where=where),
         metrics.gaussian_crps(mean, variance, labels, where=where),
         metrics.miscalibration_area(mean, variance, labels, where=where),
         metrics.expected_normalised_calibration_error(mean, variance, labels, where=where),
@@ -84,14 +93,14 @@ def _classification_task(
     predicted = (logits > 0).astype(jnp.int32)
     confidence = jnp.maximum(probabilities, 1 - probabilities)
     correct = predicted == labels
-    ece = "muben" if muben else "top_class"
+    calibration = published_binary_calibration if muben else metrics.binary_calibration_error
     values = (
         metrics.area_under_roc(logits, labels, where=where),
         metrics.average_precision(logits, labels, where=where),
         metrics.accuracy(predicted, labels, where=where),
         metrics.bernoulli_negative_log_likelihood(logits, labels, where=where),
         metrics.brier_score(probabilities, labels, where=where),
-        metrics.binary_calibration_error(probabilities, labels, convention=ece, where=where),
+        calibration(probabilities, labels, where=where),
         metrics.maximum_calibration_error(confidence, correct, where=where),
         metrics.adaptive_calibration_error(confidence, correct, where=where),
         metrics.smooth_calibration_error(confidence, correct, where=where),

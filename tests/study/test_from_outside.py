@@ -61,7 +61,8 @@ from jaxuq.tagging.tagger import hard_targets
 
 def run(rng_key, problem):
     labels = np.maximum(np.asarray(problem.test.labels.observations)[..., 0], 0)
-    return Outcome(LabelForecast(labels, hard_targets(labels, problem.num_labels)), None, None, np.zeros(0), np.zeros(0), None)
+    forecast = LabelForecast(labels, hard_targets(labels, problem.num_labels))
+    return Outcome(forecast, None, None, np.zeros(0), np.zeros(0), None)
 
 
 MINE = Entry("first-function", "The first function", {"run": run})
@@ -97,9 +98,7 @@ def _jaxuq(site, *arguments, **further):
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=300)
 
 
-@pytest.mark.parametrize(
-    ("command", "names"), [("muben", ["mean-label", "lengths"]), ("tag", ["first-function"])]
-)
+@pytest.mark.parametrize(("command", "names"), [("muben", ["mean-label", "lengths"]), ("tag", ["first-function"])])
 def test_it_is_in_the_help_and_nothing_is_imported_for_it(site, command, names):
     said = _jaxuq(site, command, "--help")
     assert said.returncode == 0, said.stderr

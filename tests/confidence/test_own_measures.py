@@ -70,15 +70,16 @@ def test_a_measure_and_a_set_of_ones_own_run_like_those_of_the_package(tmp_path,
 
     options = {"layout": "bare", "measures": ("rauq",)}
     confidence.run_study(configured(tmp_path / "python", **options), model=model(),
-                         measures={"least": least, "spread": SPREAD})  # fmt: skip
+                         measures={"mine": least, "wide": SPREAD})  # fmt: skip
     for name, line in lines(tmp_path / "python").items():
-        assert line["measures"] == found[name]["measures"]
+        there = found[name]["measures"]
+        assert line["measures"] == {"rauq": there["rauq"], "mine": there["least"], "wide": there["spread"]}
     whole = confidence.uqac(model(), [f"{one}?" for one in PROMPTS], list(RESPONSES), kind="text", measures=["rauq"],
-                            own={"least": least, "spread": SPREAD})  # fmt: skip
+                            own={"mine": least, "wide": SPREAD})  # fmt: skip
     for number, one in enumerate(whole):
         tokens = ~one.answer
-        assert one.measures["least"] == pytest.approx(float(one.log_probs[tokens].min()), rel=1e-5)
-        assert found[str(number)]["measures"] == pytest.approx(one.measures, rel=1e-5)
+        assert one.measures["mine"] == pytest.approx(float(one.log_probs[tokens].min()), rel=1e-5)
+        assert list(found[str(number)]["measures"].values()) == pytest.approx(list(one.measures.values()), rel=1e-5)
 
 
 def test_the_page_knows_the_measures_of_its_run(tmp_path, outside):

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from jaxuq.cli.telling import progress_console, say, warn
 from jaxuq.molecules.muben.listener import Listener
 
 _LOG_SECONDS = 10.0  # between two lines of the same work when there is no terminal
@@ -18,7 +19,7 @@ class Display:
     """A context that shows progress on standard error while a run goes on."""
 
     def __init__(self):
-        self._console = Console(stderr=True)
+        self._console = progress_console()
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description:<22}"),
@@ -62,7 +63,7 @@ class Display:
         now = time.monotonic()
         if done >= total or now - self._logged.get(name, -math.inf) >= _LOG_SECONDS:
             self._logged[name] = now
-            print(f"{name}: {done}/{total} {score}".rstrip(), file=sys.stderr, flush=True)
+            say(f"{name}: {done}/{total} {score}".rstrip())
 
     def _features(self, done: int, total: int) -> None:
         self._show("features", done, total, "molecules")
@@ -79,7 +80,7 @@ class Display:
     def _scored(self, method: str, seed: int, scores: dict[str, Any]) -> None:
         names = [name for name in ("rmse", "auroc", "nll", "rce", "ece") if name in scores]
         text = ", ".join(f"{name} {scores[name]:.3f}" for name in names)
-        self._console.print(f"  {method}, seed {seed}: {text}", highlight=False)
+        say(f"  {method}, seed {seed}: {text}")
 
     def _message(self, text: str) -> None:
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+        warn(text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from jaxuq.cli.telling import say, warn
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, TrainConfiguration
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ class ExpertsGenerateCommand:
             else:
                 information = float(answer.mutual_information.mean()) if len(answer.tokens) else 0.0
                 print(answer.text.strip())
-                print(f"[probability {answer.probability:.3f}, disagreement {information:.4f} nats a token]",
-                      file=sys.stderr)  # fmt: skip
+                say(f"[probability {answer.probability:.3f}, disagreement {information:.4f} nats a token]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,10 +136,10 @@ class CombineCommand:
         rejected = combine_math(files, self.output)
         for name, problems in rejected.items():
             first = f"; the first, {problems[0][0]}: {problems[0][1]}" if problems else ""
-            print(f"{name}: {len(problems)} problems left out{first}", file=sys.stderr)
+            say(f"{name}: {len(problems)} problems left out{first}")
         with self.output.open(encoding="utf-8") as lines:
-            print(f"{sum(1 for _ in lines)} instructions written to {self.output}; next:", file=sys.stderr)
-        print(f"  jaxuq experts train --data {self.output}", file=sys.stderr)
+            say(f"{sum(1 for _ in lines)} instructions written to {self.output}; next:")
+        say(f"  jaxuq experts train --data {self.output}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _routed(
         raise ExpertsError(f"question {encoded.rejected[0][0] + 1}: {encoded.rejected[0][1]}")
     weights, unrouted = gradient_weights(Context(run, encoded, EvaluateConfiguration((folder,))), top_k=top_k)
     if unrouted:
-        print(f"note: {unrouted} questions have no gradient; the base adapter answers them", file=sys.stderr)
+        warn(f"{unrouted} questions have no gradient; the base adapter answers them")
     return run, asked, weights
 
 
@@ -226,9 +226,9 @@ def run_train(configuration: TrainConfiguration) -> None:
     with ExpertsDisplay() as display:
         folder = run_training(configuration, model=load_named_model, on_progress=display.show)
     sizes = ", ".join(map(str, folder.record["clusters"]))
-    print(f"{len(folder.record['clusters'])} clusters of {sizes} instructions", file=sys.stderr)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}; next:", file=sys.stderr)
-    print(f"  jaxuq experts evaluate {folder.path}", file=sys.stderr)
+    say(f"{len(folder.record['clusters'])} clusters of {sizes} instructions")
+    say(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}; next:")
+    say(f"  jaxuq experts evaluate {folder.path}")
 
 
 def run_evaluate(options: EvaluateConfiguration) -> None:
@@ -253,7 +253,7 @@ def run_evaluate(options: EvaluateConfiguration) -> None:
         folder = run_evaluation(options, on_progress=display.show)
     page = write_experts_report(folder.path)
     print_experts(folder.path)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
+    say(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:")
     for name, content in (
         ("report.html", "open this: accuracies, clusters, weights, costs"),
         ("results.csv", "one row per subset, method and seed"),
@@ -261,4 +261,4 @@ def run_evaluate(options: EvaluateConfiguration) -> None:
         ("predictions/", "one line per question, a file per seed and method"),
         ("figures/", "the page's figures as files"),
     ):
-        print(f"  {page.parent / name.rstrip('/')}  ({content})", file=sys.stderr)
+        say(f"  {page.parent / name.rstrip('/')}  ({content})")

@@ -1,12 +1,12 @@
 """What `jaxuq experts` shows: a bar a step on a terminal, plain lines in a log."""
 
 import math
-import sys
 import time
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from jaxuq.cli.telling import progress_console, say
 
 _LOG_SECONDS = 10.0  # between two lines of the same step when there is no terminal
 
@@ -15,7 +15,7 @@ class ExpertsDisplay:
     """A context that shows progress on standard error while a run goes on."""
 
     def __init__(self):
-        console = Console(stderr=True)
+        console = progress_console()
         columns = (
             *(SpinnerColumn(), TextColumn("{task.description:<28}"), BarColumn(bar_width=24)),
             *(MofNCompleteColumn(), TimeElapsedColumn()),
@@ -42,4 +42,4 @@ class ExpertsDisplay:
         now = time.monotonic()
         if done >= total or now - self._logged.get(step, -math.inf) >= _LOG_SECONDS:
             self._logged[step] = now
-            print(f"{step}: {done}/{total}", file=sys.stderr, flush=True)
+            say(f"{step}: {done}/{total}")

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal
 
+from jaxuq.cli.telling import progress_console, say
+
 if TYPE_CHECKING:
     from jaxuq.extraction import ChatModel, RunResult, Usage
     from jaxuq.study import Options
@@ -232,10 +234,9 @@ class _Progress:
     """A bar on a terminal, a line now and then in a log."""
 
     def __enter__(self) -> "_Progress":
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True)
+        console = progress_console()
         columns = TextColumn("conversations"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn()
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task, self._shown = None, time.monotonic()
@@ -253,7 +254,7 @@ class _Progress:
             self._bar.update(self._task, completed=done, total=total)
         elif time.monotonic() - self._shown >= 10:
             self._shown = time.monotonic()
-            print(f"conversations: {done}/{total}", file=sys.stderr, flush=True)
+            say(f"conversations: {done}/{total}")
 
 
 def _tell(
@@ -280,19 +281,17 @@ def _tell(
         found = sum(len(one.spans) + sum(map(len, one.relations.values())) for one in result.extractions)
         print(f"{found} found in {len(result.extractions)} texts (no gold to score against)")
     kept = result.conversations - result.new
-    print(
+    say(
         f"{result.conversations} conversations in {seconds:.0f} s"
         + (f", {kept} of them kept from before" if kept > 0 else "")
-        + (f"; {result.failed} gave no answer, for example: {result.first_error}" if result.failed else ""),
-        file=sys.stderr,
+        + (f"; {result.failed} gave no answer, for example: {result.first_error}" if result.failed else "")
     )
     if usage.requests:
         record = usage.record(prices)
         cost = f", cost {record['cost']:.4f}" if prices is not None else ""
-        print(
+        say(
             f"{usage.requests} requests ({usage.cached} from the cache, {usage.retries} retries): "
-            f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written{cost}",
-            file=sys.stderr,
+            f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written{cost}"
         )
     files = [("report.html", "open this: scores, and every text with its conversation")]
     if result.evaluation is not None:
@@ -303,4 +302,4 @@ def _tell(
         ]
     files += [(path.name, "what was found") for path in result.written]
     for name, content in (*files, ("predictions/", "all conversations"), ("run.json", "configuration, versions")):
-        print(f"  {folder / name}  ({content})", file=sys.stderr)
+        say(f"  {folder / name}  ({content})")

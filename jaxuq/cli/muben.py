@@ -1,10 +1,10 @@
 """`jaxuq muben`: run the benchmark with progress on the terminal, print its scores, write its page."""
 
 import pathlib
-import sys
 import time
 from typing import TYPE_CHECKING
 
+from jaxuq.cli.telling import say
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(configuration: MubenConfiguration) -> None:
         folder = (run_active if active else run_muben)(configuration, display.listener())
     page = write_report(folder.path)
     _print_scores(display, folder.path, active)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
+    say(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:")
     for name, content in _ACTIVE_FILES if active else _FILES:
         print(f"  {page.parent / name.rstrip('/')}  ({content})")
 
@@ -77,14 +77,14 @@ def _run_grid(cells: list[MubenConfiguration]) -> None:
     complete = [root / name for name, said in status.items() if said == "complete"]
     failed = {name: said for name, said in status.items() if said != "complete"}
     for name, said in failed.items():
-        print(f"{name}: {said}", file=sys.stderr)
+        say(f"{name}: {said}")
     if not complete:
         raise DataError(f"none of the {len(cells)} runs in {root} is complete; grid.json there says why")
     active = bool(cells[0].active)
     for folder in complete:
         _print_scores(display, folder, active)
     pages = ", ".join(str(folder / "report.html") for folder in complete) if active else compare_runs(complete, root)
-    print(f"{len(complete)} of {len(cells)} runs are complete: {pages}", file=sys.stderr)
+    say(f"{len(complete)} of {len(cells)} runs are complete: {pages}")
     if failed:
         raise DataError(
             f"{len(failed)} of {len(cells)} runs failed ({', '.join(failed)}); the same command tries again"

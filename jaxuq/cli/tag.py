@@ -1,8 +1,8 @@
 """`jaxuq tag`: run label models with progress on the terminal, print their scores, write the page."""
 
-import sys
 import time
 
+from jaxuq.cli.telling import say
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 
 
@@ -33,7 +33,7 @@ def run(configuration: TaggingConfiguration) -> None:
         folder = run_tagging(configuration, display.listener())
     page = write_report(folder.path)
     display.print_scores(folder.path)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
+    say(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:")
     for name, content in (
         ("report.html", "open this: scores, reliability of the labelling functions, emissions"),
         ("results.csv", "one row per data set, method and seed"),

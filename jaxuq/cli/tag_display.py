@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from jaxuq.cli.telling import progress_console, say, warn
 from jaxuq.tagging.benchmark.listener import Listener
 
 _LOG_SECONDS = 10.0  # between two lines of the same work when there is no terminal
@@ -19,7 +20,7 @@ class TagDisplay:
     """A context that shows progress on standard error while a run goes on."""
 
     def __init__(self):
-        self._console = Console(stderr=True)
+        self._console = progress_console()
         columns = (
             *(SpinnerColumn(), TextColumn("{task.description:<28}"), BarColumn(bar_width=24)),
             *(MofNCompleteColumn(), TimeElapsedColumn()),
@@ -66,14 +67,14 @@ class TagDisplay:
         now = time.monotonic()
         if done >= total or now - self._logged.get(name, -math.inf) >= _LOG_SECONDS:
             self._logged[name] = now
-            print(f"{name}: {done}/{total} sub-words", file=sys.stderr, flush=True)
+            say(f"{name}: {done}/{total} sub-words")
 
     def _scored(self, dataset: str, method: str, seed: int, scores: dict[str, float] | None) -> None:
         text = "done" if scores is None else ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-        self._console.print(f"  {dataset}, {method}, seed {seed}: {text}", highlight=False, soft_wrap=True)
+        say(f"  {dataset}, {method}, seed {seed}: {text}")
 
     def _message(self, text: str) -> None:
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        warn(text)
 
 
 def percent(mean: str, deviation: str) -> str:

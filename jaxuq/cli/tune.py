@@ -1,11 +1,11 @@
 """`jaxuq tune`: fine-tune with progress on the terminal, print the scores before and after, write the page."""
 
 import math
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from jaxuq.cli.telling import progress_console, say, warn
 from jaxuq.tuning.configuration import TuneConfiguration
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def run(configuration: TuneConfiguration) -> None:
         folder = run_tuning(configuration, model=model, judge=judge, listener=display.listener())
     page = write_tuning_report(folder.path)
     print_tuning(folder.path)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
+    say(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:")
     for name, content in _files(configuration):
-        print(f"  {page.parent / name.rstrip('/')}  ({content})", file=sys.stderr)
+        say(f"  {page.parent / name.rstrip('/')}  ({content})")
 
 
 def _files(configuration: TuneConfiguration) -> list[tuple[str, str]]:
@@ -97,10 +97,9 @@ class _Display:
     """Progress on standard error: a bar on a terminal, a line every now and then in a log."""
 
     def __init__(self):
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self._console = Console(stderr=True)
+        self._console = progress_console()
         columns = (
             TextColumn("{task.description:<32}"), BarColumn(bar_width=24), MofNCompleteColumn(),
             TextColumn("{task.fields[said]}"), TimeElapsedColumn(),
@@ -133,11 +132,11 @@ class _Display:
                     self._progress.update(finished, visible=False)
         elif progress.step == progress.num_steps or time.monotonic() - self._logged > _LOG_SECONDS:
             self._logged = time.monotonic()
-            print(f"tune {name}: {progress.step}/{progress.num_steps} {said}", file=sys.stderr, flush=True)
+            say(f"tune {name}: {progress.step}/{progress.num_steps} {said}")
 
     def _scored(self, method: str, seed: int, part: str, scores: dict[str, float]) -> None:
         text = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-        self._console.print(f"  {method}, seed {seed}, {part}: {text}", highlight=False)
+        say(f"  {method}, seed {seed}, {part}: {text}")
 
     def _message(self, text: str) -> None:
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False)
+        warn(text)

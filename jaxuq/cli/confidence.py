@@ -1,12 +1,12 @@
 """`jaxuq confidence`: how sure is a model of its answers, over a set of questions or of one."""
 
 import dataclasses
-import sys
 import time
 from typing import Annotated
 
 import tyro
 
+from jaxuq.cli.telling import progress_console, say, warn
 from jaxuq.confidence.study.configuration import StudyConfiguration
 
 
@@ -71,8 +71,8 @@ def run(configuration: StudyConfiguration) -> None:
     page = write_confidence_report(folder.path)
     print_confidence(folder.path)
     for note in folder.record.get("notes", []):
-        print(f"note: {note}", file=sys.stderr)
-    print(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:", file=sys.stderr)
+        warn(note)
+    say(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:")
     for name, content in (
         ("report.html", "open this: scores, calibration, costs, confident mistakes"),
         ("results.csv", "one row per measure and balanced subsample"),
@@ -81,17 +81,16 @@ def run(configuration: StudyConfiguration) -> None:
         ("figures/", "the page's figures as files"),
         ("run.json", "configuration, versions, device"),
     ):
-        print(f"  {page.parent / name.rstrip('/')}  ({content})", file=sys.stderr)
+        say(f"  {page.parent / name.rstrip('/')}  ({content})")
 
 
 class _Bar:
     """Progress on standard error: a bar on a terminal, a line every now and then in a log."""
 
     def __init__(self):
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        console = Console(stderr=True)
+        console = progress_console()
         self._terminal = console.is_terminal
         columns = (
             TextColumn("questions"),
@@ -117,4 +116,4 @@ class _Bar:
             self._progress.update(self._task, completed=done, total=total, said=said)
         elif done == total or time.monotonic() - self._logged > 10:
             self._logged = time.monotonic()
-            print(f"{done}/{total} questions, {said}", file=sys.stderr, flush=True)
+            say(f"{done}/{total} questions, {said}")

@@ -2,14 +2,13 @@
 
 import math
 import pathlib
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from jaxuq.cli.telling import progress_console, say, warn
 from jaxuq.study.listener import Listener
 
 _LOG_SECONDS = 10.0  # between two lines of the same work when there is no terminal
@@ -20,7 +19,7 @@ class Display:
     """A context that shows progress on standard error while a run goes on; the same for every command."""
 
     def __init__(self):
-        self._console = Console(stderr=True)
+        self._console = progress_console()
         columns = (
             *(SpinnerColumn(), TextColumn("{task.description:<28}", markup=False), BarColumn(bar_width=24)),
             *(MofNCompleteColumn(), TextColumn("{task.fields[said]}", markup=False), TimeElapsedColumn()),
@@ -48,10 +47,10 @@ class Display:
             folder: of the run.
             files: names and what they hold; those that are not there are left out.
         """
-        print(f"Done in {time.monotonic() - self.began:.0f} s. Written to {folder}:", file=sys.stderr)
+        say(f"Done in {time.monotonic() - self.began:.0f} s. Written to {folder}:")
         for name, content in files:
             if (folder / name.rstrip("/")).exists():
-                print(f"  {folder / name.rstrip('/')}  ({content})")
+                say(f"  {folder / name.rstrip('/')}  ({content})")
 
     def _show(self, step: str, done: int, total: int, said: str) -> None:
         if self._console.is_terminal:
@@ -65,11 +64,11 @@ class Display:
         now = time.monotonic()
         if done >= total or now - self._logged.get(step, -math.inf) >= _LOG_SECONDS:
             self._logged[step] = now
-            print(f"{step}: {done}/{total} {said}".rstrip(), file=sys.stderr, flush=True)
+            say(f"{step}: {done}/{total} {said}".rstrip())
 
     def _scored(self, cell: str, scores: Mapping[str, float]) -> None:
         text = ", ".join(f"{name} {value:.4g}" for name, value in scores.items()) or "done"
-        self._console.print(f"  {cell}: {text}", highlight=False, markup=False, soft_wrap=True)
+        say(f"  {cell}: {text}")
 
     def _message(self, text: str) -> None:
-        self._console.print(f"note: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        warn(text)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from jaxuq.cli.telling import say, warn
 from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, TrainConfiguration
 
 if TYPE_CHECKING:
@@ -109,8 +110,7 @@ class ExpertsGenerateCommand:
             else:
                 information = float(answer.mutual_information.mean()) if len(answer.tokens) else 0.0
                 print(answer.text.strip())
-                print(f"[probability {answer.probability:.3f}, disagreement {information:.4f} nats a token]",
-                      file=sys.stderr)  # fmt: skip
+                say(f"[probability {answer.probability:.3f}, disagreement {information:.4f} nats a token]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,10 +144,10 @@ class CombineCommand:
         rejected = combine_math(files, self.output)
         for name, problems in rejected.items():
             first = f"; the first, {problems[0][0]}: {problems[0][1]}" if problems else ""
-            print(f"{name}: {len(problems)} problems left out{first}", file=sys.stderr)
+            say(f"{name}: {len(problems)} problems left out{first}")
         with self.output.open(encoding="utf-8") as lines:
-            print(f"{sum(1 for _ in lines)} instructions written to {self.output}; next:", file=sys.stderr)
-        print(f"  jaxuq experts train --data {self.output}", file=sys.stderr)
+            say(f"{sum(1 for _ in lines)} instructions written to {self.output}; next:")
+        say(f"  jaxuq experts train --data {self.output}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _routed(
         raise ExpertsError(f"question {encoded.rejected[0].place}: {encoded.rejected[0].reason}")
     weights, unrouted = gradient_weights(Context(run, encoded, EvaluateConfiguration((folder,))), top_k=top_k)
     if unrouted:
-        print(f"note: {unrouted} questions have no gradient; the base adapter answers them", file=sys.stderr)
+        warn(f"{unrouted} questions have no gradient; the base adapter answers them")
     return run, asked, weights
 
 
@@ -229,9 +229,9 @@ def run_train(configuration: TrainConfiguration) -> None:
     with Display() as display:
         folder = run_training(configuration, model=load_named_model, listener=display.listener())
     sizes = ", ".join(map(str, folder.record["clusters"]))
-    print(f"{len(folder.record['clusters'])} clusters of {sizes} instructions", file=sys.stderr)
+    say(f"{len(folder.record['clusters'])} clusters of {sizes} instructions")
     display.over(folder.path, [("adapters/", "base adapter and experts"), ("clusters.npz", "of the instructions")])
-    print(f"next: jaxuq experts evaluate {folder.path}", file=sys.stderr)
+    say(f"next: jaxuq experts evaluate {folder.path}")
 
 
 def run_evaluate(options: EvaluateConfiguration) -> None:

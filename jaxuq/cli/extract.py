@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Literal
 
+from jaxuq.cli.telling import say
 from jaxuq.study.crew import CrewOptions
 
 if TYPE_CHECKING:
@@ -278,17 +279,15 @@ def _tell(result: "RunResult", usage: "Usage", prices: tuple[float, float] | Non
         found = sum(len(one.spans) + sum(map(len, one.relations.values())) for one in result.extractions)
         print(f"{found} found in {len(result.extractions)} texts (no gold to score against)")
     kept = result.conversations - result.new
-    print(
+    say(
         f"{result.conversations} conversations in {seconds:.0f} s"
         + (f", {kept} of them kept from before" if kept > 0 else "")
-        + (f"; {result.failed} gave no answer, for example: {result.first_error}" if result.failed else ""),
-        file=sys.stderr,
+        + (f"; {result.failed} gave no answer, for example: {result.first_error}" if result.failed else "")
     )
     if usage.requests:
         record = usage.record(prices)
         cost = f", cost {record['cost']:.4f}" if prices is not None else ""
-        print(
+        say(
             f"{usage.requests} requests ({usage.cached} from the cache, {usage.retries} retries): "
-            f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written{cost}",
-            file=sys.stderr,
+            f"{usage.prompt_tokens} tokens read, {usage.completion_tokens} written{cost}"
         )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from jaxuq.cli.telling import say
+
 if TYPE_CHECKING:
     from jaxuq.language import Answer, LanguageModel
 
@@ -110,7 +112,7 @@ class GenerateCommand:
         if sys.stdout.isatty() and not self.json:
             tokens = sum(len(answer.tokens) for answer in answers)
             ending = "" if any(answer.finish != "length" for answer in answers) else "; cut off: --max-new-tokens"
-            print(f"[{tokens} tokens in {seconds:.1f} s{ending}]", file=sys.stderr)
+            say(f"[{tokens} tokens in {seconds:.1f} s{ending}]")
 
 
 def load_named_model(name: str) -> "LanguageModel":
@@ -131,7 +133,7 @@ def load_named_model(name: str) -> "LanguageModel":
 
     if name in MODELS and find_model(name) is None:
         size = MODELS[name].size // 10**6
-        print(f"{name} is not on this machine yet; fetching it once ({size} MB) ...", file=sys.stderr)
+        say(f"{name} is not on this machine yet; fetching it once ({size} MB) ...")
         try:
             fetch_model(name, progress=sys.stderr.isatty())
         except CheckpointError as error:

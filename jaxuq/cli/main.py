@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
 from jaxuq.cli.report import ReportCommand
 from jaxuq.cli.serve import ServeCommand
+from jaxuq.cli.telling import SWITCH, VARIABLE, take_switch, telling
 from jaxuq.confidence.study.configuration import StudyConfiguration
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
@@ -53,11 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no PyTorch is no news here
     given = list(sys.argv[1:] if arguments is None else arguments)
+    given, quiet = take_switch(given)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # not every stream can be told
             stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        with _terminable(), _told():
+        with _terminable(), telling(quiet):
             _main(given)
     except JaxuqError as error:
         _fail(str(error), 2)
@@ -81,7 +82,8 @@ def _main(given: list[str]) -> None:
         command = tyro.extras.subcommand_cli_from_dict(
             _COMMANDS,
             prog="jaxuq",
-            description="How sure is this answer, and how far can few labels go?",
+            description="How sure is this answer, and how far can few labels go? "
+            f"With {SWITCH}, or {VARIABLE}=1, a command shows results and warnings alone.",
             args=given,
         )
     _run(command)
@@ -102,24 +104,6 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What a reader of the results should know is one line on standard error, without the code that says it."""
-    from jaxuq.study.errors import StudyWarning
-
-    def show(message: Any, category: type[Warning], *where: Any) -> None:
-        if issubclass(category, StudyWarning):
-            print(f"note: {message}", file=sys.stderr, flush=True)
-        else:
-            usual(message, category, *where)
-
-    with warnings.catch_warnings():
-        usual = warnings.showwarning
-        warnings.showwarning = show
-        warnings.simplefilter("always", StudyWarning)
-        yield
 
 
 def _run(command: Any) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from jaxuq.cli.telling import progress_console
+
 
 def _table(title: str, rows: list[tuple[str, str]]) -> None:
     from rich.table import Table
@@ -123,7 +125,6 @@ class ConvertModel:
         if self.kind != "decoder":
             self._convert_backbone()
             return
-        from rich.console import Console
 
         from jaxuq.language import CheckpointError, inspect_model, load_model, save_model
 
@@ -131,18 +132,17 @@ class ConvertModel:
             raise CheckpointError(f"--dtype is {self.dtype!r}; choose float32, bfloat16 or float16")
         if self.target.exists():
             raise CheckpointError(f"{self.target} exists already; name a new folder")
-        with Console(stderr=True).status(f"reading {self.source}") as status:
+        with progress_console().status(f"reading {self.source}") as status:
             model = load_model(self.source, dtype=self.dtype, scan=False)
             status.update(f"writing {self.target}")
             save_model(self.target, model)
         print(f"{self.target}: {inspect_model(self.target).parameters:,} parameters as {self.dtype}")
 
     def _convert_backbone(self) -> None:
-        from rich.console import Console
 
         from jaxuq.checkpoints import convert_backbone
 
-        with Console(stderr=True).status(f"reading {self.source}"):
+        with progress_console().status(f"reading {self.source}"):
             loaded = convert_backbone(self.kind, self.source, self.target)
         count = sum(array.size for array in _leaves(loaded.params))
         print(f"{self.target}: {count:,} parameters of {self.kind}, from a file of SHA-256 {loaded.source_sha256}")

@@ -1,7 +1,6 @@
 """`jaxuq muben`: run the benchmark with progress on the terminal, print its scores, write its page."""
 
-import sys
-
+from jaxuq.cli.telling import say
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 
 _FILES = (
@@ -55,14 +54,14 @@ def _run_grid(cells: list[MubenConfiguration]) -> None:
     complete = [root / name for name, said in status.items() if said == "complete"]
     failed = {name: said for name, said in status.items() if said != "complete"}
     for name, said in failed.items():
-        print(f"{name}: {said}", file=sys.stderr)
+        say(f"{name}: {said}")
     if not complete:
         raise DataError(f"none of the {len(cells)} runs in {root} is complete; grid.json there says why")
     for folder in complete:
         print_report(folder)
     active = bool(cells[0].active)
     pages = ", ".join(str(folder / "report.html") for folder in complete) if active else compare_runs(complete, root)
-    print(f"{len(complete)} of {len(cells)} runs are complete: {pages}", file=sys.stderr)
+    say(f"{len(complete)} of {len(cells)} runs are complete: {pages}")
     if failed:
         raise DataError(
             f"{len(failed)} of {len(cells)} runs failed ({', '.join(failed)}); the same command tries again"

@@ -2,9 +2,10 @@
 
 import dataclasses
 import os
-import sys
 
 import tyro
+
+from jaxuq.cli.telling import say, warn
 
 KEY_VARIABLE = "JAXUQ_SERVE_KEY"
 
@@ -44,10 +45,8 @@ class ServeCommand:
         backend = LocalBackend(load_named_model(self.model), self.model)
         app = make_app(backend, host=self.host, hosts=self.allow_host, key=key, most_waiting=self.most_waiting)
         asked = f"clients need the key in {KEY_VARIABLE}" if key else "no key is asked for"
-        print(f"{self.model} at {address_of(listening)}  ({asked}; Ctrl-C ends it)", file=sys.stderr, flush=True)
+        say(f"{self.model} at {address_of(listening)}  ({asked}; Ctrl-C ends it)")
         if not key and not is_loopback(self.host):
-            print(
-                f"note: whoever reaches {self.host} can use it; {KEY_VARIABLE} sets a key", file=sys.stderr, flush=True
-            )
+            warn(f"whoever reaches {self.host} can use it; {KEY_VARIABLE} sets a key")
         serve(app, listening)
-        print("ended", file=sys.stderr)
+        say("ended")

@@ -202,6 +202,7 @@ HOST: dict[str, str] = {
     "DecoderOutput": "a type",
     "Dropout": "a layer; covered by DNN",
     "EncoderConfig": "a configuration",
+    "Experts": "a configuration",
     "EncoderOutput": "a type",
     "KeyValueCache": "a type",
     "Linear": "a layer; covered by Decoder",

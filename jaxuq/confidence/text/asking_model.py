@@ -11,11 +11,11 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxuq.confidence.asking import p_true, parse_confidence
 from jaxuq.confidence.attention_measures import contextualised_sequence_likelihood
-from jaxuq.confidence.text.answering import bucket
 from jaxuq.confidence.text.generating import all_stops, generate_greedy
 from jaxuq.confidence.text.passes import stacked
 from jaxuq.language import Captured, attention_rows, decode_tokens, encode_prompt, encode_reply
 from jaxuq.networks import Model, capability
+from jaxuq.parallel import RowBatch, pad_rows, rung
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -93,18 +93,16 @@ def ask_true(
         answer = answers[number]
         assert answer is not None
         parts.append((before, answer.tolist()))
-    size = bucket(max(len(before) + len(answer) + len(after) for before, answer in parts))
-    tokens, lengths = np.zeros((rows, size), np.int32), np.zeros(rows, np.int32)
-    for row, (before, answer) in enumerate(parts):
-        text = [*before, *answer, *after]
-        tokens[row, : len(text)], lengths[row] = text, len(text)
+    texts = [[*before, *answer, *after] for before, answer in parts]
+    batch = RowBatch(np.arange(len(texts)), rows, rung(max(map(len, texts)), least=32))
+    tokens, lengths = pad_rows(texts, batch)
     options = (jnp.asarray(_spellings(model, word), jnp.int32) for word in ("true", "false"))
     truth, attention = jax.device_get(
         _judged(model.functions, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options)
     )
     for row, (number, (before, answer)) in enumerate(zip(asked, parts)):
         judged[0, number] = truth[row]
-        width = bucket(len(answer))
+        width = rung(len(answer), least=32)
         weights = np.zeros((attention.shape[1], width), np.float32)
         weights[:, : len(answer)] = attention[row, :, len(before) : len(before) + len(answer)]
         values = np.zeros(width, np.float32)

@@ -1,7 +1,6 @@
 """The sum over substituted chains: sequences with one token changed, scored from where they differ."""
 
 import functools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -14,9 +13,9 @@ from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.confidence.text.passes import Texts
 from jaxuq.confidence.text.reading import Reading
 from jaxuq.networks import Decoder, Model, as_model, capability
+from jaxuq.parallel import plan_rows, rung
 
-_TOKENS = 2048  # read at a time, at most: few long suffixes or many short ones
-_ROWS = (32, 8)  # suffixes in a pass, else two: few shapes to compile, and little of a pass is padding
+_TOKENS, _ROWS = 2048, 32  # read at a time, at most: few long suffixes or many short ones
 
 
 class _Row(NamedTuple):
@@ -26,13 +25,6 @@ class _Row(NamedTuple):
     number: int
     begin: int
     targets: np.ndarray  # tokens whose probabilities count, after the changed one
-
-
-def _bucket(length: int) -> int:
-    size = 8
-    while size < length:
-        size *= 2
-    return size
 
 
 @functools.partial(jax.jit, static_argnames=("model",))
@@ -69,17 +61,6 @@ def _sums(log_probs: Array, answer: Array, filtered: Array, where: Array, conven
     )
 
 
-def _batches(work: list[_Row], ends: list[int]) -> Iterator[tuple[list[_Row], int, int]]:
-    """Rows of similar length together, the longest first; how many rows the pass has, and how long they are."""
-    ordered = sorted(work, key=lambda row: row.begin - ends[row.text])
-    while ordered:
-        length = _bucket(ends[ordered[0].text] - ordered[0].begin)
-        most = min(len(ordered), _TOKENS // length)
-        size = next((rows for rows in _ROWS if rows <= most), 2)
-        yield ordered[:size], size, length
-        ordered = ordered[size:]
-
-
 def marginal_confidence(
     model: Model | Decoder,
     params: PyTree,
@@ -93,7 +74,7 @@ def marginal_confidence(
 
     Every changed sequence starts from the cache of its own text up to the change, and is read from there to the last
     token of the answer; logits are made for the tokens that count and for no others. Sequences of similar length,
-    whichever texts they belong to, run together: at most 2,048 tokens at a time, or two sequences. Holds their caches.
+    whichever texts they belong to, run together: at most 2,048 tokens at a time, or one sequence. Holds their caches.
 
     Returns:
         In [0, 1]; NaN for texts without an answer.
@@ -111,13 +92,16 @@ def marginal_confidence(
         targets = np.flatnonzero(counted[text])
         work.append(_Row(int(text), int(number), begin, targets[targets > begin]))
     rows = np.repeat(log_probs[:, None], size + 1, axis=1)
-    wide = _bucket(max((len(row.targets) for row in work), default=1))
-    for group, together, length in _batches(work, ends):
+    wide = rung(max((len(row.targets) for row in work), default=1), least=8)
+    # The last token of the answer is predicted, not read; a suffix of nothing else has one token all the same.
+    counts = [max(ends[row.text] - row.begin, 1) for row in work]
+    for plan in plan_rows(counts, max_rows=_ROWS, max_tokens=_TOKENS, least=8):
+        group, together, length = [work[number] for number in plan.rows], plan.size, plan.length
         suffixes, valid = np.zeros((together, length), np.int32), np.zeros((together, length), bool)
         places, targets = np.zeros((together, wide), np.int32), np.zeros((together, wide), np.int32)
         owner, begins = np.zeros(together, np.int32), np.zeros(together, np.int32)
         for at, row in enumerate(group):
-            count = ends[row.text] - row.begin  # the last token of the answer is predicted, not read
+            count = ends[row.text] - row.begin
             suffixes[at, :count] = tokens[row.text, row.begin : row.begin + count]
             suffixes[at, 0] = changes.tokens[row.text, row.number]
             valid[at, :count] = True

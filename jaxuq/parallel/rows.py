@@ -51,7 +51,7 @@ def rung(length: int, *, least: int = 16, longest: int | None = None) -> int:
     """
     size = least
     while size < length:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
+        size = (size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3) if size > 1 else 2
     return size if longest is None else max(min(size, longest), length)
 
 
@@ -71,8 +71,8 @@ def plan_rows(
 
     A batch grows until it has `max_rows` rows or `max_tokens` numbers, or until its share of padding within rows,
     $1 - \sum_b T_b / (B \max_b T_b)$, would reach `max_padding`. So it holds at most `max_tokens` numbers (or one row
-    for each device), and there are few shapes: a length is a rung, and a number of rows a power of two; fewer than
-    half of the rows are padding.
+    for each device), and there are few shapes: a length is a rung, and the number of rows of a device a power of two;
+    fewer than half of the rows are padding.
 
     Args:
         lengths: of the items.
@@ -147,14 +147,11 @@ def _batch(
     rows: list[int], sizes: np.ndarray, padded: Any, allowed: Any, full: bool, least: int | None, devices: int
 ) -> RowBatch:
     length = padded(int(sizes[rows[-1]]))
-    most = allowed(length)
-    if full:
-        size = most
-    elif least is None:
-        size = len(rows)
-    else:
-        size = min(1 << (len(rows) - 1).bit_length(), most)
-    return RowBatch(np.array(rows, np.int64), -(-max(size, len(rows)) // devices) * devices, length)
+    most, share = allowed(length), -(-len(rows) // devices)  # of each device
+    if least is not None:
+        share = 1 << (share - 1).bit_length()
+    size = most if full else min(share * devices, most)
+    return RowBatch(np.array(rows, np.int64), size, length)
 
 
 def pad_rows(

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 import jaxuq
+from jaxuq.parallel import plan_rows
 from jaxuq.tagging import (
     EmbeddedText,
     SparseOptions,
@@ -22,7 +23,6 @@ from jaxuq.tagging import (
     WeakLabels,
     bio_label_names,
     chmm,
-    length_buckets,
     load_weak_labels,
     make_weak_labels,
     sparse_chmm,
@@ -46,8 +46,8 @@ def main(args: argparse.Namespace) -> None:
         data = made_up()
     rng = np.random.default_rng(0)
     text = EmbeddedText(data, [rng.normal(size=(n, args.width)).astype(np.float32) for n in data.lengths])
-    labels, groups = len(data.label_names), length_buckets(data.lengths)
-    padding = 1 - data.lengths.sum() / sum(len(rows) * data.lengths[rows].max() for rows in groups)
+    labels, groups = len(data.label_names), plan_rows(data.lengths, max_padding=0.2, least=None)
+    padding = 1 - data.lengths.sum() / sum(batch.size * batch.length for batch in groups)
     print(
         f"{len(data.ids)} sentences, {data.lengths.sum()} tokens, {labels} labels, "
         f"{len(groups)} buckets, padding {padding:.1%}"

@@ -1,6 +1,6 @@
 """From prompts to answers by experts, each with what the members thought of its tokens."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,8 +14,7 @@ from jaxuq.experts.mixture import Mixing
 from jaxuq.language import LanguageModel, decode_tokens
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.language.tokenization import stop_tokens
-
-_LENGTHS = 8  # prompts are padded to multiples of it: few shapes, few programs
+from jaxuq.parallel import pad_rows, plan_rows
 
 
 class ExpertAnswer(NamedTuple):
@@ -96,12 +95,15 @@ def answer_by_experts(
     stops = tuple(stop_tokens(model))
     decoder = model.decoder if experts is not None else model.decoder.clone(lora=None)
     answers: list[ExpertAnswer] = []
-    for used, group in _groups(prompts, weights, batch_size, together=mix is not None or experts is None):
+    together = mix is not None or experts is None
+    members = [tuple(np.flatnonzero(np.ones_like(row) if together else row).tolist()) for row in weights]
+    for batch in plan_rows([len(prompt) for prompt in prompts], max_rows=batch_size, groups=members):
+        group, used = batch.rows.tolist(), list(members[batch.rows[0]])
         chosen = experts
         if len(used) < weights.shape[1]:
             chosen = jax.tree.map(lambda leaf, at=tuple(used): leaf[np.array(at)], experts)
-        tokens, lengths = _padded([prompts[index] for index in group], batch_size)
-        padding = batch_size - len(group)
+        tokens, lengths = map(jnp.asarray, pad_rows([prompts[index] for index in group], batch))
+        padding = batch.size - len(group)
         shares = np.concatenate([weights[group][:, used], np.ones((padding, len(used)), np.float32)])
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray([*group, *[0] * padding]))
         found = generate_by_experts(
@@ -148,25 +150,3 @@ def _check(model: LanguageModel, prompts: Sequence[np.ndarray], weights: np.ndar
             raise ValueError(
                 f"prompt {number} has {len(prompt)} tokens; {new} more must fit into the context of {context}"
             )
-
-
-def _groups(
-    prompts: Sequence[np.ndarray], weights: np.ndarray, size: int, *, together: bool
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Members that are used, and prompts that use just these, similar lengths together."""
-    every = tuple(range(weights.shape[1]))
-    used = [every if together else tuple(np.flatnonzero(row).tolist()) for row in weights]
-    order = sorted(range(len(prompts)), key=lambda index: (used[index], len(prompts[index])))
-    for members in dict.fromkeys(used[index] for index in order):
-        same = [index for index in order if used[index] == members]
-        for begin in range(0, len(same), size):
-            yield list(members), same[begin : begin + size]
-
-
-def _padded(prompts: Sequence[np.ndarray], rows: int) -> tuple[Array, Array]:
-    longest = max(map(len, prompts))
-    tokens = np.zeros((rows, -(-longest // _LENGTHS) * _LENGTHS), np.int32)
-    lengths = np.zeros(rows, np.int32)
-    for row, prompt in enumerate(prompts):
-        tokens[row, : len(prompt)], lengths[row] = prompt, len(prompt)
-    return jnp.asarray(tokens), jnp.asarray(lengths)

@@ -12,9 +12,9 @@ from jaxuq._entries import Entries, function_of
 from jaxuq._errors import OptionError
 from jaxuq.checkpoints import load_encoder
 from jaxuq.networks import Encoder
+from jaxuq.parallel import pad_rows, plan_rows
 
 _ROWS = 16
-_LENGTHS = 32
 
 Pooling = Callable[[Float[Array, "batch time width"], Bool[Array, "batch time"]], Float[Array, "batch width"]]
 POOLINGS: Entries[Pooling] = Entries(
@@ -79,18 +79,15 @@ def embed_sentences(
         tokenizer(text, truncation=True, max_length=limit, add_special_tokens=True)["input_ids"] for text in texts
     ]
     vectors = np.zeros((len(texts), loaded.module.config.hidden_size), np.float32)
-    order = sorted(range(len(texts)), key=lambda index: len(encoded[index]))
-    embed = jax.jit(_embedded, static_argnums=(0, 1))
-    for begin in range(0, len(order), _ROWS):
-        group = order[begin : begin + _ROWS]
-        longest = min(-(-max(len(encoded[index]) for index in group) // _LENGTHS) * _LENGTHS, limit)
-        tokens, where = np.zeros((_ROWS, longest), np.int32), np.zeros((_ROWS, longest), bool)
-        for row, index in enumerate(group):
-            tokens[row, : len(encoded[index])], where[row, : len(encoded[index])] = encoded[index], True
+    embed, done = jax.jit(_embedded, static_argnums=(0, 1)), 0
+    for batch in plan_rows([len(text) for text in encoded], max_rows=_ROWS, longest=limit, full=True):
+        tokens, lengths = pad_rows([encoded[row] for row in batch.rows], batch)
+        where = np.arange(batch.length)[None] < lengths[:, None]
         found = embed(loaded.module, pool, loaded.params, jnp.asarray(tokens), jnp.asarray(where))
-        vectors[group] = np.asarray(found)[: len(group)]
+        vectors[batch.rows] = np.asarray(found)[: len(batch.rows)]
+        done += len(batch.rows)
         if on_progress is not None:
-            on_progress(min(begin + _ROWS, len(order)), len(order))
+            on_progress(done, len(texts))
     return vectors
 
 

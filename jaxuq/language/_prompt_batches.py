@@ -1,27 +1,14 @@
-"""Prompts of any number and length as batches of few shapes."""
+"""Prompts of any kind as tokens that fit into a model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array
-
-from jaxuq._options import check_count
 from jaxuq.language.attention import Captured
 from jaxuq.language.errors import PromptError
 from jaxuq.language.model import LanguageModel
 from jaxuq.language.tokenization import encode_prompt
 
 Chat = Sequence[Mapping[str, str]]
-
-
-def bucket(length: int) -> int:
-    """16, 24, 32, 48, 64, 96, ...: few shapes, and at most half of what is asked for is wasted."""
-    size = 16
-    while size < length:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
 
 
 def listed_prompts(prompts: str | Chat | Sequence[str | Chat]) -> list[Any]:
@@ -53,32 +40,6 @@ def encode_prompts(
         except PromptError as error:
             raise PromptError(f"prompt {number}: {error}" if len(prompts) > 1 else str(error)) from None
     return encoded
-
-
-def check_batch(batch_size: int) -> None:
-    """Refuse a batch without rows."""
-    check_count("batch_size", batch_size)
-
-
-def groups(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Indices in order of length, `size` at a time."""
-    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    for begin in range(0, len(order), size):
-        yield order[begin : begin + size]
-
-
-def num_rows(count: int, size: int) -> int:
-    """Rows of a batch: a power of two, so that few programs serve all numbers of prompts."""
-    return min(size, 1 << (count - 1).bit_length())
-
-
-def padded(texts: Sequence[Sequence[int]], rows: int) -> tuple[Array, Array]:
-    """Tokens `[rows, bucket]` and lengths; rows beyond the texts have length 0."""
-    tokens = np.zeros((rows, bucket(max(map(len, texts)))), np.int32)
-    lengths = np.zeros(rows, np.int32)
-    for row, text in enumerate(texts):
-        tokens[row, : len(text)], lengths[row] = text, len(text)
-    return jnp.asarray(tokens), jnp.asarray(lengths)
 
 
 def captured_row(captured: Captured, row: int) -> Captured:

@@ -11,14 +11,9 @@ from jaxtyping import Array, Key
 from jaxuq._options import check_count
 from jaxuq.language._prompt_batches import (
     Chat,
-    bucket,
     captured_row,
-    check_batch,
     encode_prompts,
-    groups,
     listed_prompts,
-    num_rows,
-    padded,
 )
 from jaxuq.language.attention import Captured
 from jaxuq.language.generated import Generation
@@ -28,6 +23,7 @@ from jaxuq.language.sampling import PLAIN, Sampling, check_sampling
 from jaxuq.language.scoring import Alternatives
 from jaxuq.language.streaming import TextStream
 from jaxuq.language.tokenization import decode_tokens, stop_tokens
+from jaxuq.parallel import pad_rows, plan_rows, rung
 
 _CHUNK = 16  # tokens between two looks for a stop string
 
@@ -186,7 +182,7 @@ def generate(
         ValueError: numbers out of range.
     """
     listed = listed_prompts(prompts)
-    check_batch(batch_size)
+    check_count("batch_size", batch_size)
     check_count("max_new_tokens", max_new_tokens)
     check_count("num_samples", num_samples)
     encoded = encode_prompts(model, listed, chat, [max_new_tokens] * len(listed), overflow)
@@ -197,17 +193,17 @@ def generate(
     size = max(1, batch_size // num_samples)
     key = _key(rng_key)
     answers: list[Answer] = []
-    for group in groups([len(tokens) for tokens in encoded], size):
-        count = num_rows(len(group), size)
-        tokens, lengths = padded([encoded[index] for index in group], count)
-        indices = jnp.asarray([*group, *(0,) * (count - len(group))])
+    for batch in plan_rows([len(tokens) for tokens in encoded], max_rows=size):
+        group = batch.rows.tolist()
+        tokens, lengths = map(jnp.asarray, pad_rows([encoded[index] for index in group], batch))
+        indices = jnp.asarray(np.pad(batch.rows, (0, batch.size - len(group))))
         generation = start_generation(
             model.functions,
             model.variables,
             tokens,
             lengths,
             jax.vmap(jax.random.fold_in, (None, 0))(key, indices),
-            capacity=bucket(max_new_tokens),
+            capacity=rung(max_new_tokens),
             sampling=sampling,
             stop_tokens=stops,
             num_samples=num_samples,

@@ -93,7 +93,7 @@ def decoder_config(config: Mapping[str, Any], *, source: str = "config.json") ->
     reads = (*COMMON_SETTINGS, family.activation, *family.reads)
     given = {key: config[key] for key in reads if settings.get(key, None) is not None or key in config}
     settings.finish(irrelevant=IRRELEVANT_SETTINGS | family.silent)
-    full = Settings(vars(_with_defaults(given, source)), source)
+    full = Settings(vars(_with_defaults(given | {"model_type": family.like or kind}, source)), source)
     try:
         return _decoder_config(family, full, source)
     except (ValueError, OverflowError) as error:

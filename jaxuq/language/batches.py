@@ -10,8 +10,9 @@ from jaxtyping import Array, Bool, Int
 from jaxuq._options import check_count
 from jaxuq.language.errors import PromptError
 from jaxuq.language.instructions import Rejected
+from jaxuq.parallel import plan_rows
 
-_SHORTEST = 32  # tokens of the smallest bucket
+_SHORTEST = 32  # tokens of the shortest rows
 _WINDOW = 32  # batches that are sorted by length together
 _OPEN = 16  # rows that are filled side by side when packing
 
@@ -120,7 +121,7 @@ def plan_batches(
 
     Packed: examples are put one after another into rows of `max_length`, each into the first of 16 open rows that
     it fits into; when it fits into none, the fullest row is done. Otherwise each row has one example, and examples
-    of similar length share a batch, whose rows are as long as the next power of two.
+    of similar length share a batch, whose rows are as long as the next rung (`jaxuq.parallel.rung`).
 
     Args:
         lengths: tokens of each example; those of length 0 are left out.
@@ -147,12 +148,10 @@ def plan_batches(
     plans = []
     for start in range(0, len(order), _WINDOW * batch_size):
         window = order[start : start + _WINDOW * batch_size]
-        window = window[np.argsort(lengths[window], kind="stable")]
-        groups = [window[i : i + batch_size] for i in range(0, len(window), batch_size)]
-        for number in rng.permutation(len(groups)):
-            longest = int(lengths[groups[number]].max())
-            length = min(max(_SHORTEST, 1 << (longest - 1).bit_length()), max_length)
-            plans.append(BatchPlan(tuple((int(row),) for row in groups[number]), length))
+        batches = plan_rows(lengths[window], max_rows=batch_size, least=_SHORTEST, longest=max_length)
+        for number in rng.permutation(len(batches)):
+            rows = window[batches[number].rows].tolist()
+            plans.append(BatchPlan(tuple((row,) for row in rows), batches[number].length))
     return plans
 
 

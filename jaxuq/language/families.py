@@ -53,6 +53,7 @@ class Family(NamedTuple):
         experts: MLPs are mixtures of experts.
         names: what its files call the layers of a block, where it is not what `TENSOR_NAMES` says.
         fused: its tensors that hold several layers of ours, one under another: their name, and ours in order.
+        like: the family whose defaults it has, where transformers knows none of its name.
     """
 
     model_class: str
@@ -70,6 +71,7 @@ class Family(NamedTuple):
     experts: bool = False
     names: Mapping[str, str] = MappingProxyType({})
     fused: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    like: str = ""
 
 
 FAMILIES: Entries[Family] = Entries(

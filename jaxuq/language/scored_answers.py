@@ -7,21 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxuq.language._prompt_batches import (
-    Chat,
-    captured_row,
-    check_batch,
-    encode_prompts,
-    groups,
-    listed_prompts,
-    num_rows,
-    padded,
-)
+from jaxuq._options import check_count
+from jaxuq.language._prompt_batches import Chat, captured_row, encode_prompts, listed_prompts
 from jaxuq.language.answers import Answer
 from jaxuq.language.errors import PromptError
 from jaxuq.language.model import LanguageModel
 from jaxuq.language.scoring import score_tokens
 from jaxuq.language.tokenization import decode_tokens, encode_reply
+from jaxuq.parallel import pad_rows, plan_rows
 
 
 def score(
@@ -60,7 +53,7 @@ def score(
         ValueError: another number of responses than of prompts.
     """
     listed = listed_prompts(prompts)
-    check_batch(batch_size)
+    check_count("batch_size", batch_size)
     given: list[Any] = [responses] if isinstance(responses, str) else list(responses)
     if len(listed) == 1:
         listed = listed * len(given)
@@ -70,8 +63,9 @@ def score(
     encoded = encode_prompts(model, listed, chat, [len(reply) for reply in replies], overflow)
     texts = [[*prompt, *reply] for prompt, reply in zip(encoded, replies)]
     answers: list[Answer] = []
-    for group in groups([len(text) for text in texts], batch_size):
-        tokens, lengths = padded([texts[index] for index in group], num_rows(len(group), batch_size))
+    for batch in plan_rows([len(text) for text in texts], max_rows=batch_size):
+        group = batch.rows.tolist()
+        tokens, lengths = map(jnp.asarray, pad_rows([texts[index] for index in group], batch))
         begins = np.full(tokens.shape[0], tokens.shape[1], np.int32)
         begins[: len(group)] = [len(encoded[index]) for index in group]
         slots = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)

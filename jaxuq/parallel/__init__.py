@@ -11,17 +11,23 @@ from jaxuq.parallel.members import (
     resolve_strategy,
     use_cpu_cores,
 )
+from jaxuq.parallel.rows import RowBatch, in_order, pad_rows, plan_rows, rung
 
 __all__ = [
     "STRATEGIES",
+    "RowBatch",
     "balanced_order",
     "data_mesh",
     "divide_rows",
     "even_number",
     "gather_members",
+    "in_order",
     "map_members",
     "on_every_device",
     "pad_members",
+    "pad_rows",
+    "plan_rows",
     "resolve_strategy",
+    "rung",
     "use_cpu_cores",
 ]

@@ -72,7 +72,7 @@ class LocalBackend:
         import numpy as np
 
         from jaxuq.language import Sampling, Steering, continue_generation, start_generation
-        from jaxuq.language._prompt_batches import bucket, num_rows, padded
+        from jaxuq.parallel import pad_rows, rung
 
         model = self._model
         sampling = Sampling(job.temperature, job.top_k, job.top_p, job.min_p)
@@ -82,15 +82,15 @@ class LocalBackend:
             bias[list(job.bias)] = list(job.bias.values())
             steering = Steering(jnp.asarray(bias), job.frequency_penalty, job.presence_penalty)
         options: dict[str, Any] = {"sampling": sampling, "steering": steering, "stop_tokens": self._stops}
-        tokens, lengths = padded([job.prompt], 1)
+        tokens, lengths = map(jnp.asarray, pad_rows([job.prompt]))
         state = start_generation(
             model.decoder,
             model.variables,
             tokens,
             lengths,
             jax.random.fold_in(_key(job.seed), job.number)[None],
-            capacity=bucket(job.max_tokens),
-            num_samples=num_rows(job.answers, 16),
+            capacity=rung(job.max_tokens),
+            num_samples=min(16, 1 << (job.answers - 1).bit_length()),
             top_alternatives=min(self.vocabulary, 20) if job.alternatives else 0,
             **options,
         )
@@ -129,9 +129,9 @@ class LocalBackend:
         import jax.numpy as jnp
 
         from jaxuq.language import score_tokens
-        from jaxuq.language._prompt_batches import padded
+        from jaxuq.parallel import pad_rows
 
-        text, _ = padded([list(tokens)], 1)
+        text = jnp.asarray(pad_rows([list(tokens)])[0])
         slots = jnp.arange(text.shape[1], dtype=jnp.int32)[None]
         scores = score_tokens(
             self._model.decoder,
@@ -152,9 +152,9 @@ class LocalBackend:
         import jax.numpy as jnp
         import numpy as np
 
-        from jaxuq.language._prompt_batches import padded
+        from jaxuq.parallel import pad_rows
 
-        text, _ = padded([list(tokens)], 1)
+        text = jnp.asarray(pad_rows([list(tokens)])[0])
         slots = jnp.arange(text.shape[1], dtype=jnp.int32)[None]
         hidden = _hidden()(self._model.decoder, self._model.variables, text, jnp.where(slots < len(tokens), slots, -1))
         return np.asarray(hidden, np.float32)[0, : len(tokens)].mean(0, dtype=np.float64)

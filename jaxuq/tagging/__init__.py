@@ -1,7 +1,6 @@
 """Labels for tokens from many unreliable labelling functions, and the hidden Markov engine behind it."""
 
 from jaxuq.tagging.bayesian_dawid_skene import BayesianTokenParams, bayesian_dawid_skene
-from jaxuq.tagging.buckets import length_buckets
 from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
 from jaxuq.tagging.columns import read_columns
 from jaxuq.tagging.connet import ConNetParams, connet
@@ -93,7 +92,6 @@ __all__ = [
     "initial_emission",
     "initial_transition",
     "k_best_viterbi",
-    "length_buckets",
     "load_weak_labels",
     "log_dirichlet_mean",
     "log_dirichlet_sample",

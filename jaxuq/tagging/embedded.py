@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxuq.tagging.buckets import length_buckets
+from jaxuq.parallel import plan_rows
 from jaxuq.tagging.records import WeakLabels
 
 Embeddings = Any  # indexed by sentence number: [token, width] host arrays; a list, a 3-D array or a memory map
@@ -126,10 +126,9 @@ def bucketed(
     """Scale all vectors, and pad each bucket by itself; a sentence without a vector has the mean of its words'."""
     shift, words = np.asarray(scaling.shift), np.asarray(scaling.words)
     whole = scaled_sentences(embeddings, sentences, scaling)
-    buckets, groups = [], length_buckets(data.lengths, max_padding=max_padding)
+    buckets, batches = [], plan_rows(data.lengths, max_padding=max_padding, least=None)
     width = embeddings[0].shape[1]
-    for rows in groups:
-        time = int(data.lengths[rows].max())
+    for rows, _, time in batches:
         vectors = np.zeros((len(rows), time, width), np.float32)
         for place, row in enumerate(rows):
             vectors[place, : data.lengths[row]] = (embeddings[row] - shift) / words
@@ -145,7 +144,7 @@ def bucketed(
                 jnp.asarray(lengths, jnp.int32),
             )
         )
-    return Bucketed(tuple(buckets), tuple(groups))
+    return Bucketed(tuple(buckets), tuple(batch.rows for batch in batches))
 
 
 def scattered(

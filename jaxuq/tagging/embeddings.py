@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -23,11 +23,11 @@ from jaxuq.checkpoints import (
     load_encoder,
     load_subwords,
 )
+from jaxuq.parallel import pad_rows, plan_rows
 from jaxuq.tagging.neural_model import EmbeddedText
 from jaxuq.tagging.records import WeakLabels
 
 _VERSION = "2"  # of how vectors are computed and kept: those of all words, then that of each sentence's first token
-_LENGTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # padded lengths: one compiled program each
 _TOKENS = 4096  # sub-words of a batch, padding included
 
 
@@ -261,23 +261,6 @@ def _pieces(
     return pieces, np.array(counts, np.float32)
 
 
-def _batches(pieces: Sequence[_Piece], longest: int) -> Iterator[tuple[int, list[_Piece]]]:
-    """Windows of like length and the length they are padded to."""
-    order = sorted(range(len(pieces)), key=lambda i: len(pieces[i].tokens))
-    lengths = [length for length in _LENGTHS if length < longest] + [longest]
-    group: list[_Piece] = []
-    time = 0
-    for index in order:
-        needed = next(length for length in lengths if length >= len(pieces[index].tokens))
-        if group and (needed != time or len(group) == max(1, _TOKENS // time)):
-            yield time, group
-            group = []
-        time = needed
-        group.append(pieces[index])
-    if group:
-        yield time, group
-
-
 @partial(jax.jit, static_argnums=0)
 def _encode(module: Any, params: Any, tokens: Array, where: Array) -> Array:
     return module.apply({"params": params}, tokens, where).hidden.astype(jnp.float32)
@@ -294,12 +277,11 @@ def _compute(
     longest = loaded.module.config.max_tokens
     pieces, counts = _pieces(subwords, sentences, longest - 2)
     done, total = 0, sum(len(piece.words) for piece in pieces)
-    for time, group in _batches(pieces, longest):
-        rows = max(1, _TOKENS // time)
-        tokens = np.full((rows, time), subwords.padding, np.int32)
-        where = np.zeros((rows, time), bool)
-        for row, piece in enumerate(group):
-            tokens[row, : len(piece.tokens)], where[row, : len(piece.tokens)] = piece.tokens, True
+    sizes = [len(piece.tokens) for piece in pieces]
+    for batch in plan_rows(sizes, max_tokens=_TOKENS, longest=longest, full=True):
+        group = [pieces[number] for number in batch.rows]
+        tokens, lengths = pad_rows([piece.tokens for piece in group], batch, fill=subwords.padding)
+        where = np.arange(batch.length)[None] < lengths[:, None]
         hidden = np.asarray(_encode(loaded.module, loaded.params, jnp.asarray(tokens), jnp.asarray(where)))
         for row, piece in enumerate(group):
             found = hidden[row, piece.first : piece.first + len(piece.words)]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from jaxuq.checkpoints import LoadedEncoder, load_subwords
 from jaxuq.metrics import entity_scores
-from jaxuq.tagging.buckets import length_buckets
+from jaxuq.parallel import plan_rows
 from jaxuq.tagging.embedded import Bucketed
 from jaxuq.tagging.embeddings import embed_words
 from jaxuq.tagging.label_model import LabelForecast
@@ -196,10 +196,10 @@ def _pieces(
             nobody = end - start
             pieces.append(_Piece(tokens, [nobody, *(word for _, word in inner), nobody], wanted[start:end]))
     sizes = np.array([len(piece.tokens) for piece in pieces])
-    groups = length_buckets(sizes, max_padding=options.max_padding)
+    batches = plan_rows(sizes, max_padding=options.max_padding, least=None)
     buckets = []
-    for rows in groups:
-        time, words = int(sizes[rows].max()), max(len(pieces[row].targets) for row in rows)
+    for rows, _, time in batches:
+        words = max(len(pieces[row].targets) for row in rows)
         tokens = np.full((len(rows), time), subwords.padding, np.int32)
         where = np.zeros((len(rows), time), bool)
         owner = np.full((len(rows), time), words, np.int32)
@@ -211,4 +211,4 @@ def _pieces(
             wanted[place, : len(piece.targets)] = piece.targets
         lengths = np.array([len(pieces[row].targets) for row in rows], np.int32)
         buckets.append(PieceBucket(*map(jnp.asarray, (tokens, where, owner, wanted, lengths))))
-    return Bucketed(tuple(buckets), tuple(groups))  # type: ignore[arg-type]
+    return Bucketed(tuple(buckets), tuple(batch.rows for batch in batches))  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxuq._arrays import widened
 from jaxuq._shapes import checked
 from jaxuq.metrics import entity_scores
-from jaxuq.tagging.buckets import length_buckets
+from jaxuq.parallel import plan_rows
 from jaxuq.tagging.decoding import viterbi
 from jaxuq.tagging.embedded import Bucketed, check_embeddings, scaling_of
 from jaxuq.tagging.inference import log_likelihood, smoothed_marginals
@@ -243,14 +243,13 @@ def tagger_forecast(
     num_labels = params.bias.shape[0]
     labels = np.full((len(lengths), time), -1, np.int32)
     probabilities = np.zeros((len(lengths), time, num_labels), np.float32)
-    for rows in length_buckets(lengths, max_rows=128):
-        longest = -(-int(lengths[rows].max()) // 16) * 16  # few distinct shapes
-        vectors = np.zeros((128, longest, params.weight.shape[0]), np.float32)
-        sizes = np.ones(128, np.int32)
-        for place, row in enumerate(rows):
+    for batch in plan_rows(lengths, max_rows=128, full=True):
+        vectors = np.zeros((batch.size, batch.length, params.weight.shape[0]), np.float32)
+        sizes = np.ones(batch.size, np.int32)
+        for place, row in enumerate(batch.rows):
             vectors[place, : lengths[row]], sizes[place] = embeddings[row], lengths[row]
         paths, marginals = _decode(params, jnp.asarray(vectors), jnp.asarray(sizes))
-        for place, row in enumerate(rows):
+        for place, row in enumerate(batch.rows):
             labels[row, : lengths[row]] = paths[place, : lengths[row]]
             probabilities[row, : lengths[row]] = marginals[place, : lengths[row]]
     return LabelForecast(labels, probabilities)  # type: ignore[arg-type]
@@ -281,15 +280,14 @@ def _row_loss(kind: Loss, params: TaggerParams, old: Any, batch: TargetBucket, r
 
 def _bucketed(text: EmbeddedText, targets: Targets, max_padding: float) -> Bucketed:
     lengths, buckets = text.labels.lengths, []
-    groups = length_buckets(lengths, max_padding=max_padding)
-    for rows in groups:
-        time = int(lengths[rows].max())
+    batches = plan_rows(lengths, max_padding=max_padding, least=None)
+    for rows, _, time in batches:
         vectors = np.zeros((len(rows), time, text.embeddings[0].shape[1]), np.float32)
         for place, row in enumerate(rows):
             vectors[place, : lengths[row]] = text.embeddings[row]
         wanted = targets[rows, :time].astype(np.float32)
         buckets.append(TargetBucket(jnp.asarray(vectors), jnp.asarray(wanted), jnp.asarray(lengths[rows], jnp.int32)))
-    return Bucketed(tuple(buckets), tuple(groups))  # type: ignore[arg-type]
+    return Bucketed(tuple(buckets), tuple(batch.rows for batch in batches))  # type: ignore[arg-type]
 
 
 def _f1_score(predict: Callable[[Any, EmbeddedText], LabelForecast], valid: EmbeddedText) -> Callable[[Any], float]:

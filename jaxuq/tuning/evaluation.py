@@ -14,6 +14,7 @@ from jaxuq.metrics import (
     expected_calibration_error,
     multiclass_brier_score,
 )
+from jaxuq.parallel import pad_rows, plan_rows
 from jaxuq.tuning.answers import answer_loss
 
 if TYPE_CHECKING:
@@ -135,12 +136,11 @@ def text_loss(model: "LanguageModel", texts: list[str] | tuple[str, ...], *, bat
         The mean over all tokens but the first of each text.
     """
     encoded = [encode_prompt(model.tokenizer, text, chat=False) for text in texts]
-    longest, total, count = max(map(len, encoded)), 0.0, 0
-    for start in range(0, len(encoded), batch_size):
-        tokens = np.zeros((batch_size, longest), np.int32)
-        positions = np.full((batch_size, longest), -1, np.int32)
-        for row, text in enumerate(encoded[start : start + batch_size]):
-            tokens[row, : len(text)], positions[row, : len(text)] = text, np.arange(len(text))
+    total, count = 0.0, 0
+    for batch in plan_rows([len(text) for text in encoded], max_rows=batch_size, full=True):
+        tokens, lengths = pad_rows([encoded[row] for row in batch.rows], batch)
+        slots = np.arange(batch.length, dtype=np.int32)[None]
+        positions = np.where(slots < lengths[:, None], slots, -1)
         scores = score_tokens(model.decoder, model.variables, jnp.asarray(tokens), jnp.asarray(positions))
         total -= float(np.asarray(scores.log_probs, np.float64).sum())
         count += int((positions > 0).sum())

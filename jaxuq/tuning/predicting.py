@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxuq.networks import Decoder
+from jaxuq.parallel import RowBatch, in_order, pad_rows, plan_rows
 from jaxuq.posterior import Draws, predict, predict_forecast, summarise
 from jaxuq.tuning.answers import bind_answers
 from jaxuq.tuning.prompts import AnswerPrompts
@@ -65,15 +66,13 @@ def forecast_answers(
         `AnswerForecast`, on the host. On the device: activations of `batch_size * sample_chunk` prompts, and their
         logits at one token each.
     """
-    numbers, parts = [], []
     varying = samples.varying if isinstance(samples, Draws) else samples
     together = sample_chunk or jax.tree.leaves(varying)[0].shape[0]
-    for rows, batch in question_batches(prompts, batch_size):
-        found = _forecast(model.decoder, model.params, samples, batch, together)
-        numbers.append(rows)
-        parts.append([np.asarray(part)[: len(rows)] for part in found])
-    order = np.argsort(np.concatenate(numbers))
-    return AnswerForecast(*(np.concatenate(part)[order] for part in zip(*parts)))
+    plans, parts = [], []
+    for plan, batch in question_batches(prompts, batch_size):
+        plans.append(plan)
+        parts.append(jax.device_get(_forecast(model.decoder, model.params, samples, batch, together)))
+    return AnswerForecast(*(in_order(plans, part) for part in zip(*parts)))
 
 
 def sample_answers(
@@ -90,12 +89,11 @@ def sample_answers(
     Returns:
         Log-probabilities, on the host; `average_answers` makes them a forecast.
     """
-    numbers, parts = [], []
-    for rows, batch in question_batches(prompts, batch_size):
-        found = _each(model.decoder, model.params, samples, batch)
-        numbers.append(rows)
-        parts.append(np.asarray(found)[:, : len(rows)])
-    return np.concatenate(parts, axis=1)[:, np.argsort(np.concatenate(numbers))]
+    plans, parts = [], []
+    for plan, batch in question_batches(prompts, batch_size):
+        plans.append(plan)
+        parts.append(np.asarray(_each(model.decoder, model.params, samples, batch)).swapaxes(0, 1))
+    return in_order(plans, parts).swapaxes(0, 1)
 
 
 def average_answers(log_probs: Float[Array | np.ndarray, "samples questions options"]) -> AnswerForecast:
@@ -121,22 +119,19 @@ def _summary(log_probs: Array) -> Any:
     return tuple(summarise(log_probs, "categorical"))
 
 
-def question_batches(prompts: AnswerPrompts, batch_size: int) -> Iterator[tuple[np.ndarray, AnswerPrompts]]:
-    """Questions of similar length together, in batches of few shapes: lengths are multiples of eight.
+def question_batches(prompts: AnswerPrompts, batch_size: int) -> Iterator[tuple[RowBatch, AnswerPrompts]]:
+    """Questions of similar length together, in batches of few shapes, see `plan_rows`.
 
     Args:
         prompts: the questions.
         batch_size: rows of a batch; the last one repeats its last question to fill them.
 
     Yields:
-        Numbers of the questions, and the batch, whose further rows are to be left out.
+        Which questions, and the batch, whose further rows are to be left out.
     """
-    lengths = np.asarray(prompts.lengths)
-    order = np.argsort(lengths, kind="stable")
-    tokens = np.pad(np.asarray(prompts.tokens), ((0, 0), (0, -prompts.tokens.shape[1] % 8)))
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        filled = np.concatenate([rows, np.full(batch_size - len(rows), rows[-1])])
-        longest = -(-int(lengths[rows].max()) // 8) * 8
-        arrays = (tokens[filled, :longest], *(np.asarray(array)[filled] for array in prompts[1:]))
-        yield rows, AnswerPrompts(*(jnp.asarray(array) for array in arrays))
+    lengths, tokens = np.asarray(prompts.lengths), np.asarray(prompts.tokens)
+    for batch in plan_rows(lengths, max_rows=batch_size, full=True):
+        filled = np.pad(batch.rows, (0, batch.size - len(batch.rows)), mode="edge")
+        texts, _ = pad_rows([tokens[row, : lengths[row]] for row in filled], batch)
+        arrays = (texts, *(np.asarray(array)[filled] for array in prompts[1:]))
+        yield batch, AnswerPrompts(*(jnp.asarray(array) for array in arrays))

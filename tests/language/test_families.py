@@ -7,13 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxuq.language import load_model
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.errors import CheckpointError
+from jaxuq.language.families import FAMILIES as FAMILY_TABLE
+from jaxuq.language.families import Family
 from jaxuq.language.places import tensor_places
 from jaxuq.networks import Decoder, Places, attention_weights, unstack_layers
 from jaxuq.networks import attention as attention_module
 from tests.language.golden_decoders import FAMILIES, load, read
-from tests.language.tiny_checkpoints import golden_arrays
+from tests.language.tiny_checkpoints import golden_arrays, write_folder
 
 golden = functools.cache(load)
 
@@ -188,3 +191,29 @@ def test_places_cover_the_parameters_exactly(family):
     assert set(numbers) == expected
     for (_, shape), own in numbers.items():
         assert sorted(own) == sorted(np.ndindex(*shape[: len(own[0])])), "each part of a parameter has one place"
+
+
+def test_a_family_of_ones_own_is_one_entry(tmp_path, monkeypatch):
+    attention = {"attn.qkv": ("query", "key", "value")}
+    names = {"output": "attn.out", "gate": "ffn.w1", "up": "ffn.w3", "down": "ffn.w2"}
+    reads = ("attention_bias", "mlp_bias")
+    own = Family("HouseForCausalLM", reads, names=names, fused=attention, like="llama")
+    monkeypatch.setitem(FAMILY_TABLE, "house", own)
+    _, theirs = golden_arrays("llama3")
+    renamed = {}
+    for name, array in theirs.items():
+        for old, new in {"self_attn.o_proj": "attn.out", "gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}.items():
+            name = name.replace(old, new)
+        renamed[name.replace(".mlp.", ".ffn.")] = array
+    for layer in range(2):
+        for part in ("weight", "bias"):
+            parts = [renamed.pop(f"model.layers.{layer}.self_attn.{one}_proj.{part}") for one in "qkv"]
+            renamed[f"model.layers.{layer}.attn.qkv.{part}"] = np.concatenate(parts)
+    folder = write_folder(tmp_path / "house", "llama3", config={"model_type": "house"}, tensors=renamed)
+    model = load_model(folder, scan=True)
+    assert model.decoder.config == golden("llama3").config
+    for one, other in zip(jax.tree.leaves(model.params), jax.tree.leaves(golden("llama3").params), strict=True):
+        np.testing.assert_array_equal(one, other)
+    renamed.pop("model.layers.1.attn.qkv.bias")
+    with pytest.raises(CheckpointError, match=r"1 missing \(model\.layers\.1\.attn\.qkv\.bias\)"):
+        load_model(write_folder(tmp_path / "damaged", "llama3", config={"model_type": "house"}, tensors=renamed))

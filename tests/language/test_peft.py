@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from jaxuq.checkpoints import CheckpointWarning
 from jaxuq.language import load_peft, merge_adapters, save_peft
 from jaxuq.language.errors import CheckpointError
 from jaxuq.networks import Decoder, LoraConfig, unstack_layers
@@ -16,6 +17,7 @@ from tests.language.golden_decoders import load
 from tests.language.tiny_decoder import logits_of
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+FUSED = ("fused", "fused-dora")  # of Phi-3, whose files hold one projection for several of ours
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +25,9 @@ def llama():
     return load("llama")
 
 
-@pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "patterns", "layers", "dora-patterns"])
+@pytest.mark.parametrize("kind", ["lora", "rslora", "dora", "patterns", "layers", "dora-patterns", *FUSED])
 def test_logits_are_those_of_peft(kind, llama):
+    llama = load("phi3") if "fused" in kind else llama
     config, lora = load_peft(GOLDEN / f"peft-{kind}", llama.config)
     with np.load(GOLDEN / f"peft-{kind}" / "logits.npz") as file:
         tokens, logits = file["tokens"], file["logits"]
@@ -155,3 +158,18 @@ def test_peft_reads_what_we_write(kind, llama, tmp_path):
         theirs = model(torch.tensor(tokens)).logits.numpy()
     ours = logits_of(Decoder(llama.config, lora=config), llama.params, lora, tokens)
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora", "patterns", *FUSED])
+def test_nothing_that_peft_itself_writes_is_news(kind, llama, recwarn):
+    load_peft(GOLDEN / f"peft-{kind}", (load("phi3") if "fused" in kind else llama).config)
+    assert not [one for one in recwarn if issubclass(one.category, CheckpointWarning)]
+
+
+@pytest.mark.parametrize("value", [True, {"rank": 3}, 0.5, False, {}, None])
+def test_settings_that_no_reader_knows_are_named_if_they_say_something(value, folder, llama, recwarn):
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"use_something_new": value}))
+    load_peft(folder, llama.config)
+    warned = [str(one.message) for one in recwarn if issubclass(one.category, CheckpointWarning)]
+    assert bool(warned) == bool(value) and all("use_something_new" in one for one in warned)

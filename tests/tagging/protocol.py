@@ -156,7 +156,6 @@ HOST: dict[str, str] = {
     "gazetteer_function": "makes a function of strings",
     "hard_targets": "NumPy, of host arrays",
     "heuristic_function": "makes a function of strings",
-    "length_buckets": "groups of different sizes, made on the host",
     "load_weak_labels": "reads files",
     "make_weak_labels": "pads host arrays",
     "read_columns": "reads a file",

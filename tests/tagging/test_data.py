@@ -1,16 +1,16 @@
-"""Reading weakly labelled text, labelling functions, buckets, and what is refused."""
+"""Reading weakly labelled text, labelling functions, and what is refused."""
 
 import json
 
 import numpy as np
 import pytest
 
+from jaxuq.parallel import plan_rows
 from jaxuq.tagging import (
     TaggingDataError,
     apply_labelling_functions,
     bio_label_names,
     gazetteer_function,
-    length_buckets,
     load_weak_labels,
     make_weak_labels,
     spans_to_labels,
@@ -73,19 +73,10 @@ def test_one_token_and_one_label_are_enough():
     np.testing.assert_array_equal(spans_to_labels([], 2, ("O",), sentence="0"), [0, 0])
 
 
-def test_buckets_hold_every_sentence_once_with_little_padding(rng):
-    lengths = rng.integers(1, 200, size=500).astype(np.int32)
-    buckets = length_buckets(lengths, max_padding=0.2)
-    assert sorted(np.concatenate(buckets).tolist()) == list(range(500))
-    for rows in buckets:
-        assert 1 - lengths[rows].mean() / lengths[rows].max() <= 0.2
-    assert len(buckets) < 40
-    assert max(map(len, length_buckets(lengths, max_rows=7))) == 7
-
-
 @pytest.mark.data
 def test_bucketing_the_published_sets_wastes_under_a_fifth():
     for name in ("NCBI-Disease", "LaptopReview"):
         lengths = load_weak_labels(name, "train").lengths
-        padded = sum(len(rows) * lengths[rows].max() for rows in length_buckets(lengths))
+        batches = plan_rows(lengths, max_padding=0.2, least=None)
+        padded = sum(batch.size * batch.length for batch in batches)
         assert 1 - lengths.sum() / padded < 0.2

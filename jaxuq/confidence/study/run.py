@@ -22,6 +22,7 @@ from jaxuq.confidence.study.lines import append_lines, kept_lines, line_of
 from jaxuq.confidence.study.scores import write_scores
 from jaxuq.confidence.text.assess import assess
 from jaxuq.language import PromptError, encode_prompt, encode_reply, model_digest
+from jaxuq.parallel import plan_rows
 from jaxuq.questions import Question, QuestionError, QuestionSet, add_responses, load_questions, spread
 from jaxuq.study import RunFolder, check_folder, digest, open_run
 
@@ -169,8 +170,7 @@ def _batches(model: "LanguageModel", questions: Sequence[Question], size: int) -
         len(encode_prompt(model.tokenizer, one.prompt, chat=one.chat)) + (len(one.response or "") // 4)
         for one in questions
     ]
-    order = sorted(range(len(questions)), key=lambda at: (lengths[at], at))
-    return [[questions[at] for at in order[begin : begin + size]] for begin in range(0, len(order), size)]
+    return [[questions[at] for at in batch.rows] for batch in plan_rows(lengths, max_rows=size)]
 
 
 def _report(on_progress: Progress | None, lines: Sequence[dict[str, Any]], total: int) -> None:

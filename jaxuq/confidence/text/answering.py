@@ -9,6 +9,7 @@ import numpy as np
 from jaxuq.confidence.stop_tokens import stop_tokens
 from jaxuq.confidence.text.passes import Texts
 from jaxuq.confidence.text.spans import token_pieces, tokens_within
+from jaxuq.parallel import rung
 from jaxuq.questions import FoundAnswer, Question, read_answer
 
 if TYPE_CHECKING:
@@ -68,18 +69,10 @@ def locate_answer(
     return Response(np.asarray(prompt), np.asarray(tokens), pieces, text, found, marks)
 
 
-def bucket(length: int) -> int:
-    """32, 48, 64, 96, 128, 192, ...: few shapes to compile for."""
-    size = 32
-    while size < length:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
-
-
 def make_texts(responses: Sequence[Response], *, rows: int | None = None) -> Texts:
     """Pad responses into arrays; rows beyond them are empty."""
     rows = len(responses) if rows is None else rows
-    time = bucket(max(len(one.prompt) + len(one.tokens) for one in responses))
+    time = rung(max(len(one.prompt) + len(one.tokens) for one in responses), least=32)
     tokens, answer, stop = (np.zeros((rows, time), kind) for kind in (np.int32, bool, bool))
     lengths, begins = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
     for row, one in enumerate(responses):

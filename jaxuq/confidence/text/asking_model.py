@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxuq.confidence.asking import parse_confidence
-from jaxuq.confidence.text.answering import Response, bucket
+from jaxuq.confidence.text.answering import Response
 from jaxuq.confidence.text.generating import all_stops, generate_greedy
 from jaxuq.confidence.text.passes import stacked
 from jaxuq.language import Captured, attention_rows, decode_tokens, encode_prompt, encode_reply
 from jaxuq.networks import Model, capability
+from jaxuq.parallel import RowBatch, pad_rows, rung
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -80,11 +81,8 @@ def ask_true(
         answer = response.tokens[response.answer].tolist()
         before = encode_prompt(model.tokenizer, _JUDGE[0].format(question=question), chat=False) if answer else []
         parts.append((before, answer))
-    size = bucket(max(len(before) + len(answer) + len(after) for before, answer in parts))
-    tokens, lengths = np.zeros((rows, size), np.int32), np.zeros(rows, np.int32)
-    for row, (before, answer) in enumerate(parts):
-        text = [*before, *answer, *after]
-        tokens[row, : len(text)], lengths[row] = text, len(text)
+    texts = [[*before, *answer, *after] for before, answer in parts]
+    tokens, lengths = pad_rows(texts, RowBatch(np.arange(len(texts)), rows, rung(max(map(len, texts)), least=32)))
     options = (jnp.asarray(_spellings(model, word), jnp.int32) for word in ("true", "false"))
     true, false, attention = jax.device_get(
         _judged(model.functions, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from jaxuq.confidence.text.answering import bucket
 from jaxuq.language import (
     GREEDY,
     Generation,
@@ -20,6 +19,7 @@ from jaxuq.language import (
     stop_tokens,
     take_rows,
 )
+from jaxuq.parallel import RowBatch, pad_rows, rung
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -57,11 +57,9 @@ def all_stops(model: "LanguageModel", one_line: bool) -> tuple[int, ...]:
 
 
 def _padded(prompts: Sequence[Sequence[int]], rows: int) -> tuple[Array, Array]:
-    tokens = np.zeros((rows, bucket(max(map(len, prompts)))), np.int32)
-    for row, prompt in enumerate(prompts):
-        tokens[row, : len(prompt)] = prompt
-    lengths = [*map(len, prompts), *(0,) * (rows - len(prompts))]
-    return jnp.asarray(tokens), jnp.asarray(lengths, jnp.int32)
+    batch = RowBatch(np.arange(len(prompts)), rows, rung(max(map(len, prompts)), least=32))
+    tokens, lengths = pad_rows(prompts, batch)
+    return jnp.asarray(tokens), jnp.asarray(lengths)
 
 
 def generate_greedy(

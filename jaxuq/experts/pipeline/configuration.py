@@ -11,7 +11,6 @@ from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.projection import PROJECTIONS
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
-from jaxuq.networks.linear import LINEAR_LAYERS
 from jaxuq.study import CrewOptions, Options, from_packages, options_of
 
 
@@ -167,32 +166,34 @@ def check_training(configuration: TrainConfiguration) -> None:
             raise ExpertsError(f"--{name} is {getattr(configuration, name)!r}; expected {', '.join(names)}")
 
 
-def lora_of(configuration: TrainConfiguration) -> LoraConfig:
+def lora_of(configuration: TrainConfiguration, layers: tuple[str, ...]) -> LoraConfig:
     """The adapters of a run.
 
     Args:
         configuration: the options.
+        layers: of the model that can have adapters, `DecoderConfig.linear_layers`.
 
     Returns:
-        Adapters on all linear layers.
+        Adapters on all of them.
     """
     alpha = 4.0 * configuration.rank if configuration.alpha is None else configuration.alpha
-    return LoraConfig(configuration.rank, alpha, configuration.dropout, targets=LINEAR_LAYERS)
+    return LoraConfig(configuration.rank, alpha, configuration.dropout, targets=layers)
 
 
-def tuning_of(configuration: TrainConfiguration, kind: str) -> FinetuneConfig:
+def tuning_of(configuration: TrainConfiguration, kind: str, adapters: LoraConfig | None) -> FinetuneConfig:
     """How adapters of a run are trained.
 
     Args:
         configuration: the options.
         kind: `base` (new ones), `expert` (from the base adapter), or `gates` (of MoLE: one pass, as slowly as experts).
+        adapters: of the run's model.
 
     Returns:
         `FinetuneConfig`.
     """
     epochs = {"base": configuration.epochs, "expert": configuration.expert_epochs, "gates": 1}
     return FinetuneConfig(
-        adapters=lora_of(configuration),
+        adapters=adapters,
         epochs=epochs[kind],
         batch_size=configuration.batch_size,
         max_length=configuration.max_length,

@@ -126,7 +126,7 @@ def _mole(context: Context) -> Plan:
     file = run.path / "adapters" / "mole.npz"
     stored = read_arrays(file)
     if stored is None:
-        config = tuning_of(run.configuration, "gates")
+        config = tuning_of(run.configuration, "gates", run.model.decoder.lora)
         told = None if context.on_progress is None else _step(context.on_progress, "gates")
         with costs_of(run.path, "gates"):
             key = named_key(jax.random.key(run.configuration.seed), "gates")

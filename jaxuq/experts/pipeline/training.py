@@ -171,7 +171,8 @@ def prepared_model(
     decoder, params = model.decoder, model.params
     if not decoder.scan:
         decoder, params = decoder.clone(scan=True), stack_layers(params, decoder.config.num_layers)
-    return model._replace(decoder=decoder.clone(lora=lora_of(configuration)), params=params, lora=None)
+    lora = lora_of(configuration, decoder.config.linear_layers)
+    return model._replace(decoder=decoder.clone(lora=lora), params=params, lora=None)
 
 
 def adapter_folder(configuration: TrainConfiguration, name: str) -> Path:
@@ -299,7 +300,7 @@ def train_named(
     folder = adapter_folder(configuration, name)
     told = None if on_progress is None else lambda done, total: on_progress(f"adapter {name}", done, total)
     key = named_key(jax.random.key(configuration.seed), "adapter", name)
-    config = tuning_of(configuration, kind)
+    config = tuning_of(configuration, kind, model.decoder.lora)
     if (folder / "trained.json").is_file():
         return train_adapter(folder, key, model, examples, config)
     with costs_of(Path(configuration.output), step or name):

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from jaxuq.networks import Model
+from jaxuq.parallel import in_order
 from jaxuq.questions import Question
 from jaxuq.tuning.answers import placed_prompts
 from jaxuq.tuning.honesty.grading import Graded
@@ -62,11 +63,11 @@ def last_states(
     """
     texts = [f"{one.prompt}{answer}" for one, answer in zip(records, answers)]
     prompts = verdict_prompts(model.tokenizer, texts)
-    variables, found, numbers = {"params": model.params, "lora": lora}, [], []
-    for rows, batch in question_batches(prompts, 16):
-        found.append(np.asarray(_last_states(model.functions, variables, batch))[: len(rows)])
-        numbers.append(rows)
-    return np.concatenate(found)[np.argsort(np.concatenate(numbers))]
+    variables, plans, found = {"params": model.params, "lora": lora}, [], []
+    for plan, batch in question_batches(prompts, 16):
+        plans.append(plan)
+        found.append(np.asarray(_last_states(model.functions, variables, batch)))
+    return in_order(plans, found)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -84,9 +84,9 @@ def fit_adapter_laplace(
     first = model.decoder.config.num_layers - 1 if last_block else 0
     params = jax.tree.map(lambda leaf: leaf[first:], lora)
     state = laplace("categorical").init(jax.random.key(0), params)  # draws nothing
-    for rows, batch in question_batches(prompts, batch_size):
-        counted = jnp.asarray(np.arange(batch_size) < len(rows))
-        right = jnp.asarray(np.resize(np.asarray(labels)[rows], batch_size))
+    for plan, batch in question_batches(prompts, batch_size):
+        counted = jnp.asarray(np.arange(plan.size) < len(plan.rows))
+        right = jnp.asarray(np.pad(np.asarray(labels)[plan.rows], (0, plan.size - len(plan.rows)), mode="edge"))
         factors, log_likelihood = _factors(model.decoder, model.params, model.lora, batch, right, counted)
         curvature: Any = state.curvature
         state = state._replace(

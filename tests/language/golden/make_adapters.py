@@ -1,6 +1,6 @@
-"""Make the golden adapters: LoRA and DoRA of the golden Llama, written by PEFT, and the logits it computes with them.
+"""Make the golden adapters: LoRA and DoRA of golden models, written by PEFT, and the logits it computes with them.
 
-    python tests/language/golden/make_adapters.py
+    python tests/language/golden/make_adapters.py [KIND ...]
 
 Needs PyTorch and PEFT. Each folder `peft-<kind>` is what `save_pretrained` writes (without its README), and
 `logits.npz` holds tokens and logits. The factors are random: none of them is zero, no magnitude is the norm.
@@ -8,6 +8,7 @@ Needs PyTorch and PEFT. Each folder `peft-<kind>` is what `save_pretrained` writ
 
 import json
 import pathlib
+import sys
 
 import numpy as np
 import torch
@@ -38,12 +39,14 @@ KINDS = {
         "alpha_pattern": {"o_proj": 7},
         "lora_alpha": 4,
     },
+    "fused": {"target_modules": ["qkv_proj", "down_proj", "gate_up_proj"], "lora_alpha": 5},
+    "fused-dora": {"target_modules": ["qkv_proj"], "use_dora": True, "lora_alpha": 4},
 }
 
 
-def base_model() -> torch.nn.Module:
-    """The golden Llama."""
-    with np.load(HERE / "llama.npz") as file:
+def base_model(family: str) -> torch.nn.Module:
+    """A golden model."""
+    with np.load(HERE / f"{family}.npz") as file:
         arrays = dict(file)
     config = AutoConfig.for_model(**json.loads(str(arrays["config"])))
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
@@ -57,7 +60,9 @@ def base_model() -> torch.nn.Module:
 def make(kind: str) -> None:
     """One adapter and its logits."""
     torch.manual_seed(3)
-    model = get_peft_model(base_model(), LoraConfig(task_type="CAUSAL_LM", r=3, **KINDS[kind])).eval()
+    model = get_peft_model(
+        base_model("phi3" if "fused" in kind else "llama"), LoraConfig(task_type="CAUSAL_LM", r=3, **KINDS[kind])
+    ).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_" in name:
@@ -71,5 +76,5 @@ def make(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    for kind in KINDS:
+    for kind in sys.argv[1:] or KINDS:
         make(kind)

@@ -148,7 +148,7 @@ def counted(
     """The mask itself, or all True of the shape of `values`, which may be a shape itself."""
     if where is not None:
         return jnp.asarray(where, bool)
-    return jnp.ones(values if isinstance(values, tuple) else jnp.shape(values), bool)
+    return jnp.ones(values, bool) if isinstance(values, tuple) else jnp.ones_like(values, bool)
 
 
 def number_of(valid: Bool[Array, "..."], like: Float[Array, "..."]) -> Float[Array, ""]:
@@ -468,3 +468,8 @@ def divided_like(
         return function(*args)
     placed: Any = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
     return placed(*args)
+
+
+def rows_at(table: Shaped[Array, "rows width"], places: Integer[Array, "*shape"]) -> Shaped[Array, "*shape width"]:
+    """`table[places]`, on explicit meshes divided as the places are; a place out of range reads the nearest row."""
+    return divided_like(lambda table, places: jnp.take(table, places, axis=0, mode="clip"), places, table, places)

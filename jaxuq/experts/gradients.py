@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from jaxuq._arrays import select
+from jaxuq._arrays import as_float, number_of, select
 from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient, map_logits
 from jaxuq.language.logit_blocks import MAX_LOGITS
 from jaxuq.networks import Decoder, Model, as_model, capability, quick_adapter_gradients
@@ -68,7 +68,7 @@ def example_gradients(
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction is {reduction!r}; expected one of {', '.join(REDUCTIONS)}")
     join, frozen = capability(model, "join"), {"params": params} if isinstance(model, Decoder) else params
-    model, max_logits = as_model(model), max(MAX_LOGITS // batch.tokens.shape[0], 1)
+    model, max_logits = as_model(model), max(MAX_LOGITS // max(batch.tokens.shape[0], 1), 1)
 
     def one(trained: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
         def before(trained: PyTree) -> Array:
@@ -78,7 +78,7 @@ def example_gradients(
 
         hidden, backward = jax.vjp(before, trained)
         wanted = where & (positions > 0)
-        count = jnp.ones(()) if reduction == "sum" else jnp.maximum(wanted.sum(), 1).astype(jnp.float32)
+        count = jnp.ones(()) if reduction == "sum" else number_of(wanted, hidden)
         whole = join(frozen, trained)
         start = hidden_gradient(cross_entropy, model, whole, hidden, tokens[None], max_logits=max_logits)
         start = select(start, wanted[None]) / count
@@ -95,7 +95,7 @@ def example_gradients(
 
         return jax.tree.map(jnp.add, gradient, jax.grad(last)(trained))
 
-    trained = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), trained)
+    trained = jax.tree.map(as_float, trained)
     inputs = (jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.where))
     return jax.vmap(one, in_axes=(None, 0, 0, 0))(trained, *inputs)
 

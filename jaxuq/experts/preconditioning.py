@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._arrays import widened, widest
+
 CONVENTIONS = ("elrea", "less")
 
 
@@ -33,6 +35,7 @@ class AdapterCheckpoint(NamedTuple):
     epsilon: float = 1e-8
 
 
+@widened
 def precondition(
     gradients: PyTree[Float[Array, "examples ..."]], checkpoint: AdapterCheckpoint, *, convention: str = "elrea"
 ) -> PyTree[Float[Array, "examples ..."]]:
@@ -79,9 +82,10 @@ def precondition(
         if jax.tree.map(jnp.shape, moments) != shapes:
             others = jax.tree.map(jnp.shape, moments)
             raise ValueError(f"an example's gradients have the shapes {shapes}, the optimiser's moments {others}")
-    steps = jnp.asarray(checkpoint.count, jnp.float32) + 1
-    beta1, beta2 = (jnp.asarray(beta, jnp.float32) for beta in (checkpoint.beta1, checkpoint.beta2))
-    epsilon, rate = (jnp.asarray(x, jnp.float32) for x in (checkpoint.epsilon, checkpoint.learning_rate))
+    wide = widest(*jax.tree.leaves(gradients))
+    steps = jnp.asarray(checkpoint.count, wide) + 1
+    beta1, beta2 = (jnp.asarray(beta, wide) for beta in (checkpoint.beta1, checkpoint.beta2))
+    epsilon, rate = (jnp.asarray(x, wide) for x in (checkpoint.epsilon, checkpoint.learning_rate))
 
     def one(gradient: Array, first: Array, second: Array) -> Array:
         first = beta1 * jnp.broadcast_to(first, gradient.shape) + (1 - beta1) * gradient

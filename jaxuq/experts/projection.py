@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from jaxuq._arrays import check_count, divided_like, whole
+from jaxuq._arrays import as_float, check_count, divided_like, whole, widest
 from jaxuq.experts._dense_projection import gaussian, rademacher
 from jaxuq.experts._structured_projection import hadamard, sparse
 from jaxuq.experts._words import seed_words
@@ -81,9 +81,9 @@ def project(
     if size >= 2**32:
         raise ValueError(f"an example has {size} numbers; at most 2**32 - 1 can be told apart")
     seeds = seed_words(rng_key)
-    total, start = jnp.zeros((leaves[0].shape[0], dimension), jnp.float32), 0
+    total, start = jnp.zeros((leaves[0].shape[0], dimension), widest(*leaves)), 0
     for leaf in leaves:
-        flat = leaf.reshape(leaf.shape[0], -1)
+        flat = as_float(leaf, *leaves).reshape(leaf.shape[0], math.prod(leaf.shape[1:]))
         if flat.shape[1]:
             project_part = partial(_KINDS[kind], start=start, dimension=dimension)
             total = total + divided_like(project_part, whole(flat, 1), seeds, flat)

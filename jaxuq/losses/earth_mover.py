@@ -9,8 +9,8 @@ from jaxuq._arrays import (
     check_choice,
     check_number,
     class_numbers,
-    divided_like,
     log_softmax,
+    rows_at,
     select,
     take_class,
     within_classes,
@@ -75,7 +75,7 @@ def earth_mover_loss(
     log_p = log_softmax(select(as_float(logits, logits, embeddings), where))
     log_own = take_class(log_p, y)
     inside = within_classes(y, logits.shape[-1])
-    own = divided_like(lambda table, at: table[at], y, unit, class_numbers(y, logits.shape[-1]))
+    own = rows_at(unit, class_numbers(y, logits.shape[-1]))
     distance = 1 - jnp.sum((jnp.exp(log_p) @ unit) * own, axis=-1)
     if convention == "published":
         distance = distance + jax.lax.stop_gradient(jnp.exp(log_own))

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import as_float
+from jaxuq._shapes import checked
+
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
 
 
@@ -93,10 +96,11 @@ def rotary_frequencies(rotary: Rotary, head_dim: int) -> tuple[np.ndarray, float
     return frequencies.astype(np.float32), float(factor)
 
 
+@checked
 def rotary_tables(
     rotary: Rotary, head_dim: int, positions: Int[Array, "*batch time"]
 ) -> tuple[Float[Array, "*batch time half"], Float[Array, "*batch time half"]]:
-    """Cosines and sines of each token's angles, float32.
+    """Cosines and sines of each token's angles.
 
     Args:
         rotary: the kind and its numbers.
@@ -113,10 +117,12 @@ def rotary_tables(
         ((2, 2), 0.0)
     """
     frequencies, factor = rotary_frequencies(rotary, head_dim)
-    angles = jnp.einsum("...t,f->...tf", positions.astype(jnp.float32), jnp.asarray(frequencies))
+    places = as_float(positions)
+    angles = jnp.einsum("...t,f->...tf", places, jnp.asarray(frequencies, places.dtype))
     return jnp.cos(angles) * factor, jnp.sin(angles) * factor
 
 
+@checked
 def apply_rotary(
     x: Float[Array, "*batch time heads dim"],
     cosines: Float[Array, "*batch time half"],
@@ -140,7 +146,7 @@ def apply_rotary(
     References:
         J. Su et al. RoFormer. Neurocomputing 568, 2024, Eq 34 (pairs half a head apart, as in Llama).
     """
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    first, second = jnp.split(as_float(x), 2, axis=-1)
     cosines, sines = cosines[..., None, :], sines[..., None, :]
     turned = [
         first * _like(cosines, first) - second * _like(sines, second),
@@ -150,4 +156,4 @@ def apply_rotary(
 
 
 def _like(table: Array, x: Array) -> Array:
-    return jnp.broadcast_to(table, x.shape)
+    return jnp.broadcast_to(table, x.shape).astype(x.dtype)

@@ -145,7 +145,7 @@ def counted(
     """The mask itself, or all True of the shape of `values`, which may be a shape itself."""
     if where is not None:
         return jnp.asarray(where, bool)
-    return jnp.ones(values if isinstance(values, tuple) else jnp.shape(values), bool)
+    return jnp.ones(values, bool) if isinstance(values, tuple) else jnp.ones_like(values, bool)
 
 
 def number_of(valid: Bool[Array, "..."], like: Float[Array, "..."]) -> Float[Array, ""]:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jaxtyping import Array, PyTree, Shaped
+from jaxtyping import Array, Integer, PyTree, Shaped
 
 
 def whole(array: Shaped[Array, "..."], axis: int | None = None) -> Shaped[Array, "..."]:
@@ -102,3 +102,8 @@ def _reshaped(leaf: Array, shape: tuple[int, ...], spec: tuple[Any, ...]) -> Arr
     if all(part is None for part in spec):
         return leaf.reshape(shape)
     return jnp.reshape(leaf, shape, out_sharding=NamedSharding(mesh, PartitionSpec(*spec)))
+
+
+def rows_at(table: Shaped[Array, "rows width"], places: Integer[Array, "*shape"]) -> Shaped[Array, "*shape width"]:
+    """`table[places]`, on explicit meshes divided as the places are; a place out of range reads the nearest row."""
+    return divided_like(lambda table, places: jnp.take(table, places, axis=0, mode="clip"), places, table, places)

@@ -101,11 +101,22 @@ def _divide(output: Any, result: Any, known: Mapping, mesh: Any, split: Split) -
     if isinstance(result, list) and isinstance(output, tuple):
         parts = [_divide(part, axes, known, mesh, split) for part, axes in zip(output, result)]
         return type(output)(*parts) if hasattr(output, "_fields") else tuple(parts)
-    if not isinstance(output, jax.Array):  # what the annotation does not say is whole on every device
-        return jax.tree.map(lambda leaf: _divide(leaf, (), known, mesh, split), output) if output is not None else None
-    sizes = next((found for axes in result or () if (found := split(axes, output.shape)) is not None), [])
+    if not isinstance(output, jax.Array):
+        leaves, tree = jax.tree.flatten(output)
+        return jax.tree.unflatten(tree, [_divide_leaf(leaf, None, known, mesh, split) for leaf in leaves])
+    return _divide_leaf(output, None if isinstance(result, list) else result, known, mesh, split)
+
+
+def _divide_leaf(leaf: Any, result: Axes | None, known: Mapping, mesh: Any, split: Split) -> Any:
+    if not isinstance(leaf, jax.Array):
+        return leaf
+    axes = next((found for names in result or () if (found := split(names, leaf.shape)) is not None), None)
+    if axes is None:  # what the annotation does not say, such as a cache, is divided where an axis is as long
+        by_size = dict(known.values())
+        wanted = [by_size.get((size,), (None,)) for size in leaf.shape]
+    else:
+        wanted = [known[axis][1] if known.get(axis, (None,))[0] == size else (None,) * len(size) for axis, size in axes]
     spec: list[Any] = []
-    for axis, size in sizes:
-        division = known[axis][1] if known.get(axis, (None,))[0] == size else (None,) * len(size)
-        spec += [None if part is None or part in spec else part for part in division]
-    return jax.sharding.reshard(output, NamedSharding(mesh, PartitionSpec(*spec)))
+    for part in (part for division in wanted for part in division):
+        spec.append(None if part in spec else part)
+    return jax.sharding.reshard(leaf, NamedSharding(mesh, PartitionSpec(*spec)))

@@ -58,20 +58,30 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
             ...
         jaxuq._errors.ArrayError: labels has shape (200, 1) where mean has (200,); pass labels[:, 0]
     """
-    layout: _Layout | None = None
+    layout_once = functools.cache(lambda: _layout_of(function))  # when first called: annotations name what comes later
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        nonlocal layout
-        if layout is None:
-            layout = _layout_of(function)
+        layout = layout_once()
         given = _given(layout, args, kwargs)
         _compare(layout, given)
-        mesh = on_explicit_mesh(args, kwargs) if layout.result is not None else None
+        mesh = on_explicit_mesh(args, kwargs)
         if mesh is None:
             return function(*args, **kwargs)
         axes = [(layout.axes.get(key), value) for key, _, value in given]
         return placed(function, mesh, axes, layout.result, _split, args, kwargs)
+
+    return call
+
+
+def compared(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """The comparison of `checked` alone: for methods of flax modules, whose parameters lie where their caller's do."""
+    layout_once = functools.cache(lambda: _layout_of(function))
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        _compare(layout_once(), _given(layout_once(), args, kwargs))
+        return function(*args, **kwargs)
 
     return call
 

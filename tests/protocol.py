@@ -29,6 +29,7 @@ class Example(NamedTuple):
         shardable: whether axis 0 of the arguments can be divided over eight devices.
         keeps_type: whether results have the type of the arguments, as parameters and forecasts do, and only sums within
             are wider.
+        whole: positions in `args` of parameters, which a mesh with explicit axes holds whole on every device.
         rows: the position in `args` whose leading axis counts rows of data, which may be none; None if there is none.
     """
 
@@ -41,7 +42,15 @@ class Example(NamedTuple):
     vmappable: bool = True
     shardable: bool = True
     keeps_type: bool = False
+    whole: tuple[int, ...] = ()
     rows: int | None = 0
+
+
+def in_type_of(module: Any, variables: Any) -> Any:
+    """The module with the type of its variables: what `dtype` is to a user."""
+    kinds = {leaf.dtype for leaf in jax.tree.leaves(variables) if jnp.issubdtype(leaf.dtype, jnp.floating)}
+    (dtype,) = kinds
+    return module.clone(dtype=dtype)
 
 
 def random_variables(module: Any, *inputs: Any) -> Any:

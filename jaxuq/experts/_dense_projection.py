@@ -34,11 +34,12 @@ def rademacher(
         def bit(carry: None, inputs: tuple[Array, Array]) -> tuple[None, Array]:
             shift, total = inputs
             sign = (word << shift) & jnp.uint32(2**31)
-            return carry, total + jax.lax.bitcast_convert_type(sign | jnp.uint32(0x3F800000), jnp.float32) @ part
+            signs = jax.lax.bitcast_convert_type(sign | jnp.uint32(0x3F800000), jnp.float32)  # 1 or -1
+            return carry, total + signs.astype(part.dtype) @ part
 
         return jax.lax.scan(bit, None, (jnp.arange(_BITS, dtype=jnp.uint32), total))[1], None
 
-    zeros = jnp.zeros((_BITS, words, x.shape[0]), jnp.float32)
+    zeros = jnp.zeros((_BITS, words, x.shape[0]), x.dtype)
     total, _ = jax.lax.scan(block, vary_like(zeros, x, seeds), _blocks(x, start, width))
     return total.reshape(_BITS * words, x.shape[0])[:dimension].T
 
@@ -54,10 +55,10 @@ def gaussian(
         first, part = inputs
         columns = first + jnp.arange(width, dtype=jnp.uint32)
         uniform = (random_words(seeds, columns, rows) >> 8).astype(jnp.float32) * 2.0**-23 + (2.0**-24 - 1.0)
-        return total + (math.sqrt(2.0) * jax.lax.erf_inv(uniform)) @ part, None
+        return total + (math.sqrt(2.0) * jax.lax.erf_inv(uniform)).astype(part.dtype) @ part, None
 
     total, _ = jax.lax.scan(
-        block, vary_like(jnp.zeros((dimension, x.shape[0]), jnp.float32), x, seeds), _blocks(x, start, width)
+        block, vary_like(jnp.zeros((dimension, x.shape[0]), x.dtype), x, seeds), _blocks(x, start, width)
     )
     return total.T
 
@@ -71,6 +72,6 @@ def _blocks(x: Array, start: int, width: int) -> tuple[Array, Array]:
     """The first column of each block, and its coordinates of all examples, `[blocks, width, examples]`."""
     examples, size = x.shape
     blocks = -(-size // width)
-    padded = jnp.pad(x.astype(jnp.float32), ((0, 0), (0, blocks * width - size)))
+    padded = jnp.pad(x, ((0, 0), (0, blocks * width - size)))
     first = jnp.arange(blocks, dtype=jnp.uint32) * jnp.uint32(width) + jnp.uint32(start)
     return first, jnp.moveaxis(padded.reshape(examples, blocks, width), 0, 2)

@@ -25,7 +25,7 @@ def sparse(
     width = min(_COLUMNS, x.shape[1])
     examples, size = x.shape
     blocks = -(-size // width)
-    padded = jnp.pad(x.astype(jnp.float32), ((0, 0), (0, blocks * width - size)))
+    padded = jnp.pad(x, ((0, 0), (0, blocks * width - size)))
     parts = jnp.moveaxis(padded.reshape(examples, blocks, width), 0, 2)
     firsts = jnp.arange(blocks, dtype=jnp.uint32) * jnp.uint32(width) + jnp.uint32(start)
     rows = jnp.arange(nonzeros, dtype=jnp.uint32)
@@ -34,18 +34,16 @@ def sparse(
         first, values = inputs
         words = random_words(seeds, first + jnp.arange(width, dtype=jnp.uint32), rows)
         places = ((words >> 1) % jnp.uint32(part)).astype(jnp.int32)
-        signs = 1.0 - 2.0 * (words & 1).astype(jnp.float32)
+        signs = 1.0 - 2.0 * (words & 1).astype(x.dtype)
 
         def one(carry: None, inputs: tuple[Array, Array]) -> tuple[None, Array]:
             place, sign = inputs
             signed = values * jnp.broadcast_to(sign[:, None], values.shape)
-            return carry, jnp.zeros((part, examples), jnp.float32).at[place].add(signed)
+            return carry, jnp.zeros((part, examples), x.dtype).at[place].add(signed)
 
         return total + jax.lax.scan(one, None, (places, signs))[1], None
 
-    total, _ = jax.lax.scan(
-        block, vary_like(jnp.zeros((nonzeros, part, examples), jnp.float32), x, seeds), (firsts, parts)
-    )
+    total, _ = jax.lax.scan(block, vary_like(jnp.zeros((nonzeros, part, examples), x.dtype), x, seeds), (firsts, parts))
     return total.reshape(dimension, examples).T * (dimension / nonzeros) ** 0.5
 
 
@@ -60,11 +58,11 @@ def hadamard(
     """
     order = max(2 * dimension - 1, 63).bit_length()
     width = 2**order
-    left, right = _hadamard_matrix(order // 2), _hadamard_matrix(order - order // 2)
+    left, right = (_hadamard_matrix(half).astype(x.dtype) for half in (order // 2, order - order // 2))
     examples, size = x.shape
     skipped = start % width
     blocks = -(-(skipped + size) // width)
-    padded = jnp.pad(x.astype(jnp.float32), ((0, 0), (skipped, blocks * width - skipped - size)))
+    padded = jnp.pad(x, ((0, 0), (skipped, blocks * width - skipped - size)))
     parts = jnp.moveaxis(padded.reshape(examples, blocks, *left.shape[:1], *right.shape[:1]), 1, 0)
     firsts = jnp.arange(blocks, dtype=jnp.uint32) * jnp.uint32(width) + jnp.uint32(start - skipped)
     rows = jnp.array([_SIGN_ROW, _ORDER_ROW], jnp.uint32)
@@ -72,14 +70,14 @@ def hadamard(
     def block(total: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
         first, values = inputs
         signs, order = random_words(seeds, first + jnp.arange(width, dtype=jnp.uint32), rows)
-        signs = (1.0 - 2.0 * (signs >> 31).astype(jnp.float32)).reshape(1, *values.shape[1:])
+        signs = (1.0 - 2.0 * (signs >> 31).astype(x.dtype)).reshape(1, *values.shape[1:])
         signed = values * jnp.broadcast_to(signs, values.shape)
         mixed = jnp.einsum("ij,ejk,kl->eil", left, signed, right).reshape(examples, width)
         taken = jnp.argsort(order)[:dimension]
-        flips = 1.0 - 2.0 * (order[taken] & 1).astype(jnp.float32)  # or the constant rows of all blocks would be one
+        flips = 1.0 - 2.0 * (order[taken] & 1).astype(x.dtype)  # or the constant rows of all blocks would be one
         return total + mixed[:, taken] * jnp.broadcast_to(flips[None], total.shape), None
 
-    return jax.lax.scan(block, vary_like(jnp.zeros((examples, dimension), jnp.float32), x, seeds), (firsts, parts))[0]
+    return jax.lax.scan(block, vary_like(jnp.zeros((examples, dimension), x.dtype), x, seeds), (firsts, parts))[0]
 
 
 def _hadamard_matrix(order: int) -> Float[Array, "width width"]:

@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import widened
+from jaxuq._shapes import checked
+
 
 class Disagreement(NamedTuple):
     """About one token, in nats.
@@ -25,6 +28,8 @@ class Disagreement(NamedTuple):
     variance: Float[Array, "*batch"]
 
 
+@checked
+@widened
 def combine_logits(
     logits: Float[Array, "*batch members vocab"], weights: Float[Array, "*batch members"]
 ) -> Float[Array, "*batch vocab"]:
@@ -46,10 +51,12 @@ def combine_logits(
     References:
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.10.
     """
-    weight = jnp.broadcast_to(weights[..., None], logits.shape).astype(jnp.float32)
+    weight = jnp.broadcast_to(weights[..., None], logits.shape)
     return jnp.sum(jnp.where(weight != 0, weight * jnp.where(weight != 0, logits, 0.0), 0.0), axis=-2)
 
 
+@checked
+@widened
 def disagreement(
     logits: Float[Array, "*batch members vocab"],
     weights: Float[Array, "*batch members"],
@@ -86,11 +93,10 @@ def disagreement(
         N. Houlsby et al. Bayesian active learning for classification and preference learning. 2011, Eq 2.
         A. Malinin, M. Gales. Uncertainty estimation in autoregressive structured prediction. ICLR 2021, section 3.
     """
-    weights = weights.astype(jnp.float32)
     total = jnp.sum(weights, axis=-1, keepdims=True)
     share = weights / jnp.broadcast_to(total, weights.shape)
     has_part = jnp.broadcast_to((share != 0)[..., None], logits.shape)
-    members = jax.nn.log_softmax(jnp.where(has_part, logits, 0.0).astype(jnp.float32), axis=-1)
+    members = jax.nn.log_softmax(jnp.where(has_part, logits, 0.0), axis=-1)
     together = jax.nn.log_softmax(combine_logits(logits, share), axis=-1)
     wide = jnp.broadcast_to(share[..., None], members.shape)
     probabilities = jnp.exp(members)

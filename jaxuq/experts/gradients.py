@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
-from jaxuq._arrays import select
+from jaxuq._arrays import as_float, number_of, select
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import ArrayError
 from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient, map_logits
@@ -88,7 +88,7 @@ def example_gradients(
     """
     divisor = function_of(REDUCTIONS, reduction)
     join, frozen = capability(model, "join"), {"params": params} if isinstance(model, Decoder) else params
-    model, max_logits = as_model(model), max(MAX_LOGITS // batch.tokens.shape[0], 1)
+    model, max_logits = as_model(model), max(MAX_LOGITS // max(batch.tokens.shape[0], 1), 1)
 
     def one(trained: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
         def before(trained: PyTree) -> Array:
@@ -98,7 +98,7 @@ def example_gradients(
 
         hidden, backward = jax.vjp(before, trained)
         wanted = where & (positions > 0)
-        count = divisor(wanted.sum(dtype=jnp.float32))
+        count = divisor(number_of(wanted, hidden))
         whole = join(frozen, trained)
         start = hidden_gradient(cross_entropy, model, whole, hidden, tokens[None], max_logits=max_logits)
         start = select(start, wanted[None]) / count
@@ -115,7 +115,7 @@ def example_gradients(
 
         return jax.tree.map(jnp.add, gradient, jax.grad(last)(trained))
 
-    trained = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), trained)
+    trained = jax.tree.map(as_float, trained)
     inputs = (jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.where))
     return jax.vmap(one, in_axes=(None, 0, 0, 0))(trained, *inputs)
 

@@ -5,12 +5,17 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import widened
+from jaxuq._errors import ArrayError
 from jaxuq._options import check_number
+from jaxuq._shapes import checked
 
 
+@checked
+@widened
 def influence(
-    train: Float[Array, "... examples dimension"],
-    validation: Float[Array, "... targets projected"],
+    train: Float[Array, "*checkpoints examples dimension"],
+    validation: Float[Array, "*checkpoints targets dimension"],
     learning_rates: Float[Array, " rates"] | None = None,
 ) -> Float[Array, "examples targets"]:
     r"""How much a training step on an example would lower the loss of another, to first order.
@@ -49,29 +54,24 @@ def influence(
     if validation.ndim == 2:
         validation = validation[None]
     checkpoints = train.shape[0]
-    if train.ndim != 3 or validation.ndim != 3 or checkpoints != validation.shape[0]:
-        raise ValueError(
-            f"train has the shape {train.shape} and validation {validation.shape}; expected as many checkpoints"
-        )
-    if train.shape[2] != validation.shape[2]:
-        raise ValueError(
-            f"train has {train.shape[2]} numbers an example, validation {validation.shape[2]}: project alike"
-        )
+    if train.ndim != 3:
+        raise ArrayError(f"train has shape {train.shape}; expected at most one axis of checkpoints before the examples")
     if learning_rates is None:
-        learning_rates = jnp.ones(checkpoints, jnp.float32)
+        learning_rates = jnp.ones(checkpoints, train.dtype)
     if learning_rates.shape != (checkpoints,):
-        raise ValueError(f"learning_rates has the shape {learning_rates.shape}; there are {checkpoints} checkpoints")
-    weights = learning_rates.astype(jnp.float32) / learning_rates.astype(jnp.float32).sum()
-    products = jnp.einsum("end,emd->enm", train.astype(jnp.float32), validation.astype(jnp.float32))
+        raise ArrayError(f"learning_rates has shape {learning_rates.shape} where train has {checkpoints} checkpoints")
+    weights = learning_rates / learning_rates.sum()
+    products = jnp.einsum("end,emd->enm", train, validation)
     lengths = jnp.einsum("en,em->enm", _lengths(train), _lengths(validation))
     return jnp.einsum("e,enm->nm", weights, products / lengths)
 
 
 def _lengths(features: Array) -> Array:
-    squares = (features.astype(jnp.float32) ** 2).sum(-1)
+    squares = (features**2).sum(-1)
     return jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
 
 
+@checked
 def select(scores: Float[Array, " examples"], fraction: float) -> Int[Array, " selected"]:
     r"""The examples with the highest scores, highest first: $\lceil fraction \cdot n \rceil$ of $n$.
 

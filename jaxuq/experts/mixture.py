@@ -17,13 +17,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from jaxuq._arrays import as_float, widened
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import OptionError
+from jaxuq._shapes import checked
 from jaxuq.networks.linear import Linear
 
 Mixing = str | Callable[..., Float[Array, "batch time features"]]
 
 
+@checked
 def mixture_output(
     x: Float[Array, "batch time inputs"],
     a: Float[Array, "experts inputs rank"],
@@ -51,10 +54,11 @@ def mixture_output(
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4, Eq D.1.
     """
     narrow = jnp.einsum("bti,cir->btcr", x, a.astype(x.dtype))
-    share = _shares(weights)[..., None].astype(x.dtype)
+    share = _shares(as_float(weights))[..., None].astype(x.dtype)
     return jnp.einsum("btcr,crf->btf", narrow * jnp.broadcast_to(share, narrow.shape), b.astype(x.dtype))
 
 
+@checked
 def merged_output(
     x: Float[Array, "batch time inputs"],
     a: Float[Array, "experts inputs rank"],
@@ -85,11 +89,13 @@ def merged_output(
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025,
         D.4 (MoE merging).
     """
-    share = _shares(weights).astype(x.dtype)
+    share = _shares(as_float(weights)).astype(x.dtype)
     narrow = jnp.einsum("bti,cir,btc->btr", x, a.astype(x.dtype), share)
     return jnp.einsum("btr,crf,btc->btf", narrow, b.astype(x.dtype), share)
 
 
+@checked
+@widened
 def gate_weights(
     x: Float[Array, "batch time inputs"], gate: Float[Array, "inputs experts"]
 ) -> Float[Array, "batch time experts"]:
@@ -112,7 +118,7 @@ def gate_weights(
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4, Eq D.2.
         X. Wu, S. Huang, F. Wei. Mixture of LoRA experts. ICLR 2024 (there with one gate a block, over all tokens).
     """
-    return jax.nn.softmax(jnp.einsum("bti,ic->btc", x.astype(jnp.float32), gate.astype(jnp.float32)), axis=-1)
+    return jax.nn.softmax(jnp.einsum("bti,ic->btc", x, gate), axis=-1)
 
 
 def mixture_adapters(experts: PyTree, *, scan: bool, gates: PyTree | None = None) -> PyTree:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._arrays import widened, widest
 from jaxuq._entries import Entries, function_of
 
 
@@ -34,6 +35,7 @@ class AdapterCheckpoint(NamedTuple):
     epsilon: float = 1e-8
 
 
+@widened
 def precondition(
     gradients: PyTree[Float[Array, "examples ..."]],
     checkpoint: AdapterCheckpoint,
@@ -82,7 +84,8 @@ def precondition(
         if jax.tree.map(jnp.shape, moments) != shapes:
             others = jax.tree.map(jnp.shape, moments)
             raise ValueError(f"an example's gradients have the shapes {shapes}, the optimiser's moments {others}")
-    beta1, beta2 = (jnp.asarray(beta, jnp.float32) for beta in (checkpoint.beta1, checkpoint.beta2))
+    wide = widest(*jax.tree.leaves(gradients))
+    beta1, beta2 = (jnp.asarray(beta, wide) for beta in (checkpoint.beta1, checkpoint.beta2))
 
     def one(gradient: Array, first: Array, second: Array) -> Array:
         first = beta1 * jnp.broadcast_to(first, gradient.shape) + (1 - beta1) * gradient
@@ -93,16 +96,16 @@ def precondition(
 
 
 def _with_bias_correction(first: Array, second: Array, checkpoint: AdapterCheckpoint) -> Array:
-    steps = jnp.asarray(checkpoint.count, jnp.float32) + 1
+    steps = jnp.asarray(checkpoint.count, first.dtype) + 1
     beta1, beta2, epsilon, rate = (
-        jnp.asarray(x, jnp.float32)
+        jnp.asarray(x, first.dtype)
         for x in (checkpoint.beta1, checkpoint.beta2, checkpoint.epsilon, checkpoint.learning_rate)
     )
     return rate * (first / (1 - beta1**steps)) / (jnp.sqrt(second / (1 - beta2**steps)) + epsilon)
 
 
 def _as_published(first: Array, second: Array, checkpoint: AdapterCheckpoint) -> Array:
-    return first / jnp.sqrt(second + jnp.asarray(checkpoint.epsilon, jnp.float32))
+    return first / jnp.sqrt(second + jnp.asarray(checkpoint.epsilon, first.dtype))
 
 
 Convention = Callable[[Array, Array, AdapterCheckpoint], Array]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arrays import as_float, widest
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import ArrayError
 from jaxuq._meshes import divided_like, whole
@@ -91,9 +92,9 @@ def project(
     if size >= 2**32:
         raise ValueError(f"an example has {size} numbers; at most 2**32 - 1 can be told apart")
     seeds = seed_words(rng_key)
-    total, start = jnp.zeros((leaves[0].shape[0], dimension), jnp.float32), 0
+    total, start = jnp.zeros((leaves[0].shape[0], dimension), widest(*leaves)), 0
     for leaf in leaves:
-        flat = leaf.reshape(leaf.shape[0], -1)
+        flat = as_float(leaf, *leaves).reshape(leaf.shape[0], math.prod(leaf.shape[1:]))
         if flat.shape[1]:
             project_part = partial(projection, start=start, dimension=dimension)
             part = divided_like(project_part, whole(flat, 1), seeds, flat)

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import counted, widened
 from jaxuq._entries import Entries, Entry
+from jaxuq._errors import ArrayError
 from jaxuq._options import check_count
+from jaxuq._shapes import checked
 
 
 class Routing(NamedTuple):
@@ -25,6 +27,8 @@ class Routing(NamedTuple):
     routed: Bool[Array, "*batch"]
 
 
+@checked
+@widened
 def route(
     features: Float[Array, "*batch dim"],
     centroids: Float[Array, "clusters centroid_dim"],
@@ -73,8 +77,8 @@ def route(
     if top_k is not None:
         check_count("top_k", top_k)
     if features.shape[-1] != centroids.shape[-1]:
-        raise ValueError(
-            f"features have {features.shape[-1]} numbers and centroids {centroids.shape[-1]}; make both with the same "
+        raise ArrayError(
+            f"centroids has shape {centroids.shape} where features has {features.shape}; make both with the same "
             "projection"
         )
     counts = counted(where, (centroids.shape[0],))

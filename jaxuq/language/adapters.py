@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from jaxuq._arrays import as_float, widest
 from jaxuq._keys import named_key
 from jaxuq.networks.decoder import Decoder
 from jaxuq.networks.linear import LoraConfig, adapted_norm, init_adapter
@@ -116,8 +117,8 @@ def merge_adapters(params: PyTree, lora: PyTree, lora_config: LoraConfig) -> PyT
 
 
 def _merged(kernel: Any, adapter: dict[str, Array], lora: LoraConfig) -> Array:
-    wide = kernel.astype(jnp.float32)
-    whole = wide + lora.scale * (adapter["a"] @ adapter["b"]).astype(jnp.float32)
+    wide = kernel.astype(widest(*adapter.values()))
+    whole = wide + lora.scale * as_float(adapter["a"] @ adapter["b"])
     if lora.dora:
         norm = adapted_norm(wide, adapter["a"], adapter["b"], lora.scale)
         whole = whole * jnp.broadcast_to(adapter["magnitude"] / norm, whole.shape)

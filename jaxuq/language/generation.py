@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
 from jaxuq._options import check_count
+from jaxuq._shapes import checked
 from jaxuq.language.generated import Generation
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
@@ -160,6 +161,7 @@ def _continue(
     return jax.lax.while_loop(unfinished, advance, state)
 
 
+@checked
 def start_generation(
     model: Model | Decoder,
     params: PyTree,
@@ -227,6 +229,7 @@ def start_generation(
     )  # fmt: skip
 
 
+@checked
 def continue_generation(
     model: Model | Decoder,
     params: PyTree,
@@ -263,6 +266,7 @@ def continue_generation(
     return _continue(as_model(model), params, generation, until, check_sampling(sampling), steering, stops)
 
 
+@checked
 def generate_tokens(
     model: Model | Decoder,
     params: PyTree,

@@ -5,21 +5,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
 from jaxuq._arrays import counted
+from jaxuq._meshes import vary_like
+from jaxuq._shapes import compared
 from jaxuq.networks import Decoder, Model, as_model
 
 MAX_LOGITS = 2**22
 """Logits held at a time: 16 MiB."""
 
 
+@compared
 def map_logits(
     function: Callable[..., PyTree],
     model: Model | Decoder,
     params: PyTree,
     hidden: Float[Array, "batch time ..."],
-    *arrays: Array,
+    *arrays: Shaped[Array, "batch time"],
     where: Bool[Array, "batch time"] | None = None,
     max_logits: int | None = None,
 ) -> PyTree:
@@ -29,7 +32,7 @@ def map_logits(
     `[batch, time, vocabulary]`, and it costs the memory of one block.
 
     Args:
-        function: of float32 logits and the arrays; returns arrays with leading axes `batch time`.
+        function: of logits, in float32 at least, and the arrays; returns arrays with leading axes `batch time`.
         model: or a decoder.
         params: of the model.
         hidden: last hidden states.
@@ -50,8 +53,7 @@ def map_logits(
         (1, 5)
     """
     model = as_model(model)
-    batch, time = hidden.shape[:2]
-    wanted = counted(where, (batch, time))
+    wanted = counted(where, _first(hidden))
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
         def keep(x: Array) -> Array:
@@ -60,17 +62,18 @@ def map_logits(
 
         return jax.tree.map(keep, function(model.logits(params, hidden), *arrays))
 
-    block = compute if where is None else _skipping(compute)
+    block = compute if where is None else _skipping(compute, params)
     again = jax.checkpoint(block, prevent_cse=False)
     return _in_blocks(again, _block_length(model, hidden, max_logits), hidden, wanted, *arrays)
 
 
+@compared
 def hidden_gradient(
     loss: Callable[..., Float[Array, "batch time"]],
     model: Model | Decoder,
     params: PyTree,
     hidden: Float[Array, "batch time ..."],
-    *arrays: Array,
+    *arrays: Shaped[Array, "batch time"],
     where: Bool[Array, "batch time"] | None = None,
     max_logits: int | None = None,
 ) -> Float[Array, "batch time ..."]:
@@ -80,7 +83,7 @@ def hidden_gradient(
     once, one product with the vocabulary less out of three.
 
     Args:
-        loss: of float32 logits and the arrays; treats every token on its own, as for `map_logits`.
+        loss: of logits, in float32 at least, and the arrays; treats every token on its own, as for `map_logits`.
         model: or a decoder.
         params: of the model.
         hidden: last hidden states.
@@ -102,7 +105,7 @@ def hidden_gradient(
         True
     """
     model = as_model(model)
-    wanted = counted(where, hidden.shape[:2])
+    wanted = counted(where, _first(hidden))
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> Array:
         def total(hidden: Array) -> Array:
@@ -111,24 +114,29 @@ def hidden_gradient(
 
         return jax.grad(total)(hidden)
 
-    block = compute if where is None else _skipping(compute)
+    block = compute if where is None else _skipping(compute, params)
     return _in_blocks(block, _block_length(model, hidden, max_logits), hidden, wanted, *arrays)
+
+
+def _first(hidden: Float[Array, "batch time ..."]) -> Float[Array, "batch time"]:
+    return hidden[(slice(None), slice(None), *(0,) * (hidden.ndim - 2))]
 
 
 def _block_length(model: Model, hidden: Array, max_logits: int | None) -> int:
     """Moments of time in a block."""
     max_logits = MAX_LOGITS if max_logits is None else max_logits
-    return max(1, min(hidden.shape[1], max_logits // (hidden.shape[0] * model.vocab_size)))
+    return max(1, min(hidden.shape[1], max_logits // max(hidden.shape[0] * model.vocab_size, 1)))
 
 
-def _skipping(compute: Callable[..., PyTree]) -> Callable[..., PyTree]:
+def _skipping(compute: Callable[..., PyTree], params: PyTree) -> Callable[..., PyTree]:
     """Zeros, at no cost, for a block in which nothing is wanted."""
 
     def block(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
         shapes = jax.eval_shape(compute, hidden, wanted, *arrays)
 
         def skip(*parts: Array) -> PyTree:
-            return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), shapes)
+            return vary_like(zeros, params, parts)
 
         return jax.lax.cond(wanted.any(), compute, skip, hidden, wanted, *arrays)
 

@@ -12,7 +12,10 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
 
+from jaxuq._arrays import widened
+from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
+from jaxuq._shapes import checked
 
 _BLOCK = 256
 
@@ -76,8 +79,9 @@ def _known(value: Any) -> bool:
 
 def vocabulary_sum(x: Shaped[Array, "*batch vocab"]) -> Shaped[Array, "*batch"]:
     """Sum over the vocabulary in blocks, which is vectorised and takes the same order whatever the batch."""
-    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % _BLOCK)])
-    return padded.reshape(*x.shape[:-1], -1, _BLOCK).sum(-2).sum(-1)
+    blocks = -(-x.shape[-1] // _BLOCK)
+    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, blocks * _BLOCK - x.shape[-1])])
+    return padded.reshape(*x.shape[:-1], blocks, _BLOCK).sum(-2).sum(-1)
 
 
 def _like(x: Array, like: Array) -> Array:
@@ -93,7 +97,7 @@ def _threshold(
         tried = bits | (jnp.uint32(1) << (jnp.uint32(31) - step.astype(jnp.uint32)))
         return jnp.where(enough(keys >= _like(tried, keys)), tried, bits)
 
-    bits = jax.lax.fori_loop(0, 32, narrow, jnp.zeros(keys.shape[:-1], jnp.uint32))
+    bits = jax.lax.fori_loop(0, 32, narrow, vary_like(jnp.zeros(keys.shape[:-1], jnp.uint32), keys))
     return keys >= _like(bits, keys)
 
 
@@ -105,6 +109,7 @@ def _ordered(x: Float[Array, "*batch vocab"]) -> UInt[Array, "*batch vocab"]:
     return jnp.where(bits >= top, ~bits, bits | top)
 
 
+@checked
 def top_k_mask(logits: Float[Array, "*batch vocab"], top_k: int | Int[Array, ""]) -> Bool[Array, "*batch vocab"]:
     r"""The `top_k` largest logits: $\{v : |\{u : x_u > x_v\}| < k\}$.
 
@@ -126,6 +131,7 @@ def top_k_mask(logits: Float[Array, "*batch vocab"], top_k: int | Int[Array, ""]
     return _threshold(_ordered(logits), lambda mask: vocabulary_sum(mask.astype(jnp.int32)) >= top_k)
 
 
+@checked
 def top_p_mask(logits: Float[Array, "*batch vocab"], top_p: float | Float[Array, ""]) -> Bool[Array, "*batch vocab"]:
     r"""The nucleus: the most likely tokens, down to where their probability first reaches `top_p`.
 
@@ -153,6 +159,7 @@ def top_p_mask(logits: Float[Array, "*batch vocab"], top_p: float | Float[Array,
     return kept & (weights > 0) | (weights == 1)
 
 
+@checked
 def min_p_mask(logits: Float[Array, "*batch vocab"], min_p: float | Float[Array, ""]) -> Bool[Array, "*batch vocab"]:
     r"""Tokens with $p_v \ge \mathit{min\_p} \cdot \max_u p_u$.
 
@@ -174,6 +181,8 @@ def min_p_mask(logits: Float[Array, "*batch vocab"], min_p: float | Float[Array,
     return logits >= jnp.max(logits, axis=-1, keepdims=True) + jnp.log(jnp.asarray(min_p, logits.dtype))
 
 
+@checked
+@widened
 def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> Float[Array, "*batch vocab"]:
     r"""Logits of the distribution that is sampled from: $x / T$, minus infinity for what the filters leave out.
 
@@ -184,7 +193,7 @@ def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> F
         sampling: temperature and filters; not greedy.
 
     Returns:
-        Float32.
+        Logits in float32 at least.
 
     Raises:
         ValueError: `sampling` is greedy, which is not a softmax of anything; or a number is out of range.
@@ -197,7 +206,6 @@ def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> F
     sampling = check_sampling(sampling)
     if sampling.temperature is None:
         raise ValueError("greedy choice filters no logits; give a temperature above 0")
-    logits = logits.astype(jnp.float32)
     logits = (logits - jnp.max(logits, axis=-1, keepdims=True)) / sampling.temperature
     if sampling.top_k is not None:
         logits = jnp.where(top_k_mask(logits, sampling.top_k), logits, -jnp.inf)
@@ -215,6 +223,7 @@ def _draw(rng_key: Key[Array, ""], weights: Float[Array, "groups"]) -> Int[Array
     return jnp.where(reached.any(), jnp.argmax(reached), jnp.argmax(weights))
 
 
+@checked
 def sample_token(
     rng_key: Key[Array, ""], logits: Float[Array, "*batch vocab"], sampling: Sampling
 ) -> Int[Array, "*batch"]:

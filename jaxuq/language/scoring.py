@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from jaxuq._arrays import select
+from jaxuq._arrays import select, take_class, widened
+from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
 from jaxuq.language.logit_blocks import map_logits
 from jaxuq.language.sampling import vocabulary_sum
@@ -61,6 +62,8 @@ class Scores(NamedTuple):
     cache: Any
 
 
+@checked
+@widened
 def token_scores(
     logits: Float[Array, "*batch vocab"], tokens: Int[Array, "*batch"], *, top_alternatives: int = 0
 ) -> TokenScores:
@@ -71,11 +74,11 @@ def token_scores(
 
     Args:
         logits: finite.
-        tokens: numbers; those outside the vocabulary count as its first or last.
+        tokens: numbers; one outside the vocabulary has a log-probability of NaN.
         top_alternatives: how many of the most likely tokens to return; at most the vocabulary.
 
     Returns:
-        `TokenScores`, float32. Equal alternatives come in the order of their numbers.
+        `TokenScores`. Equal alternatives come in the order of their numbers.
 
     Raises:
         ValueError: more alternatives than tokens.
@@ -88,15 +91,13 @@ def token_scores(
     """
     if not 0 <= top_alternatives <= logits.shape[-1]:
         raise ValueError(f"top_alternatives is {top_alternatives}; there are {logits.shape[-1]} tokens")
-    logits = logits.astype(jnp.float32)
     highest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     shifted = logits - highest
     weights = jnp.exp(shifted)
     total = vocabulary_sum(weights)
     log_total = jnp.log(total)
     entropies = log_total - vocabulary_sum(weights * shifted) / total
-    index = jnp.clip(tokens, 0, logits.shape[-1] - 1)[..., None]
-    log_probs = jnp.take_along_axis(shifted, index, axis=-1)[..., 0] - log_total
+    log_probs = take_class(shifted, tokens) - log_total
     if not top_alternatives:
         return TokenScores(log_probs, entropies, None)
     values, numbers = jax.lax.top_k(shifted, top_alternatives)
@@ -134,6 +135,7 @@ def _score(
     )
 
 
+@checked
 def score_tokens(
     model: Model | Decoder,
     params: PyTree,

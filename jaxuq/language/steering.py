@@ -11,6 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import widened
+from jaxuq._shapes import checked
+
 
 class Steering(NamedTuple):
     """Added to logits. Numbers may be traced.
@@ -26,6 +29,8 @@ class Steering(NamedTuple):
     presence: float | Float[Array, ""] = 0.0
 
 
+@checked
+@widened
 def steer_logits(
     logits: Float[Array, "batch vocab"], tokens: Int[Array, "batch time"], steering: Steering
 ) -> Float[Array, "batch vocab"]:
@@ -39,7 +44,7 @@ def steer_logits(
         steering: what to add.
 
     Returns:
-        $x' = x + b - \alpha_f c - \alpha_p [c > 0]$, float32.
+        $x' = x + b - \alpha_f c - \alpha_p [c > 0]$.
 
     Example:
         >>> import jax.numpy as jnp
@@ -50,9 +55,9 @@ def steer_logits(
     vocabulary = logits.shape[-1]
 
     def counted(row: Array) -> Array:
-        return jnp.zeros(vocabulary, jnp.float32).at[jnp.where(row < 0, vocabulary, row)].add(1.0, mode="drop")
+        return jnp.zeros(vocabulary, logits.dtype).at[jnp.where(row < 0, vocabulary, row)].add(1.0, mode="drop")
 
     counts = jax.vmap(counted)(tokens)
-    said = (counts > 0).astype(jnp.float32)
-    steered = logits.astype(jnp.float32) - steering.frequency * counts - steering.presence * said
+    said = (counts > 0).astype(logits.dtype)
+    steered = logits - steering.frequency * counts - steering.presence * said
     return steered if steering.bias is None else steered + steering.bias[None]

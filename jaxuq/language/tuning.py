@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jaxuq._arrays import undefined_unless
+from jaxuq._arrays import as_float, undefined_unless, widened, widest
+from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
+from jaxuq._shapes import checked
 from jaxuq.language.batches import TokenBatch
 from jaxuq.language.logit_blocks import map_logits
 from jaxuq.losses import categorical_cross_entropy
@@ -131,6 +133,8 @@ class ScheduledLoss:
         return self.at(1.0)(logits, tokens, examples)
 
 
+@checked
+@widened
 def cross_entropy(
     logits: Float[Array, "*batch vocab"], tokens: Int[Array, "*batch"], examples: Int[Array, "*batch"] | None = None
 ) -> Float[Array, "*batch"]:
@@ -152,6 +156,7 @@ def cross_entropy(
     return categorical_cross_entropy(logits, tokens)
 
 
+@checked
 def response_loss(
     model: Model | Decoder,
     params: PyTree,
@@ -260,11 +265,11 @@ def learning_rate_schedule(config: FinetuneConfig, num_steps: int) -> Callable[[
     warmup = round(config.warmup * num_steps)
 
     def schedule(step: Any) -> Float[Array, "*steps"]:
-        step = jnp.asarray(step, jnp.float32)
+        step = as_float(step)
         rising = (step + 1) / max(warmup, 1)
         falling = (num_steps - step) / max(num_steps - warmup, 1) if config.decay else jnp.ones_like(step)
         factor = jnp.where(step < warmup, rising, jnp.maximum(falling, 0.0))
-        return jnp.float32(config.learning_rate) * factor
+        return config.learning_rate * factor
 
     return schedule
 
@@ -277,14 +282,14 @@ def init_finetuning(trained: PyTree, optimizer: optax.GradientTransformation) ->
         optimizer: from `make_optimizer`, or another.
 
     Returns:
-        `FinetuneState`; holds a float32 copy and the optimiser's moments.
+        `FinetuneState`; holds a copy, in float32 at least, and the optimiser's moments.
 
     Example:
         >>> import jax.numpy as jnp
         >>> int(init_finetuning(jnp.zeros(3), make_optimizer(FinetuneConfig(), 10)).step)
         0
     """
-    trained = jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32, copy=True), trained)
+    trained = jax.tree.map(lambda leaf: jnp.array(leaf, widest(leaf), copy=True), trained)
     return FinetuneState(jnp.zeros((), jnp.int32), trained, optimizer.init(trained))
 
 
@@ -330,10 +335,12 @@ def finetune_step(
         key = None if step_key is None else jax.random.fold_in(step_key, number)
         with quick_adapter_gradients():
             (total, count), gradient = jax.value_and_grad(loss, has_aux=True)(state.trained, frozen, batch, key)
-        return jax.tree.map(jnp.add, carry, (gradient, total, count.astype(jnp.float32))), None
+        return jax.tree.map(jnp.add, carry, (gradient, total.astype(wide), count.astype(wide))), None
 
+    wide = widest(*jax.tree.leaves(state.trained))
     count = jax.tree.leaves(batches)[0].shape[0]
-    zeros = (jax.tree.map(jnp.zeros_like, state.trained), jnp.zeros(()), jnp.zeros(()))
+    total, number = vary_like((jnp.zeros((), wide), jnp.zeros((), wide)), state.trained, batches)
+    zeros = (jax.tree.map(jnp.zeros_like, state.trained), total, number)
     (gradient, total, tokens), _ = jax.lax.scan(one, zeros, (jnp.arange(count), batches))
     divisor = jnp.maximum(tokens, 1.0)
     gradient = jax.tree.map(lambda leaf: leaf / divisor, gradient)

@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from jaxuq._arrays import as_float, class_numbers, select, take_class, within_classes
 from jaxuq._entropies import log_softmax
-from jaxuq._meshes import divided_like
+from jaxuq._meshes import rows_at
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
@@ -68,7 +68,7 @@ def earth_mover_loss(
     log_p = log_softmax(select(as_float(logits, logits, embeddings), where))
     log_own = take_class(log_p, y)
     inside = within_classes(y, logits.shape[-1])
-    own = divided_like(lambda table, at: table[at], y, unit, class_numbers(y, logits.shape[-1]))
+    own = rows_at(unit, class_numbers(y, logits.shape[-1]))
     distance = 1 - jnp.sum((jnp.exp(log_p) @ unit) * own, axis=-1)
     if convention == "published":
         distance = distance + jax.lax.stop_gradient(jnp.exp(log_own))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import as_float, widest
+from jaxuq._shapes import checked
 
 _MAX_SCORES = 2**24  # attention scores held at a time: 64 MiB in float32
 _MASKED = -1e30
@@ -59,6 +60,7 @@ def visible(
     return seen
 
 
+@checked
 def attention_weights(
     query: Float[Array, "batch queries heads dim"],
     key: Float[Array, "batch kv_heads keys dim"],
@@ -84,7 +86,8 @@ def attention_weights(
         softcap: $c$; None: none.
 
     Returns:
-        Weights in float32; they sum to one over the visible keys. Rows that see nothing (padding) mean nothing.
+        Weights, in float32 at least; they sum to one over the visible keys. Rows of padding, which see nothing, mean
+        nothing.
 
     Example:
         >>> import jax.numpy as jnp
@@ -112,8 +115,9 @@ def _products(query: Array, key: Array) -> Array:
     A single query, as in decoding, is multiplied and summed here and in `mixture`: for a matrix product XLA wants the
     cache in another shape, and on CPUs then copies all of it at every step instead of changing it in place.
     """
-    rows = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
-    if query.shape[2] == 1:
+    batch, heads, queries, dim = query.shape
+    rows = query.reshape(batch, key.shape[1], heads // key.shape[1] * queries, dim)
+    if queries == 1:
         wide = as_float(rows[:, :, :, None], query, key), as_float(key[:, :, None], query, key)
         return (wide[0] * wide[1]).sum(-1)
     wide = widest(query, key)
@@ -126,14 +130,16 @@ def mixture(weights: Array, value: Array) -> Array:
     The weights come first in the product: turned around, as XLA's CPU backend does for the einsum `bhqk,bkhd->bqhd`, it
     takes two to four times as long.
     """
-    rows = weights.reshape(value.shape[0], value.shape[1], -1, value.shape[2])
-    if weights.shape[2] == 1:
+    batch, heads, queries, keys = weights.shape
+    rows = weights.reshape(batch, value.shape[1], heads // value.shape[1] * queries, keys)
+    if queries == 1:
         mixed = (rows[..., None] * as_float(value[:, :, None])).sum(3).astype(value.dtype)
     else:
         mixed = jax.lax.dot_general(rows.astype(value.dtype), value, (((3,), (2,)), ((0, 1), (0, 1))))
-    return mixed.reshape(*weights.shape[:3], value.shape[3])
+    return mixed.reshape(batch, heads, queries, value.shape[3])
 
 
+@checked
 def attend(
     query: Float[Array, "batch queries heads dim"],
     key: Float[Array, "batch kv_heads keys dim"],
@@ -177,7 +183,7 @@ def attend(
         weights = attention_weights(query, key, places, key_places, scale=scale, window=window, softcap=softcap)
         return mixture(weights, value).swapaxes(1, 2)
 
-    size = max(1, min(queries, _MAX_SCORES // (batch * heads * keys)))
+    size = max(1, min(queries, _MAX_SCORES // max(batch * heads * keys, 1)))
     if size == queries:
         return block(query, query_places)
     size = 2 ** (size.bit_length() - 1)  # few distinct shapes

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import counted, widest
+from jaxuq._meshes import rows_at
+from jaxuq._shapes import compared
 from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
@@ -96,7 +98,7 @@ class _Layer(nn.Module):
             return Linear(features, use_bias=True, dtype=self.dtype, lora=adapted, name=name)
 
         query, key, value = (linear(name, width)(x).reshape(heads) for name in ("query", "key", "value"))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=widest(query))
         scores = jnp.where(where[:, None, None, :], scores * heads[-1] ** -0.5, _MASKED)
         weights = Dropout(config.attention_dropout)(jax.nn.softmax(scores, axis=-1))
         mixed = mixture(weights, value.swapaxes(1, 2)).swapaxes(1, 2).reshape(x.shape)
@@ -136,6 +138,7 @@ class Encoder(nn.Module):
     lora: LoraConfig | None = None
 
     @nn.compact
+    @compared
     def __call__(
         self,
         tokens: Int[Array, "batch time"],
@@ -166,13 +169,14 @@ class Encoder(nn.Module):
             places = jnp.cumsum(where.astype(jnp.int32), axis=1) - 1
             columns = jnp.where(where, places, -1)
 
-        def table(name: str, rows: int) -> nn.Embed:
-            return nn.Embed(rows, config.hidden_size, dtype=self.dtype, param_dtype=self.dtype, name=name)
+        def look_up(name: str, rows: int, places: Array) -> Array:
+            table = nn.Embed(rows, config.hidden_size, dtype=self.dtype, param_dtype=self.dtype, name=name)
+            return rows_at(table.embedding, places)
 
-        x = table("tokens", config.vocab_size)(jnp.where(where, tokens, 0))
-        x = x + table("positions", config.max_positions)(columns + config.first_position)
+        x = look_up("tokens", config.vocab_size, jnp.where(where, tokens, 0))
+        x = x + look_up("positions", config.max_positions, columns + config.first_position)
         types = jnp.zeros_like(tokens) if types is None else jnp.where(where, types, 0)
-        x = x + table("types", config.type_vocab_size)(types)
+        x = x + look_up("types", config.type_vocab_size, types)
         x = Dropout(config.dropout)(_norm(config, "embedding_norm", self.dtype)(x))
         layers = nn.scan(
             _Layer,

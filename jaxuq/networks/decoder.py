@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._arrays import as_float, widest
 from jaxuq._errors import OptionError
+from jaxuq._meshes import rows_at
+from jaxuq._shapes import compared
 from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.attention import Places, attend
 from jaxuq.networks.expert_mlp import ExpertMLP, Experts
@@ -158,8 +161,8 @@ class _RMSNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         start = nn.initializers.constant(1.0 - self.offset)
-        scale = self.param("scale", start, (x.shape[-1],), self.dtype).astype(jnp.float32) + self.offset
-        wide = x.astype(jnp.float32)
+        scale = self.param("scale", start, (x.shape[-1],), self.dtype)
+        wide, scale = as_float(x), as_float(scale, x) + self.offset
         normed = wide * jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + self.eps)
         return (normed * jnp.broadcast_to(scale, x.shape)).astype(x.dtype)
 
@@ -198,16 +201,17 @@ class _Block(nn.Module):
     def __call__(self, x: Array, layer: tuple[Any, Any, Any], shared: _Shared) -> tuple[Array, tuple[Any, Any, Any]]:
         config = self.config
         past, window, kind = layer
-        heads, dim = (*x.shape[:2], -1, config.head_dim), config.head_dim
+        rows, dim = x.shape[:2], config.head_dim
+        heads, kv_heads = config.num_heads, config.num_kv_heads
         whole = config.query_key_norm and config.whole_query_key_norm
         cosines, sines = shared.cosines[kind], shared.sines[kind]
         normed = self._norm("attention_norm")(x)
-        query = self._linear("query", config.num_heads * dim, config.attention_bias)(normed)
-        key = self._linear("key", config.num_kv_heads * dim, config.attention_bias)(normed)
-        value = self._linear("value", config.num_kv_heads * dim, config.attention_bias)(normed).reshape(heads)
+        query = self._linear("query", heads * dim, config.attention_bias)(normed)
+        key = self._linear("key", kv_heads * dim, config.attention_bias)(normed)
+        value = self._linear("value", kv_heads * dim, config.attention_bias)(normed).reshape(*rows, kv_heads, dim)
         if whole:
             query, key = self._norm("query_norm")(query), self._norm("key_norm")(key)
-        query, key = query.reshape(heads), key.reshape(heads)
+        query, key = query.reshape(*rows, heads, dim), key.reshape(*rows, kv_heads, dim)
         if config.query_key_norm and not whole:
             query, key = self._norm("query_norm")(query), self._norm("key_norm")(key)
         query, key = apply_rotary(query, cosines, sines), apply_rotary(key, cosines, sines)
@@ -226,7 +230,7 @@ class _Block(nn.Module):
             scale=config.attention_scale,
             window=window,
             softcap=config.attention_softcap,
-        ).reshape(*x.shape[:2], config.num_heads * dim)
+        ).reshape(*rows, heads * dim)
         mixed = self._linear("output", config.hidden_size, config.output_bias)(mixed)
         x = x + (self._norm("post_attention_norm")(mixed) if config.post_norms else mixed)
 
@@ -251,7 +255,7 @@ class Decoder(nn.Module):
 
     Attributes:
         config: the shape.
-        dtype: of parameters and activations; norms, softmax and logits are computed in float32.
+        dtype: of parameters and activations; norms, softmax and logits are computed in float32 at least.
         scan: whether layers are stacked.
         lora: the adapters' configuration.
         remat: recompute each block in the backward pass, which then holds one residual stream a layer.
@@ -298,6 +302,7 @@ class Decoder(nn.Module):
         return x, tuple(None if part[0] is None else part for part in zip(*kept))
 
     @nn.compact
+    @compared
     def __call__(
         self,
         tokens: Int[Array, "batch time"],
@@ -327,7 +332,7 @@ class Decoder(nn.Module):
         embedding = self.param("embedding", normal, (config.vocab_size, config.hidden_size), self.dtype)
         if not config.tied:  # read by `logits`
             self.param("unembedding", normal, (config.hidden_size, config.vocab_size), self.dtype)
-        x = jnp.take(embedding, tokens, axis=0, mode="clip").astype(self.dtype)
+        x = rows_at(embedding, tokens).astype(self.dtype)
         x = x * jnp.asarray(config.embedding_scale, self.dtype)
         places = key_places = Places(positions, segments)
         past, slot = None, jnp.zeros((), jnp.int32)
@@ -345,12 +350,12 @@ class Decoder(nn.Module):
         return DecoderOutput(normed, kept, queries, residuals)
 
     def logits(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch vocab"]:
-        """Logits of the next token, float32."""
+        """Logits of the next token, in single precision at least."""
         if self.config.tied:
             embedding = self.get_variable("params", "embedding").astype(self.dtype)
-            logits = jnp.einsum("...d,vd->...v", hidden, embedding, preferred_element_type=jnp.float32)
+            logits = jnp.einsum("...d,vd->...v", hidden, embedding, preferred_element_type=widest(hidden))
         else:
             kernel = self.get_variable("params", "unembedding").astype(self.dtype)
-            logits = jnp.einsum("...d,dv->...v", hidden, kernel, preferred_element_type=jnp.float32)
+            logits = jnp.einsum("...d,dv->...v", hidden, kernel, preferred_element_type=widest(hidden))
         cap = self.config.logit_softcap
         return logits if cap is None else cap * jnp.tanh(logits / cap)

@@ -65,11 +65,15 @@ class DMPNN(nn.Module):
         """Sum over a molecule's atoms."""
         categories, masses = packed.atoms
         atoms = jnp.concatenate(
-            [*_one_hots(categories, ATOM_CATEGORIES), categories[:, -1:].astype(jnp.float32), masses[:, None] * _SCALE],
+            [
+                *_one_hots(categories, ATOM_CATEGORIES, masses.dtype),
+                categories[:, -1:].astype(masses.dtype),
+                masses[:, None] * _SCALE,
+            ],
             axis=1,
         )
-        flags = packed.bonds[:, 1:3].astype(jnp.float32)
-        kind, *_, stereo = _one_hots(packed.bonds, BOND_CATEGORIES)
+        flags = packed.bonds[:, 1:3].astype(masses.dtype)
+        kind, *_, stereo = _one_hots(packed.bonds, BOND_CATEGORIES, masses.dtype)
         bonds = jnp.concatenate([jnp.zeros_like(flags[:, :1]), kind, flags, stereo], axis=1)
         outgoing = packed.incoming ^ 1  # an edge's other direction is its neighbour in the table
         # W_i [x_v, e] is taken at the atoms, of which there are half as many as edges, and brought to the edges.
@@ -96,6 +100,8 @@ class DMPNN(nn.Module):
         return self.output(self.features(graphs))
 
 
-def _one_hots(categories: Integer[Array, "items kinds"], sizes: tuple[int, ...]) -> list[Float[Array, "items _"]]:
+def _one_hots(
+    categories: Integer[Array, "items kinds"], sizes: tuple[int, ...], dtype: jnp.dtype
+) -> list[Float[Array, "items _"]]:
     """One-hot codes; a category out of range is all zeros."""
-    return [jax.nn.one_hot(categories[:, i].astype(jnp.int32), size) for i, size in enumerate(sizes)]
+    return [jax.nn.one_hot(categories[:, i].astype(jnp.int32), size, dtype=dtype) for i, size in enumerate(sizes)]

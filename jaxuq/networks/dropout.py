@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt32
 
+from jaxuq._meshes import divided_like
+
 _GOLDEN_RATIO = 0x9E3779B1  # 2**32 / phi, odd: multiplying by it spreads neighbouring counters over all words
 
 
@@ -70,5 +72,5 @@ class Dropout(nn.Module):
         """Apply the mask to `x`."""
         if self.rate == 0 or not self.has_rng("dropout"):
             return x
-        keep = keep_mask(self.make_rng("dropout"), x.shape, self.rate)
+        keep = divided_like(lambda key: keep_mask(key, x.shape, self.rate), x, self.make_rng("dropout"))
         return jnp.where(keep, x / (1 - self.rate), jnp.zeros_like(x))

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._shapes import checked
+
 
 def vector_norm(vectors: Float[Array, "*batch xyz channels"]) -> Float[Array, "*batch channels"]:
     r"""Lengths $\sqrt{\sum_x v_x^2}$ over the second-last axis; a vector of zeros has length 0 and gradient 0.
@@ -27,6 +29,7 @@ def vector_norm(vectors: Float[Array, "*batch xyz channels"]) -> Float[Array, "*
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
 
 
+@checked
 def pair_distances(coordinates: Float[Array, "*batch atoms xyz"]) -> Float[Array, "*batch atoms atoms"]:
     r"""All distances $d_{ij} = \lVert r_i - r_j \rVert$, with a gradient of zero where two atoms coincide.
 
@@ -48,6 +51,7 @@ def pair_distances(coordinates: Float[Array, "*batch atoms xyz"]) -> Float[Array
     return vector_norm(differences[..., None])[..., 0]
 
 
+@checked
 def cosine_cutoff(distances: Float[Array, "*shape"], cutoff: float = 5.0) -> Float[Array, "*shape"]:
     r"""A weight that falls smoothly to zero: $\tfrac12 (\cos(\pi d / c) + 1)$ for $d < c$, otherwise 0.
 
@@ -67,6 +71,7 @@ def cosine_cutoff(distances: Float[Array, "*shape"], cutoff: float = 5.0) -> Flo
     return jnp.where(inside, 0.5 * (jnp.cos(jnp.where(inside, distances, 0.0) * (math.pi / cutoff)) + 1.0), 0.0)
 
 
+@checked
 def exponential_basis(
     distances: Float[Array, "*shape"], size: int = 64, cutoff: float = 5.0
 ) -> Float[Array, "*shape size"]:
@@ -93,7 +98,7 @@ def exponential_basis(
         charges. JCTC 15, 2019, Eq 7.
     """
     means, width = basis_constants(size, cutoff)
-    centres = means.reshape((1,) * distances.ndim + (size,))
+    centres = means.astype(distances.dtype).reshape((1,) * distances.ndim + (size,))
     closeness = jnp.exp(distances * (-5.0 / cutoff))[..., None]
     return cosine_cutoff(distances, cutoff)[..., None] * jnp.exp(-width * (closeness - centres) ** 2)
 
@@ -113,9 +118,10 @@ def basis_constants(size: int, cutoff: float) -> tuple[Float[Array, " size"], fl
         1037.94
     """
     start = math.exp(-cutoff)
-    return jnp.linspace(start, 1.0, size, dtype=jnp.float32), (2 / size * (1 - start)) ** -2
+    return jnp.linspace(start, 1.0, size), (2 / size * (1 - start)) ** -2
 
 
+@checked
 def nearest_neighbors(
     distances: Float[Array, "*batch atoms atoms"],
     where: Bool[Array, "*batch atoms"],

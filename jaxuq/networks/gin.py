@@ -74,7 +74,8 @@ class GIN(nn.Module):
 
     def _body(self, numbers: Array, neighbours: Callable[[Array], Array], molecule: Array, molecules: int) -> Array:
         elements = jnp.minimum(numbers.astype(jnp.int32), self.num_elements - 1)
-        first, bias = self.inner[0](self.embedding.embedding), self.inner[0](jnp.zeros((1, self.width)))
+        table = self.embedding.embedding
+        first, bias = self.inner[0](table), self.inner[0](jnp.zeros((1, self.width), table.dtype))
         h = (first - bias)[elements]  # the first dense layer of each element instead of each atom
         hidden = h + neighbours(h) + bias
         layers = []

@@ -103,7 +103,7 @@ class Grover(nn.Module):
     def features(self, inputs: GroverInputs) -> Float[Array, "molecules hidden"]:
         """What the output layer sees: half of each head's units, side by side, so that it gives the branches' mean."""
         where = jnp.arange(inputs.masses.shape[1])[None] < inputs.num_atoms[:, None]
-        count = jnp.maximum(inputs.num_atoms, 1).astype(jnp.float32)[:, None]
+        count = jnp.maximum(inputs.num_atoms, 1).astype(inputs.masses.dtype)[:, None]
         means = [jnp.where(where[..., None], vectors, 0.0).sum(1) / count for vectors in self.atoms(inputs)]
         return 0.5 * jnp.concatenate([head(mean) for head, mean in zip(self.heads, means)], axis=-1)
 

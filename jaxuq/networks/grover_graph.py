@@ -73,20 +73,21 @@ def make_graph(inputs: GroverInputs, padding_row: PaddingRow = "none") -> Graph:
     links = inputs.senders.shape[1]
     atom_mask = jnp.arange(atoms)[None] < inputs.num_atoms[:, None]
     edge_mask = jnp.arange(links)[None] < inputs.num_bonds[:, None]
-    flags = inputs.atoms.astype(jnp.float32)
+    flags = inputs.atoms.astype(inputs.masses.dtype)
     masses = jnp.where(atom_mask, inputs.masses, 0.0)[..., None]
     features = jnp.concatenate([flags[..., :MASS_PLACE], masses, flags[..., MASS_PLACE:]], axis=-1)
     features = jnp.where(atom_mask[..., None], features, 0.0).reshape(molecules * atoms, -1)
     first = (jnp.arange(molecules) * atoms)[:, None]
     senders, receivers = (
-        (jnp.where(edge_mask, ends, 0) + first).reshape(-1) for ends in (inputs.senders, inputs.receivers)
+        (jnp.where(edge_mask, ends, 0) + first.astype(ends.dtype)).reshape(-1)
+        for ends in (inputs.senders, inputs.receivers)
     )
-    bonds = inputs.bonds.astype(jnp.float32).reshape(molecules * links, -1)
+    bonds = inputs.bonds.astype(inputs.masses.dtype).reshape(molecules * links, -1)
     edges = jnp.where(edge_mask.reshape(-1, 1), jnp.concatenate([features[senders], bonds], axis=-1), 0.0)
     slots = missing = None
     molecule = jnp.repeat(jnp.arange(molecules), atoms)
     if padding_row != "none":
-        ones = edge_mask.reshape(-1).astype(jnp.float32)
+        ones = edge_mask.reshape(-1).astype(inputs.masses.dtype)
         degree = jax.ops.segment_sum(ones, receivers, molecules * atoms)
         largest = degree.reshape(molecules, atoms).max(1)
         least = 1.0 if padding_row == "batch" else float(padding_row)

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxuq._arrays import as_float, widened, widest
 from jaxuq._options import check_count, check_number
+from jaxuq._shapes import checked
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.quantized import QuantizedKernel, kernel_product
 
@@ -96,9 +98,9 @@ class Linear(nn.Module):
         b = self.variable("lora", "b", jnp.zeros, (lora.rank, self.features), jnp.float32).value
         y = y + self.low_rank(Dropout(lora.dropout)(x), a.astype(self.dtype) * lora.scale, b.astype(self.dtype))
         if lora.dora:
-            norm = jax.lax.stop_gradient(adapted_norm(kernel.astype(jnp.float32), a, b, lora.scale))
+            norm = jax.lax.stop_gradient(adapted_norm(kernel.astype(widest(x)), a, b, lora.scale))
             magnitude = self.variable("lora", "magnitude", lambda: norm).value
-            y = y * jnp.broadcast_to((magnitude / norm).astype(self.dtype), y.shape)
+            y = y * jnp.broadcast_to((as_float(magnitude, norm) / norm).astype(self.dtype), y.shape)
         return y
 
     def low_rank(self, x: Float[Array, "*batch inputs"], a: Array, b: Array) -> Float[Array, "*batch features"]:
@@ -130,6 +132,8 @@ def init_adapter(rng_key: Key[Array, ""], shape: tuple[int, int], lora: LoraConf
     return {"a": a, "b": jnp.zeros((lora.rank, shape[1]), jnp.float32)}
 
 
+@checked
+@widened
 def adapted_norm(
     kernel: Float[Array, "inputs features"],
     a: Float[Array, "inputs rank"],
@@ -145,7 +149,7 @@ def adapted_norm(
         scale: $s$.
 
     Returns:
-        Norms in float32, at least 1e-15.
+        Norms, at least 1e-15.
 
     Example:
         >>> import jax.numpy as jnp
@@ -155,6 +159,6 @@ def adapted_norm(
     References:
         S.-Y. Liu et al. DoRA: weight-decomposed low-rank adaptation. ICML 2024, Eq 5.
     """
-    wide, a, b = kernel.astype(jnp.float32), a.astype(jnp.float32), scale * b.astype(jnp.float32)
-    squares = (wide**2).sum(0) + 2 * ((wide.T @ a) * b.T).sum(1) + (b * ((a.T @ a) @ b)).sum(0)
+    b = scale * b
+    squares = (kernel**2).sum(0) + 2 * ((kernel.T @ a) * b.T).sum(1) + (b * ((a.T @ a) @ b)).sum(0)
     return jnp.sqrt(jnp.maximum(squares, 1e-30))

@@ -16,6 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
+from jaxuq._meshes import whole
+from jaxuq._shapes import checked
+
 # Rooms to choose from: a factor of the mean sum of sizes over a batch, and standard deviations of that sum on top.
 # Random minibatches exceed four deviations once in some 30,000. Rows in the order of a file, or of a scaffold split's
 # test part, whose molecules are larger than the mean, are no random choice, and MC dropout forecasts them too.
@@ -157,6 +160,7 @@ def pack_graphs(graphs: MolecularGraphs, num_nodes: int, num_edges: int) -> Pack
         >>> packed.atoms.tolist(), packed.molecule.tolist(), packed.neighbours[:, 0].tolist()
         ([6, 6, 8], [0, 1, 1], [3, 2, 1])
     """
+    graphs = jax.tree.map(whole, graphs)  # molecules change their places
     molecules, rows_of_edges = graphs.num_atoms.shape[0], graphs.sources.shape[1]
     first_node = jnp.cumsum(graphs.num_atoms) - graphs.num_atoms
     first_edge = jnp.cumsum(graphs.num_edges) - graphs.num_edges
@@ -180,7 +184,7 @@ def pack_graphs(graphs: MolecularGraphs, num_nodes: int, num_edges: int) -> Pack
         molecule=node_molecule,
         neighbours=sources.at[incoming].get(mode="fill", fill_value=num_nodes),
         sources=sources,
-        targets=sources.reshape(-1, 2)[:, ::-1].reshape(-1),
+        targets=sources.reshape(num_edges // 2, 2)[:, ::-1].reshape(num_edges),
         incoming=incoming,
         bonds=jax.tree.map(of_edges, graphs.bonds),
     )
@@ -193,7 +197,7 @@ def _places(sizes: Int[Array, " molecules"], first: Int[Array, " molecules"], ro
     return molecule, place - first.at[molecule].get(mode="clip").astype(jnp.int32)
 
 
-@jax.custom_vjp
+@checked
 def relation_sum(
     x: Float[Array, "items width"], to: Int[Array, "rows degree"], back: Int[Array, "items back_degree"]
 ) -> Float[Array, "rows width"]:
@@ -219,17 +223,24 @@ def relation_sum(
         Array([[11.],
                [10.]], dtype=float32)
     """
+    return _relation_sum(x, to, back)
+
+
+@jax.custom_vjp
+def _relation_sum(x: Array, to: Array, back: Array) -> Array:
+    if not x.shape[0]:
+        return jnp.zeros((to.shape[0], x.shape[1]), x.dtype)
     columns = (x.at[to[:, k]].get(mode="fill", fill_value=0) for k in range(to.shape[1]))
     return sum(columns, jnp.zeros((to.shape[0], x.shape[1]), x.dtype))
 
 
 def _relation_sum_forward(x: Array, to: Array, back: Array) -> tuple[Array, tuple[Array, Array]]:
-    return relation_sum(x, to, back), (to, back)
+    return _relation_sum(x, to, back), (to, back)
 
 
 def _relation_sum_backward(tables: tuple[Array, Array], gradient: Array) -> tuple[Array, None, None]:
     to, back = tables
-    return relation_sum(gradient, back, to), None, None
+    return _relation_sum(gradient, back, to), None, None
 
 
-relation_sum.defvjp(_relation_sum_forward, _relation_sum_backward)
+_relation_sum.defvjp(_relation_sum_forward, _relation_sum_backward)

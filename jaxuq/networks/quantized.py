@@ -17,6 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from jaxuq._meshes import whole
+from jaxuq._shapes import checked
+
 QUANTIZED_KINDS: tuple[str, ...] = ("int8", "nf4")
 
 NF4_LEVELS: tuple[float, ...] = (  # QLoRA, appendix E
@@ -123,7 +126,7 @@ def _int8(kernel: Array) -> QuantizedKernel:
 
 
 def _nf4(kernel: Array, double: bool) -> QuantizedKernel:
-    blocks = _blocks(kernel.astype(jnp.float32).T.reshape(-1), _BLOCK)
+    blocks = _blocks(whole(kernel).astype(jnp.float32).T.reshape(-1), _BLOCK)
     scales = jnp.max(jnp.abs(blocks), axis=1)
     codes = _nearest(jnp.asarray(NF4_LEVELS, jnp.float32), _divided(blocks, scales))
     values = (codes[:, ::2] << 4) | codes[:, 1::2]
@@ -195,6 +198,7 @@ def dequantize(kernel: QuantizedKernel) -> Float[Array, "*batch inputs features"
     return flat[: inputs * features].reshape(features, inputs).T
 
 
+@checked
 def kernel_product(
     x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs features"] | QuantizedKernel, dtype: Any
 ) -> Float[Array, "*batch features"]:

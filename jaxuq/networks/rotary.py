@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import as_float
 from jaxuq._errors import OptionError
 from jaxuq._options import check_choice, check_number
+from jaxuq._shapes import checked
 
 ROTARY_KINDS = ("default", "linear", "llama3", "yarn")
 
@@ -106,10 +108,11 @@ def rotary_frequencies(rotary: Rotary, head_dim: int) -> tuple[np.ndarray, float
     return frequencies.astype(np.float32), float(factor)
 
 
+@checked
 def rotary_tables(
     rotary: Rotary, head_dim: int, positions: Int[Array, "*batch time"]
 ) -> tuple[Float[Array, "*batch time half"], Float[Array, "*batch time half"]]:
-    """Cosines and sines of each token's angles, float32.
+    """Cosines and sines of each token's angles.
 
     Args:
         rotary: the kind and its numbers.
@@ -126,10 +129,12 @@ def rotary_tables(
         ((2, 2), 0.0)
     """
     frequencies, factor = rotary_frequencies(rotary, head_dim)
-    angles = jnp.einsum("...t,f->...tf", positions.astype(jnp.float32), jnp.asarray(frequencies))
+    places = as_float(positions)
+    angles = jnp.einsum("...t,f->...tf", places, jnp.asarray(frequencies, places.dtype))
     return jnp.cos(angles) * factor, jnp.sin(angles) * factor
 
 
+@checked
 def apply_rotary(
     x: Float[Array, "*batch time heads dim"],
     cosines: Float[Array, "*batch time half"],
@@ -154,7 +159,7 @@ def apply_rotary(
         J. Su et al. RoFormer. Neurocomputing 568, 2024, Eq 34 (pairs half a head apart, as in Llama).
     """
     half = cosines.shape[-1]
-    wide = x.astype(jnp.float32)
+    wide = as_float(x)
     first, second, rest = wide[..., :half], wide[..., half : 2 * half], wide[..., 2 * half :]
     cosines, sines = cosines[..., None, :], sines[..., None, :]
     turned = [
@@ -165,4 +170,4 @@ def apply_rotary(
 
 
 def _like(table: Array, x: Array) -> Array:
-    return jnp.broadcast_to(table, x.shape)
+    return jnp.broadcast_to(table, x.shape).astype(x.dtype)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxuq._meshes import vary_like
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.layer_norm import layer_norm
 from jaxuq.networks.torchmdnet_layers import (
@@ -87,7 +88,7 @@ class TorchMDNet(nn.Module):
         where = inputs.numbers > 0
         edges = make_edges(config, jnp.where(where[..., None], inputs.coordinates, 0.0), where)
         x = self.embedding(inputs.numbers, edges)
-        vectors = jnp.zeros((*x.shape[:2], 3, config.width), x.dtype)
+        vectors = vary_like(jnp.zeros((*x.shape[:2], 3, config.width), x.dtype), x)
         (x, vectors), _ = self.layers((x, vectors), edges)
         if config.vector_norm != "none":
             vectors = whiten_vectors(vectors, form=config.vector_norm) * self.vector_scale[None, None, None]

@@ -81,7 +81,7 @@ def make_edges(config: TorchMDNetConfig, coordinates: Array, where: Array) -> Ed
         cutoff=config.cutoff,
         max_neighbors=config.max_neighbors,
     )
-    other = real & (neighbors != jnp.arange(where.shape[1])[None, :, None])
+    other = real & (neighbors != jnp.arange(where.shape[1], dtype=neighbors.dtype)[None, :, None])
     offsets = jnp.where(other[..., None], _pick(coordinates, neighbors) - coordinates[:, :, None], 0.0)
     distances = vector_norm(offsets[..., None])[..., 0]
     weight = jnp.where(real, cosine_cutoff(distances, config.cutoff), 0.0)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._meshes import divided_like, vary_like
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.geometry import pair_distances
@@ -74,7 +75,12 @@ def draw_conformers(rng_key: Key[Array, ""], inputs: UniMolInputs) -> UniMolInpu
     """
     molecules, conformers = inputs.coordinates.shape[:2]
     chosen = jax.random.randint(rng_key, (molecules,), 0, conformers)
-    return inputs._replace(coordinates=inputs.coordinates[jnp.arange(molecules), chosen])
+    coordinates = divided_like(_chosen_rows, inputs.coordinates[:, 0], inputs.coordinates, chosen)
+    return inputs._replace(coordinates=coordinates)
+
+
+def _chosen_rows(rows: Float[Array, "molecules rows ..."], chosen: Int[Array, " molecules"]) -> Array:
+    return rows[jnp.arange(chosen.shape[0]), chosen]
 
 
 def _dense(features: int, name: str) -> nn.Dense:
@@ -214,7 +220,8 @@ class UniMol(nn.Module):
 
         conformers = jnp.moveaxis(inputs.coordinates, 1, 0)
         run = nn.scan(add, variable_broadcast="params", split_rngs={"params": False, "dropout": True})
-        total, _ = run(self, jnp.zeros((len(inputs.tokens), self.config.width), conformers.dtype), conformers)
+        start = jnp.zeros((len(inputs.tokens), self.config.width), conformers.dtype)
+        total, _ = run(self, vary_like(start, inputs, self.variables), conformers)
         return total / len(conformers)
 
     def __call__(self, inputs: UniMolInputs) -> Float[Array, "molecules outputs"]:

@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxuq._arrays import as_float
+from jaxuq._shapes import checked
+
 Whitening = Literal["isotropic", "published", "none"]
 _EPSILON = 1e-5
 
@@ -57,6 +60,7 @@ def _inverse_square_root_jvp(primals, tangents):
     return result, _product(_product(vectors, inner), vectors.mT)
 
 
+@checked
 def whiten_vectors(
     vectors: Float[Array, "*batch xyz channels"], *, form: Whitening = "isotropic"
 ) -> Float[Array, "*batch xyz channels"]:
@@ -73,7 +77,7 @@ def whiten_vectors(
         form: `"isotropic"`, `"published"`, or `"none"`, which returns the vectors as they are.
 
     Returns:
-        The whitened vectors.
+        The whitened vectors, of the type of `vectors`.
 
     Raises:
         ValueError: another form.
@@ -93,9 +97,10 @@ def whiten_vectors(
         return vectors
     if form not in ("isotropic", "published"):
         raise ValueError(f"form is {form!r}; expected isotropic, published or none")
-    centred = vectors - vectors.mean(-1, keepdims=True)
+    wide = as_float(vectors)
+    centred = wide - wide.mean(-1, keepdims=True)
     covariance = _product(centred, centred.mT) / vectors.shape[-1]
     diagonal = jnp.full((3,), 3.0) if form == "isotropic" else jnp.array([2.0, 3.0, 4.0])
-    ridge = jnp.diag(_EPSILON * diagonal).astype(vectors.dtype)
+    ridge = jnp.diag(_EPSILON * diagonal).astype(wide.dtype)
     covariance = covariance + jnp.broadcast_to(ridge, covariance.shape)
-    return _product(inverse_square_root(covariance), centred)
+    return _product(inverse_square_root(covariance), centred).astype(vectors.dtype)

@@ -19,12 +19,16 @@ def _project(kind):
         lambda key, gradients: project(key, gradients, dimension=40, kind=kind),
         (_KEY, _GRADIENTS["layers"]["query"]),
         differentiable=(1,),
+        rows=1,
     )
 
 
 EXAMPLES: dict = ENSEMBLES | {
     "example_gradients": Example(
-        jax.jit(lambda lora, batch: example_gradients(DECODER, params(), lora, batch)), (_LORA, BATCH)
+        jax.jit(lambda lora, batch: example_gradients(DECODER, params(), lora, batch)),
+        (_LORA, BATCH),
+        whole=(0,),
+        rows=1,
     ),
     "influence": Example(
         influence,

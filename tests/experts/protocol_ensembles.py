@@ -16,14 +16,18 @@ _WEIGHTS = jax.nn.softmax(_normal(0, 8, 3))
 _LAYER = (_normal(1, 8, 2, 5), _normal(2, 3, 5, 2), _normal(3, 3, 2, 4), jax.nn.softmax(_normal(4, 8, 2, 3)))
 
 ENSEMBLES: dict = {
-    "route": Example(experts.route, (_normal(5, 8, 6), _normal(6, 8, 6)), {"top_k": 3}, differentiable=(0, 1)),
+    "route": Example(experts.route, (_normal(5, 8, 6), _normal(6, 5, 6)), {"top_k": 3}, differentiable=(0, 1)),
     "combine_logits": Example(experts.combine_logits, (_normal(7, 8, 3, 6), _WEIGHTS), differentiable=(0, 1)),
     "disagreement": Example(
         experts.disagreement, (_normal(8, 8, 3, 6), _WEIGHTS, jnp.arange(8) % 6), differentiable=(0, 1)
     ),
-    "mixture_output": Example(experts.mixture_output, _LAYER, differentiable=(0, 1, 2, 3), shardable=False),
-    "merged_output": Example(experts.merged_output, _LAYER, differentiable=(0, 1, 2, 3), shardable=False),
-    "gate_weights": Example(experts.gate_weights, (_normal(9, 8, 2, 8), _normal(10, 8, 3)), differentiable=(0, 1)),
+    "mixture_output": Example(
+        experts.mixture_output, _LAYER, differentiable=(0, 1, 2, 3), shardable=False, keeps_type=True
+    ),
+    "merged_output": Example(
+        experts.merged_output, _LAYER, differentiable=(0, 1, 2, 3), shardable=False, keeps_type=True
+    ),
+    "gate_weights": Example(experts.gate_weights, (_normal(9, 8, 2, 6), _normal(10, 6, 3)), differentiable=(0, 1)),
 }
 ON_HOST: dict[str, str] = {
     "ANSWER_KINDS": "a constant",

@@ -24,7 +24,7 @@ from jaxuq.language import (
 )
 from jaxuq.networks import Decoder, DecoderConfig
 from tests.language import protocol_adapters
-from tests.protocol import Example, random_variables
+from tests.protocol import Example, in_type_of, random_variables
 
 _LOGITS = 2 * jax.random.normal(jax.random.key(0), (8, 11))
 _CONFIG = DecoderConfig(13, 8, 8, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=4)
@@ -36,19 +36,20 @@ _WHERE = jnp.arange(8) % 3 > 0
 _SAMPLING = Sampling(0.8, top_k=5, top_p=0.9, min_p=0.01)
 
 
-def _keys(seed):
-    """Keys for eight rows from the one number that the protocol's transformations leave alone."""
-    return jax.random.split(jax.random.key(seed), 8)
+def _keys(seed, tokens):
+    """Keys for the rows from the one number that the protocol's transformations leave alone."""
+    return jax.random.split(jax.random.key(seed), 8)[: tokens.shape[0]]
 
 
 def _generated(variables, tokens, lengths):
+    decoder = in_type_of(_DECODER, variables)
     options = {"sampling": _SAMPLING, "stop_tokens": (3,)}
     return generate_tokens(
-        _DECODER,
+        decoder,
         variables,
         tokens,
         lengths,
-        _keys(3),
+        _keys(3, tokens),
         max_new_tokens=3,
         top_alternatives=2,
         keep_queries=True,
@@ -57,44 +58,55 @@ def _generated(variables, tokens, lengths):
 
 
 def _continued(variables, tokens, lengths):
-    state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=3, keep_hidden=True)
-    return continue_generation(_DECODER, variables, state, until=2)._replace(rng_keys=None)
+    decoder = in_type_of(_DECODER, variables)
+    state = start_generation(decoder, variables, tokens, lengths, _keys(4, tokens), capacity=3, keep_hidden=True)
+    return continue_generation(decoder, variables, state, until=2)._replace(rng_keys=None)
 
 
 def _started(variables, tokens, lengths):
-    state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=2, num_samples=2)
+    decoder = in_type_of(_DECODER, variables)
+    state = start_generation(decoder, variables, tokens, lengths, _keys(4, tokens), capacity=2, num_samples=2)
     return state._replace(rng_keys=None)
 
 
 def _rows(variables, tokens):
-    captured = score_tokens(_DECODER, variables, tokens, keep_queries=True).captured
-    return attention_rows(_DECODER, captured, tokens[:, :2] % 4)
+    decoder = in_type_of(_DECODER, variables)
+    captured = score_tokens(decoder, variables, tokens, keep_queries=True).captured
+    return attention_rows(decoder, captured, tokens[:, :2] % 4)
 
 
 def _taken(variables, tokens, lengths):
-    state = start_generation(_DECODER, variables, tokens, lengths, _keys(4), capacity=2)
-    return take_rows(_DECODER, state, jnp.array([2, -1, 7]))._replace(rng_keys=None)
+    decoder = in_type_of(_DECODER, variables)
+    state = start_generation(decoder, variables, tokens, lengths, _keys(4, tokens), capacity=2)
+    return take_rows(decoder, state, jnp.array([2, -1, 7])[: tokens.shape[0]])._replace(rng_keys=None)
 
 
 EXAMPLES: dict[str, Any] = {
-    "attention_rows": Example(_rows, (_VARIABLES, _TOKENS), differentiable=(0,)),
-    "continue_generation": Example(_continued, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "attention_rows": Example(_rows, (_VARIABLES, _TOKENS), differentiable=(0,), whole=(0,), rows=1),
+    "continue_generation": Example(_continued, (_VARIABLES, _TOKENS, _LENGTHS), keeps_type=True, whole=(0,), rows=1),
     "filter_logits": Example(lambda logits: jnp.exp(filter_logits(logits, _SAMPLING)), (_LOGITS,)),
-    "generate_tokens": Example(_generated, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "generate_tokens": Example(_generated, (_VARIABLES, _TOKENS, _LENGTHS), keeps_type=True, whole=(0,), rows=1),
     "min_p_mask": Example(lambda logits: min_p_mask(logits, 0.2), (_LOGITS,)),
-    "sample_token": Example(lambda key, logits: sample_token(key, logits, _SAMPLING), (jax.random.key(5), _LOGITS)),
+    "sample_token": Example(
+        lambda key, logits: sample_token(key, logits, _SAMPLING), (jax.random.key(5), _LOGITS), rows=1
+    ),
     "score_tokens": Example(
-        lambda variables, tokens: score_tokens(_DECODER, variables, tokens, top_alternatives=2, keep_hidden=True),
+        lambda variables, tokens: score_tokens(
+            in_type_of(_DECODER, variables), variables, tokens, top_alternatives=2, keep_hidden=True
+        ),
         (_VARIABLES, _TOKENS),
         differentiable=(0,),
+        keeps_type=True,
+        whole=(0,),
+        rows=1,
     ),
     "steer_logits": Example(
         lambda logits, tokens: steer_logits(logits, tokens, Steering(0.1 * jnp.arange(11.0), 0.5, 0.2)),
         (_LOGITS, _TOKENS),
         differentiable=(0,),
     ),
-    "start_generation": Example(_started, (_VARIABLES, _TOKENS, _LENGTHS)),
-    "take_rows": Example(_taken, (_VARIABLES, _TOKENS, _LENGTHS)),
+    "start_generation": Example(_started, (_VARIABLES, _TOKENS, _LENGTHS), keeps_type=True, whole=(0,), rows=1),
+    "take_rows": Example(_taken, (_VARIABLES, _TOKENS, _LENGTHS), keeps_type=True, whole=(0,), rows=1),
     "token_scores": Example(
         lambda logits, tokens: token_scores(logits, tokens, top_alternatives=3),
         (_LOGITS, _TOKENS[:, 0] % 11),

@@ -22,7 +22,7 @@ from jaxuq.language import (
 )
 from jaxuq.language.tuning import FinetuneConfig
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
-from tests.protocol import Example, random_variables
+from tests.protocol import Example, in_type_of, random_variables
 
 _DECODER = Decoder(
     DecoderConfig(13, 8, 8, num_layers=1, num_heads=2, num_kv_heads=1, head_dim=4), lora=LoraConfig(rank=2, dora=True)
@@ -36,7 +36,7 @@ _OPTIMIZER = make_optimizer(_CONFIG, 10)
 
 
 def _squares(weight: Any, frozen: Any, batch: Any, rng_key: Any) -> Any:
-    return jnp.sum((jnp.broadcast_to(weight, batch.shape) - batch) ** 2), jnp.int32(batch.size)
+    return jnp.sum((jnp.broadcast_to(weight, batch.shape) - batch.astype(weight.dtype)) ** 2), jnp.int32(batch.size)
 
 
 EXAMPLES: dict[str, Any] = {
@@ -48,35 +48,55 @@ EXAMPLES: dict[str, Any] = {
             init_finetuning(weight, optax.sgd(0.1)), None, batch, None, loss=_squares, optimizer=optax.sgd(0.1)
         ),
         (jnp.ones(4), jax.random.normal(jax.random.key(2), (8, 2, 4))),
+        rows=1,
+        shardable=False,  # the first axis is one of steps
     ),
     "hidden_gradient": Example(
         lambda params, hidden, tokens: hidden_gradient(
-            cross_entropy, _DECODER, {"params": params}, hidden, tokens, max_logits=208
+            cross_entropy, in_type_of(_DECODER, params), {"params": params}, hidden, tokens, max_logits=208
         ),
         (_PARAMS, jax.random.normal(jax.random.key(3), (8, 4, 8)), _TOKENS),
         differentiable=(0, 1),
+        keeps_type=True,
+        whole=(0,),
+        rows=1,
     ),
     "init_adapters": Example(
-        lambda key, params: init_adapters(key, _DECODER, params), (jax.random.key(1), _PARAMS), differentiable=(1,)
+        lambda key, params: init_adapters(key, _DECODER, params),
+        (jax.random.key(1), _PARAMS),
+        differentiable=(1,),
+        rows=None,
     ),
     "init_finetuning": Example(lambda weight: init_finetuning(weight, _OPTIMIZER), (jnp.ones(8),)),
     "learning_rate_schedule": Example(learning_rate_schedule(_CONFIG, 10), (jnp.arange(8.0),), differentiable=(0,)),
     "map_logits": Example(
         lambda params, hidden, tokens: map_logits(
-            cross_entropy, _DECODER, {"params": params}, hidden, tokens, max_logits=208
+            cross_entropy, in_type_of(_DECODER, params), {"params": params}, hidden, tokens, max_logits=208
         ),
         (_PARAMS, jax.random.normal(jax.random.key(3), (8, 4, 8)), _TOKENS),
         differentiable=(0, 1),
+        whole=(0,),
+        rows=1,
     ),
     "merge_adapters": Example(
-        lambda params, lora: merge_adapters(params, lora, _DECODER.lora), (_PARAMS, _LORA), differentiable=(0, 1)
+        lambda params, lora: merge_adapters(params, lora, _DECODER.lora),
+        (_PARAMS, _LORA),
+        differentiable=(0, 1),
+        keeps_type=True,
+        rows=None,
     ),
     "response_loss": Example(
-        lambda lora, batch: response_loss(_DECODER, {"params": _PARAMS, "lora": lora}, batch),
-        (_LORA, _BATCH),
-        differentiable=(0,),
+        lambda params, lora, batch: response_loss(
+            in_type_of(_DECODER, params), {"params": params, "lora": lora}, batch
+        ),
+        (_PARAMS, _LORA, _BATCH),
+        differentiable=(0, 1),
+        whole=(0, 1),
+        rows=2,
     ),
-    "stack_adapters": Example(lambda a, b: stack_adapters([a, b]), (_LORA, _LORA), differentiable=(0, 1)),
+    "stack_adapters": Example(
+        lambda a, b: stack_adapters([a, b]), (_LORA, _LORA), differentiable=(0, 1), keeps_type=True, rows=None
+    ),
 }
 HOST: dict[str, str] = {
     "BatchPlan": "a type",

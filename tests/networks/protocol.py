@@ -49,7 +49,7 @@ from jaxuq.networks import (
     visible,
     whiten_vectors,
 )
-from tests.protocol import Example, random_variables
+from tests.protocol import Example, in_type_of, random_variables
 
 _DNN = DNN(num_outputs=2, width=8, depth=2)
 _X = jax.random.normal(jax.random.key(0), (16, 5))
@@ -88,7 +88,7 @@ _GROVER_PARAMS = random_variables(_GROVER, _BONDS)["params"]
 
 def _encoded(tokens, where, variables):
     """Real tokens only: what comes out in padding means nothing."""
-    output = _ENCODER.apply(variables, tokens, where)
+    output = in_type_of(_ENCODER, variables).apply(variables, tokens, where)
     return jnp.where(where[..., None], output.hidden, 0.0), output.pooled
 
 
@@ -103,51 +103,76 @@ _RICH = _GRAPHS.replace(atoms=(jnp.ones((8, 3, 7), jnp.int32), jnp.ones((8, 3)))
 _GIN, _DMPNN = GIN(2, 4, 2, 9), DMPNN(2, 4)
 _GIN_PARAMS = random_variables(_GIN, _GRAPHS)["params"]
 _DMPNN_PARAMS = random_variables(_DMPNN, _RICH)["params"]
-_TO = jnp.tile(jnp.array([[0, 16], [1, 0]]), (8, 1))
+_TO = jnp.tile(jnp.array([[0, 16], [1, 0]]), (7, 1))
 _BACK = jnp.tile(jnp.array([[16, 16]]), (16, 1)).at[0, 0].set(0)
 
 
 EXAMPLES: dict[str, Any] = {
-    "DNN": Example(lambda x: _DNN.apply({"params": _PARAMS}, x), (_X,), differentiable=(0,)),
-    "DMPNN": Example(jax.jit(apply_function(_DMPNN)), (_DMPNN_PARAMS, _RICH), differentiable=(0,), shardable=False),
-    "GIN": Example(jax.jit(apply_function(_GIN)), (_GIN_PARAMS, _GRAPHS), differentiable=(0,), shardable=False),
+    "DNN": Example(
+        lambda params, x: _DNN.apply({"params": params}, x),
+        (_PARAMS, _X),
+        differentiable=(0, 1),
+        keeps_type=True,
+        whole=(0,),
+        rows=1,
+    ),
+    "DMPNN": Example(
+        jax.jit(apply_function(_DMPNN)), (_DMPNN_PARAMS, _RICH), differentiable=(0,), shardable=False, keeps_type=True
+    ),
+    "GIN": Example(
+        jax.jit(apply_function(_GIN)), (_GIN_PARAMS, _GRAPHS), differentiable=(0,), shardable=False, keeps_type=True
+    ),
     "Decoder": Example(
-        lambda variables, tokens: _DECODER.apply(variables, tokens).hidden,
+        lambda variables, tokens: in_type_of(_DECODER, variables).apply(variables, tokens).hidden,
         (_DECODER_VARIABLES, _TOKENS),
         differentiable=(0,),
+        keeps_type=True,
+        whole=(0,),
+        rows=1,
     ),
     # gradients of these three are compared with other implementations in tests of their own
-    "Grover": Example(jax.jit(apply_function(_GROVER)), (_GROVER_PARAMS, _BONDS), shardable=False),
-    "TorchMDNet": Example(jax.jit(apply_function(_TORCHMDNET)), (_TORCHMDNET_PARAMS, _ATOMS), shardable=False),
-    "UniMol": Example(jax.jit(apply_function(_UNIMOL)), (_UNIMOL_PARAMS, _CHAIN), shardable=False),
-    "draw_conformers": Example(lambda inputs, key: draw_conformers(key, inputs), (_CHAIN, jax.random.key(15))),
-    "exponential_basis": Example(lambda x: exponential_basis(jnp.abs(x), 3), (_X,), differentiable=(0,)),
+    "Grover": Example(jax.jit(apply_function(_GROVER)), (_GROVER_PARAMS, _BONDS), shardable=False, keeps_type=True),
+    "TorchMDNet": Example(
+        jax.jit(apply_function(_TORCHMDNET)), (_TORCHMDNET_PARAMS, _ATOMS), shardable=False, keeps_type=True
+    ),
+    "UniMol": Example(jax.jit(apply_function(_UNIMOL)), (_UNIMOL_PARAMS, _CHAIN), shardable=False, keeps_type=True),
+    "draw_conformers": Example(
+        lambda inputs, key: draw_conformers(key, inputs), (_CHAIN, jax.random.key(15)), keeps_type=True
+    ),
+    "exponential_basis": Example(
+        lambda x: exponential_basis(jnp.abs(x), 3), (_X,), differentiable=(0,), keeps_type=True
+    ),
     "nearest_neighbors": Example(
         lambda x, where: nearest_neighbors(pair_distances(x), where, cutoff=2.0, max_neighbors=3),
         (_CHAIN.coordinates[:, 0], _ATOMS.numbers > 0),
     ),
-    "pair_distances": Example(pair_distances, (_CHAIN.coordinates,), differentiable=(0,)),
-    "whiten_vectors": Example(whiten_vectors, (_CHAIN.coordinates.mT,), differentiable=(0,)),
+    "pair_distances": Example(pair_distances, (_CHAIN.coordinates,), differentiable=(0,), keeps_type=True),
+    "whiten_vectors": Example(whiten_vectors, (_CHAIN.coordinates.mT,), differentiable=(0,), keeps_type=True),
     "adapted_norm": Example(
         lambda kernel, a, b: adapted_norm(kernel, a, b, 2.0), (_X, _X[:, :2], _X[:2]), differentiable=(0, 1, 2)
     ),
     "apply_function": [
-        Example(apply_function(_DNN), (_PARAMS, _X), differentiable=(0, 1)),
+        Example(apply_function(_DNN), (_PARAMS, _X), differentiable=(0, 1), keeps_type=True, whole=(0,), rows=1),
         Example(
             lambda params, x, key: apply_function(_DNN, method="features")(params, x, rng_key=key),
             (_PARAMS, _X, jax.random.key(2)),
             differentiable=(0, 1),
+            keeps_type=True,
+            whole=(0,),
+            rows=1,
         ),
     ],
     "apply_rotary": Example(
         lambda x, positions: apply_rotary(x, *rotary_tables(Rotary(), 4, positions)),
         (_QUERY, _PLACES.positions),
         differentiable=(0,),
+        keeps_type=True,
     ),
     "attend": Example(
         lambda query, key, value, places: attend(query, key, value, places, places, scale=0.5, window=3, softcap=2.0),
         (_QUERY, _KEY, _VALUE, _PLACES),
         differentiable=(0, 1, 2),
+        keeps_type=True,
     ),
     "Encoder": Example(
         jax.jit(lambda tokens, variables, where: _encoded(tokens, where, variables)),
@@ -155,6 +180,8 @@ EXAMPLES: dict[str, Any] = {
         where=_ENCODER_WHERE,
         masked=(0,),
         differentiable=(1,),
+        keeps_type=True,
+        whole=(1,),
     ),
     "attention_weights": Example(
         lambda query, key, places: attention_weights(query, key, places, places, scale=0.5),
@@ -162,24 +189,37 @@ EXAMPLES: dict[str, Any] = {
         differentiable=(0, 1),
     ),
     "dequantize": [
-        Example(lambda x: dequantize(quantize(x, "int8")), (_X,)),
-        Example(lambda x: dequantize(quantize(x, "nf4", double=True)), (_X,)),
+        Example(lambda x: dequantize(quantize(x, "int8")), (_X,), rows=None),
+        Example(lambda x: dequantize(quantize(x, "nf4", double=True)), (_X,), rows=None),
     ],
-    "init_adapter": Example(lambda key: init_adapter(key, (6, 5), LoraConfig(rank=2)), (jax.random.key(8),)),
-    "keep_mask": Example(lambda key: keep_mask(key, (16, 4), 0.3), (jax.random.key(3),)),
+    "init_adapter": Example(lambda key: init_adapter(key, (6, 5), LoraConfig(rank=2)), (jax.random.key(8),), rows=None),
+    "keep_mask": Example(lambda key: keep_mask(key, (16, 4), 0.3), (jax.random.key(3),), rows=None),
     "kernel_product": Example(
-        lambda x, kernel: kernel_product(x, quantize(kernel, "int8"), jnp.float32), (_X, _X.T), differentiable=(0,)
+        lambda x, kernel: kernel_product(x, quantize(kernel, "int8"), x.dtype),
+        (_X, _X.T),
+        differentiable=(0,),
+        keeps_type=True,
     ),
     "pack_graphs": Example(lambda graphs: pack_graphs(graphs, 24, 32), (_GRAPHS,)),
-    "relation_sum": Example(relation_sum, (_X, _TO, _BACK), differentiable=(0,)),
-    "quantize": Example(quantize, (_X,)),
-    "quantize_params": Example(quantize_params, ({"layers": {"query": {"kernel": _X[None]}}},), {"kind": "int8"}),
+    "relation_sum": Example(relation_sum, (_X, _TO, _BACK), differentiable=(0,), keeps_type=True),
+    "quantize": Example(quantize, (_X,), rows=None),
+    "quantize_params": Example(
+        quantize_params, ({"layers": {"query": {"kernel": _X[None]}}},), {"kind": "int8"}, rows=None
+    ),
     "rotary_tables": Example(lambda positions: rotary_tables(Rotary(), 4, positions), (_PLACES.positions,)),
     "stack_layers": Example(
-        lambda params: stack_layers(unstack_layers(params, 2), 2), (_DECODER_VARIABLES["params"],), differentiable=(0,)
+        lambda params: stack_layers(unstack_layers(params, 2), 2),
+        (_DECODER_VARIABLES["params"],),
+        differentiable=(0,),
+        keeps_type=True,
+        rows=None,
     ),
     "unstack_layers": Example(
-        lambda params: unstack_layers(params, 2), (_DECODER_VARIABLES["params"],), differentiable=(0,)
+        lambda params: unstack_layers(params, 2),
+        (_DECODER_VARIABLES["params"],),
+        differentiable=(0,),
+        keeps_type=True,
+        rows=None,
     ),
     "visible": Example(lambda places: visible(places, places, window=2), (_PLACES,)),
 }

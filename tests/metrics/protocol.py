@@ -72,6 +72,25 @@ EXAMPLES: dict[str, Any] = {
         _binary(metrics.binary_calibration_error, kwargs={"norm": norm}, differentiable=(0,))
         for norm in ("mean", "maximum")
     ],
+    "cumulative_calibration_error": [
+        _binary(metrics.cumulative_calibration_error, kwargs={"statistic": statistic}, differentiable=(0,))
+        for statistic in ("maximum", "range")
+    ],
+    "energy_score": Example(
+        lambda samples, labels, *, where: metrics.energy_score(samples.swapaxes(0, 1), labels, where=where),
+        (_float(N, SAMPLES, 2), _float(N, 2)),
+        where=WHERE,
+        masked=(0, 1),
+        differentiable=(0, 1),
+    ),
+    "false_positive_rate": Example(metrics.false_positive_rate, (SCORES, LABELS), where=WHERE, masked=(0, 1)),
+    "mixture_crps": Example(
+        lambda mean, variance, labels, *, where: metrics.mixture_crps(mean.T, variance.T, labels, where=where),
+        (_float(N, SAMPLES), np.exp(_float(N, SAMPLES)), TRUTH),
+        where=WHERE,
+        masked=(0, 1, 2),
+        differentiable=(0, 1, 2),
+    ),
     "bootstrap": Example(_bootstrap_error, (jax.random.key(3), MEAN, TRUTH), where=WHERE, masked=(1, 2)),
     "brier_score": _binary(metrics.brier_score, differentiable=(0,)),
     "categorical_negative_log_likelihood": Example(

@@ -201,6 +201,10 @@ EXAMPLES: dict[str, Any] = {
         lambda layer: posterior.select(layer, posterior.paths_containing("bias")), (_LAYER,), differentiable=(0,)
     ),
     "sghmc": _sampler(posterior.sghmc(0.1, prior_scale=0.5, capacity=3)),
+    "sgnht": _sampler(posterior.sgnht(0.1, prior_scale=0.5, capacity=3)),
+    "cyclical_sgld": _sampler(
+        posterior.cyclical_sgld(0.1, num_steps=6, num_cycles=3, exploration=0.5, samples_per_cycle=1, prior_scale=0.5)
+    ),
     "sgld": _sampler(posterior.sgld(0.1, prior_scale=0.5, capacity=3)),
     "summarise": [
         Example(lambda outputs: posterior.summarise(outputs, "gaussian"), (_normal(8, 5, 3, 2),), differentiable=(0,)),

@@ -18,6 +18,7 @@ from jaxuq.cli.experts import ExpertsCommand
 from jaxuq.cli.extract import ExtractCommand
 from jaxuq.cli.generate import GenerateCommand
 from jaxuq.cli.models import ModelsCommand
+from jaxuq.cli.molecules import MoleculesCommand
 from jaxuq.cli.report import ReportCommand
 from jaxuq.cli.serve import ServeCommand
 from jaxuq.cli.telling import SWITCH, VARIABLE, take_switch, telling
@@ -28,6 +29,7 @@ from jaxuq.tuning.configuration import TuneConfiguration
 
 _COMMANDS = {
     "muben": MubenConfiguration,
+    "molecules": MoleculesCommand,
     "tag": TaggingConfiguration,
     "confidence": StudyConfiguration,
     "extract": ExtractCommand,

@@ -7,6 +7,7 @@ import numpy as np
 from jaxuq.molecules import (
     LabelScaler,
     mean_tanimoto,
+    nearest_tanimoto,
     scale_labels,
     unscale_mean,
     unscale_variance,
@@ -21,6 +22,7 @@ _BITS = (_rng.random((16, 12)) < 0.4).astype(np.float32)
 
 EXAMPLES: dict[str, Any] = {
     "mean_tanimoto": Example(mean_tanimoto, (_BITS[:8], _BITS[8:])),
+    "nearest_tanimoto": Example(nearest_tanimoto, (_BITS[:8], _BITS[8:])),
     "scale_labels": Example(scale_labels, (_SCALER, _LABELS), differentiable=(0, 1)),
     "unscale_mean": Example(unscale_mean, (_SCALER, _LABELS), differentiable=(0, 1)),
     "unscale_variance": Example(unscale_variance, (_SCALER, _LABELS**2), differentiable=(0, 1)),

@@ -1,4 +1,4 @@
-"""`jaxuq molecules`: fit a model to a CSV file of molecules and keep it; ask a kept model about other molecules."""
+"""`jaxuq molecules`: fit a model to a CSV file and keep it; ask it about other molecules; choose what to measure."""
 
 import dataclasses
 import pathlib
@@ -154,12 +154,62 @@ class PredictMolecules:
 
 
 @dataclasses.dataclass(frozen=True)
+class ChooseMolecules:
+    """Which molecules of a pool to measure next: jaxuq molecules choose solubility pool.csv --count 50."""
+
+    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The folder of a model of jaxuq molecules fit."""
+
+    data: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The pool: a CSV file with a column of SMILES, or a text file with one SMILES a line."""
+
+    count: int = 10
+    """How many; each is chosen given those before it, so that they are not all the same."""
+
+    goal: Literal["learn", "high", "low"] = "learn"
+    """learn: what tells most; high, low: the largest or smallest label, with the benefit of the doubt."""
+
+    task: str | None = None
+    """Of a model with several tasks, which one; default: the first."""
+
+    output: pathlib.Path | None = None
+    """The CSV file of the choice; default: chosen.csv beside the model."""
+
+    smiles_column: str | None = None
+    """Of the file; default: a column with a usual name."""
+
+    def run(self) -> None:
+        """Write one row a molecule, in the order of choice."""
+        from jaxuq.cli.compiled import keep_compiled_programs
+
+        keep_compiled_programs()
+        from jaxuq.cli.display import Display
+        from jaxuq.molecules import DataError
+        from jaxuq.molecules.fitted import choose_molecules, load_molecules_model, write_forecast
+        from jaxuq.molecules.reading import read_smiles
+
+        fitted = load_molecules_model(self.model)
+        if self.task is not None and self.task not in fitted.task_names:
+            raise DataError(f"the model has no task {self.task!r}; it has {', '.join(fitted.task_names)}")
+        task = 0 if self.task is None else fitted.task_names.index(self.task)
+        smiles = read_smiles(self.data, self.smiles_column)
+        with Display() as display:
+            listener = display.listener()
+            choice = choose_molecules(fitted, smiles, self.count, goal=self.goal, task=task, listener=listener)
+        output = self.output or self.model / "chosen.csv"
+        write_forecast(output, choice.forecast, rows=choice.rows, gain=choice.gain)
+        say(f"{self.count} of {len(smiles)} molecules, which tell {choice.gain.sum():.2f} nats together")
+        print(output)
+
+
+@dataclasses.dataclass(frozen=True)
 class MoleculesCommand:
-    """Fit a model of molecules and keep it; ask it about others."""
+    """Fit a model of molecules and keep it; ask it about others; choose what to measure next."""
 
     action: tyro.conf.OmitSubcommandPrefixes[
         Annotated[FitMolecules, tyro.conf.subcommand("fit")]
         | Annotated[PredictMolecules, tyro.conf.subcommand("predict")]
+        | Annotated[ChooseMolecules, tyro.conf.subcommand("choose")]
     ]
 
     def run(self) -> None:

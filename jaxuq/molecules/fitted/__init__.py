@@ -5,10 +5,12 @@
     save_molecules("solubility", fitted)
     forecast = predict_molecules(load_molecules_model("solubility"), ["CCO", "c1ccccc1"])
     forecast.mean, forecast.lower, forecast.upper, forecast.similarity
+    choose_molecules(fitted, pool, 50).rows                   # which to measure next
 
 The labels that chose the epoch are never those of calibration, and neither are those of the test: four parts.
 """
 
+from jaxuq.molecules.fitted.choosing import Choice, choose_molecules
 from jaxuq.molecules.fitted.fitting import FittedMolecules, MoleculeRecipe, fit_molecules
 from jaxuq.molecules.fitted.folder import load_molecules_model, save_molecules
 from jaxuq.molecules.fitted.parts import PartRows, divide_molecules
@@ -16,10 +18,12 @@ from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecule
 from jaxuq.molecules.fitted.testing import score_forecast
 
 __all__ = [
+    "Choice",
     "FittedMolecules",
     "MoleculeForecast",
     "MoleculeRecipe",
     "PartRows",
+    "choose_molecules",
     "divide_molecules",
     "fit_molecules",
     "load_molecules_model",

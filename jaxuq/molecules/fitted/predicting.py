@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Integer
 
 from jaxuq._files import write_text
 from jaxuq.calibration import conformal_prediction, predict_fitted
@@ -149,12 +149,20 @@ def _units(fitted: FittedMolecules, raw: Any, forecast: Any, promise: Any, count
     return {name: values[:count] for name, values in found.items()}
 
 
-def write_forecast(path: str | pathlib.Path, forecast: MoleculeForecast) -> None:
+def write_forecast(
+    path: str | pathlib.Path,
+    forecast: MoleculeForecast,
+    *,
+    rows: Sequence[int] | Integer[np.ndarray, " rows"] | None = None,
+    gain: Sequence[float] | Float[np.ndarray, " rows"] | None = None,
+) -> None:
     """Write forecasts as CSV: a row a molecule, for each task its columns, then similarity and what went wrong.
 
     Args:
         path: of the file.
         forecast: from `predict_molecules`.
+        rows: which molecules, in this order; None: all.
+        gain: of each of these, as `choose_molecules` gives it: a column of its own.
 
     Raises:
         OSError: the disk refuses.
@@ -162,10 +170,11 @@ def write_forecast(path: str | pathlib.Path, forecast: MoleculeForecast) -> None
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = [name for task in forecast.task_names for name in _columns(forecast, task)]
-    writer.writerow(["smiles", *columns, "similarity", "error"])
-    for row, smiles in enumerate(forecast.smiles):
-        cells = [cell for task in range(len(forecast.task_names)) for cell in _cells(forecast, row, task)]
-        writer.writerow([smiles, *cells, _number(forecast.similarity[row]), forecast.errors[row]])
+    writer.writerow(["smiles", *columns, "similarity", *(["gain"] if gain is not None else []), "error"])
+    for place, row in enumerate(range(len(forecast.smiles)) if rows is None else rows):
+        cells = [cell for task in range(len(forecast.task_names)) for cell in _cells(forecast, int(row), task)]
+        cells += [_number(forecast.similarity[row])] + ([_number(gain[place])] if gain is not None else [])
+        writer.writerow([forecast.smiles[row], *cells, forecast.errors[row]])
     write_text(path, text.getvalue())
 
 

@@ -98,6 +98,7 @@ def test_similarity_and_familiarity(fitted, some):
     np.testing.assert_allclose(np.sort(usual), (np.arange(len(usual)) + 2) / (len(usual) + 1), atol=1.5 / len(usual))
 
 
+@pytest.mark.long
 def test_sets_of_classes():
     data = load_molecules("bace").take(range(0, 1513, 6))
     rows = divide_molecules(data.smiles, "random", fractions=(0.5, 0.1, 0.2, 0.2))

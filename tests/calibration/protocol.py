@@ -158,6 +158,16 @@ EXAMPLES: dict[str, Any] = {
         ),
     ],
 }
+_INF = float("inf")
+# Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
+LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
+    key: {0: (-_INF, _INF)}
+    for key in (
+        "temperature_scaling",
+        "platt_scaling",
+        "isotonic_calibration",
+    )
+}
 HOST: dict[str, str] = {
     "CALIBRATORS": "a table",
     "CONFORMAL": "a table",

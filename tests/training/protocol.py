@@ -24,11 +24,13 @@ _TRAINING = minibatch_training(_loss, optax.adam(0.1), _score, batch_size=8, pat
 
 EXAMPLES: dict[str, Any] = {
     "minibatch_training": [
-        Example(_TRAINING.init, (jax.random.key(1), jnp.zeros(3))),
+        Example(_TRAINING.init, (jax.random.key(1), jnp.zeros(3)), keeps_type=True, rows=None),
         Example(
             lambda key, weights, data: _TRAINING.run(_TRAINING.init(key, weights), data, data, num_epochs=4),
             (jax.random.key(1), jnp.zeros(3), _DATA),
             differentiable=(1,),
+            keeps_type=True,
+            rows=2,
         ),
     ]
 }

@@ -7,11 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
+from jaxuq._arrays import widened
+from jaxuq._shapes import checked
 from jaxuq.molecules._workers import run_rdkit, warn_about
 from jaxuq.molecules.descriptors import morgan_fingerprints
 from jaxuq.molecules.records import DataError
 
 
+@checked
+@widened
 def mean_tanimoto(
     fingerprints: Float[Array, "molecules bits"], references: Float[Array, "references bits"]
 ) -> Float[Array, " molecules"]:

@@ -253,6 +253,16 @@ EXAMPLES |= {
         Example(_near.fit, (_features,), differentiable=(0,)),
     ],
 }
+_INF = float("inf")
+# Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
+LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
+    key: {0: (-_INF, _INF)}
+    for key in (
+        "temperature_scaling",
+        "platt_scaling",
+        "isotonic_calibration",
+    )
+}
 HOST: dict[str, str] = {
     "CALIBRATORS": "a table",
     "CONFORMAL": "a table",

@@ -183,6 +183,59 @@ LABELS: dict[str, int] = {
         1,
     )
 }
+_INF = float("inf")
+# Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
+LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
+    **{
+        key: {0: (0.0, 1.0)}
+        for key in (
+            "adaptive_calibration_error",
+            "binary_calibration_error",
+            "brier_score",
+            "classwise_calibration_error",
+            "expected_calibration_error",
+            "maximum_calibration_error",
+            "multiclass_brier_score",
+            "reliability_bins",
+            "smooth_calibration_error",
+        )
+    },
+    **{
+        key: {0: (-_INF, _INF)}
+        for key in (
+            "area_under_generalised_risk_coverage",
+            "area_under_risk_coverage",
+            "area_under_roc",
+            "average_over_tasks",
+            "average_precision",
+            "bernoulli_negative_log_likelihood",
+            "categorical_negative_log_likelihood",
+            "prediction_rejection_ratio",
+            "risk_coverage_curve",
+            "spearman_correlation",
+        )
+    },
+    **{
+        key: {1: (0.0, _INF)}
+        for key in (
+            "gaussian_crps",
+            "gaussian_negative_log_likelihood",
+            "expected_normalised_calibration_error",
+            "miscalibration_area",
+            "regression_calibration_curve",
+            "regression_calibration_error",
+        )
+    },
+    "sharpness": {0: (0.0, _INF)},
+    **{
+        key: {0: (-_INF,), 1: (_INF,)}
+        for key in (
+            "interval_coverage",
+            "interval_score",
+            "interval_width",
+        )
+    },
+}
 HOST: dict[str, str] = {
     "BootstrapResult": "a result type",
     "CalibrationCurve": "a result type",

@@ -38,11 +38,13 @@ EXAMPLES: dict[str, Any] = {
     ),
     "update_dynamics": Example(training.update_dynamics, (_SEEN, _ROWS, _LOGITS, _CLASSES), rows=1),
     "minibatch_training": [
-        Example(_TRAINING.init, (jax.random.key(1), jnp.zeros(3))),
+        Example(_TRAINING.init, (jax.random.key(1), jnp.zeros(3)), keeps_type=True, rows=None),
         Example(
             lambda key, weights, data: _TRAINING.run(_TRAINING.init(key, weights), data, data, num_epochs=4),
             (jax.random.key(1), jnp.zeros(3), _DATA),
             differentiable=(1,),
+            keeps_type=True,
+            rows=2,
         ),
     ],
 }

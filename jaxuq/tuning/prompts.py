@@ -130,9 +130,7 @@ def padded_prompts(prompts: Sequence[Sequence[int]], options: Sequence[Sequence[
         >>> padded_prompts([[1, 2], [3]], [[4], [5, 6]]).where.tolist()
         [[True, False], [True, True]]
     """
-    padded = [
-        pad_rows(one, RowBatch(np.arange(len(one)), len(one), max(map(len, one)))) for one in (prompts, options)
-    ]
+    padded = [pad_rows(one, RowBatch(np.arange(len(one)), len(one), max(map(len, one)))) for one in (prompts, options)]
     (tokens, lengths), (choices, counts) = padded
     return AnswerPrompts(tokens, lengths, choices, np.arange(choices.shape[1]) < counts[:, None])
 

@@ -18,7 +18,7 @@ from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, tuning_o
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Features, find_clusters, read_clusters, read_features, write_features
 from jaxuq.experts.pipeline.records import prompt_text
-from jaxuq.experts.pipeline.training import Told, train_clusters, train_named
+from jaxuq.experts.pipeline.training import Told, train_cluster, train_named
 from jaxuq.experts.pipeline.weights import Context, feature_weights, gradient_weights, members_of
 from jaxuq.experts.routing import ROUTINGS
 from jaxuq.study import read_arrays, write_arrays
@@ -263,7 +263,8 @@ def _experts(context: Context) -> tuple[str, ...]:
 
 def _clustered(context: Context, labels: np.ndarray, prefix: str) -> list[str]:
     run = context.run
-    return train_clusters(run.configuration, run.model, run.base, run.data, labels, prefix, context.on_progress)
+    given = (run.configuration, run.model, run.base, run.data, labels, prefix)
+    return [train_cluster(*given, cluster, context.on_progress) for cluster in range(int(labels.max()) + 1)]
 
 
 def _train(context: Context, examples: list[Any], name: str, step: str) -> None:

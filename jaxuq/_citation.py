@@ -797,6 +797,14 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "journal = {arXiv preprint arXiv:2502.01126}",
         2025,
     ),
+    "bouchard2025uqlm": (
+        "article",
+        "Bouchard, Dylan and Chauhan, Mohit Singh",
+        "Uncertainty Quantification for Language Models: A Suite of Black-Box, White-Box, {LLM} Judge, and Ensemble "
+        "Scorers",
+        "journal = {arXiv preprint arXiv:2504.19254}",
+        2025,
+    ),
     "lee2018mahalanobis": (
         "inproceedings",
         "Lee, Kimin and others",
@@ -914,6 +922,8 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "pointwise-mutual-information": ("vanderpoel2022mutual",),
     "log-probability-quantile": ("gupta2024cascades",),
     "relative-confidence": ("shrivastava2025relative",),
+    "alternatives-confidence": ("bouchard2025uqlm",),
+    "minimum-probability": ("bouchard2025uqlm",),
     "mahalanobis": ("lee2018mahalanobis",),
     # fine-tuning of language models
     "ual": ("wang2024ual",),

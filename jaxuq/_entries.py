@@ -63,6 +63,8 @@ class Entries(MutableMapping[str, Kind], Generic[Kind]):
         kind: what it holds, for messages: "measure", "loss".
         group: the entry-point group, such as `"jaxuq.measures"`.
         entries: those that come with jaxuq.
+        role: as what a function counts, that stands in the table in the place of an entry, a name among
+            `Entry.functions`; empty: the table holds what it holds.
 
     Example:
         >>> table = Entries("measure", "jaxuq.measures", {"mine": Entry("mine", "Mine")})
@@ -74,9 +76,10 @@ class Entries(MutableMapping[str, Kind], Generic[Kind]):
         jaxuq._entries.UnknownEntryError: there is no measure 'mein'; did you mean 'mine'? There are: mine
     """
 
-    def __init__(self, kind: str, group: str, entries: Mapping[str, Kind] = MappingProxyType({})):
+    def __init__(self, kind: str, group: str, entries: Mapping[str, Kind] = MappingProxyType({}), role: str = ""):
         self.kind = kind
         self.group = group
+        self.role = role
         self._entries = dict(entries)
 
     def _declared(self) -> dict[str, importlib.metadata.EntryPoint]:
@@ -84,16 +87,20 @@ class Entries(MutableMapping[str, Kind], Generic[Kind]):
         return {point.name: point for point in points if point.name not in self._entries}
 
     def __getitem__(self, name: str) -> Kind:
-        if name in self._entries:
-            return self._entries[name]
-        point = self._declared().get(name)
-        if point is None:
-            raise self._missing(name)
-        try:
-            self._entries[name] = point.load()
-        except Exception as error:  # another package's import may fail in any way
-            raise OptionError(f"{self.kind} {name!r} of {point.value!r} cannot be loaded: {error}") from error
-        return self._entries[name]
+        if name not in self._entries:
+            point = self._declared().get(name)
+            if point is None:
+                raise self._missing(name)
+            try:
+                self._entries[name] = point.load()
+            except Exception as error:  # another package's import may fail in any way
+                raise OptionError(f"{self.kind} {name!r} of {point.value!r} cannot be loaded: {error}") from error
+        found: Any = self._entries[name]
+        if self.role and not isinstance(found, Entry):
+            if not callable(found):
+                raise OptionError(f"the {self.kind} {name!r} is {found!r}; expected an Entry or a function")
+            self._entries[name] = found = entry_of(self, found)._replace(name=name, title=name)  # type: ignore[arg-type]
+        return found
 
     def _missing(self, name: str) -> UnknownEntryError:
         names = sorted(self)
@@ -138,19 +145,19 @@ class Entries(MutableMapping[str, Kind], Generic[Kind]):
                 raise OptionError(f"a {self.kind} is called {name!r}; expected letters, digits, and _ . + - after one")
             if name in self:
                 raise OptionError(f"there is a {self.kind} {name!r} already; give yours another name")
-        return Entries(self.kind, self.group, {**self._entries, **(given or {})})
+        return Entries(self.kind, self.group, {**self._entries, **(given or {})}, self.role)
 
     def __repr__(self) -> str:
         return f"<table of {len(self)} {self.kind}s: {', '.join(self)}>"
 
 
-def entry_of(table: Entries[Entry], given: Any, role: str) -> Entry:
+def entry_of(table: Entries[Entry], given: Any, role: str = "") -> Entry:
     """The entry that is meant by a name, by an entry, or by a function of the user's.
 
     Args:
         table: where names are looked up.
         given: a name, an `Entry`, or a function.
-        role: as what a function counts, a name among `Entry.functions`.
+        role: as what a function counts, a name among `Entry.functions`; empty: the table's.
 
     Returns:
         The entry.
@@ -160,7 +167,7 @@ def entry_of(table: Entries[Entry], given: Any, role: str) -> Entry:
         OptionError: none of the three.
 
     Example:
-        >>> entry_of(Entries("loss", "jaxuq.none"), abs, "loss").functions["loss"](-2)
+        >>> entry_of(Entries("loss", "jaxuq.none", role="loss"), abs).functions["loss"](-2)
         2
     """
     if isinstance(given, Entry):
@@ -170,7 +177,7 @@ def entry_of(table: Entries[Entry], given: Any, role: str) -> Entry:
     if not callable(given):
         raise OptionError(f"a {table.kind} is {given!r}; expected a name ({', '.join(table)}), an Entry or a function")
     name = getattr(given, "__name__", type(given).__name__)
-    return Entry(name, name, {role: given}, about={"code": fingerprint(given)})
+    return Entry(name, name, {role or table.role: given}, about={"code": fingerprint(given)})
 
 
 def function_of(table: Entries[Callable[..., Any]], given: Any) -> Callable[..., Any]:
@@ -199,13 +206,12 @@ def label_of(given: Any) -> str:
     return given if isinstance(given, str) else f"{getattr(given, '__name__', 'function')} {fingerprint(given)[:16]}"
 
 
-def given_entries(given: Mapping[str, Any] | None, table: Entries[Entry], role: str) -> Entries[Entry]:
+def given_entries(given: Mapping[str, Any] | None, table: Entries[Entry]) -> Entries[Entry]:
     """A table and a caller's own functions or entries beside it, each under the name that it is given by.
 
     Args:
         given: functions or entries by name; None: none.
         table: of jaxuq.
-        role: as what a function counts, see `entry_of`.
 
     Returns:
         Another table.
@@ -214,14 +220,14 @@ def given_entries(given: Mapping[str, Any] | None, table: Entries[Entry], role: 
         OptionError: a name that is taken or cannot be one, or what is given is neither a function nor an entry.
 
     Example:
-        >>> given_entries({"mine": abs}, Entries("loss", "jaxuq.none"), "loss")["mine"].title
+        >>> given_entries({"mine": abs}, Entries("loss", "jaxuq.none", role="loss"))["mine"].title
         'mine'
     """
     named = {}
     for name, one in (given or {}).items():
         if isinstance(one, str):
             raise OptionError(f"the {table.kind} {name!r} is given as {one!r}; expected an Entry or a function")
-        entry = entry_of(table, one, role)
+        entry = entry_of(table, one)
         named[name] = entry._replace(name=name, title=entry.title if isinstance(one, Entry) else name)
     return table.beside(named)
 

@@ -318,6 +318,6 @@ ENTRIES = (
             token=lambda logits, tokens: boosted_probability(logits, tokens, search=min(64, logits.shape[-1])),
             bounded=True, citation=("boosted-probability",)),
     measure("alternatives_confidence", "Confidence against alternatives", needs=("the likeliest tokens at each place",),
-            bounded=True),
+            bounded=True, citation=("alternatives-confidence",)),
 )  # fmt: skip
 """Distributions of tokens as measures of an answer, see `jaxuq.confidence.MEASURES`."""

@@ -98,7 +98,8 @@ def answer_by_experts(
     together = mix is not None or experts is None
     members = [tuple(np.flatnonzero(np.ones_like(row) if together else row).tolist()) for row in weights]
     for batch in plan_rows([len(prompt) for prompt in prompts], max_rows=batch_size, groups=members):
-        group, used = batch.rows.tolist(), list(members[batch.rows[0]])
+        group = batch.rows.tolist()
+        used = list(members[group[0]])
         chosen = experts
         if len(used) < weights.shape[1]:
             chosen = jax.tree.map(lambda leaf, at=tuple(used): leaf[np.array(at)], experts)
@@ -115,8 +116,8 @@ def answer_by_experts(
             count = int(found.num_generated[row])
             said = found.observed
             width = weights.shape[1] if said.member_log_probs.shape[-1] == len(used) else 1
-            members = np.full((count, width), np.nan, np.float32)
-            members[:, used if width > 1 else [0]] = said.member_log_probs[row, :count]
+            member_log_probs = np.full((count, width), np.nan, np.float32)
+            member_log_probs[:, used if width > 1 else [0]] = said.member_log_probs[row, :count]
             answers.append(
                 ExpertAnswer(
                     prompt=index,
@@ -125,7 +126,7 @@ def answer_by_experts(
                     finish="length" if found.running[row] else "stop",
                     log_probs=found.log_probs[row, :count],
                     entropies=found.entropies[row, :count],
-                    member_log_probs=members,
+                    member_log_probs=member_log_probs,
                     mutual_information=said.mutual_information[row, :count],
                     variances=said.variance[row, :count],
                     weights=weights[index],

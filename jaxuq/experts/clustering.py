@@ -107,7 +107,7 @@ def cluster_features(
     """
     features = features if isinstance(features, np.ndarray) else np.asarray(features)
     included = np.arange(len(features)) if where is None else np.flatnonzero(np.asarray(where))
-    entry = entry_of(CLUSTERINGS, method, "fit")
+    entry = entry_of(CLUSTERINGS, method)
     _check(included, num_clusters, sample_size, max_clusters)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)).ravel().tolist())
     if "parts" in entry.functions:
@@ -165,6 +165,7 @@ CLUSTERINGS: Entries[Entry] = Entries(
         "kmeans": Entry("kmeans", "k-means", {"fit": kmeans}),
         "random": Entry("random", "Random", {"parts": random_parts}),
     },
+    role="fit",
 )
 """Ways of clustering by name. The functions of an entry hold `fit(rng, sample, count) -> (points, labels)`, which is
 given `threshold` too if that is among its options and then returns it as a third; or `parts(rng, included, count,

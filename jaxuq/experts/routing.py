@@ -107,7 +107,7 @@ def _by_cosines(features: Array, centroids: Array) -> Array:
 
 
 ROUTINGS: Entries[Entry] = Entries(
-    "routing rule", "jaxuq.routings", {"elrea": Entry("elrea", "ELREA", {"weights": _by_cosines})}
+    "routing rule", "jaxuq.routings", {"elrea": Entry("elrea", "ELREA", {"weights": _by_cosines})}, role="weights"
 )
 """Rules by name. The functions of an entry hold `weights(features, centroids)`, of the base adapter and each expert for
 every question: not negative, some of them positive. Put yours in, or declare an entry point of the group."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import re
 import tempfile
@@ -15,7 +16,7 @@ from jaxtyping import PyTree
 
 from jaxuq.checkpoints.places import Place
 from jaxuq.language.errors import CheckpointError
-from jaxuq.language.families import FAMILIES
+from jaxuq.language.families import FAMILIES, Family
 from jaxuq.language.peft_settings import chosen_modules, lora_config, module_config, read_settings
 from jaxuq.language.places import linear_names, stored_shape, tensor_places
 from jaxuq.networks import DecoderConfig, LoraConfig, stack_layers, unstack_layers
@@ -148,21 +149,27 @@ def _padded(tensor: np.ndarray, part: str, own: LoraConfig, config: LoraConfig) 
 
 
 def save_peft(
-    folder: str | os.PathLike, lora_config: LoraConfig, lora: PyTree, *, base_model: str | None = None
+    folder: str | os.PathLike,
+    lora_config: LoraConfig,
+    lora: PyTree,
+    *,
+    base_model: str | None = None,
+    family: Family | str = "llama",
 ) -> None:
     """Write adapters as a folder that PEFT (`PeftModel.from_pretrained`) and `load_peft` read.
 
-    Modules have Llama's names; a model whose own files fuse projections has to be written by `save_model` as one whose
-    files do not, for PEFT to find them.
+    Modules have the names of `family`'s files. Where these fuse projections, the adapters of the parts become one: with
+    the same A if they share it, else with one A under another, of as many times the rank.
 
     Args:
         folder: made if needed; an adapter in it is replaced.
         lora_config: the adapters' configuration.
         lora: the collection, layers stacked or not, without an expert axis.
         base_model: name or path of the model, for other libraries to find.
+        family: of the base model's files, such as `"phi3"`; most have Llama's names.
 
     Raises:
-        ValueError: the collection has an expert axis.
+        ValueError: the collection has an expert axis, or lacks a part of a fused projection.
     """
     from safetensors.numpy import save_file
 
@@ -172,23 +179,31 @@ def save_peft(
         if first.ndim != 3:
             raise ValueError(f"factors have {first.ndim} axes, expected layers, inputs, rank: save experts one by one")
         lora = unstack_layers(lora, first.shape[0])
-    names, tensors = linear_names(), {}
+    names, tensors, ranks = linear_names(family), {}, {}
+    modules = {theirs: [name for name in names if names[name] == theirs] for theirs in names.values()}
     for layer, adapters in lora.items():
-        for name, adapter in adapters.items():
-            module = f"{_PREFIX}model.layers.{layer.removeprefix('layers_')}.{names[name]}"
-            tensors[f"{module}.lora_A.weight"] = _contiguous(adapter["a"])
-            tensors[f"{module}.lora_B.weight"] = _contiguous(adapter["b"])
+        for theirs in dict.fromkeys(names[name] for name in adapters):
+            missing = [name for name in modules[theirs] if name not in adapters]
+            if missing:
+                raise ValueError(f"{theirs} is one module, and there is no adapter of {', '.join(missing)}")
+            fused = _fused([adapters[name] for name in modules[theirs]])
+            module = f"{_PREFIX}model.layers.{layer.removeprefix('layers_')}.{theirs}"
+            tensors[f"{module}.lora_A.weight"] = _contiguous(fused["a"])
+            tensors[f"{module}.lora_B.weight"] = _contiguous(fused["b"])
             if lora_config.dora:
-                tensors[f"{module}.lora_magnitude_vector"] = _contiguous(adapter["magnitude"])
-    alpha = lora_config.alpha
+                tensors[f"{module}.lora_magnitude_vector"] = _contiguous(fused["magnitude"])
+            if fused["a"].shape[1] != lora_config.rank:
+                ranks[module.removeprefix(_PREFIX)] = fused["a"].shape[1]
     settings = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base_model,
         "r": lora_config.rank,
-        "lora_alpha": int(alpha) if float(alpha).is_integer() else alpha,
+        "lora_alpha": _whole(lora_config.alpha),
         "lora_dropout": lora_config.dropout,
-        "target_modules": [names[name].rpartition(".")[2] for name in lora_config.targets],
+        "target_modules": list(dict.fromkeys(names[name].rpartition(".")[2] for name in lora_config.targets)),
+        "rank_pattern": ranks,
+        "alpha_pattern": {module: _whole(_alpha_of(lora_config, rank)) for module, rank in ranks.items()},
         "use_rslora": lora_config.rslora,
         "use_dora": lora_config.dora,
         "bias": "none",
@@ -201,6 +216,32 @@ def save_peft(
         Path(unfinished, _CONFIG).write_text(json.dumps(settings, indent=2) + "\n")
         for name in (_WEIGHTS, _CONFIG):
             os.replace(Path(unfinished, name), folder / name)
+
+
+def _fused(parts: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Adapters of layers that read the same input as one of the layer with all their outputs."""
+    a, b = ([np.asarray(part[name]) for part in parts] for name in ("a", "b"))
+    fused = (
+        {"magnitude": np.concatenate([np.asarray(part["magnitude"]) for part in parts])}
+        if "magnitude" in parts[0]
+        else {}
+    )
+    if all(np.array_equal(one, a[0]) for one in a):
+        return fused | {"a": a[0], "b": np.concatenate(b, axis=1)}
+    ends = np.cumsum([0, *(one.shape[1] for one in b)])
+    outer = np.concatenate(
+        [np.pad(one, ((0, 0), (start, ends[-1] - start - one.shape[1]))) for one, start in zip(b, ends)]
+    )
+    return fused | {"a": np.concatenate(a, axis=1), "b": outer}
+
+
+def _alpha_of(config: LoraConfig, rank: int) -> float:
+    """That gives a module of another rank the same scale."""
+    return config.scale * (math.sqrt(rank) if config.rslora else rank)
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if float(value).is_integer() else value
 
 
 def _contiguous(leaf: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ Not to be confused with `jaxuq.experts`, whose experts are adapters of a whole m
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxuq._errors import OptionError
-from jaxuq._meshes import vary_like
+from jaxuq._meshes import divided_like, vary_like
 from jaxuq._options import check_count
 from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.quantized import QuantizedKernel, kernel_product
@@ -98,6 +99,10 @@ def mix_experts(
     Returns:
         The sums, of the type of `x`; taken in float32.
     """
+    return divided_like(functools.partial(_mixed, apply), x, x, weights, chosen, kernels)
+
+
+def _mixed(apply: Callable[[PyTree, Array], Array], x: Array, weights: Array, chosen: Array, kernels: PyTree) -> Array:
     tokens, per_token = chosen.shape
     count, pairs = jax.tree.leaves(kernels)[0].shape[0], tokens * per_token
     size = max(1, min(_LARGEST_BLOCK, 2 ** (-(-pairs // count) - 1).bit_length()))

@@ -9,10 +9,11 @@ from numpy import ndarray
 
 from jaxuq._options import check_choice
 from jaxuq.questions.characters import THIN, fold
-from jaxuq.questions.expressions import without_unit
-from jaxuq.questions.letters import ALPHABET, find_letter
+from jaxuq.questions.letters import ALPHABET, as_letters, find_letter
 from jaxuq.questions.quantities import parse_quantity, quantities, runs, stated
+from jaxuq.questions.spelled import find_spelled
 from jaxuq.questions.tree import NotUnderstood, read_tree
+from jaxuq.questions.units import without_unit
 from jaxuq.questions.values import names_of
 from jaxuq.questions.words import AFTER_NAMES, BEGINNERS, TITLES
 
@@ -48,9 +49,10 @@ class FoundAnswer(NamedTuple):
 def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = ALPHABET) -> FoundAnswer | None:
     r"""The final answer of a response, and where it is.
 
-    In this order: the content of the last `\boxed{}` (nested braces are followed), what comes after the last "the
-    answer is" or `####`, and otherwise the last number or choice of the text. Numbers are read as people and LaTeX
-    write them: `$-3.50`, `1{,}234`, `1.234,50`, `3 1/2`, `\frac{1}{2}`, `3 \times 10^5`, a Unicode minus; of a chain of
+    In this order: the content of the last `\boxed{}` (nested braces are followed) or `<answer></answer>`, what comes
+    after the last "the answer is" or `####`, and otherwise the last number or choice of the text. Numbers are read as
+    people and LaTeX write them: `$-3.50`, `1{,}234`, `1.234,50`, `3 1/2`, `\frac{1}{2}`, `3 \times 10^5`, `5 million`,
+    `0.\overline{3}`, a Unicode minus, and where there are no digits, but a cue, in words (`twelve`); of a chain of
     equalities, exact or not, the last side counts; units are left out. A letter is read alike whichever it is.
 
     Args:
@@ -80,6 +82,8 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
         start = response.find(whole)
         return FoundAnswer(whole, start, start + len(whole)) if whole else None
     folded = fold(response)
+    if kind == "choice":
+        folded = as_letters(folded)
     place = _in_box(folded, kind, letters) or _after_cue(folded, kind, letters)
     if place is None and kind == "number":
         found = runs(folded, quantities(folded, max(0, len(folded) - _END)))
@@ -94,7 +98,7 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
 
 
 def _in_box(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
-    box = _last_box(text)
+    box = _last_box(text) or _last_tag(text)
     if box is None:
         return None
     start, end = trimmed(text, *box, _OUTER)
@@ -116,14 +120,20 @@ def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
         begin, stop = trimmed(text, begin, stop, _OUTER)
         stop = begin + len(without_unit(text[begin:stop])[0])
         if parse_quantity(text[begin:stop]) is not None:
-            return next(quantities(text, begin, stop, spaced=True))[:2]
+            return _said(text, begin, stop) or (begin, stop)
         if constant is None and begin < stop and _is_constant(text[begin:stop]):
             constant = begin, stop
         begin = start if sign is None else sign.start()
     if constant is not None:
         return constant
-    made = runs(text, quantities(text, start, end, spaced=True))
-    return stated(made[0])[:2] if made else (start, end)
+    return _said(text, start, end) or (start, end)
+
+
+def _said(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The first number of a stretch, or what the chain states that it begins; in words where no digits are."""
+    found = runs(text, quantities(text, start, end, spaced=True))
+    spelled = None if found else find_spelled(text, start, end)
+    return stated(found[0])[:2] if found else spelled and spelled[:2]
 
 
 def _is_constant(text: str) -> bool:
@@ -142,8 +152,7 @@ def _after_cue(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | N
     line = text.find("\n", start)
     end = min(len(text) if line < 0 else line, start + _LONGEST)
     if kind == "number":
-        found = runs(text, quantities(text, start, end, spaced=True))
-        return stated(found[0])[:2] if found else None
+        return _said(text, start, end)
     if kind == "choice":
         said = "is" if any(name in ("is", "was") for name, value in cue.groupdict().items() if value) else "colon"
         letter = find_letter(text, start, end, letters, cue=said)
@@ -190,6 +199,13 @@ def _last_box(text: str) -> tuple[int, int] | None:
             if begin in boxes and (found is None or begin > found[0] - 1):
                 found = boxes[begin], place
     return found
+
+
+def _last_tag(text: str) -> tuple[int, int] | None:
+    """What the last `<answer>` that is closed holds."""
+    end = text.rfind("</answer>")
+    start = text.rfind("<answer>", 0, max(end, 0))
+    return (start + len("<answer>"), end) if start >= 0 else None
 
 
 def trimmed(text: str, start: int, end: int, characters: str) -> tuple[int, int]:

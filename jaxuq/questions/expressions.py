@@ -3,98 +3,16 @@ r"""Are two LaTeX answers equal? Lists, tuples and sets part by part, words as w
 import re
 from collections.abc import Sequence
 
-from jaxuq.questions.characters import THIN, fold, plain_words
-from jaxuq.questions.tree import FUNCTIONS, GREEK, NotUnderstood, is_name, read_tree
+from jaxuq.questions.characters import plain_words
+from jaxuq.questions.notation import base_of, clean, modulus_of, plain
+from jaxuq.questions.tree import FUNCTIONS, NotUnderstood, is_name, read_tree
+from jaxuq.questions.units import same_measure
 from jaxuq.questions.values import equal_trees
 from jaxuq.questions.verifying import verified
 
 LONGEST = 1000
 _MOST_PARTS = 24
-_FONT = (
-    r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname|boldsymbol|bm)"
-    r"\s*\{([^{}]*)\}"
-)
-_POWER = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d)|[²³])?"
-_GAP = rf"(?:[\s{THIN}~]|\\[,!;: ])*"
-_UNIT = re.compile(rf"(?<=[\d)\]}}%])(?:{_GAP}(?:(?:/|\\cdot|\*){_GAP})?{_FONT}{_POWER})+{_GAP}$")
-_PLAIN_UNIT = re.compile(
-    rf"(?<=[\d)\]}}%])(?:[\s{THIN}~]|\\[,; ])+([A-Za-zµ]+{_POWER}(?:[\s/.]+[A-Za-zµ]+{_POWER})*)[\s/.]*$"
-)
-_DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree|°)")
-_DEGREES_OF = re.compile(rf"(\d+(?:\.\d+)?){_DEGREES.pattern}")
-_MONEY = re.compile(r"\\?[$€£¥₹]|\\[()\[\]](?!\d)|\\(?:left|right)(?![a-zA-Z])")
 _WORDS = re.compile(r"[^\W\d_]+(?:(?:[\s'.&]+|-)[^\W\d_]+)*[.!?]?")
-_MEASURES = {
-    name: number
-    for number, names in enumerate(
-        (
-            "mm millimeter millimetre", "cm centimeter centimetre", "m meter metre", "km kilometer kilometre",
-            "mg milligram", "g gram", "kg kilogram", "ml milliliter millilitre", "l liter litre", "s sec second",
-            "min minute", "h hr hour", "day", "week", "month", "year", "inch", "ft foot feet", "yard", "mile", "cent",
-            "dollar", "degree", "radian",
-        )
-    )
-    for name in names.split()
-}  # fmt: skip
-
-
-def without_unit(text: str) -> tuple[str, str]:
-    r"""An answer without its unit, and the unit.
-
-    Args:
-        text: of `fold`.
-
-    Returns:
-        The rest, and the unit without LaTeX, in small letters.
-
-    Example:
-        >>> without_unit("20\\text{ cm}^3"), without_unit("18 eggs"), without_unit("2\\pi")
-        (('20', 'cm^3'), ('18', 'eggs'), ('2\\pi', ''))
-    """
-    for form in (_UNIT, _PLAIN_UNIT):
-        found = form.search(text)
-        if found and (form is _UNIT or _is_unit(found[1])):
-            unit = re.sub(rf"{_GAP}", "", re.sub(_FONT, r"\1", found[0]).replace("\\cdot", "")).lower()
-            return text[: found.start()].rstrip(), unit.translate({0xB2: "^2", 0xB3: "^3"}).strip(".{}")
-    return text, ""
-
-
-def _is_unit(text: str) -> bool:
-    words = re.findall(r"[A-Za-zµ]+", text)
-    known = {*FUNCTIONS, *GREEK, "pi", "or", "and", "e", "i", "percent", "per"}
-    return not known & set(words) and any(len(word) > 1 for word in words)
-
-
-def same_measure(first: str, second: str) -> bool:
-    """Whether two units may be the same: unknown ones may."""
-    numbers = [
-        (_MEASURES.get(re.sub(r"s$", "", name)) if name not in _MEASURES else _MEASURES[name], power)
-        for name, _, power in (unit.partition("^") for unit in (first, second))
-    ]
-    return any(number is None for number, _ in numbers) or numbers[0] == numbers[1]
-
-
-def _clean(text: str) -> tuple[str, str]:
-    r"""Without fonts, sizes, currencies, and the unit, which comes second."""
-    text = _MONEY.sub(" ", fold(text)).strip(" \n\t.,;:" + THIN)
-    text, unit = without_unit(text)
-    for _ in range(3):  # fonts in fonts
-        text = re.sub(_FONT, r" \1 ", text)
-    if any(f"\\{name}" in text for name in FUNCTIONS[:9]):
-        text = _DEGREES_OF.sub(r"(\\frac{\1\\pi}{180})", text)
-    text = _DEGREES.sub("", text)
-    text = re.sub(r"\\[dtc]frac", r"\\frac", text)
-    text = re.sub(r"\\(?:approx|simeq|sim|equiv)(?![a-zA-Z])|≈|≡", "=", text)
-    return text.strip(), unit
-
-
-def _plain(text: str) -> str:
-    """Spelt in one way: spaces only where they part numbers or words."""
-    text = re.sub(rf"(?:[\s{THIN}~]|\\[,!;: ](?<!\\\\ )|\\q?quad(?![a-zA-Z]))+", " ", text)
-    text = re.sub(r"(?<![0-9A-Za-z]) | (?![0-9A-Za-z])|(?<=[0-9]) (?=[A-Za-z])|(?<=[A-Za-z]) (?=[0-9])", "", text)
-    text = re.sub(r"\\frac(\d)(\d)", r"\\frac{\1}{\2}", text)
-    text = re.sub(r"\\sqrt(\w)", r"\\sqrt{\1}", text)
-    return re.sub(r"\\(?:cdot|times)", "*", text)
 
 
 def are_words(text: str) -> bool:
@@ -163,16 +81,22 @@ def compare_expressions(first: str, second: str, *, verify: bool = True) -> tupl
     """
     if max(len(first), len(second)) > LONGEST:
         return first == second, "text"
-    (one, unit), (other, unit_of_other) = _clean(first), _clean(second)
+    (one, unit), (other, unit_of_other) = clean(first), clean(second)
     if not one or not other:
         return False, "text"
     if unit and unit_of_other and not same_measure(unit, unit_of_other):
         return False, "reader"
+    (one, base), (other, base_of_other) = base_of(one), base_of(other)
+    (one, modulus), (other, modulus_of_other) = modulus_of(one), modulus_of(other)
+    if any(mine and theirs and mine != theirs for mine, theirs in ((base, base_of_other), (modulus, modulus_of_other))):
+        return False, "reader"
     if are_words(one) and are_words(other):
         return plain_words(one) == plain_words(other), "words"
     one, other = _last_sides(one, other)
-    if _plain(one) == _plain(other):
+    if plain(one) == plain(other):
         return True, "text"
+    if modulus and modulus_of_other and re.fullmatch(r"-?\d+,-?\d+,[1-9]\d*", f"{one},{other},{modulus}"):
+        return (int(one) - int(other)) % int(modulus) == 0, "reader"
     return _compare_lists(_list(one), _list(other), (one, other), verify)
 
 
@@ -181,7 +105,7 @@ def _last_sides(one: str, other: str) -> tuple[str, str]:
     sides = _split(one, "="), _split(other, "=")
     if any(not part or part[-1] in "<>!:" for side in sides for part in side):
         return one, other
-    if len(sides[0]) == len(sides[1]) == 2 and _plain(sides[0][0]) == _plain(sides[1][0]):
+    if len(sides[0]) == len(sides[1]) == 2 and plain(sides[0][0]) == plain(sides[1][0]):
         return sides[0][1], sides[1][1]
     if len(sides[0]) == 1 or len(sides[1]) == 1:
         return (one, other) if "," in one + other else (sides[0][-1], sides[1][-1])
@@ -204,7 +128,7 @@ def _compare_lists(
     by, left = "text", list(other[1])
     for part in one[1]:
         for place, candidate in enumerate(left[:1] if ordered else left):
-            equal, how = (True, "text") if _plain(part) == _plain(candidate) else _part(part, candidate, verify)
+            equal, how = (True, "text") if plain(part) == plain(candidate) else _part(part, candidate, verify)
             by = max(by, how, key=("text", "words", "reader", "math-verify").index)
             if equal:
                 del left[place]

@@ -7,10 +7,11 @@ from jaxuq._options import check_choice
 from jaxuq.questions.answers import KINDS, AnswerKind, FoundAnswer, find_answer
 from jaxuq.questions.characters import fold, plain_words
 from jaxuq.questions.choices import letters_of
-from jaxuq.questions.expressions import compare_expressions, same_measure, without_unit
-from jaxuq.questions.letters import find_letter
+from jaxuq.questions.expressions import compare_expressions
+from jaxuq.questions.letters import as_letters, find_letter
 from jaxuq.questions.quantities import parse_quantity
 from jaxuq.questions.records import Question
+from jaxuq.questions.units import same_measure, without_unit
 
 _LEAD = "Answer: "
 
@@ -62,8 +63,9 @@ class Grades(NamedTuple):
 def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Verdict:
     r"""Whether two answers say the same, and what decided.
 
-    Numbers: exact comparison of fractions (1,200 = 1200.0; 0.5 = 1/2; 2 1/2 = 2.5); where one has a percent sign and
-    the other has not, both as written and divided by 100 count; units are left out, but centimetres are no metres.
+    Numbers: exact comparison of fractions (1,200 = 1200.0; 0.5 = 1/2; 2 1/2 = 2.5; twelve = 12); where one has a
+    percent sign, or says million, and the other has not, it counts as written and as what it means; units are left out,
+    but centimetres are no metres.
     Expressions: part by part in lists, tuples and sets, as text, or in value (see `compare_expressions`). Choices: the
     letter. Text: words, without case, articles, spelling of accents and outer punctuation. Whole responses: everything
     but case and spaces. Nothing of an answer is run.
@@ -99,15 +101,13 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
     if kind in ("choice", "text"):
         words = plain_words(first)
         return Verdict(bool(words) and words == plain_words(second), "words")
-    stripped = [without_unit(fold(text).strip(" \n\t$").rstrip(" .,;\n\t$")) for text in (first, second)]
+    stripped = [without_unit(_bare(text)) for text in (first, second)]
     one, other = (parse_quantity(text) for text, _ in stripped)
     if one is not None and other is not None and one.value is not None and other.value is not None:
         measures = [unit for _, unit in stripped]
         if not all(measures) or same_measure(measures[0], measures[1]):
-            values = [
-                value / 100 if each.percent else value for each, value in ((one, one.value), (other, other.value))
-            ]
-            equal = one.value == other.value or (one.percent != other.percent and values[0] == values[1])
+            equal = one.value * one.factor == other.value * other.factor
+            equal |= one.value == other.value and 1 in (one.factor, other.factor)
             if equal or kind == "number" or "," not in first + second:
                 return Verdict(equal, "number")
         else:
@@ -119,8 +119,14 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
     return Verdict(*compare_expressions(first, second, verify=kind == "expression"))
 
 
+def _bare(text: str) -> str:
+    """Without what ends a sentence, and the signs around a formula, but with a currency."""
+    text = fold(text).strip(" \n\t").rstrip(" .,;\n\t")
+    return text.strip("$").rstrip(" .,;\n\t$") if text.endswith("$") else text
+
+
 def _letter(text: str) -> str:
-    folded = fold(text).strip()
+    folded = as_letters(fold(text).strip())
     found = find_letter(folded, 0, len(folded), cue="is")
     return found.text.upper() if found else ""
 

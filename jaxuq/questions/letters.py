@@ -1,6 +1,7 @@
 """The letter of a choice in a text. What is said of one letter is said of all: no word that only some letters are."""
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 from jaxuq.questions.characters import THIN
@@ -14,7 +15,7 @@ _MARKED = re.compile(
     rf"|(?<![\w'().])(?P<half>[A-Za-z]){_GAP}?\)|(?<![A-Za-z])(?i:option|choice|letter|alternative|answer){_GAP}+"
     rf"(?P<named>[A-Za-z])(?![\w'-])"
 )
-_BARE = re.compile(r"(?<![\w'°\\.-])(?P<bare>[A-Za-z])(?![\w'°])")
+_BARE = re.compile(r"(?<![\w'°\\./&-])(?P<bare>[A-Za-z])(?![\w'°])")
 _EITHER = re.compile(f"{_MARKED.pattern}|{_BARE.pattern}")
 _LEAD = re.compile(
     r"[\s:*_\"'({\[$\\]*(?:(?:text|mathrm|mathbf|textbf|boxed)\s*\{\s*)?"
@@ -22,7 +23,14 @@ _LEAD = re.compile(
     r"\b[\s:*_\"'(]*)*",
     re.I,
 )
+_DENIED_BEFORE = re.compile(r"\b(?:not|none of|neither)\s+(?:option\s+|choice\s+)?[(\"']?$")
+_DENIED_AFTER = re.compile(r"[)\]\"'*]*\s+(?:(?:is|was)\s+(?:not|wrong|incorrect|false)\b|(?:is|was)n't\b)")
 _AFTER = re.compile(rf"{_GAP}+([A-Za-z']+)")
+
+
+_LOOK = dict(zip("АВСЕНІЈКМОРТХΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABCEHIJKMOPTXABEZHIKMNOPTX"))  # of Cyrillic and Greek
+_OTHER_WORD = re.compile("[\u0370-\u052f]{2}")
+_UNSPACED = re.compile("[\u3001-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 class Letter(NamedTuple):
@@ -30,6 +38,33 @@ class Letter(NamedTuple):
 
     text: str
     start: int
+
+
+def as_letters(text: str) -> str:
+    """A text with the letters of choices as plain ones, each in its place.
+
+    In circles, squares and the alphabets of mathematics; those of another script that look like ours, unless words of
+    that script are there, too. What is written without spaces gives room to the letters in it.
+
+    Args:
+        text: of `fold`.
+
+    Returns:
+        A text of the same length.
+
+    Example:
+        >>> as_letters("Ⓑ 𝐁 答案是B")
+        'B B    B'
+    """
+    if text.isascii():
+        return text
+    look = {} if _OTHER_WORD.search(text) else _LOOK
+    plain = (unicodedata.normalize("NFKC", one).strip("()[]") if not one.isascii() else one for one in text)
+    text = "".join(
+        look.get(one, short if len(short) == 1 and short.isascii() and short.isalpha() else one)
+        for one, short in zip(text, plain)
+    )
+    return _UNSPACED.sub(" ", text)
 
 
 def find_letter(
@@ -75,7 +110,7 @@ def find_letter(
 
 
 def _denied(text: str, place: int) -> bool:
-    return re.search(r"\bnot\s+(?:option\s+|choice\s+)?[(\"']?$", text[max(0, place - 24) : place]) is not None
+    return bool(_DENIED_BEFORE.search(text[max(0, place - 24) : place]) or _DENIED_AFTER.match(text, place + 1))
 
 
 def _stands(text: str, place: int, leading: bool, cue: str) -> bool:

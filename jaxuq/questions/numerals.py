@@ -8,7 +8,7 @@ from jaxuq.questions.characters import THIN
 
 _MOST_DIGITS = 400
 _COMMA = r"(?:,\\!|\{,\}|,)"
-_THIN = rf"(?:{THIN}|'|\\[,!;: ]|~)"
+_THIN = rf"(?:{THIN}|'|_|\\[,!;: ]|~)"
 _EXPONENT = r"(?:[eE](?P<exponent>[-+]?\d{1,4})(?!\w))?"
 _ENGLISH = rf"[1-9]\d{{0,2}}(?P<group>{_COMMA}|{_THIN}+)\d{{3}}(?:(?P=group)\d{{3}})*(?![\d])(?P<point>\.\d+)?"
 _INDIAN = r"[1-9]\d?(?P<group>,)(?:\d\d,)+\d{3}(?!\d)(?P<point>\.\d+)?"
@@ -26,6 +26,7 @@ _FORMS = [
         (_PLAIN, False),
     )
 ]  # fmt: skip
+_REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d+)\}|(\d))", re.A)
 _SPACED_FORM = re.compile(_SPACED + _EXPONENT, re.A)
 
 
@@ -48,7 +49,7 @@ def read_numeral(text: str, at: int, *, spaced: bool = False) -> Numeral | None:
 
     Both separators: the last is the decimal one. One comma before three digits parts thousands, before others it is
     decimal (`3,5`), unless it parts a list (`1,2,3`, `(1,2)`). One point is decimal, several part thousands. Ordinary
-    spaces part round thousands (`10 000`).
+    spaces part round thousands (`10 000`). `0.1\overline{6}` is a sixth.
 
     Args:
         text: of `fold`.
@@ -63,6 +64,8 @@ def read_numeral(text: str, at: int, *, spaced: bool = False) -> Numeral | None:
         [1234.5, 1234.5, 1234.0, 3.5, 1.234]
     """
     before = text[at - 1] if at else " "
+    if repeating := _REPEATING.match(text, at):
+        return _repeating(repeating)
     if spaced and (found := _SPACED_FORM.match(text, at)):
         return _numeral(found, ",")
     for form, comma in _FORMS:
@@ -94,3 +97,11 @@ def _numeral(found: re.Match[str], decimal: str) -> Numeral:
         return Numeral(found.end(), None, whole)
     value = Fraction(int(digits + fraction or "0"), 10 ** len(fraction))
     return Numeral(found.end(), value * Fraction(10) ** int(exponent or 0), whole)
+
+
+def _repeating(found: re.Match[str]) -> Numeral:
+    whole, start, period = found[1] or "0", found[2], found[3] or found[4]
+    if len(whole) + len(start) + len(period) > _MOST_DIGITS:
+        return Numeral(found.end(), None, False)
+    value = Fraction(int(period), 10 ** len(period) - 1) + int(start or "0")
+    return Numeral(found.end(), int(whole) + value / 10 ** len(start), False)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from jaxuq.questions.characters import THIN, fold
 from jaxuq.questions.numerals import read_numeral
+from jaxuq.questions.spelled import SCALES, find_spelled
 from jaxuq.questions.tree import NotUnderstood, read_tree
 from jaxuq.questions.values import Undefined, value_of
 
@@ -18,8 +19,17 @@ _TIMES = re.compile(rf"{_GAP}(?:\*|x|\\times|\\cdot){_GAP}(?=10\s*(?:\^|\*\*|[�
 _POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:\{\s*-?\d{1,6}\s*\}|\(\s*-?\d{1,6}\s*\)|-?\d{1,6})|⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _OVER = re.compile(r"\s?/\s?(\d{1,30})(?![\d/]|\.\d|,\d)")
 _MIXED = re.compile(r"[ \t]?[ \t" + THIN + r"]?(?:\\[dtc]?frac|\d{1,6}\s?/\s?\d{1,6}(?![\d/]))")
-_FRACTION = re.compile(r"\\(?:[dtc]?frac|sqrt)(?![a-zA-Z])\s*")
+_FRACTION = re.compile(r"(?:\\(?:[dtc]?frac|sqrt)(?![a-zA-Z])|√(?=\s*[\d{(]))\s*")
 _PERCENT = re.compile(rf"{_GAP}\\?%|\s(?:percent|per\scent)(?![a-z])", re.I)
+_SCALED = re.compile(
+    rf"(?:{_GAP}|\s?-)(?P<word>{'|'.join(SCALES)})s?(?![a-z])|{_GAP}\\(?:text|mathrm|mbox|textrm)\s*\{{\s*"
+    rf"(?P<text>{'|'.join(SCALES)})s?(?![a-z])[^{{}}]*\}}|(?P<thousand>k)(?!\w)", re.I
+)  # fmt: skip
+_LETTERS = re.compile(r"(?P<short>M|bn|B)(?!\w)")
+_LETTER_SCALES = {"M": 10**6, "bn": 10**9, "B": 10**9}
+_MINUS = re.compile(
+    rf"(?:(?:^|[=≈(:,{{\[<>*/;\n]{_GAP}|[^\W\d_]{{2,}}[\s{THIN}]+)(?P<minus>minus)|\b(?P<negative>negative))$", re.I
+)
 _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
 _START = re.compile(rf"\d|\.\d|{_FRACTION.pattern}|{_VULGAR.pattern}")
 _UNIT = (
@@ -38,14 +48,14 @@ class Quantity(NamedTuple):
     Attributes:
         start: of its first character.
         end: one past its last.
-        value: exactly, without the percent sign; None where it is no rational number, or too large.
-        percent: whether a percent sign is beside it.
+        value: exactly, without what is beside it; None where it is no rational number, or too large.
+        factor: what the word or sign beside it says: 1/100 for percent, 1000 for thousand, else 1.
     """
 
     start: int
     end: int
     value: Fraction | None
-    percent: bool
+    factor: Fraction
 
 
 def _evaluated(text: str) -> Fraction | None:
@@ -62,9 +72,9 @@ def _argument(text: str, at: int, opening: str = "{") -> int | None:
         return at + 1
     if not text.startswith(opening, at):
         return None
-    depth = 0
+    depth, closing = 0, {"{": "}", "[": "]", "(": ")"}[opening]
     for place in range(at, min(len(text), at + 400)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0) if opening == "{" else {"[": 1, "]": -1}.get(text[place], 0)
+        depth += (text[place] == opening) - (text[place] == closing)
         if depth == 0:
             return place + 1
     return None
@@ -76,9 +86,11 @@ def _fraction_end(text: str, at: int) -> int | None:
     if command is None:
         return None
     end: int | None = command.end()
+    if "√" in command[0]:
+        return _past_digits(text, end) if text[end].isdigit() else _argument(text, end, text[end])
     if "sqrt" in command[0] and text.startswith("[", command.end()):
         end = _argument(text, command.end(), "[")
-    for number in range(1 if "sqrt" in command[0] else 2):
+    for number in range(2 if "frac" in command[0] else 1):
         while number and end is not None and text.startswith(" ", end):
             end += 1
         end = _argument(text, end) if end is not None else None
@@ -91,9 +103,9 @@ def read_quantity(text: str, at: int, *, spaced: bool = False) -> Quantity | Non
     if _FRACTION.match(text, at):
         if fraction is None:
             return None
-        return _with_percent(text, at, fraction, _evaluated(text[at:fraction]))
+        return _with_factor(text, at, fraction, _evaluated(text[at:fraction]))
     if _VULGAR.match(text, at):
-        return _with_percent(text, at, at + 1, _vulgar(text[at]))
+        return _with_factor(text, at, at + 1, _vulgar(text[at]))
     numeral = read_numeral(text, at, spaced=spaced)
     if numeral is None:
         return None
@@ -104,23 +116,23 @@ def read_quantity(text: str, at: int, *, spaced: bool = False) -> Quantity | Non
         if text[begin].isdigit() and begin > end:
             top, bottom = (int(one) for one in re.findall(r"\d+", mixed[0]))
             if 0 < top < bottom:
-                return _with_percent(text, at, mixed.end(), None if value is None else value + Fraction(top, bottom))
+                return _with_factor(text, at, mixed.end(), None if value is None else value + Fraction(top, bottom))
         elif (stop := _fraction_end(text, begin)) is not None:
             part = _evaluated(text[begin:stop])
             if part is not None and 0 < part < 1:
-                return _with_percent(text, at, stop, None if value is None else value + part)
+                return _with_factor(text, at, stop, None if value is None else value + part)
     if numeral.whole and (part := re.compile(rf"\s?({_VULGAR.pattern})").match(text, end)):
-        return _with_percent(text, at, part.end(), None if value is None else value + _vulgar(part[1]))
+        return _with_factor(text, at, part.end(), None if value is None else value + _vulgar(part[1]))
     if (power := _POWER.match(text, end)) and not text[end].isspace():
-        return _with_percent(text, at, power.end(), _evaluated(text[at : power.end()]))
+        return _with_factor(text, at, power.end(), _evaluated(text[at : power.end()]))
     if times := _TIMES.match(text, end):
         power = _POWER.match(text, times.end() + 2)
         if power:
-            return _with_percent(text, at, power.end(), _scientific(value, text[times.end() : power.end()]))
+            return _with_factor(text, at, power.end(), _scientific(value, text[times.end() : power.end()]))
     if (over := _OVER.match(text, end)) and not re.search(r"\d/$", text[:at][-2:]):
         divided = None if value is None or int(over[1]) == 0 else value / int(over[1])
-        return _with_percent(text, at, over.end(), divided)
-    return _with_percent(text, at, end, value)
+        return _with_factor(text, at, over.end(), divided)
+    return _with_factor(text, at, end, value)
 
 
 def _scientific(value: Fraction | None, power: str) -> Fraction | None:
@@ -133,9 +145,16 @@ def _vulgar(character: str) -> Fraction:
     return Fraction(int(top), int(bottom))
 
 
-def _with_percent(text: str, start: int, end: int, value: Fraction | None) -> Quantity:
-    percent = _PERCENT.match(text, end)
-    return Quantity(start, percent.end() if percent else end, value, percent is not None)
+def _with_factor(text: str, start: int, end: int, value: Fraction | None) -> Quantity:
+    """With the sign of percent, or the word of scale, that stands beside it."""
+    if percent := _PERCENT.match(text, end):
+        return Quantity(start, percent.end(), value, Fraction(1, 100))
+    if (short := _LETTERS.match(text, end)) and _MONEY.search(text, max(start - 3, 0), start):
+        return Quantity(start, short.end(), value, Fraction(_LETTER_SCALES[short[1]]))
+    if scaled := _SCALED.match(text, end):
+        word = (scaled["word"] or scaled["text"] or "thousand").lower()
+        return Quantity(start, scaled.end(), value, Fraction(SCALES[word]))
+    return Quantity(start, end, value, Fraction(1))
 
 
 def quantities(text: str, start: int = 0, end: int | None = None, *, spaced: bool = False) -> Iterator[Quantity]:
@@ -169,7 +188,7 @@ def quantities(text: str, start: int = 0, end: int | None = None, *, spaced: boo
             at = _past_digits(text, at)
             continue
         quantity = read_quantity(text, at, spaced=spaced)
-        if quantity is None or (quantity.value is None and _FRACTION.match(text, at) and "sqrt" not in found[0]):
+        if quantity is None or (quantity.value is None and _FRACTION.match(text, at) and "frac" in found[0]):
             stop = _fraction_end(text, at)
             at = stop if stop is not None else found.end()
             continue
@@ -204,6 +223,8 @@ def _with_sign(text: str, quantity: Quantity, start: int, first: int) -> Quantit
         at, gap = _before(text, money.start(), first)
         sign_at = at - 1 if at > first and text[at - 1] in "+-" else None
     value = quantity.value
+    if gap and at > first and (word := _MINUS.search(text[max(start, at - 40) : at])) is not None:
+        return quantity._replace(start=at - len(word["minus"] or word["negative"]), value=value and -value)
     if sign_at is not None and (begin > sign_at) and _is_sign(text, sign_at, start, gap):
         begin, value = sign_at, -value if value is not None and text[sign_at] == "-" else value
     if money and not _is_formula(text, money, quantity.end):
@@ -288,6 +309,8 @@ def parse_quantity(text: str) -> Quantity | None:
     while (inner := re.fullmatch(r"\$(.*)\$|\\\((.*)\\\)|\(([^()]*)\)|\{(.*)\}", folded, re.S)) is not None:
         folded = next(one for one in inner.groups() if one is not None).strip()
     found = next(quantities(folded, spaced=True), None)
+    if found is None and (spelled := find_spelled(folded)):
+        found = Quantity(*spelled, Fraction(1))
     if found is None or folded[: found.start].strip("+ ") or folded[found.end :].strip(" $€£¥₹\t"):
         return None
     return found

@@ -80,6 +80,10 @@ def read_tokens(text: str) -> list[Token]:
         elif word := _WORD.match(text, at):
             tokens += _word(word, gap)
             at = word.end()
+            if word[3] == "√" and (under := read_numeral(text, at)) is not None and under.value is not None:
+                braces = [Token("sign", sign, False) for sign in "{}"]
+                tokens += [braces[0], Token("number", under.value, False), braces[1]]
+                at = under.end
             subscript = _SUBSCRIPT.match(text, at)
             if subscript and tokens[-1].kind == "name":
                 tokens[-1] = tokens[-1]._replace(value=f"{tokens[-1].value}_{subscript[1] or subscript[2]}")

@@ -69,7 +69,7 @@ def make_study(
     for table in datasets:
         if not table.part("test").ids:
             raise OptionError(f"{table.name} has no row of the part 'test' to be predicted")
-    entries = given_entries(methods, Entries("method", "jaxuq.none"), "predict")
+    entries = given_entries(methods, Entries("method", "jaxuq.none", role="predict"))
     run = functools.partial(
         _run, list(datasets), entries, dict(scores), seeds, pathlib.Path(output), dict(options), num_resamples
     )

@@ -68,10 +68,10 @@ def make_choices(
         "loss": losses, "posterior": posteriors, "uncertainty": uncertainties, "acquire": acquisitions, "teach": ways,
     }  # fmt: skip
     tables = {
-        option: given_entries(given[option], table, role)
-        for option, table, role in (
-            ("loss", LOSSES, "loss"), ("posterior", POSTERIORS, "draw"), ("uncertainty", SOURCES, "measure"),
-            ("acquire", ACQUISITIONS, "score"), ("teach", WAYS, "confidence"),
+        option: given_entries(given[option], table)
+        for option, table in (
+            ("loss", LOSSES), ("posterior", POSTERIORS), ("uncertainty", SOURCES), ("acquire", ACQUISITIONS),
+            ("teach", WAYS),
         )
     }  # fmt: skip
     names = {option: tuple(one or {}) for option, one in given.items()}

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt, encode_reply
+from jaxuq.parallel import RowBatch, pad_rows
 from jaxuq.questions import Question, Rejected
 from jaxuq.tuning.errors import TuningError
 
@@ -109,18 +110,29 @@ def encode_questions(
     if not kept:
         first = f"; the first: {rejected[0][0]}, {rejected[0][1]}" if rejected else ""
         raise TuningError(f"none of the {len(records)} questions can be asked{first}")
-    longest, width = max(len(prompt) for _, prompt, _ in kept), max(len(options) for _, _, options in kept)
-    tokens = np.zeros((len(kept), longest), np.int32)
-    choices, where = np.zeros((len(kept), width), np.int32), np.zeros((len(kept), width), bool)
-    labels = np.zeros(len(kept), np.int32)
-    for row, (_, prompt, options) in enumerate(kept):
-        tokens[row, : len(prompt)] = prompt
-        choices[row, : len(options)] = [token for token, _, _ in options]
-        where[row, : len(options)] = True
-        labels[row] = next(at for at, (_, _, right) in enumerate(options) if right)
-    lengths = np.array([len(prompt) for _, prompt, _ in kept], np.int32)
+    prompts = padded_prompts([prompt for _, prompt, _ in kept], [[one[0] for one in own] for _, _, own in kept])
+    labels = np.array([[right for _, _, right in options].index(True) for _, _, options in kept], np.int32)
     texts = [tuple(text for _, text, _ in options) for _, _, options in kept]
-    return Encoded(AnswerPrompts(tokens, lengths, choices, where), labels, [one[0] for one in kept], texts, rejected)
+    return Encoded(prompts, labels, [one[0] for one in kept], texts, rejected)
+
+
+def padded_prompts(prompts: Sequence[Sequence[int]], options: Sequence[Sequence[int]]) -> AnswerPrompts:
+    """Lists of tokens as arrays, as long as the longest.
+
+    Args:
+        prompts: tokens of each prompt.
+        options: tokens to choose from, of each.
+
+    Returns:
+        `AnswerPrompts`.
+
+    Example:
+        >>> padded_prompts([[1, 2], [3]], [[4], [5, 6]]).where.tolist()
+        [[True, False], [True, True]]
+    """
+    padded = [pad_rows(one, RowBatch(np.arange(len(one)), len(one), max(map(len, one)))) for one in (prompts, options)]
+    (tokens, lengths), (choices, counts) = padded
+    return AnswerPrompts(tokens, lengths, choices, np.arange(choices.shape[1]) < counts[:, None])
 
 
 def _options(

@@ -81,7 +81,7 @@ def token_loss(
         0.656947
     """
     check_number("smoothing", smoothing, 0.0, 1.0, open_high=True)
-    entry = entry_of(LOSSES, loss, "loss")
+    entry = entry_of(LOSSES, loss)
     if "uncertainty" in entry.needs and sample_smoothing is None:
         raise OptionError(f"the loss {entry.name!r} needs the smoothing of each sample; see uncertainty_smoothing")
     settings = LossSettings(smoothing, sample_smoothing, sample_weights)
@@ -169,6 +169,7 @@ LOSSES: Entries[Entry] = Entries(
         name: Entry(name, title, {"make": make}, needs=("uncertainty",) if name == "ual" else ())
         for name, (title, make) in _MAKERS.items()
     },
+    role="loss",
 )
 """Losses by name. The functions of an entry hold `loss(logits, tokens, examples)`, or `make(LossSettings)`, which gives
 one; it may need `uncertainty`, the smoothing of each sample. Put yours in, or declare an entry point of the group."""

@@ -297,6 +297,7 @@ SOURCES: Entries[Entry] = Entries(
         "disagreement": _source("disagreement", _disagreement),
         "judge": _source("judge", _judged, "judge"),
     },
+    role="measure",
 )
 """Sources by name. The functions of an entry hold `measure(Samples)`, which returns `SampleUncertainty` or one number a
 sample, higher for the more uncertain. Put yours in, or declare an entry point of the group."""

@@ -91,6 +91,7 @@ def test_the_page_knows_the_measures_of_its_run(tmp_path, outside):
     assert folder.record["measures"]["theirs"]["sign"] == -1
 
 
+@pytest.mark.long
 def test_only_what_is_asked_for_is_computed(monkeypatch):
     """No pass, no chain and no states that no measure needs."""
     made = []

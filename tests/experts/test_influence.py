@@ -39,9 +39,9 @@ def test_bad_input():
     for fraction in (0.0, 1.5):
         with pytest.raises(ValueError, match="fraction is"):
             select(jnp.ones(3), fraction)
-    with pytest.raises(ValueError, match="as many checkpoints"):
+    with pytest.raises(ValueError, match=r"axis -3 of size 2, as train has"):
         influence(jnp.ones((2, 3, 4)), jnp.ones((3, 3, 4)))
-    with pytest.raises(ValueError, match="project alike"):
+    with pytest.raises(ValueError, match=r"validation has shape \(3, 5\).* as train has"):
         influence(jnp.ones((3, 4)), jnp.ones((3, 5)))
-    with pytest.raises(ValueError, match="there are 1 checkpoints"):
+    with pytest.raises(ValueError, match="where train has 1 checkpoints"):
         influence(jnp.ones((3, 4)), jnp.ones((3, 4)), jnp.ones(2))

@@ -71,5 +71,5 @@ def test_masked_and_empty_clusters_have_no_weight(rng):
 def test_bad_options_are_named():
     with pytest.raises(ValueError, match="top_k is 0"):
         route(jnp.ones(2), jnp.ones((1, 2)), top_k=0)
-    with pytest.raises(ValueError, match="3 numbers and centroids 2"):
+    with pytest.raises(ValueError, match=r"centroids has shape \(1, 2\) where features has \(3,\)"):
         route(jnp.ones(3), jnp.ones((1, 2)))

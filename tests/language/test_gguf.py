@@ -315,6 +315,14 @@ def test_what_changes_the_computation_and_is_not_read_is_refused_by_name(key, va
         gguf_config(file._replace(metadata=file.metadata | {f"llama.{key}": value}))
 
 
+@pytest.mark.parametrize("name", ["phi3", "qwen2moe", "qwen3moe", "olmoe", "mamba"])
+def test_other_architectures_are_refused_by_name(name, tmp_path):
+    """Also families that are read from their folders; Mixtral's files are Llama's with experts, refused above."""
+    file = read_gguf(write_gguf(tmp_path / "model.gguf"))
+    with pytest.raises(CheckpointError, match=rf"the architecture '{name}'; supported are gemma"):
+        gguf_config(file._replace(metadata=file.metadata | {"general.architecture": name}))
+
+
 def test_every_key_of_the_format_is_read_or_refused_or_named(tmp_path):
     """All keys that the gguf package knows, with a value that would matter."""
     file = read_gguf(write_gguf(tmp_path / "model.gguf"))

@@ -243,7 +243,7 @@ def test_its_chains_and_substituted_chains_are_ours(ours, theirs):
         for kept in (generated_pass(model, made, texts), read_texts(model, state, texts)):
             reading = read_pass(model, state, texts, kept)
             sums = marginal_confidence(model, state, texts, reading, kept.cache)
-            found.append((reading.chain, reading.confidence, reading.back, reading.quantities, sums))
+            found.append((*reading, sums))
     for other in found[1:]:
         _close(other, found[0], atol=2e-4)
 

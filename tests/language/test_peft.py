@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from jaxuq.checkpoints import CheckpointWarning
-from jaxuq.language import load_peft, merge_adapters, save_peft
+from jaxuq.language import init_adapters, load_peft, merge_adapters, save_peft
 from jaxuq.language.errors import CheckpointError
 from jaxuq.networks import Decoder, LoraConfig, unstack_layers
 from tests.language.golden_decoders import load
@@ -36,6 +36,44 @@ def test_logits_are_those_of_peft(kind, llama):
     merged = merge_adapters(llama.params, lora, config)
     np.testing.assert_allclose(logits_of(decoder, merged, None, tokens), logits, rtol=1e-4, atol=1e-4)
     assert np.abs(logits_of(decoder, llama.params, None, tokens) - logits).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", FUSED)
+def test_a_fused_projection_is_written_as_peft_names_it(kind, tmp_path):
+    config, lora = load_peft(GOLDEN / f"peft-{kind}", load("phi3").config)
+    save_peft(tmp_path, config, lora, family="phi3")
+    theirs, ours = (load_file(folder / "adapter_model.safetensors") for folder in (GOLDEN / f"peft-{kind}", tmp_path))
+    assert {name: (a.shape, a.tobytes()) for name, a in ours.items()} == {
+        name: (a.shape, a.tobytes()) for name, a in theirs.items()
+    }
+    settings = [
+        json.loads((folder / "adapter_config.json").read_text()) for folder in (GOLDEN / f"peft-{kind}", tmp_path)
+    ]
+    assert (
+        set(settings[0]["target_modules"]) == set(settings[1]["target_modules"]) and settings[1]["rank_pattern"] == {}
+    )
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+@pytest.mark.parametrize("dora", [False, True])
+def test_parts_with_factors_of_their_own_are_fused_to_the_same_model(rslora, dora, tmp_path, rng):
+    phi = load("phi3")
+    config = LoraConfig(2, 3.0, targets=phi.config.linear_layers, rslora=rslora, dora=dora)
+    decoder = Decoder(phi.config, lora=config)
+    lora = init_adapters(jax.random.key(0), decoder, phi.params)
+    lora = jax.tree.map(lambda leaf: leaf + rng.normal(size=leaf.shape).astype(np.float32) / 8, lora)
+    save_peft(tmp_path, config, lora, family="phi3")
+    names = load_file(tmp_path / "adapter_model.safetensors")
+    assert names["base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight"].shape[0] == 6
+    again, back = load_peft(tmp_path, phi.config)
+    tokens = np.arange(12).reshape(2, 6) % phi.config.vocab_size
+    expected = logits_of(decoder, phi.params, lora, tokens)
+    found = logits_of(Decoder(phi.config, lora=again), phi.params, back, tokens)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(expected - logits_of(decoder, phi.params, None, tokens)).max() > 0.1
+    only = {"layers": {"query": lora["layers"]["query"]}}
+    with pytest.raises(ValueError, match=r"qkv_proj is one module, and there is no adapter of key, value"):
+        save_peft(tmp_path, config, only, family="phi3")
 
 
 @pytest.mark.parametrize("kind", ["lora", "rslora", "dora"])

@@ -43,7 +43,7 @@ def test_axes_that_do_not_divide_or_do_not_exist_are_left_whole():
     assert specs["layers"]["up"]["kernel"] == PartitionSpec(None, None, "tensor")
 
 
-@pytest.mark.parametrize(("family", "scan"), [("gemma3", True), ("llama", False)])
+@pytest.mark.parametrize(("family", "scan"), [("gemma3", True), ("llama", False), ("qwen2_moe", True)])
 def test_eight_devices_equal_one(family, scan, grid):
     golden = load(family)
     decoder = Decoder(golden.config, scan=scan)

@@ -46,6 +46,23 @@ def test_values_and_every_gradient_are_those_of_all_experts_together():
         np.testing.assert_allclose(one, other, atol=3e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("explicit", [False, True], ids=["auto", "explicit"])
+def test_values_and_gradients_on_a_mesh_are_those_of_one_device(explicit):
+    kind = jax.sharding.AxisType.Explicit if explicit else jax.sharding.AxisType.Auto
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(kind,), devices=jax.devices()[:4])
+    x = jax.random.normal(jax.random.key(5), (8, 3, 4))
+
+    def both(params, x):
+        value, back = jax.vjp(sparse, params, x)
+        return value, back(jnp.cos(value))
+
+    expected = jax.jit(both)(PARAMS, x)
+    with jax.set_mesh(mesh):
+        found = jax.jit(both)(PARAMS, jax.device_put(x, jax.P("data")))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, atol=3e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("tokens", "count", "per_token", "skewed"),
     [(1, 7, 3, False), (2, 1, 1, False), (37, 5, 2, False), (40, 6, 6, False), (33, 7, 2, True), (5, 64, 3, True)],

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from jaxuq.extraction import ChatSettings, Request, local_chat
-from jaxuq.language import GREEDY, Sampling, encode_prompt, generate, score
+from jaxuq.language import GREEDY, Sampling, encode_prompt, generate, score, stop_tokens
 from jaxuq.serving import LocalBackend, Patience, make_app, open_endpoint, serving
 from tests.language.test_answers import model  # noqa: F401
+from tests.language.tiny_decoder import logits_of
 
 CLIENT = httpx2.Client(timeout=120, trust_env=False)
 WHO = [{"role": "user", "content": "abc"}]
@@ -98,9 +99,23 @@ def test_biases_and_penalties_steer(url, model):  # noqa: F811
     number = model.tokenizer.convert_tokens_to_ids("k")
     (choice,) = ask(url, logit_bias={str(number): 100}, max_tokens=5, temperature=0)["choices"]
     assert choice["message"]["content"] == "kkkkk"
-    plain = ask(url, temperature=0)["choices"][0]["message"]["content"]
-    penalised = ask(url, temperature=0, frequency_penalty=2.0, presence_penalty=2.0)["choices"][0]["message"]["content"]
-    assert len(set(penalised)) >= len(set(plain))
+    prompt = encode_prompt(model.tokenizer, "abc", chat=False)
+    for penalties in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.7), (2.0, 2.0)):
+        said = []
+        for _ in range(12):  # greedily, by the definition
+            text = np.zeros((1, len(prompt) + 12), np.int32)
+            text[0, : len(prompt) + len(said)] = [*prompt, *said]
+            logits = logits_of(model.decoder, model.params, None, text)[0, len(prompt) + len(said) - 1]
+            logits = np.array(logits, np.float64)
+            for token in set(said):
+                logits[token] -= penalties[0] * said.count(token) + penalties[1]
+            said.append(int(logits.argmax()))
+            if said[-1] in stop_tokens(model):
+                break
+        options = {"frequency_penalty": penalties[0], "presence_penalty": penalties[1], "temperature": 0}
+        (choice,) = ask(url, "completions", prompt="abc", max_tokens=12, logprobs=0, **options)["choices"]
+        kept = [token for token in said if token not in stop_tokens(model)]
+        assert choice["text"] == model.tokenizer.decode(kept, skip_special_tokens=True), penalties
 
 
 def test_echo_scores_what_is_given(url, model):  # noqa: F811

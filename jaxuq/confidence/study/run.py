@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxuq._entries import Entry
+from jaxuq._entries import Entry, identity_of
 from jaxuq._keys import named_key
 from jaxuq.confidence._measure import Seen
 from jaxuq.confidence.measures import chosen_measures, facts_of
@@ -89,7 +89,7 @@ def run_study(
         configuration.output,
         system="confidence",
         options=options,
-        content={"data": data, "weights": weights},
+        content={"data": data, "weights": weights} | _changed_measures(chosen),
         device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
         resume=configuration.resume,
     ) as folder:
@@ -97,6 +97,12 @@ def run_study(
         folder.write_record(status="running", digests={found.name: data}, measures=about)
         _run(configuration, folder, model, weights, found, chosen, on_progress)
     return folder
+
+
+def _changed_measures(measures: Sequence[Entry]) -> dict[str, str]:
+    """Those that their names alone do not tell: of the user's code, or of another version."""
+    found = [one for one in map(identity_of, measures) if not isinstance(one, str)]
+    return {"measures": digest(found)} if found else {}
 
 
 def _run(

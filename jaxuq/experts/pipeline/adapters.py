@@ -1,6 +1,5 @@
 """Adapters of a run on disk: each a folder of PEFT's format, complete when `trained.json` is there."""
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,18 +103,3 @@ def read_members(folders: Sequence[Path], model: LanguageModel) -> PyTree:
         ExpertsError: one of them is missing, or of another model or rank.
     """
     return stack_adapters([read_adapter(folder, model) for folder in folders])
-
-
-def adapter_losses(folder: Path) -> list[float]:
-    """Losses of the steps of a finished adapter.
-
-    Args:
-        folder: of the adapter.
-
-    Returns:
-        One number a step; empty if it is not finished.
-    """
-    try:
-        return list(json.loads((folder / "trained.json").read_text())["losses"])
-    except (OSError, ValueError, KeyError):
-        return []

@@ -103,6 +103,9 @@ class EvaluateConfiguration(CrewOptions):
     baselines: Annotated[str, from_packages("jaxuq.expert_methods")] = "all"
     """Names separated by commas, none, or all; see --list."""
 
+    routing: Annotated[tuple[str, ...], from_packages("jaxuq.routings")] = ()
+    """Further rules by which gradients weigh the experts, a row each: names of jaxuq.experts.ROUTINGS, with commas."""
+
     output: Path = Path("runs/experts-evaluation")
     """The folder of tables, figures and page."""
 
@@ -212,5 +215,5 @@ def run_options(configuration: TrainConfiguration | EvaluateConfiguration) -> Op
         Options; those that name data, model and trainings are compared by content, and the methods of an evaluation may
         be others each time.
     """
-    free = ("baselines", "top_k") if isinstance(configuration, EvaluateConfiguration) else ()
+    free = ("baselines", "routing", "top_k") if isinstance(configuration, EvaluateConfiguration) else ()
     return options_of(configuration, left_out=("list",), names=("data", "model", "runs"), free=free)

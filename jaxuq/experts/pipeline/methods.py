@@ -18,7 +18,7 @@ from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, tuning_o
 from jaxuq.experts.pipeline.costs import costs_of
 from jaxuq.experts.pipeline.features import Features, find_clusters, read_clusters, read_features, write_features
 from jaxuq.experts.pipeline.records import prompt_text
-from jaxuq.experts.pipeline.training import Told, train_clusters, train_named
+from jaxuq.experts.pipeline.training import Told, train_cluster, train_named
 from jaxuq.experts.pipeline.weights import Context, feature_weights, gradient_weights, members_of
 from jaxuq.experts.routing import ROUTINGS
 from jaxuq.study import read_arrays, write_arrays
@@ -175,6 +175,7 @@ METHODS: Entries[Entry] = Entries(
     "method",
     "jaxuq.expert_methods",
     {name: Entry(name, title, {"plan": plan}) for name, (title, plan) in _PLANS.items()},
+    role="plan",
 )
 """Methods by name, in the order of the dissertation's tables. The functions of an entry hold `plan(Context) -> Plan`.
 Put yours in, or declare an entry point of the group."""
@@ -212,19 +213,20 @@ def methods_of(
         OptionError: what is given is no function or entry, or has the name of something else.
     """
     if routing is None or isinstance(routing, Mapping):
-        rules = given_entries(routing, ROUTINGS, "weights")
+        rules = given_entries(routing, ROUTINGS)
     else:
-        rules = given_entries({entry_of(ROUTINGS, routing, "weights").name: routing}, ROUTINGS, "weights")
+        rules = given_entries({entry_of(ROUTINGS, routing).name: routing}, ROUTINGS)
     asked = [name.strip() for name in options.baselines.split(",") if name.strip() not in ("", "none")]
     if "all" in asked:
         asked = list(METHODS)
     unknown = [name for name in asked if name not in METHODS]
     if unknown:
         raise ExpertsError(f"--baselines {unknown[0]}: expected all, none, or some of {', '.join(METHODS)}")
-    own = given_entries(methods, METHODS, "plan")
+    own = given_entries(methods, METHODS)
     chosen = [name for name in own if name in asked or name == "elrea" or name in (methods or {})]
     rows = [Method(name, own[name].functions["plan"], identity_of(own[name])) for name in chosen]
-    for name in (name for name in rules if name not in ROUTINGS):
+    named = [name.strip() for one in options.routing for name in one.split(",") if name.strip() not in ("", "elrea")]
+    for name in dict.fromkeys([*named, *(name for name in rules if name not in ROUTINGS)]):
         rows.append(Method(name, functools.partial(elrea, routing=rules[name]), ["routing", identity_of(rules[name])]))
     sweeps = {f"elrea-top-{k}": functools.partial(elrea, top_k=k) for k in options.top_k}
     sweeps |= {f"elrea-{dimension}": functools.partial(elrea, dimension=dimension) for dimension in options.dimension}
@@ -261,7 +263,8 @@ def _experts(context: Context) -> tuple[str, ...]:
 
 def _clustered(context: Context, labels: np.ndarray, prefix: str) -> list[str]:
     run = context.run
-    return train_clusters(run.configuration, run.model, run.base, run.data, labels, prefix, context.on_progress)
+    given = (run.configuration, run.model, run.base, run.data, labels, prefix)
+    return [train_cluster(*given, cluster, context.on_progress) for cluster in range(int(labels.max()) + 1)]
 
 
 def _train(context: Context, examples: list[Any], name: str, step: str) -> None:

@@ -106,7 +106,7 @@ def _train(
     data = encode_records(model, questions.questions, max_length=configuration.max_length)
     rejected = [list(one) for one in (*questions.rejected, *data.rejected)]
     folder.write_record(instructions=len(data.records), rejected=rejected)
-    base = train_base(configuration, model, data, on_progress)
+    base = train_named(configuration, model, data.examples, "base", "base", keep=True, on_progress=on_progress)
     features = training_features(configuration, model, data, on_progress)
     found = read_clusters(folder.path)
     if found is None:
@@ -186,53 +186,6 @@ def adapter_folder(configuration: TrainConfiguration, name: str) -> Path:
         Its folder.
     """
     return Path(configuration.output) / "adapters" / name
-
-
-def train_base(
-    configuration: TrainConfiguration, model: "LanguageModel", data: Encoded, on_progress: Told | None = None
-) -> PyTree:
-    """The adapter trained on everything, with a checkpoint an epoch.
-
-    Args:
-        configuration: of the run.
-        model: of `prepared_model`.
-        data: to learn.
-        on_progress: see `Told`.
-
-    Returns:
-        The collection `lora`.
-    """
-    return train_named(configuration, model, data.examples, "base", "base", keep=True, on_progress=on_progress)
-
-
-def train_clusters(
-    configuration: TrainConfiguration,
-    model: "LanguageModel",
-    base: PyTree,
-    data: Encoded,
-    labels: np.ndarray,
-    prefix: str,
-    on_progress: Told | None = None,
-) -> list[str]:
-    """An expert for each cluster, from the base adapter.
-
-    Args:
-        configuration: of the run.
-        model: of `prepared_model`.
-        base: where the experts start.
-        data: to learn.
-        labels: cluster of each example; -1: none.
-        prefix: of their names.
-        on_progress: see `Told`.
-
-    Returns:
-        Names of the experts, by cluster.
-
-    Raises:
-        ExpertsError: a cluster without examples.
-    """
-    clusters = range(int(labels.max()) + 1)
-    return [train_cluster(configuration, model, base, data, labels, prefix, one, on_progress) for one in clusters]
 
 
 def train_cluster(

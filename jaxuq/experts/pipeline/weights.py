@@ -114,7 +114,7 @@ def feature_weights(
     Raises:
         ExpertsError: weights of another shape, negative, not finite, or all zero for a question.
     """
-    rule = entry_of(ROUTINGS, routing, "weights")
+    rule = entry_of(ROUTINGS, routing)
     rows, means = jnp.asarray(asked.rows), jnp.asarray(centroids)
     weights = np.zeros((count, len(centroids) + 1), np.float32)
     weights[:, 0] = 1.0

@@ -49,7 +49,7 @@ def taught_examples(
         TuningError: all answers are right, or none is; a digit is not one token.
         OptionError: an unknown way, or one that tunes nothing.
     """
-    entry = entry_of(WAYS, way, "confidence")
+    entry = entry_of(WAYS, way)
     if "examples" not in entry.functions:
         raise OptionError(f"the way {entry.name!r} tunes nothing")
     return entry.functions["examples"](tokenizer, records, graded)
@@ -81,7 +81,7 @@ def asked_confidence(
     Raises:
         OptionError: an unknown way, or one that asks nothing.
     """
-    entry = entry_of(WAYS, way, "confidence")
+    entry = entry_of(WAYS, way)
     if "confidence" not in entry.functions:
         raise OptionError(f"the way {entry.name!r} asks the model nothing")
     found = np.asarray(entry.functions["confidence"](model, lora, records, asked, answers), np.float32)
@@ -162,6 +162,7 @@ WAYS: Entries[Entry] = Entries(
         "stated": _way("stated", "Stated digit (ConfTuner)", _stating, _verdict("stated")),
         "head": Entry("head", "Linear head", {"head": head_confidence}),
     },
+    role="confidence",
 )
 """Ways by name. The functions of an entry hold `confidence(model, lora, records, asked, answers)`, and
 `examples(tokenizer, records, graded)`, which gives what is tuned on before and its loss; without the second the model

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from jaxuq.language import encode_prompt, encode_reply
 from jaxuq.questions import Question
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.honesty.refusal import REFUSALS, SURE
-from jaxuq.tuning.prompts import AnswerPrompts
+from jaxuq.tuning.prompts import AnswerPrompts, padded_prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -147,27 +145,3 @@ def refusal_prompts(
         firsts = (encode_reply(tokenizer, text)[0] for text in texts)
         rows.append([*refusals, *dict.fromkeys(token for token in firsts if token not in refusals)])
     return padded_prompts([encode_prompt(tokenizer, text, chat=False) for text in prompts], rows), len(refusals)
-
-
-def padded_prompts(prompts: Sequence[Sequence[int]], options: Sequence[Sequence[int]]) -> AnswerPrompts:
-    """Lists of tokens as arrays.
-
-    Args:
-        prompts: tokens of each prompt.
-        options: tokens to choose from, of each.
-
-    Returns:
-        `AnswerPrompts`.
-
-    Example:
-        >>> padded_prompts([[1, 2], [3]], [[4], [5, 6]]).where.tolist()
-        [[True, False], [True, True]]
-    """
-    shape = (len(prompts), max(map(len, prompts)))
-    tokens = np.zeros(shape, np.int32)
-    choices = np.zeros((len(prompts), max(map(len, options))), np.int32)
-    where = np.zeros(choices.shape, bool)
-    for row, (prompt, own) in enumerate(zip(prompts, options)):
-        tokens[row, : len(prompt)] = prompt
-        choices[row, : len(own)], where[row, : len(own)] = own, True
-    return AnswerPrompts(tokens, np.array([len(prompt) for prompt in prompts], np.int32), choices, where)

@@ -90,7 +90,7 @@ def choose_questions(
         D. Cohn, L. Atlas, R. Ladner, "Improving Generalization with Active Learning", Machine Learning 15, 1994 (the
         setting); each score where its function is.
     """
-    entry = entry_of(ACQUISITIONS, acquisition, "score")
+    entry = entry_of(ACQUISITIONS, acquisition)
     if "base entropy" in entry.needs and base_entropy is None:
         raise OptionError(f"{entry.name} needs the entropies before tuning (base_entropy)")
     base = None if base_entropy is None else jnp.asarray(base_entropy)
@@ -146,6 +146,7 @@ ACQUISITIONS: Entries[Entry] = Entries(
         "batch-bald": Entry("batch-bald", "BatchBALD", {"choose": _in_blocks}, needs=("samples", "shared samples")),
         "gap": Entry("gap", "Entropy, now and before (gap)", {"score": _gap}, needs=("base entropy",)),
     },
+    role="score",
 )
 """Acquisitions by name. The functions of an entry hold `score(Pool)`, or `choose(Pool, count)`, which gives numbers of
 questions. It may need `samples` (two of a posterior or more), `shared samples` (the same for all questions), or `base

@@ -80,6 +80,7 @@ POSTERIORS: Entries[Entry] = Entries(
         "sgld": Entry("sgld", "SGLD", {"draw": _chain(sgld_draws)}),
         "blob": Entry("blob", "BLoB", {"draw": _chain(blob_draws)}),
     },
+    role="draw",
 )
 """Posteriors by name. The functions of an entry hold `draw(rng_key, Tuned) -> Drawn`. It may need `members` (several
 tunings) or `dropout` (adapters tuned with it); `about` says `samples`, if it always gives so many, and `shared: False`

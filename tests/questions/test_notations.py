@@ -1,0 +1,106 @@
+"""One answer in the many ways that people, models and LaTeX write it, and what only looks like it."""
+
+import pytest
+
+from jaxuq import questions as q
+
+NUMBERS = [
+    # currencies, thousands, decimal commas
+    ("£1,200.", "1200"), ("€1.200,50", "1200.5"), ("USD 25.", "25"), ("Rs. 450.", "450"), ("₹1,50,000.", "150000"),
+    ("CHF 12'500.", "12500"), ("R$ 30.", "30"), ("1_000.", "1000"), ("1\u202f200.", "1200"), ("0,5.", "0.5"),
+    # words of size
+    ("5 million.", "5000000"), ("2.5 billion dollars.", "2500000000"), ("£5M.", "5000000"), ("5k.", "5000"),
+    ("-5 million.", "-5000000"), ("3 dozen.", "36"), ("5 million.", "5"),
+    ("$5\\text{ million dollars}$", "5000000"),
+    # signs
+    ("−3.", "-3"), ("﹣3.", "-3"), ("－3.", "-3"), ("minus 3.", "-3"), ("negative 12 degrees.", "-12"), ("+5.", "5"),
+    ("minus five.", "-5"), ("−½.", "-1/2"), ("$-2\\frac12$.", "-2.5"),
+    # fractions, periods, roots
+    ("½.", "0.5"), ("2½ cups.", "2.5"), ("1⁄2.", "1/2"), ("$1\\tfrac12$.", "1.5"), ("$\\dfrac{3}{4}$.", "0.75"),
+    ("$0.\\overline{3}$.", "1/3"), ("$0.1\\overline{6}$", "1/6"), ("$-0.\\bar{3}$", "-1/3"), ("√16.", "4"),
+    ("√(16).", "4"), ("$\\sqrt{16}$.", "4"),
+    # powers of ten
+    ("3e5.", "300000"), ("3E+5.", "300000"), ("3·10^5.", "300000"), ("3 x 10^5.", "300000"), ("3x10^5", "300000"),
+    ("3 × 10⁵.", "300000"), ("3*10**5.", "300000"), ("$3 \\times 10^{-2}$.", "0.03"), ("10⁻².", "0.01"),
+    # units, percents, angles
+    ("$60\\text{ km/h}$.", "60"), ("12\\,\\text{cm}^2", "12"), ("20 km².", "20"), ("$45^\\circ$.", "45"),
+    ("45°.", "45"), ("-5°C.", "-5"), ("12\\%", "12"), ("12％.", "0.12"), ("12 per cent.", "0.12"),
+    # words
+    ("twelve.", "12"), ("Twenty-one apples.", "21"), ("one hundred and five.", "105"), ("three-quarters.", "3/4"),
+    ("two and a half.", "2.5"), ("a hundred.", "100"), ("zero.", "0"), ("7 (seven).", "7"),
+    ("that one of the cars costs 5 dollars", "5"),
+    # other digits
+    ("１２３.", "123"), ("٣.", "3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "truth"), NUMBERS)
+def test_numbers_in_all_their_ways(said, truth):
+    question = q.Question("", "?", (truth,), "number")
+    for response in (f"The answer is {said}", f"\\boxed{{{said.rstrip('.')}}}", f"<answer>{said}</answer>"):
+        found = q.grade(response, question)
+        assert found.correct is True, found
+        assert response[found.answer.start : found.answer.end] == found.answer.text
+
+
+@pytest.mark.parametrize(
+    ("response", "truth"),
+    [
+        ("The answer is 5 million", "5 billion"), ("The answer is 12.5.", "0.125"), ("so 10 minus 3", "-3"),
+        ("The answer is 5!", "120"), ("The answer is $0.\\overline{3}$.", "0.3"), ("The answer is minus 3", "3"),
+        ("The answer is five hundredths", "5"), ("The answer is two thirds", "2"), ("2 thousand", "2001"),
+    ],
+)  # fmt: skip
+def test_numbers_that_only_look_like_it(response, truth):
+    assert q.grade(response, q.Question("", "?", (truth,), "number")).correct is False
+
+
+@pytest.mark.parametrize("response", ["The answer is one of them.", "The answer is no one knows", "one two three"])
+def test_words_that_are_no_numbers(response):
+    assert q.find_answer(response) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("±3", "-3, 3", True), ("x = \\pm 3", "\\{3,-3\\}", True), ("1\\pm\\sqrt5", "\\{1-\\sqrt5,1+\\sqrt5\\}", True),
+        ("\\pm 3", "3", False),
+        ("3 \\pmod{7}", "3", True), ("x\\equiv 3\\pmod 7", "x \\equiv 3 \\bmod 7", True),
+        ("x\\equiv 3 (\\text{mod }7)", "3 \\pmod{7}", True), ("10 \\pmod{7}", "3 \\pmod{7}", True),
+        ("3 \\pmod{7}", "3 \\pmod{5}", False), ("3 \\pmod{7}", "4 \\pmod{7}", False),
+        ("10_2", "10_3", False), ("1011_2", "1011_{2}", True), ("1011_2", "1011", True),
+        ("{5 \\choose 2}", "10", True), ("\\dbinom{5}{2}", "10", True), ("\\binom52", "10", True),
+        ("\\emptyset", "\\varnothing", True), ("∅", "\\{\\}", True), ("\\emptyset", "0", False),
+        ("3{:}00\\text{ p.m.}", "3:00 p.m.", True), ("3:00 \\text{ a.m.}", "3:00 p.m.", False),
+        ("θ", "\\theta", True), ("2α+1", "1+2\\alpha", True), ("θ", "\\alpha", False),
+        ("x ≤ 3", "x \\leq 3", True), ("x\\leqslant 3", "x \\le 3", True), ("x \\le 3", "x<3", False),
+        ("(−∞, 3) ∪ (5, ∞)", "(-\\infty,3)\\cup(5,\\infty)", True), ("x ≠ 3", "x \\neq 3", True),
+        ("x ≠ 3", "x=3", False), ("x≥3", "3", False), ("(1,2]", "\\left(1,2\\right]", True), ("-2<x<5", "(-2,5)", True),
+        ("0.\\overline{142857}", "\\frac17", True), ("√16", "4", True), ("√2", "\\sqrt{2}", True),
+        ("x²+1", "x^2+1", True),
+        ("\\begin{bmatrix}1&2\\\\3&4\\end{bmatrix}", "\\begin{pmatrix} 1 & 2 \\\\ 3 & 4 \\end{pmatrix}", True),
+        ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix} 1 & 2 \\end{pmatrix}", False),
+        ("\\frac{1}{i}", "-i", True), ("2e^{i\\pi/2}", "2i", True), ("3-4i", "3+4i", False),
+    ],
+)  # fmt: skip
+def test_expressions_in_all_their_ways(one, other, same):
+    assert q.equivalent_answers(one, other, "expression") is same is q.equivalent_answers(other, one, "expression")
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("The answer is A)", "A"), ("Answer: **B**", "B"), ("(c)", "c"), ("The correct option is Option I.", "I"),
+        ("<answer>B</answer>", "B"), ("<answer> (B) because</answer>", "B"), ("\\boxed{\\textbf{(B)}\\ 12}", "B"),
+        ("The answer is Ⓑ.", "Ⓑ"), ("The answer is 𝐁.", "𝐁"), ("The answer is Ｂ.", "Ｂ"), ("（B）", "B"),
+        ("The answer is А.", "А"), ("The answer is Β.", "Β"),  # Cyrillic, Greek
+        ("答案是B", "B"), ("正确答案是：Ｃ。", "Ｃ"), ("選択肢Dです", "D"),
+        ("C is correct. A is not because it", "C"), ("It isn't A. It is B.", "B"), ("B is right, A is wrong.", "B"),
+        ("The answer is A/B", None), ("Ответ: В 1990", None), ("neither A", None),
+    ],
+)  # fmt: skip
+def test_letters_in_all_their_ways(response, letter):
+    found = q.find_answer(response, "choice")
+    assert (found and found.text) == letter
+    if letter:
+        assert q.judge_answer(found.text, q.Question("", "?", (q.find_answer(letter, "choice").text,), "choice")).equal

@@ -58,7 +58,7 @@ def write_confidence_report(folder: str | Path) -> Path:
     """
     path = Path(folder)
     run = read_run(path)
-    lines = sorted(read_sealed(path / "predictions.jsonl"), key=lambda line: line["number"])
+    lines = read_sealed(path / "predictions.jsonl")
     if not lines:
         raise ReportError(f"{path} has no predictions (yet): there is nothing to report")
     seed = int(run["configuration"].get("seed", 0))

@@ -265,7 +265,7 @@ def learning_rate_schedule(config: FinetuneConfig, num_steps: int) -> Callable[[
     warmup = round(config.warmup * num_steps)
 
     def schedule(step: Any) -> Float[Array, "*steps"]:
-        step = as_float(step)
+        step = as_float(jnp.asarray(step))
         rising = (step + 1) / max(warmup, 1)
         falling = (num_steps - step) / max(num_steps - warmup, 1) if config.decay else jnp.ones_like(step)
         factor = jnp.where(step < warmup, rising, jnp.maximum(falling, 0.0))

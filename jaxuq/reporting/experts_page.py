@@ -1,6 +1,5 @@
 """The report of an evaluation of experts: one self-contained page and its figures."""
 
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from jaxuq.reporting.page import (
     Section,
     Text,
     pairs_grid,
+    print_grid,
     rejected_section,
     run_facts,
     run_sections,
@@ -125,18 +125,8 @@ def _accuracies(result: ResultFolder, summary: Frame) -> Grid:
 
 def print_experts(folder: str | Path) -> None:
     """Print the accuracies of an evaluation on standard output."""
-    from rich.console import Console
-    from rich.table import Table
-
-    result = read_folder(folder)
-    grid = _accuracies(result, _read(Path(folder), "summary"))
-    table = Table(title="exact match", title_justify="left", box=None)
-    for column in grid.columns:
-        table.add_column(column, justify="left" if column == "Method" else "right")
-    for row in grid.groups[0][1]:
-        fields = [f"[bold]{field.text}[/bold]" if field.best else field.text for field in row.fields]
-        table.add_row(row.head, *fields)
-    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    grid = _accuracies(read_folder(folder), _read(Path(folder), "summary"))
+    print_grid(grid._replace(title="exact match"))
 
 
 def _read(path: Path, name: str) -> Frame:

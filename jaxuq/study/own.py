@@ -17,7 +17,7 @@ from jaxuq.study.engine import Plan, compute_cells
 from jaxuq.study.folder import entry_record, open_run
 from jaxuq.study.listener import Listener
 from jaxuq.study.options import Options
-from jaxuq.study.predictions import write_predictions
+from jaxuq.study.predictions import prediction_rows, write_predictions
 from jaxuq.study.resamples import Examples, Scored, resample_cells
 from jaxuq.study.study import Study
 from jaxuq.study.table import Table
@@ -159,7 +159,8 @@ def _run(
         for plan in plans:
             kept: Any = plan.kept  # a cell of this folder
             cell = kept.read() or {}
-            write_predictions(kept, cell["ids"], {name: cell[name] for name in ("targets", "predictions")})
+            columns = {name: cell[name] for name in ("targets", "predictions")}
+            write_predictions(kept, prediction_rows({"id": cell["ids"]}, columns))
 
 
 @functools.cache

@@ -10,7 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxuq.study import Examples, Intervals, Plan, Scored, digest, resample_cells, summarise, write_table
+from jaxuq.study import (
+    Examples,
+    Intervals,
+    Plan,
+    Scored,
+    digest,
+    prediction_rows,
+    resample_cells,
+    summarise,
+    write_predictions,
+    write_table,
+)
 from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores
 
 SHOWN = ("accuracy", "nll", "ece")
@@ -105,10 +116,31 @@ def write_tables(folder: Path, scoring: Scoring, rows: Sequence[Mapping[str, Any
     """
     rows = with_forgetting(rows)
     write_table(folder / "results.csv", rows)
+    for plan in plans:
+        write_answers(plan.kept.path, plan.kept.read() or {})  # type: ignore[attr-defined]
     parts = list(dict.fromkeys(row["dataset"] for row in rows))
     names = [name for row in rows for name in row if name not in ("dataset", "method", "seed")]
     intervals = part_intervals(folder, scoring, plans, parts)
     write_table(folder / "summary.csv", summarise(rows, names=list(dict.fromkeys(names)), intervals=intervals))
+
+
+def write_answers(path: Path, cell: Mapping[str, np.ndarray]) -> None:
+    """Write the answers of a cell as a table beside it: a row a question, with its part and what was forecast.
+
+    Args:
+        path: of the arrays.
+        cell: with `<part>/ids`, `<part>/questions` and what else there is of each question.
+    """
+    rows = []
+    for name in cell:
+        part, _, what = name.rpartition("/")
+        if part and what == "ids":
+            values = {key.removeprefix(f"{part}/"): cell[key] for key in cell if key.startswith(f"{part}/")}
+            asked = {"part": [part] * len(values["ids"]), "id": values.pop("ids"), "question": values.pop("questions")}
+            if "log_probs" in values:
+                values["probability"] = np.exp(values.pop("log_probs"))
+            rows += prediction_rows(asked, values)
+    write_predictions(path, rows)
 
 
 def part_intervals(folder: Path, scoring: Scoring, plans: Sequence[Plan], parts: Sequence[str]) -> Intervals:

@@ -150,7 +150,7 @@ def test_page_has_every_measure_and_escapes_texts(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"system": "confidence", "configuration": {"model": "m"}}))
     write_scores(tmp_path, lines, "mine", 0)
     page = write_report(tmp_path).read_text()
-    assert "<script>" not in page and "&lt;script&gt;" in page
+    assert "<script>r" not in page and "&lt;script&gt;" in page
     for title in ("UQAC: P̃", "Perplexity", "P(True)", "Verbalised confidence", "Logistic: all measures"):
         assert title in page
     assert "could not be drawn" not in page and page.count("<figure>") == 6

@@ -25,7 +25,7 @@ def _small_network_and_own_cache(tmp_path_factory):
     patch.undo()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first(tmp_path_factory):
     """Data and a finished run of a command, made once."""
     made: dict[str, pathlib.Path] = {}

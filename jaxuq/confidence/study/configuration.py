@@ -122,7 +122,7 @@ def plan_of(configuration: StudyConfiguration, one_line: bool, measures: tuple[E
 
 
 def follows_of(plan: Plan) -> dict[str, Any]:
-    """What the lines of a batch follow from besides model, questions and random numbers, as `RunFolder.log` takes it."""
+    """What a batch follows from besides model, questions and random numbers, as `RunFolder.log` takes it."""
     sampled = bool(needs_of(plan.measures or ()) & {"samples", "words"})
     drawn = ("num_samples", "temperature") if sampled else ()
     names = ("max_new_tokens", "one_line", *drawn)

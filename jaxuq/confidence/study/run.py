@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from jaxuq._entries import Entry
+from jaxuq._entries import Entry, identity_of
 from jaxuq._keys import named_key
 from jaxuq.confidence._measure import Seen
 from jaxuq.confidence.measures import chosen_measures, facts_of
@@ -87,7 +87,7 @@ def run_study(
         configuration.output,
         system="confidence",
         options=options,
-        content={"data": data, "weights": weights},
+        content={"data": data, "weights": weights} | _changed_measures(chosen),
         resume=configuration.resume,
         crew=configuration.crew(again, configuration),
         digests={found.name: data},
@@ -119,6 +119,12 @@ def run_study(
         for note in notes:
             listener.message(note)
     return folder
+
+
+def _changed_measures(measures: Sequence[Entry]) -> dict[str, str]:
+    """Those that their names alone do not tell: of the user's code, or of another version."""
+    found = [one for one in map(identity_of, measures) if not isinstance(one, str)]
+    return {"measures": digest(found)} if found else {}
 
 
 class _Told:

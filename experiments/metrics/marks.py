@@ -17,7 +17,6 @@ import numpy as np
 
 from jaxuq._keys import named_key
 from jaxuq.metrics import (
-    area_under_risk_coverage,
     area_under_roc,
     bootstrap,
     brier_score,
@@ -26,7 +25,7 @@ from jaxuq.metrics import (
 )
 from jaxuq.study.comparison import Paired, paired_interval
 
-NAMES = ("RMSE", "AUROC", "accuracy", "Brier", "AURC", "ECE")
+NAMES = ("RMSE", "AUROC", "accuracy", "Brier", "ECE")
 
 
 def scores(values, logits, truth, labels, *, where):
@@ -40,7 +39,6 @@ def scores(values, logits, truth, labels, *, where):
             area_under_roc(logit, labels, where=where),
             jnp.mean(right, where=where),
             brier_score(probability, labels, where=where),
-            area_under_risk_coverage(-sure, 1 - right, where=where),
             expected_calibration_error(sure, right, bins=15, where=where),
         ])  # fmt: skip
 
@@ -95,12 +93,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--worlds", type=int, default=2000)
     parser.add_argument("--examples", type=int, default=200)
-    parser.add_argument("--resamples", type=int, default=300)
+    parser.add_argument("--resamples", type=int, default=200)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 3])
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0])
     options = parser.parse_args()
     band = 1.96 * math.sqrt(0.05 * 0.95 / options.worlds)
     print(f"due: 5 %, of {options.worlds} worlds within {100 * (0.05 - band):.1f} and {100 * (0.05 + band):.1f} %")
-    for scale in (1.0, 0.6):
-        for seeds in (1, 3):
+    for scale in options.scales:
+        for seeds in options.seeds:
             found = false_marks(options.worlds, options.examples, seeds, scale, options.resamples)
             said = "  ".join(f"{name} {100 * share:4.1f}" for name, share in zip(NAMES, found))
             print(f"scale {scale}, {seeds} seed{'s' * (seeds > 1)}: {said}", flush=True)

@@ -145,7 +145,7 @@ def measure_agreement(found: Evaluated) -> "matplotlib.figure.Figure":
     axes = figure.subplots()
     titles = [found.about[name].title for name in names]
     image = draw_heat(
-        axes, table, titles, titles, low=-1.0, high=1.0, colours="RdBu_r", size=6.5, rotation=90, equal=True
+        axes, table, titles, titles, low=-1.0, high=1.0, colours="RdBu_r", size=6.5, rotation=90.0, equal=True
     )
     for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
         for tick, name in zip(ticks, names):

@@ -40,7 +40,7 @@ def emission_figure(
         for column, (source, matrix) in enumerate(sources.items()):
             axes = grid[row, column]
             image = draw_heat(
-                axes, matrix, label_names, label_names, low=0.0, high=1.0, size=SMALL - 1.5, rotation=60, equal=True,
+                axes, matrix, label_names, label_names, low=0.0, high=1.0, size=SMALL - 1.5, rotation=60.0, equal=True,
                 written=_share if len(label_names) <= _WRITTEN else None,
             )  # fmt: skip
             if row == 0:

@@ -68,8 +68,10 @@ def sweep_figure(summary: Frame) -> "matplotlib.figure.Figure":
     grid = figure.subplots(1, max(len(shown), 1), squeeze=False)[0]
     for axes, (kind, found) in zip(grid, shown.items()):
         own = [rows[name] for _, name in found]
-        values = ([100 * float(row[f"accuracy_{end}"]) for row in own] for end in ("mean", "lower", "upper"))
-        line = Measured(Look("ELREA", _OURS, "-", "o"), [number for number, _ in found], *map(np.array, values))
+        middle, lower, upper = (
+            np.array([100 * float(row[f"accuracy_{end}"]) for row in own]) for end in ("mean", "lower", "upper")
+        )
+        line = Measured(Look("ELREA", _OURS, "-", "o"), [number for number, _ in found], middle, lower, upper)
         draw_curves(axes, [line], band=False, level=100 * float(rows["elrea"]["accuracy_mean"]))
         axes.set_xlabel(kinds[kind], fontsize=NORMAL)
         if kind == "elrea-":

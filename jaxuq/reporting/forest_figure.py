@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def forest_figure(table: ScoreTable) -> "matplotlib.figure.Figure":
     """Draw each mean with its interval over examples, a panel per metric; a vertical line marks the best mean.
 
-    Thin ticks are the seeds. Where there is no interval the line is their standard deviation, drawn thin. A method whose score lies far
-    away from all others is drawn at the frame as a triangle, with its number.
+    Thin ticks are the seeds. Where there is no interval the line is their standard deviation, drawn thin. A method
+    whose score lies far away from all others is drawn at the frame as a triangle, with its number.
 
     Args:
         table: what `score_table` gave; three or four columns read best.

@@ -243,13 +243,13 @@ def draw_heat(
     """
     axes.grid(False)
     image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="equal" if equal else "auto")
-    for (row, column), value in np.ndenumerate(values) if written is not None else ():
-        if np.isfinite(value) and (text := written(float(value))):
+    for (row, column), value in np.ndenumerate(values):
+        if written is not None and np.isfinite(value) and (text := written(float(value))):
             red, green, blue, _ = image.cmap(image.norm(value))
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
             axes.text(column, row, text, ha="center", va="center", fontsize=size, color="white" if dark else INK)
-    ends = {"ha": "right"} if 0 < rotation < 90 else {}
-    axes.set_xticks(range(len(columns)), list(map(plain, columns)), fontsize=size, rotation=rotation, **ends)
+    side = "right" if 0 < rotation < 90 else "center"
+    axes.set_xticks(range(len(columns)), list(map(plain, columns)), fontsize=size, rotation=rotation, ha=side)
     axes.set_yticks(range(len(rows)), list(map(plain, rows)), fontsize=size)
     axes.tick_params(length=0, labelbottom=True, labelcolor=INK)
     for spine in axes.spines.values():

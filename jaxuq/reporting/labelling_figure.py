@@ -60,8 +60,8 @@ def labelling_figure(curve: Frame) -> "matplotlib.figure.Figure":
         lines = []
         for name in names:
             rows = curve[curve["acquisition"] == name]
-            values = (rows[f"{score}_{end}"].to_numpy(float) for end in ("mean", "lower", "upper"))
-            lines.append(Measured(method_style(name), rows["labels"].to_numpy(float), *values))
+            middle, lower, upper = (rows[f"{score}_{end}"].to_numpy(float) for end in ("mean", "lower", "upper"))
+            lines.append(Measured(method_style(name), rows["labels"].to_numpy(float), middle, lower, upper))
         draw_curves(axes, lines, band=False, level=float(before.iloc[0]) if len(before) else np.nan)
         axes.set_title(metric_name(score).title, fontsize=NORMAL)
         axes.set_xlabel("labels", fontsize=NORMAL)

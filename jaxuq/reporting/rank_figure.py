@@ -35,7 +35,7 @@ def mean_rank_figure(ranks: RankTable) -> "matplotlib.figure.Figure":
     names = [method_style(name).title for name in ranks.competitors]
     draw_heat(
         axes, values, names, titles, low=1.0, high=top, written=lambda value: f"{value:.{digits}f}", colours="cividis",
-        rotation=35,
+        rotation=35.0,
     )  # fmt: skip
     axes.set_xticks(np.arange(len(titles) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxuq.study import (
+    Cell,
     Examples,
     Intervals,
     Plan,
@@ -105,7 +106,9 @@ def with_forgetting(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: order.index(row["dataset"]))
 
 
-def write_tables(folder: Path, scoring: Scoring, rows: Sequence[Mapping[str, Any]], plans: Sequence[Plan]) -> None:
+def write_tables(
+    folder: Path, scoring: Scoring, rows: Sequence[Mapping[str, Any]], plans: Sequence[Plan[Cell]]
+) -> None:
     """Write `results.csv` and `summary.csv` of a run whose cells are finished.
 
     Args:
@@ -117,7 +120,7 @@ def write_tables(folder: Path, scoring: Scoring, rows: Sequence[Mapping[str, Any
     rows = with_forgetting(rows)
     write_table(folder / "results.csv", rows)
     for plan in plans:
-        write_answers(plan.kept.path, plan.kept.read() or {})  # type: ignore[attr-defined]
+        write_answers(plan.kept.path, plan.kept.read() or {})
     parts = list(dict.fromkeys(row["dataset"] for row in rows))
     names = [name for row in rows for name in row if name not in ("dataset", "method", "seed")]
     intervals = part_intervals(folder, scoring, plans, parts)
@@ -143,7 +146,7 @@ def write_answers(path: Path, cell: Mapping[str, np.ndarray]) -> None:
     write_predictions(path, rows)
 
 
-def part_intervals(folder: Path, scoring: Scoring, plans: Sequence[Plan], parts: Sequence[str]) -> Intervals:
+def part_intervals(folder: Path, scoring: Scoring, plans: Sequence[Plan[Cell]], parts: Sequence[str]) -> Intervals:
     """95 % intervals over questions of the means over seeds, all methods on the same resamples: `resamples.npz`.
 
     Args:
@@ -156,14 +159,14 @@ def part_intervals(folder: Path, scoring: Scoring, plans: Sequence[Plan], parts:
         Ends by part and method.
     """
 
-    def examples(plan: Plan, part: str) -> Examples:
+    def examples(plan: Plan[Cell], part: str) -> Examples:
         cell = plan.kept.read() or {}
         arrays = _read(scoring, cell, part)
         return Examples(arrays, jnp.ones(len(arrays[0]), bool), digest(cell[f"{part}/ids"], cell[f"{part}/questions"]))
 
     scored = [
         Scored(
-            {"dataset": part, "method": plan.about[0], "seed": plan.about[-1]}, plan.kept.identity.address,  # type: ignore[attr-defined]
+            {"dataset": part, "method": plan.about[0], "seed": plan.about[-1]}, plan.kept.identity.address,
             lambda plan=plan, part=part: examples(plan, part),
         )
         for part in parts

@@ -130,7 +130,7 @@ def run_evaluation(
         for plan in plans:
             row, context = plan.about
             found = lines[row.name, context.run.configuration.seed]
-            write_predictions(plan.kept.log.path, list(map(_opened, found)))  # type: ignore[attr-defined]
+            write_predictions(plan.kept.log.path, list(map(_opened, found)))
         write_tables(folder.path, runs, [row.name for row in rows], lines)
         folder.write_record(unrouted=sum(lines["elrea", seed][0]["unrouted"] for seed in seeds))
     return folder

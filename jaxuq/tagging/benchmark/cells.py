@@ -161,7 +161,7 @@ def _scores(counts: Float[Array, "sentences 3"], *, where: Bool[Array, " sentenc
     return jnp.stack([share(found), share(gold), share(0.5 * (found + gold))])
 
 
-def intervals_of(folder: pathlib.Path, plans: Sequence[Plan]) -> Intervals:
+def intervals_of(folder: pathlib.Path, plans: Sequence[Plan[study.Cell]]) -> Intervals:
     """95 % intervals over sentences of the means over seeds, all models on the same resamples: `resamples.npz`.
 
     Args:
@@ -172,13 +172,13 @@ def intervals_of(folder: pathlib.Path, plans: Sequence[Plan]) -> Intervals:
         Ends by data set and method; none without gold labels.
     """
 
-    def examples(plan: Plan) -> Examples:
+    def examples(plan: Plan[study.Cell]) -> Examples:
         arrays, data = plan.kept.read() or {}, plan.about.source.texts.test
         counts = sentence_counts(data, arrays["labels"])
         return Examples((counts.astype(np.float32),), np.ones(len(counts), bool), digest(arrays["ids"], arrays["gold"]))
 
     scored = [
-        Scored(plan.about.keys, plan.kept.identity.address, lambda plan=plan: examples(plan))  # type: ignore[attr-defined]
+        Scored(plan.about.keys, plan.kept.identity.address, lambda plan=plan: examples(plan))
         for plan in plans
         if plan.about.source.texts.test.labels is not None
     ]
@@ -187,7 +187,7 @@ def intervals_of(folder: pathlib.Path, plans: Sequence[Plan]) -> Intervals:
     return resample_cells(folder, scored, _scores, SHOWN, num_resamples=_RESAMPLES).intervals(("dataset", "method"))
 
 
-def write_labelled(folder: pathlib.Path, plans: Sequence[Plan]) -> None:
+def write_labelled(folder: pathlib.Path, plans: Sequence[Plan[study.Cell]]) -> None:
     """Write `predictions.jsonl`, with the first seed of each model, and a table beside each cell: a row a token.
 
     Args:
@@ -196,12 +196,11 @@ def write_labelled(folder: pathlib.Path, plans: Sequence[Plan]) -> None:
     """
     lines = []
     for plan in plans:
-        kept: Any = plan.kept  # a cell of this folder
-        arrays, data = kept.read() or {}, plan.about.source.texts.test
+        arrays, data = plan.kept.read() or {}, plan.about.source.texts.test
         found = _labelled(data, arrays["labels"], arrays["confidences"])
         if plan.about.seed == 0:
             lines += _lines(data, found, plan.about.keys)
-        write_predictions(kept, _token_rows(data, arrays["labels"], found))
+        write_predictions(plan.kept, _token_rows(data, arrays["labels"], found))
     write_text(folder / "predictions.jsonl", "".join(lines))
 
 

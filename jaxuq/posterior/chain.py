@@ -69,7 +69,7 @@ def chain(
     remembered of a leaf at the start; `noisy` says of a step, counted from 0, whether it is given noise.
     """
     capacity, due = collects
-    remembers = memory is not None
+    remembers, start = memory is not None, memory or (lambda leaf: ())
     if not callable(step_size) and not isinstance(step_size, jax.Array):
         check_number("step_size", step_size, 0.0, open_low=True)
     if prior_scale is not None:
@@ -79,7 +79,7 @@ def chain(
         del rng_key
         params = freeze_numbers(params)
         lost = jax.tree.map(lambda leaf: jnp.zeros_like(wide(leaf)) if _is_half(leaf) else jnp.zeros(()), params)
-        remembered = () if memory is None else jax.tree.map(lambda leaf: memory(wide(leaf)), params)
+        remembered = jax.tree.map(lambda leaf: start(wide(leaf)), params) if remembers else ()
         kept = trace.start(params, capacity) if capacity else ()
         return ChainState(jnp.zeros((), jnp.int32), params, lost, remembered, kept)
 

@@ -1,9 +1,10 @@
 r"""Cyclical SGLD: a step that falls from large to small again and again, and samples from the end of every fall."""
 
 import math
+from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
@@ -73,8 +74,8 @@ def cyclical_sgld(
             "noise; take fewer samples, fewer cycles, or less exploration"
         )
 
-    def schedule(step: Int[Array, ""]) -> Float[Array, ""]:
-        phase = (step % length).astype(jnp.float32) * (math.pi / length)
+    def schedule(step: Any) -> Float[Array, ""]:
+        phase = (jnp.asarray(step) % length).astype(jnp.float32) * (math.pi / length)
         return step_size / 2 * (jnp.cos(phase) + 1)
 
     def due(number: Array) -> Array:

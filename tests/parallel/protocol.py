@@ -20,9 +20,4 @@ HOST: dict[str, str] = {
     "map_members": "compiles functions and places arrays on devices; tests/parallel holds its own equality tests",
     "resolve_strategy": "chooses a name on the host",
     "use_cpu_cores": "configures JAX",
-    "RowBatch": "a record of the planner's",
-    "in_order": "puts outputs of batches in order on the host; tests/parallel/test_rows.py",
-    "pad_rows": "pads lists on the host; tests/parallel/test_rows.py",
-    "plan_rows": "plans batches on the host; tests/parallel/test_rows.py",
-    "rung": "a length chosen on the host; tests/parallel/test_rows.py",
 }

@@ -96,7 +96,10 @@ def choose_molecules(
     mean, known, noise = _gaussian(forecast, readable, task)
     signs = {"learn": 0.0, "high": 1.0, "low": -1.0}
     rows, gain = _greedy(
-        *(jnp.asarray(part, jnp.float32) for part in (bits, mean, known, noise)),
+        jnp.asarray(bits, jnp.float32),
+        jnp.asarray(mean, jnp.float32),
+        jnp.asarray(known, jnp.float32),
+        jnp.asarray(noise, jnp.float32),
         jnp.asarray(signs[goal]),
         jnp.asarray(optimism),
         count,

@@ -85,7 +85,8 @@ def predict_molecules(
         texts = [smiles[row] for row in readable[start : start + _AT_ONCE]]
         inputs = jax.tree.map(jnp.asarray, backbone.featurise(texts, None))
         bits = jnp.asarray(morgan_fingerprints(texts, cache=False), jnp.float32)
-        found.append(_units(fitted, *forecast(fitted.forecaster, inputs), len(texts)))
+        raw, calibrated, promise = forecast(fitted.forecaster, inputs)
+        found.append(_units(fitted, raw, calibrated, promise, len(texts)))
         found[-1]["similarity"] = np.asarray(_nearest(bits, references))
         listener.progress("forecast", min(start + _AT_ONCE, len(readable)), len(readable), "molecules")
 

@@ -1,5 +1,7 @@
 """How good a kept model is on molecules whose labels nothing of it has seen."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,15 +27,15 @@ def score_forecast(forecast: MoleculeForecast, data: MoleculeDataset) -> dict[st
         labels, mean = (jnp.asarray(x[:, task], jnp.float32) for x in (data.labels, forecast.mean))
         if data.task_type == "regression":
             total = jnp.asarray(forecast.aleatoric[:, task] + forecast.epistemic[:, task], jnp.float32)
-            scores = {
+            scores: dict[str, Any] = {
                 "rmse": metrics.root_mean_squared_error(mean, labels, where=where),
                 "mae": metrics.mean_absolute_error(mean, labels, where=where),
                 "nll": metrics.gaussian_negative_log_likelihood(mean, total, labels, where=where),
             }
             if forecast.lower is not None and forecast.upper is not None:
-                ends = [jnp.asarray(x[:, task], jnp.float32) for x in (forecast.lower, forecast.upper)]
-                scores["coverage"] = metrics.interval_coverage(*ends, labels, where=where)
-                scores["width"] = metrics.interval_width(*ends, where=where)
+                lower, upper = (jnp.asarray(x[:, task], jnp.float32) for x in (forecast.lower, forecast.upper))
+                scores["coverage"] = metrics.interval_coverage(lower, upper, labels, where=where)
+                scores["width"] = metrics.interval_width(lower, upper, where=where)
         else:
             scores = {
                 "auroc": metrics.area_under_roc(mean, labels, where=where),

@@ -5,7 +5,7 @@ entry, read off the logits in one pass, with its slope given.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,39 +15,31 @@ from jaxuq._arrays import as_float, class_numbers, counted, select, undefined_un
 from jaxuq._meshes import vary_like
 
 
-class ClassTerms(NamedTuple):
-    r"""Of each entry's softmax $p$ and label $y$, nats; None for what was not asked for.
-
-    Attributes:
-        own: $\log p_y$.
-        others: $\sum_{k \ne y} \log p_k$.
-        rest: $\log (1 - p_y)$, exact where $p_y$ rounds to 1.
-        highest: $\max_k \log p_k$; those that share it share its slope.
-        entropy: $-\sum_k p_k \log p_k$ with $0 \log 0 = 0$.
-    """
-
-    own: Float[Array, "*batch"]
-    others: Float[Array, "*batch"] | None = None
-    rest: Float[Array, "*batch"] | None = None
-    highest: Float[Array, "*batch"] | None = None
-    entropy: Float[Array, "*batch"] | None = None
-
-
 def class_terms(
     logits: Float[Array, "*batch classes"],
     labels: Integer[Array, "*batch"],
     *wanted: str,
     where: Bool[Array, "*batch"] | None = None,
-) -> ClassTerms:
-    """The log probability of each label, and of the other `ClassTerms` those that are `wanted`.
+) -> tuple[Float[Array, "*batch"], ...]:
+    r"""The log probability of each label, $\log p_y$, and more about the softmax $p$ where it is wanted, nats.
+
+    | wanted | is |
+    |---|---|
+    | `"others"` | $\sum_{k \ne y} \log p_k$ |
+    | `"rest"` | $\log (1 - p_y)$, exact where $p_y$ rounds to 1 |
+    | `"highest"` | $\max_k \log p_k$; those that share it share its slope |
+    | `"entropy"` | $-\sum_k p_k \log p_k$ with $0 \log 0 = 0$ |
 
     In at least single precision; limits where logits are infinite; all NaN for a label that is no class; 0, with
     gradient 0, where `where` is False.
+
+    Returns:
+        $\log p_y$, then what is wanted in its order.
     """
     known = counted(where, labels)
     terms = _terms(wanted, logits, class_numbers(labels, logits.shape[-1]), known)
     defined = within_classes(labels, logits.shape[-1]) | ~known
-    return ClassTerms(**{name: undefined_unless(defined, terms[name]) for name in ("own", *wanted)})
+    return tuple(undefined_unless(defined, terms[name]) for name in ("own", *wanted))
 
 
 def log_probability_of(
@@ -56,7 +48,7 @@ def log_probability_of(
     where: Bool[Array, "*batch"] | None = None,
 ) -> Float[Array, "*batch"]:
     r"""$z_y - \log \sum_k e^{z_k}$ of each label under a softmax; see `class_terms`."""
-    return class_terms(logits, labels, where=where).own
+    return class_terms(logits, labels, where=where)[0]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

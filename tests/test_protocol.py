@@ -295,9 +295,19 @@ def test_sums_are_taken_in_single_precision_at_least(name):
             assert _types(function, _as_type(args, jnp.float64)) == ({double} if plain else set())
 
 
+def _draws(example):
+    """Whether it draws numbers, which are others in double precision."""
+    return any(_is_key(jnp.asarray(leaf)) for leaf in jax.tree.leaves(example.args))
+
+
+_MODELS = {"posterior.predict", "posterior.predict_forecast"}  # their examples' model is itself in half precision
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if not name.endswith("bootstrap-0")])  # draws depend on x64
+@pytest.mark.parametrize(
+    "name", [name for name in EXAMPLES if not _draws(EXAMPLES[name]) and name.rpartition("-")[0] not in _MODELS]
+)
 def test_half_precision_is_double_precision_of_the_same_numbers(name, dtype):
     example = EXAMPLES[name]
     _, args = _of_arrays(example)

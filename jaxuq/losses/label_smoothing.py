@@ -62,9 +62,9 @@ def smoothed_cross_entropy(
 def _smoothed(logits: Array, targets: Array, smoothing: Array, spread: str, where: Array | None) -> Array:
     """The loss of each target; 0 where `where` is False."""
     check_choice("spread", spread, ("all", "others"))
-    terms, classes = class_terms(logits, targets, "others", where=where), logits.shape[-1]
-    own, part = terms.own, select(as_float(smoothing, terms.own), where)
-    rest = (own + terms.others) / classes if spread == "all" else terms.others / max(classes - 1, 1)
+    own, others = class_terms(logits, targets, "others", where=where)
+    part, classes = select(as_float(smoothing, own), where), logits.shape[-1]
+    rest = (own + others) / classes if spread == "all" else others / max(classes - 1, 1)
     losses = 0.0 - product(1 - part, own) - product(part, rest)
     return select(undefined_unless((part >= 0) & (part <= 1), losses), where)
 

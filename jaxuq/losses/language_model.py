@@ -58,8 +58,8 @@ def uncertainty_aware_clm_loss(
         Fine-Tuning", 2024.
     """
     check_choice("wrong_probability", wrong_probability, ("predicted", "target"))
-    terms = class_terms(logits, targets, "highest", "entropy", where=where)
-    own, highest, entropy = terms.own, terms.highest, jnp.maximum(terms.entropy, _LEAST_ENTROPY)
+    own, highest, entropy = class_terms(logits, targets, "highest", "entropy", where=where)
+    entropy = jnp.maximum(entropy, _LEAST_ENTROPY)
     kept = counted(where, own)
     # A tie counts as right (an argmax would cost another pass over the vocabulary); so does NaN, and shows.
     right = ~(own < highest)
@@ -110,8 +110,7 @@ def categorical_focal_loss(
         J. Mukhoti et al., "Calibrating Deep Neural Networks using Focal Loss", NeurIPS 2020, Eq. 1.
     """
     check_number("gamma", gamma, 0.0)
-    terms = class_terms(logits, targets, "rest", where=where)
-    own, rest = terms.own, terms.rest
+    own, rest = class_terms(logits, targets, "rest", where=where)
     # The modulating factor has reached its limit where the target is impossible (1) or certain (then the loss is 0).
     inner = (own > -jnp.inf) & (rest > -jnp.inf)
     safe_own, safe_rest = (jnp.where(inner, a, jnp.zeros_like(a)) for a in (own, rest))
@@ -156,5 +155,5 @@ def entropy_regularised_cross_entropy(
         Output Distributions", ICLR workshop 2017, section 3.
     """
     check_number("strength", strength)
-    terms = class_terms(logits, targets, "entropy", where=where)
-    return 0.0 - terms.own - strength * terms.entropy
+    own, entropy = class_terms(logits, targets, "entropy", where=where)
+    return 0.0 - own - strength * entropy

@@ -30,7 +30,7 @@ class Sorted(NamedTuple):
 
 def sort_with_ties(keys: Float[Array, " n"], valid: Bool[Array, " n"], *values: Shaped[Array, " n"]) -> Sorted:
     """Sort by key, masked entries last, and find the groups of equal keys. O(n log n) time, O(n) memory."""
-    keys, valid = whole(keys), whole(valid)
+    keys, valid = keys, valid
     masked, keys, *others = jax.lax.sort((~valid, select(keys, valid), *map(whole, values)), num_keys=2)
     n = keys.shape[0]
     position = jnp.arange(n, dtype=jnp.int32)
@@ -58,4 +58,4 @@ def middle_ranks(values: Float[Array, " n"], factors: Float[Array, " n"]) -> Flo
     order, sorted_factors = groups.values
     below = jnp.concatenate([jnp.zeros((1,), factors.dtype), jnp.cumsum(sorted_factors)])
     ranks = 0.5 * (below[groups.first] + below[groups.last + 1])
-    return select(jnp.zeros_like(whole(values)).at[order].set(ranks), whole(factors) != 0)
+    return select(jnp.zeros_like(values).at[order].set(ranks), factors != 0)

@@ -94,7 +94,7 @@ def interval_of_resamples(
     check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
     check_choice("interval", interval, ("debiased", "percentile"))
     wide = resamples.dtype if resamples.dtype.itemsize >= 4 else jnp.float32
-    estimate, resamples = whole(estimate).astype(wide), whole(resamples).astype(wide)
+    estimate, resamples = estimate.astype(wide), resamples.astype(wide)
     if not resamples.shape[0]:
         return jnp.full_like(estimate, jnp.nan), jnp.full_like(estimate, jnp.nan)
     if interval == "percentile":

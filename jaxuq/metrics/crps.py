@@ -9,7 +9,6 @@ from jaxtyping import Array, Bool, Float, Real
 
 from jaxuq._arrays import as_float, factors_of, select, weighted, weighted_mean
 from jaxuq._errors import ArrayError
-from jaxuq._meshes import whole
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
@@ -121,9 +120,9 @@ def sample_crps(
     kept = jnp.broadcast_to(factors != 0, samples.shape)
     labels = select(labels, factors != 0)
     truth = jnp.broadcast_to(labels, samples.shape)
-    errors = jnp.sort(whole(jnp.where(kept, samples, truth) - truth), axis=0)
+    errors = jnp.sort(jnp.where(kept, samples, truth) - truth, axis=0)
     # Sum over pairs i < j of x_(j) - x_(i): the i-th smallest is subtracted m - i times and added i - 1 times.
     times = jnp.asarray(2.0 * np.arange(m) - (m - 1), errors.dtype)
     pairs = m * m if estimator == "plain" else m * (m - 1)
     spread = jnp.sum(jnp.broadcast_to(times[:, None], errors.shape) * errors, axis=0) / pairs
-    return weighted_mean(jnp.mean(jnp.abs(errors), axis=0) - spread, weights=whole(factors))
+    return weighted_mean(jnp.mean(jnp.abs(errors), axis=0) - spread, weights=factors)

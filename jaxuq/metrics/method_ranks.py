@@ -5,7 +5,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import as_float, counted, no_nan, select, undefined_unless, weighted_mean
-from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import middle_ranks
 
@@ -48,8 +47,8 @@ def rank_methods(
     References:
         Demšar, Statistical Comparisons of Classifiers over Multiple Data Sets, JMLR 7, 2006 (section 3.2.2).
     """
-    valid = whole(counted(where, scores))
-    scores = select(whole(as_float(scores)), valid)
+    valid = counted(where, scores)
+    scores = select(as_float(scores), valid)
     higher = jnp.broadcast_to(jnp.asarray(higher_is_better), scores.shape[1:])
 
     def of_data_set(column, kept, descending):

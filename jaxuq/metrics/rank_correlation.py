@@ -4,7 +4,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxuq._arrays import no_nan, select, undefined_unless, weighted, weighted_mean
-from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import middle_ranks
 
@@ -46,7 +45,7 @@ def spearman_correlation(
         Spearman, The Proof and Measurement of Association between Two Things, American Journal of Psychology 15, 1904.
     """
     factors, first, second = weighted(where, weights, first=first, second=second)
-    factors = whole(factors)
+    factors = factors
     total = jnp.sum(factors)
     total = jnp.where(total == 0, 1.0, total)
 

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Real
 
 from jaxuq._arrays import no_nan, undefined_unless, weighted
-from jaxuq._meshes import whole
 from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 
@@ -74,9 +73,7 @@ def regression_calibration_curve(
     """
     check_count("num_quantiles", num_quantiles)
     check_choice("kind", kind, ("central", "quantile"))
-    factors, mean, variance, labels = (
-        whole(a) for a in weighted(where, weights, mean=mean, variance=variance, labels=labels)
-    )
+    factors, mean, variance, labels = (a for a in weighted(where, weights, mean=mean, variance=variance, labels=labels))
     errors, spread = labels - mean, variance != 0
     z = errors / jnp.sqrt(jnp.where(spread, variance, 1.0))
     z = jnp.where(spread | (errors == 0), z, jnp.inf * errors)  # a variance of 0 is the limit

@@ -9,7 +9,6 @@ from jaxtyping import Array, Bool, Float, Int, Real, Shaped
 
 from jaxuq._arrays import no_nan, undefined_unless, weighted, within_unit
 from jaxuq._errors import OptionError
-from jaxuq._meshes import whole
 from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import Sorted, group_means, sort_with_ties
@@ -112,7 +111,7 @@ def width_totals(
     Bins closed on the right put 0 in the first bin; bins closed on the left give 1 a bin of its own, an extra one.
     """
     check_count("bins", bins)
-    confidence, correct, factors = whole(confidence), whole(correct), whole(factors)
+    confidence, correct, factors = confidence, correct, factors
     edges = jnp.asarray(np.arange(bins + 1) / bins, confidence.dtype)
     if closed == "right":
         index = jnp.clip(jnp.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)

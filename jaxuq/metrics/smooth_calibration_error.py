@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxuq._arrays import no_nan, undefined_unless, weighted, within_unit
-from jaxuq._meshes import vary_like, whole
+from jaxuq._meshes import vary_like
 from jaxuq._options import check_count
 from jaxuq._shapes import checked
 
@@ -60,7 +60,7 @@ def smooth_calibration_error(
         Błasiok and Nakkiran, Smooth ECE: Principled Reliability Diagrams via Kernel Smoothing, ICLR, 2024.
     """
     check_count("grid_size", grid_size, 2)
-    factors, confidence, correct = (whole(a) for a in weighted(where, weights, confidence=confidence, correct=correct))
+    factors, confidence, correct = (a for a in weighted(where, weights, confidence=confidence, correct=correct))
     total = jnp.sum(factors)
     residuals = factors * (correct - confidence) / jnp.where(total == 0, 1.0, total)
     root = _fixed_point(residuals, confidence, grid_size)

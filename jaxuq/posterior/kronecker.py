@@ -14,7 +14,6 @@ from jaxtyping import Array, Bool, Float, Key
 
 from jaxuq._arrays import as_float, counted, widened, widest
 from jaxuq._errors import OptionError
-from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 from jaxuq.posterior._ggn import Batch, sum_over
 from jaxuq.posterior._model import Params, Static
@@ -75,7 +74,7 @@ def kronecker_factors(
         R. Eschenhagen et al., "Kronecker-Factored Approximate Curvature for Modern Neural Network Architectures",
         NeurIPS 2023, section 3 (the sum over tokens: "expand").
     """
-    inputs, gradients, kept = whole(inputs), whole(gradients), whole(counted(where, inputs.shape[:1]))
+    inputs, gradients, kept = inputs, gradients, counted(where, inputs.shape[:1])
     inputs = jnp.where(kept[:, None], inputs, 0.0)
     gradients = jnp.where(jnp.broadcast_to(kept[:, None], gradients.shape), gradients, 0.0)
     flat = gradients.reshape(-1, gradients.shape[-1])

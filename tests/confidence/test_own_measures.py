@@ -1,6 +1,7 @@
 """Measures and question sets from outside the package, and runs that compute only what is asked for."""
 
 import csv
+import importlib
 import json
 
 import jax.numpy as jnp
@@ -177,7 +178,7 @@ def test_measures_of_texts_are_called_once_an_answer_on_the_host():
 
 def test_a_finished_run_goes_on_unless_a_measure_changed(tmp_path, outside, monkeypatch):
     """A function alone is known by its code, an entry by the version of its formula."""
-    asked, real = [], assess
+    asked, real = [], importlib.import_module("jaxuq.confidence.study.run").assess
 
     def counted(model, batch, *arguments, **options):
         asked.extend(batch)

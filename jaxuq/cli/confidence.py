@@ -67,15 +67,8 @@ def run(configuration: StudyConfiguration) -> None:
     Args:
         configuration: the options.
     """
-    from jaxuq.cli.compiled import keep_compiled_programs
-    from jaxuq.cli.display import Display
+    from jaxuq.cli.display import run_and_report
     from jaxuq.cli.generate import load_named_model
     from jaxuq.confidence.study.run import run_study
-    from jaxuq.reporting import print_report, write_report
 
-    keep_compiled_programs()
-    with Display() as display:
-        folder = run_study(configuration, model=load_named_model, listener=display.listener())
-    write_report(folder.path)
-    print_report(folder.path)
-    display.over(folder.path, _FILES)
+    run_and_report(lambda listener: run_study(configuration, model=load_named_model, listener=listener), _FILES)

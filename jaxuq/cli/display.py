@@ -3,16 +3,39 @@
 import math
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from jaxuq.cli.telling import progress_console, say, warn
+from jaxuq.study.folder import RunFolder
 from jaxuq.study.listener import Listener
 
 _LOG_SECONDS = 10.0  # between two lines of the same work when there is no terminal
 _BARS = 12  # that stay on the screen
+
+
+def run_and_report(run: Callable[[Listener], RunFolder], files: Sequence[tuple[str, str]]) -> RunFolder:
+    """Run with progress, print the scores, write the page, say what is where: what all commands with results do.
+
+    Args:
+        run: with a listener.
+        files: see `Display.over`.
+
+    Returns:
+        The result folder.
+    """
+    from jaxuq.cli.compiled import keep_compiled_programs
+    from jaxuq.reporting import print_report, write_report
+
+    keep_compiled_programs()
+    with Display() as display:
+        folder = run(display.listener())
+    write_report(folder.path)
+    print_report(folder.path)
+    display.over(folder.path, files)
+    return folder
 
 
 class Display:

@@ -240,19 +240,12 @@ def run_evaluate(options: EvaluateConfiguration) -> None:
     Args:
         options: the options.
     """
-    from jaxuq.cli.compiled import keep_compiled_programs
-    from jaxuq.cli.display import Display
+    from jaxuq.cli.display import run_and_report
     from jaxuq.experts.pipeline.evaluation import run_evaluation
     from jaxuq.experts.pipeline.methods import METHODS
-    from jaxuq.reporting import print_report, write_report
 
     if options.list:
         for name, entry in METHODS.items():
             print(f"{name:22} {entry.title}")
         return
-    keep_compiled_programs()
-    with Display() as display:
-        folder = run_evaluation(options, listener=display.listener())
-    write_report(folder.path)
-    print_report(folder.path)
-    display.over(folder.path, _FILES)
+    run_and_report(lambda listener: run_evaluation(options, listener=listener), _FILES)

@@ -27,19 +27,15 @@ def run(configuration: MubenConfiguration) -> None:
     if configuration.strategy in ("auto", "pmap", "shard_map"):
         use_all_cores()
 
-    from jaxuq.cli.display import Display
+    from jaxuq.cli.display import run_and_report
     from jaxuq.molecules.muben import grid_cells, run_active, run_muben
-    from jaxuq.reporting import print_report, write_report
 
     cells = grid_cells(configuration)
     if len(cells) > 1:
         _run_grid(cells)
         return
-    with Display() as display:
-        folder = (run_active if configuration.active else run_muben)(configuration, display.listener())
-    write_report(folder.path)
-    print_report(folder.path)
-    display.over(folder.path, _FILES)
+    run_one = run_active if configuration.active else run_muben
+    run_and_report(lambda listener: run_one(configuration, listener), _FILES)
 
 
 def _run_grid(cells: list[MubenConfiguration]) -> None:

@@ -23,7 +23,7 @@ def run(configuration: TaggingConfiguration) -> None:
     from jaxuq.cli.compiled import keep_compiled_programs
 
     keep_compiled_programs()
-    from jaxuq.cli.display import Display
+    from jaxuq.cli.display import Display, run_and_report
     from jaxuq.tagging.benchmark import apply_model, run_tagging
 
     if configuration.apply is not None:
@@ -34,10 +34,4 @@ def run(configuration: TaggingConfiguration) -> None:
                 print(f"{name}: precision {found['precision']:.4f}, recall {found['recall']:.4f}, F1 {found['f1']:.4f}")
         print(file)
         return
-    from jaxuq.reporting import print_report, write_report
-
-    with Display() as display:
-        folder = run_tagging(configuration, display.listener())
-    write_report(folder.path)
-    print_report(folder.path)
-    display.over(folder.path, _FILES)
+    run_and_report(lambda listener: run_tagging(configuration, listener), _FILES)

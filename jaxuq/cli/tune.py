@@ -15,22 +15,15 @@ def run(configuration: TuneConfiguration) -> None:
     Args:
         configuration: the options.
     """
-    from jaxuq.cli.compiled import keep_compiled_programs
-    from jaxuq.cli.display import Display
-    from jaxuq.reporting import print_report, write_report
+    from jaxuq.cli.display import run_and_report
     from jaxuq.tuning.configuration import asks_judge, normalised
     from jaxuq.tuning.study import run_tuning
 
-    keep_compiled_programs()
     configuration = normalised(configuration)
     judge = None
     if asks_judge(configuration.loss, configuration.uncertainty) and configuration.judge is not None:
         judge = _judge(configuration.judge, configuration.judge_model)
-    with Display() as display:
-        folder = run_tuning(configuration, judge=judge, listener=display.listener())
-    write_report(folder.path)
-    print_report(folder.path)
-    display.over(folder.path, _files(configuration))
+    run_and_report(lambda listener: run_tuning(configuration, judge=judge, listener=listener), _files(configuration))
 
 
 def _files(configuration: TuneConfiguration) -> list[tuple[str, str]]:

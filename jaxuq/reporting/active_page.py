@@ -1,7 +1,6 @@
 """The page of `jaxuq muben --active`: learning curves, and the scores of the last round."""
 
 import pathlib
-import sys
 from functools import partial
 
 from jaxuq.reporting.drawings import Drawing, render_drawings
@@ -21,7 +20,7 @@ from jaxuq.reporting.page import (
     write_page,
 )
 from jaxuq.reporting.result_folder import read_record
-from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
+from jaxuq.reporting.tables import ScoreTable, print_tables, score_table
 from jaxuq.reporting.template import as_list
 
 _SHOWN = ("mae", "r2", "average_precision", "nll", "crps", "brier", "ece", "rce", "spearman", "conformal_width")
@@ -140,12 +139,9 @@ def print_active(folder: str | pathlib.Path) -> None:
     Args:
         folder: of the run.
     """
-    from rich.console import Console
-
     rounds = read_rounds(folder)
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    for table in active_tables(rounds) if rounds is not None and len(rounds) else []:
-        console.print(terminal_table(table))
+    if rounds is not None and len(rounds):
+        print_tables(active_tables(rounds))
 
 
 def _drawings(rounds: Frame) -> list[Drawing]:

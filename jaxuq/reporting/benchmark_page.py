@@ -1,7 +1,6 @@
 """The page of a run of `jaxuq muben`: score tables and figures."""
 
 import pathlib
-import sys
 
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
@@ -21,7 +20,7 @@ from jaxuq.reporting.page import (
 )
 from jaxuq.reporting.report_drawings import report_drawings
 from jaxuq.reporting.result_folder import Predictions, ResultFolder, paired_methods, read_folder, read_predictions
-from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
+from jaxuq.reporting.tables import ScoreTable, print_tables, score_table
 from jaxuq.reporting.template import as_list, as_words
 
 _MOST_NAMED = 5
@@ -76,13 +75,9 @@ def print_benchmark(folder: str | pathlib.Path) -> None:
     Args:
         folder: of the run.
     """
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 140)
     result = read_folder(folder)
     for _, _, rows, summary in parts(result):
-        for table in report_tables(result, rows, summary):
-            console.print(terminal_table(table))
+        print_tables(report_tables(result, rows, summary))
 
 
 def parts(folder: ResultFolder) -> list[tuple[str, str, Frame, Frame]]:

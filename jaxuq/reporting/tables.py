@@ -1,7 +1,7 @@
 """Score tables: mean and spread over seeds, intervals, the best in bold where those are known; for any reader."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from jaxuq.reporting.frames import Frame, OptionalFrame
@@ -188,6 +188,22 @@ def terminal_table(table: ScoreTable, *, intervals: bool = False) -> "rich.table
             row.append(text)
         lines.add_row(*row)
     return lines
+
+
+def print_tables(tables: Iterable[ScoreTable], *, intervals: bool = False) -> None:
+    """Print tables on standard output, as wide as the terminal.
+
+    Args:
+        tables: of `score_table`.
+        intervals: whether to print them below the scores.
+    """
+    import sys
+
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    for table in tables:
+        console.print(terminal_table(table, intervals=intervals))
 
 
 def best_of(values: list[float], direction: Direction, digits: int, nominal: float | None = None) -> list[bool]:

@@ -1,7 +1,6 @@
 """The report of `jaxuq tag`: scores, reliability of the labelling functions, emission matrices."""
 
 import pathlib
-import sys
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from jaxuq.reporting.page import (
     write_page,
 )
 from jaxuq.reporting.result_folder import ResultFolder, paired_methods, read_folder
-from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
+from jaxuq.reporting.tables import ScoreTable, print_tables, score_table
 from jaxuq.study import cell_arrays
 
 _MOST_FUNCTIONS = 4  # emission matrices drawn, of those that mark most
@@ -66,13 +65,10 @@ def print_tagging(folder: str | pathlib.Path) -> None:
     Args:
         folder: of the run.
     """
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 120)
     result = read_folder(folder)
     for dataset in dict.fromkeys(result.results["dataset"]):
         rows = result.results[result.results["dataset"] == dataset]
-        console.print(terminal_table(_score_table(result, rows)._replace(title=f"{dataset}: entities over seeds")))
+        print_tables([_score_table(result, rows)._replace(title=f"{dataset}: entities over seeds")])
 
 
 def _sections(folder: ResultFolder) -> tuple[list[Section], list[str]]:

@@ -1,6 +1,5 @@
 """The page of `jaxuq tune`: scores before and after, with intervals, part by part."""
 
-import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from jaxuq.reporting.page import (
     write_page,
 )
 from jaxuq.reporting.result_folder import ResultFolder, paired_methods, read_folder
-from jaxuq.reporting.tables import ScoreTable, score_table, terminal_table
+from jaxuq.reporting.tables import ScoreTable, print_tables, score_table
 from jaxuq.reporting.tuning_figures import Answered, tuning_forgetting, tuning_reliability, tuning_risk_coverage
 from jaxuq.study import cell_arrays
 
@@ -122,14 +121,10 @@ def print_tuning(folder: str | Path) -> None:
     Args:
         folder: of the run.
     """
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     result = read_folder(folder)
     for part in dict.fromkeys(result.results["dataset"]):
-        console.print(f"[bold]{part}[/bold]: {_what(part)}")
-        for table in tuning_tables(result, part):
-            console.print(terminal_table(table, intervals=True))
+        print(f"{part}: {_what(part)}")
+        print_tables(tuning_tables(result, part), intervals=True)
 
 
 def _what(part: str) -> str:

@@ -21,8 +21,8 @@ def prediction_rows(ids: Mapping[str, Any], columns: Mapping[str, Any]) -> list[
         A row an example.
 
     Example:
-        >>> prediction_rows({"smiles": ["C"]}, {"mean": [0.5], "probability": [[0.25, 0.75]]})
-        [{'smiles': 'C', 'mean': 0.5, 'probability_0': 0.25, 'probability_1': 0.75}]
+        >>> prediction_rows({"smiles": ["C"]}, {"label": [1], "vote": [[2, 0]]})
+        [{'smiles': 'C', 'label': 1, 'vote_0': 2, 'vote_1': 0}]
     """
     named: dict[str, Any] = {name: [str(one) for one in values] for name, values in ids.items()}
     for name, values in columns.items():

@@ -1,6 +1,7 @@
 """Measures and question sets from outside the package, and runs that compute only what is asked for."""
 
 import csv
+import importlib
 import json
 
 import jax.numpy as jnp
@@ -176,16 +177,23 @@ def test_measures_of_texts_are_called_once_an_answer_on_the_host():
     assert [one.measures["hedges"] for one in found] == [len(found[0].pieces), 0.0]
 
 
-def test_a_finished_run_goes_on_unless_a_measure_changed(tmp_path, outside):
+def test_a_finished_run_goes_on_unless_a_measure_changed(tmp_path, outside, monkeypatch):
     """A function alone is known by its code, an entry by the version of its formula."""
-    done = []
+    asked, real = [], importlib.import_module("jaxuq.confidence.study.run").assess
+
+    def counted(model, batch, *arguments, **options):
+        asked.extend(batch)
+        return real(model, batch, *arguments, **options)
+
+    monkeypatch.setattr("jaxuq.confidence.study.run.assess", counted)
 
     def run(one):
-        done.clear()
-        configuration = configured(tmp_path / "run", measures=("perplexity",))
-        known = {"model": model(), "measures": {"own": one}, "on_progress": lambda *now: done.append(now[0])}
-        confidence.run_study(configuration, **known)
-        return done[0]
+        """How many of the three answers were there before."""
+        asked.clear()
+        confidence.run_study(
+            configured(tmp_path / "run", measures=("perplexity",)), model=model(), measures={"own": one}
+        )
+        return 3 - len(asked)
 
     def times(factor):
         return lambda seen: seen.log_probs[0] * factor

@@ -1,5 +1,6 @@
 """Questions, a study that is killed and goes on, scores that are said to be undefined, and the page."""
 
+import contextvars
 import functools
 import json
 
@@ -63,6 +64,23 @@ def test_a_killed_run_continues_to_the_same_numbers(tmp_path):
         assert (broken.output / name).read_text() == (tmp_path / "whole" / name).read_text()
     with pytest.raises(ValueError, match="another configuration"):
         confidence.run_study(configured(tmp_path / "whole", data, seed=1), model=model())
+
+
+@pytest.mark.long
+def test_workers_of_a_cluster_answer_as_one_process_does(tmp_path, monkeypatch):
+    """As Ray calls them, but one after the other and here."""
+    data = questions(tmp_path / "mine.jsonl")
+
+    def called(function, calls, *, started, finished, **rest):
+        for name, arguments in calls.items():
+            started(name, 0)
+            finished(name, contextvars.copy_context().run(function, *arguments))
+
+    monkeypatch.setattr("jaxuq.study.engine.run_on_cluster", called)
+    own = {"measures": ("single",)}
+    confidence.run_study(configured(tmp_path / "whole", data, **own), model=model())
+    confidence.run_study(configured(tmp_path / "shared", data, cluster="local", **own), model=model())
+    assert numbers(tmp_path / "shared") == numbers(tmp_path / "whole")
 
 
 @pytest.mark.long

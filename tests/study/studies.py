@@ -19,7 +19,7 @@ class Study(NamedTuple):
         changes: by name, what changes them there (and returns what to replace in the model, if anything).
         run: `run(data, output, weights)`; `weights` moves the model's numbers.
         work: places of the functions without which nothing can be computed.
-        quick: the changes that are tried at every test run; the others are long.
+        quick: changes that are tried alone at every test run; the others are long.
     """
 
     write: Callable[[pathlib.Path], None]
@@ -244,7 +244,7 @@ def _gold(rows: list[dict[str, Any]]) -> None:
 
 
 _TEXTS = {
-    "text": lambda folder: _records(folder / "news.jsonl", lambda rows: rows[1].update(text="Bo saw Bo.")),
+    "text": lambda folder: _records(folder / "news.jsonl", lambda rows: rows[1].update(text="Rose saw Bo.")),
     "gold": lambda folder: _records(folder / "news.jsonl", _gold),
     "types": lambda folder: _write(folder / "types.json", json.dumps([{"name": "person", "description": "A human."}])),
     "replies": lambda folder: _records(
@@ -361,18 +361,18 @@ def _run_instructions(data: pathlib.Path, output: pathlib.Path, weights: float) 
 
 STUDIES = {
     "muben": Study(
-        _write_molecules, _MOLECULES, _run_molecules, ("jaxuq.molecules.muben.forecasting.fit",), tuple(_MOLECULES)
+        _write_molecules, _MOLECULES, _run_molecules, ("jaxuq.molecules.muben.forecasting.fit",)
     ),
     "muben --active": Study(
         _write_molecules, _MOLECULES, _run_rounds, ("jaxuq.molecules.muben.forecasting.fit",)
     ),
     "tag": Study(
-        _write_sentences, _SENTENCES, _run_sentences, ("jaxuq.tagging.benchmark.run._compute",), tuple(_SENTENCES)
+        _write_sentences, _SENTENCES, _run_sentences, ("jaxuq.tagging.benchmark.run._compute",)
     ),
     "confidence": Study(
-        _write_questions, _QUESTIONS, _run_questions, ("jaxuq.confidence.study.run.assess",), tuple(_QUESTIONS)
+        _write_questions, _QUESTIONS, _run_questions, ("jaxuq.confidence.study.run.assess",)
     ),
-    "extract": Study(_write_texts, _TEXTS, _run_texts, (), tuple(_TEXTS)),
+    "extract": Study(_write_texts, _TEXTS, _run_texts, ()),
     "tune": Study(
         _write_sums, _SUMS, _run_sums, ("jaxuq.tuning.study._computed", "jaxuq.tuning.members.finetune"),
         ("training answers",),

@@ -80,7 +80,9 @@ def _rewrite(folder, words, text):
         elif file.suffix == ".npz":
             arrays = dict(read_arrays(file) or {})
             for name, array in arrays.items():
-                if array.dtype.kind == "U" and name != "cell":
+                if name == "about":  # of resamples, a text that is JSON
+                    arrays[name] = np.array(json.dumps(_said(json.loads(str(array)), words, text)))
+                elif array.dtype.kind == "U" and name != "cell":
                     arrays[name] = np.array(_said(array.tolist(), words, text))
             write_arrays(file, arrays)
         elif file.suffix == ".jsonl":

@@ -23,6 +23,28 @@ def _copied(first: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
     return target
 
 
+@pytest.mark.parametrize("name", ["muben", "tag", "confidence", "extract"])
+def test_changes_one_after_the_other_end_at_the_numbers_of_a_fresh_folder(name, first, tmp_path, monkeypatch):
+    """All changes in one folder; each alone is the long test below."""
+    study, weights = STUDIES[name], 0.0
+    root = _copied(first(name), tmp_path / "changed")
+    seen = [numbers(root / "out")]
+    for change in study.changes.values():
+        weights = change(root / "data") or weights
+        study.run(root / "data", root / "out", weights)
+        found = numbers(root / "out")
+        assert found not in seen
+        seen.append(found)
+    study.run(root / "data", tmp_path / "fresh" / "out", weights)
+    assert seen[-1] == numbers(tmp_path / "fresh" / "out")
+    kept = [numbers(folder) for folder in (root / "out" / "earlier").iterdir()]
+    assert all(one in kept for one in seen[:-1])  # what came before is there, whole
+    for place in study.work:
+        monkeypatch.setattr(place, _nothing_to_do)
+    study.run(root / "data", root / "out", weights)
+    assert numbers(root / "out") == seen[-1]
+
+
 @pytest.mark.parametrize(("name", "change"), _CASES)
 def test_changed_data_give_the_numbers_of_a_fresh_folder(name, change, first, tmp_path, monkeypatch):
     study = STUDIES[name]

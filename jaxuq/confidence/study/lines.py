@@ -89,14 +89,20 @@ class Lines:
 
 
 class Batch(NamedTuple):
-    """A batch of questions as a cell: its lines."""
+    """A batch of questions as a cell: its lines; once it was missing, another process may have added them."""
 
     lines: Lines
     questions: list[Question]
+    asked: list[bool]
 
     def read(self) -> list[dict[str, Any]] | None:
         """Its lines, or None if they are not all there."""
-        return self.lines.of(self.questions)
+        found = self.lines.of(self.questions)
+        if found is None and self.asked:
+            self.lines.refresh()
+            found = self.lines.of(self.questions)
+        self.asked.append(True)
+        return found
 
     def write(self, value: list[dict[str, Any]]) -> None:
         """Keep them."""

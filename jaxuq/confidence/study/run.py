@@ -102,7 +102,7 @@ def run_study(
             **follows_of(plan),
         )  # fmt: skip
         lines = Lines(log)
-        cells = [Plan(f"batch {at + 1}", Batch(lines, batch), batch) for at, batch in enumerate(batches)]
+        cells = [Plan(f"batch {at + 1}", Batch(lines, batch, []), batch) for at, batch in enumerate(batches)]
 
         def work(missing: list[Plan]) -> Iterator[tuple[Plan, list[dict[str, Any]]]]:
             for one in missing:

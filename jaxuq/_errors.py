@@ -15,3 +15,7 @@ class ArrayError(JaxuqError, ValueError):
 
 class OptionError(JaxuqError, ValueError):
     """An argument that is no array, out of its range or none of the choices."""
+
+
+class StudyWarning(UserWarning):
+    """Something about a result folder that its reader should know: results set aside, a damaged file computed again."""

@@ -48,20 +48,20 @@ def _varies_over(leaf: Any) -> frozenset[str]:
 
 
 def divided_like(
-    function: Callable[..., Shaped[Array, "..."]], like: Shaped[Array, "..."], *args: PyTree
-) -> Shaped[Array, "..."]:
+    function: Callable[..., PyTree[Shaped[Array, "..."]]], like: PyTree[Shaped[Array, "..."]], *args: PyTree
+) -> PyTree[Shaped[Array, "..."]]:
     """`function(*args)`, for functions that look up entries of an array, which explicit meshes refuse.
 
-    On an explicit mesh the compiler chooses the placement inside, and the leading axes of the result are divided as
-    those of `like` are. Elsewhere it is a plain call.
+    On an explicit mesh the compiler chooses the placement inside, and the leading axes of each result are divided as
+    those of its part of `like` are. Elsewhere, and where nothing is divided, it is a plain call.
     """
-    sharding = jax.typeof(like).sharding
-    explicit = tuple(
-        name for name, kind in zip(sharding.mesh.axis_names, sharding.mesh.axis_types) if kind == AxisType.Explicit
-    )
-    if not explicit:
+    kinds: list[Any] = [jax.typeof(leaf).sharding for leaf in jax.tree.leaves((like, args))]
+    mesh = next((kind.mesh for kind in kinds if any(part is not None for part in kind.spec)), None)
+    if mesh is None:
         return function(*args)
-    placed: Any = jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
+    explicit = tuple(name for name, kind in zip(mesh.axis_names, mesh.axis_types) if kind == AxisType.Explicit)
+    out: Any = jax.tree.map(lambda leaf: NamedSharding(mesh, jax.typeof(leaf).sharding.spec), like)
+    placed: Any = jax.sharding.auto_axes(function, axes=explicit, out_sharding=out)
     return placed(*args)
 
 

@@ -73,6 +73,28 @@ def test_importing_jaxuq_does_not_import_jax():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_help_and_a_wrong_command_import_neither_jax_nor_a_room():
+    script = (
+        "import sys\nfrom jaxuq.cli.main import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as ended:\n    code = ended.code or 0\n"
+        "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('jaxuq.')}\n"
+        "print(code, 'jax' in sys.modules, *sorted(rooms & set(sys.modules['jaxuq']._ROOMS)))"
+    )
+    for arguments, code in ((["--help"], 0), (["mubem"], 2), ([], 2)):
+        said = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+        assert said.stdout.splitlines()[-1] == f"{code} False", (arguments, said.stdout[-200:])
+
+
+def test_the_help_has_every_commands_own_words():
+    import importlib
+
+    from jaxuq.cli.main import _COMMANDS, _described
+
+    for module, name in _COMMANDS.values():
+        kind = getattr(importlib.import_module(module), name)
+        assert _described(module, name).__doc__.split() == kind.__doc__.split()
+
+
 def test_no_room_imports_a_heavy_package(loaded):
     for step, modules in loaded.items():
         heavy = {package for package in HEAVY if package in modules}

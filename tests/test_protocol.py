@@ -151,28 +151,6 @@ def test_transforms(name, mesh):
         _assert_close(jax.jit(function)(*_divided(args, mesh, axis=0)), expected)
 
 
-_OTHERS = {
-    "checkpoints",
-    "extraction",
-    "language",
-    "molecules",
-    "networks",
-    "parallel",
-    "questions",
-    "serving",
-    "study",
-    "training",
-    "tuning",
-}
-# Rooms whose array functions do not keep a promise yet, by what is promised. The sets only shrink.
-NOT_YET = {
-    "shapes": _OTHERS | {"experts"},
-    "types": _OTHERS | {"experts", "posterior"},
-    "explicit": _OTHERS | {"experts"},
-    "shard_map": _OTHERS,
-    "jit_vmap_grad": _OTHERS,
-    "empty": _OTHERS | {"experts", "posterior"},
-}
 # Single examples that do not keep a promise in a room that does otherwise: a function or one of its examples, and why.
 # An example that keeps its promise after all is an error, so that this table only shrinks too.
 NOT_KEPT: dict[str, dict[str, str]] = {
@@ -200,6 +178,10 @@ NOT_KEPT: dict[str, dict[str, str]] = {
             ),
             "two trees of one state, made by `init` in one shape, are not compared again",
         ),
+        **dict.fromkeys(
+            ("molecules.scale_labels", "molecules.unscale_mean", "molecules.unscale_variance"),
+            "values of tasks may have any leading axes; another last axis is an error",
+        ),
         "language.finetune_step": "the loss, which may be the user's own, is the first to see the batch",
         "posterior.kronecker_factors": "gradients may have more leading axes, of roots",
         "posterior.merge": "puts leaves of any shape beside each other",
@@ -223,18 +205,6 @@ NOT_KEPT: dict[str, dict[str, str]] = {
 }
 
 
-# Functions that keep a promise which their room does not keep yet.
-KEPT = {"explicit": {"experts.project"}}
-
-
-def _mended(promise):
-    return [
-        name
-        for name in EXAMPLES
-        if name.partition(".")[0] not in NOT_YET[promise] or name.rpartition("-")[0] in KEPT.get(promise, ())
-    ]
-
-
 def _promised(promise, keep=lambda example: True):
     """Names of the examples of the rooms that keep the promise, as parameters; single ones that do not are marked."""
 
@@ -243,13 +213,20 @@ def _promised(promise, keep=lambda example: True):
         reason = reasons.get(name) or reasons.get(name.rpartition("-")[0])
         return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=reason)) if reason else name
 
-    return [parameter(name) for name in _mended(promise) if keep(EXAMPLES[name])]
+    return [parameter(name) for name, example in EXAMPLES.items() if keep(example)]
 
 
 def _label_place(name):
     """Which argument of an example holds class labels; None if none does."""
     room, rest = name.split(".")
     return getattr(_room(room)[1], "LABELS", {}).get(rest.partition("-")[0])
+
+
+def _limits(name):
+    """The edges of an example's arguments: `{place: values}`, said of the function or of one of its examples."""
+    room, rest = name.split(".")
+    edges = getattr(_room(room)[1], "LIMITS", {})
+    return edges.get(rest, edges.get(rest.partition("-")[0] if rest.endswith("-0") else rest, {}))
 
 
 LABELLED = [name for name in EXAMPLES if _label_place(name) is not None]
@@ -279,10 +256,6 @@ def unchecked():
     checks, jaxtyping.config.jaxtyping_disable = jaxtyping.config.jaxtyping_disable, True
     yield
     jaxtyping.config.jaxtyping_disable = checks
-
-
-def test_rooms_not_yet_mended_are_rooms():
-    assert all(set(ROOMS) >= rooms for rooms in NOT_YET.values())
 
 
 @pytest.mark.parametrize("name", _promised("shapes"))
@@ -324,9 +297,7 @@ def test_sums_are_taken_in_single_precision_at_least(name):
 
 @pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize(
-    "name", [name for name in _mended("types") if not name.endswith("bootstrap-0")]
-)  # draws depend on x64
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if not name.endswith("bootstrap-0")])  # draws depend on x64
 def test_half_precision_is_double_precision_of_the_same_numbers(name, dtype):
     example = EXAMPLES[name]
     _, args = _of_arrays(example)
@@ -397,10 +368,34 @@ def test_jit_of_vmap_of_grad_is_traced(name):
     jax.jit(jax.vmap(_with_gradient(example, function))).trace(*jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), args))
 
 
+# Functions of labels or tokens that are no class among a known number of them, and why.
+_NO_CLASSES = {
+    "confidence.substituted_tokens": "a text that is read",
+    "confidence.substitutions": "a text that is read",
+    "language.score_tokens": "a text that is read; token_scores gives its numbers",
+    "language.steer_logits": "a text so far, which has places without a token",
+    "tagging.best_consensus": "compared with votes alone; -1 is padding",
+    "tuning.adapter_factors": "its likelihood is that of answer_loss",
+}
+
+
+def test_every_argument_of_classes_is_declared():
+    """So that the next test tries it with numbers that are no class."""
+    wanted = set()
+    for room in ROOMS:
+        module, protocol = _room(room)
+        for name in protocol.EXAMPLES:
+            parameters = inspect.signature(getattr(module, name)).parameters.values()
+            if any(p.name in ("labels", "targets", "tokens") and "Int" in str(p.annotation) for p in parameters):
+                wanted.add(f"{room}.{name}")
+    declared = {name.rpartition("-")[0] for name in LABELLED}
+    assert wanted <= declared | set(_NO_CLASSES)
+    assert not declared & set(_NO_CLASSES)
+
+
 @pytest.mark.parametrize("name", [name for name in LABELLED if name.endswith("-0")])
 def test_a_label_out_of_range_is_not_read_as_another(name):
-    example = EXAMPLES[name]
-    room, place = name.partition(".")[0], _label_place(name)
+    example, place = EXAMPLES[name], _label_place(name)
     function, args = _of_arrays(example)
     compiled = jax.jit(function)
     kept = np.ones(args[place].shape, bool) if example.where is None else np.asarray(example.where)
@@ -412,15 +407,44 @@ def test_a_label_out_of_range_is_not_read_as_another(name):
         return compiled(*args[:place], jnp.asarray(labels), *args[place + 1 :])
 
     expected = compiled(*args)
-    for label in (-1, -100, 5000):
-        result, *_ = jax.tree.leaves(with_label(chosen, label))
+    of_classes = args[0].ndim > args[place].ndim and jnp.issubdtype(args[0].dtype, jnp.floating)
+    classes = args[0].shape[-1] if of_classes else args[place].max() + 1
+    for label in (-1, -100, classes, 5000):
+        result, *_ = _floats(with_label(chosen, label))
         wrong = np.isnan(np.asarray(result))
-        if wrong.ndim == 0 or room == "metrics":
-            assert wrong.all()
-        else:  # the loss of this entry alone
+        if wrong.ndim and wrong.shape == args[place].shape[: wrong.ndim]:  # the loss of this entry alone
             assert wrong[tuple(chosen[: wrong.ndim])] and wrong.sum() == 1
+        else:
+            assert wrong.all()
         if len(left):
             _assert_close(with_label(left[0], label), expected)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if _limits(name)])
+def test_infinities_and_certainties_are_limits(name):
+    """An infinite logit, a probability of 0 or 1, a variance of 0: neither the value nor the gradient is NaN."""
+    example = EXAMPLES[name]
+    function, args = _of_arrays(example)
+    compiled = _with_gradient(example, function)
+    before, _ = compiled(*args)
+    for place, values in _limits(name).items():
+        leaves, tree = jax.tree.flatten(args[place])
+        kept = np.ones(leaves[0].shape, bool) if example.where is None else np.asarray(example.where)
+        for value in values:
+            for index in np.argwhere(kept)[[1, -1]]:  # two entries, whose labels differ for most
+                edge = np.array(leaves[0])
+                edge[tuple(index)[: edge.ndim] + (0,) * (edge.ndim - len(index))] = value
+                at_edge = jax.tree.unflatten(tree, [jnp.asarray(edge), *leaves[1:]])
+                found = compiled(*args[:place], at_edge, *args[place + 1 :])
+                value_of, slopes = found
+                new = [np.isnan(a).any() and not np.isnan(b).any() for a, b in zip(_floats(value_of), _floats(before))]
+                assert not any(new), f"argument {place} holds {value}: the value is NaN"
+                finite = all(np.isfinite(leaf).all() for leaf in _floats(value_of))
+                for number, slope in zip(example.differentiable, slopes):
+                    if finite or number == place:  # an infinite loss has no slope in its other arguments
+                        assert not any(np.isnan(leaf).any() for leaf in _floats(slope)), (
+                            f"argument {place} holds {value}: the slope in argument {number} is NaN"
+                        )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The README's Python runs, its links lead somewhere, and its table of methods is the benchmark's."""
 
 import dataclasses
+import importlib
 import pathlib
 import re
 import typing
@@ -35,6 +36,7 @@ def test_every_method_of_the_benchmark_is_in_the_table():
 
 def test_every_command_and_option_in_the_readme_exists():
     from jaxuq.cli.main import _COMMANDS
+    from jaxuq.cli.telling import SWITCH
 
     def fields(kind):
         """Of a command, and of the commands below it."""
@@ -42,6 +44,10 @@ def test_every_command_and_option_in_the_readme_exists():
         below = [fields(part) for part in typing.get_args(hints.get("action"))]
         return set(hints).union(*below)
 
-    options = {f"--{name.replace('_', '-')}" for command in _COMMANDS.values() for name in fields(command)}
-    assert set(re.findall(r"(--[a-z][a-z0-9-]+)", README)) <= options
+    options = {
+        f"--{name.replace('_', '-')}"
+        for module, kind in _COMMANDS.values()
+        for name in fields(getattr(importlib.import_module(module), kind))
+    }
+    assert set(re.findall(r"(--[a-z][a-z0-9-]+)", README)) <= options | {SWITCH}
     assert set(re.findall(r"^jaxuq ([a-z]+)", README, flags=re.M)) <= set(_COMMANDS)

@@ -15,6 +15,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxuq.confidence.text.single_answer import single_answer_measures
 
 import jaxuq
 from jaxuq.confidence.text.answering import locate_answer, make_texts
@@ -22,7 +23,6 @@ from jaxuq.confidence.text.generating import generate_greedy
 from jaxuq.confidence.text.marginal import marginal_confidence
 from jaxuq.confidence.text.passes import generated_pass, response_mask, text_positions
 from jaxuq.confidence.text.reading import read_pass
-from jaxuq.confidence.text.single_answer import single_answer_measures
 from jaxuq.confidence.text.token_quantities import looks_back, token_quantities
 from jaxuq.language import encode_prompt, load_model, map_logits, token_scores
 

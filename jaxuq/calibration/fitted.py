@@ -22,9 +22,11 @@ from jaxuq.calibration.conformal_classification import ConformalClassification, 
 from jaxuq.calibration.conformal_regression import ConformalRegression, Interval, conformal_regression
 from jaxuq.calibration.isotonic import isotonic_calibration
 from jaxuq.calibration.isotonic_quantiles import QuantileCalibrator, isotonic_quantiles
+from jaxuq.calibration.linear_scaling import dirichlet_calibration, matrix_scaling, vector_scaling
 from jaxuq.calibration.platt import platt_scaling
 from jaxuq.calibration.temperature import temperature_scaling
 from jaxuq.calibration.variance import variance_scaling
+from jaxuq.calibration.venn_abers import venn_abers
 from jaxuq.posterior import Likelihood, predict_forecast
 
 CALIBRATORS: Entries[Any] = Entries(
@@ -36,6 +38,10 @@ CALIBRATORS: Entries[Any] = Entries(
         "isotonic": isotonic_calibration(),
         "isotonic-quantiles": isotonic_quantiles(),
         "variance-scaling": variance_scaling(),
+        "vector": vector_scaling(),
+        "matrix": matrix_scaling(),
+        "dirichlet": dirichlet_calibration(),
+        "venn-abers": venn_abers(),
     },
 )
 """Calibrators with a name; put your own in, or declare an entry point of the group `jaxuq.calibrators`."""
@@ -45,7 +51,7 @@ CONFORMAL: Entries[Any] = Entries(
     "jaxuq.conformal",
     {
         **{score: conformal_regression(score) for score in ("absolute", "normalised", "quantile")},
-        **{score: conformal_classification(score) for score in ("lac", "aps", "raps")},
+        **{score: conformal_classification(score) for score in ("lac", "aps", "raps", "saps")},
     },
 )
 """Conformal methods by the name of their score; put your own in, or declare an entry point of `jaxuq.conformal`."""

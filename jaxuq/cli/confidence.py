@@ -1,13 +1,21 @@
 """`jaxuq confidence`: how sure is a model of its answers, over a set of questions or of one."""
 
 import dataclasses
-import time
 from typing import Annotated
 
 import tyro
 
-from jaxuq.cli.telling import progress_console, say, warn
 from jaxuq.confidence.study.configuration import StudyConfiguration
+
+_FILES = (
+    ("report.html", "open this: scores, calibration, costs, confident mistakes"),
+    ("results.csv", "one row per measure and balanced subsample"),
+    ("summary.csv", "one row per measure, with intervals"),
+    ("predictions.csv", "one row per question: response, answer, truth, measures"),
+    ("predictions.jsonl", "the same with chains, samples and states"),
+    ("figures/", "the page's figures as files"),
+    ("run.json", "configuration, versions, device"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,60 +68,14 @@ def run(configuration: StudyConfiguration) -> None:
         configuration: the options.
     """
     from jaxuq.cli.compiled import keep_compiled_programs
+    from jaxuq.cli.display import Display
     from jaxuq.cli.generate import load_named_model
     from jaxuq.confidence.study.run import run_study
-    from jaxuq.reporting.confidence_page import print_confidence, write_confidence_report
+    from jaxuq.reporting import print_report, write_report
 
     keep_compiled_programs()
-    began = time.monotonic()
-    with _Bar() as bar:
-        folder = run_study(configuration, model=load_named_model, on_progress=bar.show)
-    page = write_confidence_report(folder.path)
-    print_confidence(folder.path)
-    for note in folder.record.get("notes", []):
-        warn(note)
-    say(f"Done in {time.monotonic() - began:.0f} s. Written to {folder.path}:")
-    for name, content in (
-        ("report.html", "open this: scores, calibration, costs, confident mistakes"),
-        ("results.csv", "one row per measure and balanced subsample"),
-        ("summary.csv", "one row per measure, with intervals"),
-        ("predictions.jsonl", "one line per question: response, answer, measures, chain"),
-        ("figures/", "the page's figures as files"),
-        ("run.json", "configuration, versions, device"),
-    ):
-        say(f"  {page.parent / name.rstrip('/')}  ({content})")
-
-
-class _Bar:
-    """Progress on standard error: a bar on a terminal, a line every now and then in a log."""
-
-    def __init__(self):
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        console = progress_console()
-        self._terminal = console.is_terminal
-        columns = (
-            TextColumn("questions"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"),
-        )
-        self._progress = Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)
-        self._task = self._progress.add_task("questions", total=None, said="")
-        self._logged = 0.0
-
-    def __enter__(self) -> "_Bar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
-    def show(self, done: int, total: int, right: int, missing: int) -> None:
-        """As `run_study` calls it."""
-        said = f"{right} right, {missing} without an answer"
-        if self._terminal:
-            self._progress.update(self._task, completed=done, total=total, said=said)
-        elif done == total or time.monotonic() - self._logged > 10:
-            self._logged = time.monotonic()
-            say(f"{done}/{total} questions, {said}")
+    with Display() as display:
+        folder = run_study(configuration, model=load_named_model, listener=display.listener())
+    write_report(folder.path)
+    print_report(folder.path)
+    display.over(folder.path, _FILES)

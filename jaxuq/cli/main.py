@@ -1,8 +1,12 @@
 """Parse, run, and exit: 0 when done, 2 for a user's mistake or a disk's refusal (one line), 130 after Ctrl-C, 143 after
 SIGTERM, a traceback only for ours."""
 
+import ast
 import contextlib
+import dataclasses
+import importlib
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -12,33 +16,23 @@ from typing import Any
 import tyro
 
 from jaxuq._errors import JaxuqError
-from jaxuq.cli.confidence import AskCommand
-from jaxuq.cli.data import DataCommand
-from jaxuq.cli.experts import ExpertsCommand
-from jaxuq.cli.extract import ExtractCommand
-from jaxuq.cli.generate import GenerateCommand
-from jaxuq.cli.models import ModelsCommand
-from jaxuq.cli.report import ReportCommand
-from jaxuq.cli.serve import ServeCommand
 from jaxuq.cli.telling import SWITCH, VARIABLE, take_switch, telling
-from jaxuq.confidence.study.configuration import StudyConfiguration
-from jaxuq.molecules.muben.configuration import MubenConfiguration
-from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
-from jaxuq.tuning.configuration import TuneConfiguration
 
 _COMMANDS = {
-    "muben": MubenConfiguration,
-    "tag": TaggingConfiguration,
-    "confidence": StudyConfiguration,
-    "extract": ExtractCommand,
-    "experts": ExpertsCommand,
-    "tune": TuneConfiguration,
-    "generate": GenerateCommand,
-    "serve": ServeCommand,
-    "models": ModelsCommand,
-    "data": DataCommand,
-    "report": ReportCommand,
+    "muben": ("jaxuq.molecules.muben.configuration", "MubenConfiguration"),
+    "molecules": ("jaxuq.cli.molecules", "MoleculesCommand"),
+    "tag": ("jaxuq.tagging.benchmark.configuration", "TaggingConfiguration"),
+    "confidence": ("jaxuq.confidence.study.configuration", "StudyConfiguration"),
+    "extract": ("jaxuq.cli.extract", "ExtractCommand"),
+    "experts": ("jaxuq.cli.experts", "ExpertsCommand"),
+    "tune": ("jaxuq.tuning.configuration", "TuneConfiguration"),
+    "generate": ("jaxuq.cli.generate", "GenerateCommand"),
+    "serve": ("jaxuq.cli.serve", "ServeCommand"),
+    "models": ("jaxuq.cli.models", "ModelsCommand"),
+    "data": ("jaxuq.cli.data", "DataCommand"),
+    "report": ("jaxuq.cli.report", "ReportCommand"),
 }
+"""Module and class of the options of every command; only that of the one that is asked for is imported."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -76,17 +70,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _main(given: list[str]) -> None:
+    name = given[0] if given else ""
     if given[:2] == ["confidence", "ask"]:
-        command = tyro.cli(AskCommand, prog="jaxuq confidence ask", args=given[2:])
-    else:
-        command = tyro.extras.subcommand_cli_from_dict(
-            _COMMANDS,
+        name, place, given = "confidence ask", ("jaxuq.cli.confidence", "AskCommand"), given[1:]
+    elif name in _COMMANDS:
+        place = _COMMANDS[name]
+    else:  # help, or a mistake
+        tyro.extras.subcommand_cli_from_dict(
+            {name: _described(*place) for name, place in _COMMANDS.items()},
             prog="jaxuq",
             description="How sure is this answer, and how far can few labels go? "
             f"With {SWITCH}, or {VARIABLE}=1, a command shows results and warnings alone.",
             args=given,
         )
-    _run(command)
+        return
+    options = getattr(importlib.import_module(place[0]), place[1])
+    _run(name, tyro.cli(options, prog=f"jaxuq {name}", args=given[1:]))
+
+
+def _described(module: str, name: str) -> Any:
+    """A class that says what the options of a command are for, as their file does, without importing them."""
+    file = pathlib.Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
+    for one in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(one, ast.ClassDef) and one.name == name:
+            return dataclasses.make_dataclass(name, [], namespace={"__doc__": ast.get_docstring(one)})
+    raise LookupError(f"{file} has no class {name}")
 
 
 @contextlib.contextmanager
@@ -106,25 +114,12 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(command: Any) -> None:
-    if isinstance(command, MubenConfiguration):
-        from jaxuq.cli.muben import run
-
-        run(command)
-    elif isinstance(command, TaggingConfiguration):
-        from jaxuq.cli.tag import run as tag
-
-        tag(command)
-    elif isinstance(command, StudyConfiguration):
-        from jaxuq.cli.confidence import run as study
-
-        study(command)
-    elif isinstance(command, TuneConfiguration):
-        from jaxuq.cli.tune import run as tune
-
-        tune(command)
-    else:
+def _run(name: str, command: Any) -> None:
+    """What has options of a room runs in a file of this one; the others run themselves."""
+    if hasattr(command, "run"):
         command.run()
+    else:
+        importlib.import_module(f"jaxuq.cli.{name}").run(command)
 
 
 def _fail(message: str, code: int) -> None:

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from jaxuq._errors import StudyWarning
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -48,7 +50,6 @@ def take_switch(arguments: list[str]) -> tuple[list[str], bool]:
 @contextlib.contextmanager
 def telling(quiet: bool) -> Iterator[None]:
     """What is logged under `jaxuq` goes to standard error, and notes on results too, without the code that warns."""
-    from jaxuq.study.errors import StudyWarning
 
     def show(message: Any, category: type[Warning], *where: Any) -> None:
         if issubclass(category, StudyWarning):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import masked, undefined_unless, weighted_mean, widened
+from jaxuq._arrays import masked, take_class, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -244,7 +244,7 @@ def boosted_probability(
     check_count("search", search)
     log_probs, possible, _ = _log_probabilities(logits)
     probabilities = jnp.where(possible, jnp.exp(log_probs), 0.0)
-    chosen = jnp.take_along_axis(probabilities, tokens[..., None], axis=-1)[..., 0]
+    chosen = take_class(probabilities, tokens)
     # Kept whole: slices of it would make XLA sort the vocabulary on CPUs.
     ordered, ranked = jax.lax.optimization_barrier(jax.lax.top_k(probabilities, min(search + 1, logits.shape[-1])))
     drops = ordered[..., :-1] - ordered[..., 1:]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import first_true, masked, select, undefined_unless, weighted_mean, widened
+from jaxuq._arrays import first_true, masked, select, take_class, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -34,7 +34,7 @@ def token_log_probs(
             as the released code of UQAC does.
 
     Returns:
-        $\ell$; NaN where logits are NaN.
+        $\ell$; NaN where logits are NaN, and for a token outside the vocabulary.
 
     Raises:
         ValueError: if `convention` is unknown.
@@ -49,7 +49,7 @@ def token_log_probs(
     """
     check_choice("convention", convention, ("exact", "published"))
     total = jax.nn.logsumexp(logits, axis=-1)
-    chosen = jnp.take_along_axis(logits, jnp.clip(tokens, 0, logits.shape[-1] - 1)[..., None], axis=-1)[..., 0]
+    chosen = take_class(logits, tokens)
     if convention == "published":
         likeliest = jax.lax.top_k(logits, min(5, logits.shape[-1]))[0]
         chosen = jnp.where(chosen < likeliest[..., -1], likeliest[..., 0], chosen)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import widened
+from jaxuq._arrays import take_class, widened
 from jaxuq._shapes import checked
 
 
@@ -79,7 +79,8 @@ def disagreement(
         tokens: the one that is judged.
 
     Returns:
-        `Disagreement`, float32. Weights that sum to zero give NaN. Holds three times the logits.
+        `Disagreement`, in at least single precision; NaN for weights that sum to zero, and where a token is read that
+        is outside the vocabulary. Holds three times the logits.
 
     Example:
         >>> import jax.numpy as jnp
@@ -103,10 +104,8 @@ def disagreement(
     mixture = jnp.sum(wide * probabilities, axis=-2)
     mixed = _plogp(mixture).sum(-1)
     apart = jnp.sum(share * jnp.sum(probabilities * members, axis=-1), axis=-1)
-    index = jnp.clip(tokens, 0, logits.shape[-1] - 1)
-    chosen = jnp.take_along_axis(together, index[..., None], axis=-1)[..., 0]
-    places = jnp.broadcast_to(index[..., None, None], (*members.shape[:-1], 1))
-    each = jnp.take_along_axis(members, places, axis=-1)[..., 0]
+    chosen = take_class(together, tokens)
+    each = take_class(members, jnp.broadcast_to(tokens[..., None], members.shape[:-1]))
     mean = jnp.sum(share * each, axis=-1, keepdims=True)
     variance = jnp.sum(share * (each - jnp.broadcast_to(mean, each.shape)) ** 2, axis=-1)
     entropy = -jnp.sum(jnp.exp(together) * together, axis=-1)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from jaxuq._arrays import as_float, number_of, select
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import ArrayError
+from jaxuq._meshes import divided_like
 from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient, map_logits
 from jaxuq.language.logit_blocks import MAX_LOGITS
 from jaxuq.networks import Decoder, Model, as_model, capability, quick_adapter_gradients
@@ -90,7 +91,7 @@ def example_gradients(
     join, frozen = capability(model, "join"), {"params": params} if isinstance(model, Decoder) else params
     model, max_logits = as_model(model), max(MAX_LOGITS // max(batch.tokens.shape[0], 1), 1)
 
-    def one(trained: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
+    def one(frozen: PyTree, trained: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
         def before(trained: PyTree) -> Array:
             with quick_adapter_gradients():
                 hidden, _, _ = model.read(join(frozen, trained), tokens[None], positions[None])
@@ -116,8 +117,8 @@ def example_gradients(
         return jax.tree.map(jnp.add, gradient, jax.grad(last)(trained))
 
     trained = jax.tree.map(as_float, trained)
-    inputs = (jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.where))
-    return jax.vmap(one, in_axes=(None, 0, 0, 0))(trained, *inputs)
+    inputs = [jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.where)]
+    return divided_like(jax.vmap(one, in_axes=(None, None, 0, 0, 0)), inputs[0], frozen, trained, *inputs)
 
 
 def gradient_tokens(

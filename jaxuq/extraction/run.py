@@ -125,6 +125,7 @@ def run_extraction(
     texts = [_shown(passage, found) for passage, found in zip(passages, extractions, strict=True)]
     write_text(folder.path / "predictions" / "texts.jsonl", sealed_lines(texts, ascii=True))
     write_table(folder.path / "predictions" / "found.csv", _found(texts), _FOUND)
+    write_table(folder.path / "predictions" / "texts.csv", [_row(text) for text in texts])
     folder.write_record(
         extraction=facts | {"labels": labels},
         conversations=len(conversations),
@@ -172,6 +173,19 @@ def _found(texts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for one in texts
         for start, end, kind, sure in one["found"]
     ]
+
+
+def _row(text: Mapping[str, Any]) -> dict[str, Any]:
+    """A text with what is in it and what should be, in words, for a person to open."""
+
+    def words(spans: Sequence[Sequence[Any]] | None) -> str:
+        return "; ".join(f"{kind}: {text['text'][start:end]}" for start, end, kind, _ in spans or ())
+
+    said = "; ".join(f"{name}: {status}" for name, status in text["statuses"].items())
+    return {
+        "id": text["id"], "text": text["text"], "found": words(text["found"]), "gold": words(text["gold"]),
+        "statuses": said,
+    }  # fmt: skip
 
 
 class _Talks:

@@ -4,7 +4,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Integer, Real
 
 from jaxuq._arrays import as_float, product, select, undefined_unless
-from jaxuq._entropies import log_probability_of
+from jaxuq._class_terms import log_probability_of
 from jaxuq._shapes import checked
 
 

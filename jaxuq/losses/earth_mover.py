@@ -77,5 +77,8 @@ def earth_mover_loss(
         ratio = ratio if cap is None else jnp.minimum(ratio, cap)
         distance = (ratio * distance - log_own) / 2
     elif mixing == "second":
-        distance = distance - jax.lax.stop_gradient(distance / (_LEAST - log_own)) * log_own
+        possible = log_own > -jnp.inf  # as the likelihood vanishes, its part tends to the distance
+        likelihood = jnp.where(possible, log_own, jnp.zeros_like(log_own))
+        share = jax.lax.stop_gradient(distance / (_LEAST - likelihood))
+        distance = distance + jnp.where(possible, -share * likelihood, jax.lax.stop_gradient(distance))
     return select(jnp.where(inside, distance, log_own), where)

@@ -113,13 +113,14 @@ def beta_negative_log_likelihood(
 
     Args:
         mean: predicted means.
-        variance: predicted variances > 0, such as those of `softplus_variance`.
+        variance: predicted variances >= 0, such as those of `softplus_variance`.
         targets: labels in the units of `mean`.
         beta: the power, in [0, 1]; the authors recommend 0.5.
         where: True where the label is known; None keeps all. The rest may hold NaN.
 
     Returns:
-        The loss of each entry, in at least single precision; 0, with gradient 0, where `where` is False.
+        The loss of each entry, in at least single precision; 0, with gradient 0, where `where` is False. A variance of
+        0 is the limit: with `beta` between 0 and 1, infinity for a mean that is not right.
 
     Raises:
         ArrayError: the shapes differ.
@@ -137,4 +138,14 @@ def beta_negative_log_likelihood(
     """
     check_number("beta", beta, 0.0, 1.0)
     losses = gaussian_negative_log_likelihood(mean, variance, targets, where=where)
-    return jax.lax.stop_gradient(select(as_float(variance, losses), where, 1) ** beta) * losses
+    if beta == 0:
+        return losses
+    mean, variance, targets = (
+        select(as_float(a, losses), where, fill) for a, fill in zip((mean, variance, targets), (0, 1, 0))
+    )
+    errors, certain = targets - mean, variance == 0
+    limit = (
+        0.5 * errors**2 if beta == 1 else jnp.where(errors == 0, 0.0, jnp.where(jnp.isnan(errors), jnp.nan, jnp.inf))
+    )
+    weighted = jax.lax.stop_gradient(variance**beta) * jnp.where(certain, jnp.zeros_like(losses), losses)
+    return jnp.where(certain, limit, weighted)

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxuq._arrays import as_float, counted, is_class, number_of, product, select, take_class, undefined_unless
-from jaxuq._entropies import log_softmax
+from jaxuq._arrays import as_float, counted, number_of, product, select, undefined_unless
+from jaxuq._class_terms import class_terms
 from jaxuq._errors import OptionError
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
@@ -62,14 +62,9 @@ def smoothed_cross_entropy(
 def _smoothed(logits: Array, targets: Array, smoothing: Array, spread: str, where: Array | None) -> Array:
     """The loss of each target; 0 where `where` is False."""
     check_choice("spread", spread, ("all", "others"))
-    log_probs = log_softmax(select(as_float(logits), where))
-    targets, part = select(targets, where), select(as_float(smoothing, log_probs), where)
-    own, classes = take_class(log_probs, targets), logits.shape[-1]
-    if spread == "all":
-        rest = jnp.sum(log_probs, axis=-1) / classes
-    else:
-        others = jnp.where(is_class(targets, classes), jnp.zeros_like(log_probs), log_probs)
-        rest = jnp.sum(others, axis=-1) / max(classes - 1, 1)
+    terms, classes = class_terms(logits, targets, "others", where=where), logits.shape[-1]
+    own, part = terms.own, select(as_float(smoothing, terms.own), where)
+    rest = (own + terms.others) / classes if spread == "all" else terms.others / max(classes - 1, 1)
     losses = 0.0 - product(1 - part, own) - product(part, rest)
     return select(undefined_unless((part >= 0) & (part <= 1), losses), where)
 

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real
 
-from jaxuq._arrays import as_float, counted, select, take_class, weighted_mean
-from jaxuq._entropies import categorical_entropy, log_probability_of, log_rest, log_softmax
+from jaxuq._arrays import counted, select, weighted_mean
+from jaxuq._class_terms import class_terms
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 
@@ -58,12 +58,9 @@ def uncertainty_aware_clm_loss(
         Fine-Tuning", 2024.
     """
     check_choice("wrong_probability", wrong_probability, ("predicted", "target"))
-    z = select(as_float(logits), where)
-    log_probs = log_softmax(z)
-    own = take_class(log_probs, select(targets, where))
-    entropy = jnp.maximum(categorical_entropy(z), _LEAST_ENTROPY)
+    terms = class_terms(logits, targets, "highest", "entropy", where=where)
+    own, highest, entropy = terms.own, terms.highest, jnp.maximum(terms.entropy, _LEAST_ENTROPY)
     kept = counted(where, own)
-    highest = log_probs.max(-1)
     # A tie counts as right (an argmax would cost another pass over the vocabulary); so does NaN, and shows.
     right = ~(own < highest)
     wrong_p = jnp.exp(highest if wrong_probability == "predicted" else own)
@@ -113,9 +110,8 @@ def categorical_focal_loss(
         J. Mukhoti et al., "Calibrating Deep Neural Networks using Focal Loss", NeurIPS 2020, Eq. 1.
     """
     check_number("gamma", gamma, 0.0)
-    log_probs = log_softmax(select(as_float(logits), where))
-    targets = select(targets, where)
-    own, rest = take_class(log_probs, targets), log_rest(log_probs, targets)
+    terms = class_terms(logits, targets, "rest", where=where)
+    own, rest = terms.own, terms.rest
     # The modulating factor has reached its limit where the target is impossible (1) or certain (then the loss is 0).
     inner = (own > -jnp.inf) & (rest > -jnp.inf)
     safe_own, safe_rest = (jnp.where(inner, a, jnp.zeros_like(a)) for a in (own, rest))
@@ -160,5 +156,5 @@ def entropy_regularised_cross_entropy(
         Output Distributions", ICLR workshop 2017, section 3.
     """
     check_number("strength", strength)
-    entropy = categorical_entropy(select(as_float(logits), where))
-    return select(0.0 - log_probability_of(logits, targets, where) - strength * entropy, where)
+    terms = class_terms(logits, targets, "entropy", where=where)
+    return 0.0 - terms.own - strength * terms.entropy

@@ -28,9 +28,12 @@ from jaxuq.metrics.calibration_error import (
     maximum_calibration_error,
 )
 from jaxuq.metrics.crps import gaussian_crps, sample_crps
+from jaxuq.metrics.cumulative_calibration import cumulative_calibration_error
 from jaxuq.metrics.entities import EntityScores, entity_scores, entity_scores_by_type, entity_spans
+from jaxuq.metrics.false_positive_rate import false_positive_rate
 from jaxuq.metrics.interval import interval_coverage, interval_score, interval_width
 from jaxuq.metrics.method_ranks import mean_rank, mean_reciprocal_rank, rank_methods
+from jaxuq.metrics.mixture_crps import energy_score, mixture_crps
 from jaxuq.metrics.negative_log_likelihood import (
     bernoulli_negative_log_likelihood,
     categorical_negative_log_likelihood,
@@ -76,11 +79,14 @@ __all__ = [
     "brier_score",
     "categorical_negative_log_likelihood",
     "classwise_calibration_error",
+    "cumulative_calibration_error",
+    "energy_score",
     "entity_scores",
     "entity_scores_by_type",
     "entity_spans",
     "expected_calibration_error",
     "expected_normalised_calibration_error",
+    "false_positive_rate",
     "gaussian_crps",
     "gaussian_negative_log_likelihood",
     "interval_coverage",
@@ -92,6 +98,7 @@ __all__ = [
     "mean_rank",
     "mean_reciprocal_rank",
     "miscalibration_area",
+    "mixture_crps",
     "multiclass_brier_score",
     "pinball_loss",
     "prediction_rejection_ratio",

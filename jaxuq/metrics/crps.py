@@ -57,12 +57,13 @@ def gaussian_crps(
         Statistics and Minimum CRPS Estimation, Monthly Weather Review 133, 2005 (equation 5).
     """
     factors, mean, variance, labels = weighted(where, weights, mean=mean, variance=variance, labels=labels)
-    errors, spread = labels - mean, variance != 0
-    deviation = jnp.sqrt(jnp.where(spread, variance, 1.0))
+    errors, spread, endless = labels - mean, variance != 0, variance == jnp.inf
+    deviation = jnp.sqrt(jnp.where(spread & ~endless, variance, 1.0))
     z = errors / deviation
     density = jax.scipy.stats.norm.pdf(z)
     scores = deviation * (z * (2.0 * jax.scipy.special.ndtr(z) - 1.0) + 2.0 * density - _INVERSE_SQRT_PI)
-    return weighted_mean(jnp.where(spread, scores, jnp.abs(errors)), weights=factors)
+    scores = jnp.where(spread, jnp.where(endless, jnp.inf, scores), jnp.abs(errors))
+    return weighted_mean(scores, weights=factors)
 
 
 @checked

@@ -18,7 +18,7 @@ from jaxuq.molecules.grover_inputs import grover_inputs
 from jaxuq.molecules.reading import load_csv
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, SplitRows, take_split
 from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
-from jaxuq.molecules.similarity import mean_tanimoto, scaffold_similarity, similarity_bins
+from jaxuq.molecules.similarity import mean_tanimoto, nearest_tanimoto, scaffold_similarity, similarity_bins
 from jaxuq.molecules.split_folder import load_split_folder
 from jaxuq.molecules.splits import random_split, scaffold_split
 from jaxuq.molecules.structures import atom_inputs, unimol_inputs
@@ -48,6 +48,7 @@ __all__ = [
     "mean_tanimoto",
     "molecular_graphs",
     "morgan_fingerprints",
+    "nearest_tanimoto",
     "random_split",
     "rdkit_descriptors",
     "scaffold_similarity",

@@ -110,6 +110,35 @@ def load_csv(
     )
 
 
+def read_smiles(path: str | os.PathLike, smiles_column: str | None = None) -> list[str]:
+    """The SMILES of a CSV file, or of a text file with one a line; every record gives a row, whatever it says.
+
+    Args:
+        path: plain or gzipped, UTF-8. A file whose first line names no column is a list of SMILES.
+        smiles_column: the column; None looks for the usual names.
+
+    Returns:
+        One text a record; empty where there is none.
+
+    Raises:
+        DataError: the file is missing or empty, or a column is missing or ambiguous.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "new.csv")
+        ...     _ = path.write_text("id,smiles\\n1,CCO\\n2,\\n")
+        ...     read_smiles(path)
+        ['CCO', '']
+    """
+    path = Path(path)
+    header = read_header(path)
+    if len(header) == 1 and smiles_column is None and header[0].lower() not in _SMILES_NAMES:
+        return [header[0], *(fields[0].strip() for _, fields in records(path))]
+    at = column_position(path, header, _smiles_column(path, header, smiles_column))
+    return [fields[at].strip() if at < len(fields) else "" for _, fields in records(path)]
+
+
 def make_dataset(
     name: str,
     smiles: list[str],

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arrays import check_shapes
+from jaxuq._errors import ArrayError
 
 
 class LabelScaler(NamedTuple):
@@ -81,6 +82,9 @@ def scale_labels(
     Returns:
         Standardised labels, of the kind of array that went in.
 
+    Raises:
+        ArrayError: the last axis is not that of the scaler's tasks.
+
     Example:
         >>> scale_labels(LabelScaler(np.array([-1e7]), np.array([4.0])), np.array([[-1e7 + 2.0]])).tolist()
         [[0.5]]
@@ -100,6 +104,9 @@ def unscale_mean(
 
     Returns:
         The mean in the units of the labels.
+
+    Raises:
+        ArrayError: the last axis is not that of the scaler's tasks.
 
     Example:
         >>> unscale_mean(LabelScaler(jnp.array([2.0]), jnp.array([4.0])), jnp.array([[1.0]])).tolist()
@@ -121,6 +128,9 @@ def unscale_variance(
     Returns:
         The variance in the squared units of the labels.
 
+    Raises:
+        ArrayError: the last axis is not that of the scaler's tasks.
+
     Example:
         >>> unscale_variance(LabelScaler(jnp.array([2.0]), jnp.array([4.0])), jnp.array([[0.5]])).tolist()
         [[8.0]]
@@ -130,7 +140,14 @@ def unscale_variance(
 
 
 def _alike(scaler: LabelScaler, values: Array | np.ndarray) -> tuple[Any, Any, Any]:
-    """Mean, scale and values in one shape and type: double precision for NumPy's, their own for JAX's."""
+    """Mean, scale and values in one shape and type: double precision for NumPy's, their own for JAX's.
+
+    Raises:
+        ArrayError: the last axis is not that of the scaler's tasks.
+    """
+    tasks = np.shape(scaler.mean)[-1]
+    if np.shape(values)[-1:] != (tasks,):
+        raise ArrayError(f"an array of tasks has shape {np.shape(values)}; its last axis needs the scaler's {tasks}")
     numpy: Any = np if isinstance(values, np.ndarray) else jnp
     values = numpy.asarray(values, np.float64) if numpy is np else values
     mean, scale = (numpy.broadcast_to(numpy.asarray(a, values.dtype), values.shape) for a in scaler)

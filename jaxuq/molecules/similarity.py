@@ -1,17 +1,21 @@
 """How far a molecule is from the training molecules, and test parts sorted into bins by it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
+from jaxuq._arrays import widened
+from jaxuq._shapes import checked
 from jaxuq.molecules._workers import run_rdkit, warn_about
 from jaxuq.molecules.descriptors import morgan_fingerprints
 from jaxuq.molecules.records import DataError
 
 
+@checked
+@widened
 def mean_tanimoto(
     fingerprints: Float[Array, "molecules bits"], references: Float[Array, "references bits"]
 ) -> Float[Array, " molecules"]:
@@ -36,12 +40,38 @@ def mean_tanimoto(
     References:
         D. J. Rogers, T. T. Tanimoto, A Computer Program for Classifying Plants, Science 132, 1960.
     """
+    return _tanimoto(fingerprints, references, jnp.mean)
+
+
+def nearest_tanimoto(
+    fingerprints: Float[Array, "molecules bits"], references: Float[Array, "references bits"]
+) -> Float[Array, " molecules"]:
+    r"""Tanimoto similarity of each fingerprint to the nearest reference, $\max_m$ of what `mean_tanimoto` averages.
+
+    Args:
+        fingerprints: 0 and 1.
+        references: 0 and 1, one at least.
+
+    Returns:
+        Similarities in [0, 1]; 1 for a molecule with the bits of a reference. `[256, references]` numbers are held.
+
+    Example:
+        >>> nearest_tanimoto(jnp.array([[1.0, 1.0, 0.0]]), jnp.array([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+        Array([0.5], dtype=float32)
+
+    References:
+        D. J. Rogers, T. T. Tanimoto, A Computer Program for Classifying Plants, Science 132, 1960.
+    """
+    return _tanimoto(fingerprints, references, jnp.max)
+
+
+def _tanimoto(fingerprints: Array, references: Array, reduce: Callable[[Array], Array]) -> Array:
     sizes = references.sum(axis=1)
 
     def of_one(bits: Float[Array, " bits"]) -> Float[Array, ""]:
         common = references @ bits
         either = sizes + bits.sum() - common
-        return jnp.where(either > 0, common / jnp.where(either > 0, either, 1), 1).mean()
+        return reduce(jnp.where(either > 0, common / jnp.where(either > 0, either, 1), 1))
 
     return jax.lax.map(of_one, fingerprints, batch_size=256)
 

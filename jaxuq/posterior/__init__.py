@@ -16,7 +16,7 @@ What `observe` gives depends on the method alone, and `method.observes` says it:
 - `"snapshots"`: `(params,)`, parameters as an optimiser has trained them. `deterministic` and `mc_dropout` keep the
   newest, `ensemble` the last few, `swag` their moments; each counts once, what `init` got does not count.
 - `"gradients"`: `(gradient_fn,)`, where `gradient_fn(params)` is the gradient of the summed negative log likelihood at
-  the place where the method wants it: `sgld`, `psgld`, `sghmc` and `bbp` move by themselves.
+  the place where the method wants it: `sgld`, `cyclical_sgld`, `psgld`, `sghmc`, `sgnht` and `bbp` move by themselves.
 - `"data"`: `(apply_fn, inputs, labels)`, batches of the training data after the training: `laplace`.
 
 A model is any `apply_fn(params, inputs, *, rng_key=None) -> outputs` with a pytree of parameters, from flax, nnx,
@@ -27,7 +27,8 @@ functions over a leading axis of ensemble members. How outputs are read is a `Li
 own.
 
 Which one? `ensemble` when training can be repeated; `swag` or `laplace` when one run is to be used as it is; `bbp`,
-`sgld`, `psgld` or `sghmc` when the last layer is to be learnt as a distribution; `mc_dropout` when the network has
+`sgld`, `psgld`, `sghmc` or `sgnht` (its friction absorbs the noise of minibatches) when the last layer is to be learnt
+as a distribution; `cyclical_sgld` for several modes of a whole network; `mc_dropout` when the network has
 dropout and nothing else can be changed; `nuts` to see how good any of them is.
 """
 
@@ -35,6 +36,7 @@ from jaxuq.posterior.bbp import BBPState, bbp, dense, kl_to_prior, noisy_dense
 from jaxuq.posterior.chain import ChainState
 from jaxuq.posterior.continuous_likelihoods import gaussian, student_t
 from jaxuq.posterior.curvature import low_rank
+from jaxuq.posterior.cyclical_sgld import cyclical_sgld
 from jaxuq.posterior.deterministic import deterministic
 from jaxuq.posterior.draws import Draws
 from jaxuq.posterior.ensemble import ensemble, init_members
@@ -66,6 +68,7 @@ from jaxuq.posterior.psgld import psgld
 from jaxuq.posterior.readers import READERS
 from jaxuq.posterior.sghmc import sghmc
 from jaxuq.posterior.sgld import sgld
+from jaxuq.posterior.sgnht import sgnht
 from jaxuq.posterior.subtree import merge, on_part, paths_containing, select
 from jaxuq.posterior.swag import SWAGState, swag
 from jaxuq.posterior.trace import Trace
@@ -91,6 +94,7 @@ __all__ = [
     "Trace",
     "bbp",
     "best_prior",
+    "cyclical_sgld",
     "dense",
     "deterministic",
     "ensemble",
@@ -117,6 +121,7 @@ __all__ = [
     "select",
     "sghmc",
     "sgld",
+    "sgnht",
     "student_t",
     "summarise",
     "swag",

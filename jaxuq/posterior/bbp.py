@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
+from jaxuq._arrays import as_float, root
 from jaxuq._errors import OptionError
 from jaxuq._options import check_number
 from jaxuq.posterior._draws import draw_each, normal_like
@@ -133,7 +134,7 @@ def _numbers(state: BBPState) -> tuple[list[Array], list[Array]]:
 def _kl(means: list[Array], raw_scales: list[Array], prior_scale: float) -> Float[Array, ""]:
     terms = []
     for mean, raw in zip(means, raw_scales):
-        ratio = _scale(raw) / prior_scale
+        mean, ratio = as_float(mean), _scale(as_float(raw)) / prior_scale
         terms.append(jnp.sum(0.5 * (ratio**2 + (mean / prior_scale) ** 2 - 1) - jnp.log(ratio)))
     return jnp.sum(jnp.stack(terms))
 
@@ -193,10 +194,9 @@ def noisy_dense(
     mean = dense(state.mean, features)
     if rng_key is None:
         return mean
-    variance = dense(jax.tree.map(lambda raw: _scale(raw) ** 2, state.raw_scale), features**2)
-    positive = variance > 0  # zero only for a layer without bias and an input of zeros
-    deviation = jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
-    return mean + deviation * jax.random.normal(rng_key, mean.shape, mean.dtype)
+    variance = dense(jax.tree.map(lambda raw: _scale(as_float(raw)) ** 2, state.raw_scale), as_float(features) ** 2)
+    deviation = root(variance)  # zero only for a layer without bias and an input of zeros
+    return mean + deviation.astype(mean.dtype) * jax.random.normal(rng_key, mean.shape, mean.dtype)
 
 
 def dense(params: Params, features: Float[Array, "*batch features"]) -> Float[Array, "*batch outputs"]:

@@ -28,7 +28,8 @@ class ChainState(NamedTuple):
         position: the parameters.
         lost: of half-precision parameters, what rounding took from the position (float32): moves are smaller than the
             spacing of such numbers, and a chain without this would stand still. Zero, without a shape, for others.
-        memory: what the sampler remembers of each leaf: running squares of gradients (`psgld`), momentum (`sghmc`).
+        memory: what the sampler remembers of each leaf: running squares of gradients (`psgld`), momentum (`sghmc`), the
+            momentum and its thermostat (`sgnht`).
         trace: parameters collected so far; `()` if `capacity` is 0.
     """
 
@@ -39,22 +40,36 @@ class ChainState(NamedTuple):
     trace: Any
 
 
+class Collects(NamedTuple):
+    """How many parameter sets a trace holds, and whether one is kept after so many moves."""
+
+    capacity: int
+    due: Callable[[Array], Array]
+
+
+def collecting(capacity: int, burn_in: int, thinning: int) -> Collects:
+    """After `burn_in` moves, one of `thinning`."""
+    for name, value, least in (("capacity", capacity, 0), ("burn_in", burn_in, 0), ("thinning", thinning, 1)):
+        check_count(name, value, least)
+    return Collects(capacity, lambda number: (number > burn_in) & ((number - burn_in) % thinning == 0))
+
+
 def chain(
     move: Move,
     step_size: StepSize,
     prior_scale: float | None,
-    collects: tuple[int, int, int],
+    collects: Collects,
     *,
-    remembers: bool,
+    memory: Callable[[Array], Any] | None = None,
+    noisy: Callable[[Array], Array] | None = None,
 ) -> Method:
     """A sampler from the move of one leaf, `move(eta, gradient, drift, noise, memory) -> (change, memory)`.
 
-    `gradient` is what the sampler was given, `drift` the same with the prior's gradient added;
-    `collects` are the trace's capacity, burn-in and thinning.
+    `gradient` is what the sampler was given, `drift` the same with the prior's gradient added; `memory` makes what is
+    remembered of a leaf at the start; `noisy` says of a step, counted from 0, whether it is given noise.
     """
-    capacity, burn_in, thinning = collects
-    for name, value, least in (("capacity", capacity, 0), ("burn_in", burn_in, 0), ("thinning", thinning, 1)):
-        check_count(name, value, least)
+    capacity, due = collects
+    remembers = memory is not None
     if not callable(step_size) and not isinstance(step_size, jax.Array):
         check_number("step_size", step_size, 0.0, open_low=True)
     if prior_scale is not None:
@@ -64,21 +79,23 @@ def chain(
         del rng_key
         params = freeze_numbers(params)
         lost = jax.tree.map(lambda leaf: jnp.zeros_like(wide(leaf)) if _is_half(leaf) else jnp.zeros(()), params)
-        memory = jax.tree.map(lambda leaf: jnp.zeros_like(wide(leaf)), params) if remembers else ()
+        remembered = () if memory is None else jax.tree.map(lambda leaf: memory(wide(leaf)), params)
         kept = trace.start(params, capacity) if capacity else ()
-        return ChainState(jnp.zeros((), jnp.int32), params, lost, memory, kept)
+        return ChainState(jnp.zeros((), jnp.int32), params, lost, remembered, kept)
 
     def moved(rng_key: Key[Array, ""], state: ChainState, gradients: PyTree) -> tuple[Params, ChainState]:
         """How far every leaf goes, and the state afterwards."""
         leaves, structure = jax.tree.flatten(state.position)
         eta = step_size_at(step_size, state.step)
         lost = jax.tree.leaves(state.lost)
-        memory = jax.tree.leaves(state.memory) if remembers else [()] * len(leaves)
+        remembered = structure.flatten_up_to(state.memory) if remembers else [()] * len(leaves)
         wider = [wide(leaf) for leaf in leaves]
         noise = normal_like(rng_key, wider)
+        if noisy is not None:
+            noise = [jnp.where(noisy(state.step), white, jnp.zeros_like(white)) for white in noise]
         after = []
         for leaf, whole, rest, old, white, gradient in zip(
-            leaves, wider, lost, memory, noise, aligned(state.position, gradients)
+            leaves, wider, lost, remembered, noise, aligned(state.position, gradients)
         ):
             if not is_number(leaf) or gradient is None:
                 after.append((jnp.zeros_like(leaf), leaf, rest, old))
@@ -96,7 +113,7 @@ def chain(
         number = state.step + 1
         kept = state.trace
         if capacity:
-            kept = trace.collect(kept, position, (number > burn_in) & ((number - burn_in) % thinning == 0))
+            kept = trace.collect(kept, position, due(number))
         memories = memories if remembers else ()
         return changes, ChainState(number, position, rests, memories, kept)
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxuq._arrays import as_float, widest
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_count
 from jaxuq.posterior._ggn import Batch, ravel, sum_over, sum_over_examples, times_ggn, unravel
@@ -84,8 +85,9 @@ class FullCurvature(NamedTuple):
 
 def full(params: Params) -> FullCurvature:
     """An empty `FullCurvature`, for a few thousand parameters."""
-    size = sum(leaf.size for leaf in numbers_of(params))
-    return FullCurvature(jnp.zeros((size, size)))
+    leaves = numbers_of(params)
+    size = sum(leaf.size for leaf in leaves)
+    return FullCurvature(jnp.zeros((size, size), widest(*leaves)))
 
 
 class DiagonalCurvature(NamedTuple):
@@ -123,7 +125,7 @@ class DiagonalCurvature(NamedTuple):
 
 def diagonal(params: Params) -> DiagonalCurvature:
     """An empty `DiagonalCurvature`."""
-    return DiagonalCurvature([jnp.zeros_like(leaf) for leaf in numbers_of(params)])
+    return DiagonalCurvature([jnp.zeros_like(as_float(leaf)) for leaf in numbers_of(params)])
 
 
 class LowRankCurvature(NamedTuple):
@@ -192,9 +194,10 @@ def low_rank(rank: int) -> Callable[[Params], LowRankCurvature]:
     check_count("rank", rank)
 
     def empty(params: Params) -> LowRankCurvature:
-        size = sum(leaf.size for leaf in numbers_of(params))
+        leaves = numbers_of(params)
+        size, kind = sum(leaf.size for leaf in leaves), widest(*leaves)
         kept = min(rank, size)
-        return LowRankCurvature(jnp.zeros((kept, size)), jnp.zeros(kept))
+        return LowRankCurvature(jnp.zeros((kept, size), kind), jnp.zeros(kept, kind))
 
     return empty
 
@@ -216,7 +219,7 @@ def _leading(
         return vector / jnp.where(norm == 0, jnp.ones_like(norm), norm), norm
 
     first, _ = unit(jax.random.normal(keys[0], (size,)))
-    basis = jnp.zeros((steps, size)).at[0].set(first)
+    basis = jnp.zeros((steps, size), first.dtype).at[0].set(first)
 
     def step(number: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         basis, images = carry

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxuq._arrays import as_float, check_shapes, undefined_unless
-from jaxuq._entropies import bernoulli_entropy, categorical_entropy, log_probability_of, log_softmax
+from jaxuq._class_terms import log_probability_of
+from jaxuq._entropies import bernoulli_entropy, categorical_entropy, log_softmax
 from jaxuq.posterior.forecast import BernoulliForecast, CategoricalForecast, PoissonForecast
 from jaxuq.posterior.likelihood import Likelihood, Moments, independent_roots
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import as_float, counted, widened, widest
 from jaxuq._errors import OptionError
 from jaxuq._meshes import whole
 from jaxuq._shapes import checked
@@ -39,6 +39,7 @@ class KroneckerFactors(NamedTuple):
 
 
 @checked
+@widened
 def kronecker_factors(
     inputs: Float[Array, "rows inputs"],
     gradients: Float[Array, "*roots rows outputs"],
@@ -105,9 +106,7 @@ class KroneckerCurvature(NamedTuple):
                 batch.num_roots,
                 lambda j: [g.T @ g for g in map(_rows, tapped.pull(_like_outputs(batch.root(j), batch)))],
             )
-        new = (
-            KroneckerFactors(x.T @ x, b, jnp.sum(rows.astype(jnp.float32))) for x, b, rows in zip(inputs, outputs, kept)
-        )
+        new = (KroneckerFactors(x.T @ x, b, jnp.sum(as_float(rows, x))) for x, b, rows in zip(inputs, outputs, kept))
         return self.plus(tuple(new))
 
     def plus(self, factors: Any) -> "KroneckerCurvature":
@@ -156,8 +155,9 @@ def kronecker(params: Params) -> KroneckerCurvature:
     leaves = numbers_of(params)
 
     def empty(layer: Layer) -> KroneckerFactors:
+        kind = widest(*leaves)
         *stack, d, m = jax.eval_shape(lambda: layer.matrix(leaves)).shape
-        return KroneckerFactors(jnp.zeros((*stack, d, d)), jnp.zeros((*stack, m, m)), jnp.zeros(stack))
+        return KroneckerFactors(*(jnp.zeros(shape, kind) for shape in ((*stack, d, d), (*stack, m, m), tuple(stack))))
 
     return KroneckerCurvature(tuple(empty(layer) for layer in layers), Static(layers))
 
@@ -234,7 +234,7 @@ def columns(params: Params) -> ColumnCurvature:
     layers = layers_of(params)
     leaves = numbers_of(params)
     shapes = [jax.eval_shape(lambda layer=layer: layer.matrix(leaves)).shape for layer in layers]
-    return ColumnCurvature(tuple(jnp.zeros((m, d, d)) for d, m in shapes), Static(layers))
+    return ColumnCurvature(tuple(jnp.zeros((m, d, d), widest(*leaves)) for d, m in shapes), Static(layers))
 
 
 def _is_last(tapped: Tapped, batch: Batch) -> bool:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
+from jaxuq._arrays import widest
 from jaxuq._meshes import vary_like, whole
 from jaxuq._options import check_choice, check_number
 from jaxuq.posterior._draws import draw_each, normal_like
@@ -137,7 +138,8 @@ def laplace(
     def init(rng_key: Key[Array, ""], params: Params) -> LaplaceState:
         del rng_key
         params = freeze_numbers(params)
-        return LaplaceState(params, structure(params), jnp.zeros(()), jnp.asarray(prior_precision, jnp.float32))
+        kind = widest(*numbers_of(params))
+        return LaplaceState(params, structure(params), jnp.zeros((), kind), jnp.asarray(prior_precision, kind))
 
     def update(
         rng_key: Key[Array, ""],
@@ -148,6 +150,8 @@ def laplace(
         *,
         where: Bool[Array, "batch *tasks"] | None = None,
     ) -> LaplaceState:
+        if not labels.shape[0]:
+            return state  # nothing was seen
         inputs, labels, where = jax.tree.map(whole, (inputs, labels, where))
         rows = kept_rows(labels, where)
         batch = make_batch(read, apply_fn, state.params, without_rows(inputs, rows), rows, where, labels.ndim)
@@ -221,8 +225,10 @@ def log_marginal_likelihood(
         Immer, Bauer, Fortuin, Rätsch, Khan. Scalable marginal likelihood estimation for model selection in deep
         learning. ICML 2021.
     """
-    tau = jnp.asarray(state.prior_precision if prior_precision is None else prior_precision, jnp.float32)
-    leaves = numbers_of(state.params)
+    tau = jnp.asarray(
+        state.prior_precision if prior_precision is None else prior_precision, state.prior_precision.dtype
+    )
+    leaves = [wide(leaf) for leaf in numbers_of(state.params)]
     squares = jnp.sum(jnp.stack([jnp.sum(leaf**2) for leaf in leaves]))
     log_prior = 0.5 * (sum(leaf.size for leaf in leaves) * jnp.log(tau) - tau * squares)
     return state.log_likelihood + log_prior - 0.5 * state.curvature.log_det(tau)
@@ -250,7 +256,7 @@ def best_prior(
     """
     if precisions is None:
         precisions = tuple(np.geomspace(1e-4, 1e10, 57).tolist())
-    candidates = jnp.asarray(precisions, jnp.float32)
+    candidates = jnp.asarray(precisions, state.prior_precision.dtype)
     evidence = jax.lax.map(lambda tau: log_marginal_likelihood(state, tau), candidates)
     evidence = jnp.where(jnp.isnan(evidence), -jnp.inf, evidence)  # a prior too weak for single precision
     return state._replace(prior_precision=candidates[jnp.argmax(evidence)])
@@ -289,6 +295,7 @@ def output_variance(
         def of_output(number: Array) -> Array:
             cotangent = (jnp.arange(flat) == number).astype(outputs.dtype).reshape(outputs.shape)
             (gradient,) = pull(vary_like(cotangent, outputs))
+            gradient = [wide(leaf) for leaf in gradient]
             solved = state.curvature.solve(state.prior_precision, gradient)
             return jnp.sum(jnp.stack([jnp.sum(a * b) for a, b in zip(gradient, solved)]))
 

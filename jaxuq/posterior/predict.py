@@ -59,7 +59,7 @@ def predict(
     chunk = _size(sample_chunk, num_samples, "sample_chunk")
 
     def one_batch(batch):
-        if chunk == num_samples:
+        if chunk == num_samples or not _leading(batch, "inputs"):  # a map in parts cannot give nothing
             return jax.vmap(apply, in_axes=(0, None), out_axes=1)(samples, batch)
         outputs = jax.lax.map(lambda sample: apply(sample, batch), samples, batch_size=chunk if chunk > 1 else None)
         return jnp.moveaxis(outputs, 0, 1)

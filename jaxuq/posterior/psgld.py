@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from jaxuq._options import check_number
-from jaxuq.posterior.chain import StepSize, chain
+from jaxuq.posterior.chain import StepSize, chain, collecting
 from jaxuq.posterior.method import Method
 
 
@@ -86,4 +86,4 @@ def psgld(
         size = eta / (damping + jnp.sqrt(memory))
         return -size / 2 * drift + jnp.sqrt(size) * noise, memory
 
-    return chain(move, step_size, prior_scale, (capacity, burn_in, thinning), remembers=True)
+    return chain(move, step_size, prior_scale, collecting(capacity, burn_in, thinning), memory=jnp.zeros_like)

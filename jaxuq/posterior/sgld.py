@@ -7,7 +7,7 @@ $\epsilon \sim \mathcal{N}(0, I)$ and $\mathcal{L}$ the negative log posterior.
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from jaxuq.posterior.chain import StepSize, chain
+from jaxuq.posterior.chain import StepSize, chain, collecting
 from jaxuq.posterior.method import Method
 
 
@@ -73,4 +73,4 @@ def sgld(
         del gradient
         return -eta / 2 * drift + jnp.sqrt(eta) * noise, memory
 
-    return chain(move, step_size, prior_scale, (capacity, burn_in, thinning), remembers=False)
+    return chain(move, step_size, prior_scale, collecting(capacity, burn_in, thinning))

@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxuq.confidence.measures import MeasureFacts
 from jaxuq.confidence.study.scores import Evaluated, confidence_of
-from jaxuq.metrics import reliability_bins, risk_coverage_curve
-from jaxuq.reporting.canvas import GREY, INK, LIGHT, NORMAL, SMALL, WIDTH, new_figure, panel_title, panels, plain, quiet
+from jaxuq.reporting.canvas import GREY, INK, LIGHT, NORMAL, SMALL, WIDTH, new_figure, panel_title, plain, quiet
 from jaxuq.reporting.frames import Frame
+from jaxuq.reporting.kinds import Look, Ranked, Stated, draw_heat, reliability_diagrams, risk_coverage_curves
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -35,62 +34,46 @@ def confidence_reliability(found: Evaluated) -> "matplotlib.figure.Figure":
     """Draw accuracy against stated confidence, a panel for each of the main measures, in twenty bins."""
     bounded = [name for name in found.scores if found.about[name].bounded is not False]
     shown = [name for name in SHOWN if name in bounded] or bounded[: len(SHOWN)]
-    figure, grid = panels(
-        len(shown),
-        x_label="confidence, as the measure gives it",
-        y_label="share of right answers (grey: share of answers)",
-    )
-    bins_of = jax.jit(reliability_bins, static_argnames=("bins",))
-    edges = np.arange(_BINS + 1) / _BINS
-    for axes, name in zip(grid, shown):
-        defined = np.isfinite(found.scores[name])
+    panels = []
+    for name in shown:
+        defined, look = np.isfinite(found.scores[name]), _look(found, name)
         stated = confidence_of(found.about[name], np.where(defined, found.scores[name], 0.0))
         assert stated is not None
         arrays = (jnp.asarray(stated.astype(np.float32)), jnp.asarray(found.correct))
-        rows = jax.device_get(bins_of(*arrays, bins=_BINS, where=jnp.asarray(defined)))
-        _, colour, marker = GROUPS[found.about[name].group]
-        axes.bar(edges[:-1], rows.weight, width=1 / _BINS, align="edge", color=LIGHT, edgecolor="white")
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-        filled = rows.weight > 0
-        points = (rows.confidence[filled], rows.accuracy[filled])
-        axes.plot(*points, color=colour, marker=marker, markersize=4.5, linewidth=1.6)
-        panel_title(axes, found.about[name].title, colour)
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1.02)
-        axes.set_xticks([0, 0.5, 1])
-    return figure
+        panels.append(Stated(look, *arrays, jnp.asarray(defined), name))
+    return reliability_diagrams(
+        panels,
+        bins=_BINS,
+        x_label="confidence, as the measure gives it",
+        y_label="share of right answers (grey: share of answers)",
+    )
 
 
 def confidence_risk_coverage(found: Evaluated, summary: Frame) -> "matplotlib.figure.Figure":
     """Draw the share of wrong answers among the most confident ones, for the two best measures of every group."""
-    figure = new_figure(WIDTH, 4.8)
-    axes = figure.subplots()
-    quiet(axes)
-    curve_of = jax.jit(risk_coverage_curve)
     ordered = summary.sort_values("auroc_all", ascending=False)["method"]
     best = {group: [name for name in ordered if found.about[name].group == group][:2] for group in GROUPS}
     if "uqac" in ordered.to_numpy() and "uqac" not in best["uqac"]:
         best["uqac"].append("uqac")
-    for group, names in best.items():
-        _, colour, marker = GROUPS[group]
+    lines = []
+    for names in best.values():
         for rank, name in enumerate(names):
             values = found.scores[name]
             kept = found.common & np.isfinite(values)
-            where = jnp.asarray(kept)
-            wrong = jnp.asarray(1.0 - found.correct)
-            curve = jax.device_get(curve_of(jnp.asarray(-np.where(kept, values, 0.0)), wrong, where=where))
-            count = int(kept.sum())
-            axes.plot(
-                curve.coverage[:count], curve.selective_risk[:count], color=colour, marker=marker, markersize=4.5,
-                markevery=(0.03 + 0.02 * rank, 0.14), linewidth=1.7, linestyle=("-", (0, (5, 1.6)), ":")[rank],
-                label=plain(found.about[name].title),
-            )  # fmt: skip
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, None)
-    axes.set_xlabel("coverage: share of answers kept, the most confident first", fontsize=NORMAL)
-    axes.set_ylabel("share of wrong answers among them", fontsize=NORMAL)
-    figure.legend(loc="outside right upper", fontsize=SMALL, frameon=False, handlelength=3.4)
-    return figure
+            parts = (-np.where(kept, values, 0.0), 1.0 - found.correct, kept)
+            look = _look(found, name)._replace(line=("-", (0, (5, 1.6)), ":")[rank])
+            lines.append(Ranked(look, [tuple(map(jnp.asarray, parts))]))
+    return risk_coverage_curves(
+        lines,
+        x_label="coverage: share of answers kept, the most confident first",
+        y_label="share of wrong answers among them",
+    )
+
+
+def _look(found: Evaluated, name: str) -> Look:
+    about = found.about[name]
+    _, colour, marker = GROUPS[about.group]
+    return Look(about.title, colour, "-", marker)
 
 
 def confidence_cost(found: Evaluated, summary: Frame) -> "matplotlib.figure.Figure":
@@ -160,10 +143,10 @@ def measure_agreement(found: Evaluated) -> "matplotlib.figure.Figure":
         table = np.corrcoef(ranks)
     figure = new_figure(WIDTH, 8.6)
     axes = figure.subplots()
-    image = axes.imshow(table, cmap="RdBu_r", vmin=-1, vmax=1)
-    titles = [plain(found.about[name].title) for name in names]
-    axes.set_xticks(range(len(names)), titles, rotation=90, fontsize=6.5)
-    axes.set_yticks(range(len(names)), titles, fontsize=6.5)
+    titles = [found.about[name].title for name in names]
+    image = draw_heat(
+        axes, table, titles, titles, low=-1.0, high=1.0, colours="RdBu_r", size=6.5, rotation=90.0, equal=True
+    )
     for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
         for tick, name in zip(ticks, names):
             tick.set_color(GROUPS[found.about[name].group][1])

@@ -1,12 +1,12 @@
 """Emission matrices as pictures: what a labelling function says of each label."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxuq.reporting.canvas import INK, SMALL, new_figure, plain
+from jaxuq.reporting.kinds import draw_heat
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -39,19 +39,15 @@ def emission_figure(
     for row, (function, sources) in enumerate(emissions.items()):
         for column, (source, matrix) in enumerate(sources.items()):
             axes = grid[row, column]
-            image = axes.imshow(matrix, cmap="Blues", vmin=0.0, vmax=1.0)
+            image = draw_heat(
+                axes, matrix, label_names, label_names, low=0.0, high=1.0, size=SMALL - 1.5, rotation=60.0, equal=True,
+                written=_share if len(label_names) <= _WRITTEN else None,
+            )  # fmt: skip
             if row == 0:
                 axes.set_title(plain(source), fontsize=SMALL, color=INK, fontweight="bold")
             if column == 0:
                 axes.set_ylabel(plain(_wrap(function)), fontsize=SMALL)
-            ticks = range(len(label_names))
-            axes.set_xticks(ticks, [plain(name) for name in label_names], rotation=60, fontsize=SMALL - 1.5)
-            axes.set_yticks(ticks, [plain(name) for name in label_names], fontsize=SMALL - 1.5)
-            axes.tick_params(length=0)
-            for side in axes.spines.values():
-                side.set_visible(False)
-            if len(label_names) <= _WRITTEN:
-                _write_numbers(axes, matrix)
+            axes.tick_params(labelbottom=row == rows - 1)
     figure.supxlabel("what the function says", fontsize=SMALL)
     figure.supylabel("true label", fontsize=SMALL)
     if image is not None:
@@ -59,13 +55,8 @@ def emission_figure(
     return figure
 
 
-def _write_numbers(axes, matrix: np.ndarray) -> None:
-    for (state, label), value in np.ndenumerate(matrix):
-        if math.isfinite(value) and value >= 0.005:
-            colour = "white" if value > 0.6 else INK
-            axes.text(
-                label, state, f"{value:.2f}".lstrip("0") or "0", ha="center", va="center", fontsize=7, color=colour
-            )
+def _share(value: float) -> str:
+    return f"{value:.2f}".lstrip("0") or "0" if value >= 0.005 else ""
 
 
 def _wrap(name: str, width: int = 18) -> str:

@@ -1,44 +1,17 @@
-"""Figures of an evaluation of experts: accuracies, weights over clusters, what clusters hold, and sweeps."""
+"""Figures of an evaluation of experts: weights over clusters, what clusters hold, and sweeps."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxuq.reporting.canvas import GREY, INK, LIGHT, NORMAL, SMALL, WIDTH, new_figure, panel_title, panels, plain, quiet
+from jaxuq.reporting.canvas import NORMAL, WIDTH, new_figure, panel_title, panels
 from jaxuq.reporting.frames import Frame
-from jaxuq.reporting.method_style import method_style
+from jaxuq.reporting.kinds import Look, Measured, draw_curves, draw_heat
 
 if TYPE_CHECKING:
-    import matplotlib.axes
     import matplotlib.figure
 
-_OURS, _OTHERS = "#D55E00", "#0072B2"
-
-
-def accuracy_figure(summary: Frame) -> "matplotlib.figure.Figure":
-    """Draw the micro-averaged accuracy of every method with its bootstrap interval, and each seed's spread in light.
-
-    Args:
-        summary: `summary.csv`, rows of the micro average.
-
-    Returns:
-        The figure.
-    """
-    rows = summary[[not str(name).startswith("elrea-") for name in summary["method"]]]
-    figure = new_figure(WIDTH, 0.34 * len(rows) + 1.2)
-    axes = figure.subplots()
-    quiet(axes, grid="x")
-    for place, (_, row) in enumerate(rows.iterrows()):
-        colour = _OURS if row["method"] == "elrea" else _OTHERS
-        middle = 100 * float(row["accuracy_mean"])
-        axes.plot([100 * row["accuracy_lower"], 100 * row["accuracy_upper"]], [place, place], color=colour, linewidth=2)
-        axes.plot(middle, place, "o", color=colour, markersize=7)
-        axes.annotate(f"{middle:.1f}", (middle, place), (0, 6), textcoords="offset points", ha="center",
-                      fontsize=SMALL, color=colour)  # fmt: skip
-    axes.set_yticks(range(len(rows)), [plain(method_style(name).title) for name in rows["method"]])
-    axes.set_ylim(len(rows) - 0.5, -0.7)
-    axes.set_xlabel("exact match in %, with 95 % bootstrap intervals", fontsize=NORMAL)
-    return figure
+_OURS = "#D55E00"
 
 
 def weight_figure(weights: Frame) -> "matplotlib.figure.Figure":
@@ -61,26 +34,17 @@ def _heat_panels(
         sources = [str(source) for source in dict.fromkeys(own["source"].fillna(""))]
         members = list(dict.fromkeys(own[column].astype(str)))
         values = own[value].to_numpy(float).reshape(len(sources), len(members), order="F" if whole else "C")
-        _heat(axes, values, sources, members, "{:.0f}" if whole else "{:.2f}")
+        largest = max(float(np.nanmax(values)), 1e-9)
+        written = "{:.0f}" if whole else "{:.2f}"
+        draw_heat(
+            axes, values, [source or "all" for source in sources], members, low=0.0, high=1.2 * largest,
+            written=written.format,
+        )  # fmt: skip
         title = f"seed {seed}"
         if "adjusted_rand_index" in own and np.isfinite(own["adjusted_rand_index"].iloc[0]):
             title += f", adjusted Rand index {own['adjusted_rand_index'].iloc[0]:.2f}"
         panel_title(axes, title)
     return figure
-
-
-def _heat(axes: "matplotlib.axes.Axes", values: np.ndarray, rows: list[str], columns: list[str], numbers: str) -> None:
-    axes.grid(False)
-    largest = max(float(np.nanmax(values)), 1e-9)
-    axes.imshow(values, cmap="Blues", vmin=0, vmax=largest * 1.2, aspect="auto")
-    for row in range(len(rows)):
-        for column in range(len(columns)):
-            dark = values[row, column] > 0.7 * largest
-            axes.text(column, row, numbers.format(values[row, column]), ha="center", va="center", fontsize=SMALL,
-                      color="white" if dark else INK)  # fmt: skip
-    axes.set_xticks(range(len(columns)), columns, fontsize=SMALL)
-    axes.set_yticks(range(len(rows)), [plain(row) or "all" for row in rows], fontsize=SMALL)
-    axes.tick_params(labelbottom=True)
 
 
 def sweep_figure(summary: Frame) -> "matplotlib.figure.Figure":
@@ -103,13 +67,12 @@ def sweep_figure(summary: Frame) -> "matplotlib.figure.Figure":
     figure = new_figure(WIDTH / 2 * max(len(shown), 1), 3.4)
     grid = figure.subplots(1, max(len(shown), 1), squeeze=False)[0]
     for axes, (kind, found) in zip(grid, shown.items()):
-        quiet(axes)
         own = [rows[name] for _, name in found]
-        middle = np.array([100 * float(row["accuracy_mean"]) for row in own])
-        ends = np.array([[100 * float(row[f"accuracy_{end}"]) for row in own] for end in ("lower", "upper")])
-        axes.errorbar([number for number, _ in found], middle, yerr=np.abs(ends - middle), color=_OURS, marker="o",
-                      ecolor=LIGHT)  # fmt: skip
-        axes.axhline(100 * float(rows["elrea"]["accuracy_mean"]), color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        middle, lower, upper = (
+            np.array([100 * float(row[f"accuracy_{end}"]) for row in own]) for end in ("mean", "lower", "upper")
+        )
+        line = Measured(Look("ELREA", _OURS, "-", "o"), [number for number, _ in found], middle, lower, upper)
+        draw_curves(axes, [line], band=False, level=100 * float(rows["elrea"]["accuracy_mean"]))
         axes.set_xlabel(kinds[kind], fontsize=NORMAL)
         if kind == "elrea-":
             axes.set_xscale("log", base=2)

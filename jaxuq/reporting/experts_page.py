@@ -1,12 +1,12 @@
 """The report of an evaluation of experts: one self-contained page and its figures."""
 
-import sys
 from functools import partial
 from pathlib import Path
 
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.errors import ReportError
-from jaxuq.reporting.experts_figures import accuracy_figure, composition_figure, sweep_figure, weight_figure
+from jaxuq.reporting.experts_figures import composition_figure, sweep_figure, weight_figure
+from jaxuq.reporting.forest_figure import forest_figure
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.page import (
@@ -18,6 +18,7 @@ from jaxuq.reporting.page import (
     Section,
     Text,
     pairs_grid,
+    print_grid,
     rejected_section,
     run_facts,
     run_sections,
@@ -29,7 +30,7 @@ from jaxuq.study import read_run
 
 AVERAGE = "micro average"
 _READINGS = {
-    "accuracy": "Points are means over seeds; bars are bootstrap intervals over the questions of all seeds together. "
+    "accuracy": "Points are means over trainings (thin ticks); bars are 95 % bootstrap intervals over questions. "
     "Whether two methods differ is in the table's last column, which compares them question by question.",
     "weights": "Mean weight of base adapter and experts for the questions of each source. A row with one dark cell is "
     "routed to one expert; even rows mean that routing does not tell the experts apart.",
@@ -56,7 +57,7 @@ def write_experts_report(folder: str | Path) -> Path:
     path = Path(folder)
     run, result = read_run(path), read_folder(path)
     summary, clusters, weights, costs = (_read(path, name) for name in ("summary", "clusters", "weights", "costs"))
-    pictures, undrawn = render_drawings(_drawings(summary, clusters, weights), path / "figures")
+    pictures, undrawn = render_drawings(_drawings(result, summary, clusters, weights), path / "figures")
     left_out = rejected_section(run.get("rejected"), "question", ("Number", "Reason"), "rejected" in run)
     return write_page(
         path,
@@ -125,18 +126,8 @@ def _accuracies(result: ResultFolder, summary: Frame) -> Grid:
 
 def print_experts(folder: str | Path) -> None:
     """Print the accuracies of an evaluation on standard output."""
-    from rich.console import Console
-    from rich.table import Table
-
-    result = read_folder(folder)
-    grid = _accuracies(result, _read(Path(folder), "summary"))
-    table = Table(title="exact match", title_justify="left", box=None)
-    for column in grid.columns:
-        table.add_column(column, justify="left" if column == "Method" else "right")
-    for row in grid.groups[0][1]:
-        fields = [f"[bold]{field.text}[/bold]" if field.best else field.text for field in row.fields]
-        table.add_row(row.head, *fields)
-    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+    grid = _accuracies(read_folder(folder), _read(Path(folder), "summary"))
+    print_grid(grid._replace(title="exact match"))
 
 
 def _read(path: Path, name: str) -> Frame:
@@ -148,6 +139,12 @@ def _read(path: Path, name: str) -> Frame:
         raise ReportError(f"{path} has no readable {name}.csv ({error}); run jaxuq experts evaluate again") from None
 
 
+def _average(result: ResultFolder) -> ScoreTable:
+    """The micro average, without the sweeps of ELREA."""
+    table = list(_tables(result).values())[-1]
+    return table._replace(rows=[row for row in table.rows if not row[0].startswith("elrea-")])
+
+
 def _costs(costs: Frame) -> list[tuple[str, str]]:
     if "step" not in costs:
         return []
@@ -155,10 +152,10 @@ def _costs(costs: Frame) -> list[tuple[str, str]]:
     return [(str(step), f"{row['seconds']:.1f} s, {row['peak_mebibytes']:,.0f} MiB") for step, row in found.iterrows()]
 
 
-def _drawings(summary: Frame, clusters: Frame, weights: Frame) -> list[Drawing]:
+def _drawings(result: ResultFolder, summary: Frame, clusters: Frame, weights: Frame) -> list[Drawing]:
     average = summary[summary["dataset"] == AVERAGE]
     wanted = [
-        ("accuracy", "Accuracy of every method", partial(accuracy_figure, average)),
+        ("accuracy", "Accuracy of every method", lambda: forest_figure(_average(result))),
         ("weights", "Weights over clusters", partial(weight_figure, weights)),
         ("clusters", "What clusters hold", partial(composition_figure, clusters)),
     ]

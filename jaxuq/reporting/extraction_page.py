@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from jaxuq.reporting.errors import ReportError
-from jaxuq.reporting.page import Field, Grid, Markup, Row, Section, Text, run_facts, run_sections, write_page
+from jaxuq.reporting.page import (
+    Field,
+    Grid,
+    Markup,
+    Row,
+    Section,
+    Text,
+    print_grid,
+    run_facts,
+    run_sections,
+    write_page,
+)
 from jaxuq.study import read_run, read_sealed
 
 MOST_TEXTS = 300
@@ -122,21 +133,9 @@ def print_extraction(folder: str | Path) -> None:
     Args:
         folder: of the run.
     """
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-
-    parts = _scores(Path(folder), {}, {})
-    grid = next((part for part in parts if isinstance(part, Grid)), None)
-    if grid is None:
-        return
-    table = Table(title="Scores", title_justify="left")
-    for column in grid.columns:
-        table.add_column(column or "type", justify="right" if column else "left")
-    for row in grid.groups[0][1]:
-        table.add_row(row.head, *(field.text + (f" {field.small}" if field.small else "") for field in row.fields))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+    for part in _scores(Path(folder), {}, {}):
+        if isinstance(part, Grid):
+            print_grid(part._replace(title="Scores"), small=True, width=160)
 
 
 def _e(text: Any) -> str:
@@ -152,7 +151,7 @@ def _scores(path: Path, labels: Mapping[str, str], about: Mapping[str, Any]) -> 
     import pandas
 
     try:
-        whole = pandas.read_csv(path / "summary.csv").iloc[0]
+        whole = pandas.read_csv(path / "summary.csv").to_dict("records")[0]
         types = pandas.read_csv(path / "types.csv")
     except (OSError, ValueError, IndexError):
         return [Text("There is no gold to score against.")]
@@ -171,7 +170,7 @@ def _scores(path: Path, labels: Mapping[str, str], about: Mapping[str, Any]) -> 
     said = "In brackets 95 % bootstrap intervals over texts."
     if "texts with gold" in about:
         said = f"Over {about['texts with gold']} texts with gold. {said}"
-    return [Text(said, soft=True), Grid(["", *_TITLES.values()], [("", rows)])]
+    return [Text(said, soft=True), Grid(["Type", *_TITLES.values()], [("", rows)])]
 
 
 def _legend(present: Sequence[str]) -> str:

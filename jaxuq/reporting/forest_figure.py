@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def forest_figure(table: ScoreTable) -> "matplotlib.figure.Figure":
-    """Draw each mean with its interval over test molecules, a panel per metric; a vertical line marks the best mean.
+    """Draw each mean with its interval over examples, a panel per metric; a vertical line marks the best mean.
 
-    Where there is no interval the line is the standard deviation over seeds, drawn thin. A method whose score lies far
-    away from all others is drawn at the frame as a triangle, with its number.
+    Thin ticks are the seeds. Where there is no interval the line is their standard deviation, drawn thin. A method
+    whose score lies far away from all others is drawn at the frame as a triangle, with its number.
 
     Args:
         table: what `score_table` gave; three or four columns read best.
@@ -47,6 +47,8 @@ def forest_figure(table: ScoreTable) -> "matplotlib.figure.Figure":
             spread = 0.0 if math.isnan(cell.std) else cell.std
             ends = (cell.lower, cell.upper) if known else (cell.mean - spread, cell.mean + spread)
             axes.plot(ends, [place, place], color=style.colour, linewidth=2.4 if known else 0.9, solid_capstyle="butt")
+            if len(cell.seeds) > 1:
+                axes.plot(cell.seeds, [place] * len(cell.seeds), "|", color=style.colour, markersize=7, alpha=0.6)
             axes.plot(
                 [cell.mean], [place], color=style.colour, marker=style.marker, markersize=6, markeredgecolor="white"
             )

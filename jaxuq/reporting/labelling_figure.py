@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxuq.reporting.canvas import GREY, NORMAL, SMALL, new_figure, plain, quiet
+from jaxuq.reporting.canvas import NORMAL, SMALL, new_figure
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame, OptionalFrame
+from jaxuq.reporting.kinds import Measured, draw_curves
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import metric_name
 
@@ -54,22 +55,14 @@ def labelling_figure(curve: Frame) -> "matplotlib.figure.Figure":
     figure = new_figure(10.0, 3.4)
     grid = figure.subplots(1, len(_SHOWN))
     names = [name for name in dict.fromkeys(curve["acquisition"]) if name != "base"]
-    steps = np.diff(sorted(set(curve["labels"])))
-    beside = 0.12 * float(steps.min()) if len(steps) else 0.0  # so that whiskers do not hide each other
     for axes, score in zip(grid, _SHOWN):
-        quiet(axes)
         before = curve.loc[curve["acquisition"] == "base", f"{score}_mean"]
-        if len(before):
-            axes.axhline(float(before.iloc[0]), color=GREY, linewidth=1.2, linestyle=(0, (1.4, 1.2)))
-        for number, name in enumerate(names):
-            rows, style = curve[curve["acquisition"] == name], method_style(name)
-            labels = rows["labels"].to_numpy() + beside * (number - (len(names) - 1) / 2)
-            means = rows[f"{score}_mean"].to_numpy()
-            ends = np.stack([means - rows[f"{score}_lower"], rows[f"{score}_upper"] - means]).clip(0)
-            axes.errorbar(
-                labels, means, yerr=ends, color=style.colour, linestyle=style.line, marker=style.marker, markersize=4.5,
-                linewidth=1.5, elinewidth=0.6, capsize=0, label=plain(style.title),
-            )  # fmt: skip
+        lines = []
+        for name in names:
+            rows = curve[curve["acquisition"] == name]
+            middle, lower, upper = (rows[f"{score}_{end}"].to_numpy(float) for end in ("mean", "lower", "upper"))
+            lines.append(Measured(method_style(name), rows["labels"].to_numpy(float), middle, lower, upper))
+        draw_curves(axes, lines, band=False, level=float(before.iloc[0]) if len(before) else np.nan)
         axes.set_title(metric_name(score).title, fontsize=NORMAL)
         axes.set_xlabel("labels", fontsize=NORMAL)
     grid[-1].legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))

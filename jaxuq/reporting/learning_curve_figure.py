@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxuq.reporting.canvas import SMALL, panels
+from jaxuq.reporting.canvas import SMALL, panels, plain
 from jaxuq.reporting.frames import Frame
+from jaxuq.reporting.kinds import Look, Measured, draw_curves
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import metric_name
 
@@ -30,19 +31,17 @@ def learning_curve_figure(rounds: Frame, metric: str) -> "matplotlib.figure.Figu
         len(methods), x_label="labelled training molecules", y_label=metric_name(metric).title, aspect=0.72
     )
     for axes, method in zip(grid, methods, strict=True):
-        style, own = method_style(method), rounds[rounds["method"] == method]
-        axes.set_title(style.title, fontsize=SMALL + 1, loc="left")
+        style, own, lines = method_style(method), rounds[rounds["method"] == method], []
         for acquisition in dict.fromkeys(own["acquisition"]):
             line, opacity = _LINES.get(acquisition, ("-", 1.0))
             colour = "#666666" if acquisition == "random" else style.colour
             by_labels = own[own["acquisition"] == acquisition].groupby("labels")[metric]
             mean, std = by_labels.mean(), by_labels.std(ddof=1).fillna(0.0)
             labels, middle, spread = (np.asarray(part, np.float64) for part in (mean.index, mean, std))
-            axes.fill_between(labels, middle - spread, middle + spread, color=colour, alpha=0.13, lw=0)
-            axes.plot(
-                labels, middle, color=colour, linestyle=line, marker=style.marker, markersize=4.5, linewidth=1.7,
-                alpha=opacity, label=acquisition,
-            )  # fmt: skip
+            look = Look(acquisition, colour, line, style.marker)
+            lines.append(Measured(look, labels, middle, middle - spread, middle + spread, opacity))
+        draw_curves(axes, lines, band=True)
+        axes.set_title(plain(style.title), fontsize=SMALL + 1, loc="left")
         axes.set_xticks(sorted(set(own["labels"])))
         axes.legend(frameon=False, fontsize=SMALL)
     return figure

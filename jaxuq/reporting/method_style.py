@@ -105,8 +105,8 @@ def method_style(method: str) -> MethodStyle:
         `MethodStyle`.
 
     Example:
-        >>> method_style("mc-dropout").title
-        'MC dropout'
+        >>> method_style("tfb").title, method_style("my-method").title
+        ('TFB', 'my-method')
         >>> method_style("my-method") == method_style("my-method")
         True
     """

@@ -231,6 +231,33 @@ def pairs_grid(items: Sequence[tuple[Any, ...]], *columns: str, title: str = "")
     return Grid(list(columns), [("", rows)], title)
 
 
+def print_grid(grid: Grid, *, small: bool = False, width: int = 140) -> None:
+    """Print a table on standard output; whatever is in it is text, and no markup.
+
+    Args:
+        grid: the table.
+        small: whether intervals are printed, too.
+        width: letters of a line, where the output is no terminal.
+    """
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text as Plain
+
+    console = Console(width=None if sys.stdout.isatty() else width, highlight=False)
+    for group, rows in grid.groups:
+        title = grid.title or group
+        table = Table(title=Plain(title) if title else None, title_justify="left", box=None)
+        for column in grid.columns:
+            table.add_column(Plain(column), justify="left" if column == grid.columns[0] else "right")
+        for row in rows:
+            fields = [f"{field.text} {field.small}".rstrip() if small else field.text for field in row.fields]
+            styles = ["bold" if field.best else "" for field in row.fields]
+            table.add_row(Plain(row.head), *map(Plain, fields, styles))
+        console.print(table)
+
+
 def run_sections(run: Mapping[str, Any], cited: Sequence[str], rejected: Section | None = None) -> list[Section]:
     """The end of every page: what was left out, configuration, versions, citations.
 

@@ -8,9 +8,10 @@ from jaxuq.reporting.compare import compare_scores, comparison_sections, write_r
 from jaxuq.reporting.drawings import render_drawings
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame
+from jaxuq.reporting.method_style import styles_of
 from jaxuq.reporting.metric_names import metric_name
 from jaxuq.reporting.page import Field, Grid, Row, Section, Text, write_page
-from jaxuq.study import write_bytes
+from jaxuq.study import entry_record, write_bytes
 
 _METHODS = {
     "none": "deterministic",
@@ -169,7 +170,16 @@ def compare_published(
     References:
         Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024.
     """
-    scores, target = published_scores(folder, backbones), pathlib.Path(output)
+    from jaxuq.molecules.muben.methods import METHODS
+
+    scores = published_scores(folder, backbones)
+    with styles_of({"entries": {name: entry_record(METHODS[name]) for name in _METHODS.values()}}):
+        return _write(scores, folder, pathlib.Path(output), others)
+
+
+def _write(
+    scores: Frame, folder: str | pathlib.Path, target: pathlib.Path, others: Sequence[str | pathlib.Path]
+) -> pathlib.Path:
     comparisons, drawings, warnings = [], [], []
     for task_type, rows in _by_task(scores):
         comparison, pictures, gaps = compare_scores(rows.assign(variant=""), None, task_type)

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxuq.reporting.canvas import INK, SMALL, WIDTH, new_figure, panel_title, panels, plain, quiet
+from jaxuq.reporting.canvas import SMALL, WIDTH, new_figure, panel_title, panels, plain, quiet
+from jaxuq.reporting.kinds import draw_heat
 from jaxuq.reporting.method_style import method_style
 from jaxuq.reporting.metric_names import metric_name
 from jaxuq.reporting.ranks import RankTable
@@ -25,32 +26,21 @@ def mean_rank_figure(ranks: RankTable) -> "matplotlib.figure.Figure":
     References:
         Li et al., MUBen: Benchmarking the Uncertainty of Molecular Representation Models, TMLR, 2024 (average ranks).
     """
-    import matplotlib
-
     values = ranks.mean_rank
     figure = new_figure(min(WIDTH, 2.6 + 0.72 * len(ranks.metrics)), 1.4 + 0.34 * len(ranks.competitors))
     axes = figure.subplots()
-    colours = matplotlib.colormaps["cividis"]
     top = max(float(np.nanmax(values, initial=1.0)), 1.0 + 1e-6)
-    axes.imshow(values, cmap=colours, vmin=1.0, vmax=top, aspect="auto")
-    finite = values[np.isfinite(values)]
-    digits = 1 if np.any(finite % 1) else 0
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            dark = (value - 1.0) / (top - 1.0) < 0.55
-            text = f"{value:.{digits}f}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=SMALL, color="white" if dark else "#111111")
-    titles = [plain(metric_name(key).title) for key in ranks.metrics]
-    axes.set_xticks(range(len(titles)), titles, rotation=35, ha="right", fontsize=SMALL, color=INK)
-    names = [plain(method_style(name).title) for name in ranks.competitors]
-    axes.set_yticks(range(len(names)), names, fontsize=SMALL, color=INK)
-    axes.tick_params(length=0)
+    digits = 1 if np.any(values[np.isfinite(values)] % 1) else 0
+    titles = [metric_name(key).title for key in ranks.metrics]
+    names = [method_style(name).title for name in ranks.competitors]
+    draw_heat(
+        axes, values, names, titles, low=1.0, high=top, written=lambda value: f"{value:.{digits}f}", colours="cividis",
+        rotation=35.0,
+    )  # fmt: skip
     axes.set_xticks(np.arange(len(titles) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
     return figure
 
 

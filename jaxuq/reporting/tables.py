@@ -28,6 +28,7 @@ class Cell(NamedTuple):
         text: mean and spread, in the column's digits.
         interval: the interval, in the column's digits; empty if there is none.
         decided: whether it is the best by more than chance, against every other: only then may it be printed so.
+        seeds: the score of each.
     """
 
     mean: float
@@ -39,6 +40,7 @@ class Cell(NamedTuple):
     text: str
     interval: str
     decided: bool
+    seeds: tuple[float, ...] = ()
 
 
 class Column(NamedTuple):
@@ -244,13 +246,14 @@ def _mark(
     best = best_of([row[0] for row in raw], name.direction, digits, nominal)
     decided, near = standing(paired, best, nominal if name.direction == "nominal" else None)
     cells = []
-    for row, is_best, overlaps, sure in zip(raw, best, near, decided, strict=True):
+    for row, one, is_best, overlaps, sure in zip(raw, paired, best, near, decided, strict=True):
         mean, std, lower, upper = row
         spread = "" if math.isnan(std) else f" ± {format_number(std, digits)}"
         known = not (math.isnan(lower) or math.isnan(upper))
         interval = f"[{format_number(lower, digits)}, {format_number(upper, digits)}]" if known else ""
         text = format_number(mean, digits) + spread
-        cells.append(Cell(mean, std, lower, upper, is_best, overlaps, text, interval, sure))
+        seeds = tuple(one.seeds.values())
+        cells.append(Cell(mean, std, lower, upper, is_best, overlaps, text, interval, sure, seeds))
     return cells
 
 

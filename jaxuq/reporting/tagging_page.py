@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxuq.reporting.drawings import Drawing, render_drawings
 from jaxuq.reporting.emission_figure import emission_figure
-from jaxuq.reporting.entity_score_figure import entity_score_figure
 from jaxuq.reporting.errors import ReportError
+from jaxuq.reporting.forest_figure import forest_figure
 from jaxuq.reporting.frames import Frame
 from jaxuq.reporting.function_figure import function_figure
 from jaxuq.reporting.method_style import method_style
@@ -191,8 +191,9 @@ def _drawings(folder: ResultFolder, name: str, rows: Frame, functions: Frame, re
             Drawing(
                 f"scores-{stem}",
                 "Scores of the models",
-                "Entities count only with the right boundaries and type. Models with gold access are references.",
-                lambda: entity_score_figure(rows, methods),
+                "Entities count only with the right boundaries and type. Models with gold access are references. "
+                "A point is a mean over seeds (thin ticks), a thick bar its 95 % bootstrap interval over sentences.",
+                lambda: forest_figure(_score_table(folder, rows)),
             )
         )
     shown = [method for method in methods if method != "best-consensus"]

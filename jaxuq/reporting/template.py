@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from jaxuq._citation import citation
-from jaxuq.reporting.method_style import method_style
-from jaxuq.reporting.metric_names import format_number, metric_name
 
 
 def render_template(name: str, **context: Any) -> str:
@@ -27,7 +25,6 @@ def render_template(name: str, **context: Any) -> str:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     context |= {"tables_script": (templates / "tables.js").read_text(encoding="utf-8")}
-    environment.globals |= {"method_style": method_style, "metric_name": metric_name, "number": format_number}
     return environment.get_template(name).render(**context)
 
 
@@ -56,19 +53,22 @@ def bibtex_of(names: Iterable[str]) -> str:
     """The entries of jaxuq and of what a run used; a method of the user's own has none.
 
     Args:
-        names: of systems, methods and backbones.
+        names: of systems, methods and backbones; BibTeX is taken as it is.
 
     Returns:
         BibTeX.
     """
-    known = ["jaxuq"]
-    for name in names:
+    known, own = ["jaxuq"], []
+    for name in dict.fromkeys(names):
+        if name.lstrip().startswith("@"):
+            own.append(name)
+            continue
         try:
             citation(name)
         except ValueError:
             continue
         known.append(name)
-    return citation(*known)
+    return "\n\n".join([citation(*known), *own])
 
 
 def as_words(value: Any) -> str:

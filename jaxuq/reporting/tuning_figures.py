@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxuq.metrics import reliability_bins, risk_coverage_curve
-from jaxuq.reporting.canvas import GREY, LIGHT, NORMAL, SMALL, new_figure, panel_title, panels, plain, quiet
+from jaxuq.reporting.canvas import GREY, NORMAL, SMALL, new_figure, plain, quiet
 from jaxuq.reporting.frames import Frame
+from jaxuq.reporting.kinds import Ranked, Stated, reliability_diagrams, risk_coverage_curves
 from jaxuq.reporting.method_style import method_style
 
 if TYPE_CHECKING:
@@ -39,26 +38,10 @@ def tuning_reliability(answered: Mapping[str, Answered]) -> "matplotlib.figure.F
     Returns:
         The figure.
     """
-    figure, grid = panels(
-        len(answered), x_label="highest probability", y_label="share of right answers (grey: share of answers)"
+    shown = [Stated(method_style(name), *map(jnp.asarray, one), label=name) for name, one in answered.items()]
+    return reliability_diagrams(
+        shown, bins=_BINS, x_label="highest probability", y_label="share of right answers (grey: share of answers)"
     )
-    bins_of = jax.jit(reliability_bins, static_argnames=("bins",))
-    edges = np.arange(_BINS + 1) / _BINS
-    for axes, (method, one) in zip(grid, answered.items()):
-        rows = jax.device_get(bins_of(jnp.asarray(one.confidence), jnp.asarray(one.correct), bins=_BINS))
-        style = method_style(method)
-        axes.bar(edges[:-1], rows.weight, width=1 / _BINS, align="edge", color=LIGHT, edgecolor="white")
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-        filled = rows.weight > 0
-        axes.plot(
-            rows.confidence[filled], rows.accuracy[filled], color=style.colour, marker=style.marker, markersize=4.5,
-            linewidth=1.6,
-        )  # fmt: skip
-        panel_title(axes, style.title, style.colour)
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1.02)
-        axes.set_xticks([0, 0.5, 1])
-    return figure
 
 
 def tuning_risk_coverage(answered: Mapping[str, Answered]) -> "matplotlib.figure.Figure":
@@ -70,21 +53,13 @@ def tuning_risk_coverage(answered: Mapping[str, Answered]) -> "matplotlib.figure
     Returns:
         The figure.
     """
-    figure = new_figure(7.0, 4.0)
-    axes = figure.subplots()
-    quiet(axes)
-    curve_of = jax.jit(risk_coverage_curve)
-    for method, one in answered.items():
-        curve = jax.device_get(curve_of(jnp.asarray(1 - one.confidence), jnp.asarray(1 - one.correct)))
-        style = method_style(method)
-        axes.plot(
-            curve.coverage, curve.selective_risk, color=style.colour, linestyle=style.line, linewidth=1.6,
-            label=plain(style.title),
-        )  # fmt: skip
-    axes.set_xlabel("share of questions that are answered", fontsize=NORMAL)
-    axes.set_ylabel("share of wrong answers among them", fontsize=NORMAL)
-    axes.legend(fontsize=SMALL, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0))
-    return figure
+    shown = [
+        Ranked(method_style(name), [(jnp.asarray(1 - one.confidence), jnp.asarray(1 - one.correct), None)])
+        for name, one in answered.items()
+    ]
+    return risk_coverage_curves(
+        shown, x_label="share of questions that are answered", y_label="share of wrong answers among them", height=4.0
+    )
 
 
 def tuning_forgetting(summary: Frame) -> "matplotlib.figure.Figure":

@@ -27,7 +27,7 @@ from jaxuq.study.lock import working_alone
 from jaxuq.study.log import Log
 from jaxuq.study.options import Options, from_packages, options_of
 from jaxuq.study.own import make_study
-from jaxuq.study.predictions import write_predictions
+from jaxuq.study.predictions import prediction_rows, write_predictions
 from jaxuq.study.resamples import Examples, Resamples, Scored, read_resamples, resample_cells
 from jaxuq.study.study import Study
 from jaxuq.study.table import Rejected, Table, make_table
@@ -65,6 +65,7 @@ __all__ = [
     "make_table",
     "open_run",
     "options_of",
+    "prediction_rows",
     "read_arrays",
     "read_resamples",
     "read_run",

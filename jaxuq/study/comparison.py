@@ -35,9 +35,10 @@ def paired_interval(
 
     $$d \pm \sqrt{h_\pm^2 + \bigl(t_{S - 1} \, s_d / \sqrt S\bigr)^2}$$
 
-    $h_\pm$ are the arms of the debiased bootstrap interval of the difference $d$ on the same resamples (see
-    `jaxuq.metrics.interval_of_resamples`), $s_d$ the sample deviation of the difference over the $S$ seeds,
-    studentised. One seed says nothing of seeds and adds nothing.
+    $h_\pm$ are the arms of the least interval that holds the debiased bootstrap interval of the difference $d$ on the
+    same resamples (see `jaxuq.metrics.interval_of_resamples`) and the one without correction: equal biases of two
+    methods cancel, and to correct them adds noise alone. $s_d$ is the sample deviation of the difference over the $S$
+    seeds, studentised. One seed says nothing of seeds and adds nothing.
 
     Args:
         first: of one method.
@@ -194,7 +195,7 @@ def _difference(
 def _arms(
     draws: Float[np.ndarray, " resamples"], own: Float[np.ndarray, " seeds"], level: Float[np.ndarray, " levels"]
 ) -> tuple[Float[np.ndarray, " levels"], Float[np.ndarray, " levels"]]:
-    """How far the interval reaches below and above its point; `interval_of_resamples` about zero, for many levels."""
+    """How far the interval reaches below and above its point, for many levels."""
     from scipy.special import ndtri, stdtrit
 
     draws = draws[~np.isnan(draws)]
@@ -202,8 +203,8 @@ def _arms(
     if not len(draws):
         return nothing, nothing
     bias, upper_tail = draws.mean(), 0.5 + 0.5 * level
-    centres, half = (-bias, -(1.0 + np.sqrt(2.0)) * bias), ndtri(upper_tail) * draws.std()
-    lower, upper = np.minimum(min(centres) - half, 0.0), np.maximum(max(centres) + half, 0.0)
+    centres, half = (0.0, -bias, -(1.0 + np.sqrt(2.0)) * bias), ndtri(upper_tail) * draws.std()
+    lower, upper = min(centres) - half, max(centres) + half
     count = len(own)
     arm = stdtrit(count - 1, upper_tail) * own.std(ddof=1) / np.sqrt(count) if count > 1 else 0.0
     return np.hypot(lower, arm), np.hypot(upper, arm)

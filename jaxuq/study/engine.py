@@ -5,10 +5,11 @@ tables. The rest is here, once: what is done is never done again, a table never 
 interruption leaves a folder that the same command goes on with, and a cluster may share the work.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from jaxuq.study.cluster import run_on_cluster
 from jaxuq.study.crew import ShareDone, work_on_share
@@ -17,6 +18,7 @@ from jaxuq.study.listener import Listener
 from jaxuq.study.tables import Row, write_table
 
 
+@runtime_checkable
 class Kept(Protocol):
     """Where a cell is kept, such as a `Cell`: what was written, or None if it is to be computed."""
 
@@ -27,7 +29,11 @@ class Kept(Protocol):
         """Keep it, atomically."""
 
 
-class Plan(NamedTuple):
+K = TypeVar("K", bound=Kept)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan(Generic[K]):
     """A cell that a run wants.
 
     Attributes:
@@ -38,23 +44,23 @@ class Plan(NamedTuple):
     """
 
     name: str
-    kept: Kept
+    kept: K
     about: Any = None
     group: str = ""
 
 
-Work = Callable[[list[Plan]], Iterable[tuple[Plan, Any]]]
+Work = Callable[[list[Plan[K]]], Iterable[tuple[Plan[K], Any]]]
 """`work(plans)` computes missing cells of a group, and gives each as soon as it is there."""
-Rows = Callable[[Plan, Any], Mapping[str, Sequence[Row]]]
+Rows = Callable[[Plan[K], Any], Mapping[str, Sequence[Row]]]
 """`rows(plan, value)`: what a cell contributes to the tables, by file; the first of them has its scores."""
 
 
 def compute_cells(
     folder: RunFolder,
-    plans: Sequence[Plan],
-    work: Work,
+    plans: Sequence[Plan[K]],
+    work: Work[K],
     *,
-    rows: Rows = lambda plan, value: {},
+    rows: Rows[K] = lambda plan, value: {},
     listener: Listener = Listener(),  # noqa: B008
     shown: Sequence[str] = (),
     columns: Mapping[str, Sequence[str]] = MappingProxyType({}),

@@ -1,11 +1,9 @@
-"""What can be wrong with a result folder."""
+"""What can be wrong with a result folder, and what its reader should know."""
 
-from jaxuq._errors import JaxuqError
+from jaxuq._errors import JaxuqError, StudyWarning
+
+__all__ = ["RunFolderError", "StudyWarning"]
 
 
 class RunFolderError(JaxuqError, ValueError):
     """The output folder cannot take this run; the message says why and what to do."""
-
-
-class StudyWarning(UserWarning):
-    """Something about a result folder that its reader should know: results set aside, a damaged file computed again."""

@@ -19,7 +19,7 @@ from jaxuq._entries import Entry
 from jaxuq._files import write_json
 from jaxuq.study.cells import Cell
 from jaxuq.study.crew import SHARE, Crew, Share, ShareDone
-from jaxuq.study.earlier import EARLIER, bring_back, content_name, earlier_places, set_aside
+from jaxuq.study.earlier import EARLIER, bring_back, content_name, set_aside
 from jaxuq.study.errors import RunFolderError, StudyWarning
 from jaxuq.study.identity import Identity, plain_values
 from jaxuq.study.lock import LOCK, working_alone
@@ -90,15 +90,6 @@ class RunFolder(NamedTuple):
         """
         identity = self.cell(name, **further).identity
         return Log(self.path, name, identity, "" if self.share is None else self.share.name, ascii)
-
-    def earlier(self, name: str) -> list[pathlib.Path]:
-        """Files of a name among results of other data, which are set aside in this folder."""
-        return list(earlier_places(self.path, name))
-
-    @property
-    def seconds(self) -> float:
-        """That earlier calls took."""
-        return float(self.record.get("seconds") or 0.0)
 
     @property
     def predictions(self) -> pathlib.Path:

@@ -13,11 +13,12 @@ from jaxuq._digest import digest
 from jaxuq._entries import Entries, Entry, given_entries, identity_of
 from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
+from jaxuq.study.cells import Cell
 from jaxuq.study.engine import Plan, compute_cells
 from jaxuq.study.folder import entry_record, open_run
 from jaxuq.study.listener import Listener
 from jaxuq.study.options import Options
-from jaxuq.study.predictions import write_predictions
+from jaxuq.study.predictions import prediction_rows, write_predictions
 from jaxuq.study.resamples import Examples, Scored, resample_cells
 from jaxuq.study.study import Study
 from jaxuq.study.table import Table
@@ -116,7 +117,7 @@ def _run(
             for seed in range(seeds)
         ]  # fmt: skip
 
-        def compute(missing: list[Plan]) -> Iterator[tuple[Plan, dict[str, Any]]]:
+        def compute(missing: list[Plan[Cell]]) -> Iterator[tuple[Plan[Cell], dict[str, Any]]]:
             for plan in missing:
                 table, name, seed = plan.about
                 began, entry = time.monotonic(), entries[name]
@@ -130,7 +131,7 @@ def _run(
                 cell = {"predictions": predictions, "targets": test.targets, "ids": np.array(test.ids, str)}
                 yield plan, cell | {"seconds": np.float64(time.monotonic() - began)}
 
-        def keys(plan: Plan) -> dict[str, Any]:
+        def keys(plan: Plan[Cell]) -> dict[str, Any]:
             return {"dataset": plan.about[0].name, "method": plan.about[1], "seed": plan.about[2]}
 
         def examples(cell: Mapping[str, np.ndarray], test: Table) -> Examples:
@@ -138,7 +139,7 @@ def _run(
             rows = jnp.asarray(cell["predictions"]), jnp.asarray(test.targets)
             return Examples(rows, where, digest(cell["ids"], test.targets, where))
 
-        def rows(plan: Plan, cell: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
+        def rows(plan: Plan[Cell], cell: Mapping[str, np.ndarray]) -> dict[str, list[dict[str, Any]]]:
             arrays, where, _ = examples(cell, tests[plan.about[0].name])
             values = metric(*arrays, where=jnp.asarray(where)).tolist()
             return {"results.csv": [keys(plan) | dict(zip(scores, values)) | {"seconds": float(cell["seconds"])}]}
@@ -146,8 +147,8 @@ def _run(
         tables = compute_cells(folder, plans, compute, rows=rows, listener=listener, shown=tuple(scores))
         scored = [
             Scored(
-                keys(plan), plan.kept.identity.address,  # type: ignore[attr-defined]
-                lambda plan=plan: examples(plan.kept.read(), tests[plan.about[0].name]),
+                keys(plan), plan.kept.identity.address,
+                lambda plan=plan: examples(plan.kept.read() or {}, tests[plan.about[0].name]),
             )
             for plan in plans
         ]  # fmt: skip
@@ -157,9 +158,9 @@ def _run(
             output / "summary.csv", summarise(tables["results.csv"], names=[*scores, "seconds"], intervals=ends)
         )
         for plan in plans:
-            kept: Any = plan.kept  # a cell of this folder
-            cell = kept.read() or {}
-            write_predictions(kept, cell["ids"], {name: cell[name] for name in ("targets", "predictions")})
+            cell = plan.kept.read() or {}
+            columns = {name: cell[name] for name in ("targets", "predictions")}
+            write_predictions(plan.kept, prediction_rows({"id": cell["ids"]}, columns))
 
 
 @functools.cache

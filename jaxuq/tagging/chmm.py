@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._arrays import undefined_unless, within_classes
 from jaxuq._shapes import checked
 from jaxuq.tagging._context_chain import ContextChain
 from jaxuq.tagging.embedded import Bucket, Scaling, check_embeddings, scaling_of
@@ -135,7 +136,7 @@ def true_emissions(
         pseudo_count: $c$, 0 in the dissertation, where a vote that never occurred with a label then forbids it.
 
     Returns:
-        The matrices; rows sum to one.
+        The matrices; rows sum to one. NaN if a label of a token is none.
 
     Example:
         >>> import jax.numpy as jnp
@@ -149,7 +150,8 @@ def true_emissions(
     valid = inside(observations, lengths)
     states = jax.nn.one_hot(jnp.where(valid, labels, -1), num_labels)
     counts = emission_counts(states, observations, num_labels) + pseudo_count
-    return counts / jnp.sum(counts, axis=-1, keepdims=True)
+    known = jnp.all(within_classes(labels, num_labels) | ~valid)
+    return undefined_unless(known, counts / jnp.sum(counts, axis=-1, keepdims=True))
 
 
 def chmm_fixed_emissions(

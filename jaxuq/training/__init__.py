@@ -4,19 +4,35 @@
 """
 
 from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint
+from jaxuq.training.dynamics import (
+    DynamicsState,
+    ExampleDynamics,
+    error_norm,
+    example_dynamics,
+    gradient_variability,
+    init_dynamics,
+    update_dynamics,
+)
 from jaxuq.training.errors import DivergedError
 from jaxuq.training.fit import Fitted, Progress, fit
 from jaxuq.training.minibatch import History, Training, TrainState, minibatch_training
 
 __all__ = [
     "DivergedError",
+    "DynamicsState",
+    "ExampleDynamics",
     "Fitted",
     "History",
     "Progress",
     "TrainState",
     "Training",
+    "error_norm",
+    "example_dynamics",
     "fit",
+    "gradient_variability",
+    "init_dynamics",
     "load_checkpoint",
     "minibatch_training",
     "save_checkpoint",
+    "update_dynamics",
 ]

@@ -18,7 +18,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arrays import widest
 from jaxuq._errors import OptionError
+from jaxuq._meshes import divided_like, vary_like
 
 LossFn = Callable[..., Float[Array, ""]]
 ScoreFn = Callable[[PyTree, PyTree], Float[Array, ""]]
@@ -141,7 +143,7 @@ def minibatch_training(
             optimizer_state=optimizer.init(params) if optimizer_state is None else optimizer_state,
             epoch=jnp.zeros((), jnp.int32),
             best_params=params,
-            best_score=jnp.asarray(jnp.inf, jnp.float32),
+            best_score=jnp.asarray(jnp.inf, widest(*jax.tree.leaves(params))),
             best_epoch=jnp.zeros((), jnp.int32),
             stopped=jnp.zeros((), bool),
             observed=observed,
@@ -160,19 +162,21 @@ def minibatch_training(
     def one_epoch(state: TrainState, train: PyTree, validation: PyTree) -> tuple[TrainState, History]:
         num_rows = jax.tree.leaves(train)[0].shape[0]
         shuffle_key, step_key = jax.random.split(jax.random.fold_in(state.rng_key, state.epoch))
-        rows, real = _shuffled_batches(shuffle_key, num_rows, min(batch_size, num_rows))
-        step_keys = jax.random.split(step_key, rows.shape[0])
-        (params, optimizer_state), losses = jax.lax.scan(
-            lambda carry, inputs: step(carry, inputs, train),
-            (state.params, state.optimizer_state),
-            (rows, real, step_keys),
-        )
+        params, optimizer_state, losses = state.params, state.optimizer_state, jnp.zeros(0, state.best_score.dtype)
+        if num_rows:
+            rows, real = _shuffled_batches(shuffle_key, num_rows, min(batch_size, num_rows))
+            (params, optimizer_state), losses = jax.lax.scan(
+                lambda carry, inputs: step(carry, inputs, train),
+                (params, optimizer_state),
+                (rows, real, jax.random.split(step_key, rows.shape[0])),
+            )
         epoch = state.epoch + 1
-        score = jnp.zeros(()) if score_fn is None else score_fn(params, validation).astype(jnp.float32)
+        kind = state.best_score.dtype
+        score = jnp.zeros((), kind) if score_fn is None else score_fn(params, validation).astype(kind)
         better = (score <= state.best_score) & (score < jnp.inf)
         best_epoch = jnp.where(better, epoch, state.best_epoch)
         stopped = jnp.zeros((), bool) if patience is None else epoch - best_epoch > patience
-        state = TrainState(
+        after = TrainState(
             rng_key=state.rng_key,
             params=params,
             optimizer_state=optimizer_state,
@@ -183,7 +187,7 @@ def minibatch_training(
             stopped=stopped,
             observed=state.observed if observe is None else observe(state.observed, params, epoch),
         )
-        return state, History(losses.mean(), score)
+        return vary_like((after, History(losses.astype(kind).mean(), score)), state)
 
     def run(
         state: TrainState,
@@ -193,11 +197,16 @@ def minibatch_training(
         *,
         num_epochs: int,
     ) -> tuple[TrainState, History]:
-        def epoch_unless_stopped(state: TrainState, _: None) -> tuple[TrainState, History]:
-            nothing = History(jnp.asarray(jnp.nan, jnp.float32), jnp.asarray(jnp.nan, jnp.float32))
-            over = state.stopped if max_epoch is None else state.stopped | (state.epoch >= max_epoch)
-            return jax.lax.cond(over, lambda s: (s, nothing), lambda s: one_epoch(s, train, validation), state)
+        def epochs(state: TrainState, train: PyTree, validation: PyTree) -> tuple[TrainState, History]:
+            def epoch_unless_stopped(state: TrainState, _: None) -> tuple[TrainState, History]:
+                undefined = vary_like(jnp.asarray(jnp.nan, state.best_score.dtype), state)
+                over = state.stopped if max_epoch is None else state.stopped | (state.epoch >= max_epoch)
+                return jax.lax.cond(
+                    over, lambda s: (s, History(undefined, undefined)), lambda s: one_epoch(s, train, validation), state
+                )
 
-        return jax.lax.scan(epoch_unless_stopped, state, length=num_epochs)
+            return jax.lax.scan(epoch_unless_stopped, vary_like(state, train, validation), length=num_epochs)
+
+        return divided_like(epochs, (state, History(state.best_score, state.best_score)), state, train, validation)
 
     return Training(init, run)

@@ -2,10 +2,12 @@ r"""The distribution over possible answers, from one pass over the prompt, for a
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arrays import as_float, class_numbers, undefined_unless, within_classes
+from jaxuq._shapes import checked
+from jaxuq.losses import categorical_cross_entropy
 from jaxuq.networks import Decoder, Model, as_model, capability
 from jaxuq.tuning.prompts import AnswerPrompts
 
@@ -82,14 +84,23 @@ def option_logits(
         prompts: and the tokens of the answers.
 
     Returns:
-        Logits; -1e9 for answers that are not there.
+        Logits in at least single precision; -1e9 for answers that are not there, NaN for a token
+        that the model has not.
+
+    Raises:
+        ArrayError: the shapes differ.
     """
-    lengths, where = jnp.asarray(prompts.lengths), jnp.asarray(prompts.where)
-    last = jnp.take_along_axis(hidden, jnp.maximum(lengths - 1, 0)[:, None, None], axis=1)
-    logits = as_model(model).logits(params, last)
-    options = jnp.clip(jnp.where(where, jnp.asarray(prompts.options), 0), 0, logits.shape[-1] - 1)
-    chosen = jnp.take_along_axis(logits[:, 0].astype(jnp.float32), options, axis=1)
-    return jnp.where(where, chosen, _ABSENT)
+    logits = as_float(as_model(model).logits(params, _last_of(hidden, jnp.asarray(prompts.lengths)))[:, 0])
+    options, where = jnp.asarray(prompts.options), jnp.asarray(prompts.where)
+    chosen = jnp.take_along_axis(logits, class_numbers(options, logits.shape[-1]), axis=1)
+    return jnp.where(where, undefined_unless(within_classes(options, logits.shape[-1]), chosen), _ABSENT)
+
+
+@checked
+def _last_of(
+    hidden: Float[Array, "batch time hidden"], lengths: Int[Array, " batch"]
+) -> Float[Array, "batch 1 hidden"]:
+    return jnp.take_along_axis(hidden, jnp.maximum(lengths - 1, 0)[:, None, None], axis=1)
 
 
 def bind_answers(model: Model | Decoder, params: PyTree) -> Callable[..., Float[Array, "batch options"]]:
@@ -127,6 +138,7 @@ def bind_answers(model: Model | Decoder, params: PyTree) -> Callable[..., Float[
     return apply
 
 
+@checked
 def answer_loss(logits: Float[Array, "batch options"], labels: Int[Array, " batch"]) -> Float[Array, " batch"]:
     r"""$-\log p_y$ of the right answers among the options.
 
@@ -135,11 +147,14 @@ def answer_loss(logits: Float[Array, "batch options"], labels: Int[Array, " batc
         labels: the right options.
 
     Returns:
-        Losses in nats.
+        Losses in nats, in at least single precision; NaN for a label that is no option.
+
+    Raises:
+        ArrayError: the shapes differ.
 
     Example:
         >>> import jax.numpy as jnp
         >>> print(f"{answer_loss(jnp.zeros((1, 2)), jnp.array([1]))[0]:.4f}")
         0.6931
     """
-    return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None].astype(jnp.int32), axis=1)[:, 0]
+    return categorical_cross_entropy(logits, labels)

@@ -1,12 +1,23 @@
 """What tuning did to accuracy and to calibration: scores of forecasts over answers, with intervals."""
 
+import math
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Real
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import (
+    as_float,
+    class_numbers,
+    counted,
+    select,
+    undefined_unless,
+    widened,
+    within_classes,
+    within_unit,
+)
+from jaxuq._shapes import checked
 from jaxuq.language import encode_prompt, score_tokens
 from jaxuq.metrics import (
     area_under_risk_coverage,
@@ -23,6 +34,8 @@ if TYPE_CHECKING:
 SCORES = ("accuracy", "nll", "brier", "ece", "correctness_auroc", "aurc")
 
 
+@checked
+@widened
 def answer_scores(
     log_probs: Float[Array, "questions options"],
     labels: Int[Array, " questions"],
@@ -43,7 +56,10 @@ def answer_scores(
         where: questions that count.
 
     Returns:
-        Six numbers; NaN if none counts.
+        Six numbers; NaN if none counts, and if a label that counts is no option.
+
+    Raises:
+        ArrayError: the shapes differ.
 
     Example:
         >>> import jax.numpy as jnp
@@ -52,8 +68,9 @@ def answer_scores(
         0.4...
     """
     kept = counted(where, labels)
-    log_probs = jnp.where(kept[:, None], log_probs, -jnp.log(float(log_probs.shape[1])).astype(log_probs.dtype))
-    labels = jnp.where(kept, labels, 0).astype(jnp.int32)
+    log_probs = select(log_probs, kept, -math.log(log_probs.shape[1]))
+    known = jnp.all(within_classes(labels, log_probs.shape[1]) | ~kept)
+    labels = class_numbers(select(labels, kept), log_probs.shape[1])
     probabilities = jnp.exp(log_probs)
     confidence = probabilities.max(1)
     right = (jnp.argmax(log_probs, 1).astype(jnp.int32) == labels).astype(log_probs.dtype)
@@ -63,7 +80,7 @@ def answer_scores(
     def mean(values: Array) -> Array:
         return jnp.where(none, jnp.nan, jnp.where(kept, values, 0.0).sum() / jnp.maximum(count, 1))
 
-    return jnp.stack(
+    scores = jnp.stack(
         [
             mean(right),
             mean(answer_loss(log_probs, labels)),
@@ -73,8 +90,11 @@ def answer_scores(
             area_under_risk_coverage(1 - confidence, 1 - right, where=kept),
         ]
     )
+    return undefined_unless(known, scores)
 
 
+@checked
+@widened
 def confidence_scores(
     confidence: Float[Array, " questions"],
     correct: Real[Array, " questions"],
@@ -95,7 +115,10 @@ def confidence_scores(
         where: questions that count.
 
     Returns:
-        Six numbers; NaN if none counts.
+        Six numbers; NaN if none counts, and if a grade that counts is outside [0, 1].
+
+    Raises:
+        ArrayError: the shapes differ.
 
     Example:
         >>> import jax.numpy as jnp
@@ -104,15 +127,16 @@ def confidence_scores(
         0.1...
     """
     kept = counted(where, correct)
-    confidence = jnp.where(kept, confidence, 0.5)
-    right = jnp.where(kept, correct, 0).astype(confidence.dtype)
+    confidence = select(confidence, kept, 0.5)
+    right = select(as_float(correct, confidence), kept)
+    known = within_unit(right)
     inner = jnp.clip(confidence, 1e-6, 1 - 1e-6)
     count = kept.sum(dtype=confidence.dtype)
 
     def mean(values: Array) -> Array:
         return jnp.where(count == 0, jnp.nan, jnp.where(kept, values, 0.0).sum() / jnp.maximum(count, 1))
 
-    return jnp.stack(
+    scores = jnp.stack(
         [
             mean(right),
             mean(-right * jnp.log(inner) - (1 - right) * jnp.log1p(-inner)),
@@ -122,6 +146,7 @@ def confidence_scores(
             area_under_risk_coverage(1 - confidence, 1 - right, where=kept),
         ]
     )
+    return undefined_unless(known, scores)
 
 
 def text_loss(model: "LanguageModel", texts: list[str] | tuple[str, ...], *, batch_size: int = 8) -> float:

@@ -4,9 +4,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import counted, widened
+from jaxuq._shapes import checked
 
 
+@checked
+@widened
 def silhouette(
     features: Float[Array, "points features"],
     clusters: Int[Array, " points"],

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import counted, widened
+from jaxuq._meshes import vary_like
 from jaxuq._options import check_number
+from jaxuq._shapes import checked
 
 NOISE, MISTAKE, REDUNDANT, UNSURE = 0, 1, 2, 3
 _HALVINGS = 30
@@ -31,6 +33,8 @@ class PrunedSamples(NamedTuple):
     margin: Float[Array, ""]
 
 
+@checked
+@widened
 def prune_samples(
     error: Float[Array, " samples"],
     entropy: Float[Array, " samples"],
@@ -70,10 +74,11 @@ def prune_samples(
     kept = counted(where, error)
     error, entropy = jnp.where(kept, error, jnp.nan), jnp.where(kept, entropy, jnp.nan)
     wanted = keep_ratio * kept.sum(dtype=error.dtype)
+    axes = [jnp.pad(axis, (0, 1), constant_values=jnp.nan) for axis in (error, entropy)]  # there may be no sample
 
     def survivors(margin: Array) -> Array:
-        low = [jnp.nanquantile(axis, margin) for axis in (error, entropy)]
-        high = [jnp.nanquantile(axis, 1 - margin) for axis in (error, entropy)]
+        low = [jnp.nanquantile(axis, margin) for axis in axes]
+        high = [jnp.nanquantile(axis, 1 - margin) for axis in axes]
         noise = (error > high[0]) & (entropy > high[1])
         redundant = (error < low[0]) & (entropy < low[1])
         return kept & ~noise & ~redundant
@@ -84,14 +89,16 @@ def prune_samples(
         enough = survivors(middle).sum(dtype=error.dtype) <= wanted
         return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
 
-    start = (jnp.zeros((), error.dtype), jnp.full((), 0.5, error.dtype))
+    start = vary_like((jnp.zeros((), error.dtype), jnp.full((), 0.5, error.dtype)), error, entropy, kept)
     _, margin = jax.lax.fori_loop(0, _HALVINGS, halve, start)
     margin = jnp.where(survivors(start[0]).sum(dtype=error.dtype) <= wanted, 0.0, margin)
-    wrong, unsure = error > jnp.nanmedian(error), entropy > jnp.nanmedian(entropy)
+    wrong, unsure = (axis[:-1] > jnp.nanmedian(axis) for axis in axes)
     quadrant = jnp.where(wrong, jnp.where(unsure, NOISE, MISTAKE), jnp.where(unsure, UNSURE, REDUNDANT))
     return PrunedSamples(survivors(margin), jnp.where(kept, quadrant, -1), margin)
 
 
+@checked
+@widened
 def token_error(
     log_probs: Float[Array, "*batch time"],
     neighbours: float = 0.25,

@@ -10,7 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxuq.study import Examples, Intervals, Plan, Scored, digest, resample_cells, summarise, write_table
+from jaxuq.study import (
+    Cell,
+    Examples,
+    Intervals,
+    Plan,
+    Scored,
+    digest,
+    prediction_rows,
+    resample_cells,
+    summarise,
+    write_predictions,
+    write_table,
+)
 from jaxuq.tuning.evaluation import SCORES, answer_scores, confidence_scores
 
 SHOWN = ("accuracy", "nll", "ece")
@@ -94,7 +106,9 @@ def with_forgetting(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: order.index(row["dataset"]))
 
 
-def write_tables(folder: Path, scoring: Scoring, rows: Sequence[Mapping[str, Any]], plans: Sequence[Plan]) -> None:
+def write_tables(
+    folder: Path, scoring: Scoring, rows: Sequence[Mapping[str, Any]], plans: Sequence[Plan[Cell]]
+) -> None:
     """Write `results.csv` and `summary.csv` of a run whose cells are finished.
 
     Args:
@@ -105,13 +119,34 @@ def write_tables(folder: Path, scoring: Scoring, rows: Sequence[Mapping[str, Any
     """
     rows = with_forgetting(rows)
     write_table(folder / "results.csv", rows)
+    for plan in plans:
+        write_answers(plan.kept.path, plan.kept.read() or {})
     parts = list(dict.fromkeys(row["dataset"] for row in rows))
     names = [name for row in rows for name in row if name not in ("dataset", "method", "seed")]
     intervals = part_intervals(folder, scoring, plans, parts)
     write_table(folder / "summary.csv", summarise(rows, names=list(dict.fromkeys(names)), intervals=intervals))
 
 
-def part_intervals(folder: Path, scoring: Scoring, plans: Sequence[Plan], parts: Sequence[str]) -> Intervals:
+def write_answers(path: Path, cell: Mapping[str, np.ndarray]) -> None:
+    """Write the answers of a cell as a table beside it: a row a question, with its part and what was forecast.
+
+    Args:
+        path: of the arrays.
+        cell: with `<part>/ids`, `<part>/questions` and what else there is of each question.
+    """
+    rows = []
+    for name in cell:
+        part, _, what = name.rpartition("/")
+        if part and what == "ids":
+            values = {key.removeprefix(f"{part}/"): cell[key] for key in cell if key.startswith(f"{part}/")}
+            asked = {"part": [part] * len(values["ids"]), "id": values.pop("ids"), "question": values.pop("questions")}
+            if "log_probs" in values:
+                values["probability"] = np.exp(values.pop("log_probs"))
+            rows += prediction_rows(asked, values)
+    write_predictions(path, rows)
+
+
+def part_intervals(folder: Path, scoring: Scoring, plans: Sequence[Plan[Cell]], parts: Sequence[str]) -> Intervals:
     """95 % intervals over questions of the means over seeds, all methods on the same resamples: `resamples.npz`.
 
     Args:
@@ -124,14 +159,14 @@ def part_intervals(folder: Path, scoring: Scoring, plans: Sequence[Plan], parts:
         Ends by part and method.
     """
 
-    def examples(plan: Plan, part: str) -> Examples:
+    def examples(plan: Plan[Cell], part: str) -> Examples:
         cell = plan.kept.read() or {}
         arrays = _read(scoring, cell, part)
         return Examples(arrays, jnp.ones(len(arrays[0]), bool), digest(cell[f"{part}/ids"], cell[f"{part}/questions"]))
 
     scored = [
         Scored(
-            {"dataset": part, "method": plan.about[0], "seed": plan.about[-1]}, plan.kept.identity.address,  # type: ignore[attr-defined]
+            {"dataset": part, "method": plan.about[0], "seed": plan.about[-1]}, plan.kept.identity.address,
             lambda plan=plan, part=part: examples(plan, part),
         )
         for part in parts

@@ -9,9 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arrays import as_float, entry
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq._errors import OptionError
+from jaxuq._meshes import divided_like
 from jaxuq._options import check_number
+from jaxuq._shapes import compared
 from jaxuq.language import ScheduledLoss, cross_entropy
 from jaxuq.losses import (
     categorical_focal_loss,
@@ -90,29 +93,51 @@ def token_loss(
     return _weighted(made, sample_weights)
 
 
+def _compared(loss: TokenLoss) -> TokenLoss:
+    """A loss whose arguments have one shape, as jaxuq's own losses of the table want it."""
+
+    @compared
+    def of_tokens(
+        logits: Float[Array, "batch time vocab"],
+        tokens: Int[Array, "batch time"],
+        examples: Int[Array, "batch time"],
+    ) -> Float[Array, "batch time"]:
+        return loss(logits, tokens, examples)
+
+    return of_tokens
+
+
 def _weighted(loss: TokenLoss, sample_weights: Float[Array | np.ndarray, " examples"]) -> TokenLoss:
-    weights = jnp.asarray(sample_weights)
-    return lambda logits, tokens, examples: loss(logits, tokens, examples) * weights[_own(examples)]
+    def weighted(logits: Array, tokens: Array, examples: Array) -> Array:
+        losses = loss(logits, tokens, examples)
+        return losses * _own(jnp.asarray(sample_weights), examples, losses)
+
+    return _compared(weighted)
 
 
-def _own(examples: Int[Array, "batch time"]) -> Int[Array, "batch time"]:
-    """The example of each token; padding belongs to none, and is not counted."""
-    return jnp.maximum(examples, 0)
+def _own(values: Array, examples: Int[Array, "batch time"], like: Array) -> Float[Array, "batch time"]:
+    """The value of each token's example, in the type of `like`; NaN for an example that there is not.
+
+    Padding belongs to none, is not counted, and takes the first.
+    """
+    return divided_like(entry, examples, as_float(values, like), jnp.maximum(examples, 0))
 
 
 def _whoever(loss: Callable[[Array, Array], Array]) -> TokenLoss:
     """A loss that does not ask which example a token belongs to."""
-    return lambda logits, tokens, examples: loss(logits, tokens)
+    return _compared(lambda logits, tokens, examples: loss(logits, tokens))
 
 
 def _sample_smoothed(settings: LossSettings) -> TokenLoss:
     each = jnp.asarray(settings.sample_smoothing)
-    return lambda logits, tokens, examples: smoothed_cross_entropy(logits, tokens, each[_own(examples)])
+    return _compared(
+        lambda logits, tokens, examples: smoothed_cross_entropy(logits, tokens, _own(each, examples, as_float(logits)))
+    )
 
 
 def _falling(smoothing: float, share: Float[Array, ""] | float) -> TokenLoss:
     """Label smoothing when this share of the steps is done."""
-    part = smoothing * (1 - jnp.asarray(share, jnp.float32))
+    part = smoothing * (1 - jnp.asarray(share, jnp.result_type(float)))
     return _whoever(lambda logits, tokens: smoothed_cross_entropy(logits, tokens, jnp.broadcast_to(part, tokens.shape)))
 
 
@@ -168,11 +193,8 @@ def stated_token_loss(levels: Int[Array, " levels"], correct: Float[Array, " exa
         0.116478
     """
 
-    def loss(
-        logits: Float[Array, "batch time vocab"],
-        tokens: Int[Array, "batch time"],
-        examples: Int[Array, "batch time"],
-    ) -> Float[Array, "batch time"]:
-        return stated_confidence_loss(jnp.take(logits, levels, axis=-1), correct[jnp.maximum(examples, 0)])
+    def loss(logits: Array, tokens: Array, examples: Array) -> Array:
+        stated = divided_like(functools.partial(jnp.take, axis=-1), logits, logits, levels)
+        return stated_confidence_loss(stated, _own(correct, examples, as_float(logits)))
 
-    return loss
+    return _compared(loss)

@@ -75,6 +75,31 @@ _known = np.arange(16) % 5 != 2
 _graded = {"args": (_unit, _correct), "where": _known, "masked": (0, 1)}
 
 
+def _linear(method, weights):
+    """`apply` as a function of the weights of a map."""
+
+    def apply(weights, intercepts, forecast):
+        return method.apply(calibration.LinearState(weights, intercepts, jnp.zeros(2, bool)), forecast)
+
+    arguments = (weights, np.full((2, 4), 0.1, np.float32), _categorical)
+    return Example(apply, arguments, differentiable=(0, 1, 2), keeps_type=True, rows=2, shardable=False)
+
+
+_system = calibration.predictive_system(normalised=True)
+_system_state = _system.fit(jax.tree.map(jnp.asarray, _gaussian), jnp.asarray(_y))
+_venn = calibration.venn_abers()
+_venn_state = _venn.fit(jax.tree.map(jnp.asarray, _binary), jnp.asarray(_labels))
+_vector, _matrix = calibration.vector_scaling(), calibration.matrix_scaling()
+_maps = np.tile(np.eye(4, dtype=np.float32), (2, 1, 1))
+_ratios = _rng.uniform(0.5, 2, 32).astype(np.float32)
+
+
+_features = _rng.normal(size=(32, 3)).astype(np.float32)
+_density, _distance = calibration.feature_density(4), calibration.mahalanobis_distance(4)
+_gaussians = _density.fit(jnp.asarray(_features), jnp.asarray(_classes[:, 0]))
+_near = calibration.nearest_features(3)
+
+
 def _abstain(confidence, correct, *, where):
     thresholds = jnp.asarray([0.8, 0.5, 0.2])
     return calibration.abstention_threshold(confidence, correct, thresholds, level=0.5, delta=0.5, where=where)
@@ -82,6 +107,12 @@ def _abstain(confidence, correct, *, where):
 
 EXAMPLES: dict[str, Any] = {
     "abstention_threshold": Example(_abstain, **_graded),
+    "adaptive_conformal": Example(
+        calibration.adaptive_conformal(0.9).update, (_unit, _unit > 0.2), differentiable=(0,)
+    ),
+    "adaptive_threshold": Example(
+        calibration.adaptive_threshold, (_unit, np.float32(0.2)), where=_known, masked=(0,), differentiable=(0,)
+    ),
     "answer_nonconformity": Example(
         calibration.answer_nonconformity, (_clusters, _clusters == 0), where=_drawn, masked=(0,)
     ),
@@ -104,6 +135,18 @@ EXAMPLES: dict[str, Any] = {
     "conformal_threshold": Example(
         calibration.conformal_threshold, (_y,), {"level": 0.7}, where=_where, masked=(0,), differentiable=(0,)
     ),
+    "density_ratios": Example(
+        calibration.density_ratios, (_unit,), {"num_calibration": 100, "num_new": 50}, differentiable=(0,)
+    ),
+    "dirichlet_calibration": _linear(
+        calibration.dirichlet_calibration(), np.tile(np.eye(4, dtype=np.float32), (2, 1, 1))
+    ),
+    "effective_sample_size": Example(
+        calibration.effective_sample_size, (_unit,), where=_known, masked=(0,), differentiable=(0,)
+    ),
+    "exchangeability_wealth": Example(
+        calibration.exchangeability_wealth, (_unit,), where=_known, masked=(0,), differentiable=(0,)
+    ),
     "hoeffding_bound": Example(calibration.hoeffding_bound, (_unit,), {"n": 50, "delta": 0.1}, differentiable=(0,)),
     "isotonic_calibration": Example(
         partial(_isotonic.apply, _isotonic_state), (_binary,), differentiable=(0,), keeps_type=True
@@ -115,9 +158,23 @@ EXAMPLES: dict[str, Any] = {
         Example(partial(_quantiles.cdf, _quantile_state), (_gaussian, _y[::-1].copy()), differentiable=(0, 1)),
         Example(partial(_quantiles.quantile, _quantile_state), (_gaussian, np.float32(0.3)), differentiable=(0,)),
     ],
+    "jackknife_plus": [
+        Example(
+            partial(calibration.jackknife_plus, level=0.8, minmax=minmax),
+            (_logits, _unit.repeat(2)),
+            where=_where[:, 0],
+            masked=(0, 1),
+            differentiable=(0, 1),
+        )
+        for minmax in (False, True)
+    ],
     "learn_then_test": [
         Example(calibration.learn_then_test, (0.1 * _unit,), {"delta": 0.1, "procedure": name})
         for name in ("fixed_sequence", "bonferroni", "holm")
+    ],
+    "matrix_scaling": [
+        _linear(_matrix, _maps),
+        Example(_matrix.fit, (_categorical, _classes), **_masked),
     ],
     "platt_scaling": [
         Example(_platt.fit, (_binary, _labels), **_fit),
@@ -125,10 +182,22 @@ EXAMPLES: dict[str, Any] = {
             _of(_platt, calibration.PlattState), ((_two, _two), _binary), differentiable=(0, 1), keeps_type=True, rows=1
         ),
     ],
+    "predictive_system": [
+        Example(_system.fit, (_gaussian, _y), **_fit),
+        Example(partial(_system.cdf, _system_state), (_gaussian, _y[::-1].copy())),
+        Example(partial(_system.interval, _system_state, level=0.8), (_gaussian,), differentiable=(0,)),
+    ],
     "risk_p_values": [
         Example(calibration.risk_p_values, (_unit, np.full(16, 20, np.float32)), {"level": 0.3, "loss": loss})
         for loss in ("binary", "bounded")
     ],
+    "shifted_thresholds": Example(
+        partial(calibration.shifted_thresholds, level=0.7),
+        (_y, _ratios, _unit),
+        where=_where,
+        masked=(0,),
+        differentiable=(0,),
+    ),
     "temperature_scaling": [
         Example(_temperature.fit, (_binary, _labels), **_fit),
         Example(_temperature.fit, (_categorical, _classes), **_fit),
@@ -158,6 +227,42 @@ EXAMPLES: dict[str, Any] = {
         ),
     ],
 }
+EXAMPLES |= {
+    "vector_scaling": [
+        _linear(_vector, np.ones((2, 4), np.float32)),
+        Example(_vector.fit, (_categorical, _classes), **_masked),
+    ],
+    "venn_abers": [
+        Example(partial(_venn.probabilities, _venn_state), (_binary,)),
+        Example(_venn.fit, (_binary, _labels), **_masked),
+        Example(partial(_venn.apply, _venn_state), (_binary,), keeps_type=True),
+    ],
+}
+EXAMPLES |= {
+    "feature_density": [
+        Example(_density.score, (_gaussians, _features), differentiable=(0, 1), rows=1, shardable=False),
+        Example(_density.fit, (_features, _classes[:, 0]), where=_where[:, 0], masked=(0, 1), differentiable=(0,)),
+    ],
+    "free_energy": Example(calibration.free_energy, (_class_logits,), {"temperature": 2.0}, differentiable=(0,)),
+    "mahalanobis_distance": [
+        Example(_distance.score, (_gaussians, _features), differentiable=(0, 1), rows=1, shardable=False),
+        Example(_distance.fit, (_features, _classes[:, 0]), where=_where[:, 0], masked=(0, 1), differentiable=(0,)),
+    ],
+    "nearest_features": [
+        Example(_near.score, (_features, _features[:16].copy()), differentiable=(1,)),
+        Example(_near.fit, (_features,), differentiable=(0,)),
+    ],
+}
+_INF = float("inf")
+# Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
+LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
+    key: {0: (-_INF, _INF)}
+    for key in (
+        "temperature_scaling",
+        "platt_scaling",
+        "isotonic_calibration",
+    )
+}
 HOST: dict[str, str] = {
     "CALIBRATORS": "a table",
     "CONFORMAL": "a table",
@@ -168,7 +273,15 @@ HOST: dict[str, str] = {
     "recalibrate": "a record of names; tests/calibration/test_fitted.py",
     "load_fitted": "files on disk; tests/calibration/test_fitted_folder.py",
     "save_fitted": "files on disk; tests/calibration/test_fitted_folder.py",
+    "AdaptiveConformal": "a type",
     "Calibrator": "a type",
+    "ClassGaussians": "a type",
+    "FeatureScore": "a type",
+    "LinearState": "a type",
+    "PredictiveState": "a type",
+    "PredictiveSystem": "a type",
+    "VennAbers": "a type",
+    "VennAbersState": "a type",
     "ConformalClassification": "a type",
     "ConformalRegression": "a type",
     "ConformalState": "a type",

@@ -106,7 +106,7 @@ def test_an_unparsable_molecule_costs_only_itself(capsys, tmp_path):
     rows = _molecules()
     rows.insert(5, ["C1CC(", 3.0])
     main(["muben", "--dataset", str(_csv(tmp_path / "mine.csv", rows)), *OPTIONS, "--output", str(tmp_path / "run")])
-    assert "report.html" in capsys.readouterr().out
+    assert "report.html" in capsys.readouterr().err
     page = (tmp_path / "run" / "report.html").read_text()
     assert "C1CC(" in page, "the rejected molecule is listed on the page"
     record = json.loads((tmp_path / "run" / "run.json").read_text())

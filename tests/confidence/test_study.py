@@ -9,11 +9,10 @@ import pytest
 
 from jaxuq import confidence
 from jaxuq.cli.main import main
-from jaxuq.confidence.study.lines import append_lines
 from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
 from jaxuq.questions import add_responses
 from jaxuq.reporting import write_report
-from jaxuq.study import read_sealed
+from jaxuq.study import Listener, read_sealed, sealed_lines
 from tests.confidence.tiny_text import model
 
 WORDS = ("cat", "dog", "fish", "bird", "tree")
@@ -47,13 +46,13 @@ def test_a_killed_run_continues_to_the_same_numbers(tmp_path):
     class Killed(BaseException):
         pass
 
-    def kill(done, total, right, missing):
+    def kill(step, done, total, said):
         if done >= 2:
             raise Killed
 
     broken = configured(tmp_path / "broken", data)
     with pytest.raises(Killed):
-        confidence.run_study(broken, model=model(), on_progress=kill)
+        confidence.run_study(broken, model=model(), listener=Listener(progress=kill))
     path = broken.output / "predictions.jsonl"
     kept = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(kept[0] + kept[1][:40])  # killed while writing: half a line, and half a batch
@@ -100,7 +99,7 @@ def _lines(count=60, correct=None, seed=0):
         measures = {"uqac": sure, "perplexity": 3.0 - sure, "p_true": float(rng.random())}
         measures |= {"agreement": 1.0, "stated_confidence": None if number % 2 else 0.5}
         found.append(
-            {"id": str(number), "number": number, "correct": right, "answer": "x", "question": "<i>q</i>", "truth": "y",
+            {"id": str(number), "correct": right, "answer": "x", "question": "<i>q</i>", "truth": "y",
              "response": "<script>r</script>", "measures": measures, "tokens": 9, "chain": [[0, "a", 1, 0.5, 3, True]],
              "samples": [], "seconds": {"generate": 1.0, "read": 0.1}, "category": "", "kind": "text", "reply": "",
              "state": "AAA="}
@@ -147,11 +146,11 @@ def test_no_answer_anywhere_is_said(tmp_path):
 
 def test_page_has_every_measure_and_escapes_texts(tmp_path):
     lines = _lines()
-    append_lines(tmp_path / "predictions.jsonl", lines)
+    (tmp_path / "predictions.jsonl").write_text(sealed_lines(lines))
     (tmp_path / "run.json").write_text(json.dumps({"system": "confidence", "configuration": {"model": "m"}}))
     write_scores(tmp_path, lines, "mine", 0)
     page = write_report(tmp_path).read_text()
-    assert "<script>" not in page and "&lt;script&gt;" in page
+    assert "<script>r" not in page and "&lt;script&gt;" in page
     for title in ("UQAC: P̃", "Perplexity", "P(True)", "Verbalised confidence", "Logistic: all measures"):
         assert title in page
     assert "could not be drawn" not in page and page.count("<figure>") == 6

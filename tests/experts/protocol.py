@@ -46,6 +46,8 @@ EXAMPLES: dict = ENSEMBLES | {
     "project": [_project(kind) for kind in ("rademacher", "hadamard")],
     "select": Example(lambda scores: select(scores, 0.5), (jnp.sin(jnp.arange(8.0)),)),
 }
+# Where each takes labels of a known range: a label outside it makes the result NaN, or that of its entry alone.
+LABELS: dict[str, int] = {"disagreement": 2}
 HOST: dict[str, str] = ON_HOST | {
     "CLUSTERINGS": "an open table",
     "CONVENTIONS": "an open table",

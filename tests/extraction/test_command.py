@@ -53,7 +53,7 @@ def test_a_replay_gives_scores_a_page_and_files(files, capsys):
     assert (float(row["full_precision"]), float(row["full_recall"])) == (1.0, 0.5)
     assert float(row["partial_f1"]) == pytest.approx(2 / 3, abs=1e-4)
     said = capsys.readouterr()
-    assert "0.6667" in said.out and "report.html" in said.out
+    assert "0.6667" in said.out and "report.html" in said.err
     assert "Ada\tB-person" in (files / "run" / "extractions.bio").read_text()
     before = (files / "run" / "results.csv").read_bytes()
     main(arguments(files))  # goes on: nothing is left to ask

@@ -140,6 +140,7 @@ def test_both_parsers_agree_on_a_plain_table(names):
     ],
 )
 @pytest.mark.parametrize("convention", ["corrected", "published"])
+@pytest.mark.long  # a quiet machine
 def test_time_is_linear_in_the_reply(make, convention):
     """Eight times the reply takes well under 64 times the time, the mark of quadratic work."""
 

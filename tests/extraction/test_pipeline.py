@@ -25,6 +25,7 @@ from jaxuq.extraction import (
     scripted_chat,
     steps,
 )
+from jaxuq.reporting import write_report
 from jaxuq.study import open_run
 
 SCHEMA = make_schema([{"name": "person", "description": "People.", "examples": ["Marie Curie"]}, "place"])
@@ -260,6 +261,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path):
     rest = run("parts", dies_after(None))
     assert (rest.new, len(asked)) == (2, 6)
     for name in ("results.csv", "summary.csv", "types.csv", "extractions.jsonl", "report.html"):
+        write_report(tmp_path / "whole"), write_report(tmp_path / "parts")
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
     assert whole.evaluation.scores == rest.evaluation.scores
     replayed = replay_chat(log)
@@ -275,7 +277,7 @@ def test_the_page_shows_texts_and_runs_none_of_them(tmp_path):
     model = scripted_chat(lambda request: "</pre><img src=x onerror=alert(2)> " + table("Person", ["Ada"]))
     with open_run(tmp_path / "run", system="extract", options={}, content={}, device="test") as opened:
         run_extraction(opened, model, passages, SCHEMA, Plan(), dataset="<i>own</i>")
-    page = (tmp_path / "run" / "report.html").read_text()
+    page = write_report(tmp_path / "run").read_text()
     body = page.split("<body>")[1].split("<script>")[0]
     for tag in ("<script", "<img", "<b>x", "<i>own", "\u202e", "\x07"):
         assert tag not in body

@@ -119,6 +119,8 @@ EXAMPLES: dict[str, Any] = {
 _TYPE = "a type"
 _FILES = "reads or writes files"
 _TEXT = "works on strings"
+# Where each takes labels of a known range: a label outside it makes the result NaN, or that of its entry alone.
+LABELS: dict[str, int] = {"cross_entropy": 1, "token_scores": 1}
 HOST: dict[str, str] = {
     "Alternatives": _TYPE,
     "Answer": _TYPE,

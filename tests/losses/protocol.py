@@ -94,6 +94,31 @@ LABELS: dict[str, int] = {
     ),
     "confidence_reward": 0,
 }
+_INF = float("inf")
+# Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
+LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
+    **{
+        key: {0: (-_INF, _INF)}
+        for key in (
+            "bernoulli_cross_entropy",
+            "categorical_cross_entropy",
+            "categorical_focal_loss",
+            "earth_mover_loss",
+            "entropy_regularised_cross_entropy",
+            "focal_loss",
+            "stated_confidence_loss",
+            "ual_loss",
+            "uncertainty_aware_clm_loss",
+        )
+    },
+    "beta_negative_log_likelihood": {1: (0.0,)},
+    "gaussian_negative_log_likelihood": {1: (0.0, _INF)},
+    "behaviour_divergence": {0: (-_INF,), 1: (-_INF,)},
+    "confidence_reward": {1: (0.0, 1.0)},
+    "smoothed_cross_entropy": {0: (-_INF, _INF), 2: (0.0, 1.0)},
+    "softplus_variance": {0: (-_INF, _INF)},
+    "top_token_distillation": {0: (-_INF,)},
+}
 HOST: dict[str, str] = {
     "REWARDS": "names",
     "DirichletMoments": "a type",

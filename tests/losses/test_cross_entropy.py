@@ -94,15 +94,26 @@ def test_gradients_agree_with_finite_differences(name):
         jax.test_util.check_grads(loss, inputs, order=1, modes=["rev"], rtol=1e-5)
 
 
+_OF_CLASSES = {
+    "plain": losses.categorical_cross_entropy,
+    "focal": losses.categorical_focal_loss,
+    "entropy": losses.entropy_regularised_cross_entropy,
+    "uncertainty-aware": losses.uncertainty_aware_clm_loss,
+    "smoothed": functools.partial(losses.smoothed_cross_entropy, smoothing=0.1),
+    "smoothed over the others": functools.partial(losses.smoothed_cross_entropy, smoothing=0.1, spread="others"),
+}
+
+
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("gradient", [False, True])
-def test_no_second_array_of_all_classes(masked, gradient):
+@pytest.mark.parametrize("name", _OF_CLASSES)
+def test_no_second_array_of_all_classes(name, masked, gradient):
     """Neither a one-hot array nor probabilities beside the logits: of a vocabulary each would be as large as they."""
     n, classes = 256, 20_000
     arguments = [jax.ShapeDtypeStruct((n, classes), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)]
 
     def total(logits, targets, where=None):
-        return jnp.sum(losses.categorical_cross_entropy(logits, targets, where=where))
+        return jnp.sum(_OF_CLASSES[name](logits, targets, where=where))
 
     function = jax.grad(total) if gradient else total
     if masked:

@@ -100,3 +100,15 @@ def test_shapes_and_options_are_refused_by_name():
         with pytest.raises(OptionError, match="gamma is"):
             losses.categorical_focal_loss(jnp.zeros((4, 3)), jnp.zeros(4, int), gamma=float(bad))
     assert check_number("beta", np.float32(0.5), 0.0, 1.0) == 0.5 and check_count("bins", np.int64(3)) == 3
+
+
+def test_beta_likelihood_of_zero_variance_is_what_small_ones_tend_to():
+    mean, targets = jnp.array([0.0, 0.0]), jnp.array([0.0, 2.0])
+    for beta in (0.25, 0.5, 1.0):
+        small = losses.beta_negative_log_likelihood(mean, jnp.full(2, 1e-36), targets, beta=beta)
+        limit = losses.beta_negative_log_likelihood(mean, jnp.zeros(2), targets, beta=beta)
+        assert abs(float(small[0] - limit[0])) < 1e-4
+        if beta == 1:  # half the squared error
+            np.testing.assert_allclose((small[1], limit[1]), 2.0, rtol=1e-5)
+        else:
+            assert limit[1] == jnp.inf and small[1] > 1e8

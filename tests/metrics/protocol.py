@@ -72,6 +72,25 @@ EXAMPLES: dict[str, Any] = {
         _binary(metrics.binary_calibration_error, kwargs={"norm": norm}, differentiable=(0,))
         for norm in ("mean", "maximum")
     ],
+    "cumulative_calibration_error": [
+        _binary(metrics.cumulative_calibration_error, kwargs={"statistic": statistic}, differentiable=(0,))
+        for statistic in ("maximum", "range")
+    ],
+    "energy_score": Example(
+        lambda samples, labels, *, where: metrics.energy_score(samples.swapaxes(0, 1), labels, where=where),
+        (_float(N, SAMPLES, 2), _float(N, 2)),
+        where=WHERE,
+        masked=(0, 1),
+        differentiable=(0, 1),
+    ),
+    "false_positive_rate": Example(metrics.false_positive_rate, (SCORES, LABELS), where=WHERE, masked=(0, 1)),
+    "mixture_crps": Example(
+        lambda mean, variance, labels, *, where: metrics.mixture_crps(mean.T, variance.T, labels, where=where),
+        (_float(N, SAMPLES), np.exp(_float(N, SAMPLES)), TRUTH),
+        where=WHERE,
+        masked=(0, 1, 2),
+        differentiable=(0, 1, 2),
+    ),
     "bootstrap": Example(_bootstrap_error, (jax.random.key(3), MEAN, TRUTH), where=WHERE, masked=(1, 2)),
     "brier_score": _binary(metrics.brier_score, differentiable=(0,)),
     "categorical_negative_log_likelihood": Example(
@@ -163,6 +182,59 @@ LABELS: dict[str, int] = {
         ),
         1,
     )
+}
+_INF = float("inf")
+# Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
+LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
+    **{
+        key: {0: (0.0, 1.0)}
+        for key in (
+            "adaptive_calibration_error",
+            "binary_calibration_error",
+            "brier_score",
+            "classwise_calibration_error",
+            "expected_calibration_error",
+            "maximum_calibration_error",
+            "multiclass_brier_score",
+            "reliability_bins",
+            "smooth_calibration_error",
+        )
+    },
+    **{
+        key: {0: (-_INF, _INF)}
+        for key in (
+            "area_under_generalised_risk_coverage",
+            "area_under_risk_coverage",
+            "area_under_roc",
+            "average_over_tasks",
+            "average_precision",
+            "bernoulli_negative_log_likelihood",
+            "categorical_negative_log_likelihood",
+            "prediction_rejection_ratio",
+            "risk_coverage_curve",
+            "spearman_correlation",
+        )
+    },
+    **{
+        key: {1: (0.0, _INF)}
+        for key in (
+            "gaussian_crps",
+            "gaussian_negative_log_likelihood",
+            "expected_normalised_calibration_error",
+            "miscalibration_area",
+            "regression_calibration_curve",
+            "regression_calibration_error",
+        )
+    },
+    "sharpness": {0: (0.0, _INF)},
+    **{
+        key: {0: (-_INF,), 1: (_INF,)}
+        for key in (
+            "interval_coverage",
+            "interval_score",
+            "interval_width",
+        )
+    },
 }
 HOST: dict[str, str] = {
     "BootstrapResult": "a result type",

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import StandardScaler
 
+from jaxuq._errors import ArrayError
 from jaxuq.molecules import LabelScaler, fit_label_scaler, scale_labels, unscale_mean, unscale_variance
 
 
@@ -54,3 +55,12 @@ def test_variance_of_scaled_samples_is_unscaled_by_the_square(rng):
     samples = jnp.asarray(rng.normal(0.3, 1.7, (500, 2)), jnp.float32)
     expected = jnp.var(unscale_mean(scaler, samples), axis=0)
     np.testing.assert_allclose(unscale_variance(scaler, jnp.var(samples, axis=0)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("function", [scale_labels, unscale_mean, unscale_variance])
+@pytest.mark.parametrize("shape", [(4, 3, 1), (4, 2), (3, 4), (4,)])
+def test_values_of_other_tasks_than_the_scaler_has_are_an_error(function, shape):
+    scaler = LabelScaler(jnp.zeros(3), jnp.ones(3))
+    for values in (jnp.ones(shape), np.ones(shape)):
+        with pytest.raises(ArrayError, match="its last axis needs the scaler's 3"):
+            function(scaler, values)

@@ -5,6 +5,11 @@ from typing import Any
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
     "STRATEGIES": "a tuple of names",
+    "RowBatch": "a record of the host",
+    "in_order": "an order on the host",
+    "pad_rows": "NumPy rows on the host",
+    "plan_rows": "plans on the host",
+    "rung": "a length chosen on the host",
     "balanced_order": "an order chosen on the host",
     "data_mesh": "asks JAX for its devices",
     "divide_rows": "places arrays on devices",

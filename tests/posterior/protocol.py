@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from jaxuq import posterior
+from jaxuq._arrays import as_float
 from tests.protocol import Example
 
 _RNG = np.random.default_rng(7)
@@ -27,11 +28,11 @@ _ROWS = np.arange(16) % 3 > 0
 
 
 def _gaussian_head(params, inputs):
-    return posterior.dense(params, inputs).reshape(*inputs.shape[:-1], -1, 2)
+    return posterior.dense(params, inputs).reshape(*inputs.shape[:-1], params["bias"].size // 2, 2)
 
 
 def _evidential_head(params, inputs):
-    return posterior.dense(params, inputs).reshape(*inputs.shape[:-1], -1, 4)
+    return posterior.dense(params, inputs).reshape(*inputs.shape[:-1], params["bias"].size // 4, 4)
 
 
 # The functions of a method are called in turn in one example: what `init` makes is what `update` and `sample` read.
@@ -45,7 +46,7 @@ def _sampler(method):
         return state, method.sample(rng_key, state, 2)
 
     layers = ({"kernel": _normal(8, 2)}, {"kernel": _normal(8, 2)})
-    return Example(function, (_KEY, *layers), differentiable=(1, 2))
+    return Example(function, (_KEY, *layers), differentiable=(1, 2), keeps_type=True, rows=None)
 
 
 def _snapshots(method, **options):
@@ -56,7 +57,7 @@ def _snapshots(method, **options):
         samples = method.sample(rng_key, state, 3)
         return state, samples.varying if isinstance(samples, posterior.Draws) else samples
 
-    return Example(function, (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)), **options)
+    return Example(function, (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)), keeps_type=True, rows=None, **options)
 
 
 def _laplace(likelihood, structure, linearised=True):
@@ -80,7 +81,7 @@ def _laplace(likelihood, structure, linearised=True):
     else:
         labels, where, masked = np.float32(_WHERE[::-1]), _WHERE, (3,)
     args = (_KEY, layer, _INPUTS, labels, _normal(8, 3))
-    return Example(function, args, where=where, masked=masked, differentiable=(1, 2, 4))
+    return Example(function, args, where=where, masked=masked, differentiable=(1, 2, 4), keeps_type=True, rows=2)
 
 
 def _without_data(function):
@@ -88,14 +89,14 @@ def _without_data(function):
 
     def of_state(params, values):
         state = posterior.laplace("bernoulli", "diagonal").init(_KEY, params)
-        return function(state._replace(curvature=state.curvature._replace(values=[values])))
+        return function(state._replace(curvature=state.curvature._replace(values=[as_float(values)])))
 
-    return Example(of_state, (_normal(8), np.square(_normal(8))), differentiable=(0, 1))
+    return Example(of_state, (_normal(8), np.square(_normal(8))), differentiable=(0, 1), rows=None)
 
 
 def _variance(params, values, inputs):
     state = posterior.laplace("bernoulli", "diagonal").init(_KEY, params)
-    state = state._replace(curvature=state.curvature._replace(values=[values]))
+    state = state._replace(curvature=state.curvature._replace(values=[as_float(values)]))
     return posterior.output_variance(state, lambda w, x: x @ w, inputs)
 
 
@@ -122,13 +123,13 @@ def _on_part(rng_key, layer, other):
     state = method.init(rng_key, layer)
     for params in (layer, other):
         state = method.update(rng_key, state, params)
-    return posterior.predict(posterior.dense, method.sample(rng_key, state, 3), jnp.ones((2, 3)))
+    return posterior.predict(posterior.dense, method.sample(rng_key, state, 3), jnp.ones((2, 3), layer["bias"].dtype))
 
 
 EXAMPLES: dict[str, Any] = {
-    "bbp": Example(_bbp, (_KEY, _LAYER, _INPUTS), differentiable=(1, 2)),
+    "bbp": Example(_bbp, (_KEY, _LAYER, _INPUTS), differentiable=(1, 2), keeps_type=True, rows=2),
     "best_prior": _without_data(lambda state: posterior.best_prior(state, [0.5, 2.0]).prior_precision),
-    "dense": Example(posterior.dense, (_LAYER, _INPUTS), differentiable=(0, 1)),
+    "dense": Example(posterior.dense, (_LAYER, _INPUTS), differentiable=(0, 1), keeps_type=True, rows=1),
     "deterministic": _snapshots(posterior.deterministic(), differentiable=(1,)),
     "ensemble": _snapshots(posterior.ensemble(2), differentiable=(1, 2)),
     "gaussian": Example(
@@ -137,12 +138,15 @@ EXAMPLES: dict[str, Any] = {
         differentiable=(0, 1),
     ),
     "init_members": Example(
-        lambda key: posterior.init_members(key, lambda k: {"kernel": jax.random.normal(k, (3, 2))}, 4), (_KEY,)
+        lambda key: posterior.init_members(key, lambda k: {"kernel": jax.random.normal(k, (3, 2))}, 4),
+        (_KEY,),
+        rows=None,
     ),
     "kl_to_prior": Example(
         lambda mean, raw: posterior.kl_to_prior(posterior.BBPState(mean, raw)),
         (_normal(8), _normal(8)),
         differentiable=(0, 1),
+        rows=None,
     ),
     "kronecker_factors": Example(
         posterior.kronecker_factors, (_INPUTS, _normal(16, 2)), where=_ROWS, masked=(0, 1), differentiable=(0, 1)
@@ -157,6 +161,8 @@ EXAMPLES: dict[str, Any] = {
         lambda centre, params, inputs: posterior.linearised_at(lambda w, x: jnp.tanh(x @ w), centre)(params, inputs),
         (_normal(3), _normal(3), _INPUTS),
         differentiable=(0, 1, 2),
+        keeps_type=True,
+        rows=2,
     ),
     "log_marginal_likelihood": _without_data(posterior.log_marginal_likelihood),
     "mc_dropout": _snapshots(posterior.mc_dropout()),
@@ -164,22 +170,38 @@ EXAMPLES: dict[str, Any] = {
         lambda kernel, bias: posterior.merge({"kernel": kernel, "bias": None}, {"kernel": None, "bias": bias}),
         (_LAYER["kernel"], _LAYER["bias"]),
         differentiable=(0, 1),
+        keeps_type=True,
+        rows=None,
     ),
     "noisy_dense": Example(
         lambda layer, features: posterior.noisy_dense(posterior.BBPState(layer, layer), features),
         (_LAYER, _INPUTS),
         differentiable=(0, 1),
+        keeps_type=True,
+        rows=1,
     ),
-    "on_part": Example(_on_part, (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)), differentiable=(1, 2)),
-    "output_variance": Example(_variance, (_normal(3), np.square(_normal(3)), _INPUTS), differentiable=(0, 1, 2)),
-    "posterior_state": Example(_posterior_state, (_LAYER, _LAYER), differentiable=(0,)),
+    "on_part": Example(
+        _on_part, (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)), differentiable=(1, 2), keeps_type=True, rows=None
+    ),
+    "output_variance": Example(
+        _variance, (_normal(3), np.square(_normal(3)), _INPUTS), differentiable=(0, 1, 2), rows=2
+    ),
+    "posterior_state": Example(_posterior_state, (_LAYER, _LAYER), differentiable=(0,), keeps_type=True, rows=None),
     "predict": [
-        Example(_read_draws, (_normal(5, 3), _normal(3), _INPUTS), differentiable=(0, 1, 2)),
-        Example(partial(posterior.predict, posterior.dense), (_SAMPLES, _INPUTS), differentiable=(0, 1)),
+        Example(_read_draws, (_normal(5, 3), _normal(3), _INPUTS), differentiable=(0, 1, 2), keeps_type=True, rows=2),
+        Example(
+            partial(posterior.predict, posterior.dense),
+            (_SAMPLES, _INPUTS),
+            differentiable=(0, 1),
+            keeps_type=True,
+            rows=1,
+        ),
         Example(
             partial(posterior.predict, posterior.dense, batch_size=6, sample_chunk=2),
             (_SAMPLES, _INPUTS),
             differentiable=(0, 1),
+            keeps_type=True,
+            rows=1,
         ),
     ],
     "predict_forecast": [
@@ -187,6 +209,7 @@ EXAMPLES: dict[str, Any] = {
             partial(posterior.predict_forecast, apply, likelihood=likelihood, batch_size=6, sample_chunk=chunk),
             (_SAMPLES, _INPUTS),
             differentiable=(0, 1),
+            rows=1,
         )
         for apply, likelihood, chunk in (
             (_gaussian_head, "gaussian", 1),
@@ -198,14 +221,37 @@ EXAMPLES: dict[str, Any] = {
     ],
     "psgld": _sampler(posterior.psgld(0.1, prior_scale=0.5, capacity=3)),
     "select": Example(
-        lambda layer: posterior.select(layer, posterior.paths_containing("bias")), (_LAYER,), differentiable=(0,)
+        lambda layer: posterior.select(layer, posterior.paths_containing("bias")),
+        (_LAYER,),
+        differentiable=(0,),
+        keeps_type=True,
+        rows=None,
     ),
     "sghmc": _sampler(posterior.sghmc(0.1, prior_scale=0.5, capacity=3)),
+    "sgnht": _sampler(posterior.sgnht(0.1, prior_scale=0.5, capacity=3)),
+    "cyclical_sgld": _sampler(
+        posterior.cyclical_sgld(0.1, num_steps=6, num_cycles=3, exploration=0.5, samples_per_cycle=1, prior_scale=0.5)
+    ),
     "sgld": _sampler(posterior.sgld(0.1, prior_scale=0.5, capacity=3)),
     "summarise": [
-        Example(lambda outputs: posterior.summarise(outputs, "gaussian"), (_normal(8, 5, 3, 2),), differentiable=(0,)),
-        Example(lambda outputs: posterior.summarise(outputs, "bernoulli"), (_normal(8, 5, 3),), differentiable=(0,)),
-        Example(lambda outputs: posterior.summarise(outputs, "categorical"), (_normal(8, 5, 3),), differentiable=(0,)),
+        Example(
+            lambda outputs: posterior.summarise(outputs, "gaussian"),
+            (_normal(8, 5, 3, 2),),
+            differentiable=(0,),
+            rows=None,
+        ),
+        Example(
+            lambda outputs: posterior.summarise(outputs, "bernoulli"),
+            (_normal(8, 5, 3),),
+            differentiable=(0,),
+            rows=None,
+        ),
+        Example(
+            lambda outputs: posterior.summarise(outputs, "categorical"),
+            (_normal(8, 5, 3),),
+            differentiable=(0,),
+            rows=None,
+        ),
     ],
     "student_t": Example(
         lambda outputs, labels: posterior.student_t(4.0).log_prob(outputs, labels),
@@ -217,6 +263,9 @@ EXAMPLES: dict[str, Any] = {
         _snapshots(posterior.swag(rank=3, count_start=True), differentiable=(1, 2)),
     ],
 }
+_INF = float("inf")
+# Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
+LIMITS: dict[str, dict[int, tuple[float, ...]]] = {"summarise-1": {0: (-_INF, _INF)}, "summarise-2": {0: (-_INF, _INF)}}
 HOST: dict[str, str] = {
     "READERS": "a table",
     **dict.fromkeys(

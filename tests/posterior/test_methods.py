@@ -17,6 +17,7 @@ from jaxuq import posterior
 from jaxuq.posterior import (
     Method,
     bbp,
+    cyclical_sgld,
     deterministic,
     ensemble,
     laplace,
@@ -28,6 +29,7 @@ from jaxuq.posterior import (
     psgld,
     sghmc,
     sgld,
+    sgnht,
     swag,
 )
 
@@ -110,13 +112,24 @@ METHODS = {
     "sgld": lambda: sgld(1e-3),
     "psgld": lambda: psgld(1e-5),
     "sghmc": lambda: sghmc(1e-3),
+    "sgnht": lambda: sgnht(1e-2),
+    "cyclical_sgld": lambda: cyclical_sgld(1e-3, num_steps=8, num_cycles=2, exploration=0.0, samples_per_cycle=4),
     "laplace": lambda: laplace("gaussian", "kronecker"),
     "laplace-low-rank": lambda: laplace("gaussian", "low_rank"),
     "laplace-diagonal": lambda: laplace("gaussian", "diagonal"),
     "laplace-full": lambda: laplace("gaussian", "full"),
     "laplace-columns": lambda: laplace("gaussian", "columns"),
 }
-LONG = {"psgld", "sghmc", "laplace-low-rank", "laplace-diagonal", "laplace-full", "laplace-columns"}
+LONG = {
+    "psgld",
+    "sghmc",
+    "sgnht",
+    "cyclical_sgld",
+    "laplace-low-rank",
+    "laplace-diagonal",
+    "laplace-full",
+    "laplace-columns",
+}
 
 
 def _observer(method, params, apply_fn):

@@ -120,7 +120,8 @@ def test_several_tasks_are_drawn_in_standard_deviations_of_their_labels(regressi
 def test_risk_coverage_lines_are_means_over_seeds_of_the_metric(kind, request):
     _, predictions = request.getfixturevalue(kind)
     path = request.getfixturevalue(f"{kind}_folder")
-    figure = risk_coverage_figure(predictions, regression=kind == "regression")
+    with styles_of(request.getfixturevalue(kind)[0].run):
+        figure = risk_coverage_figure(predictions, regression=kind == "regression")
     curves = []
     for seed in (0, 1):
         arrays = _arrays(path, "deterministic", (seed,))
@@ -220,10 +221,11 @@ def test_figures_are_drawn_in_threads_and_without_pyplot_figures(regression):
 @pytest.mark.parametrize("count", [1, 14])
 def test_panels_do_not_overlap(regression, count):
     (seeds, *_) = regression[1].values()
-    names = [*_STYLES][:count]
-    figure = reliability_figure(
-        {name: [seed._replace(labels=(seed.labels > 0) * 1.0) for seed in seeds] for name in names}
-    )
+    names = [*METHODS][:count]
+    with styles_of({"entries": {name: entry_record(METHODS[name]) for name in names}}):
+        figure = reliability_figure(
+            {name: [seed._replace(labels=(seed.labels > 0) * 1.0) for seed in seeds] for name in names}
+        )
     assert isinstance(figure, matplotlib.figure.Figure)
     figure.draw_without_rendering()
     boxes = [axes.get_tightbbox() for axes in figure.axes]

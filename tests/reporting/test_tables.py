@@ -127,8 +127,8 @@ def test_markdown_has_one_line_per_method_and_escapes_its_syntax():
 
 
 def test_the_terminal_shows_every_number_and_leaves_brackets_in_names_alone():
-    results = _frame(rmse=[0.5, 0.4]).assign(method=["[red]x[/red]", "swag"])
+    results = _frame(rmse=[0.5, 0.4]).assign(method=["[red]x[/red]", "ual"])
     console = rich.console.Console(file=io.StringIO(), width=100)
     console.print(terminal_table(score_table(results, metrics=["rmse"], title="esol")))
     text = console.file.getvalue()
-    assert all(word in text for word in ("esol", "[red]x[/red]", "SWAG", "0.5000", "0.4000"))
+    assert all(word in text for word in ("esol", "[red]x[/red]", "UAL", "0.5000", "0.4000"))

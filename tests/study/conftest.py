@@ -1,31 +1,22 @@
-"""A small network, a cache of the tests' own, and a finished run of every command, made once a file."""
+"""Small networks, a cache of the tests' own, and a finished run of every command, made once."""
 
 import pathlib
 
 import pytest
 
-from jaxuq.networks import DNN
-from tests.study.studies import STUDIES
+from tests.study.studies import STUDIES, small_networks
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_network_and_own_cache(tmp_path_factory):
-    from jaxuq.molecules.muben import BACKBONES
-
+def _small_networks_and_own_cache(tmp_path_factory):
     patch = pytest.MonkeyPatch()
-    whole = BACKBONES["dnn"]
-
-    def small(options):
-        made = whole.functions["make"](options)
-        return made._replace(network=lambda outputs: DNN(num_outputs=outputs, width=8, depth=0))
-
-    patch.setitem(BACKBONES, "dnn", whole._replace(functions={"make": small}))
+    small_networks(patch)
     patch.setenv("JAXUQ_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first(tmp_path_factory):
     """Data and a finished run of a command, made once."""
     made: dict[str, pathlib.Path] = {}

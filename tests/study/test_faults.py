@@ -1,80 +1,214 @@
-"""What can go wrong with a folder while a command works in it: one line, and the same numbers after a repeat."""
+"""What can go wrong while a command works in a folder: one line, and after a repeat the same numbers, for all."""
 
 import errno
 import importlib
 import io
 import os
+import pathlib
 import shutil
 import signal
+import subprocess
 import sys
-import time
 import warnings
 
 import numpy as np
 import pytest
 
-from jaxuq.study import RunFolderError, working_alone
+from jaxuq.study import working_alone
 from jaxuq.training import load_checkpoint, save_checkpoint
 from tests.study.studies import STUDIES, numbers
 
 pytestmark = pytest.mark.filterwarnings("ignore::jaxuq.study.StudyWarning")
-_QUICK = ("extract", "confidence")  # the others take the longer way through the same code
-_COMMANDS = [pytest.param(name, marks=[] if name in _QUICK else [pytest.mark.long]) for name in STUDIES]
+ROOT = pathlib.Path(__file__).parents[2]
 _CLI = importlib.import_module("jaxuq.cli.main")  # `jaxuq.cli.main` is the function
 _ARGUMENTS = ["models", "list"]
+_QUICK = ("extract", "confidence")  # the others take the longer way through the same code
+_COMMANDS = [pytest.param(name, marks=[] if name in _QUICK else [pytest.mark.long]) for name in STUDIES]
+
+
+def _ended(capsys, command):
+    """Exit code and the last line on standard error of a command that does this."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_CLI, "_run", lambda name, options: command())
+        try:
+            _CLI.main(_ARGUMENTS)
+        except SystemExit as ended:
+            lines = capsys.readouterr().err.splitlines()
+            assert "Traceback" not in "".join(lines)
+            return ended.code, lines[-1]
+    return 0, ""
+
+
+def _copied(first, target):
+    shutil.copytree(first, target)
+    return target
+
+
+# A disk that refuses, from some write on: what it says is what the user reads, and nothing that is whole is lost.
+_REFUSED = [
+    pytest.param(name, number, writes, marks=[] if quick else [pytest.mark.long])
+    for name in STUDIES
+    for number in (errno.ENOSPC, errno.EROFS, errno.EACCES)
+    for writes in (0, 1, 3, 6)
+    for quick in [name in _QUICK and (number, writes) in ((errno.ENOSPC, 3), (errno.EROFS, 0))]
+]
+
+
+@pytest.mark.parametrize(("name", "number", "writes"), _REFUSED)
+def test_a_disk_that_refuses_is_one_line_and_a_repeat_ends_with_the_same_numbers(
+    name, number, writes, first, tmp_path, monkeypatch, capsys
+):
+    root, real, written = tmp_path / "root", os.fsync, []
+    shutil.copytree(first(name) / "data", root / "data")
+
+    def refuses(descriptor):
+        written.append(descriptor)
+        if len(written) > writes:
+            raise OSError(number, os.strerror(number), "where it writes")
+        real(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuses)
+        code, said = _ended(capsys, lambda: STUDIES[name].run(root / "data", root / "out", 0.0))
+    assert code == 2 and said.startswith("jaxuq: ") and os.strerror(number) in said
+    STUDIES[name].run(root / "data", root / "out", 0.0)
+    assert numbers(root / "out") == numbers(first(name) / "out")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_folder_that_cannot_be_made_is_one_line(name, tmp_path, capsys):
+    STUDIES[name].write(tmp_path / "data")
+    (tmp_path / "file").write_text("")
+    code, said = _ended(capsys, lambda: STUDIES[name].run(tmp_path / "data", tmp_path / "file" / "out", 0.0))
+    assert code == 2 and said.startswith("jaxuq: ") and str(tmp_path / "file") in said
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
-def test_a_second_process_is_told_who_works_in_the_folder(name, first, tmp_path):
-    root = tmp_path / "root"
-    shutil.copytree(first(name), root)
+def test_a_second_process_is_told_who_works_in_the_folder(name, first, tmp_path, capsys):
+    root = _copied(first(name), tmp_path / "root")
     before = numbers(root / "out")
-    with working_alone(root / "out"), pytest.raises(RunFolderError, match=f"process {os.getpid()} works in .*/out"):
-        STUDIES[name].run(root / "data", root / "out", 0.0)
+    with working_alone(root / "out"):
+        code, said = _ended(capsys, lambda: STUDIES[name].run(root / "data", root / "out", 0.0))
+    assert code == 2 and f"process {os.getpid()} works in" in said and str(root / "out") in said
     assert numbers(root / "out") == before
+
+
+# Damage: whatever is lost is computed again, and where that cannot be known the file is named.
+def _damaged(content, damage):
+    middle = len(content) // 2
+    if damage == "truncated":
+        return content[:middle]
+    if damage == "empty":
+        return b""
+    return content[:middle] + bytes([content[middle] ^ 0x01]) + content[middle + 1 :]
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 def test_damaged_files_are_made_again_to_the_same_numbers(name, damage, first, tmp_path):
-    root = tmp_path / "root"
-    shutil.copytree(first(name), root)
-    before = numbers(root / "out")
-    files = [*(root / "out").glob("predictions/**/*"), *(root / "out").glob("*.jsonl"), *(root / "out").glob("*.csv")]
-    for file in files:
+    root = _copied(first(name), tmp_path / "root")
+    out = root / "out"
+    before = numbers(out)
+    for file in [*out.glob("predictions/**/*"), *out.glob("*.jsonl"), *out.glob("*.csv"), *out.glob("*.npz")]:
         if file.is_file():
-            content = bytearray(file.read_bytes())
-            middle = len(content) // 2
-            if damage == "missing":
-                file.unlink()
-            elif damage == "truncated":
-                file.write_bytes(content[:middle])
-            else:
-                content[middle] ^= 0x01
-                file.write_bytes(content)
-    STUDIES[name].run(root / "data", root / "out", 0.0)
-    assert numbers(root / "out") == before
+            content = file.read_bytes()
+            file.unlink()
+            if damage != "missing":
+                file.write_bytes(_damaged(content, damage))
+    STUDIES[name].run(root / "data", out, 0.0)
+    assert numbers(out) == before
+
+
+def _kinds(root):
+    """One file of every kind that a run leaves, beside its data, page and figures."""
+    found = {}
+    for file in sorted(root.rglob("*")):
+        place = file.relative_to(root)
+        if file.is_file() and place.parts[0] != "data" and "figures" not in place.parts and file.suffix != ".html":
+            found.setdefault((place.parts[0], *place.parts[1:-1][:1], file.suffix or file.name), file)
+    return list(found.values())
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
-@pytest.mark.parametrize("writes", [1, 3])
-def test_a_full_disk_is_an_error_of_the_disk_and_a_repeat_ends_with_the_same_numbers(
-    name, writes, first, tmp_path, monkeypatch
-):
-    root, real, written = tmp_path / "root", os.fsync, []
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_one_damaged_file_of_every_kind_costs_itself_or_is_named(name, damage, first, tmp_path, capsys):
+    root = _copied(first(name), tmp_path / "root")
+    before = numbers(root / "out")
+    for file in _kinds(root):
+        content = file.read_bytes()
+        if not content:
+            continue
+        file.unlink()  # it may share its bytes with others
+        file.write_bytes(_damaged(content, damage))
+        code, said = _ended(capsys, lambda: STUDIES[name].run(root / "data", root / "out", 0.0))
+        if code:  # a record of a run, or adapters: what they were is known to nobody
+            assert code == 2 and said.startswith("jaxuq: ") and (file.name in said or str(file.parent) in said), said
+            file.write_bytes(content)
+            STUDIES[name].run(root / "data", root / "out", 0.0)
+        assert numbers(root / "out") == before, file
+
+
+# Signals, in a process of its own; what was finished is kept, and the same command goes on.
+_SCRIPT = """
+import importlib, os, pathlib, sys
+import pytest
+from tests.study.studies import STUDIES, small_networks
+name, data, out, writes, number = sys.argv[1:]
+real, seen = os.fsync, []
+def fsync(descriptor):
+    real(descriptor)
+    seen.append(descriptor)
+    if len(seen) == int(writes):
+        os.kill(os.getpid(), int(number))
+os.fsync = fsync
+small_networks(pytest.MonkeyPatch())
+cli = importlib.import_module("jaxuq.cli.main")
+cli._run = lambda *command: STUDIES[name].run(pathlib.Path(data), pathlib.Path(out), 0.0)
+cli.main(["models", "list"])
+"""
+_SIGNALS = [
+    pytest.param(name, number, writes, marks=[] if (name, writes) == ("extract", 3) else [pytest.mark.long])
+    for name in STUDIES
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+    for writes in (1, 3, 5)
+]
+_SAID = {signal.SIGTERM: (143, "terminated"), signal.SIGINT: (130, "interrupted")}
+
+
+@pytest.mark.parametrize(("name", "number", "writes"), _SIGNALS)
+def test_a_signal_ends_a_run_in_one_line_and_a_repeat_with_the_same_numbers(name, number, writes, first, tmp_path):
+    root = tmp_path / "root"
     shutil.copytree(first(name) / "data", root / "data")
-
-    def full(descriptor):
-        written.append(descriptor)
-        if len(written) > writes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(descriptor)
-
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
-        patched.setattr(os, "fsync", full)
-        STUDIES[name].run(root / "data", root / "out", 0.0)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    ended = subprocess.run(
+        [sys.executable, "-c", _SCRIPT, name, root / "data", root / "out", str(writes), str(int(number))],
+        capture_output=True, text=True, env=environment, cwd=ROOT, timeout=500,
+    )  # fmt: skip
+    if number == signal.SIGKILL:
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+    else:
+        code, word = _SAID[number]
+        last = ended.stderr.strip().splitlines()[-1]
+        assert (ended.returncode, last) == (
+            code,
+            f"jaxuq: {word}; finished work is kept, and the same command continues",
+        )
+        assert "Traceback" not in ended.stderr
     STUDIES[name].run(root / "data", root / "out", 0.0)
     assert numbers(root / "out") == numbers(first(name) / "out")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_no_encoding_ends_a_finished_run(name, encoding, first, tmp_path, monkeypatch):
+    root = _copied(first(name), tmp_path / "root")
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    _CLI.main(["report", str(root / "out")])
+    print("RMSE ↓ 0.5 ± 0.1 … \ud800 分子", flush=True)
+    assert b"0.5 " in streams[0].buffer.getvalue() and len(streams[0].buffer.getvalue()) > 100
 
 
 @pytest.mark.long
@@ -127,55 +261,10 @@ def test_a_checkpoint_on_a_full_disk_is_an_error_of_the_disk_and_the_one_before_
     assert load_checkpoint(tmp_path)["a"].tolist() == [0, 0, 0]
 
 
-def _ended(monkeypatch, capsys, command):
-    """Exit code and standard error of a command that does this."""
-    monkeypatch.setattr(_CLI, "_run", lambda options: command())
-    with pytest.raises(SystemExit) as ended:
-        _CLI.main(_ARGUMENTS)
-    error = capsys.readouterr().err
-    assert error.startswith("jaxuq: ") and error.count("\n") == 1, error
-    return ended.value.code, error
-
-
-def test_sigterm_ends_in_one_line_with_its_own_code(monkeypatch, capsys):
-    def asked_to_end():
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(60)
-
-    before = signal.getsignal(signal.SIGTERM)
-    code, error = _ended(monkeypatch, capsys, asked_to_end)
-    assert code == 143 and "terminated; finished work is kept" in error
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_disk_that_refuses_is_one_line_that_names_it(monkeypatch, capsys, number):
-    def refused():
-        raise OSError(number, os.strerror(number), "runs/mine/run.json")
-
-    code, error = _ended(monkeypatch, capsys, refused)
-    assert code == 2 and os.strerror(number) in error and "runs/mine/run.json" in error
-
-
-@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii", "utf-8"])
-def test_no_encoding_ends_a_finished_run(monkeypatch, encoding):
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2)]
-    monkeypatch.setattr(sys, "stdout", streams[0])
-    monkeypatch.setattr(sys, "stderr", streams[1])
-
-    def says_it():
-        for stream in (sys.stdout, sys.stderr):
-            print("RMSE ↓ 0.5 ± 0.1 … \ud800 分子", file=stream, flush=True)
-
-    monkeypatch.setattr(_CLI, "_run", lambda options: says_it())
-    _CLI.main(_ARGUMENTS)
-    assert all(b"0.5" in stream.buffer.getvalue() for stream in streams)
-
-
 def test_what_was_set_aside_is_one_line_without_code(monkeypatch, capsys):
     from jaxuq.study import StudyWarning
 
     told = "data changed since the results in runs/mine were made"
-    monkeypatch.setattr(_CLI, "_run", lambda options: warnings.warn(told, StudyWarning, stacklevel=1))
+    monkeypatch.setattr(_CLI, "_run", lambda *command: warnings.warn(told, StudyWarning, stacklevel=1))
     _CLI.main(_ARGUMENTS)
     assert capsys.readouterr().err == f"note: {told}\n"

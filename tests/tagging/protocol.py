@@ -118,6 +118,8 @@ EXAMPLES: dict[str, Any] = {
         for kind in ("dissertation", "published")
     ],
 }
+# Where each takes labels of a known range: a label outside it makes the result NaN.
+LABELS: dict[str, int] = {"true_emissions": 1}
 HOST: dict[str, str] = {
     "BayesianTokenParams": "a type",
     "BestPaths": "a type",

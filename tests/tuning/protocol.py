@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxuq import tuning
 from tests.language.tiny_decoder import base_params, decoder_with, moved_adapters
-from tests.protocol import Example
+from tests.protocol import Example, in_type_of
 
 _RNG = np.random.default_rng(3)
 _KEY = jax.random.key(3)
@@ -34,12 +34,27 @@ _VARIABLES = {"params": base_params(), "lora": LORA}
 _STACKED = {"layers": {"value": {"a": _normal(2, 6, 3), "b": _normal(2, 3, 8)}}}
 
 
+def _alike(lora):
+    """The decoder and its parameters in the type of the adapters."""
+    dtype = jax.tree.leaves(lora)[0].dtype
+    return in_type_of(DECODER, lora), jax.tree.map(lambda leaf: leaf.astype(dtype), base_params())
+
+
 def _bound(lora, prompts):
-    return tuning.bind_answers(DECODER, base_params())(lora, prompts)
+    return tuning.bind_answers(*_alike(lora))(lora, prompts)
 
 
 def _factors(lora, prompts, labels, where):
-    return tuning.adapter_factors(DECODER, base_params(), lora, prompts, labels, where=where)
+    decoder, params = _alike(lora)
+    return tuning.adapter_factors(decoder, params, lora, prompts, labels, where=where)
+
+
+def _logits(variables, prompts):
+    return tuning.answer_logits(in_type_of(DECODER, variables), variables, prompts)
+
+
+def _options(variables, hidden, prompts):
+    return tuning.option_logits(in_type_of(DECODER, variables), variables, hidden, prompts)
 
 
 def _blob(rng_key, lora):
@@ -64,7 +79,7 @@ EXAMPLES = {
         _factors, (LORA, PROMPTS, _LABELS), where=_ROWS, masked=(2,), vmappable=False, shardable=False
     ),
     "answer_logits": Example(
-        functools.partial(tuning.answer_logits, DECODER), (_VARIABLES, PROMPTS), vmappable=False, shardable=False
+        _logits, (_VARIABLES, PROMPTS), vmappable=False, shardable=False
     ),
     "answer_loss": Example(tuning.answer_loss, (_normal(8, 3), _LABELS), differentiable=(0,)),
     "answer_scores": Example(tuning.answer_scores, (_LOG_PROBS[0], _LABELS), where=_ROWS, masked=(0, 1)),
@@ -77,8 +92,10 @@ EXAMPLES = {
         functools.partial(tuning.batch_bald, batch_size=2), (_LOG_PROBS,), vmappable=False, shardable=False
     ),
     "bind_answers": Example(_bound, (LORA, PROMPTS), vmappable=False, shardable=False),
-    "blob": Example(_blob, (_KEY, _STACKED), differentiable=(1,), shardable=False),
-    "decoder_adapters": Example(functools.partial(tuning.decoder_adapters, UNROLLED), (_STACKED,), shardable=False),
+    "blob": Example(_blob, (_KEY, _STACKED), differentiable=(1,), shardable=False, keeps_type=True, rows=None),
+    "decoder_adapters": Example(
+        functools.partial(tuning.decoder_adapters, UNROLLED), (_STACKED,), shardable=False, keeps_type=True
+    ),
     "fit_linear_probe": Example(
         tuning.fit_linear_probe, (_normal(8, 3), _LABELS), where=_ROWS, masked=(0, 1), vmappable=False
     ),
@@ -86,14 +103,14 @@ EXAMPLES = {
         tuning.flipout_noise, (_normal(8, 3), _normal(3, 2), _normal(3, 2), _normal(8, 3), _normal(8, 2)),
         differentiable=(0, 1),
     ),
-    "growing_kl_weight": Example(tuning.growing_kl_weight, (np.int32(3),), {"num_steps": 5}),
+    "growing_kl_weight": Example(tuning.growing_kl_weight, (np.int32(3),), {"num_steps": 5}, rows=None),
     "isotropic_samples": Example(
         tuning.isotropic_samples, (_KEY, _STACKED, 0.1), {"num_samples": 2}, vmappable=False, shardable=False
     ),
     "log_uniform_kl": Example(tuning.log_uniform_kl, (_normal(8), _normal(8)), differentiable=(0, 1)),
     "margin": Example(tuning.margin, (np.exp(_LOG_PROBS[0]),), differentiable=(0,)),
     "option_logits": Example(
-        functools.partial(tuning.option_logits, DECODER),
+        _options,
         (_VARIABLES, _normal(8, 4, 16), PROMPTS), vmappable=False, shardable=False,
     ),
     "placed_prompts": Example(tuning.placed_prompts, (PROMPTS,)),
@@ -111,8 +128,11 @@ EXAMPLES = {
     "stacked_adapters": Example(
         functools.partial(tuning.stacked_adapters, UNROLLED),
         ({f"layers_{i}": {"value": {"a": _normal(6, 3), "b": _normal(3, 8)}} for i in range(2)},), shardable=False,
+        keeps_type=True,
     ),
-    "useless_ranks": Example(tuning.useless_ranks, (_normal(8, 2), _normal(2, 8), _normal(2)), vmappable=False),
+    "useless_ranks": Example(
+        tuning.useless_ranks, (_normal(8, 2), _normal(2, 8), _normal(2)), vmappable=False, rows=None
+    ),
     "token_error": Example(tuning.token_error, (-np.abs(_normal(8)),), where=_ROWS, masked=(0,), differentiable=(0,)),
     "stated_token_loss": Example(
         lambda logits, tokens, examples: tuning.stated_token_loss(jnp.arange(1, 4), jnp.array([1.0, 0.0]))(
@@ -122,6 +142,15 @@ EXAMPLES = {
     ),
     "token_loss": [_token_loss("ual"), _token_loss("uncertainty-aware"), _token_loss("scheduled-smoothing")],
 }  # fmt: skip
+
+# Where each takes labels of a known range: a label outside it makes the result NaN, or that of its entry alone.
+LABELS: dict[str, int] = {
+    "answer_loss": 1,
+    "answer_scores": 1,
+    "confidence_scores": 1,
+    "fit_linear_probe": 1,
+    "token_loss": 1,
+}
 
 HOST = {
     "ACQUISITIONS": "an open table",

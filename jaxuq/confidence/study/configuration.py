@@ -10,10 +10,14 @@ from jaxuq.confidence.text.assess import Plan
 from jaxuq.confidence.text.options import ChainOptions
 from jaxuq.questions import QuestionError
 from jaxuq.study import Options
+from jaxuq.study import options_of as options_of_fields
+from jaxuq.study.crew import CrewOptions
+
+_DEFAULT = Plan()
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyConfiguration:
+class StudyConfiguration(CrewOptions):
     """Score how sure a model is of its answers to a set of questions, and compare the scores with the truth.
 
     For one question: jaxuq confidence ask "What is the capital of France?"
@@ -117,22 +121,21 @@ def plan_of(configuration: StudyConfiguration, one_line: bool, measures: tuple[E
     )
 
 
-def content_of(plan: Plan) -> list[Any]:
-    """What the line of a question follows from besides model, question and random numbers."""
-    sampled = needs_of(plan.measures or ()) & {"samples", "words"}
-    samples = (plan.num_samples, plan.temperature) if sampled else ()
-    identities = [identity_of(one) for one in plan.measures or ()]
-    return [plan.max_new_tokens, plan.one_line, samples, plan.options, identities]
+def follows_of(plan: Plan) -> dict[str, Any]:
+    """What a batch follows from besides model, questions and random numbers, as `RunFolder.log` takes it."""
+    sampled = bool(needs_of(plan.measures or ()) & {"samples", "words"})
+    drawn = ("num_samples", "temperature") if sampled else ()
+    names = ("max_new_tokens", "one_line", *drawn)
+    return {
+        "options": {name: getattr(plan, name) for name in names} | plan.options._asdict(),
+        "defaults": {name: getattr(_DEFAULT, name) for name in drawn} | ChainOptions()._asdict(),
+        "measures": [identity_of(one) for one in plan.measures or ()],
+        "sampled": sampled,
+    }
 
 
 def options_of(configuration: StudyConfiguration, one_line: bool) -> Options:
     """Everything that decides the numbers, for `run.json`."""
-    left_out = ("output", "resume", "folder")
-    fields = [field for field in dataclasses.fields(configuration) if field.name not in left_out]
-    longest = {"max_new_tokens": plan_of(configuration, one_line).max_new_tokens}
-    named = {field.name: getattr(configuration, field.name) for field in fields}
-    return Options(
-        named | longest,
-        {field.name: field.default for field in fields} | longest,
-        names=("data", "model", "responses"),
-    )
+    longest = plan_of(configuration, one_line).max_new_tokens
+    names = ("data", "model", "responses")
+    return options_of_fields(configuration, left_out=("folder",), names=names, max_new_tokens=longest)

@@ -1,26 +1,22 @@
-"""One line of JSON a question, appended as it is done: what a run keeps, and what it continues from."""
+"""One line of JSON a question: what a run keeps, and goes on from."""
 
 import base64
-import itertools
 import math
-import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxuq.confidence.text.assess import Assessment
 from jaxuq.questions import Question, judge_answer, right_answers
-from jaxuq.study import RunFolder, read_sealed, sealed_lines, write_text
+from jaxuq.study import Log, digest
 
 
-def line_of(question: Question, found: Assessment, number: int, cell: str) -> dict[str, Any]:
+def line_of(question: Question, found: Assessment) -> dict[str, Any]:
     """All that is kept of a question; undefined numbers are null."""
     right = None if found.found is None else judge_answer(found.found.text, question).equal
     return {
         "id": question.id,
-        "number": number,
         "category": question.category,
         "kind": question.kind,
         "question": question.question,
@@ -37,7 +33,6 @@ def line_of(question: Question, found: Assessment, number: int, cell: str) -> di
         "seconds": {name: round(value, 4) for name, value in found.seconds.items()},
         "measures": {name: _number(value) for name, value in found.measures.items()},
         "state": _packed(found.state),
-        "cell": cell,
     }  # fmt: skip
 
 
@@ -55,32 +50,54 @@ def unpacked(state: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(state), np.float16).astype(np.float32)
 
 
-def append_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    """Append lines and wait until they are on the disk."""
-    with path.open("ab") as file:
-        file.write(sealed_lines(lines).encode())
-        file.flush()
-        os.fsync(file.fileno())
+class Lines:
+    """The lines of a run: of earlier calls, of other processes, and new ones; each belongs to a batch of questions.
 
-
-def kept_lines(folder: RunFolder, cells: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The lines of questions that need not be asked again, here or among results set aside; the file keeps only these.
-
-    Args:
-        folder: of the run.
-        cells: what the line of each question must follow from, by the question's id, in the questions' order.
-
-    Returns:
-        Lines, one a question at most.
+    A batch is known by its questions, whose lines are only there together: half of one, which an interruption leaves,
+    is asked again.
     """
-    path = folder.path / "predictions.jsonl"
-    there, numbers = read_sealed(path), {name: number for number, name in enumerate(cells)}
-    found: dict[str, dict[str, Any]] = {}
-    for line in itertools.chain(there, *map(read_sealed, folder.earlier(path.name))):
-        name = str(line.get("id"))
-        if name in cells and line.get("cell") == cells[name]:
-            found.setdefault(name, line | {"number": numbers[name]})
-    lines = list(found.values())
-    if lines != there or (path.is_file() and path.read_bytes() != sealed_lines(lines).encode()):
-        write_text(path, sealed_lines(lines))
-    return lines
+
+    def __init__(self, log: Log):
+        self._log = log
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what is on the disk."""
+        self._known: dict[tuple[str, str], dict[str, Any]] = {}
+        for line in self._log.read():
+            self._known.setdefault((str(line.get("batch")), str(line.get("id"))), line)
+
+    def of(self, batch: Sequence[Question]) -> list[dict[str, Any]] | None:
+        """Those of a batch, or None if one is missing."""
+        owner = digest(batch)
+        found = [self._known.get((owner, one.id)) for one in batch]
+        return None if None in found else [line for line in found if line is not None]
+
+    def add(self, batch: Sequence[Question], lines: Iterable[Mapping[str, Any]]) -> None:
+        """Keep those of a batch; they are on the disk when this returns."""
+        owner = digest(batch)
+        new = [{**line, "batch": owner} for line in lines]
+        self._log.append(new)
+        self._known |= {(owner, line["id"]): line for line in new}
+
+    def settle(self, questions: Sequence[Question], batches: Iterable[Sequence[Question]]) -> list[dict[str, Any]]:
+        """The lines of all batches in the order of the questions; the file holds these, and no others, afterwards."""
+        found = {line["id"]: line for batch in batches for line in self.of(batch) or ()}
+        lines = [found[one.id] for one in questions]
+        self._log.settle(lines)
+        return lines
+
+
+class Batch(NamedTuple):
+    """A batch of questions as a cell: its lines."""
+
+    lines: Lines
+    questions: list[Question]
+
+    def read(self) -> list[dict[str, Any]] | None:
+        """Its lines, or None if they are not all there."""
+        return self.lines.of(self.questions)
+
+    def write(self, value: list[dict[str, Any]]) -> None:
+        """Keep them."""
+        self.lines.add(self.questions, value)

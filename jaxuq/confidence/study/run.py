@@ -1,8 +1,7 @@
-"""The run itself: questions in fixed batches, a line each as they are done, and the scores at the end."""
+"""The run itself: questions in fixed batches, each a cell, and the scores at the end."""
 
-import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,24 +13,22 @@ from jaxuq.confidence.measures import chosen_measures, facts_of
 from jaxuq.confidence.study.configuration import (
     StudyConfiguration,
     check_configuration,
-    content_of,
+    follows_of,
     options_of,
     plan_of,
 )
-from jaxuq.confidence.study.lines import append_lines, kept_lines, line_of
-from jaxuq.confidence.study.scores import write_scores
+from jaxuq.confidence.study.lines import Batch, Lines, line_of
+from jaxuq.confidence.study.scores import write_answers, write_scores
 from jaxuq.confidence.text.assess import assess
 from jaxuq.language import PromptError, encode_prompt, encode_reply, model_digest
 from jaxuq.parallel import plan_rows
 from jaxuq.questions import Question, QuestionError, QuestionSet, add_responses, load_questions, spread
-from jaxuq.study import RunFolder, check_folder, digest, open_run
+from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 _FORMULA = 1  # the version of how a question's line is computed
-Progress = Callable[[int, int, int, int], None]
-"""Called after every batch with questions done, questions in all, right ones, and ones without an answer."""
 
 
 def run_study(
@@ -39,7 +36,7 @@ def run_study(
     *,
     model: "LanguageModel | Callable[[str], LanguageModel] | None" = None,
     measures: Mapping[str, Entry | Callable[[Seen], Any]] | None = None,
-    on_progress: Progress | None = None,
+    listener: Listener = Listener(),  # noqa: B008
 ) -> RunFolder:
     """Score a model's confidence in its answers; `jaxuq confidence` in Python.
 
@@ -52,16 +49,17 @@ def run_study(
             `jaxuq.language.load_model`.
         measures: of the user's, by name, beside those of the configuration: functions of `Seen`, or entries, see
             `measure`.
-        on_progress: see `Progress`.
+        listener: is told of questions that are done, how many of them are right, and how many have no answer.
 
     Returns:
-        The result folder: `predictions.jsonl`, `results.csv`, `summary.csv`, `run.json`.
+        The result folder: `predictions.jsonl`, `predictions.csv`, `results.csv`, `summary.csv`, `run.json`.
 
     Raises:
         QuestionError: questions or responses that cannot be read, options out of range.
         RunFolderError: the folder holds another run.
         CheckpointError: the model cannot be loaded.
     """
+    again = functools.partial(run_study, model=model, measures=measures)
     check_configuration(configuration)
     chosen = chosen_measures(configuration.measures, measures)
     found = load_questions(configuration.data, folder=configuration.folder, layout=configuration.layout or None)
@@ -90,12 +88,36 @@ def run_study(
         system="confidence",
         options=options,
         content={"data": data, "weights": weights} | _changed_measures(chosen),
-        device=f"{jax.devices()[0].platform} x {jax.device_count()}, {os.cpu_count()} cores",
         resume=configuration.resume,
+        crew=configuration.crew(again, configuration),
+        digests={found.name: data},
+        measures={one.name: facts_of(one)._asdict() for one in chosen},
     ) as folder:
-        about = {one.name: facts_of(one)._asdict() for one in chosen}
-        folder.write_record(status="running", digests={found.name: data}, measures=about)
-        _run(configuration, folder, model, weights, found, chosen, on_progress)
+        kept, rejected = _fitting(model, found, configuration)
+        folder.write_record(rejected=[list(one) for one in (*found.rejected, *rejected)], questions=len(kept))
+        plan, rows = plan_of(configuration, found.one_line, chosen), configuration.batch_size
+        batches = _batches(model, kept, rows)
+        log = folder.log(
+            "predictions.jsonl", formula=_FORMULA, weights=weights, rows=rows, seed=configuration.seed,
+            **follows_of(plan),
+        )  # fmt: skip
+        lines = Lines(log)
+        cells = [Plan(f"batch {at + 1}", Batch(lines, batch), batch) for at, batch in enumerate(batches)]
+
+        def work(missing: list[Plan]) -> Iterator[tuple[Plan, list[dict[str, Any]]]]:
+            for one in missing:
+                key = named_key(jax.random.key(configuration.seed), "samples", one.about[0].id)
+                assessed = assess(model, one.about, key, plan=plan, rows=rows)
+                yield one, [line_of(question, result) for question, result in zip(one.about, assessed)]
+
+        compute_cells(folder, cells, work, rows=_Told(listener, len(kept)).rows)
+        done = lines.settle(kept, batches)
+        about = {one.name: facts_of(one) for one in chosen}
+        notes = write_scores(folder.path, done, found.name, configuration.seed, about, plan.options.convention)
+        write_answers(folder.path, done, about)
+        folder.write_record(notes=notes)
+        for note in notes:
+            listener.message(note)
     return folder
 
 
@@ -105,46 +127,21 @@ def _changed_measures(measures: Sequence[Entry]) -> dict[str, str]:
     return {"measures": digest(found)} if found else {}
 
 
-def _run(
-    configuration: StudyConfiguration,
-    folder: RunFolder,
-    model: "LanguageModel",
-    weights: str,
-    found: QuestionSet,
-    measures: tuple[Entry, ...],
-    on_progress: Progress | None,
-) -> None:
-    began, before = time.monotonic(), folder.seconds
-    kept, rejected = _fitting(model, found, configuration)
-    rejected = [*found.rejected, *rejected]
-    folder.write_record(rejected=[list(one) for one in rejected], questions=len(kept))
-    plan, rows = plan_of(configuration, found.one_line, measures), configuration.batch_size
-    batches = _batches(model, kept, rows)
-    follows = (_FORMULA, weights, content_of(plan), rows, configuration.seed)
-    owners = {one.id: owner for batch in batches for owner in [digest(*follows, batch)] for one in batch}
-    cells = {one.id: owners[one.id] for one in kept}
-    lines = kept_lines(folder, cells)
-    done = {line["id"] for line in lines}
-    numbers = {one.id: number for number, one in enumerate(kept)}
-    _report(on_progress, lines, len(kept))
-    for batch in batches:
-        if all(one.id in done for one in batch):
-            continue
-        key = named_key(jax.random.key(configuration.seed), "samples", batch[0].id)
-        assessed = assess(model, batch, key, plan=plan, rows=rows)
-        new = [
-            line_of(one, result, numbers[one.id], cells[one.id])
-            for one, result in zip(batch, assessed)
-            if one.id not in done
-        ]
-        append_lines(folder.path / "predictions.jsonl", new)
-        lines += new
-        folder.write_record(seconds=round(before + time.monotonic() - began, 1))
-        _report(on_progress, lines, len(kept))
-    lines.sort(key=lambda line: line["number"])
-    about = {one.name: facts_of(one) for one in measures}
-    notes = write_scores(folder.path, lines, found.name, configuration.seed, about, plan.options.convention)
-    folder.write_record(status="complete", seconds=round(before + time.monotonic() - began, 1), notes=notes)
+class _Told:
+    """The listener hears of the questions of every batch that is there, computed here or elsewhere, now or before."""
+
+    def __init__(self, listener: Listener, total: int):
+        self._listener, self._total = listener, total
+        self._done = self._right = self._missing = 0
+
+    def rows(self, plan: Plan, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """As `compute_cells` asks for rows: the tables are made of all lines, at the end."""
+        self._done += len(lines)
+        self._right += sum(line["correct"] is True for line in lines)
+        self._missing += sum(line["answer"] is None for line in lines)
+        said = f"{self._right} right, {self._missing} without an answer"
+        self._listener.progress("questions", self._done, self._total, said)
+        return {}
 
 
 def _fitting(
@@ -177,9 +174,3 @@ def _batches(model: "LanguageModel", questions: Sequence[Question], size: int) -
         for one in questions
     ]
     return [[questions[at] for at in batch.rows] for batch in plan_rows(lengths, max_rows=size)]
-
-
-def _report(on_progress: Progress | None, lines: Sequence[dict[str, Any]], total: int) -> None:
-    if on_progress is not None:
-        right = sum(line["correct"] is True for line in lines)
-        on_progress(len(lines), total, right, sum(line["answer"] is None for line in lines))

@@ -23,7 +23,7 @@ from jaxuq.metrics import (
     expected_calibration_error,
     prediction_rejection_ratio,
 )
-from jaxuq.study import write_text
+from jaxuq.study import write_table
 
 BALANCED_SEEDS = 5
 _BINS = 20
@@ -184,25 +184,16 @@ def write_scores(
     elif not found.common.any():
         notes.append("On no answer all measures are defined: each is scored on its own answers.")
     rows, summary = score_measures(found, seed, dataset, convention) if found.lines else ([], [])
-    write_text(path / "results.csv", _csv(rows, ("method", "dataset", "seed", "auroc", "ece")))
-    write_text(path / "summary.csv", _csv(summary, ("method", "dataset", "n")))
+    write_table(path / "results.csv", rows, ("method", "dataset", "seed", "auroc", "ece"))
+    write_table(path / "summary.csv", summary, ("method", "dataset", "n"))
     return notes
 
 
-def _csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    import csv
-    import io
-
-    names = list(rows[0]) if rows else list(columns)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return buffer.getvalue()
+_ANSWER = ("id", "category", "question", "truth", "response", "answer", "correct", "tokens")
 
 
-def _cell(value: Any) -> Any:
-    if isinstance(value, float | np.floating):
-        return "" if not np.isfinite(value) else f"{float(value):.6g}"
-    return value
+def write_answers(path: Path, lines: Sequence[Mapping[str, Any]], about: Mapping[str, MeasureFacts]) -> None:
+    """Write `predictions.csv`: a question a row, with its answer and all measures, for a person to open."""
+    rows = [{name: line[name] for name in _ANSWER} | {name: line["measures"].get(name) for name in about}
+            for line in lines]  # fmt: skip
+    write_table(path / "predictions.csv", rows, (*_ANSWER, *about))

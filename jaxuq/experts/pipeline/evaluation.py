@@ -35,6 +35,7 @@ from jaxuq.study import (
     entry_record,
     open_run,
     working_alone,
+    write_predictions,
 )
 from jaxuq.study.crew import SHARE
 
@@ -126,6 +127,10 @@ def run_evaluation(
             return {}
 
         compute_cells(folder, plans, _answered, rows=keep, listener=listener)
+        for plan in plans:
+            row, context = plan.about
+            found = lines[row.name, context.run.configuration.seed]
+            write_predictions(plan.kept.log.path, list(map(_opened, found)))
         write_tables(folder.path, runs, [row.name for row in rows], lines)
         folder.write_record(unrouted=sum(lines["elrea", seed][0]["unrouted"] for seed in seeds))
     return folder
@@ -170,6 +175,13 @@ def _answered(plans: list[Plan]) -> Iterator[tuple[Plan, list[dict[str, Any]]]]:
     for plan in plans:
         row, context = plan.about
         yield plan, _predict(context, row.name, row.plan(context))
+
+
+def _opened(line: dict[str, Any]) -> dict[str, Any]:
+    """An answer as a row for a person to open."""
+    plain = {name: value for name, value in line.items() if name not in ("text", "weights", "unrouted")}
+    named = {f"weight_{at}": weight for at, weight in enumerate(line["weights"])}
+    return plain | {"text": line["text"][0]} | named
 
 
 def _questions(run: TrainedRun, options: EvaluateConfiguration, rejected: list[list[str]]) -> Encoded:

@@ -13,7 +13,7 @@ from jaxuq.molecules.muben.opening import Opened, Part
 from jaxuq.molecules.muben.scores import example_rows, example_scores, score_forecast
 from jaxuq.molecules.records import Split
 from jaxuq.posterior import BernoulliForecast, Forecast, GaussianForecast
-from jaxuq.study import Cell, Examples, Intervals, Scored, digest, resample_cells, write_predictions
+from jaxuq.study import Cell, Examples, Intervals, Scored, digest, prediction_rows, resample_cells, write_predictions
 
 SECONDS = ("train_seconds", "predict_seconds")
 KEYS = ("dataset", "split", "backbone", "method")
@@ -108,7 +108,8 @@ def write_cell_predictions(kept: Any, task_names: Sequence[str]) -> None:
     if "logits" in columns:
         columns["probability"] = 1.0 / (1.0 + np.exp(-columns["logits"]))
     smiles = np.broadcast_to(arrays["test_smiles"][:, None], shape)
-    write_predictions(kept, smiles.ravel(), {name: value.ravel() for name, value in columns.items()}, "smiles")
+    named = {name: value.ravel() for name, value in columns.items()}
+    write_predictions(kept, prediction_rows({"smiles": smiles.ravel()}, named))
 
 
 def finished_row(

@@ -53,7 +53,7 @@ def make_setting(
             num_epochs=num_epochs,
             strategy=configuration.strategy,
             checkpoint=folder.checkpoints / f"{name}-seeds-{tag}-of-{members}",
-            on_progress=lambda progress: listener.progress(f"train {name}", *_said(progress)),
+            on_progress=lambda progress: listener.progress(f"train {name}", *told_epochs(progress)),
         )
 
     ensembles = any(METHODS[method].about.get("members") == "all" for method in methods)
@@ -88,8 +88,15 @@ def told_features(listener: Listener) -> Callable[[int, int], None]:
     return lambda done, total: listener.progress("features", done, total, "molecules")
 
 
-def _said(progress: Progress) -> tuple[int, int, str]:
-    """Epochs done and in all (as many as were needed, once training has stopped), and the rest in words."""
+def told_epochs(progress: Progress) -> tuple[int, int, str]:
+    """What a listener is told of a training.
+
+    Args:
+        progress: of it.
+
+    Returns:
+        Epochs done and in all (as many as were needed, once training has stopped), and the rest in words.
+    """
     over = progress.running == 0
     total = progress.epoch if over else progress.num_epochs
     said = "epochs"

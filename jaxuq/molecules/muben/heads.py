@@ -23,6 +23,20 @@ class Head(NamedTuple):
     point: Callable[[Float[Array, "n tasks k"]], Float[Array, "n tasks"]]
 
 
+def read_outputs(task_type: str, num_tasks: int, outputs: Float[Array, "n outputs"]) -> Float[Array, "n ..."]:
+    """What a network of the likelihood's head gives, as `predict_forecast` reads it.
+
+    Args:
+        task_type: `"classification"` or `"regression"`.
+        num_tasks: of the head.
+        outputs: task by task.
+
+    Returns:
+        `[n, tasks, 2]` for a Gaussian likelihood, `[n, tasks]` for a Bernoulli one.
+    """
+    return outputs.reshape(outputs.shape[0], num_tasks, 2) if task_type == "regression" else outputs
+
+
 def _mean_of(loss: Callable[..., Float[Array, "n tasks"]]) -> Callable[..., Float[Array, ""]]:
     """The mean over all known labels of all tasks."""
     return lambda outputs, labels, where: losses.mean_loss(loss(outputs, labels, where), where=where)

@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from jaxuq import calibration, losses
 from jaxuq._entries import Entries, Entry
-from jaxuq.molecules.muben.heads import evidential_head, likelihood_head
+from jaxuq.molecules.muben.heads import evidential_head, likelihood_head, read_outputs
 from jaxuq.molecules.muben.objectives import predict_one
 from jaxuq.molecules.muben.problem import Arrays, Problem
 from jaxuq.molecules.muben.published_posteriors import published_swag_samples
@@ -67,8 +67,7 @@ def _outputs_fn(setting: Setting) -> Callable[..., Array]:
 
 
 def _read(setting: Setting, outputs: Float[Array, "n outputs"]) -> Float[Array, "n ..."]:
-    """Two outputs a task for a Gaussian likelihood, one without an axis of its own for a Bernoulli one."""
-    return setting.by_task(outputs, 2) if setting.task_type == "regression" else outputs
+    return read_outputs(setting.task_type, setting.num_tasks, outputs)
 
 
 def _of_samples(setting: Setting, apply_fn: Callable[..., Array], samples: PyTree, inputs: PyTree) -> Forecast:

@@ -18,7 +18,7 @@ from jaxuq.molecules.muben.setting import Setting, Trained
 from jaxuq.molecules.muben.starting import init_params, member_keys, started
 from jaxuq.networks import apply_function
 from jaxuq.posterior import bbp, ensemble, kl_to_prior, noisy_dense, sgld, swag
-from jaxuq.training import TrainState, minibatch_training
+from jaxuq.training import Fitted, TrainState, minibatch_training
 
 PRIOR_SCALE = 0.1  # of BBP and SGLD
 SWAG_EPOCHS = 20
@@ -31,6 +31,34 @@ OtherTraining = Callable[[Callable[..., Trained]], Trained]
 def _grouped(tree: PyTree, num_seeds: int) -> PyTree:
     """Split the axis of networks into seeds and members."""
     return jax.tree.map(lambda leaf: leaf.reshape(num_seeds, -1, *leaf.shape[1:]), tree)
+
+
+def train_members(setting: Setting, name: str, head: Head, keys: Key[Array, " networks"]) -> Fitted:
+    """Train a network for each key from scratch with early stopping.
+
+    Args:
+        setting: the run's.
+        name: of the training, for progress and checkpoints.
+        head: the loss.
+        keys: of the networks; a network follows from its own alone.
+
+    Returns:
+        States whose `best_params` are the best epochs' parameters.
+    """
+    training = minibatch_training(
+        make_loss(setting, head),
+        make_optimizer(setting),
+        make_score(setting, head),
+        batch_size=setting.recipe.batch_size,
+        patience=setting.recipe.patience,
+    )
+
+    def start(rng_key: Key[Array, ""], pretrained: PyTree) -> TrainState:
+        return training.init(
+            named_key(rng_key, "epochs"), init_params(setting, head.outputs_per_task, rng_key, pretrained)
+        )
+
+    return setting.fit(name, training, started(setting, start, keys), setting.recipe.epochs)
 
 
 def train_networks(setting: Setting, name: str, head: Head, seeds: Sequence[int], num_members: int) -> Trained:
@@ -46,21 +74,8 @@ def train_networks(setting: Setting, name: str, head: Head, seeds: Sequence[int]
     Returns:
         The best epochs' parameters.
     """
-    training = minibatch_training(
-        make_loss(setting, head),
-        make_optimizer(setting),
-        make_score(setting, head),
-        batch_size=setting.recipe.batch_size,
-        patience=setting.recipe.patience,
-    )
-
-    def start(rng_key: Key[Array, ""], pretrained: PyTree) -> TrainState:
-        return training.init(
-            named_key(rng_key, "epochs"), init_params(setting, head.outputs_per_task, rng_key, pretrained)
-        )
-
     keys = member_keys(seeds, num_members)
-    fitted = setting.fit(name, training, started(setting, start, keys), setting.recipe.epochs)
+    fitted = train_members(setting, name, head, keys)
     return Trained(_grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(keys))
 
 

@@ -11,7 +11,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxuq import study
-from jaxuq.study import Examples, Intervals, Plan, RunFolder, Scored, digest, resample_cells, write_text
+from jaxuq.study import (
+    Examples,
+    Intervals,
+    Plan,
+    RunFolder,
+    Scored,
+    digest,
+    resample_cells,
+    write_predictions,
+    write_text,
+)
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.evaluation import (
     FunctionReliability,
@@ -151,7 +161,7 @@ def _scores(counts: Float[Array, "sentences 3"], *, where: Bool[Array, " sentenc
     return jnp.stack([share(found), share(gold), share(0.5 * (found + gold))])
 
 
-def intervals_of(folder: pathlib.Path, plans: Sequence[Plan]) -> Intervals:
+def intervals_of(folder: pathlib.Path, plans: Sequence[Plan[study.Cell]]) -> Intervals:
     """95 % intervals over sentences of the means over seeds, all models on the same resamples: `resamples.npz`.
 
     Args:
@@ -162,13 +172,13 @@ def intervals_of(folder: pathlib.Path, plans: Sequence[Plan]) -> Intervals:
         Ends by data set and method; none without gold labels.
     """
 
-    def examples(plan: Plan) -> Examples:
+    def examples(plan: Plan[study.Cell]) -> Examples:
         arrays, data = plan.kept.read() or {}, plan.about.source.texts.test
         counts = sentence_counts(data, arrays["labels"])
         return Examples((counts.astype(np.float32),), np.ones(len(counts), bool), digest(arrays["ids"], arrays["gold"]))
 
     scored = [
-        Scored(plan.about.keys, plan.kept.identity.address, lambda plan=plan: examples(plan))  # type: ignore[attr-defined]
+        Scored(plan.about.keys, plan.kept.identity.address, lambda plan=plan: examples(plan))
         for plan in plans
         if plan.about.source.texts.test.labels is not None
     ]
@@ -177,8 +187,8 @@ def intervals_of(folder: pathlib.Path, plans: Sequence[Plan]) -> Intervals:
     return resample_cells(folder, scored, _scores, SHOWN, num_resamples=_RESAMPLES).intervals(("dataset", "method"))
 
 
-def write_predictions(folder: pathlib.Path, plans: Sequence[Plan]) -> None:
-    """Write `predictions.jsonl`, with the first seed of each model.
+def write_labelled(folder: pathlib.Path, plans: Sequence[Plan[study.Cell]]) -> None:
+    """Write `predictions.jsonl`, with the first seed of each model, and a table beside each cell: a row a token.
 
     Args:
         folder: of the run.
@@ -186,23 +196,44 @@ def write_predictions(folder: pathlib.Path, plans: Sequence[Plan]) -> None:
     """
     lines = []
     for plan in plans:
+        arrays, data = plan.kept.read() or {}, plan.about.source.texts.test
+        found = _labelled(data, arrays["labels"], arrays["confidences"])
         if plan.about.seed == 0:
-            arrays = plan.kept.read() or {}
-            data = plan.about.source.texts.test
-            lines += prediction_lines(data, arrays["labels"], arrays["confidences"], plan.about.keys)
+            lines += _lines(data, found, plan.about.keys)
+        write_predictions(plan.kept, _token_rows(data, arrays["labels"], found))
     write_text(folder / "predictions.jsonl", "".join(lines))
 
 
 def prediction_lines(data: WeakLabels, labels: np.ndarray, confidences: np.ndarray, head: dict[str, Any]) -> list[str]:
     """A line of JSON for each sentence."""
-    size = len(data.label_names)
-    forecast = LabelForecast(labels, hard_targets(labels, size))  # type: ignore[arg-type]
-    lines, used = [], 0
-    for row, name in enumerate(data.ids):
-        found = entities(data, forecast, row)
-        for entity in found:
-            entity["confidence"] = round(float(confidences[used]), 4)
-            used += 1
-        record = {**head, "id": name, "tokens": list(data.tokens[row]), "entities": found}
-        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
-    return lines
+    return _lines(data, _labelled(data, labels, confidences), head)
+
+
+def _labelled(data: WeakLabels, labels: np.ndarray, confidences: np.ndarray) -> list[list[dict[str, Any]]]:
+    """The entities of each sentence, with their confidences."""
+    forecast = LabelForecast(labels, hard_targets(labels, len(data.label_names)))  # type: ignore[arg-type]
+    sure = iter(confidences)
+    return [
+        [entity | {"confidence": round(float(next(sure)), 4)} for entity in entities(data, forecast, row)]
+        for row in range(len(data.ids))
+    ]
+
+
+def _lines(data: WeakLabels, found: list[list[dict[str, Any]]], head: dict[str, Any]) -> list[str]:
+    records = [
+        {**head, "id": name, "tokens": list(tokens), "entities": own}
+        for name, tokens, own in zip(data.ids, data.tokens, found)
+    ]
+    return [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+
+
+def _token_rows(data: WeakLabels, labels: np.ndarray, found: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A token a row, with the confidence of the entity that it is in."""
+    rows, names, gold = [], data.label_names, data.labels
+    for row, (name, tokens, own) in enumerate(zip(data.ids, data.tokens, found)):
+        sure = {at: one["confidence"] for one in own for at in range(one["start"], one["end"])}
+        for at, token in enumerate(tokens[: int(data.lengths[row])]):
+            known = {} if gold is None else {"gold": names[gold[row, at]]}
+            place = {"sentence": name, "token": at, "text": token, "label": names[labels[row, at]]}
+            rows.append(place | known | {"confidence": sure.get(at, "")})
+    return rows

@@ -21,7 +21,7 @@ from jaxuq.study import (
     summarise,
     write_table,
 )
-from jaxuq.tagging.benchmark.cells import SHOWN, Cell, cell_content, cell_rows, intervals_of, write_predictions
+from jaxuq.tagging.benchmark.cells import SHOWN, Cell, cell_content, cell_rows, intervals_of, write_labelled
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, Outcome, Problem, alternate, known, teach
 from jaxuq.tagging.benchmark.saved import save_model
@@ -76,7 +76,7 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
         )  # fmt: skip
         summary = summarise(tables.get("results.csv", []), names=SHOWN, intervals=intervals_of(folder.path, plans))
         write_table(folder.path / "summary.csv", summary, ("dataset", "method", "num_seeds"))
-        write_predictions(folder.path, plans)
+        write_labelled(folder.path, plans)
     return folder
 
 

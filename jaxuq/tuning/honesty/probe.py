@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import as_float, counted, select, undefined_unless, widened, within_unit
 from jaxuq._options import check_number
+from jaxuq._shapes import checked
 
 _NEWTON_STEPS = 30
 
@@ -28,6 +29,8 @@ class LinearProbe(NamedTuple):
     scale: Float[Array, " features"]
 
 
+@checked
+@widened
 def fit_linear_probe(
     features: Float[Array, "answers features"],
     correct: Real[Array, " answers"],
@@ -50,9 +53,11 @@ def fit_linear_probe(
 
     Returns:
         The head; holds `min(answers, features)^2` numbers while fitting. With grades of one class only it says the
-        same for all, the share of that class moved towards one half.
+        same for all, the share of that class moved towards one half; without grades, one half. NaN if a grade that
+        counts is outside [0, 1].
 
     Raises:
+        ArrayError: the shapes differ.
         ValueError: a penalty that is not positive.
 
     Example:
@@ -68,6 +73,8 @@ def fit_linear_probe(
         about 1,000 grades).
     """
     check_number("penalty", penalty, 0.0, open_low=True)
+    if not features.shape[0]:  # as with one answer that was not graded
+        features, correct, where = jnp.zeros((1, features.shape[1]), features.dtype), jnp.zeros(1), jnp.zeros(1, bool)
     kept = counted(where, correct)
     share = kept.astype(features.dtype)
     count = jnp.maximum(share.sum(), 1)
@@ -77,7 +84,7 @@ def fit_linear_probe(
     deviation = jnp.sqrt((centred**2).sum(0) / count)
     scale = jnp.where(deviation > 0, deviation, 1.0)
     x = centred / scale[None]
-    y = jnp.where(kept, correct.astype(x.dtype), 0.5)
+    y = select(as_float(correct, x), kept, 0.5)
     wide = x.shape[0] < x.shape[1]
     gram = x @ x.T if wide else x.T @ x
     values, basis = jnp.linalg.eigh(gram)  # features of full rank, at most as many as there are answers
@@ -100,9 +107,12 @@ def fit_linear_probe(
         weights = x.T @ (basis @ (solved[:-1] * inverse))
     else:
         weights = basis @ solved[:-1]
-    return LinearProbe(weights, solved[-1], mean, scale)
+    weights, bias = (undefined_unless(within_unit(y), part) for part in (weights, solved[-1]))
+    return LinearProbe(weights, bias, mean, scale)
 
 
+@checked
+@widened
 def probe_confidence(probe: LinearProbe, features: Float[Array, "answers features"]) -> Float[Array, " answers"]:
     """How likely each answer is right, by a fitted head.
 

@@ -4,12 +4,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import counted, widened
+from jaxuq._shapes import checked
 from jaxuq.posterior import summarise
 
 _LEAST = 1e-30
 
 
+@checked
+@widened
 def margin(probabilities: Float[Array, "*batch options"]) -> Float[Array, "*batch"]:
     r"""$p_{(1)} - p_{(2)}$, the lead of the likeliest answer; label the smallest.
 
@@ -54,6 +57,8 @@ def bald(log_probs: Float[Array, "samples *batch options"]) -> Float[Array, "*ba
     return summarise(log_probs, "categorical").epistemic
 
 
+@checked
+@widened
 def batch_bald(
     log_probs: Float[Array, "samples questions options"],
     batch_size: int,
@@ -122,6 +127,8 @@ def batch_bald(
     return jnp.stack(chosen), jnp.stack(information)
 
 
+@checked
+@widened
 def base_tuned_gap(
     tuned: Float[Array, " questions"],
     base: Float[Array, " questions"],
@@ -156,8 +163,8 @@ def base_tuned_gap(
     kept = counted(where, tuned)
 
     def scaled(values: Array) -> Array:
-        low = jnp.min(jnp.where(kept, values, jnp.inf))
-        span = jnp.max(jnp.where(kept, values, -jnp.inf)) - low
+        low = jnp.min(jnp.where(kept, values, jnp.inf), initial=jnp.inf)
+        span = jnp.max(jnp.where(kept, values, -jnp.inf), initial=-jnp.inf) - low
         values = jnp.where(kept, values, low)
         return (values - low) / jnp.where(span > 0, span, 1.0)
 

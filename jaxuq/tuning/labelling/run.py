@@ -24,7 +24,7 @@ from jaxuq.tuning.posteriors.drawing import num_members
 from jaxuq.tuning.predicting import average_answers, sample_answers
 from jaxuq.tuning.preparation import Prepared
 from jaxuq.tuning.prompts import take_questions
-from jaxuq.tuning.summary import ANSWERS, SHOWN, part_rows
+from jaxuq.tuning.summary import ANSWERS, SHOWN, part_rows, write_answers
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -104,7 +104,9 @@ def run_labelling(
         )
         compute_cells(folder, [Plan(one.name, one, one, one.name) for one in curves], _label, rows=rows)
         for curve in found:
-            write_arrays(folder.predictions / f"{curve.method}-{curve.seed}.npz", curve.cells[-1])
+            file = folder.predictions / f"{curve.method}-{curve.seed}.npz"
+            write_arrays(file, curve.cells[-1])
+            write_answers(file, curve.cells[-1])
         order = ["base", *configuration.acquire]
         tables.write_curves(folder.path, sorted(found, key=lambda one: order.index(one.method)), parts)
     return folder

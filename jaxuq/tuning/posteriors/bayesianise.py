@@ -10,11 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arrays import widened
+from jaxuq._shapes import checked
 from jaxuq.posterior._draws import sample_keys
 
 _LEAST = 1e-6  # singular values below this part of the largest carry no noise
 
 
+@checked
+@widened
 def rotate_adapter(
     a: Float[Array, "inputs rank"], b: Float[Array, "rank outputs"]
 ) -> tuple[Float[Array, "inputs rank"], Float[Array, "rank outputs"], Float[Array, " rank"]]:

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arrays import as_float, widened
 from jaxuq._options import check_number
+from jaxuq._shapes import checked
 from jaxuq.networks.linear import Linear
 from jaxuq.posterior._draws import sample_keys
 
@@ -94,6 +96,7 @@ def blob(prior_scale: float = 0.2, *, initial_root: float = 0.05) -> BLoB:
         def of_leaf(mean: Array, root: Array) -> Array:
             deviation = root**2
             ratio = deviation / prior_scale
+            ratio, mean = as_float(ratio), as_float(mean)
             return jnp.sum(0.5 * (ratio**2 + (mean / prior_scale) ** 2 - 1) - jnp.log(ratio))
 
         return jnp.sum(jnp.stack(jax.tree.leaves(jax.tree.map(of_leaf, _first_factors(state.mean), state.root))))
@@ -106,7 +109,9 @@ def blob(prior_scale: float = 0.2, *, initial_root: float = 0.05) -> BLoB:
 
         def one(key: Key[Array, ""]) -> PyTree:
             keys = jax.random.split(key, len(leaves))
-            noise = structure.unflatten([jax.random.normal(k, leaf.shape) * leaf**2 for k, leaf in zip(keys, leaves)])
+            noise = structure.unflatten(
+                [jax.random.normal(k, leaf.shape, leaf.dtype) * leaf**2 for k, leaf in zip(keys, leaves)]
+            )
             return _each(lambda adapter, shift: adapter | {"a": adapter["a"] + shift}, state.mean, noise)
 
         return jax.lax.map(one, sample_keys(rng_key, num_samples))
@@ -135,10 +140,12 @@ def growing_kl_weight(step: Int[Array, ""] | int, num_steps: int) -> Float[Array
         Y. Wang et al., "BLoB", NeurIPS 2024 (released code).
         C. Blundell et al., "Weight Uncertainty in Neural Networks", ICML 2015, section 3.4.
     """
-    place = jnp.mod(jnp.asarray(step), num_steps).astype(jnp.float32)
+    place = jnp.mod(jnp.asarray(step), num_steps).astype(jnp.result_type(float))
     return jnp.exp2(place - num_steps) / (1 - 2.0 ** -(num_steps + 1))
 
 
+@checked
+@widened
 def flipout_noise(
     x: Float[Array, "*batch inputs"],
     deviation: Float[Array, "inputs rank"],

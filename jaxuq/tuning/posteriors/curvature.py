@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import counted, widest
+from jaxuq._shapes import checked
 from jaxuq.networks import Decoder, stack_layers, unstack_layers
 from jaxuq.networks.linear import Linear
 from jaxuq.posterior import KroneckerFactors, kronecker_factors
@@ -15,6 +16,7 @@ from jaxuq.tuning.answers import answer_loss, option_logits, placed_prompts
 from jaxuq.tuning.prompts import AnswerPrompts
 
 
+@checked
 def adapter_factors(
     decoder: Decoder,
     params: PyTree,
@@ -88,7 +90,7 @@ def adapter_factors(
         }
         return option_logits(stacked, variables, output.hidden, prompts), inputs
 
-    taps = jax.tree.map(lambda leaf: jnp.zeros((depth, *tokens.shape, leaf.shape[2])), lora["layers"])
+    taps = jax.tree.map(lambda leaf: jnp.zeros((depth, *tokens.shape, leaf.shape[2]), leaf.dtype), lora["layers"])
     logits, pull, inputs = jax.vjp(run, taps, has_aux=True)
     probabilities = jnp.where(kept[:, None], jax.nn.softmax(logits), 0.0)
     taken = ((positions >= 0) & kept[:, None]).reshape(-1)
@@ -97,7 +99,7 @@ def adapter_factors(
         return jax.vmap(lambda x, g: kronecker_factors(_rows(x), _rows(g), where=taken))(x, gradients)
 
     def of_option(number: Array) -> PyTree:
-        own = jax.nn.one_hot(number, logits.shape[1])
+        own = jax.nn.one_hot(number, logits.shape[1], dtype=logits.dtype)
         root = jnp.take(probabilities, number, axis=1)[:, None]
         (gradients,) = pull(jnp.sqrt(root) * (own[None] - probabilities))
         return jax.tree.map(lambda x, g: factors_of(x, g).outputs, inputs, gradients)
@@ -105,7 +107,7 @@ def adapter_factors(
     def add(total: PyTree, number: Array) -> tuple[PyTree, None]:
         return jax.tree.map(jnp.add, total, of_option(number)), None
 
-    zeros = jax.tree.map(lambda leaf: jnp.zeros((depth, leaf.shape[2], leaf.shape[2])), lora["layers"])
+    zeros = jax.tree.map(lambda leaf: jnp.zeros((depth, leaf.shape[2], leaf.shape[2]), widest(leaf)), lora["layers"])
     outputs, _ = jax.lax.scan(add, zeros, jnp.arange(logits.shape[1]))
     factors = jax.tree.map(lambda x, b: factors_of(x, x)._replace(outputs=b), inputs, outputs)
     losses = answer_loss(logits, jnp.where(kept, labels, 0))

@@ -4,10 +4,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxuq._arrays import widened
+from jaxuq._shapes import checked
+
 _FIRST, _SECOND, _THIRD = 0.63576, 1.87320, 1.48695
 _LEAST = 1e-8
 
 
+@checked
+@widened
 def log_uniform_kl(mean: Float[Array, "*shape"], log_variance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     r"""Divergence of $\mathcal{N}(\mu, \sigma^2)$ from the log-uniform prior, weight by weight, up to a constant.
 
@@ -35,6 +40,8 @@ def log_uniform_kl(mean: Float[Array, "*shape"], log_variance: Float[Array, "*sh
     return _FIRST - _FIRST * jax.nn.sigmoid(_SECOND + _THIRD * log_alpha) + 0.5 * jnp.logaddexp(0.0, -log_alpha)
 
 
+@checked
+@widened
 def useless_ranks(
     a: Float[Array, "inputs rank"],
     b: Float[Array, "rank outputs"],

@@ -1,0 +1,34 @@
+"""A model of molecules that is kept: fitted once, saved as a folder, asked about new molecules.
+
+    data = load_csv("mine.csv")
+    fitted = fit_molecules(jax.random.key(0), data, divide_molecules(data.smiles))
+    save_molecules("solubility", fitted)
+    forecast = predict_molecules(load_molecules_model("solubility"), ["CCO", "c1ccccc1"])
+    forecast.mean, forecast.lower, forecast.upper, forecast.similarity
+    choose_molecules(fitted, pool, 50).rows                   # which to measure next
+
+The labels that chose the epoch are never those of calibration, and neither are those of the test: four parts.
+"""
+
+from jaxuq.molecules.fitted.choosing import Choice, choose_molecules
+from jaxuq.molecules.fitted.fitting import FittedMolecules, MoleculeRecipe, fit_molecules
+from jaxuq.molecules.fitted.folder import load_molecules_model, save_molecules
+from jaxuq.molecules.fitted.parts import PartRows, divide_molecules
+from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules, write_forecast
+from jaxuq.molecules.fitted.testing import score_forecast
+
+__all__ = [
+    "Choice",
+    "FittedMolecules",
+    "MoleculeForecast",
+    "MoleculeRecipe",
+    "PartRows",
+    "choose_molecules",
+    "divide_molecules",
+    "fit_molecules",
+    "load_molecules_model",
+    "predict_molecules",
+    "save_molecules",
+    "score_forecast",
+    "write_forecast",
+]

@@ -1,0 +1,203 @@
+"""Fit an ensemble of networks to molecules, calibrate it, and keep all that a forecast needs."""
+
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, UInt8
+
+from jaxuq._digest import digest
+from jaxuq._keys import named_key
+from jaxuq._options import check_count, check_number
+from jaxuq.calibration import Fitted, recalibrate
+from jaxuq.molecules.descriptors import morgan_fingerprints
+from jaxuq.molecules.fitted.model import model_function
+from jaxuq.molecules.fitted.parts import PartRows
+from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
+from jaxuq.molecules.muben.configuration import MubenConfiguration
+from jaxuq.molecules.muben.forecasting import told_epochs, told_features
+from jaxuq.molecules.muben.heads import likelihood_head
+from jaxuq.molecules.muben.problem import Problem, make_problem
+from jaxuq.molecules.muben.setting import Setting
+from jaxuq.molecules.muben.trainings import train_members
+from jaxuq.molecules.records import DataError, MoleculeDataset, Split
+from jaxuq.molecules.scaling import LabelScaler
+from jaxuq.posterior import predict_forecast
+from jaxuq.study import Listener
+from jaxuq.training import Training, TrainState, fit
+
+CALIBRATOR = {"regression": "variance-scaling", "classification": "temperature"}
+CONFORMAL = {"regression": "normalised", "classification": "lac"}
+
+
+class MoleculeRecipe(NamedTuple):
+    """What is fitted.
+
+    Attributes:
+        backbone: a name of `BACKBONES` that starts at random: dnn, morgan, gin, dmpnn.
+        features: of the dnn: rdkit or morgan.
+        members: networks of the ensemble.
+        calibrator: a name of `jaxuq.calibration.CALIBRATORS`; "auto": variance scaling or a temperature; None: none.
+        conformal: a name of `jaxuq.calibration.CONFORMAL`; "auto": normalised residuals or lac; None: no promise.
+        level: share of new labels that intervals and sets shall hold.
+        learning_rate: None: the backbone's.
+        batch_size: None: the backbone's.
+        epochs: at most; None: the backbone's.
+        patience: epochs without a better validation score; None: the backbone's.
+    """
+
+    backbone: str = "dnn"
+    features: Literal["rdkit", "morgan"] = "rdkit"
+    members: int = 5
+    calibrator: str | None = "auto"
+    conformal: str | None = "auto"
+    level: float = 0.9
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    epochs: int | None = None
+    patience: int | None = None
+
+
+class FittedMolecules(NamedTuple):
+    """A model of molecules with all that its forecasts need, but for the code of its network.
+
+    Attributes:
+        forecaster: networks, likelihood, calibrator and intervals, on the scale on which networks were trained.
+        backbone: its name.
+        features: of the dnn.
+        task_names: of the labels.
+        task_type: `"classification"` or `"regression"`.
+        scaler: from that scale to the labels' own.
+        fingerprints: Morgan bits of the training molecules, packed, for how near a new molecule is.
+        usual: epistemic uncertainty of the calibration molecules, in ascending order: what is usual for this model.
+        sizes: molecules of the four parts.
+        data: digest of molecules, labels and parts.
+    """
+
+    forecaster: Fitted
+    backbone: str
+    features: str
+    task_names: tuple[str, ...]
+    task_type: str
+    scaler: LabelScaler
+    fingerprints: UInt8[np.ndarray, "train bytes"]
+    usual: Float[np.ndarray, "calibrate tasks"]
+    sizes: tuple[int, ...]
+    data: str
+
+
+def backbone_of(name: str, features: str) -> Backbone:
+    """A backbone that starts at random.
+
+    Args:
+        name: of `BACKBONES`.
+        features: of the dnn.
+
+    Returns:
+        The backbone.
+
+    Raises:
+        DataError: it needs pretrained weights, which a kept model does not carry yet.
+    """
+    if "weights" in BACKBONES[name].needs:
+        plain = ", ".join(entry for entry in BACKBONES if "weights" not in BACKBONES[entry].needs)
+        raise DataError(
+            f"the backbone {name} starts from pretrained weights, which kept models do not carry yet; use {plain}"
+        )
+    if features not in ("rdkit", "morgan"):
+        raise DataError(f"features are {features!r}; expected 'rdkit' or 'morgan'")
+    return make_backbone(name, MubenConfiguration(backbone=name, features=features))
+
+
+def fit_molecules(
+    rng_key: Key[Array, ""],
+    data: MoleculeDataset,
+    rows: PartRows,
+    recipe: MoleculeRecipe | None = None,
+    *,
+    listener: Listener | None = None,
+    strategy: str = "auto",
+) -> FittedMolecules:
+    """Train an ensemble, calibrate it, and fit its intervals, each on labels that nothing before has seen.
+
+    Half of the calibration part fits the calibrator, the other half the intervals (`jaxuq.calibration.recalibrate`).
+    For how many labels the level needs see `conformal_threshold`: with fewer than level / (1 - level) a task's
+    intervals are endless.
+
+    Args:
+        rng_key: of all networks; each follows from its number alone.
+        data: molecules with labels.
+        rows: which train, choose the epoch, calibrate and test; see `divide_molecules`.
+        recipe: what is fitted; None: `MoleculeRecipe()`.
+        listener: is told how far it is.
+        strategy: how members are mapped over devices, see `jaxuq.parallel.map_members`.
+
+    Returns:
+        The model; save it with `save_molecules`.
+
+    Raises:
+        DataError: a part without molecules or labels, or a backbone that cannot be kept.
+        OptionError: a number of the recipe out of its range, or an unknown name.
+        DivergedError: the training diverged.
+    """
+    listener = Listener() if listener is None else listener
+    recipe = MoleculeRecipe() if recipe is None else recipe
+    check_count("members", recipe.members)
+    check_number("level", recipe.level, 0.0, 1.0, open_low=True, open_high=True)
+    backbone = backbone_of(recipe.backbone, recipe.features)
+    # Calibration takes the third place: nothing of it is read before the networks are trained.
+    split = Split(data.take(rows.train), data.take(rows.valid), data.take(rows.calibrate))
+    problem = make_problem(split, backbone, told_features(listener))
+    head = likelihood_head(problem.task_type)
+
+    def run(name: str, training: Training, state: TrainState, num_epochs: int) -> Any:
+        return fit(
+            training, state, problem.train, problem.valid, num_epochs=num_epochs, strategy=strategy,
+            on_progress=lambda progress: listener.progress(f"train {name}", *told_epochs(progress)),
+        )  # fmt: skip
+
+    setting = _setting(problem, backbone, recipe, run)
+    keys = jnp.stack([named_key(rng_key, "member", member) for member in range(recipe.members)])
+    samples = train_members(setting, "ensemble", head, keys).state.best_params
+    fitted = Fitted(
+        samples,
+        problem.likelihood,
+        CALIBRATOR[problem.task_type] if recipe.calibrator == "auto" else recipe.calibrator,
+        CONFORMAL[problem.task_type] if recipe.conformal == "auto" else recipe.conformal,
+        recipe.level if recipe.conformal else None,
+    )
+    model = model_function(backbone, problem.task_type, len(problem.task_names))
+    held, at_once = problem.test, backbone.molecules_at_once
+    raw = predict_forecast(model, samples, held.inputs, problem.likelihood, batch_size=at_once)
+    if fitted.calibrator or fitted.conformal:
+        labels = held.labels if problem.task_type == "regression" else held.labels.astype(jnp.int32)
+        fitted = recalibrate(fitted, model, held.inputs, labels, where=held.mask, batch_size=at_once)
+    bits = morgan_fingerprints(split.train.smiles).astype(bool)
+    return FittedMolecules(
+        forecaster=fitted,
+        backbone=recipe.backbone,
+        features=recipe.features,
+        task_names=problem.task_names,
+        task_type=problem.task_type,
+        scaler=problem.scaler,
+        fingerprints=np.packbits(bits, axis=1),
+        usual=np.sort(np.asarray(raw.epistemic), axis=0),
+        sizes=tuple(len(part) for part in rows),
+        data=digest(data.smiles, data.labels, data.mask, [part.tolist() for part in rows]),
+    )
+
+
+def _setting(problem: Problem, backbone: Backbone, recipe: MoleculeRecipe, run: Any) -> Setting:
+    chosen = {name: getattr(recipe, name) for name in ("learning_rate", "batch_size", "epochs", "patience")}
+    return Setting(
+        problem=problem,
+        make_network=backbone.network,
+        recipe=backbone.recipe._replace(**{name: value for name, value in chosen.items() if value is not None}),
+        samples=1,
+        frozen_backbone=False,
+        muben=False,
+        fit=run,
+        molecules_at_once=backbone.molecules_at_once,
+        branches=backbone.branches,
+        members=recipe.members,
+    )

@@ -1,0 +1,79 @@
+"""A kept model as a folder: `jaxuq.calibration.save_fitted` with the molecules' part in its `about`."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from jaxuq._errors import JaxuqError
+from jaxuq.calibration import FittedError, load_fitted, save_fitted
+from jaxuq.molecules.fitted.fitting import FittedMolecules, backbone_of
+from jaxuq.molecules.scaling import LabelScaler
+
+_KIND, _VERSION = "jaxuq.molecules", 1
+
+
+def save_molecules(folder: str | pathlib.Path, fitted: FittedMolecules) -> None:
+    """Write a model as a folder of JSON and safetensors that `load_molecules_model` reads anywhere.
+
+    Args:
+        folder: made if needed; a model that is there is replaced.
+        fitted: from `fit_molecules`.
+
+    Raises:
+        FittedError: the folder holds something else.
+        OSError: the disk refuses; what was there stays.
+    """
+    about = {
+        "kind": _KIND,
+        "version": _VERSION,
+        "backbone": fitted.backbone,
+        "features": fitted.features,
+        "task_names": list(fitted.task_names),
+        "task_type": fitted.task_type,
+        "mean": np.asarray(fitted.scaler.mean, np.float64),
+        "scale": np.asarray(fitted.scaler.scale, np.float64),
+        "fingerprints": fitted.fingerprints,
+        "usual": np.asarray(fitted.usual),
+        "sizes": list(fitted.sizes),
+        "data": fitted.data,
+    }
+    save_fitted(folder, fitted.forecaster._replace(about=about))
+
+
+def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
+    """Read a model; nothing in the folder is executed.
+
+    Args:
+        folder: as given to `save_molecules`.
+
+    Returns:
+        The model, with the same forecasts.
+
+    Raises:
+        FittedError: no such folder, a damaged file, a newer version, or a folder of another kind.
+    """
+    fitted = load_fitted(folder)
+    about: Any = fitted.about
+    if not isinstance(about, dict) or about.get("kind") != _KIND:
+        raise FittedError(f"{folder} holds a fitted model, but none of molecules; name a folder of jaxuq molecules fit")
+    if about["version"] != _VERSION:
+        raise FittedError(
+            f"{folder} has version {about['version']} of a model of molecules; this jaxuq reads {_VERSION}"
+        )
+    try:
+        backbone_of(about["backbone"], about["features"])
+    except JaxuqError as error:
+        raise FittedError(f"{folder} needs what is not here: {error}") from error
+    return FittedMolecules(
+        forecaster=fitted._replace(about=None),
+        backbone=about["backbone"],
+        features=about["features"],
+        task_names=tuple(about["task_names"]),
+        task_type=about["task_type"],
+        scaler=LabelScaler(np.asarray(about["mean"]), np.asarray(about["scale"])),
+        fingerprints=np.asarray(about["fingerprints"]),
+        usual=np.asarray(about["usual"]),
+        sizes=tuple(about["sizes"]),
+        data=about["data"],
+    )

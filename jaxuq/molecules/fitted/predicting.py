@@ -1,0 +1,200 @@
+"""Ask a kept model about new molecules: the label, how sure, the interval, and whether the molecule is of its kind."""
+
+import csv
+import functools
+import io
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+
+from jaxuq._files import write_text
+from jaxuq.calibration import conformal_prediction, predict_fitted
+from jaxuq.molecules._workers import run_rdkit
+from jaxuq.molecules.descriptors import morgan_fingerprints
+from jaxuq.molecules.fitted.fitting import FittedMolecules, backbone_of
+from jaxuq.molecules.fitted.model import model_function
+from jaxuq.molecules.scaling import unscale_mean, unscale_variance
+from jaxuq.molecules.similarity import nearest_tanimoto
+from jaxuq.posterior import predict_forecast
+from jaxuq.study import Listener
+
+_AT_ONCE = 2048  # molecules whose features are held
+
+
+class MoleculeForecast(NamedTuple):
+    """Forecasts of molecules, in the labels' own units; rows of unreadable molecules are NaN.
+
+    Attributes:
+        smiles: as given.
+        task_names: of the labels.
+        task_type: `"classification"` or `"regression"`.
+        mean: expected label; of classification the probability of 1.
+        aleatoric: variance of the label that more data would not take away; of classification entropy, in nats.
+        epistemic: variance that comes from what the networks disagree about; of classification, mutual information.
+        lower: of the interval that holds the label with the model's level; None for classification or without a level.
+        upper: likewise.
+        classes: which of 0 and 1 are in the set that holds the label with the model's level; None likewise.
+        similarity: Tanimoto similarity to the nearest training molecule, in [0, 1].
+        familiarity: share of the calibration molecules of which the networks were at least as unsure, in (0, 1]: small
+            numbers say that this molecule is unlike those on which the promises were made.
+        errors: why there is no forecast; empty where there is one.
+    """
+
+    smiles: list[str]
+    task_names: tuple[str, ...]
+    task_type: str
+    mean: Float[np.ndarray, "molecules tasks"]
+    aleatoric: Float[np.ndarray, "molecules tasks"]
+    epistemic: Float[np.ndarray, "molecules tasks"]
+    lower: Float[np.ndarray, "molecules tasks"] | None
+    upper: Float[np.ndarray, "molecules tasks"] | None
+    classes: Bool[np.ndarray, "molecules tasks classes"] | None
+    similarity: Float[np.ndarray, " molecules"]
+    familiarity: Float[np.ndarray, "molecules tasks"]
+    errors: list[str]
+
+
+def predict_molecules(
+    fitted: FittedMolecules, smiles: Sequence[str], *, listener: Listener | None = None
+) -> MoleculeForecast:
+    """Forecast molecules, 2,048 at a time; a molecule that RDKit cannot read costs itself alone.
+
+    Args:
+        fitted: from `fit_molecules` or `load_molecules_model`.
+        smiles: any number of molecules.
+        listener: is told how far it is.
+
+    Returns:
+        A forecast for each row.
+    """
+    listener = Listener() if listener is None else listener
+    smiles = [str(one).strip() for one in smiles]
+    tasks = len(fitted.task_names)
+    backbone = backbone_of(fitted.backbone, fitted.features)
+    forecast = _compiled(fitted.backbone, fitted.features, fitted.task_type, tasks, fitted.forecaster.likelihood)
+    references = jnp.asarray(np.unpackbits(fitted.fingerprints, axis=1), jnp.float32)
+    heavy = run_rdkit("heavy_atoms", smiles, {}).values if smiles else np.zeros(0, int)
+    readable = np.flatnonzero((np.asarray(heavy) >= 0) & np.array([bool(one) for one in smiles], bool))
+    found: list[dict[str, np.ndarray]] = []
+    for start in range(0, len(readable), _AT_ONCE):
+        texts = [smiles[row] for row in readable[start : start + _AT_ONCE]]
+        inputs = jax.tree.map(jnp.asarray, backbone.featurise(texts, None))
+        bits = jnp.asarray(morgan_fingerprints(texts, cache=False), jnp.float32)
+        found.append(_units(fitted, *forecast(fitted.forecaster, inputs), len(texts)))
+        found[-1]["similarity"] = np.asarray(_nearest(bits, references))
+        listener.progress("forecast", min(start + _AT_ONCE, len(readable)), len(readable), "molecules")
+
+    def column(name: str, *shape: int, fill: Any = np.nan) -> np.ndarray:
+        whole = np.full((len(smiles), *shape), fill)
+        if found:
+            whole[readable] = np.concatenate([part[name] for part in found])
+        return whole
+
+    reasons = np.full(len(smiles), "RDKit cannot read it", object)
+    reasons[readable] = ""
+    reasons[[row for row, one in enumerate(smiles) if not one]] = "no SMILES"
+    promised, regression = fitted.forecaster.conformal is not None, fitted.task_type == "regression"
+    return MoleculeForecast(
+        smiles,
+        fitted.task_names,
+        fitted.task_type,
+        column("mean", tasks),
+        column("aleatoric", tasks),
+        column("epistemic", tasks),
+        column("lower", tasks) if promised and regression else None,
+        column("upper", tasks) if promised and regression else None,
+        column("classes", tasks, 2, fill=False) if promised and not regression else None,
+        column("similarity"),
+        column("familiarity", tasks),
+        reasons.tolist(),
+    )
+
+
+_nearest = jax.jit(nearest_tanimoto)
+
+
+@functools.cache
+def _compiled(name: str, features: str, task_type: str, tasks: int, likelihood: Any) -> Any:
+    """A forecast before and after calibration, compiled once for a network."""
+    backbone = backbone_of(name, features)
+    model = model_function(backbone, task_type, tasks)
+
+    def forecasts(fitted: Any, inputs: Any) -> tuple[Any, Any, Any]:
+        at_once = backbone.molecules_at_once
+        raw = predict_forecast(model, fitted.samples, inputs, likelihood, batch_size=at_once)
+        calibrated = predict_fitted(fitted, model, inputs, batch_size=at_once)
+        return raw, calibrated, conformal_prediction(fitted, calibrated) if fitted.conformal else None
+
+    return forecasts
+
+
+def _units(fitted: FittedMolecules, raw: Any, forecast: Any, promise: Any, count: int) -> dict[str, np.ndarray]:
+    """The arrays of some molecules in the labels' own units."""
+    usual, doubt = fitted.usual, np.asarray(raw.epistemic, np.float64)
+    below = [np.searchsorted(usual[:, task], doubt[:, task], side="left") for task in range(usual.shape[1])]
+    found = {"familiarity": (len(usual) - np.stack(below, axis=1) + 1) / (len(usual) + 1)}
+    parts = {name: np.asarray(getattr(forecast, name), np.float64) for name in ("aleatoric", "epistemic")}
+    if fitted.task_type == "classification":
+        found |= parts | {"mean": np.asarray(forecast.probabilities, np.float64)}
+        return found if promise is None else found | {"classes": np.asarray(promise)}
+    found |= {name: np.asarray(unscale_variance(fitted.scaler, part)) for name, part in parts.items()}
+    ends = {} if promise is None else {"lower": promise.lower, "upper": promise.upper}
+    for name, part in {"mean": forecast.mean, **ends}.items():
+        found[name] = np.asarray(unscale_mean(fitted.scaler, np.asarray(part, np.float64)))
+    return {name: values[:count] for name, values in found.items()}
+
+
+def write_forecast(
+    path: str | pathlib.Path,
+    forecast: MoleculeForecast,
+    *,
+    rows: Sequence[int] | Integer[np.ndarray, " rows"] | None = None,
+    gain: Sequence[float] | Float[np.ndarray, " rows"] | None = None,
+) -> None:
+    """Write forecasts as CSV: a row a molecule, for each task its columns, then similarity and what went wrong.
+
+    Args:
+        path: of the file.
+        forecast: from `predict_molecules`.
+        rows: which molecules, in this order; None: all.
+        gain: of each of these, as `choose_molecules` gives it: a column of its own.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [name for task in forecast.task_names for name in _columns(forecast, task)]
+    writer.writerow(["smiles", *columns, "similarity", *(["gain"] if gain is not None else []), "error"])
+    for place, row in enumerate(range(len(forecast.smiles)) if rows is None else rows):
+        cells = [cell for task in range(len(forecast.task_names)) for cell in _cells(forecast, int(row), task)]
+        cells += [_number(forecast.similarity[row])] + ([_number(gain[place])] if gain is not None else [])
+        writer.writerow([forecast.smiles[row], *cells, forecast.errors[row]])
+    write_text(path, text.getvalue())
+
+
+def _columns(forecast: MoleculeForecast, task: str) -> list[str]:
+    names = [task if forecast.task_type == "regression" else f"{task}_probability"]
+    names += [f"{task}_lower", f"{task}_upper"] if forecast.lower is not None else []
+    names += [f"{task}_set"] if forecast.classes is not None else []
+    return [*names, f"{task}_aleatoric", f"{task}_epistemic", f"{task}_familiarity"]
+
+
+def _cells(forecast: MoleculeForecast, row: int, task: int) -> list[str]:
+    cells = [_number(forecast.mean[row, task])]
+    if forecast.lower is not None and forecast.upper is not None:
+        cells += [_number(forecast.lower[row, task]), _number(forecast.upper[row, task])]
+    if forecast.classes is not None:
+        held = [str(label) for label in (0, 1) if forecast.classes[row, task, label]]
+        cells += [" ".join(held)]
+    parts = forecast.aleatoric, forecast.epistemic, forecast.familiarity
+    return cells + [_number(part[row, task]) for part in parts]
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6g}"

@@ -1,0 +1,187 @@
+"""Kept models: the same forecasts from their folder, the promise on new molecules, and the command."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from scipy import stats
+
+from jaxuq.calibration import FittedError
+from jaxuq.cli.main import main
+from jaxuq.molecules import DataError, load_molecules
+from jaxuq.molecules._workers import run_rdkit
+from jaxuq.molecules.fitted import (
+    MoleculeRecipe,
+    divide_molecules,
+    fit_molecules,
+    load_molecules_model,
+    predict_molecules,
+    save_molecules,
+    score_forecast,
+)
+
+RECIPE = MoleculeRecipe("morgan", members=2, epochs=8, level=0.8)
+NEW = ["CCO", "not a molecule", "", "c1ccccc1C(=O)O", "CCCCCCCC", " CCO "]
+
+
+@pytest.fixture(scope="module")
+def some():
+    return load_molecules("esol").take(range(0, 1128, 5))
+
+
+@pytest.fixture(scope="module")
+def fitted(some):
+    rows = divide_molecules(some.smiles, "random", fractions=(0.5, 0.1, 0.3, 0.1))
+    return rows, fit_molecules(jax.random.key(0), some, rows, RECIPE)
+
+
+@pytest.mark.parametrize("split", ["scaffold", "random"])
+def test_parts_share_no_molecule_and_training_no_scaffold_with_calibration(some, split):
+    rows = divide_molecules(some.smiles, split, seed=3)
+    together = np.concatenate(rows)
+    assert sorted(together) == list(range(len(some.smiles)))
+    if split == "scaffold":
+        scaffolds = run_rdkit("scaffolds", some.smiles, {"include_chirality": True}).values
+        seen = {scaffolds[row] for row in (*rows.train, *rows.valid)}
+        assert not seen & {scaffolds[row] for row in (*rows.calibrate, *rows.test)}
+    again = divide_molecules(some.smiles, split, seed=3)
+    assert all((a == b).all() for a, b in zip(rows, again))
+    assert (divide_molecules(some.smiles, split, seed=4).calibrate[:5] != rows.calibrate[:5]).any()
+
+
+def test_fractions_are_checked(some):
+    for wrong in ((0.5, 0.5, 0.0, 0.0), (0.5, 0.1, 0.1, 0.1), (0.9, 0.1, 0.1, -0.1)):
+        with pytest.raises(DataError, match="four that sum to 1"):
+            divide_molecules(some.smiles, fractions=wrong)
+    with pytest.raises(DataError, match="too few for a valid part"):
+        divide_molecules(some.smiles[:4], "random")
+    assert not len(divide_molecules(some.smiles, fractions=(0.7, 0.1, 0.2, 0.0)).test)
+
+
+def test_the_folder_gives_the_same_forecasts_whatever_the_company(fitted, tmp_path):
+    _, model = fitted
+    save_molecules(tmp_path / "model", model)
+    again = load_molecules_model(tmp_path / "model")
+    expected, found = predict_molecules(model, NEW), predict_molecules(again, NEW)
+    for name, part in expected._asdict().items():
+        np.testing.assert_array_equal(getattr(found, name), part)
+    assert found.errors == ["", "RDKit cannot read it", "no SMILES", "", "", ""]
+    assert np.isnan(found.mean[1:3]).all() and not np.isnan(found.mean[[0, 3, 4, 5]]).any()
+    for row in (0, 3, 4):
+        alone = predict_molecules(again, [NEW[row]])
+        np.testing.assert_allclose(alone.upper[0], found.upper[row], rtol=1e-5)
+    np.testing.assert_array_equal(found.mean[0], found.mean[5])  # blanks around a SMILES say nothing
+    empty = predict_molecules(again, [])
+    assert empty.mean.shape == (0, 1) and empty.lower.shape == (0, 1)
+
+
+def test_the_arithmetic_after_the_network_needs_numpy_alone(fitted, tmp_path):
+    _, model = fitted
+    save_molecules(tmp_path, model)
+    record = json.loads((tmp_path / "fitted.json").read_text())
+    states = load_file(tmp_path / record["files"]["states"]["name"])
+    found = predict_molecules(model, ["CCO", "c1ccccc1C(=O)O"])
+    half = states["conformal/thresholds"][0] * np.sqrt(found.aleatoric + found.epistemic)
+    np.testing.assert_allclose(found.upper, found.mean + half, rtol=1e-5)
+    np.testing.assert_allclose(found.lower, found.mean - half, rtol=1e-5)
+
+
+def test_similarity_and_familiarity(fitted, some):
+    rows, model = fitted
+    seen = [some.smiles[row] for row in rows.train[:5]]
+    found = predict_molecules(model, [*seen, *(some.smiles[row] for row in rows.calibrate)])
+    np.testing.assert_array_equal(found.similarity[:5], 1)
+    usual = found.familiarity[5:, 0]  # of the calibration molecules themselves: ranks 1 to n
+    np.testing.assert_allclose(np.sort(usual), (np.arange(len(usual)) + 2) / (len(usual) + 1), atol=1.5 / len(usual))
+
+
+@pytest.mark.long
+def test_sets_of_classes():
+    data = load_molecules("bace").take(range(0, 1513, 6))
+    rows = divide_molecules(data.smiles, "random", fractions=(0.5, 0.1, 0.2, 0.2))
+    model = fit_molecules(jax.random.key(1), data, rows, RECIPE._replace(calibrator="venn-abers"))
+    test = data.take(rows.test)
+    forecast = predict_molecules(model, test.smiles)
+    assert forecast.lower is None and forecast.classes.shape == (len(rows.test), 1, 2)
+    assert ((forecast.mean > 0) & (forecast.mean < 1)).all()  # Venn-Abers is never certain
+    scores = score_forecast(forecast, test)["Class"]
+    held = forecast.classes[np.arange(len(rows.test)), 0, test.labels[:, 0].astype(int)]
+    assert scores["coverage"] == pytest.approx(held.mean())
+    assert scores["size"] == pytest.approx(forecast.classes.sum(-1).mean())
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("split", ["random", "scaffold"])
+def test_intervals_hold_on_new_molecules(split):
+    """Over 20 divisions of ESOL; by scaffold too, since calibration sees scaffolds that training has not."""
+    data = load_molecules("esol")
+    hits, count, mean = 0, 0, 0.0
+    for seed in range(20):
+        rows = divide_molecules(data.smiles, split, fractions=(0.5, 0.1, 0.3, 0.1), seed=seed)
+        model = fit_molecules(jax.random.key(seed), data, rows, RECIPE)
+        test = data.take(rows.test)
+        forecast = predict_molecules(model, test.smiles)
+        held = (forecast.lower <= test.labels) & (test.labels <= forecast.upper)
+        hits, count, mean = hits + held.sum(), count + held.size, mean + held.mean() / 20
+    # Thresholds of one division are shared by its test molecules: the spread of Beta coverages comes on top.
+    size = int(0.3 * 1128 / 2)
+    spread = np.sqrt(0.8 * 0.2 * (1 / count + 1 / (20 * size)))
+    assert abs(hits / count - 0.8) < 4 * spread + 1 / size
+
+
+def test_the_command_fits_and_forecasts(tmp_path, some, capsys):
+    path = tmp_path / "mine.csv"
+    lines = [f"{text},{label[0]},x" for text, label in zip(some.smiles, some.labels)]
+    path.write_text("\n".join(["SMILES,logS,comment", *lines, "nonsense,1.0,x"]) + "\n")
+    options = ["--output", str(tmp_path / "model"), "--backbone", "morgan", "--members", "2", "--epochs", "4"]
+    main(["molecules", "fit", str(path), *options, "--level", "0.8", "--fractions", "0.5", "0.1", "0.2", "0.2"])
+    told = capsys.readouterr()
+    assert "226 molecules, regression of logS; by scaffold: train" in told.err and "1 rows left out" in told.err
+    assert "coverage" in told.out and (tmp_path / "model" / "test.csv").is_file()
+
+    new = tmp_path / "new.csv"
+    new.write_text("id,smiles\n1,CCO\n2,nonsense\n3,c1ccccc1\n")
+    output = tmp_path / "forecasts.csv"
+    main(["molecules", "predict", str(tmp_path / "model"), str(new), "--output", str(output)])
+    with output.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["smiles"] for row in rows] == ["CCO", "nonsense", "c1ccccc1"]
+    assert float(rows[0]["logS_lower"]) < float(rows[0]["logS"]) < float(rows[0]["logS_upper"])
+    assert rows[1]["logS"] == "" and rows[1]["error"] == "RDKit cannot read it"
+    assert "1 of 3 molecules have no forecast; the first: 'nonsense', RDKit cannot read it" in capsys.readouterr().err
+    listed = tmp_path / "list.txt"
+    listed.write_text("CCO\nCCC\n")
+    main(["molecules", "predict", str(tmp_path / "model"), str(listed)])
+    assert len((tmp_path / "model" / "forecasts.csv").read_text().splitlines()) == 3
+
+    for wrong, said in ((["predict", str(tmp_path), str(new)], "holds no fitted"), (["fit", "esoll"], "esoll")):
+        with pytest.raises(SystemExit) as ended:
+            main(["molecules", *wrong])
+        assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_what_cannot_be_kept_is_refused_by_name(some, tmp_path):
+    rows = divide_molecules(some.smiles, "random")
+    with pytest.raises(DataError, match=r"chemberta starts from pretrained weights.*use dnn"):
+        fit_molecules(jax.random.key(0), some, rows, MoleculeRecipe("chemberta"))
+    from jaxuq.calibration import Fitted, save_fitted
+
+    save_fitted(tmp_path, Fitted({"slope": np.ones(2, np.float32)}, "bernoulli"))
+    with pytest.raises(FittedError, match="none of molecules"):
+        load_molecules_model(tmp_path)
+
+
+def test_binomial_band_of_the_test_above_is_that_of_conformal_coverage():
+    """The spread that `test_intervals_hold_on_new_molecules` allows, by simulation of exchangeable scores."""
+    rng, size, n = np.random.default_rng(0), 169, 113
+    covered = []
+    for _ in range(300):
+        scores = rng.random((20, size + n))
+        threshold = np.sort(scores[:, :size], axis=1)[:, int(np.ceil(0.8 * (size + 1))) - 1]
+        covered.append((scores[:, size:] <= threshold[:, None]).mean())
+    spread = np.sqrt(0.8 * 0.2 * (1 / (20 * n) + 1 / (20 * size)))
+    assert abs(np.std(covered) / spread - 1) < 0.2
+    assert stats.norm.cdf(4) > 0.9999

@@ -13,10 +13,11 @@ from jaxuq._errors import OptionError
 from jaxuq.cli import generate
 from jaxuq.cli.main import main
 from jaxuq.confidence import measure
+from jaxuq.confidence.study import run as study_run
 from jaxuq.confidence.text import assess
 from jaxuq.confidence.text.samples import same_answers
 from jaxuq.reporting import write_report
-from jaxuq.study import read_sealed
+from jaxuq.study import StudyWarning, read_sealed
 from tests.confidence.tiny_text import PROMPTS, RESPONSES, model
 
 GIVEN = [
@@ -176,23 +177,36 @@ def test_measures_of_texts_are_called_once_an_answer_on_the_host():
     assert [one.measures["hedges"] for one in found] == [len(found[0].pieces), 0.0]
 
 
-def test_a_finished_run_goes_on_unless_a_measure_changed(tmp_path, outside):
-    """A function alone is known by its code, an entry by the version of its formula."""
-    done = []
+def test_a_finished_run_goes_on_unless_a_measure_changed(tmp_path, outside, monkeypatch):
+    """A function alone is known by its code, an entry by the version of its formula; what was set aside comes back."""
+    asked, whole = [], study_run.assess
+
+    def assess_and_count(model, batch, *args, **options):
+        asked.extend(batch)
+        return whole(model, batch, *args, **options)
+
+    monkeypatch.setattr(study_run, "assess", assess_and_count)
 
     def run(one):
-        done.clear()
+        """How many questions were asked."""
+        asked.clear()
         configuration = configured(tmp_path / "run", measures=("perplexity",))
-        known = {"model": model(), "measures": {"own": one}, "on_progress": lambda *now: done.append(now[0])}
-        confidence.run_study(configuration, **known)
-        return done[0]
+        confidence.run_study(configuration, model=model(), measures={"own": one})
+        assert len(lines(tmp_path / "run")) == 3
+        return len(asked)
 
     def times(factor):
         return lambda seen: seen.log_probs[0] * factor
 
-    assert run(times(2.0)) == 0 and run(times(2.0)) == 3 and run(times(3.0)) == 0 and run(times(2.0)) == 3
-    assert run(measure("own", "Own", times(2.0))) == 0 and run(measure("own", "Own", times(3.0))) == 3
-    assert run(measure("own", "Own", times(3.0), formula=2)) == 0
+    assert [run(times(2.0)), run(times(2.0))] == [3, 0]
+    for factor, expected in ((3.0, 3), (2.0, 0)):
+        with pytest.warns(StudyWarning, match="measures changed"):
+            assert run(times(factor)) == expected
+    with pytest.warns(StudyWarning, match="measures changed"):
+        assert run(measure("own", "Own", times(2.0))) == 3
+    assert run(measure("own", "Own", times(3.0))) == 0
+    with pytest.warns(StudyWarning, match="measures changed"):
+        assert run(measure("own", "Own", times(3.0), formula=2)) == 3
 
 
 def test_answers_of_samples_are_compared_pair_by_pair():

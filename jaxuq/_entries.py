@@ -12,7 +12,7 @@ import importlib.metadata
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from jaxuq._errors import OptionError
 from jaxuq._fingerprint import fingerprint
@@ -99,8 +99,9 @@ class Entries(MutableMapping[str, Kind], Generic[Kind]):
         if self.role and not isinstance(found, Entry):
             if not callable(found):
                 raise OptionError(f"the {self.kind} {name!r} is {found!r}; expected an Entry or a function")
-            self._entries[name] = found = entry_of(self, found)._replace(name=name, title=name)  # type: ignore[arg-type]
-        return found
+            made: Any = entry_of(cast(Any, self), found)._replace(name=name, title=name)
+            self._entries[name] = made
+        return self._entries[name]
 
     def _missing(self, name: str) -> UnknownEntryError:
         names = sorted(self)

@@ -1,7 +1,6 @@
 """Measures and question sets from outside the package, and runs that compute only what is asked for."""
 
 import csv
-import importlib
 import json
 
 import jax.numpy as jnp
@@ -14,10 +13,11 @@ from jaxuq._errors import OptionError
 from jaxuq.cli import generate
 from jaxuq.cli.main import main
 from jaxuq.confidence import measure
+from jaxuq.confidence.study import run as study_run
 from jaxuq.confidence.text import assess
 from jaxuq.confidence.text.samples import same_answers
 from jaxuq.reporting import write_report
-from jaxuq.study import read_sealed
+from jaxuq.study import StudyWarning, read_sealed
 from tests.confidence.tiny_text import PROMPTS, RESPONSES, model
 
 GIVEN = [
@@ -178,29 +178,35 @@ def test_measures_of_texts_are_called_once_an_answer_on_the_host():
 
 
 def test_a_finished_run_goes_on_unless_a_measure_changed(tmp_path, outside, monkeypatch):
-    """A function alone is known by its code, an entry by the version of its formula."""
-    asked, real = [], importlib.import_module("jaxuq.confidence.study.run").assess
+    """A function alone is known by its code, an entry by the version of its formula; what was set aside comes back."""
+    asked, whole = [], study_run.assess
 
-    def counted(model, batch, *arguments, **options):
+    def assess_and_count(model, batch, *args, **options):
         asked.extend(batch)
-        return real(model, batch, *arguments, **options)
+        return whole(model, batch, *args, **options)
 
-    monkeypatch.setattr("jaxuq.confidence.study.run.assess", counted)
+    monkeypatch.setattr(study_run, "assess", assess_and_count)
 
     def run(one):
-        """How many of the three answers were there before."""
+        """How many questions were asked."""
         asked.clear()
-        confidence.run_study(
-            configured(tmp_path / "run", measures=("perplexity",)), model=model(), measures={"own": one}
-        )
-        return 3 - len(asked)
+        configuration = configured(tmp_path / "run", measures=("perplexity",))
+        confidence.run_study(configuration, model=model(), measures={"own": one})
+        assert len(lines(tmp_path / "run")) == 3
+        return len(asked)
 
     def times(factor):
         return lambda seen: seen.log_probs[0] * factor
 
-    assert run(times(2.0)) == 0 and run(times(2.0)) == 3 and run(times(3.0)) == 0 and run(times(2.0)) == 3
-    assert run(measure("own", "Own", times(2.0))) == 0 and run(measure("own", "Own", times(3.0))) == 3
-    assert run(measure("own", "Own", times(3.0), formula=2)) == 0
+    assert [run(times(2.0)), run(times(2.0))] == [3, 0]
+    for factor, expected in ((3.0, 3), (2.0, 0)):
+        with pytest.warns(StudyWarning, match="measures changed"):
+            assert run(times(factor)) == expected
+    with pytest.warns(StudyWarning, match="measures changed"):
+        assert run(measure("own", "Own", times(2.0))) == 3
+    assert run(measure("own", "Own", times(3.0))) == 0
+    with pytest.warns(StudyWarning, match="measures changed"):
+        assert run(measure("own", "Own", times(3.0), formula=2)) == 3
 
 
 def test_answers_of_samples_are_compared_pair_by_pair():

@@ -111,7 +111,11 @@ def _views(text: str) -> Iterator[str]:
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))", lambda found: chr(int(found[1] or found[2], 16)), text)
+    """With the escapes of JSON read: characters by number, blanks of every kind by letter."""
+    numbers = re.sub(
+        r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))", lambda found: chr(int(found[1] or found[2], 16)), text
+    )
+    return re.sub(r"\\+[abfnrtv]", " ", numbers)
 
 
 def environment_secrets() -> Secrets:

@@ -29,6 +29,8 @@ def disguises(key: str) -> list[str]:
         key.encode().hex(),
         f"{key[:5]}**{key[5:]}**",
         "\n".join(key),
+        "\\n".join(key),
+        "\\\\t".join(key),
         json.dumps(json.dumps({"key": key})),
     ]
 

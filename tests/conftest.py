@@ -30,6 +30,24 @@ _MOST_MAPS = 45_000  # Linux allows a process 65,530 (vm.max_map_count); XLA cra
 _tests_done = itertools.count(1)
 
 
+_LONG = [
+    line
+    for line in (pathlib.Path(__file__).parent / "long.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what `long.txt` names; where everything is collected, a line that names nothing is an error."""
+    everything = len({item.nodeid.partition("::")[0] for item in items}) > 300
+    for line in _LONG:
+        found = [item for item in items if item.nodeid.startswith(line)]
+        for item in found:
+            item.add_marker(pytest.mark.long)
+        if everything and not found:
+            raise pytest.UsageError(f"tests/long.txt names {line}, which is not there")
+
+
 @pytest.fixture(autouse=True)
 def few_memory_maps():
     """Drop compiled programs before they use up the memory maps of a test process: each holds three or more."""

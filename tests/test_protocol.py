@@ -385,6 +385,7 @@ _NO_CLASSES = {
     "language.score_tokens": "a text that is read; token_scores gives its numbers",
     "language.steer_logits": "a text so far, which has places without a token",
     "tagging.best_consensus": "compared with votes alone; -1 is padding",
+    "training.update_dynamics": "an example whose label is no class is not observed",
     "tuning.adapter_factors": "its likelihood is that of answer_loss",
 }
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import as_float, first_true, widened
-from jaxuq._meshes import vary_like
+from jaxuq._meshes import vary_like, whole
 from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
@@ -171,7 +171,7 @@ def backtrack(
     check_count("buffer", buffer)
     check_choice("convention", convention, ("text", "published"))
     published = convention == "published"
-    answer, eligible = answer, eligible
+    answer, eligible = whole(answer), whole(eligible)  # `row` is a function, so placement by axes does not act
     size = answer.shape[0]
     buffer = min(buffer, size)
     picks = jnp.arange(buffer, dtype=jnp.int32)

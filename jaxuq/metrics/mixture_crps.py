@@ -12,7 +12,7 @@ from jaxuq._shapes import checked
 
 def _mean_distance(mean: Array, variance: Array) -> Array:
     """The mean of |X| for a normal variable; its absolute value where the variance is 0."""
-    spread = variance > 0
+    spread = variance != 0
     deviation = jnp.sqrt(jnp.where(spread, variance, 1))
     z = mean / deviation
     value = mean * (2 * jax.scipy.special.ndtr(z) - 1) + 2 * deviation * jax.scipy.stats.norm.pdf(z)
@@ -128,7 +128,7 @@ def energy_score(
 
     def distance(difference: Array) -> Array:
         square = jnp.sum(jnp.square(difference), axis=-1)
-        apart = square > 0
+        apart = square != 0
         return jnp.where(apart, jnp.where(apart, square, 1) ** (exponent / 2), 0)
 
     error = jnp.mean(distance(samples - labels[None]), axis=0)

@@ -43,6 +43,8 @@ def mean_tanimoto(
     return _tanimoto(fingerprints, references, jnp.mean)
 
 
+@checked
+@widened
 def nearest_tanimoto(
     fingerprints: Float[Array, "molecules bits"], references: Float[Array, "references bits"]
 ) -> Float[Array, " molecules"]:

@@ -131,6 +131,7 @@ def update_dynamics(
         return values.at[places].get(mode="fill", fill_value=0)
 
     def put(values: Array, new: Array) -> Array:
+        values = as_float(values, logits) if jnp.issubdtype(values.dtype, jnp.floating) else values
         return values.at[places].set(new.astype(values.dtype), mode="drop")
 
     seen = last(state.seen) + 1
@@ -252,4 +253,4 @@ def gradient_variability(
     square = jnp.mean(jnp.square(gradients - jnp.mean(gradients, axis=0, keepdims=True)), axis=0)
     varied = square > 0
     deviation = jnp.where(varied, jnp.sqrt(jnp.where(varied, square, 1)), square)
-    return jnp.mean(deviation.reshape(deviation.shape[0], -1), axis=-1)
+    return jnp.mean(deviation, axis=tuple(range(1, deviation.ndim)))

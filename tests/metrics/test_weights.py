@@ -12,7 +12,13 @@ from jaxuq._errors import OptionError
 from tests.metrics.protocol import EXAMPLES
 from tests.protocol import Example
 
-WRAPPED = {"average_over_tasks", "bootstrap", "sample_crps"}  # their examples hide the arguments
+WRAPPED = {
+    "average_over_tasks",
+    "bootstrap",
+    "energy_score",
+    "mixture_crps",
+    "sample_crps",
+}  # their examples hide the arguments
 CASES = [
     pytest.param(example, id=f"{name}-{number}")
     for name, examples in EXAMPLES.items()

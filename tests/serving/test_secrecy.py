@@ -72,7 +72,7 @@ def run_against_hostile_replies(folder, capsys, caplog, replies, seed):
 
 
 @pytest.mark.parametrize(
-    ("replies", "seed"), [pytest.param(250, 0), *(pytest.param(2000, n, marks=pytest.mark.long) for n in range(1, 6))]
+    ("replies", "seed"), [pytest.param(100, 0), *(pytest.param(2000, n, marks=pytest.mark.long) for n in range(1, 6))]
 )
 def test_hostile_replies_never_bring_the_key_out(keyed, tmp_path, capsys, caplog, monkeypatch, replies, seed):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "kept")

@@ -151,7 +151,8 @@ def test_one_damaged_file_of_every_kind_costs_itself_or_is_named(name, damage, f
 
 # Signals, in a process of its own; what was finished is kept, and the same command goes on.
 _SCRIPT = """
-import importlib, os, pathlib, sys
+import importlib, os, pathlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts in the background ignore it
 import pytest
 from tests.study.studies import STUDIES, small_networks
 name, data, out, writes, number = sys.argv[1:]

@@ -48,6 +48,8 @@ EXAMPLES: dict[str, Any] = {
         ),
     ],
 }
+# Where each takes classes.
+LABELS: dict[str, int] = {"error_norm": 1}
 HOST: dict[str, str] = {
     "DivergedError": "a type",
     "DynamicsState": "a type",

@@ -174,7 +174,7 @@ def write_forecast(
     writer.writerow(["smiles", *columns, "similarity", *(["gain"] if gain is not None else []), "error"])
     for place, row in enumerate(range(len(forecast.smiles)) if rows is None else rows):
         cells = [cell for task in range(len(forecast.task_names)) for cell in _cells(forecast, int(row), task)]
-        cells += [_number(forecast.similarity[row])] + ([_number(gain[place])] if gain is not None else [])
+        cells += [_number(forecast.similarity[row])] + ([_number(float(gain[place]))] if gain is not None else [])
         writer.writerow([forecast.smiles[row], *cells, forecast.errors[row]])
     write_text(path, text.getvalue())
 

@@ -14,6 +14,8 @@ from jaxuq.molecules.muben.active import random_order
 from jaxuq.posterior import BernoulliForecast, GaussianForecast, dense, laplace, predict_forecast
 from jaxuq.reporting import learning_curve_figure, write_report
 from jaxuq.reporting.active_page import active_tables, read_rounds
+from jaxuq.reporting.method_style import styles_of
+from jaxuq.reporting.result_folder import read_record
 from jaxuq.study import read_arrays
 
 from .conftest import TINY
@@ -138,7 +140,8 @@ def test_the_page_has_the_curves_and_the_scores_of_the_last_round(active_run):
     text = write_report(folder.path).read_text()
     assert "MC dropout, uncertainty" in text and text.count("data:image/svg") == 3
     rounds = read_rounds(folder.path)
-    last = dict(active_tables(rounds)[0].rows)["MC dropout, random"][0]
+    with styles_of(read_record(folder.path)):
+        last = dict(active_tables(rounds)[0].rows)["MC dropout, random"][0]
     row = next(r for r in _rows(folder) if (r["method"], r["acquisition"], r["round"]) == ("mc-dropout", "random", "2"))
     assert last.mean == pytest.approx(float(row["rmse"]))
     line = learning_curve_figure(rounds, "rmse").axes[0].lines[0]

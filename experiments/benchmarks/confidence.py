@@ -15,16 +15,19 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxuq.confidence.text.single_answer import single_answer_measures
 
 import jaxuq
+from jaxuq import confidence
 from jaxuq.confidence.text.answering import locate_answer, make_texts
 from jaxuq.confidence.text.generating import generate_greedy
 from jaxuq.confidence.text.marginal import marginal_confidence
+from jaxuq.confidence.text.measuring import measured, reading_fields
 from jaxuq.confidence.text.passes import generated_pass, response_mask, text_positions
 from jaxuq.confidence.text.reading import read_pass
 from jaxuq.confidence.text.token_quantities import looks_back, token_quantities
 from jaxuq.language import encode_prompt, load_model, map_logits, token_scores
+from jaxuq.networks import as_model, capability
+from jaxuq.questions import Question
 
 QUESTION = "A farmer has 17 sheep and buys 25 more. Explain step by step how many sheep the farmer has, and why."
 
@@ -43,35 +46,39 @@ def main() -> None:
     prompts = [encode_prompt(model.tokenizer, QUESTION)]
     greedy = functools.partial(generate_greedy, model, prompts, max_new_tokens=options.new_tokens, stops=(), rows=1)
     generation, tokens = greedy()
-    response = locate_answer(model, np.array(prompts[0], np.int32), tokens[0], "text")
+    response = locate_answer(model, np.array(prompts[0], np.int32), tokens[0], Question("", QUESTION, kind="text"))
     marks = np.zeros(len(tokens[0]), bool)
     marks[-4:-2] = True
     texts = make_texts([response._replace(answer=marks)])
     kept = generated_pass(decoder, generation, texts)
-    reading = read_pass(decoder, variables, texts, kept)
+    single = [one for one in confidence.chosen_measures(["single"]) if one.name != "uqac" and "score" in one.functions]
+    reductions = tuple((one.name, one.functions["token"]) for one in single if "token" in one.functions)
+    read = functools.partial(read_pass, decoder, variables, texts, kept, reductions=reductions)
+    reading, attention = read(), capability(as_model(decoder), "attention")
+    reduce = functools.partial(token_quantities, reductions=reductions)
 
     quantities = jax.jit(
-        lambda states: map_logits(
-            token_quantities, decoder, variables, states, texts.tokens, where=response_mask(texts)
-        )
+        lambda states: map_logits(reduce, decoder, variables, states, texts.tokens, where=response_mask(texts))
     )
     scores = jax.jit(
         lambda states: map_logits(token_scores, decoder, variables, states, texts.tokens, where=response_mask(texts))
     )
     back = jax.jit(
         lambda queries, keys: looks_back(
-            queries, jnp.stack(keys) if isinstance(keys, tuple) else keys, text_positions(texts), decoder.config
+            queries, jnp.stack(keys) if isinstance(keys, tuple) else keys, text_positions(texts), attention
         )
     )
     stages = {
         "generate, nothing kept": lambda: greedy(keep=False)[0].tokens,
         "generate, states kept": lambda: greedy()[0].tokens,
         "put the pass in order": lambda: generated_pass(decoder, generation, texts),
-        "read: all of it": lambda: read_pass(decoder, variables, texts, kept),
+        "read: all of it": read,
         "  of it: logits and log-probabilities": lambda: scores(kept.before),
         "  of it: these and all reductions": lambda: quantities(kept.before),
         "  of it: RAUQ, AttentionScore": lambda: back(kept.queries, kept.cache.keys),
-        "measures from arrays": lambda: single_answer_measures(texts, reading),
+        "measures from arrays": lambda: measured(
+            single, reading_fields(texts, reading, answered=texts.answer.any(1), published=False), [{}]
+        ),
         "substitutions (P~)": lambda: marginal_confidence(decoder, variables, texts, reading, kept.cache),
     }
     best = dict.fromkeys(stages, float("inf"))
@@ -85,10 +92,10 @@ def main() -> None:
     best["keeping the states"] = max(0.0, best["generate, states kept"] - plain)
     chain = best["read: all of it"] - best["  of it: these and all reductions"] - best["  of it: RAUQ, AttentionScore"]
     best["  of it: chain, filter, candidates"] = max(0.0, chain)
-    single = sum(best[name] for name in ("keeping the states", "put the pass in order", "read: all of it",
+    together = sum(best[name] for name in ("keeping the states", "put the pass in order", "read: all of it",
                                          "measures from arrays"))  # fmt: skip
-    best["all but P~"] = single
-    best["all measures of one answer"] = single + best["substitutions (P~)"]
+    best["all but P~"] = together
+    best["all measures of one answer"] = together + best["substitutions (P~)"]
     tried, length = int(reading.changes.valid.sum()), int(reading.chain.tokens.sum())
     print(f"{len(prompts[0])} tokens of prompt, {len(tokens[0])} of answer, chain of {length}, {tried} substitutions")
     for name, seconds in best.items():

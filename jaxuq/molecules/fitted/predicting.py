@@ -121,7 +121,7 @@ _nearest = jax.jit(nearest_tanimoto)
 
 @functools.cache
 def _compiled(name: str, features: str, task_type: str, tasks: int, likelihood: Any) -> Any:
-    """A forecast before and after calibration, compiled once for a network."""
+    """A forecast before and after calibration, by one function a network, so that its programs are compiled once."""
     backbone = backbone_of(name, features)
     model = model_function(backbone, task_type, tasks)
 

@@ -3,12 +3,14 @@
     python experiments/metrics/marks.py
 
 Worlds in which two methods differ by chance alone: their forecasts are the truth of each example and noise of the same
-kind, drawn anew for each method (and, with several seeds, in part for each seed). Any difference that
+kind, drawn anew for each method (and, with several seeds, in part for each seed); with `--luck` trainings succeed more
+or less well, too: the noise of each has a size of its own. Any difference that
 `jaxuq.study.comparison.paired_interval` finds, and that pages mark in bold, is a false one; 5 % are due.
 """
 
 import argparse
 import functools
+import itertools
 import math
 
 import jax
@@ -45,23 +47,24 @@ def scores(values, logits, truth, labels, *, where):
     return jax.vmap(jax.vmap(one, in_axes=1), in_axes=1)(values, logits)
 
 
-def world(key, examples, seeds, scale):
+def world(key, examples, seeds, scale, luck):
     """Forecasts `[examples, methods, seeds]`, and what came true."""
-    keys = [named_key(key, "world", number) for number in range(4)]
+    keys = [named_key(key, "world", number) for number in range(5)]
     truth = jax.random.normal(keys[0], (examples,))
     labels = jax.random.bernoulli(keys[1], jax.nn.sigmoid(2.0 * truth)).astype(jnp.float32)
     noise = jax.random.normal(keys[2], (examples, 2, 1)) + 0.5 * jax.random.normal(keys[3], (examples, 2, seeds))
-    values = truth[:, None, None] + 0.6 * noise
+    size = jnp.exp(luck * jax.random.normal(keys[4], (2, seeds)))
+    values = truth[:, None, None] + 0.6 * size * noise
     return values, 2.0 * values / scale, truth, labels
 
 
-@functools.partial(jax.jit, static_argnames=("examples", "seeds", "scale", "resamples"))
-def resampled(keys, examples, seeds, scale, resamples):
+@functools.partial(jax.jit, static_argnames=("examples", "seeds", "scale", "luck", "resamples"))
+def resampled(keys, examples, seeds, scale, luck, resamples):
     """Estimates `[worlds, methods, seeds, metrics]` and the same on resamples."""
 
     def one(key):
         found = bootstrap(
-            named_key(key, "bootstrap"), scores, *world(key, examples, seeds, scale),
+            named_key(key, "bootstrap"), scores, *world(key, examples, seeds, scale, luck),
             where=jnp.ones(examples, bool), num_resamples=resamples, batch_size=resamples,
         )  # fmt: skip
         return found.estimate, found.resamples
@@ -69,18 +72,18 @@ def resampled(keys, examples, seeds, scale, resamples):
     return jax.lax.map(one, keys)
 
 
-def false_marks(worlds, examples, seeds, scale, resamples):
+def false_marks(worlds, examples, seeds, scale, luck, resamples):
     """Share of worlds in which one of two equals is called better, by metric."""
     wrong = np.zeros(len(NAMES))
     for begin in range(0, worlds, 100):
         keys = jnp.stack([named_key(jax.random.key(1), "marks", n) for n in range(begin, min(begin + 100, worlds))])
-        estimates, drawn = jax.device_get(resampled(keys, examples, seeds, scale, resamples))
+        estimates, drawn = jax.device_get(resampled(keys, examples, seeds, scale, luck, resamples))
         for own, draws in zip(estimates, drawn):
             for at in range(len(NAMES)):
                 first, second = (
                     Paired(
                         float(own[method, :, at].mean()), dict(enumerate(own[method, :, at].tolist())),
-                        draws[:, method, :, at].mean(1), "",
+                        draws[:, method, :, at].T, "",
                     )
                     for method in range(2)
                 )  # fmt: skip
@@ -96,14 +99,16 @@ def main():
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--luck", type=float, nargs="+", default=[0.0, 0.1])
     options = parser.parse_args()
     band = 1.96 * math.sqrt(0.05 * 0.95 / options.worlds)
     print(f"due: 5 %, of {options.worlds} worlds within {100 * (0.05 - band):.1f} and {100 * (0.05 + band):.1f} %")
-    for scale in options.scales:
-        for seeds in options.seeds:
-            found = false_marks(options.worlds, options.examples, seeds, scale, options.resamples)
-            said = "  ".join(f"{name} {100 * share:4.1f}" for name, share in zip(NAMES, found))
-            print(f"scale {scale}, {seeds} seed{'s' * (seeds > 1)}: {said}", flush=True)
+    for scale, luck, seeds in itertools.product(options.scales, options.luck, options.seeds):
+        if luck and seeds == 1:  # one training cannot tell luck from merit
+            continue
+        found = false_marks(options.worlds, options.examples, seeds, scale, luck, options.resamples)
+        said = "  ".join(f"{name} {100 * share:4.1f}" for name, share in zip(NAMES, found))
+        print(f"scale {scale}, luck {luck}, {seeds} seed{'s' * (seeds > 1)}: {said}", flush=True)
 
 
 if __name__ == "__main__":

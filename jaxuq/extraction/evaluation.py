@@ -11,6 +11,7 @@ from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Extraction
 from jaxuq.extraction.schema import Schema
 from jaxuq.extraction.scoring import COUNTS, entity_counts, relation_counts, scores_from_counts
+from jaxuq.study.ranges import within_range
 
 METRICS = ("partial_f1", "full_f1", "partial_precision", "partial_recall", "full_precision", "full_recall")
 
@@ -114,7 +115,8 @@ def _intervals(counts: Int[np.ndarray, "item 6"], form: str, num_resamples: int,
         num_resamples=num_resamples,
         batch_size=64,
     )
-    return {name: (float(result.lower[i]), float(result.upper[i])) for i, name in enumerate(METRICS)}
+    rows = zip(METRICS, result.estimate.tolist(), zip(result.lower.tolist(), result.upper.tolist()))
+    return {name: within_range(name, score, ends) for name, score, ends in rows}
 
 
 @functools.cache  # one function, so that it is compiled once

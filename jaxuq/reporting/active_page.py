@@ -17,6 +17,7 @@ from jaxuq.reporting.page import (
     run_facts,
     run_sections,
     scores_grid,
+    source_name,
     write_page,
 )
 from jaxuq.reporting.result_folder import read_record
@@ -58,7 +59,7 @@ def write_active_report(folder: str | pathlib.Path) -> pathlib.Path:
     left_out = rejected_section(run.get("rejected"), "molecule", ("Row", "SMILES", "Reason"), "rejected" in run)
     return write_page(
         path,
-        title=" · ".join(map(str, words)),
+        title=" · ".join(map(source_name, words)),
         command="jaxuq muben --active",
         sections=[
             Section("Learning curves", [Text(_CURVES), *drawn]),

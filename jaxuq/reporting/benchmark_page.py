@@ -16,6 +16,7 @@ from jaxuq.reporting.page import (
     run_facts,
     run_sections,
     scores_grid,
+    source_name,
     write_page,
 )
 from jaxuq.reporting.report_drawings import report_drawings
@@ -168,7 +169,7 @@ def _title(folder: ResultFolder) -> str:
     configuration = folder.configuration
     split = configuration.get("split")
     words = [configuration.get("dataset"), configuration.get("backbone"), f"{split} split" if split else None]
-    return " · ".join(str(word) for word in words if word) or folder.path.name
+    return " · ".join(source_name(word) for word in words if word) or folder.path.name
 
 
 def _facts(folder: ResultFolder) -> list[tuple[str, str]]:

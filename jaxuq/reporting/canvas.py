@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 GREY, LIGHT, INK = "#8a8a8a", "#d5d8dc", "#222222"
 SMALL, NORMAL = 8.5, 9.5
 WIDTH = 10.0
+_LETTER = 0.09  # inches that a letter of normal size takes, bold ones too
 
 
 def new_figure(width: float, height: float) -> "matplotlib.figure.Figure":
@@ -66,13 +68,19 @@ def panels(
             # The last panel of each column carries the numbers, also where the grid's last row is not full.
             axes.tick_params(labelbottom=not share or index + columns >= count)
     figure.supxlabel(plain(x_label), fontsize=NORMAL)
-    figure.supylabel(plain(y_label), fontsize=NORMAL)
+    figure.supylabel(_wrapped(y_label, figure.get_figheight() - 0.4), fontsize=NORMAL)
     return figure, list(grid[:count])
 
 
 def panel_title(axes: "matplotlib.axes.Axes", title: str, colour: str = INK) -> None:
-    """Write a panel's title in the colour of its method."""
-    axes.set_title(plain(title), fontsize=NORMAL, color=colour, fontweight="bold", loc="left")
+    """Write a panel's title in the colour of its method, on as many lines as keep it out of the next panel."""
+    place, figure = axes.get_subplotspec(), axes.get_figure(root=True)
+    width = figure.get_figwidth() / (place.get_gridspec().ncols if place is not None else 1)
+    axes.set_title(_wrapped(title, width), fontsize=NORMAL, color=colour, fontweight="bold", loc="left")
+
+
+def _wrapped(text: str, inches: float) -> str:
+    return textwrap.fill(plain(text), max(8, int(inches / _LETTER)))
 
 
 def figure_bytes(figure: "matplotlib.figure.Figure", kind: Literal["png", "svg"]) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxuq.confidence.measures import MEASURES, NEEDS, MeasureFacts, as_measure, stored_facts
-from jaxuq.confidence.study.scores import Evaluated, evaluated
+from jaxuq.confidence.study.scores import ON_ALL, Evaluated, evaluated
 from jaxuq.reporting.confidence_figures import (
     GROUPS,
     chain_lengths,
@@ -34,25 +34,30 @@ from jaxuq.reporting.page import (
     print_grid,
     run_facts,
     run_sections,
+    source_name,
     write_page,
 )
+from jaxuq.reporting.tables import best_of, format_number
 from jaxuq.reporting.template import as_list
 from jaxuq.study import read_run, read_sealed
+from jaxuq.study.comparison import paired_scores, standing
+from jaxuq.study.resamples import read_resamples
 
-# heading, column, spread or interval, whether higher is better (None: no best)
+# heading, column, its deviation
 _COLUMNS = (
-    ("AUROC ↑", "auroc_mean", "auroc_std", True),
-    ("ECE ↓", "ece_mean", "ece_std", False),
-    ("AUROC, all ↑", "auroc_all", "interval", True),
-    ("AUPRC ↑", "auprc", "interval", True),
-    ("PRR ↑", "prr", "interval", True),
-    ("AURC ↓", "aurc", "interval", False),
-    ("Brier ↓", "brier", None, False),
-    ("ECE, Platt ↓", "ece_platt", None, False),
-    ("ECE, isotonic ↓", "ece_isotonic", None, False),
-    ("Seconds", "seconds", None, None),
+    ("AUROC ↑", "auroc_mean", "auroc_std"),
+    ("ECE ↓", "ece_mean", "ece_std"),
+    ("AUROC, all ↑", "auroc_all", None),
+    ("AUPRC ↑", "auprc", None),
+    ("PRR ↑", "prr", None),
+    ("AURC ↓", "aurc", None),
+    ("Brier ↓", "brier", None),
+    ("ECE, Platt ↓", "ece_platt", None),
+    ("ECE, isotonic ↓", "ece_isotonic", None),
+    ("Seconds", "seconds", None),
 )
 _PRINTED = ("auroc_mean", "ece_mean", "prr", "ece_isotonic", "seconds")
+_DIGITS = 3
 _MISTAKES = 10
 
 
@@ -82,10 +87,10 @@ def write_confidence_report(folder: str | Path) -> Path:
     cited = dict.fromkeys(key for one in about.values() for key in one.citation)
     pictures, undrawn = render_drawings(_drawings(found, summary, both), path / "figures")
     configuration = run["configuration"]
-    scores = _grid(summary, about)
+    scores = _grid(path, summary, about)
     return write_page(
         path,
-        title=f"Confidence of {configuration.get('model')} on {configuration.get('data')}",
+        title=f"Confidence of {source_name(configuration.get('model'))} on {source_name(configuration.get('data'))}",
         command="jaxuq confidence",
         sections=[
             Section(
@@ -115,15 +120,17 @@ def _said(summary: Frame) -> str:
         "First two columns in %, as in the dissertation's Table 3.1: mean ± deviation over five subsamples with as "
         "many right as wrong answers; ECE with 20 bins, for measures that lie in [0, 1] as they are. The others on all "
         "answers; in brackets 95 % bootstrap intervals. ECE, Platt and isotonic: on one half of the answers after "
-        f"calibration on the other (25 random splits, 10 bins){chance}. Seconds: beside generating the answer. Bold: "
-        "the best of its column. – : undefined."
+        f"calibration on the other (25 random splits, 10 bins){chance}. Seconds: beside generating the answer. Bold, "
+        "in columns with intervals: better than every other beyond chance (the 95 % intervals of the paired "
+        "differences over answers leave out zero). ~ : the paired difference from the best may be zero. – : undefined."
     )
 
 
 def print_confidence(folder: str | Path) -> None:
     """Print the main columns of a study's table on standard output."""
-    summary = _summary(Path(folder))
-    print_grid(_grid(summary, stored_facts(read_run(Path(folder)), summary["method"]), _PRINTED))
+    path = Path(folder)
+    summary = _summary(path)
+    print_grid(_grid(path, summary, stored_facts(read_run(path), summary["method"]), _PRINTED))
 
 
 def _summary(path: Path) -> Frame:
@@ -135,25 +142,40 @@ def _summary(path: Path) -> Frame:
         return pd.read_csv(io.StringIO("method,dataset,n\n"))
 
 
-def _grid(summary: Frame, about: Mapping[str, MeasureFacts], only: Collection[str] = ()) -> Grid:
-    """A row a measure, by group, with the best of every column marked."""
+def _grid(path: Path, summary: Frame, about: Mapping[str, MeasureFacts], only: Collection[str] = ()) -> Grid:
+    """A row a measure, by group, with what is better than the others beyond chance marked."""
     columns = [column for column in _COLUMNS if not only or column[1] in only]
-    best = {}
-    for _, column, _, higher in columns:
-        values = summary[column].to_numpy(float) if column in summary else np.array([])
-        if higher is not None and np.isfinite(values).any():
-            best[column] = np.nanmax(values) if higher else np.nanmin(values)
+    marks = _marks(path, [str(name) for name in summary["method"]])
     groups = []
     for group, (title, colour, _) in GROUPS.items():
         rows = []
         for row in summary.to_dict("records"):
             if about[row["method"]].group == group:
                 note = f"{int(row['n'])} answers only" if row["n"] < summary["n"].max() else ""
-                fields = [_field(row, column, spread, best.get(column)) for _, column, spread, _ in columns]
+                fields = [
+                    _field(row, column, spread, marks.get((row["method"], column), (False, False)))
+                    for _, column, spread in columns
+                ]
                 rows.append(Row(about[row["method"]].title, fields, colour, note))
         if rows:
             groups.append((title[0].upper() + title[1:], rows))
     return Grid(["Measure", *(heading for heading, *_ in columns)], groups)
+
+
+def _marks(path: Path, measures: Sequence[str]) -> dict[tuple[str, str], tuple[bool, bool]]:
+    """By measure and column: whether it is the best beyond chance, and whether it may be as good as the best."""
+    stored = read_resamples(path)
+    if stored is None:
+        return {}
+    known = {name: paired_scores(stored[0], lambda cell, name=name: cell["method"] == name) for name in measures}
+    marks = {}
+    for column in ON_ALL:
+        there = [name for name in measures if column in known[name] and math.isfinite(known[name][column].mean)]
+        means = [known[name][column].mean for name in there]
+        best = best_of(means, "lower" if column == "aurc" else "higher", _DIGITS)
+        decided, near = standing([known[name][column] for name in there], best)
+        marks |= {(name, column): mark for name, mark in zip(there, zip(decided, near))}
+    return marks
 
 
 def _not_run() -> list[tuple[str, str]]:
@@ -163,21 +185,23 @@ def _not_run() -> list[tuple[str, str]]:
     return [(name, ", ".join(needs)) for name, needs in missing.items() if needs]
 
 
-def _field(row: Mapping[str, Any], column: str, spread: str | None, best: float | None) -> Field:
+def _field(row: Mapping[str, Any], column: str, spread: str | None, marks: Sequence[bool]) -> Field:
     value = float(row.get(column, math.nan))
     if not math.isfinite(value):
         return Field("–")
     if column == "seconds":
         return Field(f"{value:.2g}", exact=repr(value))
-    digits = 1 if column in ("auroc_mean", "ece_mean") else 3
+    digits = 1 if column in ("auroc_mean", "ece_mean") else _DIGITS
     scale = 100.0 if digits == 1 else 1.0
-    text, interval = f"{scale * value:.{digits}f}", ""
-    same = best is not None and text == f"{scale * best:.{digits}f}"
-    if spread == "interval":
-        interval = f"[{row[f'{column}_lower']:.3f}, {row[f'{column}_upper']:.3f}]"
+    text, interval = format_number(scale * value, digits), ""
+    if column in ON_ALL:
+        interval = "[{}, {}]".format(
+            *(format_number(float(row[f"{column}_{end}"]), digits) for end in ("lower", "upper"))
+        )
     elif spread is not None:
-        text += f" ± {scale * float(row[spread]):.{digits}f}"
-    return Field(text, interval, repr(scale * value), best=same)
+        text += f" ± {format_number(scale * float(row[spread]), digits)}"
+    decided, near = marks
+    return Field(text, interval, repr(scale * value), best=decided, near=near)
 
 
 def _facts(run: dict[str, Any], lines: list[dict[str, Any]], found: Evaluated) -> list[tuple[str, str]]:

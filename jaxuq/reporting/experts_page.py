@@ -22,6 +22,7 @@ from jaxuq.reporting.page import (
     rejected_section,
     run_facts,
     run_sections,
+    source_name,
     write_page,
 )
 from jaxuq.reporting.result_folder import ResultFolder, paired_methods, read_folder
@@ -59,9 +60,10 @@ def write_experts_report(folder: str | Path) -> Path:
     summary, clusters, weights, costs = (_read(path, name) for name in ("summary", "clusters", "weights", "costs"))
     pictures, undrawn = render_drawings(_drawings(result, summary, clusters, weights), path / "figures")
     left_out = rejected_section(run.get("rejected"), "question", ("Number", "Reason"), "rejected" in run)
+    data = run["configuration"].get("data")
     return write_page(
         path,
-        title=f"Experts of {run.get('model', 'a model')} on {run['configuration'].get('data')}",
+        title=f"Experts of {source_name(run.get('model', 'a model'))} on {source_name(data)}",
         command="jaxuq experts",
         sections=[
             Section("Exact match", [Text(_ACCURACIES, soft=True), _accuracies(result, summary)], "Accuracies"),

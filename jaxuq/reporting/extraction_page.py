@@ -17,6 +17,7 @@ from jaxuq.reporting.page import (
     print_grid,
     run_facts,
     run_sections,
+    source_name,
     write_page,
 )
 from jaxuq.study import read_run, read_sealed
@@ -113,7 +114,7 @@ def write_extraction_report(folder: str | Path, most: int = MOST_TEXTS) -> Path:
     facts = [(str(name), str(value)) for name, value in about.items() if not isinstance(value, dict)]
     return write_page(
         path,
-        title=f"Extraction: {about.get('data', path.name)}",
+        title=f"Extraction: {source_name(about.get('data', path.name))}",
         command="jaxuq extract",
         sections=[
             Section("Scores", _scores(path, labels, about)),

@@ -309,6 +309,22 @@ def rejected_section(rejected: Any, what: str, columns: Sequence[str], counted: 
     return Section("Left out", [Text(were), Folded("Show them", pairs_grid(rows, *columns), len(items) <= 20)])
 
 
+def source_name(source: Any) -> str:
+    """What a title calls a data set or model that was given as a path: its last part. The page's record has it whole.
+
+    Args:
+        source: a name or a path.
+
+    Returns:
+        A name.
+
+    Example:
+        >>> source_name("/home/me/data/mine.jsonl"), source_name("esol")
+        ('mine.jsonl', 'esol')
+    """
+    return pathlib.PurePath(str(source)).name or str(source)
+
+
 def run_facts(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Device and time of a run.
 

@@ -18,6 +18,7 @@ from jaxuq.reporting.page import (
     run_facts,
     run_sections,
     scores_grid,
+    source_name,
     write_page,
 )
 from jaxuq.reporting.result_folder import ResultFolder, paired_methods, read_folder
@@ -67,7 +68,7 @@ def write_tuning_report(folder: str | Path) -> Path:
     left_out = rejected_section(run.get("rejected"), "question", ("Question", "Reason"), "rejected" in run)
     return write_page(
         result.path,
-        title=f"{configuration.get('model')} tuned on {configuration.get('data')}",
+        title=f"{source_name(configuration.get('model'))} tuned on {source_name(configuration.get('data'))}",
         command="jaxuq tune",
         sections=sections + run_sections(run, _entries(configuration), left_out),
         facts=[*facts, ("Seeds", str(configuration.get("seeds"))), *run_facts(run)],

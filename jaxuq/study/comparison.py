@@ -18,7 +18,8 @@ class Paired(NamedTuple):
     Attributes:
         mean: over seeds.
         seeds: the score of each seed, by seed.
-        resamples: the mean over seeds on each bootstrap resample of the examples; None if it is not known.
+        resamples: the score on each bootstrap resample of the examples, `[seeds, resamples]`, seeds in ascending order;
+            None if it is not known.
         part: what says that two methods were resampled alike: which examples they are.
     """
 
@@ -33,12 +34,15 @@ def paired_interval(
 ) -> tuple[float, float] | None:
     r"""Interval of the difference of two methods' means, over the choice of examples and of seeds; it holds its point.
 
-    $$d \pm \sqrt{h_\pm^2 + \bigl(t_{S - 1} \, s_d / \sqrt S\bigr)^2}$$
+    $$d + c \pm t_\nu \sqrt V, \qquad V = v^* + \max(0, s_d^2 - u^*) / S, \qquad
+      \nu = (S - 1) \left( \frac{V}{V - v^*} \right)^2$$
 
-    $h_\pm$ are the arms of the least interval that holds the debiased bootstrap interval of the difference $d$ on the
-    same resamples (see `jaxuq.metrics.interval_of_resamples`) and the one without correction: equal biases of two
-    methods cancel, and to correct them adds noise alone. $s_d$ is the sample deviation of the difference over the $S$
-    seeds, studentised. One seed says nothing of seeds and adds nothing.
+    $v^*$ is the variance of the difference $d$ over the resamples. What the $S$ seeds differ by has the variance
+    $s_d^2$; the part of it that the resamples hold already is $u^*$, their variance around the mean of the seeds, and
+    the rest, the luck of trainings, is added, with the degrees of freedom of Satterthwaite. One seed says nothing of
+    seeds. $c$ takes off the bias: the interval is the least that holds the debiased bootstrap interval of the
+    difference (see `jaxuq.metrics.interval_of_resamples`), the one without correction, and $d$: equal biases of two
+    methods cancel, and to correct them adds noise alone.
 
     Args:
         first: of one method.
@@ -52,10 +56,13 @@ def paired_interval(
     Example:
         >>> import numpy as np
         >>> draws = np.linspace(-0.1, 0.1, 100)
-        >>> one, two = (Paired(mean, {0: mean}, mean + draws, "test") for mean in (0.5, 0.7))
+        >>> one, two = (Paired(mean, {0: mean}, mean + draws[None], "test") for mean in (0.5, 0.7))
         >>> lower, upper = paired_interval(one, two)
         >>> round(lower, 3), round(upper, 3)
         (-0.2, -0.2)
+
+    References:
+        F. E. Satterthwaite, An Approximate Distribution of Estimates of Variance Components, Biometrics 2, 1946.
     """
     found = _difference(first, second, nominal)
     if found is None:
@@ -167,44 +174,52 @@ def paired_scores(resamples: Resamples | None, where: Callable[[Mapping[str, Any
     if not own:
         return {}
     own.sort(key=lambda number: int(resamples.cells[number].get("seed", 0)))
-    part, values = " ".join(resamples.parts[number] for number in own), resamples.values[own].mean(0)
+    part, values = " ".join(resamples.parts[number] for number in own), resamples.values[own]
     found = {}
     for at, name in enumerate(resamples.names):
         seeds = {int(resamples.cells[number].get("seed", 0)): float(resamples.estimates[number, at]) for number in own}
-        found[name] = Paired(float(np.mean([*seeds.values()])), seeds, values[:, at], part)
+        found[name] = Paired(float(np.mean([*seeds.values()])), seeds, values[..., at], part)
     return found
 
 
 def _difference(
     first: Paired, second: Paired, nominal: float | None
-) -> tuple[float, Float[np.ndarray, " resamples"], Float[np.ndarray, " seeds"]] | None:
-    """The difference, what it is on each resample beyond that, and what it is for each seed."""
+) -> tuple[float, Float[np.ndarray, "seeds resamples"], Float[np.ndarray, " seeds"]] | None:
+    """The difference, what it is for each seed on each resample beyond that, and what it is for each seed."""
     if first.resamples is None or second.resamples is None or first.part != second.part:
         return None
-    if first.resamples.shape != second.resamples.shape or set(first.seeds) != set(second.seeds) or not first.seeds:
+    seeds = sorted(first.seeds)
+    if first.resamples.shape != second.resamples.shape or len(seeds) != len(first.resamples):
+        return None
+    if not seeds or seeds != sorted(second.seeds):
         return None
 
     def distance(value: Any) -> Any:
         return np.asarray(value, np.float64) if nominal is None else np.abs(np.asarray(value, np.float64) - nominal)
 
     point = float(distance(first.mean) - distance(second.mean))
-    own = np.array([distance(first.seeds[seed]) - distance(second.seeds[seed]) for seed in first.seeds])
-    return point, distance(first.resamples) - distance(second.resamples) - point, own
+    own = np.array([distance(first.seeds[seed]) - distance(second.seeds[seed]) for seed in seeds])
+    means = distance(first.resamples.mean(0)) - distance(second.resamples.mean(0)) - point
+    beside = distance(first.resamples) - distance(second.resamples)
+    return point, means + beside - beside.mean(0), own
 
 
 def _arms(
-    draws: Float[np.ndarray, " resamples"], own: Float[np.ndarray, " seeds"], level: Float[np.ndarray, " levels"]
+    draws: Float[np.ndarray, "seeds resamples"], own: Float[np.ndarray, " seeds"], level: Float[np.ndarray, " levels"]
 ) -> tuple[Float[np.ndarray, " levels"], Float[np.ndarray, " levels"]]:
     """How far the interval reaches below and above its point, for many levels."""
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import stdtrit
 
-    draws = draws[~np.isnan(draws)]
+    draws, count = draws[:, ~np.isnan(draws).any(0)], len(own)
     nothing = np.full(len(level), np.nan)
-    if not len(draws):
+    if not draws.shape[1]:
         return nothing, nothing
-    bias, upper_tail = draws.mean(), 0.5 + 0.5 * level
-    centres, half = (0.0, -bias, -(1.0 + np.sqrt(2.0)) * bias), ndtri(upper_tail) * draws.std()
-    lower, upper = min(centres) - half, max(centres) + half
-    count = len(own)
-    arm = stdtrit(count - 1, upper_tail) * own.std(ddof=1) / np.sqrt(count) if count > 1 else 0.0
-    return np.hypot(lower, arm), np.hypot(upper, arm)
+    means = draws.mean(0)
+    bias, resampled, luck = means.mean(), means.var(), 0.0
+    if count > 1:
+        held = (draws - means).var(1).sum() / (count - 1)
+        luck = max(0.0, own.var(ddof=1) - held) / count
+    variance = resampled + luck
+    degrees = (count - 1) * (variance / luck) ** 2 if luck > 0.0 else np.inf
+    centres, half = (0.0, -bias, -(1.0 + np.sqrt(2.0)) * bias), stdtrit(degrees, 0.5 + 0.5 * level) * np.sqrt(variance)
+    return np.maximum(half - min(centres), 0.0), np.maximum(half + max(centres), 0.0)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from jaxuq._digest import digest
 from jaxuq._files import read_arrays, write_arrays
 from jaxuq._keys import named_key
+from jaxuq.study.ranges import within_range
 from jaxuq.study.tables import Intervals
 
 RESAMPLES = "resamples.npz"
@@ -83,7 +84,8 @@ class Resamples(NamedTuple):
         for key, own in groups.items():
             mean, values = self.estimates[own].mean(0), self.values[own].mean(0)
             ends = interval_of_resamples(jnp.asarray(mean), jnp.asarray(values))
-            found[key] = dict(zip(self.names, zip(*(end.tolist() for end in ends))))
+            rows = zip(self.names, mean.tolist(), zip(*(end.tolist() for end in ends)))
+            found[key] = {name: within_range(name, score, reach) for name, score, reach in rows}
         return found
 
     def last_round(self) -> "Resamples":

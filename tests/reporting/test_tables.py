@@ -52,12 +52,13 @@ def test_methods_that_agree_in_the_digits_shown_are_all_best():
     assert [cells[0].text for _, cells in table.rows] == ["0.7386", "0.7386", "0.7385", "–"]
 
 
-def _draws(**means):
+def _draws(seeds=1, **means):
     """Resamples that share what the examples bring (0.05), and differ by little of their own (0.005)."""
     rng = np.random.default_rng(0)
     shared = 0.05 * rng.normal(size=400)
     return {
-        m: {"rmse": Paired(mean, {}, mean + shared + 0.005 * rng.normal(size=400), "test")} for m, mean in means.items()
+        m: {"rmse": Paired(mean, {}, mean + shared + 0.005 * rng.normal(size=(seeds, 400)), "test")}
+        for m, mean in means.items()
     }
 
 
@@ -75,7 +76,7 @@ def test_marks_rest_on_paired_differences_not_on_overlap():
 
 def test_seeds_that_disagree_leave_the_best_undecided():
     rows = {"method": ["m0"] * 3 + ["m1"] * 3, "seed": [0, 1, 2] * 2, "rmse": [0.2, 0.4, 0.6, 0.7, 0.5, 0.3]}
-    table = score_table(pandas.DataFrame(rows), metrics=["rmse"], paired=_draws(m0=0.4, m1=0.5))
+    table = score_table(pandas.DataFrame(rows), metrics=["rmse"], paired=_draws(3, m0=0.4, m1=0.5))
     assert [cells[0].overlaps for _, cells in table.rows] == [False, True]
     assert not any(cells[0].decided for _, cells in table.rows)
 

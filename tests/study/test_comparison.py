@@ -8,13 +8,14 @@ from scipy import stats
 from jaxuq import metrics
 from jaxuq._errors import OptionError
 from jaxuq.study.comparison import Paired, corrected, paired_interval, paired_probability, paired_scores
+from jaxuq.study.ranges import within_range
 from jaxuq.study.resamples import Examples, Resamples, Scored, read_resamples, resample_cells
 
 RNG = np.random.default_rng(0)
 
 
 def _paired(mean, seeds, draws, part="test"):
-    return Paired(mean, dict(enumerate(seeds)), mean + draws, part)
+    return Paired(mean, dict(enumerate(seeds)), np.array(seeds)[:, None] + draws, part)
 
 
 def test_one_seed_has_the_interval_of_the_resamples_and_more_add_students_t():
@@ -31,6 +32,20 @@ def test_one_seed_has_the_interval_of_the_resamples_and_more_add_students_t():
     ends = stats.t.interval(0.95, 2, own.mean(), stats.sem(own))
     np.testing.assert_allclose(paired_interval(*several), ends, rtol=1e-6)
     np.testing.assert_allclose(paired_probability(*several), stats.ttest_1samp(own, 0).pvalue, rtol=1e-6)
+
+
+def test_what_resamples_know_of_seeds_is_not_counted_twice():
+    draws = 0.1 * RNG.normal(size=(3, 400))
+    draws -= draws.mean(1, keepdims=True)
+    around = (draws - draws.mean(0)).var(1).sum() / 2  # what the examples move one seed but not the others
+    none = _paired(0.0, [0.0] * 3, np.zeros(400))
+    for share, luck in ((0.5, 0.0), (1.0, 0.0), (3.0, 2.0)):  # of that variance: what the seeds differ by
+        own = np.sqrt(share * around) * np.array([-1.0, 0.0, 1.0])
+        resampled, beyond = draws.mean(0).var(), luck * around / 3
+        variance = resampled + beyond
+        degrees = 2 * (variance / beyond) ** 2 if beyond else np.inf
+        expected = stats.t.interval(0.9, degrees, 0.0, np.sqrt(variance))
+        np.testing.assert_allclose(paired_interval(_paired(0.0, own, draws), none, level=0.9), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.02, 0.06, 0.2])
@@ -138,3 +153,24 @@ def _key():
     from jaxuq._keys import named_key
 
     return named_key(jax.random.key(0), "bootstrap")
+
+
+@pytest.mark.parametrize(
+    ("name", "estimate", "ends", "cut"),
+    [
+        ("recall", 0.9, (0.7, 2.37), (0.7, 1.0)),
+        ("partial_recall", 0.9, (-0.2, 2.37), (0.0, 1.0)),
+        ("rmse", 0.1, (-0.1, 4.0), (0.0, 4.0)),
+        ("nll", -3.0, (-4.0, -2.0), (-4.0, -2.0)),
+        ("accuracy", 95.0, (90.0, 99.0), (90.0, 99.0)),  # a score of somebody's own, in per cent
+        ("auroc", np.nan, (np.nan, np.nan), (np.nan, np.nan)),
+    ],
+)
+def test_an_interval_ends_where_no_score_can_be(name, estimate, ends, cut):
+    np.testing.assert_array_equal(within_range(name, estimate, ends), cut)
+    draws = np.array([[[estimate - 0.5], [estimate + 0.5]]])
+    kept = Resamples([{"method": "a"}], ["test"], [name], np.array([[estimate]]), draws).intervals(["method"])["a",]
+    lower, upper = kept[name]
+    assert np.isnan(estimate) or lower <= estimate <= upper
+    if name == "recall":
+        assert upper == 1.0

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxuq._digest import digest
 from jaxuq._keys import named_key
 from jaxuq.confidence.evaluation import balanced_scores
 from jaxuq.confidence.measures import MeasureFacts, stored_facts
@@ -24,8 +25,12 @@ from jaxuq.metrics import (
     prediction_rejection_ratio,
 )
 from jaxuq.study import write_table
+from jaxuq.study.ranges import within_range
+from jaxuq.study.resamples import Resamples
 
 BALANCED_SEEDS = 5
+ON_ALL = ("auroc_all", "auprc", "prr", "aurc")
+"""Scores on all answers, which are resampled."""
 _BINS = 20
 _OFTEN = 0.9  # share of the answers on which a measure must be defined to be compared with the others
 _RESAMPLES = 500
@@ -113,9 +118,9 @@ def _errors(confidence: Array, correct: Array, where: Array) -> tuple[Array, Arr
 
 def score_measures(
     found: Evaluated, seed: int, dataset: str, convention: str = "text"
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows of `results.csv` (a measure and a balanced subsample each) and of `summary.csv` (a measure each)."""
-    rows, summary = [], []
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Resamples]:
+    """Rows of `results.csv` (a measure and a balanced subsample each), of `summary.csv` (a measure each), resamples."""
+    rows, summary, parts, resampled = [], [], [], []
     key = jax.random.key(seed)
     correct = jnp.asarray(found.correct)
     for name, values in found.scores.items():
@@ -137,12 +142,12 @@ def score_measures(
         row: dict[str, Any] = {"method": name, "dataset": dataset, "n": int(shared.sum())}
         row |= {"undefined": int((~defined).sum()), "per_class": int(taken.per_class)}
         row |= {"auroc_mean": auroc.mean(), "auroc_std": auroc.std(), "ece_mean": ece.mean(), "ece_std": ece.std()}
-        for at, metric in enumerate(("auroc_all", "auprc", "prr", "aurc")):
-            row |= {
-                metric: float(whole.estimate[at]),
-                f"{metric}_lower": float(whole.lower[at]),
-                f"{metric}_upper": float(whole.upper[at]),
-            }
+        parts.append(digest(found.correct, shared))
+        resampled.append(whole)
+        for at, metric in enumerate(ON_ALL):
+            estimate, *ends = (float(value[at]) for value in (whole.estimate, whole.lower, whole.upper))
+            lower, upper = within_range(metric, estimate, (ends[0], ends[1]))
+            row |= {metric: estimate, f"{metric}_lower": lower, f"{metric}_upper": upper}
         row |= {"ece_all": np.nan, "brier": np.nan}
         if confidence is not None:
             error, brier = _errors(jnp.asarray(confidence), correct, where)
@@ -153,7 +158,12 @@ def score_measures(
         ]  # fmt: skip
         row |= {"seconds": float(np.median(seconds))}  # the first batch compiles
         summary.append(row)
-    return rows, summary
+    cells = [{"dataset": dataset, "method": name} for name in found.scores]
+    estimates, values = (
+        np.stack([np.asarray(getattr(one, field), np.float32) for one in resampled]) if resampled else np.zeros(shape)
+        for field, shape in (("estimate", (0, len(ON_ALL))), ("resamples", (0, _RESAMPLES, len(ON_ALL))))
+    )
+    return rows, summary, Resamples(cells, parts, list(ON_ALL), estimates, values)
 
 
 def write_scores(
@@ -183,7 +193,9 @@ def write_scores(
         )
     elif not found.common.any():
         notes.append("On no answer all measures are defined: each is scored on its own answers.")
-    rows, summary = score_measures(found, seed, dataset, convention) if found.lines else ([], [])
+    rows, summary, resamples = score_measures(found, seed, dataset, convention) if found.lines else ([], [], None)
+    if resamples is not None:
+        resamples.write(path)
     write_table(path / "results.csv", rows, ("method", "dataset", "seed", "auroc", "ece"))
     write_table(path / "summary.csv", summary, ("method", "dataset", "n"))
     return notes

@@ -5,7 +5,7 @@ for (const table of document.querySelectorAll("main table")) {
   const rows = body => [...body.rows].filter(row => !row.querySelector("[scope=rowgroup]"));
   if (bodies.reduce((sum, body) => sum + rows(body).length, 0) < 2) continue;
   const numberOf = cell => {
-    const text = (cell.dataset.exact || cell.firstChild?.textContent || cell.textContent).trim().replace("\u2212", "-");
+    const text = (cell.dataset.exact || cell.firstChild?.textContent || cell.textContent).replace("~", "").trim().replace("\u2212", "-");
     return /^[-+]?[\d.,]/.test(text) ? parseFloat(text.replaceAll(",", "")) : NaN;
   };
   heads.forEach((head, column) => {

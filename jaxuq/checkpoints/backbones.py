@@ -131,10 +131,7 @@ def convert_backbone(kind: str, source: str | Path, target: str | Path) -> Loade
 
 
 def _write(target: Path, kind: str, config: Any, params: PyTree, file: TorchFile) -> None:
-    try:
-        from safetensors.numpy import save_file
-    except ImportError as error:
-        raise CheckpointError("writing weights needs the package safetensors: pip install safetensors") from error
+    from safetensors.numpy import save_file
 
     content = {
         "architecture": kind,

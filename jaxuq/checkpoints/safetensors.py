@@ -117,12 +117,8 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     listed = read_json(index)["weight_map"] if index.is_file() else None
     extra: list[str] = []
     for file in files:
-        try:
-            from safetensors import SafetensorError, safe_open
-        except ImportError as error:
-            raise CheckpointError(
-                f"reading {file} needs the package safetensors: pip install jaxuq[language]"
-            ) from error
+        from safetensors import SafetensorError, safe_open
+
         try:
             opened = safe_open(file, framework="numpy")
             for name in opened.keys():  # noqa: SIM118

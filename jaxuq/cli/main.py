@@ -16,23 +16,25 @@ from typing import Any
 import tyro
 
 from jaxuq._errors import JaxuqError
+from jaxuq._extras import check_extras, missing_package
 from jaxuq.cli.telling import SWITCH, VARIABLE, take_switch, telling
 
 _COMMANDS = {
-    "muben": ("jaxuq.molecules.muben.configuration", "MubenConfiguration"),
-    "molecules": ("jaxuq.cli.molecules", "MoleculesCommand"),
-    "tag": ("jaxuq.tagging.benchmark.configuration", "TaggingConfiguration"),
-    "confidence": ("jaxuq.confidence.study.configuration", "StudyConfiguration"),
-    "extract": ("jaxuq.cli.extract", "ExtractCommand"),
-    "experts": ("jaxuq.cli.experts", "ExpertsCommand"),
-    "tune": ("jaxuq.tuning.configuration", "TuneConfiguration"),
-    "generate": ("jaxuq.cli.generate", "GenerateCommand"),
-    "serve": ("jaxuq.cli.serve", "ServeCommand"),
-    "models": ("jaxuq.cli.models", "ModelsCommand"),
-    "data": ("jaxuq.cli.data", "DataCommand"),
-    "report": ("jaxuq.cli.report", "ReportCommand"),
+    "muben": ("jaxuq.molecules.muben.configuration", "MubenConfiguration", ("molecules", "reports")),
+    "molecules": ("jaxuq.cli.molecules", "MoleculesCommand", ("molecules",)),
+    "tag": ("jaxuq.tagging.benchmark.configuration", "TaggingConfiguration", ("tagging", "reports")),
+    "confidence": ("jaxuq.confidence.study.configuration", "StudyConfiguration", ("language", "reports")),
+    "extract": ("jaxuq.cli.extract", "ExtractCommand", ("extraction", "reports")),
+    "experts": ("jaxuq.cli.experts", "ExpertsCommand", ("language", "reports")),
+    "tune": ("jaxuq.tuning.configuration", "TuneConfiguration", ("language", "reports")),
+    "generate": ("jaxuq.cli.generate", "GenerateCommand", ("language",)),
+    "serve": ("jaxuq.cli.serve", "ServeCommand", ("language", "serve")),
+    "models": ("jaxuq.cli.models", "ModelsCommand", ()),
+    "data": ("jaxuq.cli.data", "DataCommand", ("molecules",)),
+    "report": ("jaxuq.cli.report", "ReportCommand", ("reports",)),
 }
-"""Module and class of the options of every command; only that of the one that is asked for is imported."""
+"""Module and class of the options of every command, and the extras that its work needs; only that of the one that is
+asked for is imported."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -72,12 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _main(given: list[str]) -> None:
     name = given[0] if given else ""
     if given[:2] == ["confidence", "ask"]:
-        name, place, given = "confidence ask", ("jaxuq.cli.confidence", "AskCommand"), given[1:]
+        name, place, given = "confidence ask", ("jaxuq.cli.confidence", "AskCommand", ("language",)), given[1:]
     elif name in _COMMANDS:
         place = _COMMANDS[name]
     else:  # help, or a mistake
         tyro.extras.subcommand_cli_from_dict(
-            {name: _described(*place) for name, place in _COMMANDS.items()},
+            {name: _described(*place[:2]) for name, place in _COMMANDS.items()},
             prog="jaxuq",
             description="How sure is this answer, and how far can few labels go? "
             f"With {SWITCH}, or {VARIABLE}=1, a command shows results and warnings alone.",
@@ -85,7 +87,14 @@ def _main(given: list[str]) -> None:
         )
         return
     options = getattr(importlib.import_module(place[0]), place[1])
-    _run(name, tyro.cli(options, prog=f"jaxuq {name}", args=given[1:]))
+    command = tyro.cli(options, prog=f"jaxuq {name}", args=given[1:])
+    check_extras(place[2], f"jaxuq {name}")
+    try:
+        _run(name, command)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("jaxuq"):
+            raise
+        raise missing_package(error.name, f"jaxuq {name}") from error
 
 
 def _described(module: str, name: str) -> Any:

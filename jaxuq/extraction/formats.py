@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from jaxuq._extras import needed_package
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Extraction
@@ -171,14 +172,12 @@ def doc_bin(passages: Sequence[Passage], extractions: Sequence[Extraction]) -> b
         The content of a `.spacy` file.
 
     Raises:
-        ExtractionError: spaCy is not installed.
+        MissingPackageError: spaCy is not installed.
     """
-    try:
-        import spacy
-        from spacy.tokens import Doc, DocBin
-        from spacy.tokens import Span as SpacySpan
-    except ImportError:
-        raise ExtractionError("the format docbin needs the package spacy: pip install 'jaxuq[spacy]'") from None
+    spacy = needed_package("spacy", "the format docbin")
+    from spacy.tokens import Doc, DocBin
+    from spacy.tokens import Span as SpacySpan
+
     vocabulary = spacy.blank("xx").vocab
     documents = DocBin(store_user_data=True)
     for passage, found in zip(passages, extractions, strict=True):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from jaxuq._extras import needed_package
 from jaxuq.extraction.errors import ExtractionError
 
 if TYPE_CHECKING:
@@ -97,8 +98,4 @@ def join_tokens(tokens: Sequence[str]) -> TokenizedText:
 
 @functools.cache
 def _spacy() -> "Tokenizer":
-    try:
-        from spacy.lang.en import English
-    except ImportError:
-        raise ExtractionError("this needs the package spacy: pip install 'jaxuq[spacy]'") from None
-    return English().tokenizer
+    return needed_package("spacy.lang.en", "cutting a text into spaCy's tokens").English().tokenizer

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from jaxuq._extras import missing_package
 from jaxuq.molecules._feature_cache import cached_features
 from jaxuq.molecules._workers import Outcome, Progress, run_rdkit
 from jaxuq.molecules.records import DataError
@@ -144,7 +145,7 @@ def _distributions() -> dict[str, tuple[str, tuple[float, ...], float, float, fl
     package = importlib.util.find_spec("descriptastorus")
     folders = package.submodule_search_locations if package else None
     if not folders:
-        raise ImportError("the 200 descriptors need the package descriptastorus: pip install 'jaxuq[molecules]'")
+        raise missing_package("descriptastorus", "making the 200 descriptors")
     return runpy.run_path(str(Path(next(iter(folders)), "descriptors", "dists.py")))["dists"]
 
 

@@ -15,6 +15,8 @@ import sys
 import threading
 from pathlib import Path
 
+from jaxuq._extras import missing_package
+
 _SECONDS, _START_SECONDS = 5.0, 120.0
 _LONGEST, _DEEPEST, _MOST_POWER, _MOST_ARGUMENT = 200, 8, 64, 100
 _LOCK = threading.Lock()
@@ -116,7 +118,7 @@ def verified(first: str, second: str) -> bool | None:
     if not (may_verify(first) and may_verify(second)):
         return None
     if importlib.util.find_spec("math_verify") is None:
-        raise ImportError("comparing these expressions needs math-verify: pip install 'jaxuq[language]'")
+        raise missing_package("math_verify", "comparing these expressions")
     with _LOCK:
         return _ask(json.dumps([first, second]))
 

@@ -8,8 +8,8 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from jaxuq._extras import needed_package
 from jaxuq.serving.counters import Counters
-from jaxuq.serving.errors import ServingError
 from jaxuq.serving.fields import refuse_constants
 from jaxuq.serving.guard import Application, Guard
 from jaxuq.serving.jobs import Backend, BadRequest, Growth, TokenText
@@ -49,13 +49,12 @@ def make_app(
     Raises:
         ServingError: Starlette is missing.
     """
-    try:
-        from starlette.applications import Starlette
-        from starlette.exceptions import HTTPException
-        from starlette.responses import JSONResponse
-        from starlette.routing import Route
-    except ImportError:
-        raise ServingError("serving needs Starlette and uvicorn: pip install 'jaxuq[serve]'") from None
+    needed_package("starlette", "serving")
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
     service = _Service(backend, Worker(most_waiting), Counters())
 
     async def refuse(error: BadRequest, scope: Any, receive: Any, send: Any) -> None:

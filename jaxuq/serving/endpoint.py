@@ -13,6 +13,7 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jaxuq._extras import needed_package
 from jaxuq.extraction.chat import DEFAULT_SETTINGS, ChatModel, ChatSettings, Reply, Request, Usage
 from jaxuq.serving.errors import ServingError
 from jaxuq.serving.replies import BrokenOff, UnreadableReply, reply_from_events, reply_from_json, reply_of_record
@@ -119,10 +120,7 @@ def open_endpoint(
     if patience.concurrency < 1 or patience.attempts < 1 or not patience.timeout > 0:
         raise ServingError(f"{patience} has a number out of range; expected one request, one attempt and a timeout")
     key_for(url, insecure=insecure)
-    try:
-        import httpx2
-    except ImportError:
-        raise ServingError("asking a server needs the package httpx2: pip install 'jaxuq[extraction]'") from None
+    httpx2 = needed_package("httpx2", "asking a server")
     address = url.rstrip("/")
     address = address if address.endswith("/chat/completions") else f"{address}/chat/completions"
     limits = httpx2.Limits(max_connections=patience.concurrency, max_keepalive_connections=patience.concurrency)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from jaxuq._extras import needed_package
 from jaxuq.serving.errors import ServingError
 from jaxuq.serving.guard import Application
 
@@ -101,10 +102,7 @@ def _run(server: "Server", listening: socket.socket) -> Callable[[], None]:
 
 
 def _server(app: Application) -> "Server":
-    try:
-        import uvicorn
-    except ImportError:
-        raise ServingError("serving needs Starlette and uvicorn: pip install 'jaxuq[serve]'") from None
+    uvicorn = needed_package("uvicorn", "serving")
     known: Any = app
     return uvicorn.Server(
         uvicorn.Config(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jaxuq._errors import JaxuqError, OptionError
+from jaxuq._extras import needed_package
 
 LOCAL = "local"
 # What decides an array's bits or saves a compilation: a worker computes as the process that asked it to.
@@ -138,12 +139,8 @@ def _outcome(ray: Any, reference: Any) -> tuple[Any, str]:
 def _connected(address: str, workers: int) -> Iterator[Any]:
     """Ray, connected; a connection that the caller's program has already is used and left alone."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.exceptions
-    except ModuleNotFoundError:
-        message = 'a cluster needs Ray, which is not installed: pip install "jaxuq[cluster]"'
-        raise ClusterError(message) from None
+    ray = needed_package("ray", "a cluster")
+    needed_package("ray.exceptions", "a cluster")
     if ray.is_initialized():
         yield ray
         return

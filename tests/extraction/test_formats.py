@@ -2,6 +2,7 @@
 
 import pytest
 
+from jaxuq._extras import MissingPackageError
 from jaxuq.extraction import (
     Extraction,
     ExtractionError,
@@ -85,5 +86,5 @@ def test_spacy_documents_have_the_text_and_the_entities():
 
 def test_without_spacy_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "spacy", None)
-    with pytest.raises(ExtractionError, match=r"pip install 'jaxuq\[spacy\]'"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'jaxuq\[spacy\]'"):
         check_formats(["docbin"])

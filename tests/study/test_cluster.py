@@ -6,12 +6,13 @@ import sys
 
 import pytest
 
+from jaxuq._extras import MissingPackageError
 from jaxuq.study import ClusterError, run_on_cluster
 
 
 def test_a_missing_ray_is_one_line_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ClusterError, match=r'pip install "jaxuq\[cluster\]"'):
+    with pytest.raises(MissingPackageError, match=r"pip install 'jaxuq\[cluster\]'"):
         run_on_cluster(divmod, {"a": (7, 2)})
     with pytest.raises(ValueError, match="workers is 0"):
         run_on_cluster(divmod, {"a": (7, 2)}, workers=0)

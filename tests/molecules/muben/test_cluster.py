@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from jaxuq._extras import MissingPackageError
 from jaxuq.molecules import DataError, load_molecules
 from jaxuq.molecules.muben import MubenConfiguration, grid_cells, run_grid
-from jaxuq.study import ClusterError
 
 from .conftest import TINY
 
@@ -40,7 +40,7 @@ def test_options_of_a_cluster():
 def test_without_ray_a_grid_says_what_to_install_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     cells = grid_cells(MubenConfiguration(dataset="esol,bace", cluster="local", output=tmp_path / "grid"))
-    with pytest.raises(ClusterError, match=r'pip install "jaxuq\[cluster\]"'):
+    with pytest.raises(MissingPackageError, match=r"pip install 'jaxuq\[cluster\]'"):
         run_grid(cells)
     assert not (tmp_path / "grid").exists()
 

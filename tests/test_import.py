@@ -90,7 +90,7 @@ def test_the_help_has_every_commands_own_words():
 
     from jaxuq.cli.main import _COMMANDS, _described
 
-    for module, name in _COMMANDS.values():
+    for module, name, _ in _COMMANDS.values():
         kind = getattr(importlib.import_module(module), name)
         assert _described(module, name).__doc__.split() == kind.__doc__.split()
 

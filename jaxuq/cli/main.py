@@ -4,6 +4,7 @@ SIGTERM, a traceback only for ours."""
 import ast
 import contextlib
 import dataclasses
+import difflib
 import importlib
 import os
 import pathlib
@@ -15,7 +16,8 @@ from typing import Any
 
 import tyro
 
-from jaxuq._errors import JaxuqError
+import jaxuq
+from jaxuq._errors import JaxuqError, OptionError
 from jaxuq._extras import check_extras, missing_package
 from jaxuq.cli.telling import SWITCH, VARIABLE, take_switch, telling
 
@@ -77,12 +79,19 @@ def _main(given: list[str]) -> None:
         name, place, given = "confidence ask", ("jaxuq.cli.confidence", "AskCommand", ("language",)), given[1:]
     elif name in _COMMANDS:
         place = _COMMANDS[name]
-    else:  # help, or a mistake
+    elif name == "--version":
+        print(f"jaxuq {jaxuq.__version__}")
+        return
+    elif name and not name.startswith("-"):
+        near = difflib.get_close_matches(name, _COMMANDS, n=1)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COMMANDS)}"
+        raise OptionError(f"there is no command {name!r}: {meant} (jaxuq --help tells what each does)")
+    else:
         tyro.extras.subcommand_cli_from_dict(
             {name: _described(*place[:2]) for name, place in _COMMANDS.items()},
             prog="jaxuq",
             description="How sure is this answer, and how far can few labels go? "
-            f"With {SWITCH}, or {VARIABLE}=1, a command shows results and warnings alone.",
+            f"With {SWITCH}, or {VARIABLE}=1, a command shows results and warnings alone; --version tells which jaxuq.",
             args=given,
         )
         return

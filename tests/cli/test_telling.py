@@ -1,6 +1,8 @@
 """What commands say beside their results, and the switch that quiets them."""
 
 import logging
+import pathlib
+import tomllib
 import warnings
 
 import pytest
@@ -55,3 +57,24 @@ def test_results_and_errors_are_the_same_for_a_quiet_command(capsys):
     with pytest.raises(SystemExit) as error:
         main(["report", "/no/such/folder", "--quiet"])
     assert error.value.code == 2 and "/no/such/folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("mubne", "there is no command 'mubne': did you mean muben?"),
+        ("confidance", "did you mean confidence?"),
+        ("xyz", "there are muben, molecules, tag,"),
+    ],
+)
+def test_a_mistyped_command_is_told_what_may_be_meant(given, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([given])
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(lines) == 1 and said in lines[0]
+
+
+def test_the_version_is_that_of_the_project(capsys):
+    main(["--version"])
+    declared = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
+    assert capsys.readouterr().out == f"jaxuq {declared}\n"

@@ -387,6 +387,7 @@ _NO_CLASSES = {
     "tagging.best_consensus": "compared with votes alone; -1 is padding",
     "training.update_dynamics": "an example whose label is no class is not observed",
     "tuning.adapter_factors": "its likelihood is that of answer_loss",
+    "tuning.stated_token_loss": "its loss is stated_confidence_loss",
 }
 
 
@@ -397,7 +398,8 @@ def test_every_argument_of_classes_is_declared():
         module, protocol = _room(room)
         for name in protocol.EXAMPLES:
             parameters = inspect.signature(getattr(module, name)).parameters.values()
-            if any(p.name in ("labels", "targets", "tokens") and "Int" in str(p.annotation) for p in parameters):
+            kinds = {p.name: str(p.annotation) for p in parameters}
+            if "correct" in kinds or any("Int" in kinds.get(kind, "") for kind in ("labels", "targets", "tokens")):
                 wanted.add(f"{room}.{name}")
     declared = {name.rpartition("-")[0] for name in LABELLED}
     assert wanted <= declared | set(_NO_CLASSES)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 from jaxuq._arrays import as_float, root
 from jaxuq._errors import OptionError
 from jaxuq._options import check_number
-from jaxuq.posterior._draws import draw_each, normal_like
+from jaxuq.posterior._draws import draw_each, normal_as, normal_like
 from jaxuq.posterior._model import Params, Samples, aligned, freeze_numbers, is_number, map_numbers, thaw
 from jaxuq.posterior.method import Method
 
@@ -196,7 +196,7 @@ def noisy_dense(
         return mean
     variance = dense(jax.tree.map(lambda raw: _scale(as_float(raw)) ** 2, state.raw_scale), as_float(features) ** 2)
     deviation = root(variance)  # zero only for a layer without bias and an input of zeros
-    return mean + deviation.astype(mean.dtype) * jax.random.normal(rng_key, mean.shape, mean.dtype)
+    return mean + deviation.astype(mean.dtype) * normal_as(rng_key, mean)
 
 
 def dense(params: Params, features: Float[Array, "*batch features"]) -> Float[Array, "*batch outputs"]:

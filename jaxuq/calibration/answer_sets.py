@@ -3,10 +3,11 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq._arrays import as_float, check_shapes, counted, number_of, select, undefined_unless, within_unit
-from jaxuq._meshes import whole
+from jaxuq._arrays import as_float, counted, number_of, select, undefined_unless, within_unit
+from jaxuq._shapes import checked
 
 
+@checked
 def answer_nonconformity(
     clusters: Int[Array, " samples"],
     correct: Shaped[Array, " samples"],
@@ -38,14 +39,14 @@ def answer_nonconformity(
         Su et al. API Is Enough: Conformal Prediction for Large Language Models Without Logit-Access. Findings of EMNLP
         2024.
     """
-    check_shapes(clusters=clusters, correct=correct)
     frequencies = _frequencies(clusters, where)
-    labels = select(as_float(whole(jnp.asarray(correct))), whole(counted(where, clusters)))
+    labels = select(as_float(correct), where)
     right = (labels == 1) & (frequencies > 0)
     strangeness = jnp.where(jnp.any(right), 1 - jnp.max(jnp.where(right, frequencies, 0), initial=0), jnp.inf)
     return undefined_unless(within_unit(labels), strangeness)
 
 
+@checked
 def answer_set(
     clusters: Int[Array, " samples"], threshold: Float[Array, ""], *, where: Bool[Array, " samples"] | None = None
 ) -> Bool[Array, " samples"]:
@@ -76,14 +77,14 @@ def answer_set(
 
 def _frequencies(clusters, where):
     """Share of the samples drawn that say the same as each; 0 where masked or without an answer."""
-    check_shapes(clusters=clusters, where=where)
-    clusters, drawn = whole(clusters), whole(counted(where, clusters))
+    drawn = counted(where, clusters)
     usable = drawn & (clusters >= 0)
     alike = (clusters[:, None] == clusters[None, :]) & usable[None, :]
     mine = as_float(jnp.sum(alike, axis=1))
     return jnp.where(usable, mine / number_of(drawn, mine), 0.0)
 
 
+@checked
 def claim_nonconformity(
     scores: Float[Array, " claims"], correct: Shaped[Array, " claims"], *, where: Bool[Array, " claims"] | None = None
 ) -> Float[Array, ""]:
@@ -111,7 +112,6 @@ def claim_nonconformity(
     References:
         Mohri and Hashimoto. Language Models with Conformal Factuality Guarantees. ICML 2024.
     """
-    check_shapes(scores=scores, correct=correct, where=where)
     labels = select(as_float(correct), where)
     wrong = counted(where, scores) & (labels != 1)
     highest = jnp.max(select(as_float(scores), wrong, -jnp.inf), initial=-jnp.inf)

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import as_float, check_shapes, counted, select, undefined_unless, within_unit
-from jaxuq._meshes import whole
+from jaxuq._arrays import as_float, counted, select, undefined_unless, within_unit
 from jaxuq._options import check_choice, check_number
+from jaxuq._shapes import checked
 from jaxuq.calibration.risk_bounds import risk_p_values
 
 
+@checked
 def learn_then_test(
     p_values: Float[Array, " settings"],
     *,
@@ -50,7 +51,7 @@ def learn_then_test(
     """
     check_number("delta", delta, 0.0, 1.0, open_low=True, open_high=True)
     check_choice("procedure", procedure, ("fixed_sequence", "bonferroni", "holm"))
-    p_values = whole(as_float(p_values), 0)
+    p_values = as_float(p_values)
     size = p_values.shape[0]
     if procedure == "bonferroni":
         return p_values <= delta / max(size, 1)
@@ -62,6 +63,7 @@ def learn_then_test(
     return passed[jnp.argsort(order)]
 
 
+@checked
 def abstention_threshold(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],
@@ -102,7 +104,6 @@ def abstention_threshold(
     References:
         Angelopoulos, Bates, Candès, Jordan and Lei. Learn Then Test. arXiv 2110.01052, 2021.
     """
-    check_shapes(confidence=confidence, correct=correct, where=where)
     valid = counted(where, confidence)
     confidence = select(as_float(confidence), where, -jnp.inf)
     thresholds = as_float(thresholds, confidence)

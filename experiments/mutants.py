@@ -112,14 +112,15 @@ def main() -> int:
     options = parser.parse_args()
     listed = tomllib.loads((ROOT / "experiments" / "equivalent_mutants.toml").read_text())["mutant"]
     equivalent = {(entry["file"], entry["line"], entry["becomes"]) for entry in listed}
-    counts = dict.fromkeys(("killed", "too long", "equivalent", "SURVIVED"), 0)
+    counts: dict[str, int] = dict.fromkeys(("killed", "too long", "equivalent", "SURVIVED"), 0)
     with tempfile.TemporaryDirectory() as folder:
         tree = pathlib.Path(folder) / "jaxuq"
         shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv*", ".cache", "runs", "__pycache__"))
         for room in options.rooms:
             everything = mutations(tree, room)
             chosen = random.Random(f"{options.seed} {room}").sample(everything, min(options.each, len(everything)))
-            here, tests = dict.fromkeys(counts, 0), set()
+            here: dict[str, int] = dict.fromkeys(counts, 0)
+            tests: set[str] = set()
             for mutation in chosen:
                 path = pathlib.Path(mutation.module_path)
                 name = str(path.relative_to(tree))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import as_float, root
+from jaxuq._arrays import as_float, root, widest
 from jaxuq._errors import OptionError
 from jaxuq._options import check_number
 from jaxuq.posterior._draws import draw_each, normal_as, normal_like
@@ -80,7 +80,9 @@ def bbp(prior_scale: float = 0.1, *, optimizer: optax.GradientTransformation | N
         keys = jax.random.split(jax.random.split(rng_key)[1], len(leaves))
 
         def start(key: Array, leaf: Array) -> Array:
-            return jax.random.uniform(key, leaf.shape, leaf.dtype, -3.0, -2.0) if is_number(leaf) else leaf
+            if not is_number(leaf):
+                return leaf
+            return jax.random.uniform(key, leaf.shape, widest(leaf), -3.0, -2.0).astype(leaf.dtype)
 
         raw = structure.unflatten([start(key, leaf) for key, leaf in zip(keys, leaves)])
         state = BBPState(mean, raw)

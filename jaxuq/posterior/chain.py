@@ -78,7 +78,7 @@ def chain(
         del rng_key
         params = freeze_numbers(params)
         lost = jax.tree.map(lambda leaf: jnp.zeros_like(wide(leaf)) if _is_half(leaf) else jnp.zeros(()), params)
-        remembered = () if memory is None else jax.tree.map(lambda leaf: memory(wide(leaf)), params)
+        remembered = () if memory is None else jax.tree.map(memory, jax.tree.map(wide, params))
         kept = trace.start(params, capacity) if capacity else ()
         return ChainState(jnp.zeros((), jnp.int32), params, lost, remembered, kept)
 

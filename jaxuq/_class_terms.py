@@ -123,6 +123,7 @@ def shifted(logits: Array) -> tuple[Array, Array]:
 
 
 def largest(values: Array) -> Array:
+    """The largest finite number of the type of `values`, in the place of infinity where differences are taken."""
     return jnp.asarray(jnp.finfo(values.dtype).max, values.dtype)
 
 

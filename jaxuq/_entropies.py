@@ -59,6 +59,20 @@ def _log_softmax_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Arr
     return result, slope - jnp.sum(jnp.exp(result) * slope, axis=-1, keepdims=True)
 
 
+@jax.custom_jvp
+def log_sum_exp(logits: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
+    r"""$\log \sum_k e^{z_k}$, with a slope that is the limit where logits are infinite, and 0 if all are $-\infty$."""
+    return jax.nn.logsumexp(logits, axis=-1)
+
+
+@log_sum_exp.defjvp
+def _log_sum_exp_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    result = log_sum_exp(*primals)
+    nothing = jnp.broadcast_to(result[..., None] == -jnp.inf, primals[0].shape)
+    p = jnp.where(nothing, jnp.zeros_like(primals[0]), jnp.exp(log_softmax(primals[0])))
+    return result, jnp.sum(p * tangents[0], axis=-1)
+
+
 def divergence(log_p: Float[Array, "*batch classes"], log_q: Float[Array, "*batch classes"]) -> Float[Array, "*batch"]:
     r"""$\mathrm{KL}(p \,\|\, q)$ from log probabilities, nats; $\infty$ where $q$ rules out what $p$ allows."""
     possible = log_p > -jnp.inf

@@ -3,13 +3,14 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq._arrays import as_float, check_shapes, counted, number_of, select
-from jaxuq._meshes import whole
+from jaxuq._arrays import as_float, counted, number_of, select, undefined_unless, within_unit
+from jaxuq._shapes import checked
 
 
+@checked
 def answer_nonconformity(
     clusters: Int[Array, " samples"],
-    correct: Bool[Array, " samples"],
+    correct: Shaped[Array, " samples"],
     *,
     where: Bool[Array, " samples"] | None = None,
 ) -> Float[Array, ""]:
@@ -20,11 +21,11 @@ def answer_nonconformity(
 
     Args:
         clusters: 0, 1, ... of the samples' answers; -1 for samples without one.
-        correct: whether a sample's answer is right.
+        correct: whether a sample's answer is right: True or 1; anything between 0 and 1 is not.
         where: True for the samples drawn; None counts all.
 
     Returns:
-        In [0, 1), or infinity.
+        In [0, 1), or infinity; NaN for a label outside [0, 1].
 
     Raises:
         ArrayError: if the shapes differ.
@@ -38,12 +39,14 @@ def answer_nonconformity(
         Su et al. API Is Enough: Conformal Prediction for Large Language Models Without Logit-Access. Findings of EMNLP
         2024.
     """
-    check_shapes(clusters=clusters, correct=correct)
     frequencies = _frequencies(clusters, where)
-    right = whole(correct) & (frequencies > 0)
-    return jnp.where(jnp.any(right), 1.0 - jnp.max(jnp.where(right, frequencies, 0.0), initial=0.0), jnp.inf)
+    labels = select(as_float(correct), where)
+    right = (labels == 1) & (frequencies > 0)
+    strangeness = jnp.where(jnp.any(right), 1 - jnp.max(jnp.where(right, frequencies, 0), initial=0), jnp.inf)
+    return undefined_unless(within_unit(labels), strangeness)
 
 
+@checked
 def answer_set(
     clusters: Int[Array, " samples"], threshold: Float[Array, ""], *, where: Bool[Array, " samples"] | None = None
 ) -> Bool[Array, " samples"]:
@@ -74,14 +77,14 @@ def answer_set(
 
 def _frequencies(clusters, where):
     """Share of the samples drawn that say the same as each; 0 where masked or without an answer."""
-    check_shapes(clusters=clusters, where=where)
-    clusters, drawn = whole(clusters), whole(counted(where, clusters))
+    drawn = counted(where, clusters)
     usable = drawn & (clusters >= 0)
     alike = (clusters[:, None] == clusters[None, :]) & usable[None, :]
     mine = as_float(jnp.sum(alike, axis=1))
     return jnp.where(usable, mine / number_of(drawn, mine), 0.0)
 
 
+@checked
 def claim_nonconformity(
     scores: Float[Array, " claims"], correct: Shaped[Array, " claims"], *, where: Bool[Array, " claims"] | None = None
 ) -> Float[Array, ""]:
@@ -92,11 +95,11 @@ def claim_nonconformity(
 
     Args:
         scores: confidence of each claim.
-        correct: whether it is right.
+        correct: whether it is right: True or 1; anything between 0 and 1 is not.
         where: True for the claims that count; None counts all.
 
     Returns:
-        A scalar; minus infinity if no claim is wrong.
+        A scalar; minus infinity if no claim is wrong, NaN for a label outside [0, 1].
 
     Raises:
         ArrayError: if the shapes differ.
@@ -109,6 +112,7 @@ def claim_nonconformity(
     References:
         Mohri and Hashimoto. Language Models with Conformal Factuality Guarantees. ICML 2024.
     """
-    check_shapes(scores=scores, correct=correct, where=where)
-    wrong = counted(where, scores) & ~(select(as_float(correct), where) > 0)
-    return jnp.max(select(as_float(scores), wrong, -jnp.inf), initial=-jnp.inf)
+    labels = select(as_float(correct), where)
+    wrong = counted(where, scores) & (labels != 1)
+    highest = jnp.max(select(as_float(scores), wrong, -jnp.inf), initial=-jnp.inf)
+    return undefined_unless(within_unit(labels), highest)

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Real
 
-from jaxuq._arrays import as_float, check_shapes, counted, select, undefined_unless
-from jaxuq._errors import ArrayError, OptionError
-from jaxuq._meshes import whole
+from jaxuq._arrays import as_float, counted, select, undefined_unless
+from jaxuq._errors import OptionError
 from jaxuq._options import check_number
+from jaxuq._shapes import checked
 
 
+@checked
 def conformal_threshold(
     scores: Float[Array, "n *tasks"],
     *,
@@ -67,11 +68,6 @@ def conformal_threshold(
     if num_groups < 1 or (groups is None) != (num_groups == 1):
         given = "none" if groups is None else "given"
         raise OptionError(f"num_groups is {num_groups} and groups are {given}; give both (num_groups >= 2) or neither")
-    check_shapes(scores=scores, where=where, weights=weights)
-    if groups is not None and groups.shape != scores.shape[:1]:
-        raise ArrayError(
-            f"groups has shape {groups.shape}; expected {scores.shape[:1]}, a group for each row of scores"
-        )
     scores, n = as_float(scores), scores.shape[0]
     mass = None if weights is None else select(as_float(weights), where)
     valid = counted(where, scores) if mass is None else mass != 0
@@ -97,15 +93,15 @@ def _ranked(scores, count, level):
     ranks = np.ceil(np.round((np.arange(n + 1) + 1) * level, 9)).astype(np.int32)
     of_count = jnp.arange(n + 1).reshape(n + 1, *rows[1:]) == count[None]  # no look-up: explicit meshes have none
     rank = jnp.sum(jnp.where(of_count, jnp.asarray(ranks).reshape(n + 1, *rows[1:]), 0), axis=0)
-    ordered = jnp.sort(whole(scores, 0), axis=0)
+    ordered = jnp.sort(scores, axis=0)
     taken = jnp.arange(1, n + 1).reshape(rows) == jnp.clip(rank, 1, max(n, 1))[None]
     return jnp.where(rank <= count, jnp.sum(jnp.where(taken, ordered, 0), axis=0, dtype=scores.dtype), jnp.inf)
 
 
 def _weighted(scores, mass, level):
     """The smallest score at or below which lies the share `level` of the mass, the new example's 1 included."""
-    order = jnp.argsort(whole(scores, 0), axis=0)
-    ordered, masses = (jnp.take_along_axis(whole(array, 0), order, axis=0) for array in (scores, mass))
+    order = jnp.argsort(scores, axis=0)
+    ordered, masses = (jnp.take_along_axis(array, order, axis=0) for array in (scores, mass))
     needed = (jnp.sum(mass, axis=0) + 1) * (level * (1 - 1e-6))  # a tie in exact arithmetic is no miss
     enough = jnp.cumsum(masses, axis=0) >= needed[None]
     return jnp.min(jnp.where(enough, ordered, jnp.inf), axis=0, initial=jnp.inf)

@@ -9,7 +9,8 @@ from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Bool, Float, Real
 
 from jaxuq._arrays import as_float, check_shapes, select, undefined_unless
-from jaxuq._meshes import divided_like, whole
+from jaxuq._meshes import divided_like
+from jaxuq._shapes import checked
 from jaxuq.calibration._forecasts import (
     check_state,
     deviation,
@@ -120,8 +121,8 @@ def isotonic_quantiles() -> QuantileCalibrator:
                 jnp.zeros((1, *labels.shape[1:]), a.dtype) for a in (residuals, weight, counts)
             )
 
-        order = jnp.argsort(whole(jnp.where(counts, residuals, jnp.inf), 0), axis=0)
-        knots, masses = (jnp.take_along_axis(whole(array, 0), order, axis=0) for array in (residuals, weight))
+        order = jnp.argsort(jnp.where(counts, residuals, jnp.inf), axis=0)
+        knots, masses = (jnp.take_along_axis(array, order, axis=0) for array in (residuals, weight))
         largest = jnp.max(jnp.where(counts, residuals, -jnp.inf), axis=0)
         knots = jnp.where(masses != 0, knots, jnp.where(largest > -jnp.inf, largest, 0)[None])
         cumulative = jnp.cumsum(masses, axis=0)
@@ -174,4 +175,4 @@ def isotonic_quantiles() -> QuantileCalibrator:
         residual = jnp.where(state.identity[None], ndtri(levels), residual)
         return mean + jnp.where(deviations == 0, 0, deviations * residual)
 
-    return QuantileCalibrator(fit, apply, cdf, quantile)
+    return QuantileCalibrator(checked(fit), apply, cdf, quantile)

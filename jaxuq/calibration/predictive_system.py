@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
 from jaxuq._arrays import as_float, check_shapes, select
-from jaxuq._meshes import whole
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.calibration._forecasts import check_state, deviation, evidence, expect
@@ -113,7 +112,7 @@ def predictive_system(*, normalised: bool = False) -> PredictiveSystem:
         mean, spread = scales(forecast, known)
         residuals = (select(as_float(labels, mean), known) - mean) / spread
         broken = jnp.any(jnp.isnan(residuals), axis=0)
-        ordered = jnp.sort(whole(jnp.where(known, residuals, jnp.inf), 0), axis=0)
+        ordered = jnp.sort(jnp.where(known, residuals, jnp.inf), axis=0)
         count = jnp.sum(known, axis=0).astype(mean.dtype)
         return PredictiveState(ordered, jnp.where(broken, jnp.nan, count))
 
@@ -154,4 +153,4 @@ def predictive_system(*, normalised: bool = False) -> PredictiveSystem:
         lower, upper = knot(low), knot(high)
         return Interval(mean + spread * lower[None], mean + spread * upper[None])
 
-    return PredictiveSystem(fit, cdf, interval)
+    return PredictiveSystem(checked(fit), cdf, interval)

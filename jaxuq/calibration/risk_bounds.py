@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxuq._arrays import as_float, check_shapes
-from jaxuq._meshes import whole
 from jaxuq._options import check_choice, check_count, check_number
+from jaxuq._shapes import checked
 
 
+@checked
 def conformal_risk_control(
     risks: Float[Array, " settings"], n: int, *, level: float, highest: float = 1.0
 ) -> Int[Array, ""]:
@@ -45,7 +46,7 @@ def conformal_risk_control(
     check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
     n = check_count("n", n)
     bounds = (n * as_float(risks) + highest) / (n + 1)
-    fits = whole(bounds, 0) <= level * (1 + 1e-6)  # a tie in exact arithmetic is no miss
+    fits = bounds <= level * (1 + 1e-6)  # a tie in exact arithmetic is no miss
     return jnp.sum(jnp.cumsum(fits) == 0).astype(jnp.int32)
 
 

@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import as_float, check_shapes, counted, select
-from jaxuq._meshes import whole
+from jaxuq._arrays import as_float, counted, select, undefined_unless, within_unit
 from jaxuq._options import check_choice, check_number
+from jaxuq._shapes import checked
 from jaxuq.calibration.risk_bounds import risk_p_values
 
 
+@checked
 def learn_then_test(
     p_values: Float[Array, " settings"],
     *,
@@ -50,7 +51,7 @@ def learn_then_test(
     """
     check_number("delta", delta, 0.0, 1.0, open_low=True, open_high=True)
     check_choice("procedure", procedure, ("fixed_sequence", "bonferroni", "holm"))
-    p_values = whole(as_float(p_values), 0)
+    p_values = as_float(p_values)
     size = p_values.shape[0]
     if procedure == "bonferroni":
         return p_values <= delta / max(size, 1)
@@ -62,6 +63,7 @@ def learn_then_test(
     return passed[jnp.argsort(order)]
 
 
+@checked
 def abstention_threshold(
     confidence: Float[Array, " n"],
     correct: Shaped[Array, " n"],
@@ -78,14 +80,15 @@ def abstention_threshold(
 
     Args:
         confidence: of calibration questions.
-        correct: whether each was answered right.
+        correct: whether each was answered right: True or 1; anything between 0 and 1 is not.
         thresholds: to try, falling, chosen before looking at the data; start where enough answers are accepted.
         level: $\alpha$, wanted error rate among accepted answers.
         delta: chance that the guarantee fails.
         where: True for the questions that count; None counts all.
 
     Returns:
-        The most lenient threshold that passes (accept at or above it); infinity if none does.
+        The most lenient threshold that passes (accept at or above it); infinity if none does, NaN for a label
+        outside [0, 1].
 
     Raises:
         OptionError: if `level` or `delta` is not in (0, 1).
@@ -101,11 +104,11 @@ def abstention_threshold(
     References:
         Angelopoulos, Bates, Candès, Jordan and Lei. Learn Then Test. arXiv 2110.01052, 2021.
     """
-    check_shapes(confidence=confidence, correct=correct, where=where)
     valid = counted(where, confidence)
     confidence = select(as_float(confidence), where, -jnp.inf)
     thresholds = as_float(thresholds, confidence)
-    wrong = valid & ~(select(as_float(correct), where) > 0)
+    labels = select(as_float(correct), where)
+    wrong = valid & (labels != 1)
 
     def at(threshold: Array) -> tuple[Array, Array]:
         accepted = valid & (confidence >= threshold)
@@ -113,4 +116,5 @@ def abstention_threshold(
 
     errors, counts = jax.lax.map(at, thresholds)
     passed = learn_then_test(risk_p_values(errors / jnp.maximum(counts, 1.0), counts, level=level), delta=delta)
-    return jnp.min(jnp.where(passed, thresholds, jnp.inf), initial=jnp.inf)
+    threshold = jnp.min(jnp.where(passed, thresholds, jnp.inf), initial=jnp.inf)
+    return undefined_unless(within_unit(labels), threshold)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
 from jaxuq._arrays import as_float, check_shapes, undefined_unless
-from jaxuq._meshes import vary_like, whole
+from jaxuq._meshes import vary_like
 from jaxuq._shapes import checked
 from jaxuq.calibration._forecasts import check_state, evidence, expect, with_logits
 from jaxuq.posterior import BernoulliForecast
@@ -163,11 +163,11 @@ def venn_abers() -> VennAbers:
         known, labels = given.counts, as_float(given.labels, logits)
         broken = known & (jnp.isnan(logits) | ~((labels >= 0) & (labels <= 1)) | ~(given.weight >= 0))
         least = jnp.finfo(logits.dtype).min
-        clean = whole(jnp.where(known & ~jnp.isnan(logits), logits, least), 0)
+        clean = jnp.where(known & ~jnp.isnan(logits), logits, least)
         top = jnp.max(clean, axis=0, keepdims=True, initial=least)
-        keys = jnp.where(whole(known, 0), clean, jnp.where(jnp.any(known, axis=0, keepdims=True), top, 0))
+        keys = jnp.where(known, clean, jnp.where(jnp.any(known, axis=0, keepdims=True), top, 0))
         order = jnp.argsort(keys, axis=0)
-        keys, weight, ones = (jnp.take_along_axis(whole(x, 0), order, axis=0) for x in (keys, given.weight, labels))
+        keys, weight, ones = (jnp.take_along_axis(x, order, axis=0) for x in (keys, given.weight, labels))
         none = jnp.zeros((1, *logits.shape[1:]), logits.dtype)
         mass, positive = (jnp.concatenate([none, jnp.cumsum(x, axis=0)]) for x in (weight, weight * ones))
         valid = ~jnp.any(broken, axis=0)
@@ -186,4 +186,4 @@ def venn_abers() -> VennAbers:
         # p1 / (1 - p0 + p1), whose odds are p1 / (1 - p0)
         return with_logits(forecast, jnp.log(upper) - jnp.log1p(-lower), state.identity)
 
-    return VennAbers(fit, apply, probabilities)
+    return VennAbers(checked(fit), apply, probabilities)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
-from jaxuq._arrays import entry, masked, select, undefined_unless, widened
+from jaxuq._arrays import entry, masked, select, undefined_unless, widened, within_unit
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.metrics import area_under_roc, expected_calibration_error, risk_coverage_curve
@@ -57,7 +57,8 @@ def balanced_scores(
             all methods are compared on the same ones. None counts all.
 
     Returns:
-        `BalancedScores`; NaN if the items that count have one class only (said, not invented).
+        `BalancedScores`; NaN if the items that count have one class only (said, not invented), or a label outside
+        [0, 1].
 
     Raises:
         ValueError: if a number is not a positive integer or `convention` is unknown.
@@ -94,6 +95,7 @@ def balanced_scores(
         return auroc, error
 
     auroc, error = jax.lax.map(once, jax.random.split(rng_key, repeats))
+    auroc, error = (undefined_unless(within_unit(correct), values) for values in (auroc, error))
     return BalancedScores(auroc, error, per_class.astype(jnp.int32))
 
 
@@ -117,7 +119,7 @@ def selective_accuracy(
         where: True for the items that count; None counts all.
 
     Returns:
-        In [0, 1]; NaN if no item counts.
+        In [0, 1]; NaN if no item counts, or for a label outside [0, 1].
 
     Raises:
         ValueError: if `coverage` is not in (0, 1].
@@ -135,4 +137,5 @@ def selective_accuracy(
     valid, confidence, correct = masked(where, confidence=confidence, correct=correct)
     curve = risk_coverage_curve(0.0 - confidence, select(1.0 - correct, valid), where=valid)
     kept = jnp.ceil(coverage * jnp.sum(valid).astype(confidence.dtype) - 1e-5).astype(jnp.int32)
-    return undefined_unless(jnp.any(valid), 1.0 - entry(curve.selective_risk, jnp.maximum(kept - 1, 0)))
+    defined = jnp.any(valid) & within_unit(correct)
+    return undefined_unless(defined, 1.0 - entry(curve.selective_risk, jnp.maximum(kept - 1, 0)))

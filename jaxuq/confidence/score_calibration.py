@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import as_float, counted, masked, number_of, select, widened
+from jaxuq._arrays import as_float, counted, masked, number_of, select, undefined_unless, widened, within_unit
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
@@ -170,7 +170,8 @@ def fit_logistic(
         where: True for the rows that count; None counts all.
 
     Returns:
-        `LogisticState`, for `logistic_confidence`. Holds an array `[features, features]`.
+        `LogisticState`, for `logistic_confidence`; NaN for a label outside [0, 1]. Holds an array
+        `[features, features]`.
 
     Raises:
         ValueError: if `ridge` is not positive.
@@ -207,6 +208,7 @@ def fit_logistic(
         return weights - move * jnp.minimum(1.0, 5.0 / (jnp.max(jnp.abs(move)) + 1e-30))
 
     weights = jax.lax.fori_loop(0, iterations, step, vary_like(jnp.zeros((size,), design.dtype), design, targets))
+    weights = undefined_unless(within_unit(targets), weights)
     own = weights[:-1] / deviation
     return LogisticState(own, weights[-1] - jnp.sum(own * mean))
 

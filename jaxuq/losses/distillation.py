@@ -1,11 +1,13 @@
 """Distillation from the few likeliest tokens of a calibrated teacher."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
 from jaxuq._arrays import as_float, class_numbers, select, undefined_unless, within_classes
-from jaxuq._entropies import divergence, log_softmax
+from jaxuq._entropies import divergence, log_softmax, log_sum_exp
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 
@@ -58,16 +60,22 @@ def top_token_distillation(
     teacher = select(as_float(teacher_probabilities, logits), where, 1.0 / max(top, 1))
     inside = jnp.all(within_classes(tokens, logits.shape[-1]), axis=-1)
     places = class_numbers(tokens, logits.shape[-1])
-    log_all = log_softmax(select(as_float(logits, teacher), where))
-    log_s = jnp.take_along_axis(log_all, places, axis=-1)
+    student = select(as_float(logits, teacher), where)
+    at_kept = functools.partial(jnp.take_along_axis, indices=places, axis=-1)
     if normalise == "softmax":
-        log_t, log_s = log_softmax(teacher), log_softmax(jnp.exp(log_s))
+        log_t, log_s = log_softmax(teacher), log_softmax(jnp.exp(at_kept(log_softmax(student))))
     elif normalise == "linear":
-        log_t, log_s = log_softmax(jnp.log(teacher)), log_softmax(log_s)
+        log_t, log_s = log_softmax(_log(teacher)), log_softmax(at_kept(student))
     else:
         kept = jnp.any(jax.nn.one_hot(places, logits.shape[-1], dtype=bool), axis=-2)
-        rest = jax.nn.logsumexp(jnp.where(kept, -jnp.inf, log_all), axis=-1, keepdims=True)
+        rest = log_sum_exp(jnp.where(kept, jnp.full_like(student, -jnp.inf), student))
         rest_of_teacher = jnp.maximum(1 - jnp.sum(teacher, axis=-1, keepdims=True), 0)
-        log_t = jnp.log(jnp.concatenate([teacher, rest_of_teacher], axis=-1))
-        log_s = jnp.concatenate([log_s, rest], axis=-1)
+        log_t = _log(jnp.concatenate([teacher, rest_of_teacher], axis=-1))
+        log_s = log_softmax(jnp.concatenate([at_kept(student), rest[..., None]], axis=-1))
     return select(undefined_unless(inside, divergence(log_t, log_s)), where)
+
+
+def _log(probabilities: Array) -> Array:
+    """Minus infinity at 0, where it has no slope."""
+    positive = probabilities != 0
+    return jnp.where(positive, jnp.log(jnp.where(positive, probabilities, 1)), -jnp.inf)

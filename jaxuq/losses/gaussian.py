@@ -120,7 +120,8 @@ def beta_negative_log_likelihood(
 
     Returns:
         The loss of each entry, in at least single precision; 0, with gradient 0, where `where` is False. A variance of
-        0 is the limit: with `beta` between 0 and 1, infinity for a mean that is not right.
+        0 or infinity is the limit: with `beta` between 0 and 1, 0 without variance for a mean that is right, else
+        infinity.
 
     Raises:
         ArrayError: the shapes differ.
@@ -143,9 +144,11 @@ def beta_negative_log_likelihood(
     mean, variance, targets = (
         select(as_float(a, losses), where, fill) for a, fill in zip((mean, variance, targets), (0, 1, 0))
     )
-    errors, certain = targets - mean, variance == 0
-    limit = (
-        0.5 * errors**2 if beta == 1 else jnp.where(errors == 0, 0.0, jnp.where(jnp.isnan(errors), jnp.nan, jnp.inf))
-    )
-    weighted = jax.lax.stop_gradient(variance**beta) * jnp.where(certain, jnp.zeros_like(losses), losses)
-    return jnp.where(certain, limit, weighted)
+    errors, flat = targets - mean, jnp.isinf(variance)
+    at_edge = (variance == 0) | flat
+    if beta == 1:
+        limit = 0.5 * errors**2 + jnp.where(flat, 0.5 * variance, jnp.zeros_like(errors))
+    else:
+        limit = jnp.where((errors == 0) & ~flat, 0.0, jnp.where(jnp.isnan(errors), jnp.nan, jnp.inf))
+    weight = jax.lax.stop_gradient(jnp.where(at_edge, jnp.ones_like(variance), variance) ** beta)
+    return jnp.where(at_edge, limit, weight * jnp.where(at_edge, jnp.zeros_like(losses), losses))

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxuq._arrays import as_float, counted, number_of, product, select, undefined_unless
+from jaxuq._arrays import as_float, counted, entry, first_true, number_of, product, select, undefined_unless
 from jaxuq._class_terms import class_terms
 from jaxuq._errors import OptionError
 from jaxuq._options import check_choice, check_number
@@ -126,14 +126,20 @@ def uncertainty_smoothing(
     average = u.sum() / count
     raw = jnp.where(average != 0, mean * u / jnp.where(average != 0, average, 1.0), mean)
     values = jnp.clip(raw, 0.0, largest)
-    for _ in range(8 if recentred else 0):  # each round fills what the last truncation took away
-        free = known & (values < largest)
-        missing = mean * count - jnp.where(known, values, 0.0).sum()
-        held = jnp.where(free, values, 0.0).sum()
-        values = jnp.where(
-            free, jnp.clip(values * (1 + missing / jnp.where(held > 0, held, 1.0)), 0.0, largest), values
-        )
+    if recentred:
+        values = jnp.where(average > 0, _filled(u, mean * count, largest), values)
     return jnp.where(known, values, mean)
+
+
+def _filled(u: Array, total: Array, largest: float) -> Array:
+    """The multiples of `u`, cut at `largest`, that sum to `total` as far as the cut allows."""
+    falling = -jnp.sort(-u)
+    rest = jnp.flip(jnp.cumsum(jnp.flip(falling)))  # of each and all that are smaller
+    room = total - largest * jnp.arange(u.shape[0], dtype=u.dtype)  # where all that are larger are cut
+    most = float(jnp.finfo(u.dtype).max)
+    scale = jnp.where(rest > 0, room / jnp.where(rest > 0, rest, 1), most)
+    fits = scale * falling <= largest * (1 + 1e-6)
+    return jnp.minimum(u * entry(scale, first_true(fits), most), largest)
 
 
 @checked

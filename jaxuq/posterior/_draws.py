@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from jaxuq._arrays import widest
 from jaxuq._options import check_count
 from jaxuq.posterior._model import Params, Samples, is_number
 
@@ -32,10 +33,15 @@ def normal_like(rng_key: Key[Array, ""], tree: Params) -> Params:
     """
     leaves, structure = jax.tree.flatten(tree)
     keys = jax.random.split(rng_key, max(len(leaves), 1))
-    return structure.unflatten([_normal(key, leaf) if is_number(leaf) else leaf for key, leaf in zip(keys, leaves)])
+    return structure.unflatten([normal_as(key, leaf) if is_number(leaf) else leaf for key, leaf in zip(keys, leaves)])
 
 
-def _normal(rng_key: Key[Array, ""], leaf: Any) -> Any:
+def normal_as(rng_key: Key[Array, ""], leaf: Any) -> Any:
+    """Standard normal numbers like one leaf, drawn in at least single precision and rounded to its type.
+
+    Numbers drawn in bfloat16 have few values, none beyond 2.9, and a mean of -0.012.
+    """
     sharding = jax.typeof(leaf).sharding
     explicit = any(part is not None for part in sharding.spec) and not sharding.mesh.are_all_axes_auto
-    return jax.random.normal(rng_key, leaf.shape, leaf.dtype, **({"out_sharding": sharding} if explicit else {}))
+    placement = {"out_sharding": sharding} if explicit else {}
+    return jax.random.normal(rng_key, leaf.shape, widest(leaf), **placement).astype(leaf.dtype)

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import as_float, root
+from jaxuq._arrays import as_float, root, widest
 from jaxuq._errors import OptionError
 from jaxuq._options import check_number
-from jaxuq.posterior._draws import draw_each, normal_like
+from jaxuq.posterior._draws import draw_each, normal_as, normal_like
 from jaxuq.posterior._model import Params, Samples, aligned, freeze_numbers, is_number, map_numbers, thaw
 from jaxuq.posterior.method import Method
 
@@ -80,7 +80,9 @@ def bbp(prior_scale: float = 0.1, *, optimizer: optax.GradientTransformation | N
         keys = jax.random.split(jax.random.split(rng_key)[1], len(leaves))
 
         def start(key: Array, leaf: Array) -> Array:
-            return jax.random.uniform(key, leaf.shape, leaf.dtype, -3.0, -2.0) if is_number(leaf) else leaf
+            if not is_number(leaf):
+                return leaf
+            return jax.random.uniform(key, leaf.shape, widest(leaf), -3.0, -2.0).astype(leaf.dtype)
 
         raw = structure.unflatten([start(key, leaf) for key, leaf in zip(keys, leaves)])
         state = BBPState(mean, raw)
@@ -196,7 +198,7 @@ def noisy_dense(
         return mean
     variance = dense(jax.tree.map(lambda raw: _scale(as_float(raw)) ** 2, state.raw_scale), as_float(features) ** 2)
     deviation = root(variance)  # zero only for a layer without bias and an input of zeros
-    return mean + deviation.astype(mean.dtype) * jax.random.normal(rng_key, mean.shape, mean.dtype)
+    return mean + deviation.astype(mean.dtype) * normal_as(rng_key, mean)
 
 
 def dense(params: Params, features: Float[Array, "*batch features"]) -> Float[Array, "*batch outputs"]:

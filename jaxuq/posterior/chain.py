@@ -69,7 +69,6 @@ def chain(
     remembered of a leaf at the start; `noisy` says of a step, counted from 0, whether it is given noise.
     """
     capacity, due = collects
-    remembers, start = memory is not None, memory or (lambda leaf: ())
     if not callable(step_size) and not isinstance(step_size, jax.Array):
         check_number("step_size", step_size, 0.0, open_low=True)
     if prior_scale is not None:
@@ -79,7 +78,7 @@ def chain(
         del rng_key
         params = freeze_numbers(params)
         lost = jax.tree.map(lambda leaf: jnp.zeros_like(wide(leaf)) if _is_half(leaf) else jnp.zeros(()), params)
-        remembered = jax.tree.map(lambda leaf: start(wide(leaf)), params) if remembers else ()
+        remembered = () if memory is None else jax.tree.map(memory, jax.tree.map(wide, params))
         kept = trace.start(params, capacity) if capacity else ()
         return ChainState(jnp.zeros((), jnp.int32), params, lost, remembered, kept)
 
@@ -88,7 +87,7 @@ def chain(
         leaves, structure = jax.tree.flatten(state.position)
         eta = step_size_at(step_size, state.step)
         lost = jax.tree.leaves(state.lost)
-        remembered = structure.flatten_up_to(state.memory) if remembers else [()] * len(leaves)
+        remembered = [()] * len(leaves) if memory is None else structure.flatten_up_to(state.memory)
         wider = [wide(leaf) for leaf in leaves]
         noise = normal_like(rng_key, wider)
         if noisy is not None:
@@ -114,8 +113,7 @@ def chain(
         kept = state.trace
         if capacity:
             kept = trace.collect(kept, position, due(number))
-        memories = memories if remembers else ()
-        return changes, ChainState(number, position, rests, memories, kept)
+        return changes, ChainState(number, position, rests, () if memory is None else memories, kept)
 
     def update(rng_key: Key[Array, ""], state: ChainState, gradients: Any) -> ChainState:
         state = jax.tree.map(jnp.asarray, state)  # it may come from the host

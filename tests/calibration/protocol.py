@@ -114,7 +114,7 @@ EXAMPLES: dict[str, Any] = {
         calibration.adaptive_threshold, (_unit, np.float32(0.2)), where=_known, masked=(0,), differentiable=(0,)
     ),
     "answer_nonconformity": Example(
-        calibration.answer_nonconformity, (_clusters, _clusters == 0), where=_drawn, masked=(0,)
+        calibration.answer_nonconformity, (_clusters, (_clusters == 0).astype(np.int32)), where=_drawn, masked=(0, 1)
     ),
     "answer_set": Example(
         lambda clusters, *, where: calibration.answer_set(clusters, jnp.asarray(0.7), where=where),
@@ -263,6 +263,7 @@ LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
         "isotonic_calibration",
     )
 }
+LABELS: dict[str, int] = {"abstention_threshold": 1, "answer_nonconformity": 1, "claim_nonconformity": 1}
 HOST: dict[str, str] = {
     "CALIBRATORS": "a table",
     "CONFORMAL": "a table",

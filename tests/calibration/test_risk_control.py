@@ -85,7 +85,15 @@ def test_a_nan_is_never_let_through():
     thresholds = np.array([0.5])
     assert call(c.abstention_threshold, confidence, right, thresholds, level=0.1, delta=0.1) == 0.5
     right[:20] = np.nan
-    assert call(c.abstention_threshold, confidence, right, thresholds, level=0.1, delta=0.1) == np.inf
+    from_here = call(c.abstention_threshold, confidence, right, thresholds, level=0.1, delta=0.1)
+    assert np.isnan(from_here) and not (confidence >= from_here).any()
+
+
+def test_what_is_half_right_is_not_right():
+    confidence, right = np.linspace(1, 0, 40), np.full(40, 0.5)
+    assert call(c.abstention_threshold, confidence, right, np.array([0.5]), level=0.4, delta=0.1) == np.inf
+    assert call(c.claim_nonconformity, np.array([0.9, 0.5, 0.7]), np.array([1.0, 0.0, 0.5])) == np.float32(0.7)
+    close(call(c.answer_nonconformity, np.array([0, 0, 1]), np.array([0.5, 0.5, 1.0])), 2 / 3)
 
 
 def test_nothing_to_choose_from_is_no_choice():

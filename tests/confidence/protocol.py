@@ -354,7 +354,13 @@ EXAMPLES: dict[str, Any] = {
     "token_sar": Example(confidence.token_sar, (LOG_PROBS, UNIT), where=WHERE, masked=(0, 1), differentiable=(0, 1)),
 }
 # Where each takes labels of a known range: a label outside it makes the result NaN, or that of its entry alone.
-LABELS: dict[str, int] = {"boosted_probability": 1, "token_log_probs": 1}
+LABELS: dict[str, int] = {
+    "balanced_scores": 2,
+    "boosted_probability": 1,
+    "fit_logistic": 1,
+    "selective_accuracy": 1,
+    "token_log_probs": 1,
+}
 # Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
 LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
     key: {0: (-float("inf"),)}

@@ -60,11 +60,15 @@ EXAMPLES: dict[str, Any] = {
         Example(losses.smoothed_cross_entropy, (_four, _classes, _part), {"spread": "others"}, **_three),
     ],
     "stated_confidence_loss": Example(losses.stated_confidence_loss, (_four, _labels), **_pair),
-    "top_token_distillation": Example(
-        losses.top_token_distillation,
-        (_four, np.stack([_classes, 3 - _classes], -1), np.stack([_part, _part / 2], -1)),
-        **_three,
-    ),
+    "top_token_distillation": [
+        Example(
+            losses.top_token_distillation,
+            (_four, np.stack([_classes, 3 - _classes], -1), np.stack([_part, _part / 2], -1)),
+            {"normalise": normalise},
+            **_three,
+        )
+        for normalise in ("linear", "softmax", "rest")
+    ],
     "ual_loss": Example(losses.ual_loss, (_four, _classes, _part[:, 0]), **_pair),
     "uncertainty_aware_clm_loss": Example(losses.uncertainty_aware_clm_loss, (_four, _classes), **_pair),
     "uncertainty_smoothing": [
@@ -111,13 +115,13 @@ LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
             "uncertainty_aware_clm_loss",
         )
     },
-    "beta_negative_log_likelihood": {1: (0.0,)},
+    "beta_negative_log_likelihood": {1: (0.0, _INF)},
     "gaussian_negative_log_likelihood": {1: (0.0, _INF)},
     "behaviour_divergence": {0: (-_INF,), 1: (-_INF,)},
     "confidence_reward": {1: (0.0, 1.0)},
     "smoothed_cross_entropy": {0: (-_INF, _INF), 2: (0.0, 1.0)},
     "softplus_variance": {0: (-_INF, _INF)},
-    "top_token_distillation": {0: (-_INF,)},
+    **{f"top_token_distillation-{way}": {0: (-_INF, _INF), 2: (0.0, 1.0)} for way in range(3)},
 }
 HOST: dict[str, str] = {
     "REWARDS": "names",

@@ -40,6 +40,18 @@ def test_recentring_goes_on_where_it_makes_another_value_meet_the_bound():
     values = uncertainty_smoothing(u, mean=0.1, largest=0.15, recentred=True)
     assert float(values.max()) <= 0.15 + 1e-7 and (np.diff(values) >= 0).all()
     np.testing.assert_allclose(values.mean(), 0.1, rtol=1e-5)
+    steep = jnp.asarray(3.0 ** np.arange(14), jnp.float32)  # one after the other meets it
+    values = uncertainty_smoothing(steep, mean=0.1, largest=0.11, recentred=True)
+    np.testing.assert_allclose(values.mean(), 0.1, rtol=1e-5)
+    np.testing.assert_allclose(values[:2], values[1] * jnp.array([1 / 3, 1]), rtol=1e-5)
+    assert float(values.max()) <= 0.11 + 1e-7
+    values = uncertainty_smoothing(jnp.array([0.0, 0.0, 5.0]), mean=0.1, largest=0.15, recentred=True)
+    np.testing.assert_allclose(values, [0, 0, 0.15], rtol=1e-6)  # as far as the bound allows
+
+
+def test_one_class_alone_has_no_loss_however_it_is_smoothed():
+    for spread in ("all", "others"):
+        assert smoothed_cross_entropy(jnp.ones((2, 1)), jnp.zeros(2, int), 0.1, spread=spread) == 0
 
 
 def test_missing_and_constant_uncertainties_give_plain_smoothing():

@@ -71,6 +71,22 @@ def test_distillation_needs_no_mass_at_the_kept_tokens(normalise):
     np.testing.assert_allclose(ours, [expected], rtol=1e-5)
 
 
+def test_a_certain_token_of_the_student_is_a_limit():
+    """One logit that grows: the loss tends to what an infinite one gives, and so does its slope."""
+    teacher = jnp.array([0.5, 0.3, 0.0])
+
+    def loss(last, place, normalise):
+        logits = jnp.array([0.0, 0.5, -0.3, 0.2]).at[place].set(last)
+        return losses.top_token_distillation(logits[None], jnp.arange(3)[None], teacher[None], normalise=normalise)[0]
+
+    for normalise in ("linear", "softmax", "rest"):
+        for place in (2, 3):  # a kept token and another one
+            large, slope = jax.value_and_grad(loss)(1e4, place, normalise)
+            limit, slope_there = jax.value_and_grad(loss)(INF, place, normalise)
+            assert (large > 1e3 and limit == INF) or abs(large - limit) < 1e-6, normalise
+            assert abs(slope - slope_there) < 1e-6
+
+
 def test_narrow_integers_name_their_classes():
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(5, 1000)), jnp.bfloat16)
     labels = np.array([0, 3, 100, 126, 127])
@@ -112,3 +128,15 @@ def test_beta_likelihood_of_zero_variance_is_what_small_ones_tend_to():
             np.testing.assert_allclose((small[1], limit[1]), 2.0, rtol=1e-5)
         else:
             assert limit[1] == jnp.inf and small[1] > 1e8
+
+
+def test_beta_likelihood_of_infinite_variance_has_the_slopes_that_large_ones_tend_to():
+    for beta, in_variance, in_mean in ((0.5, 0.0, 0.0), (1.0, 0.5, -2.0)):
+
+        def loss(mean, variance, beta=beta):
+            return losses.beta_negative_log_likelihood(mean, variance, jnp.array(2.0), beta=beta)
+
+        for variance in (1e30, INF):
+            slopes = jax.grad(loss, (0, 1))(jnp.array(0.0), jnp.array(variance))
+            np.testing.assert_allclose(slopes, (in_mean, in_variance), atol=1e-9)
+        assert loss(jnp.array(0.0), jnp.array(INF)) == INF

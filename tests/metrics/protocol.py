@@ -179,6 +179,7 @@ LABELS: dict[str, int] = {
             "multiclass_brier_score",
             "reliability_bins",
             "smooth_calibration_error",
+            "cumulative_calibration_error",
         ),
         1,
     )

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from jaxuq import metrics
+from jaxuq._errors import OptionError
 
 
 def mean_value(values, *, where):
@@ -58,6 +59,12 @@ def test_bootstrap_has_the_moments_of_resampling(rng_key, rng):
     low, high = np.quantile(resamples, [0.05, 0.95])
     tolerance = 0.1 * float(resamples.std())
     assert result.lower == pytest.approx(low, abs=tolerance) and result.upper == pytest.approx(high, abs=tolerance)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95.0])
+def test_a_level_is_between_nothing_and_everything(rng_key, level):
+    with pytest.raises(OptionError, match="level is"):
+        metrics.bootstrap(rng_key, metrics.accuracy, jnp.zeros(4, int), jnp.zeros(4, int), level=level)
 
 
 def test_bootstrap_interval_covers_at_its_level(rng_key, rng):

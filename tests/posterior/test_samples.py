@@ -19,6 +19,7 @@ from jaxuq.posterior import (
     predict_forecast,
     select,
 )
+from jaxuq.posterior._draws import normal_like
 
 
 def test_deterministic_is_the_model_itself(rng_key):
@@ -126,3 +127,12 @@ def test_select_and_merge_refuse_what_cannot_be_meant():
         merge(_network(), _network())
     with pytest.raises(ValueError, match="fragments are"):
         paths_containing("")
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_noise_of_half_precision_has_the_moments_of_a_normal(dtype):
+    noise = normal_like(jax.random.key(0), {"w": jnp.zeros(200_000, dtype)})["w"]
+    assert noise.dtype == dtype
+    wide = np.asarray(noise, np.float64)
+    assert abs(wide.mean()) < 5 / np.sqrt(wide.size) and abs(wide.std() - 1) < 0.005
+    assert np.abs(wide).max() > 4

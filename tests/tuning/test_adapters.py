@@ -29,6 +29,17 @@ def _changed(adapter, layer, name, part):
     return {"params": PARAMS, "lora": {"layers": layers}}
 
 
+def test_an_answer_whose_token_the_model_has_not_is_undefined_and_an_absent_one_is_impossible():
+    vocabulary = DECODER.config.vocab_size
+    hidden = jnp.ones((1, 4, DECODER.config.hidden_size))
+    options = jnp.array([[4, -1, vocabulary, 2, vocabulary]], jnp.int32)
+    there = jnp.array([[True, True, True, True, False]])
+    prompts = tuning.AnswerPrompts(jnp.zeros((1, 4), jnp.int32), jnp.array([4]), options, there)
+    (found,) = np.asarray(tuning.option_logits(DECODER, {"params": PARAMS}, hidden, prompts))
+    assert np.isfinite(found[[0, 3]]).all() and np.isnan(found[[1, 2]]).all()
+    assert jax.nn.softmax(jnp.asarray(found)[jnp.array([0, 3, 4])])[2] == 0
+
+
 @pytest.fixture(scope="module")
 def factors():
     """Of one question with one token, of another with three (and padding), and of both."""

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from jaxuq._arrays import widened
 from jaxuq._shapes import checked
-from jaxuq.posterior._draws import sample_keys
+from jaxuq.posterior._draws import normal_as, sample_keys
 
 _LEAST = 1e-6  # singular values below this part of the largest carry no noise
 
@@ -90,7 +90,7 @@ def isotropic_samples(
         for number, (adapter, (a, b, values)) in enumerate(zip(adapters, rotated)):
             kept = values > _LEAST * jnp.max(values, axis=-1, keepdims=True)
             spread = jnp.where(kept, jnp.asarray(scale, a.dtype) / jnp.where(kept, values, 1.0), 0.0)
-            noise = jax.random.normal(jax.random.fold_in(key, number), a.shape, a.dtype)
+            noise = normal_as(jax.random.fold_in(key, number), a)
             drawn.append(adapter | {"a": a + noise * jnp.broadcast_to(spread[..., None, :], a.shape), "b": b})
         return structure.unflatten(drawn)
 

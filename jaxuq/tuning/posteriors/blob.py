@@ -15,7 +15,7 @@ from jaxuq._arrays import as_float, widened
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.networks.linear import Linear
-from jaxuq.posterior._draws import sample_keys
+from jaxuq.posterior._draws import normal_as, sample_keys
 
 
 class BLoBState(NamedTuple):
@@ -109,9 +109,7 @@ def blob(prior_scale: float = 0.2, *, initial_root: float = 0.05) -> BLoB:
 
         def one(key: Key[Array, ""]) -> PyTree:
             keys = jax.random.split(key, len(leaves))
-            noise = structure.unflatten(
-                [jax.random.normal(k, leaf.shape, leaf.dtype) * leaf**2 for k, leaf in zip(keys, leaves)]
-            )
+            noise = structure.unflatten([normal_as(k, leaf) * leaf**2 for k, leaf in zip(keys, leaves)])
             return _each(lambda adapter, shift: adapter | {"a": adapter["a"] + shift}, state.mean, noise)
 
         return jax.lax.map(one, sample_keys(rng_key, num_samples))

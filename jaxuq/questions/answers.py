@@ -61,7 +61,7 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
         letters: of the choices, capitals.
 
     Returns:
-        The answer; None if there is none.
+        The answer; None if there is none. Of choices it may be several letters (`A and B`), which are no single one.
 
     Raises:
         ValueError: if `kind` is unknown.
@@ -91,7 +91,7 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
     elif place is None and kind == "choice":
         alone = "colon" if re.fullmatch(r"\W*[A-Za-z]\W*", folded) else ""
         letter = find_letter(folded, max(0, len(folded) - _END), len(folded), letters, cue=alone, last=True)
-        place = (letter.start, letter.start + 1) if letter else None
+        place = (letter.start, letter.start + len(letter.text)) if letter else None
     if place is None or place[0] >= place[1]:
         return None
     return FoundAnswer(response[slice(*place)], *place)
@@ -108,7 +108,7 @@ def _in_box(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None
         return start, start  # an empty box is no answer, whatever is elsewhere
     if kind == "choice":
         letter = find_letter(text, start, end, letters, cue="is")
-        return (letter.start, letter.start + 1) if letter else (start, end)
+        return (letter.start, letter.start + len(letter.text)) if letter else (start, end)
     return _number_in_box(text, start, end) if kind == "number" else (start, end)
 
 
@@ -156,7 +156,7 @@ def _after_cue(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | N
     if kind == "choice":
         said = "is" if any(name in ("is", "was") for name, value in cue.groupdict().items() if value) else "colon"
         letter = find_letter(text, start, end, letters, cue=said)
-        return (letter.start, letter.start + 1) if letter else None
+        return (letter.start, letter.start + len(letter.text)) if letter else None
     end = _sentence_end(text, start, end)
     if kind == "text" and (reason := _REASON.search(text, start + 1, end)):
         end = reason.start()

@@ -104,3 +104,51 @@ def test_letters_in_all_their_ways(response, letter):
     assert (found and found.text) == letter
     if letter:
         assert q.judge_answer(found.text, q.Question("", "?", (q.find_answer(letter, "choice").text,), "choice")).equal
+
+
+_JOINED = (
+    "{} and {}", "{} or {}", "{}, {}", "{},{}", "{} & {}", "{}; {}", "({}) and ({})", "({}), ({})",
+    "**{}** and **{}**", "'{}' or '{}'", "option {} and option {}", "options {} and {}", "either {} or {}",
+    "both {} and {}", "only {} and {}", "{} as well as {}", "{} plus {}", "{} through {}", "{} to {}",
+    "{} and/or {}", "{} or possibly {}", "{} (or {})", "between {} and {}", "likely {} or {}", "{} vs {}",
+    "{}, or else {}", "{} and {} because both float", "{} and {} are right", "\\text{{{} and {}}}",
+    "{} \\text{{ and }} {}", "${}$ and ${}$", "[{}] / [{}]",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cue", ["Answer: {}", "The answer is {}.", "\\boxed{{{}}}", "<answer>{}</answer>"])
+def test_several_letters_are_no_single_one(cue):
+    """They are one answer, equal to the same letters in any order, and to none of them."""
+    for said in _JOINED:
+        for one, other in (("A", "B"), ("B", "A"), ("I", "A"), ("C", "E")):
+            response = cue.format(said.format(one, other))
+            found = q.read_answer(response, q.Question("", "?", (one,), "choice"))
+            assert found is not None and response[found.start : found.end] == found.text, response
+            assert not any(q.equivalent_answers(found.text, letter, "choice") for letter in "ABCEI"), response
+            assert q.equivalent_answers(found.text, f"({other}), ({one})", "choice"), response
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("none of A, B", None), ("none of A, B; so C", "C"), ("not A or B but C", "C"), ("Answer: not B", None),
+        ("Answer: neither A nor B, but C", "C"), ("A and B are wrong, so C", "C"),
+        ("A, B and C are out. D", "D"), ("I pick D. B and C are wrong.", "D"),
+        ("It cannot be A or B. It must be C.", "C"), ("The answer isn't A", None),
+        ("The answer is A and not B", "A"), ("The answer is A, B is wrong", "A"),
+        ("The answer is A, since B sinks", "A"), ("The answer is A and I am sure", "A"),
+        ("The answer is A, I believe.", "A"), ("the answer is b and a dog", "b"),
+        ("The answer is A rather than B", "A"), ("A over B", "A"), ("A instead of B", "A"),
+        ("D) none of A and B", "D"), ("D. Both A and B", "D"), ("The answer is D (both A and B)", "D"),
+        ("The answer is C, both A and B", "C"), ("(D) A and B", "D"), ("The answer is D: none of A, B, C", "D"),
+        ("Answer: E) All of A, B, C and D", "E"), ("Options A and B are out; the answer is D", "D"),
+        ("Eliminate A, B, C. Answer: D", "D"), ("Not B", None), ("Choose from A, B, C, D.", None),
+        ("Both A and C are correct", None), ("A or B", None), ("B, D", None),
+        ("The answer is B, option B", "B"), ("Answer: A, i.e., Paris", "A"),
+        ("The answer is C, C++ is it", "C"), ("The answer is A = B", None), ("Rule out C: it is B", "B"),
+        ("The answer is D, never E", "D"),
+    ],
+)  # fmt: skip
+def test_letters_that_are_denied_or_listed_are_no_answers(response, letter):
+    found = q.find_answer(response, "choice")
+    assert (found and found.text) == letter

@@ -116,7 +116,7 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
         any(letter.isdigit() or letter == "\\" for letter in text) for text in (first, second)
     ):
         return Verdict(False, "text")
-    return Verdict(*compare_expressions(first, second, verify=kind == "expression"))
+    return Verdict(*compare_expressions(first, second, verify=kind == "expression" or "\\" in first + second))
 
 
 def _bare(text: str) -> str:

@@ -152,3 +152,47 @@ def test_several_letters_are_no_single_one(cue):
 def test_letters_that_are_denied_or_listed_are_no_answers(response, letter):
     found = q.find_answer(response, "choice")
     assert (found and found.text) == letter
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "5:30", "5:30 p.m.", "17:05", "12:05:30", "3:2", "5{:}30", "2020-01-05", "2 hours 30 minutes",
+        "2 hours and 30 minutes", "2h 30min", "5 ft 6 in", "5'6\"", "5 minutes, 20 seconds",
+        "3 dollars and 50 cents", "3 or 4", "3 and 4", "3, 4", "3, 4 and 5", "3 or 4 apples", "3 to 4",
+        "between 3 and 4", "3; 4", "$3$ or $4$", "3 \\text{ or } 4", "±5", "1,2,3",
+    ],
+)  # fmt: skip
+def test_what_is_not_one_number_is_none_of_those_in_it(said):
+    for response in (f"The answer is {said}.", f"\\boxed{{{said}}}", f"#### {said}", f"<answer>{said}</answer>"):
+        found = q.find_answer(response)
+        assert found is not None and response[found.start : found.end] == found.text, response
+        for part in ("1", "2", "3", "4", "5", "6", "17", "12", "20", "30", "50", "1/5", "2020"):
+            assert not q.equivalent_answers(found.text, part), (response, part)
+        assert q.equivalent_answers(found.text, said.removeprefix("between ")) or "{" in said or "$" in said, response
+
+
+@pytest.mark.parametrize(
+    ("response", "number"),
+    [
+        ("At 5:30 he has 7 apples.", "7"), ("It is 6, not 5.", "6"), ("The answer is not 5 but 6", "6"),
+        ("The answer is 5, not 6", "5"), ("It is 6 rather than 5", "6"), ("x = 6, x ≠ 5", "6"), ("not 5", None),
+        ("The answer is not 5.", None), ("It isn't 5. So 6, instead of 7", "6"), ("x \\neq 5", None),
+        ("The answer is 3 and 1/2", "7/2"), ("The answer is 3 and a half cups", "7/2"), ("\\boxed{3 and ½}", "7/2"),
+        ("The answer is 2 and three quarters", "2"), ("The answer is 0.(3)", "1/3"),
+        ("The answer is 12.(45)", "137/11"), ("The answer is 5‰", "0.005"), ("The answer is _3_", "3"),
+        ("The answer is __3__.", "3"), ("x_3 = 4", "4"), ("The answer is 3 * 4.", "12"),
+        ("The answer is (3 + 4) * 2.", "14"), ("The answer is 3 × 10−5", "25"), ("#### 10 / 4", "2.5"),
+        ("The answer is 3 * 4 = 12.", "12"), ("The answer is 60 minutes or 1 hour.", "60"),
+        ("The answer is 18, 6 of which are red", "18"), ("The answer is 18 and 20 is too large", "18"),
+        ("The answer is 5, since 2 + 3 = 5", "5"), ("The answer is 0.5 or 50%.", "0.5"),
+        ("The answer is 5 or 5.0", "5"), ("The answer is 24, 2 per box.", "24"),
+        ("The answer is 3, because 4 is too big", "3"), ("\\boxed{\\binom{5}{2}}", "10"),
+        ("\\boxed{\\lfloor 3.7 \\rfloor}", "3"), ("\\boxed{{3 \\over 4}}", "3/4"),
+        ("\\boxed{-\\dbinom{5}{2}}", "-10"), ("\\boxed{\\lceil 3.2 \\rceil}", "4"), ("Step 1: 5", "5"),
+    ],
+)  # fmt: skip
+def test_the_number_that_is_stated(response, number):
+    found = q.find_answer(response)
+    assert (found is None) is (number is None), found
+    assert number is None or q.equivalent_answers(found.text, number), found

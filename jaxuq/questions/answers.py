@@ -133,8 +133,8 @@ def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
         begin = start if sign is None else sign.start()
     if constant is not None:
         return constant
-    said = None if _FUNCTION.search(text, start, end) else _said(text, start, end)
-    return said or (start, end)
+    several = listed(text, runs(text, quantities(text, start, end, spaced=True)), end) is not None
+    return (None if several or _FUNCTION.search(text, start, end) else _said(text, start, end)) or (start, end)
 
 
 def _said(text: str, start: int, end: int) -> tuple[int, int] | None:

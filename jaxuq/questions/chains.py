@@ -68,6 +68,8 @@ def listed(text: str, found: list[list[list[Quantity]]], end: int) -> int | None
         >>> listed(text, runs(text, quantities(text)), len(text))
         6
     """
+    if not found:
+        return None
     last, reached, values = found[0], None, {_worth(found[0])}
     for one in found[1:]:
         join = _LIST.fullmatch(text, last[-1][-1].end, one[0][0].start)

@@ -56,7 +56,7 @@ def altered(whole, rng):
             other, name = places[int(rng.integers(len(places)))]
             holder[key] = copy.deepcopy(other[name])
         elif isinstance(value, dict):
-            holder[key] = list(value.items())
+            holder[key] = [list(item) for item in value.items()]
         elif isinstance(value, str | list):
             holder[key] = value + value
         elif value is not None:

@@ -55,6 +55,18 @@ def test_numbers_that_only_look_like_it(response, truth):
     assert q.grade(response, q.Question("", "?", (truth,), "number")).correct is False
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("12 inches", "12 feet", False), ("12 inches", "12 inch", True), ("3 lb", "3 ounces", False),
+        ("3 lbs", "3 pounds", True),
+        ("2 gallons", "2 quarts", False), ("12\\text{ inches}", "12\\text{ feet}", False), ("5 apples", "5 pears", True),
+    ],
+)  # fmt: skip
+def test_other_measures_are_not_the_same(one, other, same):
+    assert q.equivalent_answers(one, other) is same is q.equivalent_answers(one, other, "expression")
+
+
 @pytest.mark.parametrize("response", ["The answer is one of them.", "The answer is no one knows", "one two three"])
 def test_words_that_are_no_numbers(response):
     assert q.find_answer(response) is None

@@ -169,11 +169,10 @@ def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> Encoder
         >>> roberta.first_position, roberta.max_tokens
         (2, 510)
     """
-    kind = config.get("model_type")
+    settings = Settings(config, "config.json")
+    kind = settings.typed("model_type", str, "")
     if kind not in _FAMILIES:
         raise CheckpointError(f"model_type is {kind!r}; supported encoders are {', '.join(_FAMILIES)}")
-    settings = Settings(config, "config.json")
-    settings.typed("model_type", str)
     for key, (what, harmless) in _REFUSED.items():
         settings.refuse(key, what, *harmless)
     activation = settings.typed("hidden_act", str, "gelu")

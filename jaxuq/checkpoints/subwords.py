@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxuq.checkpoints.errors import CheckpointError
+from jaxuq.checkpoints.errors import CheckpointError, refused
 
 
 class SubwordTokenizer(NamedTuple):
@@ -66,12 +66,10 @@ def load_subwords(folder: Path) -> SubwordTokenizer:
         raise CheckpointError(f"{folder} holds no tokenizer: expected tokenizer.json, vocab.txt, or vocab.json")
     from transformers import AutoTokenizer
 
-    try:
+    with refused(f"the tokenizer in {folder} cannot be read"):
         tokenizer = AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, use_fast=True, trust_remote_code=False, add_prefix_space=True
         )
-    except Exception as error:  # of many kinds, by what is wrong with the files
-        raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
     first = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
     last = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
     if first is None or last is None:

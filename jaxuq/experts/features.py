@@ -27,7 +27,7 @@ from jaxuq.language import (
     make_batch,
     plan_batches,
 )
-from jaxuq.networks import Decoder
+from jaxuq.networks import Decoder, Model, capability
 from jaxuq.parallel import divide_rows, on_every_device
 
 
@@ -76,8 +76,9 @@ def gradient_features(
 
     Args:
         model: whose decoder has a `lora` configuration, such as one that `finetune` returned; its own adapters are not
-            read.
-        checkpoints: of its adapters, from `load_adapter_checkpoints`.
+            read. Or a `Model` of yours that trains a part of its parameters (`join`), with the others as `params`.
+        checkpoints: of its adapters, from `load_adapter_checkpoints`; of your model, records with the trained part as
+            `lora`.
         instructions: an `InstructionFile`, or any sequence of `Instruction`s; an example that cannot be read, or has no
             token that counts, is dropped and named.
         rng_key: for the projection: features can be compared when key, kind and dimension are the same.
@@ -101,6 +102,7 @@ def gradient_features(
     Raises:
         ValueError: an option is not among its choices; no checkpoints; a checkpoint without optimiser state, or that
             does not fit the model.
+        CapabilityError: the decoder has no adapters, your model trains no part.
         PromptError: no example can be used.
         OSError: the disk is full or refuses; what was written serves to go on.
         CheckpointError: the folder holds features of other data, checkpoints or options.
@@ -201,14 +203,14 @@ def _check(
         function_of(table, given)
     if not checkpoints:
         raise ValueError("there are no checkpoints: gradients are taken at the adapters of at least one")
-    expected = jax.eval_shape(lambda params: init_adapters(jax.random.key(0), model.decoder, params), model.params)
-    expected = jax.tree.map(jnp.shape, expected)
+    capability(model.decoder, "join")
+    expected, whose = _expected(model, checkpoints[0])
     for number, checkpoint in enumerate(checkpoints):
         shapes = jax.tree.map(jnp.shape, checkpoint.lora)
         if shapes != expected:
             raise ValueError(
-                f"checkpoint {number} has adapters of the shapes {shapes}; those of the model {model.name} with "
-                f"{model.decoder.lora} have {expected}: give the model that the checkpoints were trained on"
+                f"checkpoint {number} has adapters of the shapes {shapes}; {whose} have {expected}: give the model "
+                "that the checkpoints were trained on"
             )
     check_count("batch_size", batch_size)
     if mesh is None:
@@ -216,6 +218,15 @@ def _check(
     if "data" not in mesh.shape:
         raise ValueError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
     return -(-batch_size // mesh.shape["data"]) * mesh.shape["data"]
+
+
+def _expected(model: LanguageModel, first: AdapterCheckpoint) -> tuple[PyTree, str]:
+    """Shapes that all checkpoints have, and whose they are; what a model of one's own trains, it alone knows."""
+    decoder = model.decoder
+    if not isinstance(decoder, Decoder):
+        return jax.tree.map(jnp.shape, first.lora), "those of checkpoint 0"
+    adapters = jax.eval_shape(lambda params: init_adapters(jax.random.key(0), decoder, params), model.params)
+    return jax.tree.map(jnp.shape, adapters), f"those of the model {model.name} with {decoder.lora}"
 
 
 @functools.partial(
@@ -227,7 +238,7 @@ def _features(
     rng_key: Key[Array, ""],
     batch: TokenBatch,
     *,
-    decoder: Decoder,
+    decoder: Decoder | Model,
     dimension: int,
     kind: str | Projection,
     preconditioned: bool,

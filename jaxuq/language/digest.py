@@ -2,13 +2,16 @@
 
 import concurrent.futures
 import json
+import re
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._fingerprint import fingerprint
 from jaxuq.language.model import LanguageModel
+from jaxuq.networks import Decoder
 from jaxuq.study import digest
 
 
@@ -36,9 +39,13 @@ def model_digest(model: LanguageModel) -> str:
         [True, False]
     """
     decoder = model.decoder
-    adapters = None if model.lora is None else decoder.lora
-    shape = (decoder.config, str(jax.numpy.dtype(decoder.dtype)), decoder.scan, adapters)
-    return digest(_tree(model.params), _tree(model.lora), repr(shape), _tokenizer(model.tokenizer), list(model.stops))
+    if isinstance(decoder, Decoder):
+        adapters = None if model.lora is None else decoder.lora
+        shape = repr((decoder.config, str(jax.numpy.dtype(decoder.dtype)), decoder.scan, adapters))
+    else:  # a structure may hold settings, as that of an equinox module does
+        structure = re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure((model.params, model.lora))))
+        shape = f"{fingerprint(decoder)} {structure}"
+    return digest(_tree(model.params), _tree(model.lora), shape, _tokenizer(model.tokenizer), list(model.stops))
 
 
 def _tree(tree: PyTree) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from jaxuq.checkpoints.errors import refused
 from jaxuq.checkpoints.settings import Settings
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.gguf import GGUFFile
@@ -62,13 +63,9 @@ def gguf_tokenizer(file: GGUFFile) -> "PreTrainedTokenizerFast":
         raise CheckpointError(f"{file.path} has a tokenizer of kind {kind!r}; supported are gpt2 and llama")
     for key, (what, harmless) in _REFUSED.items():
         settings.refuse(key, what, *harmless)
-    try:
+    with refused(f"{file.path} has a tokenizer that cannot be built"):
         tokenizer = _byte_level(settings, tokens) if kind == "gpt2" else _sentencepiece(file, settings, tokens, types)
         made = _wrap(file, settings, tokenizer, tokens, types, kind)
-    except CheckpointError:
-        raise
-    except Exception as error:  # tokenizers raises bare exceptions
-        raise CheckpointError(f"{file.path} has a tokenizer that cannot be built: {error}") from error
     names = [name for name in file.metadata if name.startswith("tokenizer.chat_template")]
     settings.finish(irrelevant=[*_IRRELEVANT, *_OF_THE_OTHER_KIND[kind], *names], strict=["tokenizer."])
     return made

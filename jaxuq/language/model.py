@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from jaxuq.checkpoints import StoredTensor, read_json, stored_tensors
+from jaxuq.checkpoints.errors import refused
 from jaxuq.checkpoints.settings import Settings
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.catalogue import fetch_model
@@ -132,10 +133,8 @@ def _tokenizer(checkpoint: _Checkpoint) -> "PreTrainedTokenizerBase":
         raise CheckpointError(f"{path} holds no tokenizer (tokenizer.json or tokenizer.model)")
     from transformers import AutoTokenizer
 
-    try:
+    with refused(f"the tokenizer in {path} cannot be read"):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # tokenizers raises bare exceptions
-        raise CheckpointError(f"the tokenizer in {path} cannot be read: {error}") from error
     longest = tokenizer.model_max_length  # 10**30 where the files say nothing
     if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 1:
         raise CheckpointError(f"{path}: model_max_length is {longest!r}, expected a number of tokens")

@@ -90,6 +90,11 @@ def load_peft(
             f"{_CONFIG} says is adapted"
         )
     scales = {module: module_config(source, settings, config, module) for module in chosen}
+    for module in filter(scales.__contains__, modules):  # before any is padded to the largest rank of the settings
+        own, (outputs, inputs) = scales[module], stored_shape(modules[module])
+        shapes = {"a": (own.rank, inputs), "b": (outputs, own.rank), "magnitude": (outputs,)}
+        for part in parts:
+            _check(file, module, part, lora[module, part], shapes[part])
     if scales:
         rank = max(one.rank for one in scales.values())
         config = dataclasses.replace(config, rank=rank, alpha=config.alpha or 1.0)  # B holds a scale of zero
@@ -99,10 +104,7 @@ def load_peft(
             continue
         adapter = None
         if module in chosen:
-            own, (outputs, inputs) = scales[module], stored_shape(places)
-            shapes = {"a": (own.rank, inputs), "b": (outputs, own.rank), "magnitude": (outputs,)}
-            adapter = {part: _checked(file, module, part, lora[module, part], shapes[part]) for part in parts}
-            adapter = {part: _padded(tensor.T, part, own, config) for part, tensor in adapter.items()}
+            adapter = {part: _padded(lora[module, part].T, part, scales[module], config) for part in parts}
         elif config.dora:
             raise CheckpointError(f"{file}: DoRA in a part of the blocks only ({module} has none) is not supported")
         for place in places:
@@ -120,12 +122,11 @@ def _modules(decoder_config: DecoderConfig) -> dict[str, tuple[Place, ...]]:
     }
 
 
-def _checked(file: Path, module: str, part: str, tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _check(file: Path, module: str, part: str, tensor: np.ndarray, shape: tuple[int, ...]) -> None:
     if tensor.shape != shape:
         raise CheckpointError(f"{file}: {module} ({part}) has shape {tensor.shape}; this model needs {shape}")
     if not np.isfinite(tensor).all():
         raise CheckpointError(f"{file}: {module} ({part}) holds numbers that are not finite")
-    return tensor
 
 
 def _of_place(adapter: dict[str, np.ndarray] | None, place: Place, config: LoraConfig) -> dict[str, jax.Array]:

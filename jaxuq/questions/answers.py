@@ -8,9 +8,10 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from jaxuq._options import check_choice
+from jaxuq.questions.chains import asserted, listed, runs, stated
 from jaxuq.questions.characters import THIN, fold
 from jaxuq.questions.letters import ALPHABET, as_letters, find_letter
-from jaxuq.questions.quantities import parse_quantity, quantities, runs, stated
+from jaxuq.questions.quantities import Quantity, parse_quantity, quantities
 from jaxuq.questions.spelled import find_spelled
 from jaxuq.questions.tree import NotUnderstood, read_tree
 from jaxuq.questions.units import without_unit
@@ -27,6 +28,9 @@ _CUE = re.compile(
 _CHOICE_CUE = re.compile(_CUE.pattern + r"|(?:option|choice)[*_]*\s*(?:(?P<was>is)\b|:)[*_\s]*", re.I)
 _RELATION = re.compile(r"=|≈|\\(?:approx|simeq|sim)(?![a-zA-Z])")
 _LONGEST, _END = 2000, 20000  # characters that are read of an answer, and of the end of a response without a cue
+_FUNCTION = re.compile(
+    r"\\(?:[dt]?binom|choose|over|lfloor|lceil|max|min|gcd|lcm|log|ln|exp|sin|cos|tan|sum|prod|int|lim|pm|mp)(?![a-zA-Z])"
+)
 _OUTER = "$ \t\n\r" + THIN
 _QUOTES = "$ \t*_\"'.,:;" + THIN
 _REASON = re.compile(r"[\s,]+(?:because|since it|since the|as it is|as the|, which|which is)\b", re.I)
@@ -61,7 +65,7 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
         letters: of the choices, capitals.
 
     Returns:
-        The answer; None if there is none.
+        The answer; None if there is none. Of choices it may be several letters (`A and B`), which are no single one.
 
     Raises:
         ValueError: if `kind` is unknown.
@@ -86,12 +90,12 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
         folded = as_letters(folded)
     place = _in_box(folded, kind, letters) or _after_cue(folded, kind, letters)
     if place is None and kind == "number":
-        found = runs(folded, quantities(folded, max(0, len(folded) - _END)))
+        found = runs(folded, asserted(folded, quantities(folded, max(0, len(folded) - _END))))
         place = stated(found[-1], last=True)[:2] if found else None
     elif place is None and kind == "choice":
         alone = "colon" if re.fullmatch(r"\W*[A-Za-z]\W*", folded) else ""
         letter = find_letter(folded, max(0, len(folded) - _END), len(folded), letters, cue=alone, last=True)
-        place = (letter.start, letter.start + 1) if letter else None
+        place = (letter.start, letter.start + len(letter.text)) if letter else None
     if place is None or place[0] >= place[1]:
         return None
     return FoundAnswer(response[slice(*place)], *place)
@@ -108,7 +112,7 @@ def _in_box(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None
         return start, start  # an empty box is no answer, whatever is elsewhere
     if kind == "choice":
         letter = find_letter(text, start, end, letters, cue="is")
-        return (letter.start, letter.start + 1) if letter else (start, end)
+        return (letter.start, letter.start + len(letter.text)) if letter else (start, end)
     return _number_in_box(text, start, end) if kind == "number" else (start, end)
 
 
@@ -118,22 +122,43 @@ def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
     for sign in reversed([None, *_RELATION.finditer(text, start, end)]):
         stop, begin = begin, start if sign is None else sign.end()
         begin, stop = trimmed(text, begin, stop, _OUTER)
-        stop = begin + len(without_unit(text[begin:stop])[0])
-        if parse_quantity(text[begin:stop]) is not None:
+        whole, stop = stop, begin + len(without_unit(text[begin:stop])[0])
+        quantity = parse_quantity(text[begin:stop])
+        if quantity is not None and quantity.value is None and ":" in text[begin:stop]:
+            return begin, whole  # of a time the half of the day is no unit
+        if quantity is not None:
             return _said(text, begin, stop) or (begin, stop)
         if constant is None and begin < stop and _is_constant(text[begin:stop]):
             constant = begin, stop
         begin = start if sign is None else sign.start()
     if constant is not None:
         return constant
-    return _said(text, start, end) or (start, end)
+    several = listed(text, runs(text, quantities(text, start, end, spaced=True)), end) is not None
+    return (None if several or _FUNCTION.search(text, start, end) else _said(text, start, end)) or (start, end)
 
 
 def _said(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The first number of a stretch, or what the chain states that it begins; in words where no digits are."""
-    found = runs(text, quantities(text, start, end, spaced=True))
-    spelled = None if found else find_spelled(text, start, end)
-    return stated(found[0])[:2] if found else spelled and spelled[:2]
+    found = runs(text, asserted(text, quantities(text, start, end, spaced=True)))
+    if not found:
+        spelled = find_spelled(text, start, end)
+        return spelled and spelled[:2]
+    first = found[0]
+    if (last := listed(text, found, end)) is not None:
+        return first[0][0].start, last
+    return (_unreckoned(text, first[0], start, end) if len(first) == 1 else None) or stated(first)[:2]
+
+
+def _unreckoned(text: str, side: list[Quantity], start: int, end: int) -> tuple[int, int] | None:
+    """What says a number without reckoning it, such as `3 * 4`."""
+    begin, stop = side[0].start, side[-1].end
+    if len(side) == 1:
+        return None
+    while text.count("(", begin, stop) < text.count(")", begin, stop) and text[begin - 1] == "(" and begin > start:
+        begin -= 1
+    while text.count("(", begin, stop) > text.count(")", begin, stop) and text[stop : stop + 1] == ")" and stop < end:
+        stop += 1
+    return (begin, stop) if _is_constant(text[begin:stop]) else None
 
 
 def _is_constant(text: str) -> bool:
@@ -156,7 +181,7 @@ def _after_cue(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | N
     if kind == "choice":
         said = "is" if any(name in ("is", "was") for name, value in cue.groupdict().items() if value) else "colon"
         letter = find_letter(text, start, end, letters, cue=said)
-        return (letter.start, letter.start + 1) if letter else None
+        return (letter.start, letter.start + len(letter.text)) if letter else None
     end = _sentence_end(text, start, end)
     if kind == "text" and (reason := _REASON.search(text, start + 1, end)):
         end = reason.start()

@@ -67,8 +67,8 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
     percent sign, or says million, and the other has not, it counts as written and as what it means; units are left out,
     but centimetres are no metres.
     Expressions: part by part in lists, tuples and sets, as text, or in value (see `compare_expressions`). Choices: the
-    letter. Text: words, without case, articles, spelling of accents and outer punctuation. Whole responses: everything
-    but case and spaces. Nothing of an answer is run.
+    letter, or all letters (`A and B`). Text: words, without case, articles, spelling of accents and outer punctuation.
+    Whole responses: everything but case and spaces. Nothing of an answer is run.
 
     Args:
         first: an answer.
@@ -95,7 +95,7 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
         one, other = (" ".join(text.split()).casefold() for text in (first, second))
         return Verdict(one == other != "", "text")
     if kind == "choice":
-        letters = [_letter(text) for text in (first, second)]
+        letters = [_letters(text) for text in (first, second)]
         if all(letters):
             return Verdict(letters[0] == letters[1], "letter")
     if kind in ("choice", "text"):
@@ -116,7 +116,7 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
         any(letter.isdigit() or letter == "\\" for letter in text) for text in (first, second)
     ):
         return Verdict(False, "text")
-    return Verdict(*compare_expressions(first, second, verify=kind == "expression"))
+    return Verdict(*compare_expressions(first, second, verify=kind == "expression" or "\\" in first + second))
 
 
 def _bare(text: str) -> str:
@@ -125,10 +125,10 @@ def _bare(text: str) -> str:
     return text.strip("$").rstrip(" .,;\n\t$") if text.endswith("$") else text
 
 
-def _letter(text: str) -> str:
+def _letters(text: str) -> str:
     folded = as_letters(fold(text).strip())
     found = find_letter(folded, 0, len(folded), cue="is")
-    return found.text.upper() if found else ""
+    return found.letters if found else ""
 
 
 def equivalent_answers(first: str, second: str, kind: AnswerKind = "number") -> bool:

@@ -23,8 +23,25 @@ _LEAD = re.compile(
     r"\b[\s:*_\"'(]*)*",
     re.I,
 )
-_DENIED_BEFORE = re.compile(r"\b(?:not|none of|neither)\s+(?:option\s+|choice\s+)?[(\"']?$")
-_DENIED_AFTER = re.compile(r"[)\]\"'*]*\s+(?:(?:is|was)\s+(?:not|wrong|incorrect|false)\b|(?:is|was)n't\b)")
+_NAMES = r"(?:options?|choices?|letters?|alternatives?|answers?)"
+_DENIED_BEFORE = re.compile(
+    r"(?:\b(?:not|never|cannot|none of|neither(?: of)?|nor|rather than|instead of|over|eliminat(?:e|es|ed|ing)|"
+    r"exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing) out)|n't)\s+(?:be\s+)?"
+    rf"(?:(?:the\s+)?{_NAMES}\s+)?[(\[\"'*_$]*$",
+    re.I,
+)
+_DENIED_AFTER = re.compile(
+    r"[)\]\"'*_$]*\s+(?:(?:is|was|are|were)\s+(?:(?:all|both|also|clearly)\s+)?"
+    r"(?:not|wrong|incorrect|false|out|eliminated|excluded|ruled out)\b|(?:is|was|are|were)n't\b)"
+)
+_OPEN = r"(?:\\text\w*\s*\{\s*)?"
+_JOIN = r"(?:[,;/&]|\\&|(?:and/or|and|or|nor|vs\.?|versus|as well as|plus|through|to)(?![a-z]))"
+_ALSO = re.compile(
+    rf"[)\]}}\"'*_$]*(?:\s*{_OPEN}\(?(?i:{_JOIN})\s*\}}?)+(?i:\s*(?:also|possibly|maybe|perhaps|else)(?![a-z]))?"
+    rf"\s*(?i:(?:the\s+)?{_NAMES}\s+)?{_OPEN}[(\[{{\"'*_$]*(?P<letter>[A-Za-z])(?!\w|'\w|°|[-.]\w|\s?[=<>^])"
+)
+_MARKS = {"round": ")", "half": ")", "square": "]", "curly": "}", "quoted": "'\"", "strong": "*_"}
+_OF_SEVERAL = frozenset(("are", "aren't", "were", "both", "all", "together", "combined", "because", "since", "as"))
 _AFTER = re.compile(rf"{_GAP}+([A-Za-z']+)")
 
 
@@ -34,10 +51,17 @@ _UNSPACED = re.compile("[\u3001-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 
 
 class Letter(NamedTuple):
-    """A letter, where it is, and whether it stands where one that is not marked counts too."""
+    """A letter, or several in a row.
+
+    Attributes:
+        text: as written, `A` or `A and B`.
+        start: where it is.
+        letters: capitals, in rising order; one, or several, of which none is the answer.
+    """
 
     text: str
     start: int
+    letters: str
 
 
 def as_letters(text: str) -> str:
@@ -74,7 +98,9 @@ def find_letter(
 
     A letter in brackets, quotes or emphasis, or after "option", counts in either case. One that stands alone counts as
     a capital, before a pause or a word that neither an article nor a pronoun has after it: `A` and `I` are read where
-    any other letter would be, and nowhere else. Right after a cue small ones count too.
+    any other letter would be, and nowhere else. Right after a cue small ones count too. Several in a row (`A and B`,
+    `A, B or C`) are one answer, of no single letter, right after a cue, and none in other text; what is denied (`not
+    B`, `C is wrong`, `none of A, B`) is none.
 
     Args:
         text: of `fold`.
@@ -85,12 +111,14 @@ def find_letter(
         last: the last one, instead of the first.
 
     Returns:
-        The letter; None if there is none.
+        The letter, or letters; None if there are none.
 
     Example:
         >>> text = "The answer is A because it floats"
         >>> find_letter(text, 14, len(text), cue="is"), find_letter("I do not know", 0, 13)
-        (Letter(text='A', start=14), None)
+        (Letter(text='A', start=14, letters='A'), None)
+        >>> find_letter("A and B", 0, 7, cue="colon").letters
+        'AB'
     """
     text, found = text[:end], None
     lead = _LEAD.match(text, start) if cue else None
@@ -99,18 +127,38 @@ def find_letter(
         kind = str(one.lastgroup)
         place = one.start(kind)
         at = one.end(kind)
-        if text[place].upper() not in letters or _denied(text, place):
-            continue
+        several = _several(text, one.start(), place, kind)
         leading = lead is not None and place == lead.end()
-        if kind != "bare" or _stands(text, place, leading, cue):
-            found = Letter(text[place], place)
-            if not last:
-                return found
+        if kind == "bare" and not _stands(text, place, leading, cue if several is None else "several"):
+            continue
+        at = at if several is None else several.start + len(several.text)
+        if text[place].upper() not in letters or _denied(text, place, at):
+            continue
+        if several is None or not last:
+            found = several or Letter(text[place], place, text[place].upper())
+        if not last:
+            return found
     return found
 
 
-def _denied(text: str, place: int) -> bool:
-    return bool(_DENIED_BEFORE.search(text[max(0, place - 24) : place]) or _DENIED_AFTER.match(text, place + 1))
+def _several(text: str, start: int, place: int, kind: str) -> Letter | None:
+    """Letters in a row such as `A and B`, with their marks; `start` is that of the first one's. None: it is alone."""
+    at, end, letters, found = place + 1, place, {text[place].upper()}, {text[place].upper()}
+    while (more := _ALSO.match(text, at)) is not None and more["letter"].isupper() == text[place].isupper():
+        at = more.end()
+        letters = letters | {more["letter"].upper()}
+        word = _AFTER.match(text, at)
+        if word is None or word[1].lower() in _OF_SEVERAL or _ALSO.match(text, at):
+            end, found = at, letters
+    marks = _MARKS.get(kind, "")
+    while end < len(text) and text[end] in marks:
+        end += 1
+    start = place if kind in ("bare", "named") else start
+    return Letter(text[start:end], start, "".join(sorted(found))) if len(found) > 1 else None
+
+
+def _denied(text: str, place: int, end: int) -> bool:
+    return bool(_DENIED_BEFORE.search(text[max(0, place - 40) : place]) or _DENIED_AFTER.match(text, end))
 
 
 def _stands(text: str, place: int, leading: bool, cue: str) -> bool:
@@ -121,11 +169,11 @@ def _stands(text: str, place: int, leading: bool, cue: str) -> bool:
     if (
         re.match(r"[-./&][\w]", rest)
         or re.match(r"\s?(?:[=<>^+]|[_*]\w)", rest)
-        or re.search(r"\d\s?$", text[:place][-2:])
+        or re.search(r"\d\s?$|(?<!\w)[A-Za-z]\s?[=<>^+]\s?$", text[max(0, place - 5) : place])
     ):
         return False
     word = _AFTER.match(text, place + 1)
-    if word is None:
+    if word is None or cue == "several":
         return True
     if word[1].lower() in WORDS_AFTER and word[1][0].islower():
         return True

@@ -24,6 +24,7 @@ _MONEY = re.compile(r"\\?[$€£¥₹]|\\[()\[\]](?!\d)|\\(?:left|right)(?![a-zA
 _SAME = (
     (re.compile(r"\{:\}"), ":"),
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}|^([^{}]*)\\over(?![a-zA-Z])([^{}]*)$"), r"\\frac{\1\3}{\2\4}"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
     (re.compile(r"\{?\s*(\d+|[a-zA-Z])\s*\\choose\s*(\d+|[a-zA-Z])\s*\}?"), r"\\binom{\1}{\2}"),
     (re.compile(r"\\binom\s*(\d)\s*(\d)"), r"\\binom{\1}{\2}"),

@@ -26,7 +26,9 @@ _FORMS = [
         (_PLAIN, False),
     )
 ]  # fmt: skip
-_REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d+)\}|(\d))", re.A)
+_REPEATING = re.compile(
+    r"(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d+)\}|(\d))|(?P<whole>\d+)\.(?P<start>)\((?P<period>\d+)\)", re.A
+)
 _SPACED_FORM = re.compile(_SPACED + _EXPONENT, re.A)
 
 
@@ -49,7 +51,7 @@ def read_numeral(text: str, at: int, *, spaced: bool = False) -> Numeral | None:
 
     Both separators: the last is the decimal one. One comma before three digits parts thousands, before others it is
     decimal (`3,5`), unless it parts a list (`1,2,3`, `(1,2)`). One point is decimal, several part thousands. Ordinary
-    spaces part round thousands (`10 000`). `0.1\overline{6}` is a sixth.
+    spaces part round thousands (`10 000`). `0.1\overline{6}` is a sixth, `0.(3)` a third.
 
     Args:
         text: of `fold`.
@@ -100,7 +102,8 @@ def _numeral(found: re.Match[str], decimal: str) -> Numeral:
 
 
 def _repeating(found: re.Match[str]) -> Numeral:
-    whole, start, period = found[1] or "0", found[2], found[3] or found[4]
+    whole, start = found["whole"] or found[1] or "0", found["start"] or found[2] or ""
+    period = found["period"] or found[3] or found[4]
     if len(whole) + len(start) + len(period) > _MOST_DIGITS:
         return Numeral(found.end(), None, False)
     value = Fraction(int(period), 10 ** len(period) - 1) + int(start or "0")

@@ -1,8 +1,8 @@
-r"""Quantities in a text: numbers with sign, currency and percent, fractions, mixed numbers, powers; their chains."""
+r"""Quantities in a text: numbers with sign, currency and percent, fractions, mixed numbers, powers."""
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -10,36 +10,46 @@ from jaxuq.questions.characters import THIN, fold
 from jaxuq.questions.numerals import read_numeral
 from jaxuq.questions.spelled import SCALES, find_spelled
 from jaxuq.questions.tree import NotUnderstood, read_tree
+from jaxuq.questions.units import GAP
 from jaxuq.questions.values import Undefined, value_of
 
-_GAP = rf"(?:[\s{THIN}~]|\\[,!;: ])*"
 _MONEY = re.compile(r"\\?[$€£¥₹]$")
 _FORMULA_END = re.compile(r"[^$\n]{0,40}\$(?!\d)")
-_TIMES = re.compile(rf"{_GAP}(?:\*|x|\\times|\\cdot){_GAP}(?=10\s*(?:\^|\*\*|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]))")
+_TIMES = re.compile(rf"{GAP}(?:\*|x|\\times|\\cdot){GAP}(?=10\s*(?:\^|\*\*|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]))")
 _POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:\{\s*-?\d{1,6}\s*\}|\(\s*-?\d{1,6}\s*\)|-?\d{1,6})|⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _OVER = re.compile(r"\s?/\s?(\d{1,30})(?![\d/]|\.\d|,\d)")
+_VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
 _MIXED = re.compile(r"[ \t]?[ \t" + THIN + r"]?(?:\\[dtc]?frac|\d{1,6}\s?/\s?\d{1,6}(?![\d/]))")
+_AND_PART = re.compile(
+    rf"\s+and\s+(?:(?:(?P<top>\d{{1,6}})\s?/\s?(?P<bottom>\d{{1,6}})(?![\d/])|(?P<vulgar>{_VULGAR.pattern}))"
+    r"|(?:an?|one)[\s-]+(?P<word>half|third|quarter)(?![\w-]))", re.I
+)  # fmt: skip
+_PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
+_MEASURED = "|".join(
+    rf"\d{{1,6}}\s?{large}(?:,?\s?and\s|,\s|\s)?\d{{1,2}}\s?{small}"
+    for large, small in (
+        ("(?:hours?|hrs?|h)", "(?:minutes?|mins?|m)(?![a-z])"),
+        ("(?:minutes?|mins?|m)", "(?:seconds?|secs?|s)(?![a-z])"),
+        ("(?:feet|foot|ft|')", "(?:inch(?:es)?|in(?![a-z])|\"|'')"), ("(?:days?|d)", "(?:hours?|hrs?|h)(?![a-z])"),
+        ("years?", "months?"), ("weeks?", "days?"), ("dollars?", "cents?"), ("(?:pounds?|lbs?)", "(?:ounces?|oz)"),
+    )
+)  # fmt: skip
+_NO_NUMBER = re.compile(
+    rf"\d{{1,4}}(?:(?::|\{{:\}})\d{{1,4}})+(?![\d:]|\.\d)(?:\s?[ap]\.?m(?![a-z])\.?)?|\d{{4}}-\d\d-\d\d(?![\d-])|{_MEASURED}",
+    re.I | re.A,
+)
 _FRACTION = re.compile(r"(?:\\(?:[dtc]?frac|sqrt)(?![a-zA-Z])|√(?=\s*[\d{(]))\s*")
-_PERCENT = re.compile(rf"{_GAP}\\?%|\s(?:percent|per\scent)(?![a-z])", re.I)
+_PERCENT = re.compile(rf"{GAP}(?:\\?%|‰)|\s(?:percent|per\scent)(?![a-z])", re.I)
 _SCALED = re.compile(
-    rf"(?:{_GAP}|\s?-)(?P<word>{'|'.join(SCALES)})s?(?![a-z])|{_GAP}\\(?:text|mathrm|mbox|textrm)\s*\{{\s*"
+    rf"(?:{GAP}|\s?-)(?P<word>{'|'.join(SCALES)})s?(?![a-z])|{GAP}\\(?:text|mathrm|mbox|textrm)\s*\{{\s*"
     rf"(?P<text>{'|'.join(SCALES)})s?(?![a-z])[^{{}}]*\}}|(?P<thousand>k)(?!\w)", re.I
 )  # fmt: skip
 _LETTERS = re.compile(r"(?P<short>M|bn|B)(?!\w)")
 _LETTER_SCALES = {"M": 10**6, "bn": 10**9, "B": 10**9}
 _MINUS = re.compile(
-    rf"(?:(?:^|[=≈(:,{{\[<>*/;\n]{_GAP}|[^\W\d_]{{2,}}[\s{THIN}]+)(?P<minus>minus)|\b(?P<negative>negative))$", re.I
+    rf"(?:(?:^|[=≈(:,{{\[<>*/;\n]{GAP}|[^\W\d_]{{2,}}[\s{THIN}]+)(?P<minus>minus)|\b(?P<negative>negative))$", re.I
 )
-_VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
 _START = re.compile(rf"\d|\.\d|{_FRACTION.pattern}|{_VULGAR.pattern}")
-_UNIT = (
-    r"(?:\s?(?:[A-Za-z°µ]+|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}|\^?\\circ)(?:\s?\^\{?-?\d\}?|[²³])?)?"
-    r"(?:\s?(?:dollars|cents))?"
-)
-_JOIN = re.compile(
-    rf"(?P<unit>{_UNIT}){_GAP}\\?[)$\]]?{_GAP}(?:(?P<relation>=|≈|≡|\\approx|\\simeq|\\sim|\bequals\b)"
-    rf"|(?P<operator>[-+*/^x]|\\times|\\cdot|\\div)){_GAP}\$?{_GAP}\(?(?=[-+$€£¥\\\d.])"
-)
 
 
 class Quantity(NamedTuple):
@@ -48,7 +58,8 @@ class Quantity(NamedTuple):
     Attributes:
         start: of its first character.
         end: one past its last.
-        value: exactly, without what is beside it; None where it is no rational number, or too large.
+        value: exactly, without what is beside it; None where it is no rational number (`5:30`, `3:2`, a date and
+            `2 hours 30 minutes` are none), or too large.
         factor: what the word or sign beside it says: 1/100 for percent, 1000 for thousand, else 1.
     """
 
@@ -106,6 +117,8 @@ def read_quantity(text: str, at: int, *, spaced: bool = False) -> Quantity | Non
         return _with_factor(text, at, fraction, _evaluated(text[at:fraction]))
     if _VULGAR.match(text, at):
         return _with_factor(text, at, at + 1, _vulgar(text[at]))
+    if other := _NO_NUMBER.match(text, at):  # a time, a ratio, a date, two measures
+        return Quantity(at, other.end(), None, Fraction(1))
     numeral = read_numeral(text, at, spaced=spaced)
     if numeral is None:
         return None
@@ -123,6 +136,10 @@ def read_quantity(text: str, at: int, *, spaced: bool = False) -> Quantity | Non
                 return _with_factor(text, at, stop, None if value is None else value + part)
     if numeral.whole and (part := re.compile(rf"\s?({_VULGAR.pattern})").match(text, end)):
         return _with_factor(text, at, part.end(), None if value is None else value + _vulgar(part[1]))
+    if numeral.whole and value is not None and (more := _AND_PART.match(text, end)):
+        part = _part(more)
+        if part is not None:
+            return _with_factor(text, at, more.end(), value + part)
     if (power := _POWER.match(text, end)) and not text[end].isspace():
         return _with_factor(text, at, power.end(), _evaluated(text[at : power.end()]))
     if times := _TIMES.match(text, end):
@@ -140,6 +157,14 @@ def _scientific(value: Fraction | None, power: str) -> Fraction | None:
     return None if value is None or factor is None else value * factor
 
 
+def _part(found: re.Match[str]) -> Fraction | None:
+    """Of `3 and 1/2`, `3 and a half`: less than one, or it is another number."""
+    if found["top"]:
+        top, bottom = int(found["top"]), int(found["bottom"])
+        return Fraction(top, bottom) if 0 < top < bottom else None
+    return _vulgar(found["vulgar"]) if found["vulgar"] else _PARTS[found["word"].lower()]
+
+
 def _vulgar(character: str) -> Fraction:
     top, _, bottom = unicodedata.normalize("NFKC", character).partition("⁄")
     return Fraction(int(top), int(bottom))
@@ -148,7 +173,7 @@ def _vulgar(character: str) -> Fraction:
 def _with_factor(text: str, start: int, end: int, value: Fraction | None) -> Quantity:
     """With the sign of percent, or the word of scale, that stands beside it."""
     if percent := _PERCENT.match(text, end):
-        return Quantity(start, percent.end(), value, Fraction(1, 100))
+        return Quantity(start, percent.end(), value, Fraction(1, 1000 if "‰" in percent[0] else 100))
     if (short := _LETTERS.match(text, end)) and _MONEY.search(text, max(start - 3, 0), start):
         return Quantity(start, short.end(), value, Fraction(_LETTER_SCALES[short[1]]))
     if scaled := _SCALED.match(text, end):
@@ -206,6 +231,8 @@ def _may_begin(text: str, at: int) -> bool:
     before = text[max(0, at - 3) : at]
     if not before or before.endswith(("\\\\", "\\n")):
         return True
+    if before[-1] == "_" and (len(before) == 1 or before[-2] in " _*\n\t"):  # emphasis
+        return True
     if before[-1].isalnum() or before[-1] == "_" or re.search(r"[\^_]\s?\{?-?$", before):
         return bool(re.search(r"\\[a-zA-Z]+$", text[max(0, at - 12) : at]) and before[-1].isalpha())
     return not re.search(r"\d\.$", before)
@@ -215,6 +242,8 @@ def _with_sign(text: str, quantity: Quantity, start: int, first: int) -> Quantit
     """With the sign before it where it is one, and the currency; `$` around a formula is no currency."""
     begin, sign_at = quantity.start, None
     at, gap = _before(text, begin, first)
+    if at > first and text[at - 1] == "±":
+        return quantity._replace(start=at - 1, value=None)
     money = _MONEY.search(text, first, at)
     if at > first and text[at - 1] in "+-":
         sign_at = at - 1
@@ -251,43 +280,6 @@ def _is_sign(text: str, at: int, start: int, gap: bool) -> bool:
     if not last or last[-1] in "=≈(:,{[<>*/|;$€£¥₹\n" or re.search(r"\\(?:approx|le|ge|leq|geq|times|cdot|pm)$", last):
         return True
     return not gap and last != before and not last[-1].isdigit() and last[-1] not in ")]}%"
-
-
-def runs(text: str, found: Iterable[Quantity]) -> list[list[list[Quantity]]]:
-    """Quantities that signs of equality and of arithmetic join: runs of sides of numbers.
-
-    Args:
-        text: of `fold`.
-        found: quantities of it, in order.
-
-    Returns:
-        Runs in order.
-
-    Example:
-        >>> text = "5. Then 3 * 4 = 12"
-        >>> [[len(side) for side in run] for run in runs(text, quantities(text))]
-        [[1], [2, 1]]
-    """
-    made: list[list[list[Quantity]]] = []
-    end = None
-    for one in found:
-        join = _JOIN.match(text, end) if end is not None else None
-        if join is None or not one.start - 2 <= join.end() <= one.start + 2:
-            made.append([[one]])
-        elif join["relation"]:
-            made[-1].append([one])
-        else:
-            made[-1][-1].append(one)
-        end = one.end
-    return made
-
-
-def stated(run: list[list[Quantity]], *, last: bool = False) -> Quantity:
-    """What a run states: of several sides the last that is one number, of one side its first or last number."""
-    singles = [side[0] for side in run if len(side) == 1]
-    if len(run) > 1 and singles:
-        return singles[-1]
-    return run[-1][-1] if last or len(run) > 1 else run[0][0]
 
 
 def parse_quantity(text: str) -> Quantity | None:

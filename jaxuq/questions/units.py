@@ -23,8 +23,9 @@ _MEASURES = {
         (
             "mm millimeter millimetre", "cm centimeter centimetre", "m meter metre", "km kilometer kilometre",
             "mg milligram", "g gram", "kg kilogram", "ml milliliter millilitre", "l liter litre", "s sec second",
-            "min minute", "h hr hour", "day", "week", "month", "year", "inch", "ft foot feet", "yard", "mile", "cent",
-            "dollar", "degree", "radian", "am a.m", "pm p.m",
+            "min minute", "h hr hour", "day", "week", "month", "year", "inch inches", "ft foot feet", "yard", "mile",
+            "cent", "dollar", "degree", "radian", "am a.m", "pm p.m",
+            "pound lb", "ounce oz", "gallon", "quart", "pint",
         )
     )
     for name in names.split()

@@ -31,6 +31,7 @@ WORDS_AFTER = frozenset(
         "while", "when", "here", "there", "to", "than", "correctly", "makes", "fits", "matches", "works", "seems",
         "gives", "says", "states", "describes", "contains", "follows", "means", "remains", "holds", "wins", "looks",
         "appears", "does", "doesn't", "belongs", "refers", "floats", "therefore", "thus", "hence", "only", "alone",
+        "over", "rather", "instead", "not",
     )
 )  # fmt: skip
 """After the letter of a choice, and after neither an article nor the pronoun I."""

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from jaxuq.confidence import measure
 from jaxuq.confidence.study import run as study_run
 from jaxuq.confidence.text import assess
 from jaxuq.confidence.text.samples import same_answers
+from jaxuq.language import model_digest
+from jaxuq.networks import as_model
 from jaxuq.reporting import write_report
 from jaxuq.study import StudyWarning, read_sealed
 from tests.confidence.tiny_text import PROMPTS, RESPONSES, model
@@ -246,3 +249,31 @@ def test_a_file_of_measures_is_found_by_its_entries():
     assert [one.name for one in relevance.ENTRIES] == ["token_sar", "sentence_sar", "claim_conditioned_probability"]
     assert all(confidence.MEASURES[one.name] is one for one in relevance.ENTRIES)
     assert json.dumps(sorted(confidence.NEEDS))
+
+
+def own_model():
+    """The functions of a decoder, as if they were a stranger's, with its parameters and tokenizer."""
+    decoder = model()
+    functions = as_model(decoder.decoder)._replace(options=())
+    return decoder._replace(decoder=functions, params={"params": decoder.params}, name="mine")
+
+
+@pytest.mark.long
+def test_a_model_of_ones_own_runs_like_a_decoder(tmp_path):
+    data = tmp_path / "questions.jsonl"
+    data.write_text("".join(json.dumps(one) + "\n" for one in GIVEN))
+    for name, one in (("decoder", model()), ("mine", own_model())):
+        options = {"measures": ("rauq", "mean_log_probability", "uqac")}
+        confidence.run_study(configured(tmp_path / name, data, **options), model=one)
+    expected, found = (lines(tmp_path / name) for name in ("decoder", "mine"))
+    for name, line in found.items():
+        assert len(line["measures"]) == 5 and list(line["measures"]) == list(expected[name]["measures"])
+        np.testing.assert_allclose([*line["measures"].values()], [*expected[name]["measures"].values()], rtol=1e-5)
+
+
+def test_other_functions_or_numbers_are_another_model():
+    mine = own_model()
+    changed = mine.decoder._replace(read=lambda *arguments: mine.decoder.read(*arguments))
+    moved = jax.tree.map(lambda leaf: leaf + 1, mine.params)
+    digests = [model_digest(one) for one in (mine, mine._replace(decoder=changed), mine._replace(params=moved))]
+    assert len(set(digests)) == 3 and model_digest(mine._replace(name="renamed")) == digests[0]

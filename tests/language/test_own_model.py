@@ -4,6 +4,7 @@ Both are written as a user would write one, and hold the same weights as a decod
 """
 
 import functools
+from typing import Any, NamedTuple
 
 import equinox
 import jax
@@ -16,9 +17,18 @@ from jaxuq.confidence import mean_log_probability
 from jaxuq.confidence.text.marginal import marginal_confidence
 from jaxuq.confidence.text.passes import Texts, generated_pass, read_texts
 from jaxuq.confidence.text.reading import read_pass
-from jaxuq.experts import example_gradients
+from jaxuq.experts import (
+    AdapterCheckpoint,
+    cluster_features,
+    example_gradients,
+    gradient_features,
+    project,
+    route,
+)
 from jaxuq.language import (
     GREEDY,
+    Instruction,
+    LanguageModel,
     Sampling,
     TokenBatch,
     attention_rows,
@@ -38,6 +48,7 @@ from jaxuq.networks import (
     LoraConfig,
     Model,
     apply_rotary,
+    as_model,
     capability,
     rotary_tables,
 )
@@ -94,17 +105,24 @@ def _read(blocks, embedding, norm, tokens, positions, cache):
 _NAMES = {"q": "query", "k": "key", "v": "value", "o": "output", "gate": "gate", "up": "up", "down": "down"}
 
 
-def _blocks(params, lora, scale):
-    """Our weights, adapters merged, under the names that the user's model has."""
+def _blocks(params):
+    """Our weights under the names that the user's model has."""
     blocks = []
     for layer in range(CONFIG.num_layers):
-        ours, adapters = params[f"layers_{layer}"], lora[f"layers_{layer}"]
+        ours = params[f"layers_{layer}"]
         block = {name: ours[theirs]["kernel"] for name, theirs in _NAMES.items()}
-        for name, theirs in _NAMES.items():
-            if theirs in adapters:
-                block[name] = block[name] + scale * adapters[theirs]["a"] @ adapters[theirs]["b"]
         blocks.append(block | {name: ours[name]["scale"] for name in ("attention_norm", "mlp_norm")})
     return blocks
+
+
+def _adapters(lora):
+    names = {theirs: name for name, theirs in _NAMES.items()}
+    layers = (lora[f"layers_{layer}"] for layer in range(CONFIG.num_layers))
+    return [{names[name]: dict(adapter) for name, adapter in layer.items()} for layer in layers]
+
+
+def _adapted(block, adapters, scale):
+    return block | {name: block[name] + scale * one["a"] @ one["b"] for name, one in adapters.items()}
 
 
 def _empty(params, rows, slots):
@@ -141,12 +159,12 @@ _ATTENTION = Attention(_keys, lambda cache: cache["positions"], CONFIG.head_dim*
 class NNXModel(nnx.Module):
     def __init__(self, params, lora, scale):
         self.embedding, self.norm = nnx.Param(params["embedding"]), nnx.Param(params["final_norm"]["scale"])
-        self.blocks = nnx.List(
-            [nnx.data({k: nnx.Param(v) for k, v in b.items()}) for b in _blocks(params, lora, scale)]
-        )
+        self.blocks = nnx.data(jax.tree.map(nnx.Param, _blocks(params)))
+        self.adapters, self.scale = nnx.data(jax.tree.map(nnx.LoRAParam, _adapters(lora))), scale
 
     def __call__(self, tokens, positions, cache):
-        blocks = [{name: leaf[...] for name, leaf in block.items()} for block in self.blocks]
+        blocks, adapters = nnx.as_pure((self.blocks, self.adapters))
+        blocks = [_adapted(block, one, self.scale) for block, one in zip(blocks, adapters)]
         return _read(blocks, self.embedding[...], self.norm[...], tokens, positions, cache)
 
     def head(self, hidden):
@@ -157,12 +175,37 @@ class EquinoxModel(equinox.Module):
     embedding: jax.Array
     norm: jax.Array
     blocks: list
+    adapters: list
+    scale: float = equinox.field(static=True)
 
     def __call__(self, tokens, positions, cache):
-        return _read(self.blocks, self.embedding, self.norm, tokens, positions, cache)
+        blocks = [_adapted(block, one, self.scale) for block, one in zip(self.blocks, self.adapters)]
+        return _read(blocks, self.embedding, self.norm, tokens, positions, cache)
 
     def head(self, hidden):
         return hidden @ self.embedding.T
+
+
+def _functions(build, **more):
+    """What jaxuq asks of a model, from a function that makes it of its parameters."""
+    return Model(
+        lambda state, tokens, positions, cache=None: build(state)(tokens, positions, cache),
+        lambda state, hidden: build(state).head(hidden),
+        _empty,
+        vocab_size=CONFIG.vocab_size,
+        max_positions=CONFIG.max_positions,
+        attention=_ATTENTION,
+        rows=CacheRows(_take, _extend, _arrange),
+        **more,
+    )
+
+
+class Theirs(NamedTuple):
+    """A user's model, its parameters, and how its library parts them: `part(names) -> (frozen, trained)`."""
+
+    model: Model
+    state: Any
+    part: Any
 
 
 @pytest.fixture(scope="module", params=["nnx", "equinox"])
@@ -170,26 +213,26 @@ def theirs(request, ours):
     decoder, params, lora = ours
     if request.param == "nnx":
         graph, state = nnx.split(NNXModel(params, lora, decoder.lora.scale))
+        model = _functions(functools.partial(nnx.merge, graph), join=nnx.merge_state)
 
-        def build(state):
-            return nnx.merge(graph, state)
+        def part(*names):
+            trained, frozen = nnx.split_state(state, nnx.Any(*map(nnx.PathContains, names)), ...)
+            return frozen, trained
 
     else:
-        blocks = _blocks(params, lora, decoder.lora.scale)
-        state = EquinoxModel(params["embedding"], params["final_norm"]["scale"], blocks)
+        state = EquinoxModel(
+            params["embedding"], params["final_norm"]["scale"], _blocks(params), _adapters(lora), decoder.lora.scale
+        )
+        model = _functions(lambda state: state, join=equinox.combine)
 
-        def build(state):
-            return state
+        def part(*names):
+            chosen = jax.tree_util.tree_map_with_path(
+                lambda path, _: any(name in jax.tree_util.keystr(path) for name in names), state
+            )
+            trained, frozen = equinox.partition(state, chosen)
+            return frozen, trained
 
-    model = Model(
-        lambda state, tokens, positions, cache=None: build(state)(tokens, positions, cache),
-        lambda state, hidden: build(state).head(hidden),
-        _empty,
-        vocab_size=CONFIG.vocab_size,
-        attention=_ATTENTION,
-        rows=CacheRows(_take, _extend, _arrange),
-    )
-    return model, state
+    return Theirs(model, state, part)
 
 
 def _close(actual, expected, atol=2e-5):
@@ -200,7 +243,7 @@ def test_it_scores_and_attends_as_ours(ours, theirs):
     decoder, params, lora = ours
     wanted = jnp.array([[8, 2], [4, 1]])
     found = []
-    for model, state in ((decoder, {"params": params, "lora": lora}), theirs):
+    for model, state in ((decoder, {"params": params, "lora": lora}), theirs[:2]):
         scores = score_tokens(model, state, TOKENS, POSITIONS, top_alternatives=2, keep_hidden=True, keep_queries=True)
         rows = attention_rows(model, scores.captured, wanted)
         found.append((scores.log_probs, scores.entropies, scores.alternatives, scores.hidden, rows))
@@ -211,9 +254,9 @@ def test_it_scores_and_attends_as_ours(ours, theirs):
 def test_it_generates_as_ours(ours, theirs, num_samples):
     decoder, params, lora = ours
     keys, found = jax.random.split(jax.random.key(7), 2), []
-    model, state = theirs
+    model, state, _ = theirs
     plain = model._replace(rows=None, attention=None)  # the least that can generate: prompts are read once an answer
-    models = ((decoder, {"params": params, "lora": lora}), theirs, (plain, state))
+    models = ((decoder, {"params": params, "lora": lora}), (model, state), (plain, state))
     for model, state in models:
         answer = generate_tokens(
             model, state, PROMPTS, LENGTHS, keys, max_new_tokens=6, sampling=Sampling(1.0), num_samples=num_samples,
@@ -227,7 +270,7 @@ def test_it_generates_as_ours(ours, theirs, num_samples):
 def test_its_chains_and_substituted_chains_are_ours(ours, theirs):
     decoder, params, lora = ours
     found = []
-    for model, state in ((decoder, {"params": params, "lora": lora}), theirs):
+    for model, state in ((decoder, {"params": params, "lora": lora}), theirs[:2]):
         made = generate_tokens(
             model, state, PROMPTS, LENGTHS, jax.random.split(jax.random.key(0), 2), max_new_tokens=8, sampling=GREEDY,
             keep_hidden=True, keep_queries=True,
@@ -250,17 +293,14 @@ def test_its_chains_and_substituted_chains_are_ours(ours, theirs):
 
 @pytest.mark.long
 def test_gradients_of_a_part_of_its_parameters_are_those_of_each_row_alone(theirs):
-    model, state = theirs
-    leaves, structure = jax.tree.flatten(state)
-    trained = tuple(leaves)  # all of them, the tied output layer included
-    model = model._replace(join=lambda frozen, trained: jax.tree.unflatten(structure, trained))
-    examples = jnp.where(POSITIONS >= 0, jnp.arange(2)[:, None] * jnp.ones_like(POSITIONS), -1)
+    model = theirs.model
+    frozen, trained = theirs.part("")  # all of them, the tied output layer included
     where = (TOKENS % 3 != 0) & (POSITIONS > 0)
-    gradients = example_gradients(model, state, trained, TokenBatch(TOKENS, POSITIONS, examples, where))
+    gradients = example_gradients(model, frozen, trained, _batch()._replace(where=where))
 
     def loss(trained, row):
-        hidden = model.read(model.join(None, trained), TOKENS[row : row + 1], POSITIONS[row : row + 1])[0]
-        log_probs = jax.nn.log_softmax(model.logits(model.join(None, trained), hidden))[0]
+        hidden = model.read(model.join(frozen, trained), TOKENS[row : row + 1], POSITIONS[row : row + 1])[0]
+        log_probs = jax.nn.log_softmax(model.logits(model.join(frozen, trained), hidden))[0]
         ahead = [t for t in range(1, 9) if where[row, t]]
         return -jnp.mean(jnp.stack([log_probs[t - 1, TOKENS[row, t]] for t in ahead]))
 
@@ -269,22 +309,82 @@ def test_gradients_of_a_part_of_its_parameters_are_those_of_each_row_alone(their
         _close(jax.tree.map(lambda leaf, row=row: leaf[row], gradients), alone)
 
 
+_gradients = jax.jit(example_gradients, static_argnums=0)
+
+
+def _batch():
+    return TokenBatch(TOKENS, POSITIONS, jnp.where(POSITIONS >= 0, jnp.array([[0], [1]]), -1), POSITIONS > 0)
+
+
 def test_its_adapters_have_the_gradients_of_ours(ours, theirs):
     decoder, params, lora = ours
-    model, state = theirs
-    if isinstance(state, EquinoxModel):
+    frozen, trained = theirs.part("adapters")
+    model = theirs.model._replace(trained_logits=False)
+    expected = jax.tree.leaves(_gradients(decoder, params, lora, _batch()))
+    found = jax.tree.leaves(_gradients(model, frozen, trained, _batch()))
+    assert len(found) == 8 and all(jnp.abs(leaf).max() > 1e-3 for leaf in expected)
+    _close(found, expected)
 
-        def join(frozen, lora):
-            return EquinoxModel(frozen.embedding, frozen.norm, _blocks(params, lora, decoder.lora.scale))
 
-        model = model._replace(join=join, trained_logits=False)
-        batch = TokenBatch(TOKENS, POSITIONS, jnp.zeros_like(TOKENS), POSITIONS > 0)
-        _close(example_gradients(model, state, lora, batch), example_gradients(decoder, params, lora, batch))
+def test_its_own_parameters_have_the_gradients_of_ours(ours, theirs):
+    """The embedding, which is the output layer too, and a kernel of each layer."""
+    decoder, params, lora = ours
+
+    def join(frozen, trained):
+        changed = {f"layers_{n}": frozen[f"layers_{n}"] | {"down": {"kernel": trained[1 + n]}} for n in range(2)}
+        return {"params": frozen | changed | {"embedding": trained[0]}, "lora": lora}
+
+    trained = (params["embedding"], *(params[f"layers_{n}"]["down"]["kernel"] for n in range(2)))
+    whole = as_model(decoder)._replace(join=join, trained_logits=True)
+    expected = jax.tree.leaves(_gradients(whole, params, trained, _batch()))
+    frozen, trained = theirs.part("embedding", "down")
+    found = jax.tree.leaves(_gradients(theirs.model, frozen, trained, _batch()))
+    found = sorted(found, key=lambda leaf: -leaf.shape[1])  # equinox has the embedding first, nnx last
+    _close(found, expected)
+
+
+def _examples():
+    """Twelve instructions of three subjects, with a response each."""
+    rng, made = np.random.default_rng(3), []
+    for number in range(12):
+        subject = 1 + 10 * (number % 3)
+        tokens = np.append(rng.integers(subject, subject + 3, 5 + number % 4), [2, 3]).astype(np.int32)
+        made.append(Instruction(tokens, np.arange(len(tokens)) >= len(tokens) - 2))
+    return made
+
+
+def test_its_gradients_cluster_and_route_as_those_of_ours(ours, theirs):
+    """From a model, its trained part and questions to the weights of experts, by one function and by each."""
+    decoder, params, lora = ours
+    key, found = jax.random.key(5), []
+    for model, frozen, trained in ((decoder, params, lora), (theirs.model, *theirs.part("adapters"))):
+        model = LanguageModel(model, frozen, tokenizer=None, name="mine")  # pyright: ignore[reportArgumentType]
+        moments = [jax.tree.map(lambda leaf, c=c: jnp.full_like(leaf, c), trained) for c in (0.0, 1e-3)]
+        state = AdapterCheckpoint(trained, *moments, count=3, learning_rate=1e-3)
+        rows = gradient_features(model, [state], _examples(), rng_key=key, dimension=64, batch_size=4).features
+        clusters = cluster_features(rows, rng_key=key, num_clusters=3, method="kmeans")
+        projected = project(key, _gradients(model.decoder, frozen, trained, _batch()), dimension=64)
+        routings = [route(jnp.asarray(x), jnp.asarray(clusters.centroids)) for x in (rows, projected)]
+        found.append((rows, clusters.labels, clusters.centroids, projected, *routings))
+    _close(found[1], found[0], atol=1e-4)
+    assert len(np.unique(found[0][1])) == 3 and found[0][4].routed.all()
+
+
+def test_a_part_that_no_checkpoint_can_be_of_is_refused(theirs):
+    frozen, trained = theirs.part("adapters")
+    plain = AdapterCheckpoint(trained, None, None, count=0, learning_rate=1.0)
+    model = LanguageModel(theirs.model, frozen, tokenizer=None, name="mine")  # pyright: ignore[reportArgumentType]
+    features = functools.partial(gradient_features, rng_key=jax.random.key(0), dimension=8)
+    with pytest.raises(CapabilityError, match="no `join`"):
+        features(model._replace(decoder=theirs.model._replace(join=None)), [plain], _examples())
+    cut = plain._replace(lora=jax.tree.map(lambda leaf: leaf[:1], trained))
+    with pytest.raises(ValueError, match="checkpoint 1 has adapters of the shapes"):
+        features(model, [plain, cut], _examples())
 
 
 def test_its_loss_is_ours_and_packed_rows_are_not_read_as_one_text(ours, theirs):
     decoder, params, lora = ours
-    model, state = theirs
+    model, state, _ = theirs
     alone = jnp.where(POSITIONS >= 0, 0, -1)
     batch = TokenBatch(TOKENS, POSITIONS, alone, POSITIONS > 0)
     _close(response_loss(model, state, batch), response_loss(decoder, {"params": params, "lora": lora}, batch), 1e-3)
@@ -293,7 +393,7 @@ def test_its_loss_is_ours_and_packed_rows_are_not_read_as_one_text(ours, theirs)
 
 
 def test_what_a_model_lacks_is_said_by_name(theirs):
-    model, state = theirs
+    model, state, _ = theirs
     least = Model(model.read, model.logits, vocab_size=31)
     keys = jax.random.split(jax.random.key(0), 2)
     assert score_tokens(least, state, TOKENS, POSITIONS).log_probs.shape == TOKENS.shape
@@ -305,14 +405,14 @@ def test_what_a_model_lacks_is_said_by_name(theirs):
     with pytest.raises(CapabilityError, match="no `rows`, which is needed to divide its cache"):
         take_rows(model._replace(rows=None), generation, jnp.array([0]))
     with pytest.raises(CapabilityError, match="no `join`"):
-        example_gradients(model, state, state, TokenBatch(TOKENS, POSITIONS, TOKENS, TOKENS > 0))
+        example_gradients(model._replace(join=None), state, state, TokenBatch(TOKENS, POSITIONS, TOKENS, TOKENS > 0))
     with pytest.raises(CapabilityError, match="no `rng_key`, which is needed for dropout"):
         response_loss(model, state, TokenBatch(TOKENS, POSITIONS, TOKENS, TOKENS > 0), rng_key=keys[0])
     assert capability(model, "attention").scale == 0.5
 
 
 def test_a_measure_takes_its_log_probabilities(theirs):
-    model, state = theirs
+    model, state, _ = theirs
     scores = score_tokens(model, state, TOKENS, POSITIONS)
     where = POSITIONS > 0
     means = jax.vmap(lambda row, where: mean_log_probability(row, where=where))(scores.log_probs, where)

@@ -3,7 +3,7 @@
 import jaxtyping
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxuq.questions import FAMILIES, family_answer, make_families
@@ -28,6 +28,7 @@ def test_parts_are_disjoint_whatever_the_seeds_and_seeds_repeat():
     assert make_families(5, 3) == make_families(5, 3) != make_families(6, 3)
 
 
+@settings(deadline=None)
 @given(st.integers(10, 99).filter(lambda number: number // 10 != number % 10))
 def test_conventions_contradict_for_every_number(number):
     assert len({family_answer(family, number) for family in FAMILIES}) == 4

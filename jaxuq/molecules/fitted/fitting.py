@@ -148,6 +148,7 @@ def fit_molecules(
     # Calibration takes the third place: nothing of it is read before the networks are trained.
     split = Split(data.take(rows.train), data.take(rows.valid), data.take(rows.calibrate))
     problem = make_problem(split, backbone, told_features(listener))
+    unit = LabelScaler(*(np.full_like(np.asarray(part), fill) for part, fill in zip(problem.scaler, (0.0, 1.0))))
     head = likelihood_head(problem.task_type)
 
     def run(name: str, training: Training, state: TrainState, num_epochs: int) -> Any:
@@ -156,7 +157,8 @@ def fit_molecules(
             on_progress=lambda progress: listener.progress(f"train {name}", *told_epochs(progress)),
         )  # fmt: skip
 
-    setting = _setting(problem, backbone, recipe, run)
+    # Epochs are compared in standard units: in those of the labels one task may outweigh, or overflow, the others.
+    setting = _setting(problem._replace(scaler=unit), backbone, recipe, run)
     keys = jnp.stack([named_key(rng_key, "member", member) for member in range(recipe.members)])
     samples = train_members(setting, "ensemble", head, keys).state.best_params
     fitted = Fitted(
@@ -183,7 +185,7 @@ def fit_molecules(
         fingerprints=np.packbits(bits, axis=1),
         usual=np.sort(np.asarray(raw.epistemic), axis=0),
         sizes=tuple(len(part) for part in rows),
-        data=digest(data.smiles, data.labels, data.mask, [part.tolist() for part in rows]),
+        data=digest(data.smiles, data.labels, data.mask, data.weights, [part.tolist() for part in rows]),
     )
 
 

@@ -34,7 +34,8 @@ class FitMolecules(_Table):
     """The folder of the model."""
 
     task_columns: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--targets"])] = ()
-    """Columns with the labels; default: the only one there is, or all of two classes."""
+    """Columns with the labels; default: all that hold labels of one kind, and are no identifiers, dates or
+    properties of the structure."""
 
     decimal: Literal[".", ","] | None = None
     """Sign of the numbers; default: recognised."""

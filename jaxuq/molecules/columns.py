@@ -96,10 +96,10 @@ def named_columns(path: Path, header: list[str], wanted: Sequence[str]) -> tuple
 def find_targets(
     table: FileTable, texts: Mapping[str, Sequence[str]], molecules: str
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The columns with labels of a table whose user has not named them: one, or several of two classes each.
+    """The columns with labels of a table whose user has not named them.
 
     Identifiers, dates, and properties that follow from the structure are left out where their names or contents tell.
-    What is left must be one column, or columns of 0 and 1 alone; anything else is for the user to say.
+    What is left must be of one kind, all of two classes or all of other numbers; else it is for the user to say.
 
     Args:
         table: of which this is.
@@ -110,7 +110,7 @@ def find_targets(
         Names of the columns, and of those left out with the reason.
 
     Raises:
-        DataError: there is none, or several that do not look alike.
+        DataError: there is none, or they are of two kinds.
     """
     columns = {name: look_at(texts[name]) for name in texts}
     found = {name: column for name, column in columns.items() if column.kind in ("numbers", "classes", "bounds")}
@@ -131,13 +131,10 @@ def find_targets(
         )
     classes = [name for name, column in rest.items() if column.binary]
     numbers = [name for name, column in rest.items() if not column.binary]
-    if len(rest) > 1 and numbers:
-        several = f"{_shown(numbers)} {'holds' if len(numbers) == 1 else 'hold'} numbers"
-        beside = f"{_shown(classes)} {'holds' if len(classes) == 1 else 'hold'} two classes, and " if classes else ""
-        example = (classes or numbers)[0]
+    if classes and numbers:
         raise DataError(
-            f"which columns of {table.path} hold the labels? {beside}{several}; name them: --targets "
-            f"{_quoted(example)}, several with commas between (task_columns in Python)"
+            f"which columns of {table.path} hold the labels? {_hold(classes)} two classes, and {_hold(numbers)} other "
+            f"numbers; name them: --targets {_quoted(classes[0])}, several with commas between (task_columns in Python)"
         )
     return tuple(rest), left_out
 
@@ -209,6 +206,10 @@ def _no_label(name: str, column: Column) -> str:
 
 def _whole(column: Column) -> bool:
     return all(re.fullmatch(r"\d{1,18}", text, re.ASCII) for text in column.texts if text)
+
+
+def _hold(names: Sequence[str]) -> str:
+    return f"{_shown(names)} {'hold' if len(names) > 1 else 'holds'}"
 
 
 def _shown(names: Sequence[str]) -> str:

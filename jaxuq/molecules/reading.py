@@ -54,8 +54,8 @@ def load_csv(
         path: the file; see `open_table` for its kinds.
         smiles_column: the column with the SMILES; None looks for the usual names (smiles, mol, …) in any case.
         task_columns: the columns with the labels: numbers, or two classes (0 and 1, true and false, yes and no, active
-            and inactive, …). None takes the only such column, or several that are all of two classes; identifiers,
-            dates and properties of the structure are not labels, and where it is not clear the question is returned.
+            and inactive, …). None takes all such columns but identifiers, dates and properties of the structure;
+            those that are left must be of one kind, all of two classes or all of other numbers.
         task_type: `"classification"` or `"regression"`; None: classification where all labels are 0 or 1.
         metric: kept with the data set; None: `"roc-auc"` for classification, `"rmse"` for regression.
         name: what to call the data set; None: the name of the file.
@@ -185,7 +185,7 @@ def read_molecules(
     return data._replace(
         parts=None if parts is None else tuple(parts[i] for i in kept),
         weights=None if weights is None else weights[kept],
-        taken=_taken(table, molecules, data, left_out, sign, part_column, weight_column),
+        taken=_taken(table, molecules, data, left_out, sign, part_column, weight_column, options.task_columns is None),
     )
 
 
@@ -439,6 +439,7 @@ def _taken(
     sign: str | None,
     part_column: str | None,
     weight_column: str | None,
+    guessed: bool,
 ) -> str:
     """What was taken for what, in one line."""
 
@@ -453,5 +454,6 @@ def _taken(
     said += ", with decimal commas" if sign == "," else ""
     if left_out:
         said += f"; not labels: {listed([f'{name} ({reason})' for name, reason in left_out.items()])}"
+    if guessed and (left_out or len(data.task_names) > 1):
         said += "; --targets names others"
     return said

@@ -101,12 +101,11 @@ def test_identifiers_dates_and_properties_are_no_labels(write, header, row, task
 @pytest.mark.parametrize(
     ("header", "row", "options", "message"),
     [
-        ("smiles,a,b", lambda i, s: [s, str(i / 3), str(i / 7)], {}, "'a', 'b' hold numbers; name them: --targets a"),
         (
             "smiles,y,dose",
             lambda i, s: [s, str(i % 2), str(i / 7)],
             {},
-            "'y' holds two classes, and 'dose' holds numbers",
+            "'y' holds two classes, and 'dose' holds other numbers.*--targets y",
         ),
         (
             "smiles,y,dose",
@@ -245,7 +244,7 @@ def test_files_of_pandas_are_texts_like_all_others(write, monkeypatch):
     data = load_csv(write(b"PAR1", "mine.parquet"), task_columns=["y"])
     assert data.labels[:, 0].tolist() == [0.1, 0, 2] and data.mask[:, 0].tolist() == [True, False, True]
     assert only(load_csv(write(b"PAR1", "mine.parquet"), task_columns=["ok"])) == (("ok",), [1, 0, 0])
-    with pytest.raises(DataError, match="'ok' holds two classes, and 'y' holds numbers"):
+    with pytest.raises(DataError, match="'ok' holds two classes, and 'y' holds other numbers"):
         load_csv(write(b"PAR1", "mine.parquet"))
 
 

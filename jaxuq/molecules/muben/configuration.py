@@ -93,7 +93,8 @@ class MubenConfiguration(CrewOptions):
     """For a table: the column with the SMILES; default: guessed from its name."""
 
     task_columns: Annotated[str | None, tyro.conf.arg(aliases=["--targets"])] = None
-    """For a table: label columns separated by commas; default: the only one there is, or all of 0 and 1."""
+    """For a table: label columns separated by commas; default: all that hold labels of one kind,
+    and are no identifiers, dates or properties of the structure."""
 
     task_type: Literal["classification", "regression"] | None = None
     """For a table: what the labels are; default: classification if all are 0 or 1."""
@@ -115,7 +116,7 @@ class MubenConfiguration(CrewOptions):
     is unsure, train anew."""
 
     start: int = 100
-    """Active learning: labels of the first round, drawn at random."""
+    """Active learning: labels of the first round, of molecules drawn at random; a molecule brings all that it has."""
 
     acquire: int = 50
     """Active learning: labels that each round adds."""

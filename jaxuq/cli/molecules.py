@@ -68,6 +68,10 @@ class FitMolecules(_Table):
     level: float = 0.9
     """Share of new labels that the intervals (or sets of classes) shall hold."""
 
+    new: pathlib.Path | None = None
+    """A table or list of molecules for which the intervals (or sets) shall hold, where they differ from those of the
+    file: calibration molecules are weighted by how often their kind comes there."""
+
     calibrator: Annotated[str, from_packages("jaxuq.calibrators")] = "auto"
     """temperature, platt, isotonic, venn-abers (classification), variance-scaling (regression), none; auto: variance
     scaling or a temperature."""
@@ -101,10 +105,12 @@ class FitMolecules(_Table):
             fit_molecules,
             named_parts,
             predict_molecules,
+            promise_for,
             save_molecules,
             score_forecast,
             write_forecast,
         )
+        from jaxuq.molecules.reading import read_smiles
 
         data = self._data()
         if self.part_column is None:
@@ -119,6 +125,10 @@ class FitMolecules(_Table):
         recipe = recipe._replace(calibrator=None if self.calibrator == "none" else self.calibrator)
         with Display() as display:
             fitted = fit_molecules(jax.random.key(self.seed), data, rows, recipe, listener=display.listener())
+            if self.new is not None:
+                fitted = promise_for(fitted, data.take(rows.calibrate), read_smiles(self.new))
+                count = len(fitted.shift.ratios)
+                say(f"for {self.new} the {count} molecules of the intervals count as {fitted.shift.size:.1f}")
             save_molecules(self.output, fitted)
             if len(rows.test):
                 test = data.take(rows.test)

@@ -14,7 +14,7 @@ from jaxuq.molecules.fitted.choosing import Choice, choose_molecules
 from jaxuq.molecules.fitted.fitting import FittedMolecules, MoleculeRecipe, fit_molecules
 from jaxuq.molecules.fitted.folder import load_molecules_model, save_molecules
 from jaxuq.molecules.fitted.parts import PartRows, divide_molecules, named_parts
-from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules
+from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules, promise_for
 from jaxuq.molecules.fitted.testing import score_forecast
 from jaxuq.molecules.fitted.writing import Forecasted, predict_to_file, write_forecast
 
@@ -32,6 +32,7 @@ __all__ = [
     "named_parts",
     "predict_molecules",
     "predict_to_file",
+    "promise_for",
     "save_molecules",
     "score_forecast",
     "write_forecast",

@@ -13,6 +13,7 @@ from jaxuq.calibration import Fitted, recalibrate
 from jaxuq.molecules.descriptors import morgan_fingerprints
 from jaxuq.molecules.fitted.model import model_function
 from jaxuq.molecules.fitted.parts import PartRows
+from jaxuq.molecules.fitted.shift import Shift
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.forecasting import told_epochs, told_features
@@ -72,6 +73,7 @@ class FittedMolecules(NamedTuple):
         usual: epistemic uncertainty of the calibration molecules, in ascending order: what is usual for this model.
         sizes: molecules of the four parts.
         data: digest of molecules, labels and parts.
+        shift: how calibration counts for other molecules, if the promise is for those; see `promise_for`.
     """
 
     forecaster: Fitted
@@ -84,6 +86,7 @@ class FittedMolecules(NamedTuple):
     usual: Float[np.ndarray, "calibrate tasks"]
     sizes: tuple[int, ...]
     data: str
+    shift: Shift | None = None
 
 
 def backbone_of(name: str, features: str) -> Backbone:

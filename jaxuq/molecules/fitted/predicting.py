@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxuq.calibration import conformal_prediction, predict_fitted
+from jaxuq.calibration import Interval, conformal_prediction, predict_fitted
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.descriptors import morgan_fingerprints
 from jaxuq.molecules.fitted.fitting import FittedMolecules, backbone_of
 from jaxuq.molecules.fitted.model import model_function
+from jaxuq.molecules.fitted.shift import fit_shift, thresholds_under
 from jaxuq.molecules.reading import clean_smiles
+from jaxuq.molecules.records import MoleculeDataset
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.molecules.similarity import nearest_tanimoto
 from jaxuq.posterior import predict_forecast
@@ -87,8 +89,11 @@ def predict_molecules(
         inputs = jax.tree.map(lambda leaf, padded=padded: jnp.asarray(leaf[padded]), backbone.featurise(texts, None))
         bits = jnp.asarray(morgan_fingerprints(texts, cache=False)[padded], jnp.float32)
         parts = forecast(fitted.forecaster, inputs)
-        found.append(_units(fitted, *jax.tree.map(operator.itemgetter(slice(len(texts))), parts)))
-        found[-1]["similarity"] = np.asarray(_nearest(bits, references))[: len(texts)]
+        raw, calibrated, promise = jax.tree.map(operator.itemgetter(slice(len(texts))), parts)
+        similarity = np.asarray(_nearest(bits, references))[: len(texts)]
+        if fitted.shift is not None:
+            promise = _shifted(fitted, calibrated, similarity)
+        found.append(_units(fitted, raw, calibrated, promise) | {"similarity": similarity})
         listener.progress("forecast", min(start + AT_ONCE, len(readable)), len(readable), "molecules")
 
     def column(name: str, *shape: int, fill: Any = np.nan) -> np.ndarray:
@@ -115,6 +120,78 @@ def predict_molecules(
         column("familiarity", tasks),
         reasons.tolist(),
     )
+
+
+def promise_for(
+    fitted: FittedMolecules,
+    calibrate: MoleculeDataset,
+    new: Sequence[str],
+    *,
+    listener: Listener | None = None,
+) -> FittedMolecules:
+    """The same model with intervals or sets for molecules that come from elsewhere than those of calibration.
+
+    What kind a molecule is, is told by its forecast (how sure, and the label itself) and by its similarity to the
+    training molecules; calibration molecules count as often as their kind comes among the new ones (`fit_shift`). The
+    promise holds on average over such new molecules, as far as these ratios are right and labels follow molecules as
+    before; look at `shift.size` and at the share of endless intervals before you believe it.
+
+    Args:
+        fitted: with a conformal method, `"normalised"` or `"lac"`.
+        calibrate: the calibration part on which it was fitted, in its order.
+        new: molecules like those for which the promise is to hold; labels are not needed.
+        listener: is told how far it is.
+
+    Returns:
+        The model with a shift.
+
+    Raises:
+        DataError: another conformal method, or too few molecules that RDKit can read.
+    """
+    forecaster = fitted.forecaster
+    if forecaster.conformal not in ("normalised", "lac"):
+        raise DataError(f"weighted promises are for the scores normalised and lac, not {forecaster.conformal!r}")
+    plain = fitted._replace(shift=None)
+    found = [predict_molecules(plain, smiles, listener=listener) for smiles in (calibrate.smiles, new)]
+    old, other = (_kind(one, fitted) for one in found)
+    # Every second row calibrated, if anything did: thresholds are for the others.
+    mine = np.arange(len(calibrate.smiles)) % 2 == 1 if forecaster.calibrator else np.ones(len(calibrate.smiles), bool)
+    mine &= ~np.isnan(old).any(axis=1)
+    forecast = found[0]
+    if fitted.task_type == "regression":
+        scores = np.abs(calibrate.labels - forecast.mean) / np.sqrt(forecast.aleatoric + forecast.epistemic)
+    else:
+        scores = np.where(calibrate.labels == 1, 1 - forecast.mean, forecast.mean)
+    mask = calibrate.mask[mine]
+    readable = ~np.isnan(other).any(axis=1)
+    shift = fit_shift(old[mine], other[readable], np.where(mask, scores[mine], 0.0), mask)
+    return fitted._replace(shift=shift)
+
+
+def _kind(forecast: MoleculeForecast, fitted: FittedMolecules) -> Float[np.ndarray, "molecules features"]:
+    """Few numbers that say what kind of molecule each is."""
+    if fitted.task_type == "regression":
+        scale = np.asarray(fitted.scaler.scale)
+        mean = (forecast.mean - np.asarray(fitted.scaler.mean)) / scale
+        variances = (forecast.aleatoric / scale / scale, forecast.epistemic / scale / scale)
+    else:
+        mean, variances = forecast.mean, (forecast.aleatoric, forecast.epistemic)
+    logs = [np.log(np.maximum(part, 1e-12)) for part in variances]
+    return np.concatenate([mean, *logs, forecast.similarity[:, None]], axis=1)
+
+
+def _shifted(fitted: FittedMolecules, forecast: Any, similarity: np.ndarray) -> Any:
+    """The intervals or sets of molecules under the shift, on the scale of the networks."""
+    assert fitted.shift is not None and fitted.forecaster.level is not None  # the caller knows
+    aleatoric, epistemic = (np.asarray(part, np.float64) for part in (forecast.aleatoric, forecast.epistemic))
+    mean = np.asarray(forecast.mean if fitted.task_type == "regression" else forecast.probabilities, np.float64)
+    logs = [np.log(np.maximum(part, 1e-12)) for part in (aleatoric, epistemic)]
+    features = np.concatenate([mean, *logs, similarity[:, None]], axis=1)
+    thresholds = thresholds_under(fitted.shift, features, fitted.forecaster.level)
+    if fitted.task_type == "regression":
+        half = thresholds * np.sqrt(aleatoric + epistemic)
+        return Interval(mean - half, mean + half)
+    return np.stack([mean, 1 - mean], axis=-1) <= thresholds[..., None]
 
 
 _nearest = jax.jit(nearest_tanimoto)

@@ -112,6 +112,8 @@ def begin_run(
         rejected=[[item.row, item.text, item.reason] for item in first.rejected],
         notes=notes,
     ) as folder:
+        if first.taken:
+            listener.message(f"{configuration.dataset}: {first.taken}")
         yield Opened(configuration, BACKBONES[name], backbone, parts, methods, folder)
 
 
@@ -192,8 +194,6 @@ def load_splits(configuration: MubenConfiguration, listener: Listener) -> tuple[
             for seed in (range(1) if divided else range(configuration.seeds))
         ]
     notes = list(dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, DataWarning)))
-    if taken := splits[0].train.taken:
-        listener.message(f"{configuration.dataset}: {taken}")
     for note in notes:
         listener.message(note)
     for split in splits:

@@ -42,7 +42,10 @@ def test_every_command_and_option_in_the_readme_exists():
         """Of a command, and of the commands below it."""
         hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
         below = [fields(part) for part in typing.get_args(hints.get("action"))]
-        return set(hints).union(*below)
+        whole = typing.get_type_hints(kind, include_extras=True) if hints else {}
+        extras = [extra for hint in whole.values() for extra in getattr(hint, "__metadata__", ())]
+        aliases = {alias[2:] for extra in extras for alias in getattr(extra, "aliases", None) or ()}
+        return set(hints).union(aliases, *below)
 
     options = {
         f"--{name.replace('_', '-')}"

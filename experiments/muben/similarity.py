@@ -15,7 +15,7 @@ import pandas
 
 from jaxuq.molecules import scaffold_similarity, similarity_bins
 from jaxuq.molecules.muben import MubenConfiguration, binned_scores
-from jaxuq.molecules.muben.opening import load_splits
+from jaxuq.molecules.muben.opening import READING, load_splits
 from jaxuq.study import Listener, RunFolder, read_run
 
 
@@ -28,8 +28,8 @@ def main():
     arguments = parser.parse_args()
     record = read_run(arguments.folder)
     options = record["configuration"]
-    names = ("dataset", "split", "smiles_column", "task_columns", "task_type")
-    configuration = MubenConfiguration(**{name: options[name] for name in names}, seeds=1, data=arguments.data)
+    named = {name: options[name] for name in ("dataset", "split", *READING) if name in options}
+    configuration = MubenConfiguration(**named, seeds=1, data=arguments.data)
     split = load_splits(configuration, Listener())[0][0]
     similarity = scaffold_similarity(split.test.smiles, split.train.smiles)
     bins = similarity_bins(similarity, arguments.bins)

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import sys
+import warnings
 from typing import Annotated, Literal
 
 import tyro
@@ -11,21 +12,39 @@ from jaxuq.cli.telling import say, warn
 from jaxuq.study.options import from_packages
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Table:
+    """How a table is read."""
+
+    smiles_column: str | None = None
+    """The column with the SMILES; default: one with a usual name."""
+
+    separator: str | None = None
+    """Between fields, one of , ; | or tab; default: recognised."""
+
+
 @dataclasses.dataclass(frozen=True)
-class FitMolecules:
+class FitMolecules(_Table):
     """Fit an ensemble to a CSV file, calibrate it, and keep it: jaxuq molecules fit mine.csv --output solubility."""
 
     data: Annotated[str, tyro.conf.Positional]
-    """A CSV file with a column of SMILES and one or more of labels, or a MoleculeNet name (esol, bace, ...)."""
+    """A table (CSV, SDF; Excel and parquet where pandas can) with SMILES and labels, or a MoleculeNet name."""
 
     output: pathlib.Path = pathlib.Path("model")
     """The folder of the model."""
 
-    smiles_column: str | None = None
-    """Of the file; default: a column with a usual name."""
+    task_columns: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--targets"])] = ()
+    """Columns with the labels; default: all that hold labels of one kind, and are no identifiers, dates or
+    properties of the structure."""
 
-    task_columns: tuple[str, ...] = ()
-    """Columns with the labels; default: all that hold numbers."""
+    decimal: Literal[".", ","] | None = None
+    """Sign of the numbers; default: recognised."""
+
+    part_column: str | None = None
+    """A column that says train, valid, calibrate or test, in place of --split."""
+
+    weight_column: str | None = None
+    """A column with how much each molecule counts in training."""
 
     task_type: Literal["classification", "regression"] | None = None
     """Default: classification where all labels are 0 or 1."""
@@ -48,6 +67,10 @@ class FitMolecules:
 
     level: float = 0.9
     """Share of new labels that the intervals (or sets of classes) shall hold."""
+
+    new: pathlib.Path | None = None
+    """A table or list of molecules for which the intervals (or sets) shall hold, where they differ from those of the
+    file: calibration molecules are weighted by how often their kind comes there."""
 
     calibrator: Annotated[str, from_packages("jaxuq.calibrators")] = "auto"
     """temperature, platt, isotonic, venn-abers (classification), variance-scaling (regression), none; auto: variance
@@ -80,20 +103,32 @@ class FitMolecules:
             MoleculeRecipe,
             divide_molecules,
             fit_molecules,
+            named_parts,
             predict_molecules,
+            promise_for,
             save_molecules,
             score_forecast,
             write_forecast,
         )
+        from jaxuq.molecules.reading import read_smiles
 
         data = self._data()
-        rows = divide_molecules(data.smiles, self.split, fractions=self.fractions, seed=self.seed)
-        say(_taken(self.data, data, rows, self.split))
+        if self.part_column is None:
+            rows = divide_molecules(data.smiles, self.split, fractions=self.fractions, seed=self.seed)
+        else:
+            rows = named_parts(data, seed=self.seed)
+        say(_taken(self.data, data, rows, self.part_column or self.split))
+        for note in _shared(data, rows):
+            warn(note)
         names = ("backbone", "features", "members", "level", "epochs", "patience", "batch_size", "learning_rate")
         recipe = MoleculeRecipe(**{name: getattr(self, name) for name in names})
         recipe = recipe._replace(calibrator=None if self.calibrator == "none" else self.calibrator)
         with Display() as display:
             fitted = fit_molecules(jax.random.key(self.seed), data, rows, recipe, listener=display.listener())
+            if self.new is not None:
+                fitted = promise_for(fitted, data.take(rows.calibrate), read_smiles(self.new))
+                count = len(fitted.shift.ratios)
+                say(f"for {self.new} the {count} molecules of the intervals count as {fitted.shift.size:.1f}")
             save_molecules(self.output, fitted)
             if len(rows.test):
                 test = data.take(rows.test)
@@ -107,28 +142,39 @@ class FitMolecules:
         say(f"next: jaxuq molecules predict {self.output} new.csv --output forecasts.csv")
 
     def _data(self):
-        from jaxuq.molecules import dataset_names, load_csv, load_molecules
+        from jaxuq.molecules import DataWarning, dataset_names, load_csv, load_molecules
 
         if self.data in dataset_names() and not pathlib.Path(self.data).exists():
             return load_molecules(self.data)
-        return load_csv(self.data, self.smiles_column, list(self.task_columns) or None, task_type=self.task_type)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", DataWarning)
+            data = load_csv(
+                self.data,
+                self.smiles_column,
+                list(self.task_columns) or None,
+                task_type=self.task_type,
+                separator=self.separator,
+                decimal=self.decimal,
+                part_column=self.part_column,
+                weight_column=self.weight_column,
+            )
+        for note in dict.fromkeys(str(item.message) for item in caught):
+            warn(note)
+        return data
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictMolecules:
+class PredictMolecules(_Table):
     """Forecast the molecules of a CSV file: jaxuq molecules predict solubility new.csv --output forecasts.csv."""
 
     model: Annotated[pathlib.Path, tyro.conf.Positional]
     """The folder of a model of jaxuq molecules fit."""
 
     data: Annotated[pathlib.Path, tyro.conf.Positional]
-    """A CSV file with a column of SMILES, or a text file with one SMILES a line; - reads lines from standard input."""
+    """A table with a column of SMILES, or a text file with one SMILES a line; - reads lines from standard input."""
 
     output: pathlib.Path | None = None
     """The CSV file of the forecasts; default: forecasts.csv beside the model."""
-
-    smiles_column: str | None = None
-    """Of the file; default: a column with a usual name."""
 
     def run(self) -> None:
         """Write one row a molecule."""
@@ -136,32 +182,34 @@ class PredictMolecules:
 
         keep_compiled_programs()
         from jaxuq.cli.display import Display
-        from jaxuq.molecules.fitted import load_molecules_model, predict_molecules, write_forecast
-        from jaxuq.molecules.reading import read_smiles
+        from jaxuq.molecules.fitted import load_molecules_model, predict_to_file
+        from jaxuq.molecules.reading import read_in_batches, read_lines
 
         fitted = load_molecules_model(self.model)
-        lines = sys.stdin.read().splitlines() if str(self.data) == "-" else None
-        smiles = read_smiles(self.data, self.smiles_column) if lines is None else [one for one in lines if one.strip()]
-        with Display() as display:
-            forecast = predict_molecules(fitted, smiles, listener=display.listener())
+        if str(self.data) == "-":
+            rows = read_lines(sys.stdin)
+        else:
+            rows = read_in_batches(self.data, self.smiles_column, separator=self.separator)
         output = self.output or self.model / "forecasts.csv"
-        write_forecast(output, forecast)
-        failed = [(row, error) for row, error in enumerate(forecast.errors) if error]
-        if failed:
-            row, error = failed[0]
-            warn(f"{len(failed)} of {len(smiles)} molecules have no forecast; the first: {smiles[row]!r}, {error}")
+        with Display() as display:
+            said = predict_to_file(
+                fitted, rows.batches, output, columns=rows.columns, total=rows.count, listener=display.listener()
+            )
+        if said.first is not None:
+            smiles, error = said.first
+            warn(f"{said.failed} of {said.count} molecules have no forecast; the first: {smiles!r}, {error}")
         print(output)
 
 
 @dataclasses.dataclass(frozen=True)
-class ChooseMolecules:
+class ChooseMolecules(_Table):
     """Which molecules of a pool to measure next: jaxuq molecules choose solubility pool.csv --count 50."""
 
     model: Annotated[pathlib.Path, tyro.conf.Positional]
     """The folder of a model of jaxuq molecules fit."""
 
     data: Annotated[pathlib.Path, tyro.conf.Positional]
-    """The pool: a CSV file with a column of SMILES, or a text file with one SMILES a line."""
+    """The pool: a table with a column of SMILES, or a text file with one SMILES a line."""
 
     count: int = 10
     """How many; each is chosen given those before it, so that they are not all the same."""
@@ -175,9 +223,6 @@ class ChooseMolecules:
     output: pathlib.Path | None = None
     """The CSV file of the choice; default: chosen.csv beside the model."""
 
-    smiles_column: str | None = None
-    """Of the file; default: a column with a usual name."""
-
     def run(self) -> None:
         """Write one row a molecule, in the order of choice."""
         from jaxuq.cli.compiled import keep_compiled_programs
@@ -186,18 +231,20 @@ class ChooseMolecules:
         from jaxuq.cli.display import Display
         from jaxuq.molecules import DataError
         from jaxuq.molecules.fitted import choose_molecules, load_molecules_model, write_forecast
-        from jaxuq.molecules.reading import read_smiles
+        from jaxuq.molecules.reading import read_in_batches
 
         fitted = load_molecules_model(self.model)
         if self.task is not None and self.task not in fitted.task_names:
             raise DataError(f"the model has no task {self.task!r}; it has {', '.join(fitted.task_names)}")
         task = 0 if self.task is None else fitted.task_names.index(self.task)
-        smiles = read_smiles(self.data, self.smiles_column)
+        rows = read_in_batches(self.data, self.smiles_column, separator=self.separator)
+        batches = list(rows.batches)
+        smiles, fields = ([one for batch in batches for one in batch[part]] for part in (0, 1))
         with Display() as display:
             listener = display.listener()
             choice = choose_molecules(fitted, smiles, self.count, goal=self.goal, task=task, listener=listener)
         output = self.output or self.model / "chosen.csv"
-        write_forecast(output, choice.forecast, rows=choice.rows, gain=choice.gain)
+        write_forecast(output, choice.forecast, rows=choice.rows, gain=choice.gain, beside=(rows.columns, fields))
         say(f"{self.count} of {len(smiles)} molecules, which tell {choice.gain.sum():.2f} nats together")
         print(output)
 
@@ -220,12 +267,26 @@ class MoleculesCommand:
 def _taken(source, data, rows, split: str) -> str:
     """What was taken for what, in one line."""
     tasks = ", ".join(data.task_names[:5]) + (f", ... ({len(data.task_names)})" if len(data.task_names) > 5 else "")
+    what = data.taken or f"{data.task_type} of {tasks}"
     parts = ", ".join(f"{name} {len(part)}" for name, part in zip(rows._fields, rows))
     lost = ""
     if data.rejected:
         first = data.rejected[0]
         lost = f"; {len(data.rejected)} rows left out, the first in line {first.row}: {first.text!r}, {first.reason}"
-    return f"{source}: {len(data.smiles)} molecules, {data.task_type} of {tasks}; by {split}: {parts}{lost}"
+    return f"{source}: {len(data.smiles)} molecules, {what}; by {split}: {parts}{lost}"
+
+
+def _shared(data, rows) -> list[str]:
+    """What to say of molecules that are in two parts."""
+    from jaxuq.molecules import DataWarning
+    from jaxuq.molecules.repeats import canonical_smiles, warn_of_shared
+
+    forms = canonical_smiles(data.smiles)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        parts = zip(rows._fields, rows)
+        warn_of_shared({name: [forms[row] for row in part] for name, part in parts})
+    return [str(item.message) for item in caught]
 
 
 def _print_scores(scores: dict[str, dict[str, float]], task_type: str) -> None:

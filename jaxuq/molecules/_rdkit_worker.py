@@ -39,27 +39,40 @@ def read_molecule(smiles):
 
 
 def _each(smiles, compute):
-    """Apply `compute(row, molecule)` and say which rows were unreadable and which were read leniently."""
+    """Apply `compute(row, molecule)` and say which rows were unreadable and which were read leniently.
+
+    What RDKit refuses later, as it may of a molecule that it has read leniently, costs that molecule: it is unreadable.
+    """
     unreadable, relaxed = [], []
     for row, text in enumerate(smiles):
         mol, lenient = read_molecule(text)
         if mol is None:
             unreadable.append(row)
             continue
+        try:
+            compute(row, mol)
+        except (ValueError, RuntimeError):
+            unreadable.append(row)
+            continue
         if lenient:
             relaxed.append(row)
-        compute(row, mol)
     return unreadable, relaxed
 
 
 def scaffolds(smiles, include_chirality):
     """Bemis-Murcko scaffolds as SMILES, "" for acyclic molecules, None for unreadable ones."""
-    from rdkit.Chem.Scaffolds import MurckoScaffold
+    from rdkit import Chem
 
     keys = [None] * len(smiles)
 
     def compute(row, mol):
-        keys[row] = MurckoScaffold.MurckoScaffoldSmiles(mol=mol, includeChirality=include_chirality)
+        framework = Chem.MurckoDecompose(mol)
+        framework.ClearComputedProps()
+        framework.UpdatePropertyCache(
+            strict=False
+        )  # RDKit's own function is strict, and refuses B, Br, O with a ring bond
+        Chem.GetSymmSSSR(framework)
+        keys[row] = Chem.MolToSmiles(framework, isomericSmiles=include_chirality)
 
     return keys, *_each(smiles, compute)
 
@@ -74,6 +87,18 @@ def heavy_atoms(smiles):
         if mol is not None:
             counts[row] = mol.GetNumHeavyAtoms()
     return counts, [], []
+
+
+def canonical(smiles):
+    """RDKit's SMILES of each molecule by the strict reader, None for what it does not read."""
+    from rdkit import Chem
+
+    forms = [None] * len(smiles)
+    for row, text in enumerate(smiles):
+        mol = Chem.MolFromSmiles(text) if text else None
+        if mol is not None:
+            forms[row] = Chem.MolToSmiles(mol)
+    return forms, [], []
 
 
 def morgan(smiles, radius, size):
@@ -226,6 +251,7 @@ def graphs(smiles, features, hydrogens):
 TASKS = {
     "scaffolds": scaffolds,
     "heavy_atoms": heavy_atoms,
+    "canonical": canonical,
     "morgan": morgan,
     "descriptors": descriptors,
     "graphs": graphs,

@@ -9,11 +9,11 @@ import numpy as np
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.catalogue import DatasetInfo, dataset_info
 from jaxuq.molecules.finding import find_raw, find_split
-from jaxuq.molecules.reading import load_csv
-from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, take_split
-from jaxuq.molecules.rows import read_header
+from jaxuq.molecules.reading import ReadOptions, load_csv, read_molecules
+from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, Split, SplitRows, take_split
 from jaxuq.molecules.split_folder import load_split_folder, read_meta, read_part, warn_of_shared_molecules
 from jaxuq.molecules.splits import random_split, scaffold_split
+from jaxuq.molecules.tables import open_table
 
 
 def load_molecules(
@@ -46,19 +46,20 @@ def load_molecules(
     """
     info = dataset_info(name)
     path = find_raw(info, folder, download)
-    tasks = info.task_columns
+    tasks, table = info.task_columns, open_table(path)
     if tasks is None:
-        header = read_header(path)
-        tasks = tuple(column for column in header if column not in (info.smiles_column, *info.other_columns))
-    data = load_csv(
-        path,
-        info.smiles_column,
-        tasks,
-        task_type=info.task_type,
-        metric=info.metric,
-        name=info.name,
-        drop_unparsable=info.drop_unparsable,
-        workers=workers,
+        tasks = tuple(column for column in table.header if column not in (info.smiles_column, *info.other_columns))
+    data = read_molecules(
+        table,
+        ReadOptions(
+            info.smiles_column,
+            tasks,
+            task_type=info.task_type,
+            metric=info.metric,
+            name=info.name,
+            drop_unparsable=info.drop_unparsable,
+            workers=workers,
+        ),
     )
     data = _clean(data, info)
     if len(data.smiles) != info.num_molecules:
@@ -93,24 +94,32 @@ def load_dataset(
     smiles_column: str | None = None,
     task_columns: list[str] | None = None,
     task_type: str | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    part_column: str | None = None,
+    weight_column: str | None = None,
     workers: int | None = None,
 ) -> Split:
-    """Training, validation and test part of a data set that is a name, a CSV file, or a folder with three CSV files.
+    """Training, validation and test part of a data set that is a name, a table, or a folder with three CSV files.
 
     For a name the benchmark's own split files are used where they are found; otherwise the split is made by
     `scaffold_split` or `random_split`, which reproduce them. Where only the training file is missing (it is not
     published for the largest sets), that part is the whole data set without the other two.
 
     Args:
-        source: a name of `dataset_names()`, the path of a CSV file, or the path of a folder with `train.csv`,
-            `valid.csv` and `test.csv` (then `split` and `seed` have no influence).
+        source: a name of `dataset_names()`, the path of a table (see `load_csv`), or that of a folder with
+            `train.csv`, `valid.csv` and `test.csv` (then `split` and `seed` have no influence).
         split: `"scaffold"` or `"random"`.
         seed: of the random split; the published ones are 0, 1 and 2. Has no influence on the scaffold split.
         folder: where to look for a named data set first; see `load_molecules`.
         download: whether the network may be used.
-        smiles_column: for a CSV file, see `load_csv`.
-        task_columns: for a CSV file, see `load_csv`.
-        task_type: for a CSV file, see `load_csv`.
+        smiles_column: for a table, see `load_csv`.
+        task_columns: for a table, see `load_csv`.
+        task_type: for a table, see `load_csv`.
+        separator: for a table, see `load_csv`.
+        decimal: for a table, see `load_csv`.
+        part_column: for a table, see `load_csv`; then `split` and `seed` have no influence.
+        weight_column: for a table, see `load_csv`.
         workers: processes that parse; None chooses, 1 stays in this process.
 
     Returns:
@@ -130,12 +139,23 @@ def load_dataset(
     if path.is_dir() and (path / "train.csv").is_file():
         return load_split_folder(path)
     if path.name.lower().endswith((".csv", ".csv.gz")) or path.is_file():
-        data = load_csv(path, smiles_column, task_columns, task_type=task_type, workers=workers)
-        parts = (
-            scaffold_split(data.smiles, order="row", workers=workers)
-            if split == "scaffold"
-            else random_split(len(data.smiles), seed)
+        data = load_csv(
+            path,
+            smiles_column,
+            task_columns,
+            task_type=task_type,
+            separator=separator,
+            decimal=decimal,
+            part_column=part_column,
+            weight_column=weight_column,
+            workers=workers,
         )
+        if part_column is not None:
+            parts = _named_parts(data, part_column)
+        elif split == "scaffold":
+            parts = scaffold_split(data.smiles, order="row", workers=workers)
+        else:
+            parts = random_split(len(data.smiles), seed)
         result = take_split(data, parts)
         warn_of_shared_molecules(result)
         return result
@@ -152,6 +172,22 @@ def load_dataset(
     sizes = [len(part.smiles) for part in scaffold]
     rows = random_split(sum(sizes), seed, num_valid=sizes[1], num_test=sizes[2])
     return take_split(_concatenate(scaffold), rows)
+
+
+def _named_parts(data: MoleculeDataset, column: str) -> SplitRows:
+    """The three parts of the published protocol, in which the validation part calibrates too."""
+    parts = np.array(data.parts)
+    if (parts == "calibrate").any():
+        raise DataError(
+            f"column {column!r} has a calibration part, which is for jaxuq molecules fit; the benchmark calibrates on "
+            "its validation part: write valid there"
+        )
+    rows = SplitRows(*(np.flatnonzero(parts == name) for name in SplitRows._fields))
+    if absent := [name for name, part in zip(rows._fields, rows) if not len(part)]:
+        raise DataError(
+            f"no usable molecule has {absent[0]!r} in column {column!r}; the benchmark needs all three parts"
+        )
+    return rows
 
 
 def _published(info: DatasetInfo, path: Path) -> Split:

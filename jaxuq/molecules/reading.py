@@ -1,20 +1,32 @@
-"""Reading molecules and labels from a CSV file of the user's own."""
+"""Reading molecules and labels from a table of the user's own."""
 
-import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxuq.molecules._workers import run_rdkit
+from jaxuq.molecules.columns import find_targets, named_columns, smiles_column, target_labels
+from jaxuq.molecules.labels import LabelError, look_at, read_labels
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, TaskType
-from jaxuq.molecules.rows import column_position, read_header, records
+from jaxuq.molecules.repeats import canonical_smiles, warn_of_repeats
+from jaxuq.molecules.tables import SMILES_NAMES, FileTable, column_position, open_table, seen, table_name, words
 
-_SMILES_NAMES = ("smiles", "mol", "canonical_smiles", "smi", "structure", "molecule")
-_MISSING = frozenset(("", "na", "n/a", "nan", "none", "null", "-", "?", "#n/a"))
-_IDENTIFIERS = frozenset(("", "id", "ids", "ori_ids", "index", "idx", "num", "no", "cid", "row", "mol_id", "name"))
+PARTS = {
+    spelling: part
+    for part, spellings in {
+        "train": "train training tr trn learn",
+        "valid": "valid validation val dev development tune",
+        "calibrate": "calibrate calibration cal calib",
+        "test": "test testing te tst holdout hold-out held-out",
+    }.items()
+    for spelling in spellings.split()
+}
+"""Spellings of the parts in a column of parts, in any case."""
+_PART_NAMES = ("split", "part", "set", "subset", "partition", "fold")
 
 
 def load_csv(
@@ -26,26 +38,36 @@ def load_csv(
     metric: str | None = None,
     name: str | None = None,
     drop_unparsable: bool = True,
+    separator: str | None = None,
+    decimal: str | None = None,
+    part_column: str | None = None,
+    weight_column: str | None = None,
     workers: int | None = None,
 ) -> MoleculeDataset:
-    """Read a CSV file with one molecule a line.
+    """Read a table with one molecule a row: CSV, SDF, or what pandas reads.
 
-    Blank labels (and `nan`, `NA`, `null`, …) are missing labels. Blanks around a SMILES are removed. A record without a
-    usable SMILES is left out and listed in `rejected`; it never costs the others.
+    Blank labels (and `nan`, `NA`, `null`, …) are missing labels. Blanks around a SMILES, and characters that take no
+    place on paper, are removed. A record without a usable SMILES is left out and listed in `rejected`; it never costs
+    the others. A molecule that is there more than once, under whatever SMILES, is warned about.
 
     Args:
-        path: the file, plain or gzipped, UTF-8, with a header line.
+        path: the file; see `open_table` for its kinds.
         smiles_column: the column with the SMILES; None looks for the usual names (smiles, mol, …) in any case.
-        task_columns: the columns with the labels; None takes every other column that holds numbers only, except those
-            named like identifiers (id, index, num, …).
+        task_columns: the columns with the labels: numbers, or two classes (0 and 1, true and false, yes and no, active
+            and inactive, …). None takes all such columns but identifiers, dates and properties of the structure;
+            those that are left must be of one kind, all of two classes or all of other numbers.
         task_type: `"classification"` or `"regression"`; None: classification where all labels are 0 or 1.
         metric: kept with the data set; None: `"roc-auc"` for classification, `"rmse"` for regression.
         name: what to call the data set; None: the name of the file.
         drop_unparsable: whether to leave out SMILES that RDKit does not read.
+        separator: between fields: `","`, `";"`, `"tab"` or `"|"`; None: recognised.
+        decimal: sign of the numbers, `"."` or `","`; None: recognised.
+        part_column: a column that says `train`, `valid`, `calibrate` or `test` (or `val`, `dev`, `holdout`, …).
+        weight_column: a column with how much each molecule counts in training, at least 0; blank counts as 1.
         workers: processes that parse; None chooses, 1 stays in this process.
 
     Returns:
-        The data set, in the order of the file.
+        The data set, in the order of the file; `taken` says what was taken for what.
 
     Raises:
         DataError: the file is missing, empty or not a table; a column is missing or ambiguous; a label is text or not
@@ -55,26 +77,56 @@ def load_csv(
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "mine.csv")
-        ...     _ = path.write_text("smiles,logP,active\\nCCO,-0.3,1\\nnonsense,1.0,0\\nCCC,,0\\n")
+        ...     _ = path.write_text("smiles;logP;active\\nCCO;-0,3;1\\nnonsense;1,0;0\\nCCC;;0\\n")
         ...     data = load_csv(path, task_columns=["logP"])
         >>> data.smiles, data.labels.tolist(), data.mask.tolist()
-        (['CCO', 'CCC'], [[-0.3...], [0.0]], [[True], [False]])
+        (['CCO', 'CCC'], [[-0.3], [0.0]], [[True], [False]])
         >>> data.rejected[0].row, data.rejected[0].text
         (3, 'nonsense')
     """
-    path = Path(path)
-    header = read_header(path)
-    smiles_column = _smiles_column(path, header, smiles_column)
-    if task_columns is None:
-        task_columns = _numeric_columns(path, header, smiles_column)
-    elif isinstance(task_columns, str):
+    if isinstance(task_columns, str):
         raise DataError(f"task_columns must be a list of names, not one string: write [{task_columns!r}]")
-    task_columns = tuple(task_columns)
-    columns = [column_position(path, header, column) for column in task_columns]
-    at = column_position(path, header, smiles_column)
+    table = open_table(Path(path), separator=separator, smiles_column=smiles_column)
+    options = ReadOptions(smiles_column, task_columns, task_type, metric, name, drop_unparsable, decimal, workers)
+    data = read_molecules(table, options, part_column=part_column, weight_column=weight_column)
+    forms = canonical_smiles(data.smiles, workers=workers)
+    warn_of_repeats(str(table.path), data.smiles, forms, data.labels, data.mask)
+    return data
 
-    smiles, rows, values, rejected = [], [], [], []
-    for row, fields in records(path):
+
+class ReadOptions(NamedTuple):
+    """The options of `load_csv` of the same names."""
+
+    smiles_column: str | None = None
+    task_columns: Sequence[str] | None = None
+    task_type: str | None = None
+    metric: str | None = None
+    name: str | None = None
+    drop_unparsable: bool = True
+    decimal: str | None = None
+    workers: int | None = None
+
+
+def read_molecules(
+    table: FileTable, options: ReadOptions, *, part_column: str | None = None, weight_column: str | None = None
+) -> MoleculeDataset:
+    """The molecules and labels of a table, without a look at repeats; see `load_csv`."""
+    path, header = table.path, table.header
+    molecules = smiles_column(table, options.smiles_column)
+    at = column_position(path, header, molecules)
+    roles = [None if c is None else column_position(path, header, c) for c in (part_column, weight_column)]
+    if options.task_columns is None:
+        candidates = [
+            position for position, column in enumerate(header) if position != at and position not in roles and column
+        ]
+    else:
+        targets = named_columns(path, header, options.task_columns)
+        candidates = [header.index(column) for column in targets]
+
+    smiles, rows, rejected = [], [], []
+    texts: list[list[str]] = [[] for _ in candidates]
+    further: list[list[str]] = [[], []]
+    for row, fields in table.records():
         if len(fields) != len(header):
             text = fields[at] if at < len(fields) else ""
             rejected.append(Rejected(row, text, f"{len(fields)} fields where the header has {len(header)}"))
@@ -85,37 +137,138 @@ def load_csv(
             continue
         smiles.append(text)
         rows.append(row)
-        values.append([_label(path, row, header[column], fields[column]) for column in columns])
+        for column, position in zip(texts, candidates):
+            column.append(fields[position])
+        for column, position in zip(further, roles):
+            if position is not None:
+                column.append(fields[position])
 
-    if drop_unparsable and smiles:
-        heavy = run_rdkit("heavy_atoms", smiles, {}, workers=workers).values
+    by_name: dict[str, list[str]] = {}
+    for position, column in zip(candidates, texts):
+        if header.count(header[position]) > 1 and look_at(column).kind in ("numbers", "classes", "bounds"):
+            column_position(path, header, header[position])  # which says that there are two
+        by_name[header[position]] = column
+    left_out: dict[str, str] = {}
+    if options.task_columns is None:
+        targets, left_out = find_targets(table, by_name, molecules)
+        _warn_of_ignored(table, by_name, smiles, part_column)
+    labels, sign = target_labels(table, by_name, targets, rows, options.decimal)
+    numbers = np.stack([labels[name] for name in targets], axis=1) if targets else np.zeros((len(smiles), 0))
+    parts = None if part_column is None else _parts(table, part_column, further[0], rows)
+    weights = (
+        None if weight_column is None else _weights(table, weight_column, further[1], rows, options.decimal or sign)
+    )
+
+    kept = np.arange(len(smiles))
+    if options.drop_unparsable and smiles:
+        heavy = run_rdkit("heavy_atoms", smiles, {}, workers=options.workers).values
         rejected += [Rejected(rows[i], smiles[i], "RDKit cannot read it") for i in np.flatnonzero(heavy < 0)]
         kept = np.flatnonzero(heavy >= 0)
-        smiles, values = [smiles[i] for i in kept], [values[i] for i in kept]
-    if not smiles:
+    if not len(kept):
         reasons = "; ".join(f"line {r.row}: {r.text!r}, {r.reason}" for r in rejected[:3])
         raise DataError(
             f"{path} holds no usable molecule" + (f" ({len(rejected)} rejected: {reasons})" if reasons else "")
         )
-    numbers = np.asarray(values, np.float64).reshape(len(smiles), len(columns))
-    return make_dataset(
-        name or path.name.removesuffix(".gz").removesuffix(".csv"),
-        smiles,
-        numbers,
-        task_columns,
+    data = make_dataset(
+        options.name or table_name(path),
+        [smiles[i] for i in kept],
+        numbers[kept],
+        targets,
         source=str(path),
-        task_type=task_type,
-        metric=metric,
+        task_type=options.task_type,
+        metric=options.metric,
         rejected=sorted(rejected),
+    )
+    if options.task_type is None:
+        _refuse_two_kinds(data, str(path))
+        _warn_of_many_classes(data, str(path))
+    return data._replace(
+        parts=None if parts is None else tuple(parts[i] for i in kept),
+        weights=None if weights is None else weights[kept],
+        taken=_taken(table, molecules, data, left_out, sign, part_column, weight_column, options.task_columns is None),
     )
 
 
-def read_smiles(path: str | os.PathLike, smiles_column: str | None = None) -> list[str]:
-    """The SMILES of a CSV file, or of a text file with one a line; every record gives a row, whatever it says.
+class MoleculeRows(NamedTuple):
+    """The rows of a table of molecules, read in batches.
+
+    Attributes:
+        columns: names of the columns beside the SMILES.
+        batches: SMILES and fields of the other columns, so many records at a time.
+        count: of the rows.
+    """
+
+    columns: list[str]
+    batches: Iterator[tuple[list[str], list[list[str]]]]
+    count: int
+
+
+def read_in_batches(
+    path: str | os.PathLike, smiles: str | None = None, *, size: int = 8192, separator: str | None = None
+) -> MoleculeRows:
+    """The rows of a table, or of a list with one SMILES a line; every record gives a row, whatever it says.
 
     Args:
-        path: plain or gzipped, UTF-8. A file whose first line names no column is a list of SMILES.
+        path: see `load_csv`. A file whose first line names no column is a list of SMILES, maybe with names behind.
+        smiles: the column; None looks for the usual names.
+        size: records at a time.
+        separator: see `load_csv`.
+
+    Returns:
+        The rows; a SMILES is empty where there is none. Only one batch is held.
+
+    Raises:
+        DataError: the file is missing or empty, or a column is missing or ambiguous.
+    """
+    table = open_table(Path(path), separator=separator, smiles_column=smiles)
+    header = table.header
+    listed = smiles is None and _is_list(header)
+    at = 0 if listed else column_position(table.path, header, smiles_column(table, smiles))
+    columns = [f"column {n + 1}" if listed else name for n, name in enumerate(header) if n != at]
+
+    def batches() -> Iterator[tuple[list[str], list[list[str]]]]:
+        found: list[str] = []
+        others: list[list[str]] = []
+        for _, fields in [(1, header)] if listed else ():
+            found.append(fields[0])
+            others.append(fields[1:])
+        for _, fields in table.records():
+            found.append(fields[at].strip() if at < len(fields) else "")
+            beside = [field.strip() for n, field in enumerate(fields[: len(header)]) if n != at]
+            others.append(beside + [""] * (len(columns) - len(beside)))
+            if len(found) == size:
+                yield found, others
+                found, others = [], []
+        if found:
+            yield found, others
+
+    return MoleculeRows(columns, batches(), listed + sum(1 for _ in table.records()))
+
+
+def read_lines(lines: Iterable[str], *, size: int = 8192) -> MoleculeRows:
+    """SMILES, one a line, as `read_in_batches` gives them; blank lines are none.
+
+    Args:
+        lines: such as standard input, which is read to its end first.
+        size: at a time.
+
+    Returns:
+        The rows.
+    """
+    smiles = clean_smiles([line for line in lines if line.strip()])
+    starts = range(0, len(smiles), size)
+    return MoleculeRows([], ((smiles[start : start + size], []) for start in starts), len(smiles))
+
+
+def read_smiles(
+    path: str | os.PathLike, smiles_column: str | None = None, *, separator: str | None = None
+) -> list[str]:
+    """The SMILES of a table, or of a list with one a line; every record gives a row, whatever it says.
+
+    Args:
+        path: see `read_in_batches`.
         smiles_column: the column; None looks for the usual names.
+        separator: see `load_csv`.
 
     Returns:
         One text a record; empty where there is none.
@@ -131,12 +284,17 @@ def read_smiles(path: str | os.PathLike, smiles_column: str | None = None) -> li
         ...     read_smiles(path)
         ['CCO', '']
     """
-    path = Path(path)
-    header = read_header(path)
-    if len(header) == 1 and smiles_column is None and header[0].lower() not in _SMILES_NAMES:
-        return [header[0], *(fields[0].strip() for _, fields in records(path))]
-    at = column_position(path, header, _smiles_column(path, header, smiles_column))
-    return [fields[at].strip() if at < len(fields) else "" for _, fields in records(path)]
+    return [text for found, _ in read_in_batches(path, smiles_column, separator=separator).batches for text in found]
+
+
+def clean_smiles(smiles: Sequence[str]) -> list[str]:
+    """SMILES without blanks around them and without characters that take no place on paper.
+
+    Example:
+        >>> clean_smiles([" CC\\u200bO "])
+        ['CCO']
+    """
+    return [seen(str(text)).strip() for text in smiles]
 
 
 def make_dataset(
@@ -173,7 +331,7 @@ def make_dataset(
     return MoleculeDataset(
         name=name,
         smiles=smiles,
-        labels=np.where(mask, numbers, 0.0).astype(np.float32),
+        labels=np.where(mask, numbers, 0.0),
         mask=mask,
         task_names=tuple(task_names),
         task_type=kind,
@@ -182,61 +340,120 @@ def make_dataset(
     )
 
 
-def _smiles_column(path: Path, header: list[str], wanted: str | None) -> str:
-    if wanted is not None:
-        return wanted
-    for usual in _SMILES_NAMES:
-        for column in header:
-            if column.lower() == usual:
-                return column
-    raise DataError(
-        f"{path} has no column with a usual name for SMILES ({', '.join(_SMILES_NAMES)}); its columns are "
-        f"{', '.join(header[:20])}: say which one with smiles_column"
-    )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
+def _is_list(header: list[str]) -> bool:
+    """Whether the first line of a file is a molecule, not names of columns."""
+    named = any(name.lower() in SMILES_NAMES or "smiles" in words(name) for name in header)
+    if named:
         return False
-    return True
+    return len(header) == 1 or bool(run_rdkit("heavy_atoms", header[:1], {}).values[0] > 0)
 
 
-def _numeric_columns(path: Path, header: list[str], smiles_column: str) -> tuple[str, ...]:
-    """Columns that hold numbers; one that holds mostly numbers is taken too, so that its text is reported later."""
-    numbers, texts = np.zeros(len(header), int), np.zeros(len(header), int)
-    for _, fields in records(path):
-        for position, field in enumerate(fields[: len(header)]):
-            field = field.strip()
-            if field.lower() not in _MISSING:
-                if _is_number(field):
-                    numbers[position] += 1
-                else:
-                    texts[position] += 1
-    found = tuple(
-        column
-        for column, number, text in zip(header, numbers, texts)
-        if column != smiles_column and column.lower() not in _IDENTIFIERS and number > text
-    )
-    if not found:
-        raise DataError(
-            f"{path} has no column of numbers besides {smiles_column!r}, or all their entries are missing; its columns "
-            f"are {', '.join(header[:20])}: say which hold the labels with task_columns"
-        )
+def _parts(table: FileTable, column: str, texts: list[str], lines: list[int]) -> list[str]:
+    found = []
+    for line, text in zip(lines, texts):
+        part = PARTS.get(text.strip().lower())
+        if part is None:
+            raise DataError(
+                f"{table.path}, line {line}, column {column!r}: {text.strip()[:60]!r} is no part; expected train, "
+                "valid, calibrate or test"
+            )
+        found.append(part)
     return found
 
 
-def _label(path: Path, row: int, column: str, text: str) -> float:
-    text = text.strip()
-    if text.lower() in _MISSING:
-        return math.nan
+def _weights(table: FileTable, column: str, texts: list[str], lines: list[int], decimal: str | None) -> np.ndarray:
+    looked = look_at(texts)
     try:
-        value = float(text)
-    except ValueError:
+        weights = read_labels(looked, "," if (decimal or looked.decimal) == "," else ".")
+    except LabelError as error:
+        raise DataError(f"{table.path}, line {lines[error.row]}, column {column!r}: {error}") from None
+    weights = np.where(np.isnan(weights), 1.0, weights)
+    if (weights < 0).any():
+        row = int(np.argmax(weights < 0))
         raise DataError(
-            f"{path}, line {row}, column {column!r}: {text[:60]!r} is not a number; leave a missing label blank"
-        ) from None
-    if not math.isfinite(value) or abs(value) > np.finfo(np.float32).max:
-        raise DataError(f"{path}, line {row}, column {column!r}: {text!r} is not a finite float32 number")
-    return value
+            f"{table.path}, line {lines[row]}, column {column!r}: a weight is at least 0, not {weights[row]:g}"
+        )
+    if len(weights) and not weights.any():
+        raise DataError(f"{table.path}: every weight in column {column!r} is 0; nothing would be learnt")
+    return weights
+
+
+def _warn_of_ignored(table: FileTable, texts: dict[str, list[str]], smiles: list[str], part_column: str | None) -> None:
+    """A second molecule a row, or a column of parts that nobody has asked to be used."""
+    for name, column in texts.items():
+        there = [text.strip() for text in column if text.strip()]
+        if not there:
+            continue
+        if part_column is None and {text.lower() for text in there} <= set(PARTS):
+            warnings.warn(
+                f"column {name!r} of {table.path} says which part each molecule belongs to, and is not used: say "
+                f"--part-column {name} to use it",
+                DataWarning,
+                stacklevel=4,
+            )
+        elif {"smiles", "smi", "solvent", "mol", "molecule"} & set(words(name)) and column != smiles:
+            some = list(dict.fromkeys(there))[:50]
+            if np.mean(run_rdkit("heavy_atoms", some, {}, workers=1).values > 0) > 0.9:
+                warnings.warn(
+                    f"column {name!r} of {table.path} holds molecules too, and is not used: a row is one molecule here",
+                    DataWarning,
+                    stacklevel=4,
+                )
+
+
+def _refuse_two_kinds(data: MoleculeDataset, source: str) -> None:
+    """Columns of 0 and 1 beside others are one kind of task only if the user says so."""
+    if data.task_type == "classification":
+        return
+    columns = [(name, data.labels[data.mask[:, k], k]) for k, name in enumerate(data.task_names)]
+    two = [name for name, values in columns if len(values) and np.isin(values, (0.0, 1.0)).all()]
+    if two:
+        other = next(name for name, values in columns if len(values) and name not in two)
+        raise DataError(
+            f"{source}: {two[0]!r} holds 0 and 1 and {other!r} other numbers, but a model is for one kind: name those "
+            "of one kind with --targets (task_columns in Python), or say --task-type regression"
+        )
+
+
+def _warn_of_many_classes(data: MoleculeDataset, source: str) -> None:
+    """Whole numbers from 0 or 1 to a few may be classes, which are not what regression learns."""
+    if data.task_type == "classification":
+        return
+    for task, name in enumerate(data.task_names):
+        values = np.unique(data.labels[data.mask[:, task], task])
+        count = int(data.mask[:, task].sum())
+        if 3 <= len(values) <= 10 and count >= 3 * len(values) and (np.diff(values) == 1).all() and values[0] in (0, 1):
+            warnings.warn(
+                f"the labels {name!r} of {source} are the whole numbers {values[0]:g} to {values[-1]:g}, and are taken "
+                "as numbers; if they are classes, give a column of 0 and 1 for each, or say --task-type regression",
+                DataWarning,
+                stacklevel=4,
+            )
+
+
+def _taken(
+    table: FileTable,
+    molecules: str,
+    data: MoleculeDataset,
+    left_out: dict[str, str],
+    sign: str | None,
+    part_column: str | None,
+    weight_column: str | None,
+    guessed: bool,
+) -> str:
+    """What was taken for what, in one line."""
+
+    def listed(names: Sequence[str]) -> str:
+        return ", ".join(names[:5]) + (f", … ({len(names)})" if len(names) > 5 else "")
+
+    said = f"SMILES from {molecules}, {data.task_type} of {listed(data.task_names)}"
+    said += f", parts from {part_column}" if part_column else ""
+    said += f", weights from {weight_column}" if weight_column else ""
+    if table.separator not in ("", ","):
+        said += f", parted by {'tabs' if table.separator == chr(9) else table.separator}"
+    said += ", with decimal commas" if sign == "," else ""
+    if left_out:
+        said += f"; not labels: {listed([f'{name} ({reason})' for name, reason in left_out.items()])}"
+    if guessed and (left_out or len(data.task_names) > 1):
+        said += "; --targets names others"
+    return said

@@ -42,7 +42,8 @@ class Rejected(NamedTuple):
 class MoleculeDataset(NamedTuple):
     """Molecules with one or several labels each, some of which may be missing.
 
-    A missing label is 0 in `labels` and False in `mask`, so both arrays are finite and can go to a device as they are.
+    A missing label is 0 in `labels` and False in `mask`, so both arrays are finite. Labels are kept in double precision
+    on the host, so that those of 1e-30 or around 1e7 lose nothing; `scale_labels` takes them to what a device holds.
 
     Attributes:
         name: what the data set is called.
@@ -53,6 +54,9 @@ class MoleculeDataset(NamedTuple):
         task_type: `"classification"` (every task is binary) or `"regression"`.
         metric: what selects a model on the validation part: `"roc-auc"`, `"rmse"` or `"mae"`.
         rejected: the records left out while reading.
+        weights: how much each molecule counts in training, at least 0; None: all alike.
+        parts: of each molecule `train`, `valid`, `calibrate` or `test`, where the file says; None where it does not.
+        taken: what was taken for what while reading, in one line.
 
     Example:
         >>> from jaxuq.molecules import load_molecules
@@ -71,6 +75,9 @@ class MoleculeDataset(NamedTuple):
     task_type: TaskType
     metric: str
     rejected: tuple[Rejected, ...] = ()
+    weights: Float[np.ndarray, " molecules"] | None = None
+    parts: tuple[str, ...] | None = None
+    taken: str = ""
 
     def take(self, rows: Sequence[int] | Integer[np.ndarray, " rows"]) -> "MoleculeDataset":
         """The molecules at the given positions, in that order; `rejected` is not carried over."""
@@ -80,6 +87,8 @@ class MoleculeDataset(NamedTuple):
             labels=self.labels[rows],
             mask=self.mask[rows],
             rejected=(),
+            weights=None if self.weights is None else self.weights[rows],
+            parts=None if self.parts is None else tuple(self.parts[row] for row in rows),
         )
 
 

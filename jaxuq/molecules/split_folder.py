@@ -11,7 +11,8 @@ import numpy as np
 
 from jaxuq.molecules.reading import make_dataset
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Split
-from jaxuq.molecules.rows import column_position, read_header, records
+from jaxuq.molecules.repeats import canonical_smiles, warn_of_shared
+from jaxuq.molecules.tables import column_position, open_table
 
 
 def load_split_folder(path: str | os.PathLike) -> Split:
@@ -73,11 +74,12 @@ def read_meta(folder: Path) -> dict:
 
 def read_part(path: Path, name: str, meta: dict) -> MoleculeDataset:
     """One file of a split folder."""
-    header = read_header(path)
+    table = open_table(path)
+    header = table.header
     columns = [column_position(path, header, column) for column in ("smiles", "labels")]
     columns.append(header.index("masks") if "masks" in header else -1)
     smiles, values = [], []
-    for row, fields in records(path):
+    for row, fields in table.records():
         if len(fields) != len(header):
             raise DataError(f"{path}, line {row}: {len(fields)} fields where the header has {len(header)}")
         labels = _list(path, row, "labels", fields[columns[1]])
@@ -112,18 +114,10 @@ def read_part(path: Path, name: str, meta: dict) -> MoleculeDataset:
 
 
 def warn_of_shared_molecules(split: Split) -> None:
-    """Say so when a SMILES is in two parts: scores on the later one would be too good."""
-    train, valid, test = (set(part.smiles) for part in split)
-    for name, shared in (
-        ("train and valid", train & valid),
-        ("train and test", train & test),
-        ("valid and test", valid & test),
-    ):
-        if shared:
-            message = (
-                f"{len(shared)} molecules are in both {name} ({sorted(shared)[0]!r} for one): scores will be too good"
-            )
-            warnings.warn(message, DataWarning, stacklevel=3)
+    """Say so when a molecule is in two parts, under whatever SMILES: scores on the later one would be too good."""
+    written = {name: part.smiles for name, part in zip(split._fields, split)}
+    forms = iter(canonical_smiles([text for part in split for text in part.smiles]))
+    warn_of_shared({name: [next(forms) for _ in texts] for name, texts in written.items()}, written)
 
 
 def _list(path: Path, row: int, column: str, text: str) -> list[float]:

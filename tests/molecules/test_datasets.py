@@ -63,7 +63,7 @@ def test_three_sets_need_neither_a_folder_nor_the_network(name, first, label):
     assert data.smiles[0].startswith(first)
     assert data.smiles == [text.strip() for text in data.smiles]
     np.testing.assert_allclose(data.labels[0, 0], label, rtol=1e-6)
-    assert data.mask.all() and data.labels.dtype == np.float32 and not data.rejected
+    assert data.mask.all() and data.labels.dtype == np.float64 and not data.rejected
     assert data.metric == DATASETS[name].metric
 
 

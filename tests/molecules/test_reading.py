@@ -21,10 +21,11 @@ def write(tmp_path):
 
 def test_blanks_are_missing_labels_and_finite(write):
     data = load_csv(write("smiles,a,b\nCCO,1.5,\nCCC, NaN ,2\nC,N/A,-3e-1\n"))
+    assert data.taken == "SMILES from smiles, regression of a, b; --targets names others"
     np.testing.assert_array_equal(data.mask, [[True, False], [False, True], [False, True]])
-    np.testing.assert_allclose(data.labels, [[1.5, 0], [0, 2], [0, -0.3]], rtol=1e-6)
+    np.testing.assert_allclose(data.labels, [[1.5, 0], [0, 2], [0, -0.3]], rtol=1e-15)
     assert (data.task_names, data.task_type, data.metric, data.name) == (("a", "b"), "regression", "rmse", "mine")
-    assert data.labels.dtype == np.float32
+    assert data.labels.dtype == np.float64
 
 
 def test_task_type_is_inferred_or_given(write):

@@ -17,7 +17,9 @@ BENZENES, PYRIDINES = ["c1ccccc1" + "C" * k for k in range(20)], ["n1ccccc1" + "
 
 
 def _contents(data):
-    return sorted((s, tuple(y), tuple(m)) for s, y, m in zip(data.smiles, data.labels.tolist(), data.mask.tolist()))
+    return sorted(
+        (s, tuple(y), tuple(m)) for s, y, m in zip(data.smiles, np.float32(data.labels).tolist(), data.mask.tolist())
+    )
 
 
 def test_a_group_that_does_not_fit_does_not_close_a_part():

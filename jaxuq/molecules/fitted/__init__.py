@@ -13,13 +13,15 @@ The labels that chose the epoch are never those of calibration, and neither are 
 from jaxuq.molecules.fitted.choosing import Choice, choose_molecules
 from jaxuq.molecules.fitted.fitting import FittedMolecules, MoleculeRecipe, fit_molecules
 from jaxuq.molecules.fitted.folder import load_molecules_model, save_molecules
-from jaxuq.molecules.fitted.parts import PartRows, divide_molecules
-from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules, write_forecast
+from jaxuq.molecules.fitted.parts import PartRows, divide_molecules, named_parts
+from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules, promise_for
 from jaxuq.molecules.fitted.testing import score_forecast
+from jaxuq.molecules.fitted.writing import Forecasted, predict_to_file, write_forecast
 
 __all__ = [
     "Choice",
     "FittedMolecules",
+    "Forecasted",
     "MoleculeForecast",
     "MoleculeRecipe",
     "PartRows",
@@ -27,7 +29,10 @@ __all__ = [
     "divide_molecules",
     "fit_molecules",
     "load_molecules_model",
+    "named_parts",
     "predict_molecules",
+    "predict_to_file",
+    "promise_for",
     "save_molecules",
     "score_forecast",
     "write_forecast",

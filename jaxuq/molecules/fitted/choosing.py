@@ -13,6 +13,7 @@ from jaxuq.molecules.descriptors import morgan_fingerprints
 from jaxuq.molecules.fitted.fitting import FittedMolecules
 from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules
 from jaxuq.molecules.records import DataError
+from jaxuq.molecules.scaling import LabelScaler
 from jaxuq.study import Listener
 
 Goal = Literal["learn", "high", "low"]
@@ -93,7 +94,7 @@ def choose_molecules(
     readable, bits = readable[first], bits[first]
     if len(readable) < count:
         raise DataError(f"{count} molecules are asked for, but the pool has {len(readable)} different readable ones")
-    mean, known, noise = _gaussian(forecast, readable, task)
+    mean, known, noise = _gaussian(forecast, readable, task, fitted.scaler)
     signs = {"learn": 0.0, "high": 1.0, "low": -1.0}
     rows, gain = _greedy(
         jnp.asarray(bits, jnp.float32),
@@ -107,12 +108,15 @@ def choose_molecules(
     return Choice(readable[np.asarray(rows)], np.asarray(gain), forecast)
 
 
-def _gaussian(forecast: MoleculeForecast, rows: np.ndarray, task: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, epistemic variance and noise of each molecule; of classes in units of the logit."""
+def _gaussian(
+    forecast: MoleculeForecast, rows: np.ndarray, task: int, scaler: LabelScaler
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, epistemic variance and noise of each molecule, in standard units; of classes in units of the logit."""
     mean, known, noise = (part[rows, task] for part in (forecast.mean, forecast.epistemic, forecast.aleatoric))
     if forecast.task_type == "regression":
+        shift, size = float(scaler.mean[task]), float(scaler.scale[task])
         least = np.finfo(np.float32).tiny
-        return mean, known, np.maximum(noise, least)
+        return (mean - shift) / size, known / size / size, np.maximum(noise / size / size, least)
     share = np.clip(mean, 1e-6, 1 - 1e-6)
     curvature = share * (1 - share)
     return np.log(share / (1 - share)), np.expm1(2 * known) / curvature, 1 / curvature

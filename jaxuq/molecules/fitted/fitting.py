@@ -13,6 +13,7 @@ from jaxuq.calibration import Fitted, recalibrate
 from jaxuq.molecules.descriptors import morgan_fingerprints
 from jaxuq.molecules.fitted.model import model_function
 from jaxuq.molecules.fitted.parts import PartRows
+from jaxuq.molecules.fitted.shift import Shift
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.forecasting import told_epochs, told_features
@@ -72,6 +73,7 @@ class FittedMolecules(NamedTuple):
         usual: epistemic uncertainty of the calibration molecules, in ascending order: what is usual for this model.
         sizes: molecules of the four parts.
         data: digest of molecules, labels and parts.
+        shift: how calibration counts for other molecules, if the promise is for those; see `promise_for`.
     """
 
     forecaster: Fitted
@@ -84,6 +86,7 @@ class FittedMolecules(NamedTuple):
     usual: Float[np.ndarray, "calibrate tasks"]
     sizes: tuple[int, ...]
     data: str
+    shift: Shift | None = None
 
 
 def backbone_of(name: str, features: str) -> Backbone:
@@ -148,6 +151,7 @@ def fit_molecules(
     # Calibration takes the third place: nothing of it is read before the networks are trained.
     split = Split(data.take(rows.train), data.take(rows.valid), data.take(rows.calibrate))
     problem = make_problem(split, backbone, told_features(listener))
+    unit = LabelScaler(*(np.full_like(np.asarray(part), fill) for part, fill in zip(problem.scaler, (0.0, 1.0))))
     head = likelihood_head(problem.task_type)
 
     def run(name: str, training: Training, state: TrainState, num_epochs: int) -> Any:
@@ -156,7 +160,8 @@ def fit_molecules(
             on_progress=lambda progress: listener.progress(f"train {name}", *told_epochs(progress)),
         )  # fmt: skip
 
-    setting = _setting(problem, backbone, recipe, run)
+    # Epochs are compared in standard units: in those of the labels one task may outweigh, or overflow, the others.
+    setting = _setting(problem._replace(scaler=unit), backbone, recipe, run)
     keys = jnp.stack([named_key(rng_key, "member", member) for member in range(recipe.members)])
     samples = train_members(setting, "ensemble", head, keys).state.best_params
     fitted = Fitted(
@@ -183,7 +188,7 @@ def fit_molecules(
         fingerprints=np.packbits(bits, axis=1),
         usual=np.sort(np.asarray(raw.epistemic), axis=0),
         sizes=tuple(len(part) for part in rows),
-        data=digest(data.smiles, data.labels, data.mask, [part.tolist() for part in rows]),
+        data=digest(data.smiles, data.labels, data.mask, data.weights, [part.tolist() for part in rows]),
     )
 
 

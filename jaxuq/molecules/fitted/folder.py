@@ -8,6 +8,7 @@ import numpy as np
 from jaxuq._errors import JaxuqError
 from jaxuq.calibration import FittedError, load_fitted, save_fitted
 from jaxuq.molecules.fitted.fitting import FittedMolecules, backbone_of
+from jaxuq.molecules.fitted.shift import Shift
 from jaxuq.molecules.scaling import LabelScaler
 
 _KIND, _VERSION = "jaxuq.molecules", 1
@@ -37,6 +38,7 @@ def save_molecules(folder: str | pathlib.Path, fitted: FittedMolecules) -> None:
         "usual": np.asarray(fitted.usual),
         "sizes": list(fitted.sizes),
         "data": fitted.data,
+        "shift": None if fitted.shift is None else fitted.shift._asdict(),
     }
     save_fitted(folder, fitted.forecaster._replace(about=about))
 
@@ -76,4 +78,5 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
         usual=np.asarray(about["usual"]),
         sizes=tuple(about["sizes"]),
         data=about["data"],
+        shift=None if about.get("shift") is None else Shift(**about["shift"]),
     )

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
-from jaxuq.molecules.records import DataError
+from jaxuq.molecules.records import DataError, MoleculeDataset
 from jaxuq.molecules.splits import scaffold_split
 
 
@@ -79,3 +79,41 @@ def divide_molecules(
         if share and not len(part):
             raise DataError(f"{n} molecules are too few for a {name} part of {share:g}; give more, or other fractions")
     return parts
+
+
+def named_parts(data: MoleculeDataset, *, seed: int = 0) -> PartRows:
+    """The four parts as a column of the file names them.
+
+    Where no molecule is for calibration, half of the validation part is, drawn at random: what has chosen the epoch
+    must not calibrate.
+
+    Args:
+        data: whose `parts` are known.
+        seed: of the half.
+
+    Returns:
+        Row numbers, ascending in each part.
+
+    Raises:
+        DataError: nothing says which part is whose, or one of the first three is empty.
+
+    Example:
+        >>> from jaxuq.molecules import load_molecules
+        >>> data = load_molecules("freesolv").take(range(6))
+        >>> named_parts(data._replace(parts=("train", "train", "valid", "valid", "test", "test"))).calibrate.shape
+        (1,)
+    """
+    if data.parts is None:
+        raise DataError(f"no column of {data.name} says which molecule is in which part; name one with part_column")
+    parts = np.array(data.parts)
+    rows = PartRows(*(np.flatnonzero(parts == name) for name in PartRows._fields))
+    if not len(rows.calibrate):
+        held = np.random.default_rng(seed).permutation(rows.valid)
+        half = len(held) // 2
+        rows = rows._replace(valid=np.sort(held[half:]), calibrate=np.sort(held[:half]))
+    if absent := [name for name, part in zip(rows._fields[:3], rows) if not len(part)]:
+        raise DataError(
+            f"the {absent[0]} part that the file names is empty; it needs molecules for train, for valid and for "
+            "calibrate (or at least two for valid, of which half calibrate)"
+        )
+    return rows

@@ -1,29 +1,30 @@
 """Ask a kept model about new molecules: the label, how sure, the interval, and whether the molecule is of its kind."""
 
-import csv
 import functools
-import io
-import pathlib
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float
 
-from jaxuq._files import write_text
-from jaxuq.calibration import conformal_prediction, predict_fitted
+from jaxuq.calibration import Interval, conformal_prediction, predict_fitted
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.descriptors import morgan_fingerprints
 from jaxuq.molecules.fitted.fitting import FittedMolecules, backbone_of
 from jaxuq.molecules.fitted.model import model_function
+from jaxuq.molecules.fitted.shift import fit_shift, thresholds_under
+from jaxuq.molecules.reading import clean_smiles
+from jaxuq.molecules.records import MoleculeDataset
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.molecules.similarity import nearest_tanimoto
 from jaxuq.posterior import predict_forecast
 from jaxuq.study import Listener
 
-_AT_ONCE = 2048  # molecules whose features are held
+AT_ONCE = 8192
+"""Molecules whose features are held at a time."""
 
 
 class MoleculeForecast(NamedTuple):
@@ -62,7 +63,7 @@ class MoleculeForecast(NamedTuple):
 def predict_molecules(
     fitted: FittedMolecules, smiles: Sequence[str], *, listener: Listener | None = None
 ) -> MoleculeForecast:
-    """Forecast molecules, 2,048 at a time; a molecule that RDKit cannot read costs itself alone.
+    """Forecast molecules, 8,192 at a time; a molecule that RDKit cannot read costs itself alone.
 
     Args:
         fitted: from `fit_molecules` or `load_molecules_model`.
@@ -73,7 +74,7 @@ def predict_molecules(
         A forecast for each row.
     """
     listener = Listener() if listener is None else listener
-    smiles = [str(one).strip() for one in smiles]
+    smiles = clean_smiles(smiles)
     tasks = len(fitted.task_names)
     backbone = backbone_of(fitted.backbone, fitted.features)
     forecast = _compiled(fitted.backbone, fitted.features, fitted.task_type, tasks, fitted.forecaster.likelihood)
@@ -81,14 +82,19 @@ def predict_molecules(
     heavy = run_rdkit("heavy_atoms", smiles, {}).values if smiles else np.zeros(0, int)
     readable = np.flatnonzero((np.asarray(heavy) >= 0) & np.array([bool(one) for one in smiles], bool))
     found: list[dict[str, np.ndarray]] = []
-    for start in range(0, len(readable), _AT_ONCE):
-        texts = [smiles[row] for row in readable[start : start + _AT_ONCE]]
-        inputs = jax.tree.map(jnp.asarray, backbone.featurise(texts, None))
-        bits = jnp.asarray(morgan_fingerprints(texts, cache=False), jnp.float32)
-        raw, calibrated, promise = forecast(fitted.forecaster, inputs)
-        found.append(_units(fitted, raw, calibrated, promise, len(texts)))
-        found[-1]["similarity"] = np.asarray(_nearest(bits, references))
-        listener.progress("forecast", min(start + _AT_ONCE, len(readable)), len(readable), "molecules")
+    for start in range(0, len(readable), AT_ONCE):
+        texts = [smiles[row] for row in readable[start : start + AT_ONCE]]
+        # Programs are compiled for few sizes only: the last molecule fills up to a power of two.
+        padded = np.minimum(np.arange(1 << (len(texts) - 1).bit_length()), len(texts) - 1)
+        inputs = jax.tree.map(lambda leaf, padded=padded: jnp.asarray(leaf[padded]), backbone.featurise(texts, None))
+        bits = jnp.asarray(morgan_fingerprints(texts, cache=False)[padded], jnp.float32)
+        parts = forecast(fitted.forecaster, inputs)
+        raw, calibrated, promise = jax.tree.map(operator.itemgetter(slice(len(texts))), parts)
+        similarity = np.asarray(_nearest(bits, references))[: len(texts)]
+        if fitted.shift is not None:
+            promise = _shifted(fitted, calibrated, similarity)
+        found.append(_units(fitted, raw, calibrated, promise) | {"similarity": similarity})
+        listener.progress("forecast", min(start + AT_ONCE, len(readable)), len(readable), "molecules")
 
     def column(name: str, *shape: int, fill: Any = np.nan) -> np.ndarray:
         whole = np.full((len(smiles), *shape), fill)
@@ -116,6 +122,78 @@ def predict_molecules(
     )
 
 
+def promise_for(
+    fitted: FittedMolecules,
+    calibrate: MoleculeDataset,
+    new: Sequence[str],
+    *,
+    listener: Listener | None = None,
+) -> FittedMolecules:
+    """The same model with intervals or sets for molecules that come from elsewhere than those of calibration.
+
+    What kind a molecule is, is told by its forecast (how sure, and the label itself) and by its similarity to the
+    training molecules; calibration molecules count as often as their kind comes among the new ones (`fit_shift`). The
+    promise holds on average over such new molecules, as far as these ratios are right and labels follow molecules as
+    before; look at `shift.size` and at the share of endless intervals before you believe it.
+
+    Args:
+        fitted: with a conformal method, `"normalised"` or `"lac"`.
+        calibrate: the calibration part on which it was fitted, in its order.
+        new: molecules like those for which the promise is to hold; labels are not needed.
+        listener: is told how far it is.
+
+    Returns:
+        The model with a shift.
+
+    Raises:
+        DataError: another conformal method, or too few molecules that RDKit can read.
+    """
+    forecaster = fitted.forecaster
+    if forecaster.conformal not in ("normalised", "lac"):
+        raise DataError(f"weighted promises are for the scores normalised and lac, not {forecaster.conformal!r}")
+    plain = fitted._replace(shift=None)
+    found = [predict_molecules(plain, smiles, listener=listener) for smiles in (calibrate.smiles, new)]
+    old, other = (_kind(one, fitted) for one in found)
+    # Every second row calibrated, if anything did: thresholds are for the others.
+    mine = np.arange(len(calibrate.smiles)) % 2 == 1 if forecaster.calibrator else np.ones(len(calibrate.smiles), bool)
+    mine &= ~np.isnan(old).any(axis=1)
+    forecast = found[0]
+    if fitted.task_type == "regression":
+        scores = np.abs(calibrate.labels - forecast.mean) / np.sqrt(forecast.aleatoric + forecast.epistemic)
+    else:
+        scores = np.where(calibrate.labels == 1, 1 - forecast.mean, forecast.mean)
+    mask = calibrate.mask[mine]
+    readable = ~np.isnan(other).any(axis=1)
+    shift = fit_shift(old[mine], other[readable], np.where(mask, scores[mine], 0.0), mask)
+    return fitted._replace(shift=shift)
+
+
+def _kind(forecast: MoleculeForecast, fitted: FittedMolecules) -> Float[np.ndarray, "molecules features"]:
+    """Few numbers that say what kind of molecule each is."""
+    if fitted.task_type == "regression":
+        scale = np.asarray(fitted.scaler.scale)
+        mean = (forecast.mean - np.asarray(fitted.scaler.mean)) / scale
+        variances = (forecast.aleatoric / scale / scale, forecast.epistemic / scale / scale)
+    else:
+        mean, variances = forecast.mean, (forecast.aleatoric, forecast.epistemic)
+    logs = [np.log(np.maximum(part, 1e-12)) for part in variances]
+    return np.concatenate([mean, *logs, forecast.similarity[:, None]], axis=1)
+
+
+def _shifted(fitted: FittedMolecules, forecast: Any, similarity: np.ndarray) -> Any:
+    """The intervals or sets of molecules under the shift, on the scale of the networks."""
+    assert fitted.shift is not None and fitted.forecaster.level is not None  # the caller knows
+    aleatoric, epistemic = (np.asarray(part, np.float64) for part in (forecast.aleatoric, forecast.epistemic))
+    mean = np.asarray(forecast.mean if fitted.task_type == "regression" else forecast.probabilities, np.float64)
+    logs = [np.log(np.maximum(part, 1e-12)) for part in (aleatoric, epistemic)]
+    features = np.concatenate([mean, *logs, similarity[:, None]], axis=1)
+    thresholds = thresholds_under(fitted.shift, features, fitted.forecaster.level)
+    if fitted.task_type == "regression":
+        half = thresholds * np.sqrt(aleatoric + epistemic)
+        return Interval(mean - half, mean + half)
+    return np.stack([mean, 1 - mean], axis=-1) <= thresholds[..., None]
+
+
 _nearest = jax.jit(nearest_tanimoto)
 
 
@@ -134,7 +212,7 @@ def _compiled(name: str, features: str, task_type: str, tasks: int, likelihood: 
     return forecasts
 
 
-def _units(fitted: FittedMolecules, raw: Any, forecast: Any, promise: Any, count: int) -> dict[str, np.ndarray]:
+def _units(fitted: FittedMolecules, raw: Any, forecast: Any, promise: Any) -> dict[str, np.ndarray]:
     """The arrays of some molecules in the labels' own units."""
     usual, doubt = fitted.usual, np.asarray(raw.epistemic, np.float64)
     below = [np.searchsorted(usual[:, task], doubt[:, task], side="left") for task in range(usual.shape[1])]
@@ -147,55 +225,4 @@ def _units(fitted: FittedMolecules, raw: Any, forecast: Any, promise: Any, count
     ends = {} if promise is None else {"lower": promise.lower, "upper": promise.upper}
     for name, part in {"mean": forecast.mean, **ends}.items():
         found[name] = np.asarray(unscale_mean(fitted.scaler, np.asarray(part, np.float64)))
-    return {name: values[:count] for name, values in found.items()}
-
-
-def write_forecast(
-    path: str | pathlib.Path,
-    forecast: MoleculeForecast,
-    *,
-    rows: Sequence[int] | Integer[np.ndarray, " rows"] | None = None,
-    gain: Sequence[float] | Float[np.ndarray, " rows"] | None = None,
-) -> None:
-    """Write forecasts as CSV: a row a molecule, for each task its columns, then similarity and what went wrong.
-
-    Args:
-        path: of the file.
-        forecast: from `predict_molecules`.
-        rows: which molecules, in this order; None: all.
-        gain: of each of these, as `choose_molecules` gives it: a column of its own.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = [name for task in forecast.task_names for name in _columns(forecast, task)]
-    writer.writerow(["smiles", *columns, "similarity", *(["gain"] if gain is not None else []), "error"])
-    for place, row in enumerate(range(len(forecast.smiles)) if rows is None else rows):
-        cells = [cell for task in range(len(forecast.task_names)) for cell in _cells(forecast, int(row), task)]
-        cells += [_number(forecast.similarity[row])] + ([_number(float(gain[place]))] if gain is not None else [])
-        writer.writerow([forecast.smiles[row], *cells, forecast.errors[row]])
-    write_text(path, text.getvalue())
-
-
-def _columns(forecast: MoleculeForecast, task: str) -> list[str]:
-    names = [task if forecast.task_type == "regression" else f"{task}_probability"]
-    names += [f"{task}_lower", f"{task}_upper"] if forecast.lower is not None else []
-    names += [f"{task}_set"] if forecast.classes is not None else []
-    return [*names, f"{task}_aleatoric", f"{task}_epistemic", f"{task}_familiarity"]
-
-
-def _cells(forecast: MoleculeForecast, row: int, task: int) -> list[str]:
-    cells = [_number(forecast.mean[row, task])]
-    if forecast.lower is not None and forecast.upper is not None:
-        cells += [_number(forecast.lower[row, task]), _number(forecast.upper[row, task])]
-    if forecast.classes is not None:
-        held = [str(label) for label in (0, 1) if forecast.classes[row, task, label]]
-        cells += [" ".join(held)]
-    parts = forecast.aleatoric, forecast.epistemic, forecast.familiarity
-    return cells + [_number(part[row, task]) for part in parts]
-
-
-def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.6g}"
+    return found

@@ -8,10 +8,11 @@ import numpy as np
 from jaxuq import metrics
 from jaxuq.molecules.fitted.predicting import MoleculeForecast
 from jaxuq.molecules.records import MoleculeDataset
+from jaxuq.molecules.scaling import fit_label_scaler
 
 
 def score_forecast(forecast: MoleculeForecast, data: MoleculeDataset) -> dict[str, dict[str, float]]:
-    """Scores of each task.
+    """Scores of each task, computed in standard units and given in those of the labels, whatever their size.
 
     Args:
         forecast: of the molecules of `data`, in their order.
@@ -24,19 +25,26 @@ def score_forecast(forecast: MoleculeForecast, data: MoleculeDataset) -> dict[st
     found = {}
     for task, name in enumerate(forecast.task_names):
         where = jnp.asarray(data.mask[:, task] & ~np.isnan(forecast.mean[:, task]))
-        labels, mean = (jnp.asarray(x[:, task], jnp.float32) for x in (data.labels, forecast.mean))
         if data.task_type == "regression":
-            total = jnp.asarray(forecast.aleatoric[:, task] + forecast.epistemic[:, task], jnp.float32)
+            unit = fit_label_scaler(data.labels[:, task : task + 1], where=data.mask[:, task : task + 1])
+            shift, size = float(unit.mean[0]), float(unit.scale[0])
+            labels, mean = (jnp.asarray((x[:, task] - shift) / size, jnp.float32) for x in (data.labels, forecast.mean))
+            variance = (forecast.aleatoric[:, task] + forecast.epistemic[:, task]) / size / size
+            total = jnp.asarray(variance, jnp.float32)
+            nll = metrics.gaussian_negative_log_likelihood(mean, total, labels, where=where)
             scores: dict[str, Any] = {
-                "rmse": metrics.root_mean_squared_error(mean, labels, where=where),
-                "mae": metrics.mean_absolute_error(mean, labels, where=where),
-                "nll": metrics.gaussian_negative_log_likelihood(mean, total, labels, where=where),
+                "rmse": size * float(metrics.root_mean_squared_error(mean, labels, where=where)),
+                "mae": size * float(metrics.mean_absolute_error(mean, labels, where=where)),
+                "nll": float(nll) + np.log(size),
             }
             if forecast.lower is not None and forecast.upper is not None:
-                lower, upper = (jnp.asarray(x[:, task], jnp.float32) for x in (forecast.lower, forecast.upper))
+                lower, upper = (
+                    jnp.asarray((x[:, task] - shift) / size, jnp.float32) for x in (forecast.lower, forecast.upper)
+                )
                 scores["coverage"] = metrics.interval_coverage(lower, upper, labels, where=where)
-                scores["width"] = metrics.interval_width(lower, upper, where=where)
+                scores["width"] = size * float(metrics.interval_width(lower, upper, where=where))
         else:
+            labels, mean = (jnp.asarray(x[:, task], jnp.float32) for x in (data.labels, forecast.mean))
             scores = {
                 "auroc": metrics.area_under_roc(mean, labels, where=where),
                 "brier": metrics.brier_score(mean, labels, where=where),

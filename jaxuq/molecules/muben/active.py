@@ -20,7 +20,7 @@ from jaxuq.molecules.muben.problem import pool_problem
 from jaxuq.molecules.muben.scores import SHOWN
 from jaxuq.molecules.muben.trainings import trainer
 from jaxuq.molecules.records import DataError
-from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells
+from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells, prediction_rows, write_predictions
 
 START = "start"
 Rows = Integer[np.ndarray, " rows"]
@@ -43,11 +43,13 @@ class Step(NamedTuple):
 def run_active(configuration: MubenConfiguration, listener: Listener = Listener()) -> RunFolder:  # noqa: B008
     """Run active learning and write its result folder; go on where an interrupted run left off.
 
-    For each seed, `start` molecules of the training part, drawn at random, are given their labels, and each method is
-    trained on them. In each of `active` rounds `acquire` more are given theirs: those whose forecast by that very
-    method is the least certain (see `acquisition_scores`), or the next ones of the random order; then everything is
-    trained anew from the beginning. Random sets are the same for all methods. The validation part chooses epochs and
-    calibrates with all its labels, which are not counted; the test part is only scored.
+    For each seed, molecules of the training part, drawn at random, are given `start` labels together, and
+    each method is trained on them. In each of `active` rounds molecules with `acquire` more labels are given theirs:
+    those whose forecast by that very method is the least certain (see `acquisition_scores`), or the next ones of the
+    random order; then everything is trained anew from the beginning. What counts are labels, not rows: a molecule
+    without any is never drawn, one of several tasks brings all that it has. Random sets are the same for all methods.
+    The validation part chooses epochs and calibrates with all its labels, which are not counted; the test part is only
+    scored.
 
     Args:
         configuration: the options of `jaxuq muben`, with `active` of at least 1.
@@ -55,7 +57,8 @@ def run_active(configuration: MubenConfiguration, listener: Listener = Listener(
 
     Returns:
         The result folder, complete: `active.csv` has a row for each method, seed, acquisition and round; `rounds/`
-        holds the rows that had labels, those chosen next, and the scores of all.
+        holds the rows that had labels and the scores of all, and as tables (.csv) the molecules by name: in which order
+        they were given their labels, and how much those of the others are wanted.
 
     Raises:
         DataError: the data or an option is at fault.
@@ -65,11 +68,12 @@ def run_active(configuration: MubenConfiguration, listener: Listener = Listener(
         configuration = opened.configuration
         wanted = configuration.start + configuration.active * configuration.acquire
         for part in opened.parts:
-            if wanted > len(part.split.train.smiles):
+            there = int(part.split.train.mask.sum())
+            if wanted > there:
                 raise DataError(
                     f"--start {configuration.start} and --active {configuration.active} rounds of --acquire "
-                    f"{configuration.acquire} need {wanted} training molecules; {part.split.train.name} has "
-                    f"{len(part.split.train.smiles)}"
+                    f"{configuration.acquire} need {wanted} labels of training molecules; {part.split.train.name} has "
+                    f"{there}"
                 )
         learning = {
             seed: one for part in opened.parts for one in [_Learning(opened, part, listener)] for seed in part.seeds
@@ -120,12 +124,14 @@ class _Curve(NamedTuple):
 
     def steps(self) -> Iterator["Step | None"]:
         """The labelled sets; None for one that follows from scores that are not there yet."""
-        options, order = self.learning.opened.configuration, self.learning.order(self.seed)
-        step: Step | None = Step(START, 0, order[: options.start])
+        options = self.learning.opened.configuration
+        rows = self.learning.next_at_random(np.zeros(0, np.int64), options.start, self.seed)
+        step: Step | None = Step(START, 0, rows)
         yield step
         for number in range(1, options.active + 1 if self.acquisition != START else 1):
             if self.acquisition == "random":
-                step = Step("random", number, order[: options.start + number * options.acquire])
+                rows = self.learning.next_at_random(rows, options.acquire, self.seed)
+                step = Step("random", number, rows)
             elif step is not None:
                 step = self.learning.next_step(step, number, self.acquisition, self.method, self.seed)
             yield step
@@ -166,10 +172,14 @@ class _Learning:
     def __init__(self, opened: Opened, part: Part, listener: Listener):
         self.opened, self.part, self.listener = opened, part, listener
         self.features: Any = None
+        self.labels = part.split.train.mask.sum(axis=1)
 
-    def order(self, seed: int) -> Rows:
-        """See `random_order`."""
-        return random_order(seed, len(self.part.split.train.smiles))
+    def next_at_random(
+        self, rows: Integer[np.ndarray, " before"], number: int, seed: int
+    ) -> Integer[np.ndarray, " after"]:
+        """These rows and the next of the random order, with so many labels more."""
+        places = np.argsort(random_order(seed, len(self.labels)))
+        return np.concatenate([rows, choose_rows(-places.astype(np.float64), rows, number, labels=self.labels)])
 
     def next_step(self, step: Step, number: int, acquisition: str, method: str, seed: int) -> Step | None:
         """The next labelled set, once the one before has been trained on."""
@@ -182,7 +192,7 @@ class _Learning:
                 f"the forecasts of {method} have no epistemic part to choose by; use another method, or "
                 "--acquisition uncertainty,random"
             )
-        chosen = choose_rows(scores, step.rows, self.opened.configuration.acquire)
+        chosen = choose_rows(scores, step.rows, self.opened.configuration.acquire, labels=self.labels)
         return Step(acquisition, number, np.concatenate([step.rows, chosen]))
 
     def train(self, step: Step, methods: Sequence[str], seed: int) -> None:
@@ -213,9 +223,11 @@ class _Learning:
                 for name in ("uncertainty", "epistemic")
             }
             pool_smiles = np.array(split.train.smiles, str)
-            self.scores(step, method, seed).write(
+            kept = self.scores(step, method, seed)
+            kept.write(
                 {"rows": step.rows, "labelled_smiles": pool_smiles[step.rows], "pool_smiles": pool_smiles, **scores}
             )
+            self._write_names(kept, step, scores)
             members = networks_of(METHODS[method], setting)
             times = {"train_seconds": networks.seconds * members, "predict_seconds": seconds}
             self.cell(step, method, seed).write(cell_content(split, (valid, test), times))
@@ -223,9 +235,21 @@ class _Learning:
             if row is None:
                 raise OSError(f"the predictions of {method}, seed {seed} in {folder.path} cannot be read back")
             scores = {name: row[name] for name in SHOWN if name in row}
-            self.listener.scored(f"{method}, {step.acquisition}, {len(step.rows)} labels, seed {seed}", scores)
+            labels = int(self.labels[step.rows].sum())
+            self.listener.scored(f"{method}, {step.acquisition}, {labels} labels, seed {seed}", scores)
             folder.write_record()
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
+
+    def _write_names(self, kept: Cell, step: Step, scores: dict[str, Any]) -> None:
+        """The molecules by name: first those with labels, in the order in which they got them, then the most wanted."""
+        wanted = np.asarray(scores["uncertainty"], np.float64)
+        others = np.setdiff1d(np.arange(len(self.labels)), step.rows)
+        rows = np.concatenate([step.rows, others[np.argsort(-wanted[others], kind="stable")]])
+        given = np.full(len(self.labels), "", dtype=object)
+        given[step.rows] = np.arange(1, len(step.rows) + 1).astype(str)
+        smiles = [self.part.split.train.smiles[row] for row in rows]
+        columns = {"labels": self.labels[rows], **{name: np.asarray(score)[rows] for name, score in scores.items()}}
+        write_predictions(kept, prediction_rows({"smiles": smiles, "given": given[rows]}, columns))
 
     def cell(self, step: Step, method: str, seed: int) -> Cell:
         """The forecasts of a step, which follow from the molecules that had labels too."""
@@ -243,6 +267,7 @@ class _Learning:
         if arrays is None or self.scores(step, method, seed).read() is None:
             return None
         row = finished_row(self.opened.configuration, arrays, method, seed)
-        place = {"acquisition": step.acquisition, "round": step.number, "labels": len(step.rows)}
+        place = {"acquisition": step.acquisition, "round": step.number}
+        place |= {"labels": int(self.labels[step.rows].sum()), "molecules": len(step.rows)}
         where = {name: row.pop(name) for name in ("dataset", "split", "backbone", "method", "seed")}
         return where | place | row

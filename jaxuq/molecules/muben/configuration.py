@@ -6,7 +6,10 @@ import json
 import pathlib
 from typing import Annotated, Any, Literal
 
+import tyro
+
 from jaxuq.molecules.records import DataError
+from jaxuq.molecules.tables import table_name
 from jaxuq.study.crew import CREW_OPTIONS, CrewOptions
 from jaxuq.study.options import from_packages
 
@@ -25,8 +28,8 @@ class MubenConfiguration(CrewOptions):
     """
 
     dataset: str = "esol"
-    """A MoleculeNet name (esol, bace, ...), a CSV file, or a folder with train.csv, valid.csv and test.csv; several
-    with commas between."""
+    """A MoleculeNet name (esol, bace, ...), a table (CSV, SDF, ...), or a folder with train.csv, valid.csv and
+    test.csv; several with commas between."""
 
     backbone: Annotated[str, from_packages("jaxuq.backbones")] = "dnn"
     """The network and what it reads: dnn (descriptors), morgan (fingerprints), gin and dmpnn (graphs), chemberta and
@@ -87,20 +90,33 @@ class MubenConfiguration(CrewOptions):
     """A folder to look for data in first; then JAXUQ_DATA, the packaged files, the cache, a download."""
 
     smiles_column: str | None = None
-    """For a CSV file: the column with the SMILES; default: guessed from its name."""
+    """For a table: the column with the SMILES; default: guessed from its name."""
 
-    task_columns: str | None = None
-    """For a CSV file: label columns separated by commas; default: every other numeric column."""
+    task_columns: Annotated[str | None, tyro.conf.arg(aliases=["--targets"])] = None
+    """For a table: label columns separated by commas; default: all that hold labels of one kind,
+    and are no identifiers, dates or properties of the structure."""
 
     task_type: Literal["classification", "regression"] | None = None
-    """For a CSV file: what the labels are; default: classification if all are 0 or 1."""
+    """For a table: what the labels are; default: classification if all are 0 or 1."""
+
+    separator: str | None = None
+    """For a table: between fields, one of , ; | or tab; default: recognised."""
+
+    decimal: Literal[".", ","] | None = None
+    """For a table: sign of its numbers; default: recognised."""
+
+    part_column: str | None = None
+    """For a table: a column that says train, valid or test, in place of --split."""
+
+    weight_column: str | None = None
+    """For a table: a column with how much each molecule counts in training."""
 
     active: int = 0
     """Active learning in so many rounds instead of the benchmark: start with few labels, acquire more where the method
     is unsure, train anew."""
 
     start: int = 100
-    """Active learning: labels of the first round, drawn at random."""
+    """Active learning: labels of the first round, of molecules drawn at random; a molecule brings all that it has."""
 
     acquire: int = 50
     """Active learning: labels that each round adds."""
@@ -129,8 +145,7 @@ class MubenConfiguration(CrewOptions):
     @property
     def dataset_name(self) -> str:
         """Short name of the data set for tables: the name, or the file's or folder's own."""
-        name = pathlib.Path(self.dataset).name
-        return name.removesuffix(".gz").removesuffix(".csv").lower() or "data"
+        return table_name(self.dataset).lower() or "data"
 
     @property
     def num_members(self) -> int:
@@ -178,7 +193,9 @@ class MubenConfiguration(CrewOptions):
         """
         if self.checkpoint is None:
             return None
-        named = dict(part.strip().split("=", 1) for part in self.checkpoint.split(",") if "=" in part)
+        named = dict(part.strip().split("=", 1) for part in split_names(self.checkpoint) if "=" in part)
+        if pathlib.Path(self.checkpoint).expanduser().exists():
+            named = {}  # a path with signs that would part names
         path = named.get(backbone) if named else self.checkpoint
         return None if path is None else pathlib.Path(path).expanduser()
 
@@ -203,6 +220,22 @@ class MubenConfiguration(CrewOptions):
         )
         fields = type(self).__dataclass_fields__
         return {name: getattr(self, name) for name in names}, {name: fields[name].default for name in names}
+
+
+def split_names(text: str) -> list[str]:
+    """Names and paths with commas between; a path that is there is one, whatever commas are in it.
+
+    Example:
+        >>> split_names("esol, bbbp")
+        ['esol', 'bbbp']
+    """
+    pieces, found = text.split(","), []
+    while pieces:
+        joined = [",".join(pieces[:n]).strip() for n in range(len(pieces), 1, -1)]
+        there = next((path for path in joined if pathlib.Path(path).expanduser().exists()), pieces[0].strip())
+        pieces = pieces[there.count(",") + 1 :]
+        found += [there] if there else []
+    return list(dict.fromkeys(found))
 
 
 def choose(names: str, known: dict[str, Any] | list[str], what: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxuq.molecules.muben.active import run_active
 from jaxuq.molecules.muben.backbones import BACKBONES
-from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
+from jaxuq.molecules.muben.configuration import MubenConfiguration, choose, split_names
 from jaxuq.molecules.muben.run import run_muben
 from jaxuq.molecules.records import DataError
 from jaxuq.study import Listener, run_on_cluster, write_json
@@ -31,7 +31,7 @@ def grid_cells(configuration: MubenConfiguration) -> list[MubenConfiguration]:
         ['runs/esol+bbbp-dnn+gin-scaffold/esol-dnn-scaffold', 'runs/esol+bbbp-dnn+gin-scaffold/esol-gin-scaffold']
     """
     backbones = choose(configuration.backbone, list(BACKBONES), "backbone")
-    datasets = list(dict.fromkeys(name.strip() for name in configuration.dataset.split(",") if name.strip()))
+    datasets = split_names(configuration.dataset)
     if not datasets:
         raise DataError("no data set is named; for example: --dataset esol,bbbp")
     cells = [dataclasses.replace(configuration, dataset=d, backbone=b) for d in datasets for b in backbones]

@@ -14,7 +14,7 @@ class Head(NamedTuple):
 
     Attributes:
         outputs_per_task: width of the head for each task.
-        loss: `loss(outputs [n, tasks, k], labels, where) -> scalar`.
+        loss: `loss(outputs [n, tasks, k], labels, where, weights=None) -> scalar`, with a weight a molecule.
         point: `point(outputs) -> [n, tasks]`, the prediction that selects the best epoch.
     """
 
@@ -38,8 +38,13 @@ def read_outputs(task_type: str, num_tasks: int, outputs: Float[Array, "n output
 
 
 def _mean_of(loss: Callable[..., Float[Array, "n tasks"]]) -> Callable[..., Float[Array, ""]]:
-    """The mean over all known labels of all tasks."""
-    return lambda outputs, labels, where: losses.mean_loss(loss(outputs, labels, where), where=where)
+    """The mean over all known labels of all tasks, those of a molecule with its weight."""
+
+    def mean(outputs: Array, labels: Array, where: Array, weights: Array | None = None) -> Float[Array, ""]:
+        weights = None if weights is None else jnp.broadcast_to(weights[:, None], where.shape)
+        return losses.mean_loss(loss(outputs, labels, where), where=where, weights=weights)
+
+    return mean
 
 
 def likelihood_head(task_type: str) -> Head:

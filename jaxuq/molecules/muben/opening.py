@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +14,14 @@ from jaxuq.molecules.datasets import load_dataset
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
 from jaxuq.molecules.muben.methods import METHODS, task_types
-from jaxuq.molecules.muben.problem import one_class_tasks
+from jaxuq.molecules.muben.problem import check_label_range, one_class_tasks
 from jaxuq.molecules.muben.scores import LEVEL
 from jaxuq.molecules.records import DataError, DataWarning, Split
 from jaxuq.study import Listener, Options, RunFolder, digest, entry_record, open_run
 
-_NAMES = ("dataset", "checkpoint", "smiles_column", "task_columns", "task_type")
+READING = ("smiles_column", "task_columns", "task_type", "separator", "decimal", "part_column", "weight_column")
+"""The options that say how a table is read."""
+_NAMES = ("dataset", "checkpoint", *READING)
 _FREE = ("methods", "seeds", "resamples")
 
 
@@ -110,6 +112,8 @@ def begin_run(
         rejected=[[item.row, item.text, item.reason] for item in first.rejected],
         notes=notes,
     ) as folder:
+        if first.taken:
+            listener.message(f"{configuration.dataset}: {first.taken}")
         yield Opened(configuration, BACKBONES[name], backbone, parts, methods, folder)
 
 
@@ -124,7 +128,8 @@ def split_digest(split: Split) -> str:
     """
     first = split.train
     parts = [(part.smiles, np.where(part.mask, part.labels, 0), part.mask) for part in split]
-    return digest(parts, first.task_names, first.task_type, first.metric)
+    weights = [] if first.weights is None else [first.weights]
+    return digest(parts, first.task_names, first.task_type, first.metric, *weights)
 
 
 def select_methods(names: str, task_type: str) -> list[str]:
@@ -172,8 +177,10 @@ def load_splits(configuration: MubenConfiguration, listener: Listener) -> tuple[
     Raises:
         DataError: the data cannot be found or read.
     """
-    divided = configuration.split == "scaffold" or (_is_split_folder(configuration.dataset))
-    columns = configuration.task_columns
+    divided = configuration.split == "scaffold" or _is_split_folder(configuration.dataset)
+    divided = divided or configuration.part_column is not None
+    reading: dict[str, Any] = {name: getattr(configuration, name) for name in READING}
+    reading["task_columns"] = [reading["task_columns"]] if reading["task_columns"] else None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         splits = [
@@ -182,15 +189,15 @@ def load_splits(configuration: MubenConfiguration, listener: Listener) -> tuple[
                 configuration.split,
                 seed=seed,
                 folder=configuration.data,
-                smiles_column=configuration.smiles_column,
-                task_columns=[name.strip() for name in columns.split(",")] if columns else None,
-                task_type=configuration.task_type,
+                **reading,
             )
             for seed in (range(1) if divided else range(configuration.seeds))
         ]
     notes = list(dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, DataWarning)))
     for note in notes:
         listener.message(note)
+    for split in splits:
+        check_label_range(split.train)
     return splits, notes
 
 

@@ -20,11 +20,13 @@ class Arrays(NamedTuple):
         inputs: what the backbone reads.
         labels: as the loss wants them: 0 and 1, or standardised.
         mask: which labels exist.
+        weights: how much each molecule counts in losses; None: all alike.
     """
 
     inputs: PyTree
     labels: Float[Array, "molecules tasks"]
     mask: Bool[Array, "molecules tasks"]
+    weights: Float[Array, " molecules"] | None = None
 
 
 class Problem(NamedTuple):
@@ -86,25 +88,35 @@ def make_problem(
         scaler = LabelScaler(np.zeros(tasks), np.ones(tasks))
     else:
         scaler = fit_label_scaler(first.labels, where=first.mask)
-        _check_range(scaler, first)
 
     def arrays(part: MoleculeDataset, first: int, last: int) -> Arrays:
         labels = jnp.asarray(scale_labels(scaler, np.asarray(part.labels)), jnp.float32)
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf[first:last]), inputs)
-        return Arrays(rows, labels, jnp.asarray(part.mask))
+        weights = None if part.weights is None else jnp.asarray(part.weights / part.weights.max(), jnp.float32)
+        return Arrays(rows, labels, jnp.asarray(part.mask), weights)
 
     train, valid, test = (arrays(*where) for where in zip(split, borders[:-1].tolist(), borders[1:].tolist()))
     return Problem(first.task_type, first.metric, tuple(first.task_names), train, valid, test, scaler)
 
 
-def _check_range(scaler: LabelScaler, part: MoleculeDataset) -> None:
-    """Labels that single precision cannot hold are refused: the run would end with blank scores."""
+def check_label_range(part: MoleculeDataset) -> None:
+    """Refuse labels that single precision cannot hold: a benchmark, whose scores are in label units, would end blank.
+
+    Args:
+        part: from which networks learn.
+
+    Raises:
+        DataError: names the task and the remedy.
+    """
+    if part.task_type == "classification":
+        return
+    scaler = fit_label_scaler(part.labels, where=part.mask)
     finest = np.finfo(np.float32)
     for task, mean, scale in zip(part.task_names, scaler.mean.tolist(), scaler.scale.tolist()):
         if not finest.tiny < scale**2 < finest.max:
             raise DataError(
                 f"the labels {task!r} of {part.name} have a standard deviation of {scale:.3g}, whose square is beyond "
-                "single precision; give them in other units, or take their logarithm"
+                "single precision, in which scores are computed; give them in other units, or take their logarithm"
             )
         if np.spacing(np.float32(abs(mean))) > 0.1 * scale:
             raise DataError(

@@ -147,7 +147,7 @@ def train_bbp(setting: Setting, seeds: Sequence[int], trained: OtherTraining) ->
 
     def loss_fn(params, batch, where, rng_key):
         negative_log_likelihood = head.loss(
-            outputs(params, batch.inputs, rng_key), batch.labels, batch.mask & where[:, None]
+            outputs(params, batch.inputs, rng_key), batch.labels, batch.mask & where[:, None], batch.weights
         )
         return negative_log_likelihood + kl_to_prior(params["output"], PRIOR_SCALE) / num_train
 

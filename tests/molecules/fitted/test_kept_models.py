@@ -4,6 +4,7 @@ import csv
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -14,13 +15,17 @@ from jaxuq.molecules import DataError, load_molecules
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.fitted import (
     MoleculeRecipe,
+    choose_molecules,
     divide_molecules,
     fit_molecules,
     load_molecules_model,
+    named_parts,
     predict_molecules,
     save_molecules,
     score_forecast,
+    write_forecast,
 )
+from jaxuq.molecules.muben.heads import likelihood_head
 
 RECIPE = MoleculeRecipe("morgan", members=2, epochs=8, level=0.8)
 NEW = ["CCO", "not a molecule", "", "c1ccccc1C(=O)O", "CCCCCCCC", " CCO "]
@@ -138,16 +143,20 @@ def test_the_command_fits_and_forecasts(tmp_path, some, capsys):
     options = ["--output", str(tmp_path / "model"), "--backbone", "morgan", "--members", "2", "--epochs", "4"]
     main(["molecules", "fit", str(path), *options, "--level", "0.8", "--fractions", "0.5", "0.1", "0.2", "0.2"])
     told = capsys.readouterr()
-    assert "226 molecules, regression of logS; by scaffold: train" in told.err and "1 rows left out" in told.err
+    said = (
+        "226 molecules, SMILES from SMILES, regression of logS; by scaffold: train 113, valid 23, calibrate 45, test 45"
+    )
+    assert said in told.err and "1 rows left out" in told.err
     assert "coverage" in told.out and (tmp_path / "model" / "test.csv").is_file()
 
     new = tmp_path / "new.csv"
-    new.write_text("id,smiles\n1,CCO\n2,nonsense\n3,c1ccccc1\n")
+    new.write_text("id;smiles;logS\n1;C\u200bCO;-0.1\n2;nonsense\n3;c1ccccc1;\n")
     output = tmp_path / "forecasts.csv"
     main(["molecules", "predict", str(tmp_path / "model"), str(new), "--output", str(output)])
     with output.open() as file:
         rows = list(csv.DictReader(file))
     assert [row["smiles"] for row in rows] == ["CCO", "nonsense", "c1ccccc1"]
+    assert [(row["id"], row["logS_given"]) for row in rows] == [("1", "-0.1"), ("2", ""), ("3", "")]
     assert float(rows[0]["logS_lower"]) < float(rows[0]["logS"]) < float(rows[0]["logS_upper"])
     assert rows[1]["logS"] == "" and rows[1]["error"] == "RDKit cannot read it"
     assert "1 of 3 molecules have no forecast; the first: 'nonsense', RDKit cannot read it" in capsys.readouterr().err
@@ -160,6 +169,77 @@ def test_the_command_fits_and_forecasts(tmp_path, some, capsys):
         with pytest.raises(SystemExit) as ended:
             main(["molecules", *wrong])
         assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+_LONG = [pytest.param(1e30, 0.0, marks=pytest.mark.long), pytest.param(1.0, 1e7, marks=pytest.mark.long)]
+
+
+@pytest.mark.parametrize(("size", "shift"), [(1e-30, 0.0), *_LONG])
+def test_labels_of_any_size_give_the_same_model_in_other_units(some, size, shift, tmp_path):
+    rows = divide_molecules(some.smiles[:60], "random", fractions=(0.4, 0.2, 0.2, 0.2))
+    data = some.take(range(60))
+    recipe = MoleculeRecipe("morgan", members=2, epochs=3, level=0.6)
+    plain = fit_molecules(jax.random.key(0), data, rows, recipe)
+    other = data._replace(labels=data.labels * size + shift)
+    save_molecules(tmp_path, fit_molecules(jax.random.key(0), other, rows, recipe))
+    one, two = (predict_molecules(model, NEW) for model in (plain, load_molecules_model(tmp_path)))
+    for name, power in (("mean", 1), ("upper", 1), ("lower", 1), ("aleatoric", 2), ("epistemic", 2)):
+        expected = getattr(one, name) * size**power + (shift if power == 1 else 0)
+        np.testing.assert_allclose(getattr(two, name), expected, rtol=1e-3 if shift == 0 or power == 2 else 1e-10)
+    scores = [
+        score_forecast(predict_molecules(model, held.smiles), held)[data.task_names[0]]
+        for model, held in ((plain, data.take(rows.test)), (load_molecules_model(tmp_path), other.take(rows.test)))
+    ]
+    assert scores[1]["rmse"] == pytest.approx(size * scores[0]["rmse"], rel=1e-3)
+    assert scores[1]["nll"] == pytest.approx(scores[0]["nll"] + np.log(size), rel=1e-3)
+    assert scores[1]["coverage"] == scores[0]["coverage"]
+    chosen = [choose_molecules(model, NEW, 3).rows.tolist() for model in (plain, load_molecules_model(tmp_path))]
+    assert chosen[0] == chosen[1]
+    write_forecast(tmp_path / "out.csv", two)
+    with (tmp_path / "out.csv").open() as file:
+        written = [float(row[data.task_names[0]] or "nan") for row in csv.DictReader(file)]
+    np.testing.assert_allclose(written - np.float64(shift), two.mean[:, 0] - shift, rtol=1e-4)
+
+
+def test_a_weight_of_two_is_the_molecule_twice():
+    rng = np.random.default_rng(0)
+    outputs, labels = rng.normal(size=(4, 2, 2)).astype(np.float32), rng.normal(size=(4, 2)).astype(np.float32)
+    where, weights = rng.random((4, 2)) < 0.7, np.array([2, 1, 0, 3], np.float32)
+    head, twice = likelihood_head("regression"), np.repeat(np.arange(4), [2, 1, 0, 3])
+    expected = head.loss(*(jnp.asarray(part[twice]) for part in (outputs, labels, where)))
+    assert float(head.loss(*map(jnp.asarray, (outputs, labels, where, weights)))) == pytest.approx(
+        float(expected), rel=1e-6
+    )
+
+
+def test_weights_reach_training(some):
+    rows = divide_molecules(some.smiles[:60], "random", fractions=(0.4, 0.2, 0.2, 0.2))
+    recipe = MoleculeRecipe("morgan", members=1, epochs=2, calibrator=None, conformal=None)
+    data = some.take(range(60))
+    found = [
+        predict_molecules(fit_molecules(jax.random.key(0), data._replace(weights=weights), rows, recipe), NEW).mean
+        for weights in (np.full(60, 3.0), np.arange(60.0))
+    ]
+    assert (np.abs(found[0] - found[1])[[0, 3]] > 1e-3).all()
+
+
+def test_parts_of_a_column(some, tmp_path, capsys):
+    spelled = ["train"] * 30 + ["val"] * 20 + ["test"] * 10
+    data = some.take(range(60))._replace(parts=tuple({"val": "valid"}.get(one, one) for one in spelled))
+    rows = named_parts(data)
+    assert [len(part) for part in rows] == [30, 10, 10, 10]
+    assert sorted([*rows.valid, *rows.calibrate]) == list(range(30, 50)) and rows.test.tolist() == list(range(50, 60))
+    assert named_parts(data._replace(parts=("calibrate",) * 5 + data.parts[5:])).calibrate.tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(DataError, match="the train part that the file names is empty"):
+        named_parts(data._replace(parts=("valid",) * 60))
+    path = tmp_path / "mine.csv"
+    lines = [f"{text},{label[0]},{part}" for text, label, part in zip(data.smiles, data.labels, spelled)]
+    path.write_text("\n".join(["smiles,logS,set", *lines, f"{data.smiles[0]},0.5,test"]) + "\n")
+    options = ["--backbone", "morgan", "--members", "2", "--epochs", "2", "--targets", "logS", "--part-column", "set"]
+    main(["molecules", "fit", str(path), "--output", str(tmp_path / "model"), *options])
+    told = " ".join(capsys.readouterr().err.split())
+    assert "parts from set; by set: train 30, valid 10, calibrate 10, test 11" in told
+    assert "1 molecules are in both train and test" in told and "1 of them have labels that differ" in told
 
 
 def test_what_cannot_be_kept_is_refused_by_name(some, tmp_path):

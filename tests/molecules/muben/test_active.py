@@ -67,6 +67,7 @@ def active_run(regression_csv, tmp_path_factory):
     configuration = MubenConfiguration(
         dataset=str(regression_csv),
         output=tmp_path_factory.mktemp("runs") / "active",
+        task_columns="energy",
         methods="mc-dropout",
         **{**TINY, "epochs": 2, "seeds": 1},
         active=2,
@@ -111,6 +112,49 @@ def test_labels_and_pool_share_out_the_training_part_and_the_most_uncertain_chan
         np.testing.assert_array_equal(_labelled(folder, "random", number)["rows"], order[: 20 + 10 * number])
 
 
+def test_rounds_name_their_molecules(active_run):
+    folder, _ = active_run
+    arrays = _labelled(folder, "uncertainty", 1)
+    with (folder.path / "rounds" / "mc-dropout-uncertainty-round1-seed0.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["smiles"] for row in rows if row["given"]] == arrays["labelled_smiles"].tolist()
+    assert [row["given"] for row in rows[:31]] == [*(str(n) for n in range(1, 31)), ""]
+    wanted = [float(row["uncertainty"]) for row in rows[30:]]
+    assert len(rows) == 64 and wanted == sorted(wanted, reverse=True)
+
+
+def test_labels_are_counted_and_molecules_without_any_are_never_drawn(tmp_path, regression_csv):
+    with open(regression_csv) as file:
+        header, *rows = list(csv.reader(file))
+    at = header.index("smiles")
+    lines = [[row[at], f"{n / 7}" if n % 3 else "", f"{n / 5}" if n % 2 else ""] for n, row in enumerate(rows)]
+    path = tmp_path / "blanks.csv"
+    path.write_text("\n".join(",".join(line) for line in [["smiles", "a", "b"], *lines]) + "\n")
+    configuration = MubenConfiguration(
+        dataset=str(path), task_columns="a,b", output=tmp_path / "run", methods="mc-dropout",
+        **{**TINY, "epochs": 1, "seeds": 1}, active=2, start=20, acquire=10,
+    )  # fmt: skip
+    folder = run_active(configuration)
+    known = {line[0]: sum(text != "" for text in line[1:]) for line in lines}
+    for acquisition in ("uncertainty", "random"):
+        found = [row for row in _rows(folder) if row["acquisition"] == acquisition]
+        assert [int(row["labels"]) for row in found] == [20, 30, 40]
+        for row, number in zip(found[1:], (1, 2)):
+            drawn = _labelled(folder, acquisition, number)["labelled_smiles"].tolist()
+            assert len(drawn) == len(set(drawn)) == int(row["molecules"])
+            assert all(known[smiles] for smiles in drawn)
+            assert sum(known[smiles] for smiles in drawn) == int(row["labels"])
+    with pytest.raises(DataError, match=r"need 220 labels of training molecules; .* has \d\d$"):
+        run_active(dataclasses.replace(configuration, active=20, output=tmp_path / "other"))
+
+
+def test_what_has_no_score_is_never_chosen():
+    scores, labels = np.array([1.0, np.nan, -np.inf, 3.0, 2.0]), np.array([1, 1, 1, 0, 2])
+    assert choose_rows(scores, np.array([], int), 9, labels=labels).tolist() == [4, 0]
+    assert choose_rows(scores, np.array([], int), 9).tolist() == [3, 4, 0]
+    assert choose_rows(np.array([2.0, 1.0]), np.array([], int), 3, labels=np.array([5, 1])).tolist() == [0]
+
+
 def test_an_interrupted_run_ends_with_the_same_numbers(active_run):
     folder, configuration = active_run
     before = [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in _rows(folder)]
@@ -122,7 +166,7 @@ def test_an_interrupted_run_ends_with_the_same_numbers(active_run):
 
 def test_what_cannot_be_done_is_said(active_run):
     _, configuration = active_run
-    with pytest.raises(DataError, match=r"need 70 training molecules; .* has 64"):
+    with pytest.raises(DataError, match=r"need 70 labels of training molecules; .* has 64"):
         run_active(dataclasses.replace(configuration, active=5, output=configuration.output / "other"))
     with pytest.raises(DataError, match="unknown acquisition 'epistemics'; did you mean epistemic"):
         dataclasses.replace(configuration, acquisition="epistemics").check()

@@ -1,0 +1,263 @@
+"""One reader of tables of molecules: CSV with whatever separator, gzipped or not, SDF, Excel and parquet by pandas."""
+
+import csv
+import gzip
+import importlib.util
+import io
+import itertools
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxuq.molecules.records import DataError
+
+SMILES_NAMES = ("smiles", "mol", "canonical_smiles", "smi", "structure", "molecule", "drug")
+"""What a column with SMILES is usually called, in any case."""
+SEPARATORS = {",": ",", ";": ";", "tab": "\t", "\t": "\t", "|": "|", "\\t": "\t"}
+"""What `separator` may be, and what stands between two fields then."""
+_RECOGNISED = (",", ";", "\t")
+_ENDINGS = (".csv", ".tsv", ".txt", ".tab", ".smi", ".sdf", ".sd", ".parquet", ".xlsx")
+_PANDAS = {"parquet": "pyarrow", "Excel": "openpyxl"}
+_UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+
+
+class FileTable(NamedTuple):
+    """A file with a header and records.
+
+    Attributes:
+        path: of the file.
+        header: names of the columns.
+        records: called without arguments, line number and fields of every record but the header and blank lines; the
+            file is read anew each time, and never held whole but for Excel and parquet.
+        separator: that of a text file; empty for other kinds.
+    """
+
+    path: Path
+    header: list[str]
+    records: Callable[[], Iterator[tuple[int, list[str]]]]
+    separator: str = ""
+
+
+def open_table(path: Path, *, separator: str | None = None, smiles_column: str | None = None) -> FileTable:
+    """Open a table of molecules, of whatever kind it is by its content (SDF by its ending).
+
+    Args:
+        path: UTF-8 or UTF-16 text, plain or gzipped, with a header line; SDF, whose molecules become the column
+            `smiles` and whose properties the others; Excel or parquet, if the package for it is installed.
+        separator: between the fields of a text file: `","`, `";"`, `"tab"` or `"|"`; None: of the first three the one
+            that parts off a column for SMILES, or else the most columns.
+        smiles_column: whose name helps to recognise the separator.
+
+    Returns:
+        The table. Marks that nobody sees, such as zero-width spaces, are not in it.
+
+    Raises:
+        DataError: there is no such file, or it is no table.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    if separator is not None and separator not in SEPARATORS:
+        raise DataError(f"the separator is {separator!r}; expected ',', ';', 'tab' or '|'")
+    with open(path, "rb") as stream:
+        start = stream.read(8)
+    if path.name.lower().removesuffix(".gz").endswith((".sdf", ".sd")):
+        return _sdf(path)
+    if start.startswith(b"PAR1"):
+        return _frame(path, "parquet")
+    if start.startswith(b"PK\x03\x04") and path.suffix.lower() in (".xlsx", ".xlsm"):
+        return _frame(path, "Excel")
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"BZh", b"\xfd7zXZ")):
+        raise DataError(f"{path} is an archive or an old Excel file; give it as CSV, plain or gzipped")
+    return _text(path, separator, smiles_column)
+
+
+def column_position(path: Path, header: list[str], column: str) -> int:
+    """Where the one column of that name is."""
+    if header.count(column) != 1:
+        what = "no column" if column not in header else f"{header.count(column)} columns"
+        shown = ", ".join(header[:20]) + (f", … ({len(header)} columns)" if len(header) > 20 else "")
+        raise DataError(f"{path} has {what} called {column!r}; its columns are {shown}")
+    return header.index(column)
+
+
+def table_name(path: str | Path) -> str:
+    """What a data set is called whose file this is: the file's name without its ending."""
+    name = Path(path).name.removesuffix(".gz")
+    ending = next((ending for ending in _ENDINGS if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)]
+
+
+def seen(text: str) -> str:
+    """The text without characters that take no place on paper, which copying from pages leaves in SMILES and names."""
+    return _UNSEEN.sub("", text) if not text.isascii() else text
+
+
+def _text(path: Path, separator: str | None, smiles_column: str | None) -> FileTable:
+    with _lines(path) as (lines, _):
+        first = list(itertools.islice((line for line in lines if line.strip()), 50))  # a header may be several lines
+    if not first:
+        raise DataError(f"{path} is empty; a header line with column names was expected")
+    stated = re.fullmatch(r"sep=(.)", first[0].strip(), re.IGNORECASE)  # a line of Excel's
+    if stated and separator is None:
+        separator = {"\t": "tab"}.get(stated[1], stated[1])
+    between = _separator(path, first[bool(stated) :], smiles_column) if separator is None else SEPARATORS[separator]
+
+    def records() -> Iterator[tuple[int, list[str]]]:
+        with _lines(path) as (lines, problem):
+            reader = csv.reader(lines, delimiter=between)
+            try:
+                for number, fields in enumerate(fields for fields in reader if any(field.strip() for field in fields)):
+                    if number >= 1 + bool(stated):
+                        yield reader.line_num, [seen(field) for field in fields]
+            except (csv.Error, UnicodeError, OSError, EOFError) as error:
+                raise problem(error, reader.line_num) from error
+
+    with _lines(path) as (lines, problem):
+        reader = csv.reader(lines, delimiter=between)
+        try:
+            named = (fields for fields in reader if any(field.strip() for field in fields))
+            header = next(itertools.islice(named, bool(stated), None), None)
+        except (csv.Error, UnicodeError, OSError, EOFError) as error:
+            raise problem(error, reader.line_num) from error
+    if header is None:
+        raise DataError(f"{path} is empty; a header line with column names was expected")
+    return FileTable(path, [seen(column).strip() for column in header], records, between)
+
+
+class _lines:
+    """The decoded lines of a text file, and the error to raise when it is none."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> tuple[Iterator[str], Callable[..., DataError]]:
+        with open(self.path, "rb") as plain:
+            zipped = plain.read(2) == b"\x1f\x8b"
+        opened = gzip.open if zipped else open
+        problem = self._problem
+        try:
+            with opened(self.path, "rb") as stream:
+                start = stream.read(2)
+            wide = start in (b"\xff\xfe", b"\xfe\xff")
+            self.stream = opened(self.path, "rt", encoding="utf-16" if wide else "utf-8-sig", newline="")
+        except (OSError, EOFError) as error:
+            raise problem(error) from error
+        return self._guarded(), problem
+
+    def _guarded(self) -> Iterator[str]:
+        try:
+            yield from self.stream
+        except (UnicodeError, OSError, EOFError) as error:
+            raise self._problem(error) from error
+
+    def _problem(self, error: Exception, line: int = 0) -> DataError:
+        if isinstance(error, DataError):
+            return error
+        where = f" (near line {line})" if line else ""
+        return DataError(f"{self.path} is not a readable UTF-8 CSV file{where}: {error}")
+
+    def __exit__(self, *_: Any) -> None:
+        self.stream.close()
+
+
+def _separator(path: Path, lines: list[str], smiles_column: str | None) -> str:
+    """The one that parts off a column for SMILES, or else the most columns."""
+    wanted = {smiles_column.strip().lower()} if smiles_column else set(SMILES_NAMES)
+
+    def ranked(separator: str) -> tuple[int, int]:
+        try:
+            header = next(csv.reader(lines, delimiter=separator))
+        except (csv.Error, StopIteration):
+            return 0, 0
+        names = [seen(field).strip().lower() for field in header]
+        said = any(smiles_column is None and "smiles" in words(name) for name in names)
+        return 2 * any(name in wanted for name in names) or int(said), len(header)
+
+    found = sorted(((*ranked(separator), separator) for separator in _RECOGNISED), key=lambda one: one[:2])
+    (_, _, second), (named, columns, best) = found[-2:]
+    if columns > 1 and found[-2][:2] == (named, columns):
+        between = " and ".join(repr("tab" if one == "\t" else one) for one in sorted((best, second)))
+        raise DataError(f"the columns of {path} may be parted by {between}; say which with --separator")
+    return best if columns > 1 else ","
+
+
+def words(name: str) -> list[str]:
+    """The words of a column's name, in small letters: `CompoundID (2)` has compound, id, 2."""
+    plain = unicodedata.normalize("NFKD", name)
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", plain)
+    return [word for word in re.split(r"[^0-9a-z]+", parted.lower()) if word]
+
+
+def _sdf(path: Path) -> FileTable:
+    """Molecules as SMILES, their titles and properties as columns; a record's number stands for its line."""
+    from rdkit import Chem, rdBase
+
+    def molecules() -> Iterator[Any]:
+        with open(path, "rb") as plain:
+            zipped = plain.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if zipped else open(path, "rb") as stream:
+            molecule = None
+            supplier = Chem.ForwardSDMolSupplier(io.BufferedReader(stream) if zipped else stream)
+            while True:
+                try:
+                    with rdBase.BlockLogs():
+                        molecule = next(supplier)
+                except StopIteration:
+                    return
+                except (OSError, EOFError, RuntimeError, UnicodeError) as error:
+                    raise DataError(f"{path} is not a readable SDF file: {error}") from error
+                yield molecule
+
+    def properties(molecule: Any) -> dict[str, str]:
+        if molecule is None:
+            return {}
+        title = {"title": molecule.GetProp("_Name")} if molecule.HasProp("_Name") else {}
+        try:
+            found = {name: molecule.GetProp(name) for name in molecule.GetPropNames()}
+        except UnicodeError as error:
+            raise DataError(f"{path} is not a readable SDF file: {error}") from error
+        return {name: seen(text) for name, text in (title | found).items()}
+
+    columns: dict[str, None] = {}
+    count = 0
+    for molecule in molecules():
+        count += 1
+        columns |= dict.fromkeys(
+            name for name, text in properties(molecule).items() if text and name.lower() != "smiles"
+        )
+    if not count:
+        raise DataError(f"{path} is empty, or not an SDF file: it has no record")
+
+    def records() -> Iterator[tuple[int, list[str]]]:
+        for number, molecule in enumerate(molecules(), 1):
+            smiles = "" if molecule is None else Chem.MolToSmiles(molecule)
+            mine = properties(molecule)
+            yield number, [smiles, *(mine.get(name, "").strip() for name in columns)]
+
+    return FileTable(path, ["smiles", *columns], records)
+
+
+def _frame(path: Path, kind: str) -> FileTable:
+    """What pandas reads, as texts."""
+    package = _PANDAS[kind]
+    if importlib.util.find_spec(package) is None:
+        raise DataError(
+            f"{path} is a {kind} file, and the package {package} that reads it is not installed: "
+            f"pip install {package}, or save the table as CSV"
+        )
+    import pandas
+
+    try:
+        table = pandas.read_parquet(path) if kind == "parquet" else pandas.read_excel(path, dtype=object)
+    except Exception as error:  # each engine has errors of its own for a damaged file
+        raise DataError(f"{path} is not a readable {kind} file: {error}") from error
+
+    def records() -> Iterator[tuple[int, list[str]]]:
+        for number, row in enumerate(table.itertuples(index=False, name=None), 2):
+            fields = ["" if value is None or value is pandas.NaT or value != value else str(value) for value in row]
+            if any(field.strip() for field in fields):
+                yield number, [seen(field) for field in fields]
+
+    return FileTable(path, [seen(str(column)).strip() for column in table.columns], records)

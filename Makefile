@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # where it is set, every process compiles all 
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all mutants lint format docs-check bench parity constraints clean
+.PHONY: help demo test test-all mutants lint format docs docs-check bench parity constraints clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,13 @@ lint: $(READY)  ## style, types, hooks
 format: $(READY)  ## let ruff rewrite the files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --group docs
+	@touch $@
+
+docs: $(VENV)/.docs  ## the site, into site/: open site/index.html; warnings and broken links are errors
+	$(BIN)/mkdocs build --quiet --config-file docs/mkdocs.yml
 
 docs-check: $(READY)  ## examples in docstrings, README and notebooks run; every public name is documented
 	$(PYTEST) jaxuq tests/test_readme.py tests/test_notebooks.py tests/test_protocol.py -k "not jit and not vmap and not sharded"

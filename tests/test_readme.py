@@ -49,7 +49,7 @@ def test_every_command_and_option_in_the_readme_exists():
 
     options = {
         f"--{name.replace('_', '-')}"
-        for module, kind in _COMMANDS.values()
+        for module, kind, _ in _COMMANDS.values()
         for name in fields(getattr(importlib.import_module(module), kind))
     }
     assert set(re.findall(r"(--[a-z][a-z0-9-]+)", README)) <= options | {SWITCH}

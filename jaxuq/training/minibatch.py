@@ -108,10 +108,12 @@ def minibatch_training(
     Returns:
         `Training(init, run)`:
 
-        - `init(rng_key, params, *, optimizer_state=None, observed=None) -> TrainState`;
-        - `run(state, train, validation, max_epoch=None, *, num_epochs) -> (TrainState, History)`, where `train` and
-          `validation` are pytrees of arrays with a leading row axis; it does `num_epochs` (static) epochs, but none
-          beyond number `max_epoch` (may be traced). It holds two copies of the parameters beside the optimiser's state.
+        - `init(rng_key, params, *, optimizer_state=None, observed=None) -> TrainState`,
+        - `run(state, train, validation, max_epoch=None, *, num_epochs) -> (TrainState, History)`.
+
+        `train` and `validation` are pytrees of arrays with a leading row axis; `run` does `num_epochs` (static) epochs,
+        but none beyond number `max_epoch` (may be traced). It holds two copies of the parameters beside the optimiser's
+        state.
 
     Raises:
         OptionError: `batch_size` or `patience` is not positive, or `patience` is given without `score_fn`.

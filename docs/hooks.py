@@ -120,8 +120,23 @@ def _room(room: str) -> str:
     bare = [name for name in module.__all__ if inspect.isfunction(getattr(module, name)) and _lacks(module, name)]
     if bare:
         raise PluginError(f"jaxuq.{room}: no docstring of {', '.join(bare)}")
-    blocks = [f"::: jaxuq.{room}.{name}\n" for name in module.__all__]
-    return f"# jaxuq.{room} {{ #jaxuq.{room} }}\n\n{inspect.getdoc(module)}\n\n" + "\n".join(blocks)
+    blocks = [_block(room, name, getattr(module, name)) for name in module.__all__]
+    return f"# jaxuq.{room}\n\n{inspect.getdoc(module)}\n\n" + "\n".join(blocks)
+
+
+def _block(room: str, name: str, thing: Any) -> str:
+    """What a name is, or where it is told if another room has it, too."""
+    place = _place(thing, f"jaxuq.{room}.{name}")
+    home = place.split(".")[1]
+    if home != room and name in getattr(sys.modules.get(f"jaxuq.{home}"), "__all__", ()):
+        return f"## {name}\n\nThat of [jaxuq.{home}]({home}.md): [`{name}`][{place}].\n"
+    return f"::: {place}\n"
+
+
+def _place(thing: Any, otherwise: str) -> str:
+    """Where a function or class is written: a file may have the name of its function."""
+    named = inspect.isfunction(thing) or inspect.isclass(thing)
+    return f"{thing.__module__}.{thing.__qualname__}" if named and thing.__module__.startswith("jaxuq.") else otherwise
 
 
 def _lacks(module: Any, name: str) -> bool:
@@ -158,9 +173,8 @@ def _entry(path: str, table: str, name: str, entry: Any) -> str:
     ):
         if value:
             lines.append(f"**{heading}**: {value}\n")
-    for function in dict.fromkeys(public):
-        where = _public(function)
-        lines.append(f"Its function is [`{where}`][{where}].\n")
+    for function in dict.fromkeys((*public, *_namesakes(name))):
+        lines.append(f"Its function is [`{_public(function)}`][{_place(function, '')}].\n")
     cited = "\n\n".join(filter(None, map(_bibtex, getattr(entry, "citation", ()))))
     if cited:
         lines.append(f"## Cite\n\n```bibtex\n{cited}\n```\n")
@@ -177,6 +191,14 @@ def _bibtex(key: str) -> str:
         return citation(key)
     except ValueError:
         return ""
+
+
+def _namesakes(name: str) -> list[Any]:
+    """Public functions of arrays that do what an entry of this name uses."""
+    bare = name.replace("-", "_")
+    rooms = [importlib.import_module(f"jaxuq.{room}") for room in ("posterior", "calibration", "losses")]
+    named = (getattr(room, bare + end, None) for room in rooms for end in ("", "_scaling", "_loss", "_calibration"))
+    return [one for one in named if inspect.isfunction(one) and _public(one)]
 
 
 def _public(function: Any) -> str:

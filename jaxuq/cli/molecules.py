@@ -127,8 +127,9 @@ class FitMolecules(_Table):
             fitted = fit_molecules(jax.random.key(self.seed), data, rows, recipe, listener=display.listener())
             if self.new is not None:
                 fitted = promise_for(fitted, data.take(rows.calibrate), read_smiles(self.new))
-                count = len(fitted.shift.ratios)
-                say(f"for {self.new} the {count} molecules of the intervals count as {fitted.shift.size:.1f}")
+                if (shift := fitted.shift) is not None:
+                    count = len(shift.ratios)
+                    say(f"for {self.new} the {count} molecules of the intervals count as {shift.size:.1f}")
             save_molecules(self.output, fitted)
             if len(rows.test):
                 test = data.take(rows.test)
@@ -239,7 +240,8 @@ class ChooseMolecules(_Table):
         task = 0 if self.task is None else fitted.task_names.index(self.task)
         rows = read_in_batches(self.data, self.smiles_column, separator=self.separator)
         batches = list(rows.batches)
-        smiles, fields = ([one for batch in batches for one in batch[part]] for part in (0, 1))
+        smiles = [one for given, _ in batches for one in given]
+        fields = [one for _, others in batches for one in others]
         with Display() as display:
             listener = display.listener()
             choice = choose_molecules(fitted, smiles, self.count, goal=self.goal, task=task, listener=listener)

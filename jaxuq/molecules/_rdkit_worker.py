@@ -63,14 +63,13 @@ def scaffolds(smiles, include_chirality):
     """Bemis-Murcko scaffolds as SMILES, "" for acyclic molecules, None for unreadable ones."""
     from rdkit import Chem
 
-    keys = [None] * len(smiles)
+    keys: list[str | None] = [None] * len(smiles)
 
     def compute(row, mol):
         framework = Chem.MurckoDecompose(mol)
         framework.ClearComputedProps()
-        framework.UpdatePropertyCache(
-            strict=False
-        )  # RDKit's own function is strict, and refuses B, Br, O with a ring bond
+        # RDKit's own function is strict, and refuses B, Br, O with a ring bond.
+        framework.UpdatePropertyCache(strict=False)
         Chem.GetSymmSSSR(framework)
         keys[row] = Chem.MolToSmiles(framework, isomericSmiles=include_chirality)
 
@@ -93,7 +92,7 @@ def canonical(smiles):
     """RDKit's SMILES of each molecule by the strict reader, None for what it does not read."""
     from rdkit import Chem
 
-    forms = [None] * len(smiles)
+    forms: list[str | None] = [None] * len(smiles)
     for row, text in enumerate(smiles):
         mol = Chem.MolFromSmiles(text) if text else None
         if mol is not None:

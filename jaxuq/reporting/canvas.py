@@ -75,6 +75,7 @@ def panels(
 def panel_title(axes: "matplotlib.axes.Axes", title: str, colour: str = INK) -> None:
     """Write a panel's title in the colour of its method, on as many lines as keep it out of the next panel."""
     place, figure = axes.get_subplotspec(), axes.get_figure(root=True)
+    assert figure is not None  # axes that are drawn belong to one
     width = figure.get_figwidth() / (place.get_gridspec().ncols if place is not None else 1)
     axes.set_title(_wrapped(title, width), fontsize=NORMAL, color=colour, fontweight="bold", loc="left")
 

@@ -17,7 +17,7 @@ from jaxuq.molecules.fitted.fitting import FittedMolecules, backbone_of
 from jaxuq.molecules.fitted.model import model_function
 from jaxuq.molecules.fitted.shift import fit_shift, thresholds_under
 from jaxuq.molecules.reading import clean_smiles
-from jaxuq.molecules.records import MoleculeDataset
+from jaxuq.molecules.records import DataError, MoleculeDataset
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.molecules.similarity import nearest_tanimoto
 from jaxuq.posterior import predict_forecast
@@ -190,7 +190,8 @@ def _shifted(fitted: FittedMolecules, forecast: Any, similarity: np.ndarray) -> 
     thresholds = thresholds_under(fitted.shift, features, fitted.forecaster.level)
     if fitted.task_type == "regression":
         half = thresholds * np.sqrt(aleatoric + epistemic)
-        return Interval(mean - half, mean + half)
+        ends: Any = (mean - half, mean + half)  # of double precision
+        return Interval(*ends)
     return np.stack([mean, 1 - mean], axis=-1) <= thresholds[..., None]
 
 

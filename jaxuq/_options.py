@@ -41,7 +41,11 @@ def check_number(
     `open_low` or `open_high` says otherwise.
     """
     whole = hasattr(value, "dtype") and getattr(value, "shape", None) == () and value.dtype.kind in "fiu"
-    number = float(value) if (isinstance(value, numbers.Real) and not isinstance(value, bool)) or whole else math.nan
+    real = (isinstance(value, numbers.Real) and not isinstance(value, bool)) or whole
+    try:
+        number = float(value) if real else math.nan
+    except OverflowError:  # an integer that no float holds
+        number = math.inf
     inside = (low < number if open_low else low <= number) and (number < high if open_high else number <= high)
     if not (math.isfinite(number) and inside):
         left = "(" if open_low or low == -math.inf else "["

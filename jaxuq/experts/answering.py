@@ -14,6 +14,7 @@ from jaxuq.experts.mixture import Mixing
 from jaxuq.language import LanguageModel, decode_tokens
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.language.tokenization import stop_tokens
+from jaxuq.networks.model import check_decoder
 from jaxuq.parallel import pad_rows, plan_rows
 
 
@@ -90,6 +91,7 @@ def answer_by_experts(
             all zero, or of another shape.
     """
     weights = np.asarray(weights, np.float32)
+    check_decoder(model.decoder, "answering with experts")
     _check(model, prompts, weights, max_new_tokens, batch_size)
     key = rng_key if isinstance(rng_key, jax.Array) else jax.random.key(rng_key)
     stops = tuple(stop_tokens(model))

@@ -24,7 +24,7 @@ def influence(
       \frac{\langle \Gamma_e(x), g_e(z) \rangle}{\lVert \Gamma_e(x) \rVert \lVert g_e(z) \rVert}$$
 
     over checkpoints $e$, with their learning rates divided by the sum. For LESS, $\Gamma$ are preconditioned features
-    of training examples, $g$ plain ones (`precondition=False`) of validation examples, both of response tokens, made
+    of training examples, $g$ plain ones (`preconditioned=False`) of validation examples, both of response tokens, made
     checkpoint by checkpoint with `gradient_features`. A score of a whole task is the mean over its targets; of several
     tasks LESS takes the largest.
 

@@ -76,8 +76,8 @@ def precondition(
     step = function_of(CONVENTIONS, convention)
     if checkpoint.first_moment is None or checkpoint.second_moment is None:
         raise ValueError(
-            "this checkpoint has no optimiser state, which Eq 5.5 needs: keep one a epoch with finetune(..., "
-            "checkpoint=folder) and read it with load_adapter_checkpoints(folder), or ask for precondition=False"
+            "this checkpoint has no optimiser state, which Eq 5.5 needs: keep one an epoch with finetune(..., "
+            "checkpoint=folder) and read it with load_adapter_checkpoints(folder), or ask for preconditioned=False"
         )
     shapes = jax.tree.map(lambda leaf: leaf.shape[1:], gradients)
     for moments in (checkpoint.first_moment, checkpoint.second_moment):

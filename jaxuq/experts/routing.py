@@ -96,7 +96,7 @@ def route(
         if renormalise:
             total = experts.sum(-1, keepdims=True)
             experts = experts / jnp.broadcast_to(jnp.where(total > 0, total, 1.0), experts.shape)
-    base = 1.0 - jnp.max(jnp.where(mask, cosines, -1.0), axis=-1)
+    base = jnp.maximum(1.0 - jnp.max(jnp.where(mask, cosines, -1.0), axis=-1), 0.0)  # a cosine of 1 may round up
     known = routed[..., None]
     weights = jnp.concatenate([jnp.where(known, base[..., None], 1.0), jnp.where(known, experts, 0.0)], axis=-1)
     return Routing(jnp.where(known & mask, cosines, jnp.nan), weights, routed)

@@ -38,6 +38,7 @@ from jaxuq.language.tuning import (
     response_loss,
 )
 from jaxuq.networks import Decoder, QuantizedKernel
+from jaxuq.networks.model import check_decoder
 from jaxuq.parallel import divide_rows, on_every_device
 from jaxuq.study import write_json
 from jaxuq.training import load_checkpoint, save_checkpoint
@@ -232,6 +233,11 @@ def finetune(
                 save_checkpoint(folder / f"epoch-{epoch + 1}", state)
             if last or (checkpoint_steps and (number + 1) % checkpoint_steps == 0):
                 keep_latest(state)
+    if failures == num_steps - done > 0:
+        raise FloatingPointError(
+            f"loss or gradient was not finite in any of the {failures} steps: lower the learning rate (now "
+            f"{config.learning_rate}), or look at the data"
+        )
     skipped = int(np.sum(~(np.isfinite(history.loss) & np.isfinite(history.gradient_norm))))
     return Finetuned(_tuned_model(model, config, state.trained), history, state, survey, skipped)
 
@@ -272,6 +278,7 @@ def _epoch_plans(survey: Survey, config: FinetuneConfig, seed: list[int], epoch:
 def _divide(rng_key: Key[Array, ""], model: LanguageModel, config: FinetuneConfig) -> tuple[Decoder, PyTree, PyTree]:
     """The decoder as it is trained, what stays, and what is trained."""
     dtype = jnp.dtype(config.dtype)
+    check_decoder(model.decoder, "fine-tuning")
     decoder = model.decoder.clone(dtype=dtype, lora=config.adapters, remat=config.remat)
     if config.adapters is None:
         return decoder, None, model.params

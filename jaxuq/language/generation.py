@@ -215,8 +215,8 @@ def start_generation(
         >>> state.num_generated
         Array([3], dtype=int32)
     """
-    check_count("capacity", capacity)
-    check_count("num_samples", num_samples)
+    capacity, num_samples = check_count("capacity", capacity), check_count("num_samples", num_samples)
+    top_alternatives = check_count("top_alternatives", top_alternatives, 0)
     model = as_model(model)
     capability(model, "init_cache")
     if keep_queries:

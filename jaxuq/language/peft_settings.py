@@ -149,7 +149,7 @@ def _found(source: Path, key: str, pattern: str, text: str) -> bool:
         raise CheckpointError(f"{source}: {key} has a pattern that is not supported: {pattern[:100]!r}")
     try:
         return re.fullmatch(pattern, text) is not None
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise CheckpointError(f"{source}: {key} is no pattern: {error}") from error
 
 

@@ -163,7 +163,7 @@ def evidential_classification_loss(
         M. Sensoy, L. Kaplan, M. Kandemir, "Evidential Deep Learning to Quantify Classification Uncertainty", NeurIPS
         2018, Eq. 5 and the regularised loss of section 4.
     """
-    if isinstance(kl_weight, int | float):
+    if not isinstance(kl_weight, jax.core.Tracer):
         check_number("kl_weight", kl_weight, 0.0, 1.0)
     concentrations = dirichlet_concentrations(select(logits, where), activation=activation)
     targets = select(targets, where)

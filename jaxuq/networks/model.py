@@ -157,6 +157,20 @@ def as_model(model: "Model | Decoder") -> Model:
     raise CapabilityError(f"expected a `Model` or a `Decoder`, got {type(model).__name__}")
 
 
+def check_decoder(model: "Model | Decoder", purpose: str) -> None:
+    """Raise a CapabilityError unless a model is a `Decoder`, which can be made again with adapters, loaded and saved.
+
+    Args:
+        model: of whichever kind.
+        purpose: what needs it, as the subject of the message.
+    """
+    if not isinstance(model, Decoder):
+        raise CapabilityError(
+            f"{purpose} needs a `networks.Decoder`, and the model is a {type(model).__name__} of functions; it scores, "
+            "generates, and has gradients of examples, but adapters are made, trained and saved for decoders alone"
+        )
+
+
 @functools.lru_cache(maxsize=256)
 def _of_decoder(decoder: Decoder) -> Model:
     config = decoder.config

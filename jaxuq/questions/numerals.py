@@ -74,6 +74,9 @@ def read_numeral(text: str, at: int, *, spaced: bool = False) -> Numeral | None:
         if form.pattern.startswith(_DECIMAL_COMMA) and (before in ",([" or text.endswith("\\{", 0, at)):
             continue
         if found := form.match(text, at):
+            alone = before in "([" and text[found.end() : found.end() + 1] in (")", "]")
+            if alone and found[0].count(",") == 1 and found[0].replace(",", "").isdigit():
+                continue  # (1,234): a pair
             return _numeral(found, "," if comma else "")
     return None
 

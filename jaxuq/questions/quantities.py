@@ -298,7 +298,7 @@ def parse_quantity(text: str) -> Quantity | None:
     folded = fold(text).strip(" \n\t" + THIN).rstrip(" \n\t.,;" + THIN).replace("\\left", "").replace("\\right", "")
     if len(folded) > 1000:
         return None
-    while (inner := re.fullmatch(r"\$(.*)\$|\\\((.*)\\\)|\(([^()]*)\)|\{(.*)\}", folded, re.S)) is not None:
+    while (inner := re.fullmatch(r"\$(.*)\$|\\\((.*)\\\)|\(([^(),]*)\)|\{(.*)\}", folded, re.S)) is not None:
         folded = next(one for one in inner.groups() if one is not None).strip()
     found = next(quantities(folded, spaced=True), None)
     if found is None and (spelled := find_spelled(folded)):

@@ -97,7 +97,7 @@ def _from_cells(cells: Mapping[str, str]) -> dict[str, Any]:
     entry: dict[str, Any] = {name: cell for name, cell in cells.items() if cell.strip()}
     for name in _LISTS:
         if str(entry.get(name, "")).lstrip().startswith("["):
-            with contextlib.suppress(ValueError):  # an interval such as [0, 1) is an answer
+            with contextlib.suppress(ValueError, RecursionError):  # an interval such as [0, 1) is an answer
                 entry[name] = json.loads(entry[name])
     for name in _NUMBERS:
         with contextlib.suppress(KeyError, ValueError):  # missing, or named by who reads the field

@@ -65,7 +65,8 @@ def make_question(entry: Any, name: str) -> Question:
     asked, solution = _text(entry, given, "question"), _text(entry, given, "solution", "")
     choices, truths = _choices(given["choices"]), _answers(given["answer"], given["also"])
     if choices and truths:
-        truths = tuple(dict.fromkeys(ALPHABET[_position(one, choices)] for one in truths))
+        numbers = all(isinstance(one, int | float) for one in given["choices"])
+        truths = tuple(dict.fromkeys(ALPHABET[_position(one, choices, numbers)] for one in truths))
     if not truths and not solution:
         raise ValueError(f'`answer` is missing{_near(entry, "answer")}: give "answer", the right one, or "solution"')
     prompt = given["prompt"]
@@ -112,7 +113,8 @@ def _answers(answer: Any, also: Any) -> tuple[Any, ...]:
         return ()
     listed = [*(answer if isinstance(answer, list) else [] if answer is None else [answer]), *(also or [])]
     for one in listed or [None]:
-        number = isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)
+        number = isinstance(one, int | float) and not isinstance(one, bool)
+        number = number and (isinstance(one, int) or math.isfinite(one))
         if not number and not (isinstance(one, str) and one.strip()):
             raise ValueError(f"`answer` is {_kind_of(one)}: expected text, a number, or a list of right ones")
     return tuple(listed)
@@ -130,7 +132,15 @@ def _choices(value: Any) -> tuple[str, ...]:
     return texts
 
 
-def _position(answer: Any, choices: Sequence[str]) -> int:
+def _position(answer: Any, choices: Sequence[str], numbers: bool) -> int:
+    """A number is one of choices that are numbers, and the place of one, from 0, among others."""
+    if numbers and not isinstance(answer, str):
+        equal = [place for place, one in enumerate(choices) if float(one) == answer]
+        if equal:
+            return equal[0]
+        raise ValueError(
+            f"`answer` is {answer}, none of the choices {', '.join(choices)}: give one of them, or its letter"
+        )
     if isinstance(answer, int) and 0 <= answer < len(choices):
         return answer
     text = str(answer)
@@ -150,6 +160,8 @@ def _kind(given: Any, truths: Sequence[Any], choices: Sequence[str]) -> AnswerKi
     if given is not None:
         if given not in KINDS:
             raise ValueError(f"`kind` is {given!r}: expected one of {', '.join(KINDS)}")
+        if choices and given != "choice":
+            raise ValueError(f"`kind` is {given!r} beside `choices`: leave one of them out; choices ask for a letter")
         return given
     if choices:
         return "choice"

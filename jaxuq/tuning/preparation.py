@@ -13,6 +13,7 @@ from jaxuq._entries import Entry, identity_of
 from jaxuq._fingerprint import fingerprint
 from jaxuq.language import Instruction, PromptError, init_adapters
 from jaxuq.losses import uncertainty_smoothing
+from jaxuq.networks.model import check_decoder
 from jaxuq.questions import Question, Rejected
 from jaxuq.study import RunFolder, digest
 from jaxuq.tuning.choices import Choices
@@ -100,6 +101,7 @@ def prepare(
         TuningError: no question can be asked, or there are no uncertainties.
     """
     config = finetune_config(configuration)
+    check_decoder(model.decoder, "tuning")
     if model.lora is not None:
         raise TuningError("the model has adapters already; merge them first (jaxuq.language.merge_adapters)")
     if configuration.max_length > model.functions.max_positions:

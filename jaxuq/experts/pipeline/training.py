@@ -23,6 +23,7 @@ from jaxuq.experts.pipeline.features import Found, find_clusters, read_clusters,
 from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records
 from jaxuq.language import model_digest
 from jaxuq.networks import stack_layers
+from jaxuq.networks.model import check_decoder
 from jaxuq.questions import QuestionSet
 from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
 
@@ -165,6 +166,7 @@ def prepared_model(
         model = load_model
     if callable(model):
         model = model(configuration.model)
+    check_decoder(model.decoder, "training experts")
     context = model.functions.max_positions
     if configuration.max_length > context:
         raise ExpertsError(f"--max-length is {configuration.max_length}; the context of {model.name} is {context}")

@@ -25,7 +25,7 @@ def _choose(
     stops: Array,
 ) -> Generation:
     """The next token of every running row, and all about it, written into the next column."""
-    logits = model.logits(params, hidden)
+    logits = model.token_logits(params, hidden)
     steered = logits if steering is None else steer_logits(logits, state.tokens, steering)
     if sampling.temperature is None:
         chosen = sample_token(state.rng_keys[0], steered, sampling)
@@ -119,7 +119,7 @@ def _start(
         alternatives=alternatives,
         hidden=jnp.zeros((*shape, *hidden.shape[1:]), hidden.dtype) if keep_hidden else None,
         observed=observed,
-        queries=on_layers(queries, room) if keep_queries else None,
+        queries=on_layers(model.layered_queries(queries), room) if keep_queries else None,
         cache=cache,
         rng_keys=sample_keys.reshape(rows),
         lengths=lengths,

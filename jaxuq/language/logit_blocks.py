@@ -60,7 +60,7 @@ def map_logits(
             mask = wanted.reshape(wanted.shape + (1,) * (x.ndim - 2))
             return jnp.where(jnp.broadcast_to(mask, x.shape), x, jnp.zeros_like(x))
 
-        return jax.tree.map(keep, function(model.logits(params, hidden), *arrays))
+        return jax.tree.map(keep, function(model.token_logits(params, hidden), *arrays))
 
     block = compute if where is None else _skipping(compute, params)
     again = jax.checkpoint(block, prevent_cse=False)
@@ -109,7 +109,7 @@ def hidden_gradient(
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> Array:
         def total(hidden: Array) -> Array:
-            losses = loss(model.logits(params, hidden), *arrays)
+            losses = loss(model.token_logits(params, hidden), *arrays)
             return jnp.sum(jnp.where(wanted, losses, 0.0))
 
         return jax.grad(total)(hidden)

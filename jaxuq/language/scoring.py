@@ -126,7 +126,7 @@ def _score(
     scores = map_logits(one, model, params, before, tokens, where=wanted)
     captured = None
     if keep_queries and model.attention is not None:
-        captured = Captured(queries, model.attention.keys(after), positions)
+        captured = Captured(model.layered_queries(queries), model.attention.keys(after), positions)
     return Scores(
         *scores,
         hidden=select(before, wanted) if keep_hidden else None,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.scipy.special import digamma, gammaln
 from jaxtyping import Array, Bool, Float, Integer
 
@@ -163,7 +164,7 @@ def evidential_classification_loss(
         M. Sensoy, L. Kaplan, M. Kandemir, "Evidential Deep Learning to Quantify Classification Uncertainty", NeurIPS
         2018, Eq. 5 and the regularised loss of section 4.
     """
-    if not isinstance(kl_weight, jax.core.Tracer):
+    if not isinstance(kl_weight, Tracer):
         check_number("kl_weight", kl_weight, 0.0, 1.0)
     concentrations = dirichlet_concentrations(select(logits, where), activation=activation)
     targets = select(targets, where)

@@ -97,6 +97,24 @@ class Model(NamedTuple):
     observe: Callable[[Any, Array, Array], Any] | None = None
     options: tuple[str, ...] = ()
 
+    def token_logits(self, params: Any, hidden: Array) -> Array:
+        """`logits`, of as many tokens as the model says it has; another width is a CapabilityError."""
+        found = self.logits(params, hidden)
+        if self.vocab_size and found.shape[-1] != self.vocab_size:
+            raise CapabilityError(f"`logits` gives {found.shape[-1]} numbers where vocab_size is {self.vocab_size}")
+        return found
+
+    def layered_queries(self, queries: Any) -> Any:
+        """Queries that `read` gave, of as many layers as `attention` says; else a CapabilityError."""
+        attention = capability(self, "attention")
+        layers = 0 if queries is None else len(queries)
+        if layers != len(attention.windows):
+            raise CapabilityError(
+                f"`read` returns queries of {layers} layers where `attention.windows` has {len(attention.windows)} "
+                "entries; give one a layer"
+            )
+        return queries
+
 
 _PURPOSE = {
     "init_cache": "to generate; give it `init_cache(params, rows, slots)` and let `read` append to that cache",

@@ -68,6 +68,12 @@ def test_masked_and_empty_clusters_have_no_weight(rng):
     np.testing.assert_allclose(empty, [*alone, 0.0], rtol=1e-5)
 
 
+def test_no_weight_is_negative_where_a_question_points_as_a_centroid_does(rng):
+    centroids = jnp.asarray(rng.normal(size=(200, 7)), jnp.float32)
+    weights = jax.vmap(lambda own: route(own * 3.0, own[None]).weights)(centroids)
+    assert (np.asarray(weights) >= 0).all() and np.asarray(weights)[:, 0].max() < 1e-6
+
+
 def test_bad_options_are_named():
     with pytest.raises(ValueError, match="top_k is 0"):
         route(jnp.ones(2), jnp.ones((1, 2)), top_k=0)

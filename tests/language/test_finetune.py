@@ -1,5 +1,6 @@
 """Fine-tuning learns, resumes to identical numbers after a kill, and gives the same on eight devices."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -201,6 +202,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_examples_named():
     config = FinetuneConfig(LoraConfig(rank=1), batch_size=1, max_length=16, packed=False)
     with pytest.raises(FloatingPointError, match=r"3 steps in a row, lastly in step 3 with the examples \[\d+\]"):
         finetune(KEY, tiny_model(), examples(6), config, token_loss=nothing)
+    with pytest.raises(FloatingPointError, match="in any of the 2 steps"):
+        finetune(KEY, tiny_model(), examples(2), dataclasses.replace(config, epochs=1), token_loss=nothing)
 
 
 def test_what_does_not_fit_is_refused():

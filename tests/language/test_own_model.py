@@ -19,6 +19,7 @@ from jaxuq.confidence.text.passes import Texts, generated_pass, read_texts
 from jaxuq.confidence.text.reading import read_pass
 from jaxuq.experts import (
     AdapterCheckpoint,
+    answer_by_experts,
     cluster_features,
     example_gradients,
     gradient_features,
@@ -27,11 +28,13 @@ from jaxuq.experts import (
 )
 from jaxuq.language import (
     GREEDY,
+    FinetuneConfig,
     Instruction,
     LanguageModel,
     Sampling,
     TokenBatch,
     attention_rows,
+    finetune,
     generate_tokens,
     init_adapters,
     response_loss,
@@ -52,6 +55,8 @@ from jaxuq.networks import (
     capability,
     rotary_tables,
 )
+from jaxuq.networks.model import check_decoder
+from tests.language.finetune_run import examples, tiny_model
 
 CONFIG = DecoderConfig(31, 16, 24, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=4, tied=True)
 PROMPTS, LENGTHS = jnp.array([[3, 5, 7, 9], [2, 4, 0, 0]]), jnp.array([4, 2])
@@ -409,6 +414,28 @@ def test_what_a_model_lacks_is_said_by_name(theirs):
     with pytest.raises(CapabilityError, match="no `rng_key`, which is needed for dropout"):
         response_loss(model, state, TokenBatch(TOKENS, POSITIONS, TOKENS, TOKENS > 0), rng_key=keys[0])
     assert capability(model, "attention").scale == 0.5
+
+
+def test_what_a_model_says_of_itself_is_compared_with_what_it_gives(theirs):
+    model, state, _ = theirs
+    for wrong in (30, 32):
+        with pytest.raises(CapabilityError, match=f"gives 31 numbers where vocab_size is {wrong}"):
+            score_tokens(model._replace(vocab_size=wrong), state, TOKENS, POSITIONS)
+    for windows in ((None,), (None,) * 3):
+        attention = model.attention._replace(windows=windows)
+        with pytest.raises(CapabilityError, match=f"2 layers where `attention.windows` has {len(windows)}"):
+            score_tokens(model._replace(attention=attention), state, TOKENS, POSITIONS, keep_queries=True)
+
+
+def test_what_needs_a_decoder_says_so():
+    mine = Model(lambda *_: None, lambda *_: None, vocab_size=31)
+    with pytest.raises(CapabilityError, match=r"fine-tuning needs a `networks.Decoder`, and the model is a Model"):
+        check_decoder(mine, "fine-tuning")
+    stranger = tiny_model()._replace(decoder=mine)
+    with pytest.raises(CapabilityError, match="fine-tuning needs"):
+        finetune(jax.random.key(0), stranger, examples(2), FinetuneConfig(max_length=16))
+    with pytest.raises(CapabilityError, match="answering with experts needs"):
+        answer_by_experts(stranger, None, [np.array([1, 2])], np.ones((1, 1)), max_new_tokens=2)
 
 
 def test_a_measure_takes_its_log_probabilities(theirs):

@@ -54,8 +54,10 @@ def _judged(
     states, cache, queries = model.read(params, tokens, positions)
     last = jnp.maximum(lengths - 1, 0)
     hidden = jnp.take_along_axis(states, last[:, None, None], axis=1)[:, 0]
-    logits = model.logits(params, hidden).astype(jnp.float32)
-    captured = Captured(stacked(queries), stacked(capability(model, "attention").keys(cache)), positions)
+    logits = model.token_logits(params, hidden).astype(jnp.float32)
+    captured = Captured(
+        stacked(model.layered_queries(queries)), stacked(capability(model, "attention").keys(cache)), positions
+    )
     rows = attention_rows(model, captured, last[:, None])[:, :, :, 0]
     return logits[:, true], logits[:, false], rows.reshape(rows.shape[0], -1, rows.shape[-1])
 

@@ -122,7 +122,7 @@ def _with_chains(
         confidence = chain_confidence(said, answer, among, filtered.tokens)
         places = jnp.nonzero(filtered.tokens, size=size, fill_value=tokens.shape[0])[0].astype(jnp.int32)
         inside = jnp.minimum(places, tokens.shape[0] - 1)
-        logits = model.logits(params, before[inside]).astype(jnp.float32)
+        logits = model.token_logits(params, before[inside]).astype(jnp.float32)
         likely, names = jax.lax.top_k(jax.nn.log_softmax(logits, axis=-1), candidates)
         changes = substitutions(
             tokens[inside], places < tokens.shape[0], names.astype(jnp.int32), likely,

@@ -10,6 +10,8 @@ import pytest
 from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq.losses import evidential_classification_loss
+from jaxuq.tuning import TuneConfiguration, TuningError
+from jaxuq.tuning.configuration import normalised
 
 
 @pytest.mark.parametrize("value", [10**400, fractions.Fraction(10**400), math.inf, math.nan, True, np.True_, "1", None])
@@ -37,3 +39,12 @@ def test_counts_become_ints(value):
     for wrong in (2.0, True, "2", None, 0):
         with pytest.raises(OptionError, match="rows is"):
             check_count("rows", wrong)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 2.5, True, "2", [2], 0, -1])
+@pytest.mark.parametrize("name", ["seeds", "members", "samples", "limit", "options"])
+def test_counts_of_a_run_from_python_are_checked_before_it_begins(name, value):
+    configuration = TuneConfiguration()
+    object.__setattr__(configuration, name, value)  # as where nobody checks types
+    with pytest.raises(TuningError, match=f"--{name} is .*(whole number|starts at)"):
+        normalised(configuration)

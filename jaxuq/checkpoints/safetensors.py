@@ -1,6 +1,7 @@
 """Weights in safetensors files: memory-mapped, tensor by tensor, in one file or in shards."""
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -77,9 +78,9 @@ def _weight_files(folder: Path) -> list[Path]:
         if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
             raise CheckpointError(f"{index} has no weight_map from tensors to files")
         names = sorted(set(weight_map.values()))
-        outside = [name for name in names if Path(name).name != name]
+        outside = [name for name in names if Path(name).name != name or len(os.fsencode(name)) > 255]
         if outside:
-            raise CheckpointError(f"{index} names files outside its folder: {', '.join(outside)}")
+            raise CheckpointError(f"{index} names files outside its folder: {', '.join(outside)[:300]}")
         missing = [name for name in names if not (folder / name).is_file()]
         if missing or not names:
             raise CheckpointError(f"{folder} lacks {len(missing)} of the {len(names)} files of {_INDEX}: {missing}")

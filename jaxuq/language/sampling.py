@@ -208,7 +208,8 @@ def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> F
         raise ValueError("greedy choice filters no logits; give a temperature above 0")
     logits = (logits - jnp.max(logits, axis=-1, keepdims=True)) / sampling.temperature
     if sampling.top_k is not None:
-        logits = jnp.where(top_k_mask(logits, sampling.top_k), logits, -jnp.inf)
+        top_k = jnp.where(jnp.asarray(sampling.top_k) > 0, sampling.top_k, logits.shape[-1])  # a traced 0: all
+        logits = jnp.where(top_k_mask(logits, top_k), logits, -jnp.inf)
     if sampling.top_p is not None:
         logits = jnp.where(top_p_mask(logits, sampling.top_p), logits, -jnp.inf)
     if sampling.min_p is not None:

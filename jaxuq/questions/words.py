@@ -3,7 +3,8 @@
 TITLES = frozenset(
     (
         "st", "mr", "mrs", "ms", "dr", "prof", "mt", "ft", "gen", "col", "sgt", "rev", "hon", "capt", "lt", "vs",
-        "cf", "dept", "fig", "approx",
+        "cf", "dept", "fig", "approx", "sen", "rep", "gov", "pres", "mme", "mlle", "msgr", "maj", "cmdr", "adm", "sra",
+        "ave", "vol", "nos", "pp", "mts", "sts",
     )
 )  # fmt: skip
 """After these a point ends no sentence."""

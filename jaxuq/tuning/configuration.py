@@ -1,6 +1,7 @@
 """What a run of `jaxuq tune` does: one dataclass for the command line and for Python."""
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -171,13 +172,13 @@ def normalised(configuration: TuneConfiguration, choices: Choices | None = None)
     if lists["acquire"] or lists["teach"]:
         lists |= check_kind(configuration, lists, choices)
     uncertainty = _uncertainty(configuration, choices)
-    for name in ("seeds", "members", "samples", "epochs", "batch_size", "rank", "limit", "start", "label", "rounds"):
+    counts = ("seeds", "members", "samples", "epochs", "batch_size", "rank", "limit", "start", "label", "rounds")
+    for name, least in (*((name, 1) for name in counts), ("options", 2), ("max_length", 8)):
         value = getattr(configuration, name)
-        if value is not None and value < 1:
-            raise TuningError(f"--{name.replace('_', '-')} is {value}; it starts at 1")
-    for name, least in (("options", 2), ("max_length", 8)):
-        if getattr(configuration, name) < least:
-            raise TuningError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; it starts at {least}")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
+            raise TuningError(f"--{name.replace('_', '-')} is {value!r}; it is a whole number")
+        if value is not None and value < least:
+            raise TuningError(f"--{name.replace('_', '-')} is {value}; it starts at {least}")
     if not 0 <= configuration.smoothing < 1 or not configuration.smoothing <= configuration.largest_smoothing < 1:
         raise TuningError(
             f"--smoothing is {configuration.smoothing} and --largest-smoothing {configuration.largest_smoothing}; "

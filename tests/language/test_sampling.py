@@ -188,3 +188,11 @@ def test_a_top_k_of_numpys_zero_keeps_all():
         for key in jax.random.split(jax.random.key(0), 30)
     ]
     assert len(set(drawn)) > 4
+
+
+def test_a_traced_top_k_of_zero_keeps_all_tokens():
+    logits = jnp.array([2.0, 1.0, 0.0, -1.0])
+    filtered = jax.jit(lambda top_k: filter_logits(logits, Sampling(1.0, top_k)))
+    for top_k, kept in ((0, 4), (1, 1), (3, 3), (9, 4)):
+        assert int(jnp.isfinite(filtered(top_k)).sum()) == kept
+        assert int(jnp.isfinite(filter_logits(logits, Sampling(1.0, top_k))).sum()) == kept

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxuq.questions import Question, grade, load_questions
+from jaxuq.questions import Question, find_answer, grade, load_questions
 from jaxuq.questions.characters import plain_words
 from jaxuq.questions.grading import compare_answers
 
@@ -55,3 +55,9 @@ def test_a_number_is_one_of_choices_that_are_numbers(choices, answer, letter):
 def test_what_is_not_clear_is_refused(entry, said):
     found = load_questions([entry, {"question": "q", "answer": int("1" + 400 * "0")}])
     assert len(found.questions) == 1 and said in str(found.rejected)
+
+
+@pytest.mark.parametrize("name", ["Sen. Obama", "Mme. Curie", "Gov. Brown", "Adm. Nelson", "Maj. Tom", "St. Paul"])
+def test_a_title_ends_no_answer(name):
+    found = find_answer(f"The answer is {name}. He was first.", "text")
+    assert found is not None and plain_words(found.text) == plain_words(name)

@@ -36,7 +36,8 @@ def fit_label_scaler(
     Fit on training labels only.
 
     Computed on the host in double precision: labels may lie far from 0 or be of any size, and a task counts as
-    constant only if its labels are equal.
+    constant only if its labels are equal, or differ by less than the least normal number of single precision, 1.2e-38,
+    which devices take for 0.
 
     Args:
         labels: in any units.
@@ -59,7 +60,7 @@ def fit_label_scaler(
     count = np.maximum(kept.sum(axis=0), 1)
     lowest = np.min(known, axis=0, where=kept, initial=np.inf)
     highest = np.max(known, axis=0, where=kept, initial=-np.inf)
-    varies = highest > lowest
+    varies = highest - np.where(highest > lowest, lowest, highest) >= np.finfo(np.float32).tiny
     unit = np.where(varies, highest - np.where(varies, lowest, 0.0), 1.0)
     mean = np.sum(known, axis=0) / count
     mean = np.where(varies | ~kept.any(axis=0), mean, highest)  # the rounded mean of equal labels may differ from them

@@ -20,3 +20,15 @@ def data_folder(monkeypatch):
     assert _DATA, "tests marked `data` need the environment variable JAXUQ_DATA; leave them out with -m 'not data'"
     monkeypatch.setenv("JAXUQ_DATA", _DATA)
     return pathlib.Path(_DATA)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file of the user's, text or bytes, and gives its path."""
+
+    def write(text, name="mine.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write

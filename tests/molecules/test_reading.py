@@ -9,16 +9,6 @@ import pytest
 from jaxuq.molecules import DataError, DataWarning, Split, load_csv, load_split_folder
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(text, name="mine.csv"):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
-
-
 def test_blanks_are_missing_labels_and_finite(write):
     data = load_csv(write("smiles,a,b\nCCO,1.5,\nCCC, NaN ,2\nC,N/A,-3e-1\n"))
     assert data.taken == "SMILES from smiles, regression of a, b; --targets names others"

@@ -15,16 +15,6 @@ from jaxuq.molecules.reading import read_in_batches, read_smiles
 SMILES = ["C", "CC", "CCC", "CCCC", "CCO", "CCN", "CCCl", "CCBr", "CO", "CN", "CS", "CCS"]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write(text, name="mine.csv"):
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
-
-
 def table(header, row, between=","):
     """A table with a row for each of twelve molecules."""
     lines = (between.join(row(i, smiles)) for i, smiles in enumerate(SMILES))

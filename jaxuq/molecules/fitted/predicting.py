@@ -176,8 +176,15 @@ def _kind(forecast: MoleculeForecast, fitted: FittedMolecules) -> Float[np.ndarr
         variances = (forecast.aleatoric / scale / scale, forecast.epistemic / scale / scale)
     else:
         mean, variances = forecast.mean, (forecast.aleatoric, forecast.epistemic)
-    logs = [np.log(np.maximum(part, 1e-12)) for part in variances]
-    return np.concatenate([mean, *logs, forecast.similarity[:, None]], axis=1)
+    return _kind_features(mean, *variances, forecast.similarity)
+
+
+def _kind_features(
+    mean: np.ndarray, aleatoric: np.ndarray, epistemic: np.ndarray, similarity: np.ndarray
+) -> Float[np.ndarray, "molecules features"]:
+    """On the scale of the networks: the label, both uncertainties as logarithms, the similarity to training."""
+    logs = [np.log(np.maximum(part, 1e-12)) for part in (aleatoric, epistemic)]
+    return np.concatenate([mean, *logs, similarity[:, None]], axis=1)
 
 
 def _shifted(fitted: FittedMolecules, forecast: Any, similarity: np.ndarray) -> Any:
@@ -185,8 +192,7 @@ def _shifted(fitted: FittedMolecules, forecast: Any, similarity: np.ndarray) -> 
     assert fitted.shift is not None and fitted.forecaster.level is not None  # the caller knows
     aleatoric, epistemic = (np.asarray(part, np.float64) for part in (forecast.aleatoric, forecast.epistemic))
     mean = np.asarray(forecast.mean if fitted.task_type == "regression" else forecast.probabilities, np.float64)
-    logs = [np.log(np.maximum(part, 1e-12)) for part in (aleatoric, epistemic)]
-    features = np.concatenate([mean, *logs, similarity[:, None]], axis=1)
+    features = _kind_features(mean, aleatoric, epistemic, similarity)
     thresholds = thresholds_under(fitted.shift, features, fitted.forecaster.level)
     if fitted.task_type == "regression":
         half = thresholds * np.sqrt(aleatoric + epistemic)

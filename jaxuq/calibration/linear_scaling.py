@@ -274,7 +274,7 @@ def _solve(
         theta, value, damping = carry
         trial = step(theta, damping)
         trial_value = loss(trial)
-        better = trial_value <= value
+        better = trial_value <= value + 4 * jnp.finfo(value.dtype).eps * jnp.abs(value)  # rounding decides nothing
         damping = jnp.clip(jnp.where(better, damping / 10, damping * 10), 1e-7, 1e7)
         return jnp.where(better, trial, theta), jnp.where(better, trial_value, value), damping
 

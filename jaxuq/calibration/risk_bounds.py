@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxuq._arrays import as_float, check_shapes
+from jaxuq._meshes import divided_like
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 
@@ -82,8 +83,10 @@ def _binomial_tail(successes, n, probability):
     """P(Bin(n, probability) <= successes), by the incomplete beta function."""
     inside = successes < n
     k = jnp.where(inside, successes, 0.0)
-    share = jnp.broadcast_to(jnp.asarray(1.0 - probability, k.dtype), k.shape)
-    return jnp.where(inside, jax.scipy.special.betainc(jnp.maximum(n - k, 1.0), k + 1.0, share), 1.0)
+    shares = jnp.full_like(k, 1.0 - probability)
+    # its loop is lowered without a thought of explicit meshes
+    tail = divided_like(jax.scipy.special.betainc, k, jnp.maximum(n - k, 1.0), k + 1.0, shares)
+    return jnp.where(inside, tail, 1.0)
 
 
 def risk_p_values(

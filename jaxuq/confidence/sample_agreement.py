@@ -1,11 +1,12 @@
 """How far sampled answers agree with the answer in question."""
 
+import math
 from typing import Literal
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import counted, masked, number_of, undefined_unless, weighted_mean, widened
+from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -150,7 +151,7 @@ def semantic_volume(
     valid = counted(where, embeddings.shape[:1])
     rows = jnp.where(jnp.broadcast_to(valid[:, None], embeddings.shape), embeddings, 1.0)
     rows = rows / jnp.maximum(jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True)), 1e-30)
-    return _log_determinant(rows @ rows.T, epsilon, valid)
+    return _log_determinant(rows, epsilon, valid)
 
 
 @checked
@@ -195,22 +196,22 @@ def eigen_score(
     valid = counted(where, states.shape[:1])
     rows = jnp.where(jnp.broadcast_to(valid[:, None], states.shape), states, 0.0)
     rows = rows - jnp.mean(rows, axis=1, keepdims=True)
-    covariance = rows @ rows.T
     scale = 1.0
     if convention == "published":
-        covariance, scale = covariance / (states.shape[1] - 1), jnp.log(10.0)
-    return _log_determinant(covariance, alpha, valid) / (number_of(valid, rows) * scale)
+        rows, scale = rows / math.sqrt(states.shape[1] - 1), jnp.log(10.0)
+    return _log_determinant(rows, alpha, valid) / (number_of(valid, rows) * scale)
 
 
-def _log_determinant(gram, epsilon, valid):
-    """Log-determinant of the valid block plus epsilon on its diagonal, by eigenvalues floored at epsilon."""
-    eye = jnp.eye(valid.shape[0], dtype=gram.dtype)
-    pairs = valid[:, None] & valid[None]
-    eigenvalues = jnp.linalg.eigvalsh(jnp.where(pairs, gram, 0.0 * eye))
-    # Masked samples add zero eigenvalues, each worth log(epsilon).
-    masked = jnp.sum(~valid).astype(gram.dtype)
-    logs = jnp.sum(jnp.log(jnp.maximum(eigenvalues, 0.0) + epsilon))
-    return undefined_unless(jnp.any(valid), logs - masked * jnp.log(jnp.asarray(epsilon, gram.dtype)))
+def _log_determinant(rows, epsilon, valid):
+    r"""$\log\det(R R^\top + \epsilon I)$ over the rows that count.
+
+    By singular values: squared by the product, those of near equal rows would drown in the rounding of the largest.
+    """
+    values = jnp.linalg.svd(select(rows, valid), compute_uv=False)
+    # What is missing beside the rows that count is a zero, worth log(epsilon); so is each masked row, beyond them.
+    missing = jnp.sum(valid).astype(rows.dtype) - values.shape[0]
+    logs = jnp.sum(jnp.log(jnp.square(values) + epsilon)) + missing * jnp.log(jnp.asarray(epsilon, rows.dtype))
+    return undefined_unless(jnp.any(valid), logs)
 
 
 @checked

@@ -25,6 +25,9 @@ _RANGES = {
 def within_range(name: str, estimate: float, ends: tuple[float, float]) -> tuple[float, float]:
     """The part of an interval where the score can be; what it covers stays the same.
 
+    A score at the end of its range that no resample has moved (none of 3 answers right) has no interval: resamples of
+    equal examples know nothing of others.
+
     Args:
         name: the score's column; one that is not known here can be any number. So can one of a known name whose value
             lies outside: it is another score.
@@ -37,6 +40,8 @@ def within_range(name: str, estimate: float, ends: tuple[float, float]) -> tuple
     Example:
         >>> within_range("recall", 0.8, (0.4, 2.4))
         (0.4, 1.0)
+        >>> within_range("accuracy", 0.0, (0.0, 0.0))
+        (nan, nan)
         >>> within_range("points", 0.8, (0.4, 2.4))
         (0.4, 2.4)
     """
@@ -44,4 +49,6 @@ def within_range(name: str, estimate: float, ends: tuple[float, float]) -> tuple
     lower, upper = ends
     if not low <= estimate <= high:
         return lower, upper
+    if lower == upper == estimate and estimate in (low, high):
+        return math.nan, math.nan
     return (low if lower < low else lower), (high if upper > high else upper)

@@ -193,12 +193,23 @@ STATES = np.array([[1, 0, 0, 1], [0.9, 0.1, 0, 1], [0, 1, 1, 0]])
 
 def test_spread_of_embeddings():
     # Rows 0 and 1 almost coincide: in single precision the least eigenvalue (about 0.005) has few digits.
-    close(call(c.semantic_volume, STATES), -5.203642, atol=2e-3)
-    close(call(c.semantic_volume, STATES, epsilon=1e-3), -4.892452, atol=2e-3)
+    close(call(c.semantic_volume, STATES), -5.203642, atol=1e-5)
+    close(call(c.semantic_volume, STATES, epsilon=1e-3), -4.892452, atol=1e-5)
     padded = np.vstack([STATES, np.full((2, 4), np.nan)])
     where = np.arange(5) < 3
-    close(call(c.semantic_volume, padded, epsilon=1e-3, where=where), -4.892452, atol=2e-3)
+    close(call(c.semantic_volume, padded, epsilon=1e-3, where=where), -4.892452, atol=1e-5)
     close(call(c.eigen_score, padded, where=where), call(c.eigen_score, STATES), atol=1e-4)
+
+
+def test_equal_answers_span_no_volume_to_the_last_digit():
+    row = np.random.default_rng(0).normal(size=64)
+    same, unit = np.repeat(row[None], 10, axis=0).astype(np.float32), np.linalg.norm(row - row.mean())
+    close(call(c.semantic_volume, same), np.log(10 + 1e-6) + 9 * np.log(1e-6), atol=1e-3)
+    close(call(c.eigen_score, same), (np.log(10 * unit**2 + 1e-3) + 9 * np.log(1e-3)) / 10, atol=1e-3)
+    few = np.random.default_rng(1).normal(size=(6, 3))  # more answers than dimensions
+    unit = few / np.linalg.norm(few, axis=1, keepdims=True)
+    expected = np.linalg.slogdet(unit @ unit.T + 1e-6 * np.eye(6))[1]
+    close(call(c.semantic_volume, few.astype(np.float32)), expected, atol=1e-3)
 
 
 def test_eigen_score():

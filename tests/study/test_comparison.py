@@ -164,6 +164,9 @@ def _key():
         ("nll", -3.0, (-4.0, -2.0), (-4.0, -2.0)),
         ("accuracy", 95.0, (90.0, 99.0), (90.0, 99.0)),  # a score of somebody's own, in per cent
         ("auroc", np.nan, (np.nan, np.nan), (np.nan, np.nan)),
+        ("accuracy", 0.0, (0.0, 0.0), (np.nan, np.nan)),  # none right: other questions might have been
+        ("full_f1", 1.0, (1.0, 1.0), (np.nan, np.nan)),
+        ("rmse", 0.3, (0.3, 0.3), (0.3, 0.3)),
     ],
 )
 def test_an_interval_ends_where_no_score_can_be(name, estimate, ends, cut):

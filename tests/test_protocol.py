@@ -301,7 +301,7 @@ def _draws(function, args):
     return "random_bits" in program or "threefry2x32" in program
 
 
-# Those of a model that is itself in half precision, whose products are rounded before the library sees them.
+# Those that call a model of the caller's, beside the ones that hold parameters whole.
 _MODELS = {"posterior.laplace", "posterior.predict", "posterior.predict_forecast"}
 # The state of the one holds what rounding took in half precision; the other takes steps whose roundings add up.
 _RESTS = {"posterior.psgld", "training.minibatch_training"}
@@ -309,9 +309,13 @@ _RESTS = {"posterior.psgld", "training.minibatch_training"}
 
 @pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name.rpartition("-")[0] not in _MODELS | _RESTS])
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name.rpartition("-")[0] not in _RESTS])
 def test_half_precision_is_wider_precision_of_the_same_numbers(name, dtype):
-    """Double precision; single where numbers are drawn."""
+    """Double precision; single where numbers are drawn.
+
+    A model in half precision rounds the result of each of its products, and norms of few numbers enlarge that here and
+    there: its results are compared as a whole.
+    """
     example = EXAMPLES[name]
     function, args = _of_arrays(example)
     halves = _as_type(args, dtype)
@@ -321,7 +325,13 @@ def test_half_precision_is_wider_precision_of_the_same_numbers(name, dtype):
         with jax.enable_x64(not drawn):
             wide = jnp.float32 if drawn else jnp.float64
             expected = jax.jit(function)(*_as_type(halves, wide))
-    rounding = float(jnp.finfo(dtype).eps) if example.keeps_type else 2e-5
+    rounding = float(jnp.finfo(dtype).eps)
+    if example.whole or name.rpartition("-")[0] in _MODELS:
+        for one, other in zip(_floats(actual), _floats(expected)):
+            one, other = np.asarray(one, np.float64), np.asarray(other)
+            assert np.linalg.norm(one - other) <= 8 * rounding * np.linalg.norm(other)
+        return
+    rounding = rounding if example.keeps_type else 2e-5
     _assert_close(actual, expected, rtol=rounding, atol=rounding)
 
 

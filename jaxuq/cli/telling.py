@@ -58,8 +58,9 @@ def telling(quiet: bool) -> Iterator[None]:
             usual(message, category, *where)
 
     logger, handler = logging.getLogger("jaxuq"), _Lines(quiet)
-    before = logger.level
+    before = logger.level, logger.propagate
     logger.addHandler(handler)
+    logger.propagate = False  # a package that logs by itself gives the root a handler: lines would come twice
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
     try:
         with warnings.catch_warnings():
@@ -69,7 +70,8 @@ def telling(quiet: bool) -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(handler)
-        logger.setLevel(before)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
 
 
 class _Lines(logging.Handler):

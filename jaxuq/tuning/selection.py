@@ -4,19 +4,18 @@ Samples of high perplexity and high entropy are noise, of low perplexity and low
 out. Of confident mistakes (high perplexity, low entropy) the worst tokens are left out; unsure successes stay whole.
 """
 
+import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import counted, widened
-from jaxuq._meshes import vary_like
+from jaxuq._arrays import counted, entry, widened
+from jaxuq._meshes import divided_like, whole
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
 NOISE, MISTAKE, REDUNDANT, UNSURE = 0, 1, 2, 3
-_HALVINGS = 30
 
 
 class PrunedSamples(NamedTuple):
@@ -45,8 +44,9 @@ def prune_samples(
     r"""Leave out noise and redundant samples, as many as a ratio allows.
 
     A sample is noise if both its numbers lie above the quantile $1 - \alpha$, redundant if both lie below $\alpha$;
-    $\alpha \in [0, \frac12]$ is found by bisection as the smallest that leaves at most `keep_ratio` of the samples. If
-    even $\alpha = \frac12$ leaves more, all of those stay. The quadrants are cut at the medians.
+    $\alpha \in [0, \frac12]$ is the infimum of those that leave at most `keep_ratio` of the samples, found exactly from
+    their ranks (the quantiles interpolate between neighbours); what falls out beyond it falls out. If even
+    $\alpha = \frac12$ leaves more, all of those stay. The quadrants are cut at the medians. Takes two sorts.
 
     Args:
         error: of each sample, such as its perplexity under the model.
@@ -72,29 +72,30 @@ def prune_samples(
     """
     check_number("keep_ratio", keep_ratio, 0.0, 1.0, open_low=True)
     kept = counted(where, error)
-    error, entropy = jnp.where(kept, error, jnp.nan), jnp.where(kept, entropy, jnp.nan)
-    wanted = keep_ratio * kept.sum(dtype=error.dtype)
-    axes = [jnp.pad(axis, (0, 1), constant_values=jnp.nan) for axis in (error, entropy)]  # there may be no sample
-
-    def survivors(margin: Array) -> Array:
-        low = [jnp.nanquantile(axis, margin) for axis in axes]
-        high = [jnp.nanquantile(axis, 1 - margin) for axis in axes]
-        noise = (error > high[0]) & (entropy > high[1])
-        redundant = (error < low[0]) & (entropy < low[1])
-        return kept & ~noise & ~redundant
-
-    def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bracket
-        middle = (low + high) / 2
-        enough = survivors(middle).sum(dtype=error.dtype) <= wanted
-        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
-
-    start = vary_like((jnp.zeros((), error.dtype), jnp.full((), 0.5, error.dtype)), error, entropy, kept)
-    _, margin = jax.lax.fori_loop(0, _HALVINGS, halve, start)
-    margin = jnp.where(survivors(start[0]).sum(dtype=error.dtype) <= wanted, 0.0, margin)
-    wrong, unsure = (axis[:-1] > jnp.nanmedian(axis) for axis in axes)
+    axes = [jnp.where(kept, axis, jnp.nan) for axis in (error, entropy)]
+    last = jnp.sum(kept, dtype=jnp.int32) - 1  # place of the largest
+    below, upto = zip(*(_places(axis) for axis in axes))
+    # A sample is noise from the margin on at which the higher quantile has fallen below both its numbers.
+    leaves = jnp.minimum(jnp.maximum(*(last - place for place in below)), jnp.maximum(*upto))
+    undefined = jnp.isnan(axes[0]) | jnp.isnan(axes[1])
+    leaves = jnp.where(undefined, error.shape[0], leaves)
+    allowed = jnp.floor(keep_ratio * (last + 1).astype(error.dtype) * (1 + 1e-6)).astype(jnp.int32)
+    late_first = -jnp.sort(whole(jnp.where(kept, -leaves, 1)))
+    margin = jnp.where(allowed > last, -1, entry(late_first, allowed, -1))
+    halfway = 2 * leaves < last  # what the largest margin, 1/2, leaves out
+    keep = kept & ~((leaves <= margin) & halfway)
+    wrong, unsure = (axis > jnp.nanmedian(jnp.pad(axis, (0, 1), constant_values=jnp.nan)) for axis in axes)
     quadrant = jnp.where(wrong, jnp.where(unsure, NOISE, MISTAKE), jnp.where(unsure, UNSURE, REDUNDANT))
-    return PrunedSamples(survivors(margin), jnp.where(kept, quadrant, -1), margin)
+    share = jnp.clip(margin, 0).astype(error.dtype) / jnp.maximum(last, 1).astype(error.dtype)
+    return PrunedSamples(keep, jnp.where(kept, quadrant, -1), jnp.minimum(share, 0.5))
+
+
+def _places(values: Float[Array, " samples"]) -> tuple[Int[Array, " samples"], Int[Array, " samples"]]:
+    """How many values are smaller than each, and how many others are not larger; NaN takes no part."""
+    ordered = jnp.sort(whole(values))
+    sides = (functools.partial(jnp.searchsorted, side=side) for side in ("left", "right"))
+    below, upto = (divided_like(side, values, ordered, values) for side in sides)
+    return below.astype(jnp.int32), upto.astype(jnp.int32) - 1
 
 
 @checked

@@ -2,6 +2,7 @@
 
 import logging
 import pathlib
+import sys
 import tomllib
 import warnings
 
@@ -78,3 +79,12 @@ def test_the_version_is_that_of_the_project(capsys):
     main(["--version"])
     declared = tomllib.loads((pathlib.Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
     assert capsys.readouterr().out == f"jaxuq {declared}\n"
+
+
+def test_a_root_logger_that_a_package_has_set_up_says_nothing_twice(capfd, monkeypatch):
+    root = logging.StreamHandler(sys.stderr)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [root])
+    with telling(False):
+        say("once")
+    assert capfd.readouterr().err.count("once") == 1
+    assert logging.getLogger("jaxuq").propagate

@@ -76,10 +76,10 @@ def _token_loss(name):
 
 EXAMPLES = {
     "adapter_factors": Example(
-        _factors, (LORA, PROMPTS, _LABELS), where=_ROWS, masked=(2,), vmappable=False, shardable=False
+        _factors, (LORA, PROMPTS, _LABELS), where=_ROWS, masked=(2,), vmappable=False, shardable=False, whole=(0,)
     ),
     "answer_logits": Example(
-        _logits, (_VARIABLES, PROMPTS), vmappable=False, shardable=False
+        _logits, (_VARIABLES, PROMPTS), vmappable=False, shardable=False, whole=(0,)
     ),
     "answer_loss": Example(tuning.answer_loss, (_normal(8, 3), _LABELS), differentiable=(0,)),
     "answer_scores": Example(tuning.answer_scores, (_LOG_PROBS[0], _LABELS), where=_ROWS, masked=(0, 1)),
@@ -91,7 +91,7 @@ EXAMPLES = {
     "batch_bald": Example(
         functools.partial(tuning.batch_bald, batch_size=2), (_LOG_PROBS,), vmappable=False, shardable=False
     ),
-    "bind_answers": Example(_bound, (LORA, PROMPTS), vmappable=False, shardable=False),
+    "bind_answers": Example(_bound, (LORA, PROMPTS), vmappable=False, shardable=False, whole=(0,)),
     "blob": Example(_blob, (_KEY, _STACKED), differentiable=(1,), shardable=False, keeps_type=True, rows=None),
     "decoder_adapters": Example(
         functools.partial(tuning.decoder_adapters, UNROLLED), (_STACKED,), shardable=False, keeps_type=True

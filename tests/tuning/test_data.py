@@ -156,6 +156,24 @@ def test_pruning_meets_its_ratio_and_drops_the_extremes(rng):
     assert bool(found.keep[jnp.isin(found.quadrant, jnp.array([1, 3]))].all())
 
 
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("digits", [1, 8])  # with ties, and without
+def test_samples_are_pruned_at_the_least_margin_that_leaves_few_enough(rng, ratio, digits):
+    prune = jax.jit(lambda error, entropy: tuning.prune_samples(error, entropy, ratio).keep)
+    for count in (2, 3, 8, 25):
+        error, entropy = rng.normal(size=(2, 10, count)).round(digits).astype(np.float32)
+        for one, other in zip(error, entropy):
+            margins = [0.0, *(min((place + 1e-6) / (count - 1), 0.5) for place in range(count))]
+            for margin in margins:
+                (low, down), (high, up) = (
+                    np.quantile(np.float64((one, other)), at, axis=1) for at in (margin, 1 - margin)
+                )
+                keep = ~((one > high) & (other > up)) & ~((one < low) & (other < down))
+                if keep.sum() <= ratio * count * (1 + 1e-9):
+                    break
+            np.testing.assert_array_equal(prune(one, other), keep)
+
+
 def test_silhouette_is_its_definition(rng):
     points, clusters = rng.normal(size=(20, 4)).astype(np.float32), rng.integers(0, 3, 20)
     points[:5, 0], clusters[19] = np.nan, 3

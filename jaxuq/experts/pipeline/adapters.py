@@ -1,17 +1,21 @@
-"""Adapters of a run on disk: each a folder of PEFT's format, complete when `trained.json` is there."""
+"""Adapters of a run on disk: each a folder of PEFT's format, complete when `trained.json` is there and says so."""
 
+import json
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxtyping import Array, Key, PyTree
 
+from jaxuq._digest import digest
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.language import CheckpointError, FinetuneConfig, LanguageModel, finetune, load_peft, save_peft
 from jaxuq.language.adapters import stack_adapters
-from jaxuq.study import write_json
+from jaxuq.study import StudyWarning, write_json
 
+_RECORD = "trained.json"
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is in all."""
 
@@ -44,7 +48,7 @@ def train_adapter(
         ExpertsError: the adapter in the folder is of another model or rank.
         CheckpointError: the folder holds another training.
     """
-    if (folder / "trained.json").is_file():
+    if is_trained(folder):
         return read_adapter(folder, model)
 
     def told(progress: Any) -> None:
@@ -55,10 +59,38 @@ def train_adapter(
     assert config.adapters is not None
     save_peft(folder, config.adapters, tuned.model.lora, base_model=model.name)
     losses = [float(loss) for loss in tuned.history.loss]
-    write_json(folder / "trained.json", {"examples": len(data), "skipped": tuned.skipped, "losses": losses})
+    record = {"examples": len(data), "skipped": tuned.skipped, "losses": losses, "files": _content(folder)}
+    write_json(folder / _RECORD, record)
     if not keep_checkpoints:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return tuned.model.lora
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether an adapter is complete and as training has left it; one that a disk has damaged is named.
+
+    Args:
+        folder: of the adapter.
+    """
+    if not (folder / _RECORD).is_file():
+        return False
+    if whole := _as_left(folder):
+        return whole
+    (folder / _RECORD).unlink()  # it is named once
+    warnings.warn(f"the adapter in {folder} is damaged and is trained again", StudyWarning, stacklevel=3)
+    return False
+
+
+def _as_left(folder: Path) -> bool:
+    """Whether its files are those that training has written."""
+    try:
+        return json.loads((folder / _RECORD).read_text())["files"] == _content(folder)
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def _content(folder: Path) -> str:
+    return digest({name: (folder / name).read_bytes() for name in ("adapter_config.json", "adapter_model.safetensors")})
 
 
 def read_adapter(folder: Path, model: LanguageModel) -> PyTree:
@@ -72,8 +104,10 @@ def read_adapter(folder: Path, model: LanguageModel) -> PyTree:
         The collection `lora`.
 
     Raises:
-        ExpertsError: it is missing, or of another model or rank.
+        ExpertsError: it is missing, damaged since it was trained, or of another model or rank.
     """
+    if (folder / _RECORD).is_file() and not _as_left(folder):
+        raise ExpertsError(f"{folder} is not as training left it; run the same `jaxuq experts train` again")
     try:
         config, lora = load_peft(folder, model.decoder.config, scan=model.decoder.scan)
     except CheckpointError as error:

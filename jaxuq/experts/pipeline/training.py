@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 
 from jaxuq._keys import named_key
 from jaxuq.experts.errors import ExpertsError
-from jaxuq.experts.pipeline.adapters import train_adapter
+from jaxuq.experts.pipeline.adapters import is_trained, train_adapter
 from jaxuq.experts.pipeline.configuration import (
     TrainConfiguration,
     check_training,
@@ -137,7 +137,7 @@ class _Adapter(NamedTuple):
 
     def read(self) -> bool | None:
         """True if it is complete."""
-        return (adapter_folder(self.configuration, self.name) / "trained.json").is_file() or None
+        return is_trained(adapter_folder(self.configuration, self.name)) or None
 
     def write(self, value: None) -> None:
         """Training has written it."""
@@ -256,7 +256,7 @@ def train_named(
     told = None if on_progress is None else lambda done, total: on_progress(f"adapter {name}", done, total)
     key = named_key(jax.random.key(configuration.seed), "adapter", name)
     config = tuning_of(configuration, kind, model.decoder.lora)
-    if (folder / "trained.json").is_file():
+    if is_trained(folder):
         return train_adapter(folder, key, model, examples, config)
     with costs_of(Path(configuration.output), step or name):
         return train_adapter(folder, key, model, examples, config, keep_checkpoints=keep, on_progress=told)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from jaxuq._arrays import as_float, widened
+from jaxuq._arrays import as_float, widened, widest
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.networks.linear import Linear
@@ -87,7 +87,7 @@ def blob(prior_scale: float = 0.2, *, initial_root: float = 0.05) -> BLoB:
         leaves, structure = jax.tree.flatten(factors)
         keys = jax.random.split(rng_key, len(leaves))
         roots = [
-            jax.random.uniform(key, leaf.shape, leaf.dtype, initial_root * 0.5**0.5, initial_root)
+            jax.random.uniform(key, leaf.shape, widest(leaf), initial_root * 0.5**0.5, initial_root).astype(leaf.dtype)
             for key, leaf in zip(keys, leaves)
         ]
         return BLoBState(lora, structure.unflatten(roots))

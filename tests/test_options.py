@@ -1,12 +1,15 @@
 """Numbers that a user sets: of any type that is one, in range, and never a traceback of the conversion."""
 
 import fractions
+import inspect
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxuq import calibration, metrics
 from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq.losses import evidential_classification_loss
@@ -39,6 +42,43 @@ def test_counts_become_ints(value):
     for wrong in (2.0, True, "2", None, 0):
         with pytest.raises(OptionError, match="rows is"):
             check_count("rows", wrong)
+
+
+_ROW = jnp.linspace(0.1, 0.9, 5)
+_LEVELS = {
+    "abstention_threshold": lambda level: calibration.abstention_threshold(
+        _ROW, _ROW > 0.5, _ROW, level=level, delta=0.1
+    ),
+    "abstention_threshold, delta": lambda delta: calibration.abstention_threshold(
+        _ROW, _ROW > 0.5, _ROW, level=0.1, delta=delta
+    ),
+    "adaptive_conformal": calibration.adaptive_conformal,
+    "conformal_risk_control": lambda level: calibration.conformal_risk_control(_ROW, 5, level=level),
+    "conformal_threshold": lambda level: calibration.conformal_threshold(_ROW, level=level),
+    "hoeffding_bound": lambda delta: calibration.hoeffding_bound(_ROW, 5, delta=delta),
+    "jackknife_plus": lambda level: calibration.jackknife_plus(_ROW[:, None], _ROW, level=level),
+    "risk_p_values": lambda level: calibration.risk_p_values(_ROW, 5 * _ROW, level=level),
+    "shifted_thresholds": lambda level: calibration.shifted_thresholds(_ROW, _ROW, _ROW, level=level),
+    "bootstrap": lambda level: metrics.bootstrap(jax.random.key(0), metrics.brier_score, _ROW, _ROW > 0.5, level=level),
+    "interval_of_resamples": lambda level: metrics.interval_of_resamples(_ROW[0], _ROW, level=level),
+    "interval_score": lambda level: metrics.interval_score(_ROW, _ROW, _ROW, level=level),
+}
+
+
+def test_every_function_with_a_level_is_here():
+    for room in (calibration, metrics):
+        functions = [(name, getattr(room, name)) for name in room.__all__]
+        named = {
+            name for name, one in functions if inspect.isfunction(one) and "level" in inspect.signature(one).parameters
+        }
+        assert named <= set(_LEVELS)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 1.1, math.nan])
+@pytest.mark.parametrize("name", _LEVELS)
+def test_a_promise_for_none_or_for_all_is_refused(name, level):
+    with pytest.raises(OptionError, match=r"is .*expected"):
+        _LEVELS[name](level)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 2.5, True, "2", [2], 0, -1])

@@ -58,6 +58,7 @@ GRIDS = {
     "bernoulli": np.arange(2.0),
     "categorical": np.arange(4),
     "student": np.linspace(-3000, 3000, 600001),
+    "evidential": np.linspace(-3000, 3000, 600001),
 }
 
 
@@ -65,7 +66,7 @@ GRIDS = {
 def test_curvature_is_the_expected_squared_score(rng, name):
     """The Fisher information by sums over all labels: E[grad log p, grad log p^T]."""
     likelihood = student_t(5.0) if name == "student" else likelihood_of(name)
-    shape = {"gaussian": (2,), "student": (2,), "categorical": (4,)}.get(name, ())
+    shape = {"gaussian": (2,), "student": (2,), "categorical": (4,), "evidential": (4,)}.get(name, ())
     outputs = jnp.asarray(rng.normal(size=shape), jnp.float32)
     grid = GRIDS[name]
     labels = jnp.asarray(grid, jnp.int32 if name == "categorical" else jnp.float32)
@@ -79,6 +80,9 @@ def test_curvature_is_the_expected_squared_score(rng, name):
     weights = np.exp(log_prob) * (grid[1] - grid[0])
     score = score.reshape(len(grid), -1)
     root = np.asarray(likelihood.curvature(outputs)).reshape(score.shape[1], -1)
+    if name == "evidential":  # that of the location alone
+        assert not root[1:].any()
+        score, root = score[:, :1], root[:1]
     assert weights.sum() == pytest.approx(1, abs=1e-3)
     np.testing.assert_allclose(root @ root.T, (score * weights[:, None]).T @ score, rtol=2e-3, atol=1e-4)
 

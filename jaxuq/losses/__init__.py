@@ -10,6 +10,7 @@ NaN.
 """
 
 from jaxuq.losses.behaviour import behaviour_divergence
+from jaxuq.losses.censored import censored_negative_log_likelihood
 from jaxuq.losses.confidence_reward import REWARDS, confidence_reward
 from jaxuq.losses.cross_entropy import bernoulli_cross_entropy, categorical_cross_entropy
 from jaxuq.losses.distillation import top_token_distillation
@@ -46,6 +47,7 @@ __all__ = [
     "beta_negative_log_likelihood",
     "categorical_cross_entropy",
     "categorical_focal_loss",
+    "censored_negative_log_likelihood",
     "confidence_reward",
     "dirichlet_concentrations",
     "dirichlet_moments",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jaxuq.molecules.labels import Column, Decimal, LabelError, look_at, read_labels
+from jaxuq.molecules.labels import Column, Decimal, LabelError, Labels, look_at, read_labels
 from jaxuq.molecules.records import DataError
 from jaxuq.molecules.tables import SMILES_NAMES, FileTable, column_position, words
 
@@ -145,8 +145,8 @@ def target_labels(
     targets: Sequence[str],
     lines: Sequence[int],
     decimal: str | None,
-):
-    """The labels of the columns, one array a column.
+) -> tuple[dict[str, Labels], str | None]:
+    """The labels of the columns.
 
     Args:
         table: of which this is.
@@ -156,7 +156,7 @@ def target_labels(
         decimal: sign of the numbers; None: as most of them have it.
 
     Returns:
-        Arrays in double precision, NaN where a label is missing, by column; the decimal sign.
+        Labels by column; the decimal sign.
 
     Raises:
         DataError: a text is no label.

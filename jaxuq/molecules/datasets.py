@@ -150,6 +150,11 @@ def load_dataset(
             weight_column=weight_column,
             workers=workers,
         )
+        if data.bounds is not None:
+            raise DataError(
+                f"{np.count_nonzero(data.bounds)} labels of {path} are bounds such as '>10', which a benchmark cannot "
+                "score: leave them blank, or learn from them with `jaxuq molecules fit`"
+            )
         if part_column is not None:
             parts = _named_parts(data, part_column)
         elif split == "scaffold":

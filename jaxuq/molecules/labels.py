@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 
 MISSING = frozenset(
     (
@@ -133,22 +133,45 @@ def decimal_of(texts: Sequence[str]) -> Decimal | None:
     return "," if sure and not points else "." if points and not commas else None
 
 
-def read_labels(column: Column, decimal: Decimal | None) -> Float[np.ndarray, " records"]:
-    """The labels of a column, NaN where they are missing.
+class Labels(NamedTuple):
+    """What a column says of its labels.
+
+    Attributes:
+        values: in double precision, NaN where they are missing.
+        bounds: 0 where the value is the label, 1 where the label is at least the value, -1 where it is at most that.
+    """
+
+    values: Float[np.ndarray, " records"]
+    bounds: Int8[np.ndarray, " records"]
+
+
+def read_labels(column: Column, decimal: Decimal | None) -> Labels:
+    """The labels of a column; `>10` is a label of at least 10.
 
     Args:
         column: from `look_at`.
         decimal: of its numbers.
 
     Returns:
-        Double precision.
+        Values and bounds.
 
     Raises:
         LabelError: names the first text that is no label, and the remedy.
+
+    Example:
+        >>> read_labels(look_at(["1.5", "> 10", ""]), None)
+        Labels(values=array([ 1.5, 10. ,  nan]), bounds=array([0, 1, 0], dtype=int8))
     """
+    bounds = np.zeros(len(column.texts), np.int8)
     if column.kind == "classes":
-        return _read_classes(column.texts)
-    return np.array([_read_number(row, text, decimal) for row, text in enumerate(column.texts)], np.float64)
+        return Labels(_read_classes(column.texts), bounds)
+    values = np.full(len(column.texts), np.nan)
+    for row, text in enumerate(column.texts):
+        if bound := _BOUND.fullmatch(text):
+            bounds[row] = 1 if bound[1][0] in ">≥⩾" or bound[1] == "=>" else -1
+            text = bound["number"]
+        values[row] = _read_number(row, text, decimal)
+    return Labels(values, bounds)
 
 
 def _read_classes(texts: list[str]) -> np.ndarray:
@@ -167,12 +190,6 @@ def _read_classes(texts: list[str]) -> np.ndarray:
 def _read_number(row: int, text: str, decimal: Decimal | None) -> float:
     if not text:
         return math.nan
-    if _BOUND.fullmatch(text):
-        raise LabelError(
-            row,
-            f"{text[:60]!r} is a bound, not a number; leave such labels blank, or write the bound itself if that is "
-            "good enough, or make a column of 0 and 1 that says which molecules are beyond it",
-        )
     if _ABOUT.fullmatch(text):
         raise LabelError(row, f"{text[:60]!r} is not a number; write it without the sign")
     if _ENDLESS.fullmatch(text):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int8
 
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.columns import find_targets, named_columns, smiles_column, target_labels
@@ -46,9 +47,10 @@ def load_csv(
 ) -> MoleculeDataset:
     """Read a table with one molecule a row: CSV, SDF, or what pandas reads.
 
-    Blank labels (and `nan`, `NA`, `null`, …) are missing labels. Blanks around a SMILES, and characters that take no
-    place on paper, are removed. A record without a usable SMILES is left out and listed in `rejected`; it never costs
-    the others. A molecule that is there more than once, under whatever SMILES, is warned about.
+    Blank labels (and `nan`, `NA`, `null`, …) are missing labels; `>10` and `<0.5` are bounds of labels. Blanks around a
+    SMILES, and characters that take no place on paper, are removed. A record without a usable SMILES is left out and
+    listed in `rejected`; it never costs the others. A molecule that is there more than once, under whatever SMILES, is
+    warned about.
 
     Args:
         path: the file; see `open_table` for its kinds.
@@ -90,7 +92,7 @@ def load_csv(
     options = ReadOptions(smiles_column, task_columns, task_type, metric, name, drop_unparsable, decimal, workers)
     data = read_molecules(table, options, part_column=part_column, weight_column=weight_column)
     forms = canonical_smiles(data.smiles, workers=workers)
-    warn_of_repeats(str(table.path), data.smiles, forms, data.labels, data.mask)
+    warn_of_repeats(str(table.path), data.smiles, forms, data.labels, data.exact().mask)
     return data
 
 
@@ -153,7 +155,10 @@ def read_molecules(
         targets, left_out = find_targets(table, by_name, molecules)
         _warn_of_ignored(table, by_name, smiles, part_column)
     labels, sign = target_labels(table, by_name, targets, rows, options.decimal)
-    numbers = np.stack([labels[name] for name in targets], axis=1) if targets else np.zeros((len(smiles), 0))
+    numbers, bounds = (
+        np.stack([labels[name][part] for name in targets], axis=1) if targets else np.zeros((len(smiles), 0))
+        for part in (0, 1)
+    )
     parts = None if part_column is None else _parts(table, part_column, further[0], rows)
     weights = (
         None if weight_column is None else _weights(table, weight_column, further[1], rows, options.decimal or sign)
@@ -178,6 +183,7 @@ def read_molecules(
         task_type=options.task_type,
         metric=options.metric,
         rejected=sorted(rejected),
+        bounds=bounds[kept].astype(np.int8),
     )
     if options.task_type is None:
         _refuse_two_kinds(data, str(path))
@@ -307,8 +313,10 @@ def make_dataset(
     task_type: str | None = None,
     metric: str | None = None,
     rejected: Sequence[Rejected] = (),
+    bounds: Int8[np.ndarray, "molecules tasks"] | None = None,
 ) -> MoleculeDataset:
     """A data set from float64 labels with NaN where they are missing."""
+    bounds = None if bounds is None or not bounds.any() else bounds
     mask = ~np.isnan(numbers)
     if not mask.any():
         raise DataError(
@@ -318,10 +326,16 @@ def make_dataset(
     if unlabelled:
         shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
         warnings.warn(f"{len(unlabelled)} tasks of {source} have no label at all: {shown}", DataWarning, stacklevel=3)
-    binary = bool(np.isin(numbers[mask], (0.0, 1.0)).all())
+    binary = bounds is None and bool(np.isin(numbers[mask], (0.0, 1.0)).all())
     if task_type not in (None, "classification", "regression"):
         raise DataError(f"task_type must be 'classification' or 'regression', got {task_type!r}")
     kind: TaskType = "classification" if (task_type or "classification" * binary) == "classification" else "regression"
+    if kind == "classification" and bounds is not None:
+        row, column = np.argwhere(bounds)[0]
+        raise DataError(
+            f"classification labels must be 0 or 1, but of molecule {smiles[row]!r} in {source} only a bound is known "
+            f"for {task_names[column]!r}: leave it blank"
+        )
     if kind == "classification" and not binary:
         row, column = np.argwhere(mask & (numbers != 0) & (numbers != 1))[0]
         raise DataError(
@@ -337,6 +351,7 @@ def make_dataset(
         task_type=kind,
         metric=metric or ("roc-auc" if kind == "classification" else "rmse"),
         rejected=tuple(rejected),
+        bounds=bounds,
     )
 
 
@@ -364,7 +379,9 @@ def _parts(table: FileTable, column: str, texts: list[str], lines: list[int]) ->
 def _weights(table: FileTable, column: str, texts: list[str], lines: list[int], decimal: str | None) -> np.ndarray:
     looked = look_at(texts)
     try:
-        weights = read_labels(looked, "," if (decimal or looked.decimal) == "," else ".")
+        weights, bounds = read_labels(looked, "," if (decimal or looked.decimal) == "," else ".")
+        if bounds.any():
+            raise LabelError(row := int(np.argmax(bounds != 0)), f"{texts[row]!r} is a bound, not a weight")
     except LabelError as error:
         raise DataError(f"{table.path}, line {lines[error.row]}, column {column!r}: {error}") from None
     weights = np.where(np.isnan(weights), 1.0, weights)
@@ -452,6 +469,8 @@ def _taken(
     if table.separator not in ("", ","):
         said += f", parted by {'tabs' if table.separator == chr(9) else table.separator}"
     said += ", with decimal commas" if sign == "," else ""
+    if data.bounds is not None:
+        said += f"; {np.count_nonzero(data.bounds)} labels are bounds, which are learnt from and not scored"
     if left_out:
         said += f"; not labels: {listed([f'{name} ({reason})' for name, reason in left_out.items()])}"
     if guessed and (left_out or len(data.task_names) > 1):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Int8, Integer
 
 from jaxuq._errors import JaxuqError
 
@@ -57,6 +57,7 @@ class MoleculeDataset(NamedTuple):
         weights: how much each molecule counts in training, at least 0; None: all alike.
         parts: of each molecule `train`, `valid`, `calibrate` or `test`, where the file says; None where it does not.
         taken: what was taken for what while reading, in one line.
+        bounds: 0 where the label is what `labels` says, 1 where it is at least that, -1 where at most; None: all 0.
 
     Example:
         >>> from jaxuq.molecules import load_molecules
@@ -78,6 +79,11 @@ class MoleculeDataset(NamedTuple):
     weights: Float[np.ndarray, " molecules"] | None = None
     parts: tuple[str, ...] | None = None
     taken: str = ""
+    bounds: Int8[np.ndarray, "molecules tasks"] | None = None
+
+    def exact(self) -> "MoleculeDataset":
+        """The same molecules without the labels of which only a bound is known: no score and no promise is of those."""
+        return self if self.bounds is None else self._replace(mask=self.mask & (self.bounds == 0), bounds=None)
 
     def take(self, rows: Sequence[int] | Integer[np.ndarray, " rows"]) -> "MoleculeDataset":
         """The molecules at the given positions, in that order; `rejected` is not carried over."""
@@ -89,6 +95,7 @@ class MoleculeDataset(NamedTuple):
             rejected=(),
             weights=None if self.weights is None else self.weights[rows],
             parts=None if self.parts is None else tuple(self.parts[row] for row in rows),
+            bounds=None if self.bounds is None else self.bounds[rows],
         )
 
 

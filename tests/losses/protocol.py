@@ -29,6 +29,9 @@ EXAMPLES: dict[str, Any] = {
     "beta_negative_log_likelihood": Example(losses.beta_negative_log_likelihood, (_a, np.exp(_b), _y), **_triple),
     "categorical_cross_entropy": Example(losses.categorical_cross_entropy, (_four, _classes), **_pair),
     "categorical_focal_loss": Example(losses.categorical_focal_loss, (_four, _classes), **_pair),
+    "censored_negative_log_likelihood": Example(
+        losses.censored_negative_log_likelihood, (_a, np.exp(_b), _y, _labels - (_classes == 0)), **_triple
+    ),
     "confidence_reward": Example(losses.confidence_reward, (_labels, _part), differentiable=(1,)),
     "dirichlet_concentrations": Example(losses.dirichlet_concentrations, (_four,), differentiable=(0,)),
     "dirichlet_moments": Example(losses.dirichlet_moments, (1 + np.abs(_four),), differentiable=(0,)),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxuq.losses import softplus_variance
+from jaxuq.losses import censored_negative_log_likelihood, softplus_variance
 from tests.losses.means import beta_negative_log_likelihood, gaussian_negative_log_likelihood
 
 
@@ -53,3 +53,32 @@ def test_beta_weights_both_gradients_by_the_stopped_variance(data):
 def test_options_are_validated(data):
     with pytest.raises(ValueError, match=r"beta is 1\.5; expected a finite number in \[0, 1\]"):
         beta_negative_log_likelihood(*data, beta=1.5)
+
+
+def test_bounds_have_the_probability_of_all_that_lies_beyond_them(data, rng):
+    mean, raw, targets = data
+    variance, bounds = _variance(raw), rng.integers(-1, 2, mean.shape)
+    found = censored_negative_log_likelihood(mean, jnp.asarray(variance, jnp.float32), targets, jnp.asarray(bounds))
+    for at in np.ndindex(mean.shape):
+        label = stats.norm(float(mean[at]), np.sqrt(variance[at]))
+        expected = {0: label.logpdf, 1: label.logsf, -1: label.logcdf}[int(bounds[at])](float(targets[at]))
+        np.testing.assert_allclose(found[at], -expected, rtol=2e-5)
+    far = censored_negative_log_likelihood(jnp.zeros(2), jnp.ones(2), jnp.array([30.0, -30.0]), jnp.array([1, -1]))
+    np.testing.assert_allclose(far, -stats.norm.logsf(30), rtol=1e-5)  # beyond what a float32 holds as a probability
+    assert np.isnan(censored_negative_log_likelihood(jnp.zeros(1), jnp.ones(1), jnp.zeros(1), jnp.array([2]))[0])
+
+
+def test_bounds_take_the_bias_off_an_estimate(rng):
+    """Labels above 0.3 are known as such alone: Tobit's estimates against those of the whole sample."""
+    labels = rng.normal(0.5, 2.0, 4000)
+    seen, bounds = jnp.asarray(np.minimum(labels, 0.3), jnp.float32), jnp.asarray(labels > 0.3, jnp.int32)
+
+    def loss(parameters):
+        mean, variance = (jnp.full_like(seen, value) for value in (parameters[0], jnp.exp(parameters[1])))
+        return jnp.mean(censored_negative_log_likelihood(mean, variance, seen, bounds))
+
+    found = jnp.zeros(2)
+    for _ in range(20):
+        found -= jnp.linalg.solve(jax.hessian(loss)(found), jax.grad(loss)(found))
+    np.testing.assert_allclose((found[0], jnp.exp(found[1] / 2)), (labels.mean(), labels.std()), atol=0.12)
+    assert seen.mean() < -0.5  # what it would be without

@@ -105,8 +105,24 @@ def test_identifiers_dates_and_properties_are_no_labels(write, header, row, task
         ),
         ("smiles,y", lambda i, s: [s, str(i + 1)], {}, "'y' looks like an identifier.*--targets"),
         ("smiles,y", lambda i, s: [s, "10_1"], {"task_columns": ["y"]}, "line 2, column 'y': '10_1' is not a number"),
-        ("smiles,y", lambda i, s: [s, ">10" if i == 3 else str(i / 3)], {}, "line 5, column 'y': '>10' is a bound"),
-        ("smiles,y", lambda i, s: [s, "≥ 10" if i == 3 else str(i / 3)], {}, "line 5, column 'y': '≥ 10' is a bound"),
+        (
+            "smiles,y",
+            lambda i, s: [s, ">ten" if i == 3 else str(i / 3)],
+            {},
+            "line 5, column 'y': 'ten' is not a number",
+        ),
+        (
+            "smiles,y,w",
+            lambda i, s: [s, str(i / 3), ">2" if i == 3 else "1"],
+            {"weight_column": "w"},
+            "line 5, column 'w': '>2' is a bound, not a weight",
+        ),
+        (
+            "smiles,y",
+            lambda i, s: [s, ">1" if i == 3 else str(i % 2)],
+            {"task_type": "classification"},
+            "of molecule .* only a bound is known for 'y'",
+        ),
         ("smiles,y", lambda i, s: [s, "~3" if i == 3 else str(i / 3)], {}, "line 5.*'~3' is not a number; write it"),
         ("smiles,y", lambda i, s: [s, "1.5 nM" if i == 0 else "2"], {}, "line 2.*'1.5 nM' is not a number"),
         ("smiles,y", lambda i, s: [s, ["yes", "no", "maybe"][i % 3]], {}, "line 4.*'maybe' in a column of yes and no"),
@@ -161,6 +177,24 @@ def test_names_of_columns_and_paths_may_hold_commas(write, tmp_path):
 def test_labels_of_any_size_keep_their_decimals(write):
     data = load_csv(write("smiles,y\nCCO,10000000.25\nC,10000000.5\nCC,1e-30\nCCC,1e30\n"))
     assert data.labels[:, 0].tolist() == [10000000.25, 10000000.5, 1e-30, 1e30]
+
+
+def test_bounds_are_labels_of_which_less_is_known(write):
+    texts = [">10", "≥ 10", "=>10", "< 0.5", "<=-1e-3", "≤2", "7", "", "<<1", ">>3"]
+    path = write(table("smiles,y,z", lambda i, s: [s, texts[i % 10], str(i / 3)]))
+    data = load_csv(path)
+    assert data.task_type == "regression"
+    np.testing.assert_array_equal(data.labels[:10, 0], [10, 10, 10, 0.5, -1e-3, 2, 7, 0, 1, 3])
+    np.testing.assert_array_equal(data.bounds[:10], [[b, 0] for b in (1, 1, 1, -1, -1, -1, 0, 0, -1, 1)])
+    np.testing.assert_array_equal(data.exact().mask[:10, 0], [text == "7" for text in texts])
+    assert data.take([3, 6]).bounds.tolist() == [[-1, 0], [0, 0]] and data.exact().bounds is None
+    assert "labels are bounds, which are learnt from and not scored" in data.taken
+    with pytest.raises(DataError, match=r"are bounds such as '>10', which a benchmark cannot score.*molecules fit"):
+        load_dataset(path)
+    repeats = write("smiles,y\nCCO,>3\nOCC,5\nC,1\n")
+    with pytest.warns(DataWarning, match="more than once") as said:
+        load_csv(repeats)
+    assert "differ" not in str(said[0].message)  # 5 is above 3
 
 
 def test_parts_and_weights_have_columns(write):

@@ -129,7 +129,8 @@ def fit_molecules(
 
     Args:
         rng_key: of all networks; each follows from its number alone.
-        data: molecules with labels.
+        data: molecules with labels. Bounds of labels are learnt from (`censored_negative_log_likelihood`); they choose
+            no epoch and calibrate nothing.
         rows: which train, choose the epoch, calibrate and test; see `divide_molecules`.
         recipe: what is fitted; None: `MoleculeRecipe()`.
         listener: is told how far it is.
@@ -188,7 +189,7 @@ def fit_molecules(
         fingerprints=np.packbits(bits, axis=1),
         usual=np.sort(np.asarray(raw.epistemic), axis=0),
         sizes=tuple(len(part) for part in rows),
-        data=digest(data.smiles, data.labels, data.mask, data.weights, [part.tolist() for part in rows]),
+        data=digest(data.smiles, data.labels, data.mask, data.weights, data.bounds, [part.tolist() for part in rows]),
     )
 
 

@@ -162,7 +162,7 @@ def promise_for(
         scores = np.abs(calibrate.labels - forecast.mean) / np.sqrt(forecast.aleatoric + forecast.epistemic)
     else:
         scores = np.where(calibrate.labels == 1, 1 - forecast.mean, forecast.mean)
-    mask = calibrate.mask[mine]
+    mask = calibrate.exact().mask[mine]
     readable = ~np.isnan(other).any(axis=1)
     shift = fit_shift(old[mine], other[readable], np.where(mask, scores[mine], 0.0), mask)
     return fitted._replace(shift=shift)

@@ -16,13 +16,13 @@ def score_forecast(forecast: MoleculeForecast, data: MoleculeDataset) -> dict[st
 
     Args:
         forecast: of the molecules of `data`, in their order.
-        data: with labels.
+        data: with labels; bounds of labels do not score.
 
     Returns:
         For each task: of regression `rmse`, `mae`, `nll`, `coverage` and `width`; of classification `auroc`, `brier`,
         `ece`, `coverage` and `size` (mean number of classes in a set). NaN where a score does not exist.
     """
-    found = {}
+    found, data = {}, data.exact()
     for task, name in enumerate(forecast.task_names):
         where = jnp.asarray(data.mask[:, task] & ~np.isnan(forecast.mean[:, task]))
         if data.task_type == "regression":

@@ -14,7 +14,8 @@ class Head(NamedTuple):
 
     Attributes:
         outputs_per_task: width of the head for each task.
-        loss: `loss(outputs [n, tasks, k], labels, where, weights=None) -> scalar`, with a weight a molecule.
+        loss: `loss(outputs [n, tasks, k], labels, where, weights=None, bounds=None) -> scalar`, with a weight a
+            molecule; bounds as in `MoleculeDataset`, for the likelihood of regression alone.
         point: `point(outputs) -> [n, tasks]`, the prediction that selects the best epoch.
     """
 
@@ -40,9 +41,12 @@ def read_outputs(task_type: str, num_tasks: int, outputs: Float[Array, "n output
 def _mean_of(loss: Callable[..., Float[Array, "n tasks"]]) -> Callable[..., Float[Array, ""]]:
     """The mean over all known labels of all tasks, those of a molecule with its weight."""
 
-    def mean(outputs: Array, labels: Array, where: Array, weights: Array | None = None) -> Float[Array, ""]:
+    def mean(
+        outputs: Array, labels: Array, where: Array, weights: Array | None = None, bounds: Array | None = None
+    ) -> Float[Array, ""]:
         weights = None if weights is None else jnp.broadcast_to(weights[:, None], where.shape)
-        return losses.mean_loss(loss(outputs, labels, where), where=where, weights=weights)
+        values = loss(outputs, labels, where) if bounds is None else loss(outputs, labels, where, bounds)
+        return losses.mean_loss(values, where=where, weights=weights)
 
     return mean
 
@@ -50,15 +54,14 @@ def _mean_of(loss: Callable[..., Float[Array, "n tasks"]]) -> Callable[..., Floa
 def likelihood_head(task_type: str) -> Head:
     """Gaussian likelihood (mean and softplus variance), or one logit a task."""
     if task_type == "regression":
-        return Head(
-            2,
-            _mean_of(
-                lambda outputs, labels, where: losses.gaussian_negative_log_likelihood(
-                    outputs[..., 0], losses.softplus_variance(outputs[..., 1]), labels, where=where
-                )
-            ),
-            lambda outputs: outputs[..., 0],
-        )
+
+        def gaussian(outputs: Array, labels: Array, where: Array, bounds: Array | None = None) -> Array:
+            mean, variance = outputs[..., 0], losses.softplus_variance(outputs[..., 1])
+            if bounds is None:
+                return losses.gaussian_negative_log_likelihood(mean, variance, labels, where=where)
+            return losses.censored_negative_log_likelihood(mean, variance, labels, bounds, where=where)
+
+        return Head(2, _mean_of(gaussian), lambda outputs: outputs[..., 0])
     return Head(
         1,
         _mean_of(lambda outputs, labels, where: losses.bernoulli_cross_entropy(outputs[..., 0], labels, where=where)),

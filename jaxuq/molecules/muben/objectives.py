@@ -44,7 +44,7 @@ def make_loss(setting: Setting, head: Head) -> Callable[..., Float[Array, ""]]:
     def loss_fn(params, batch, where, rng_key):
         def loss(outputs):
             by_task = setting.by_task(outputs, head.outputs_per_task)
-            return head.loss(by_task, batch.labels, batch.mask & where[:, None], batch.weights)
+            return head.loss(by_task, batch.labels, batch.mask & where[:, None], batch.weights, batch.bounds)
 
         outputs = apply_fn(params, batch.inputs, rng_key=rng_key)
         if branches is None:

@@ -21,12 +21,14 @@ class Arrays(NamedTuple):
         labels: as the loss wants them: 0 and 1, or standardised.
         mask: which labels exist.
         weights: how much each molecule counts in losses; None: all alike.
+        bounds: of the labels to learn from, see `MoleculeDataset`; None: all are exact.
     """
 
     inputs: PyTree
     labels: Float[Array, "molecules tasks"]
     mask: Bool[Array, "molecules tasks"]
     weights: Float[Array, " molecules"] | None = None
+    bounds: Integer[Array, "molecules tasks"] | None = None
 
 
 class Problem(NamedTuple):
@@ -64,7 +66,7 @@ def make_problem(
     """Featurise the three parts and standardise regression labels by the training part's.
 
     Args:
-        split: the data.
+        split: the data. Bounds of labels are learnt from, and count nowhere else.
         backbone: whose `featurise` is used.
         progress: called as `progress(done, total)` while features are computed.
 
@@ -78,8 +80,9 @@ def make_problem(
         if not len(part.smiles):
             sizes = ", ".join(f"{n} {len(p.smiles)}" for n, p in zip(split._fields, split))
             raise DataError(f"the {name} part of {part.name} is empty ({sizes}); the benchmark needs all three parts")
-        if not part.mask.any():
-            raise DataError(f"the {name} part of {part.name} has no label at all; check the label columns")
+        if not part.exact().mask.any():
+            only = " but bounds" if part.mask.any() else " at all"
+            raise DataError(f"the {name} part of {part.name} has no label{only}; check the label columns")
     first = split.train
     inputs = backbone.featurise([text for part in split for text in part.smiles], progress)
     borders = np.cumsum([0, *(len(part.smiles) for part in split)])
@@ -87,15 +90,17 @@ def make_problem(
         tasks = first.labels.shape[1]
         scaler = LabelScaler(np.zeros(tasks), np.ones(tasks))
     else:
-        scaler = fit_label_scaler(first.labels, where=first.mask)
+        scaler = fit_label_scaler(first.labels, where=first.exact().mask)
 
     def arrays(part: MoleculeDataset, first: int, last: int) -> Arrays:
         labels = jnp.asarray(scale_labels(scaler, np.asarray(part.labels)), jnp.float32)
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf[first:last]), inputs)
         weights = None if part.weights is None else jnp.asarray(part.weights / part.weights.max(), jnp.float32)
-        return Arrays(rows, labels, jnp.asarray(part.mask), weights)
+        bounds = None if part.bounds is None else jnp.asarray(part.bounds)
+        return Arrays(rows, labels, jnp.asarray(part.mask), weights, bounds)
 
-    train, valid, test = (arrays(*where) for where in zip(split, borders[:-1].tolist(), borders[1:].tolist()))
+    used = (first, *(part.exact() for part in split[1:]))  # bounds neither choose an epoch nor score
+    train, valid, test = (arrays(*where) for where in zip(used, borders[:-1].tolist(), borders[1:].tolist()))
     return Problem(first.task_type, first.metric, tuple(first.task_names), train, valid, test, scaler)
 
 

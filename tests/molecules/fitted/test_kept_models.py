@@ -223,6 +223,32 @@ def test_weights_reach_training(some):
     assert (np.abs(found[0] - found[1])[[0, 3]] > 1e-3).all()
 
 
+def test_bounds_are_learnt_from_and_neither_calibrate_nor_score(some):
+    rows = divide_molecules(some.smiles, "random", fractions=(0.5, 0.1, 0.3, 0.1))
+    recipe = RECIPE._replace(epochs=3, members=1)
+    bounds = np.zeros(some.labels.shape, np.int8)
+    bounds[rows.train[:20]], bounds[rows.calibrate[:5]], bounds[rows.test[:3]] = 1, -1, 1
+    known = some._replace(bounds=bounds)
+    one = fit_molecules(jax.random.key(0), known, rows, recipe)
+
+    def with_labels(of, value):
+        labels = some.labels.copy()
+        labels[of] = value
+        return known._replace(labels=labels)
+
+    held = np.concatenate([rows.calibrate[:5], rows.test[:3]])
+    other = fit_molecules(jax.random.key(0), with_labels(held, 1e6), rows, recipe)
+    jax.tree.map(np.testing.assert_array_equal, one.forecaster, other.forecaster)
+    test = known.take(rows.test)
+    scores = score_forecast(predict_molecules(one, test.smiles), test)
+    exact = known.take(rows.test[3:]).exact()
+    (expected,), (found,) = score_forecast(predict_molecules(one, exact.smiles), exact).values(), scores.values()
+    assert found == pytest.approx(expected)
+    higher = fit_molecules(jax.random.key(0), with_labels(rows.train[:20], 8.0), rows, recipe)
+    lower, upper = (predict_molecules(model, some.smiles).mean.mean() for model in (one, higher))
+    assert lower < upper - 0.1
+
+
 def test_parts_of_a_column(some, tmp_path, capsys):
     spelled = ["train"] * 30 + ["val"] * 20 + ["test"] * 10
     data = some.take(range(60))._replace(parts=tuple({"val": "valid"}.get(one, one) for one in spelled))

@@ -301,8 +301,8 @@ def _draws(function, args):
     return "random_bits" in program or "threefry2x32" in program
 
 
-# Those that call a model of the caller's, beside the ones that hold parameters whole.
-_MODELS = {"posterior.laplace", "posterior.predict", "posterior.predict_forecast"}
+# Those that are layers, or call a model of the caller's, beside the ones that hold parameters whole.
+_MODELS = {"experts.merged_output", "posterior.laplace", "posterior.predict", "posterior.predict_forecast"}
 # The state of the one holds what rounding took in half precision; the other takes steps whose roundings add up.
 _RESTS = {"posterior.psgld", "training.minibatch_training"}
 
@@ -329,7 +329,7 @@ def test_half_precision_is_wider_precision_of_the_same_numbers(name, dtype):
     if example.whole or name.rpartition("-")[0] in _MODELS:
         for one, other in zip(_floats(actual), _floats(expected)):
             one, other = np.asarray(one, np.float64), np.asarray(other)
-            assert np.linalg.norm(one - other) <= 8 * rounding * np.linalg.norm(other)
+            assert np.linalg.norm(one - other) <= 16 * rounding * np.linalg.norm(other)  # of squares, too
         return
     rounding = rounding if example.keeps_type else 2e-5
     _assert_close(actual, expected, rtol=rounding, atol=rounding)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from scipy import stats
 
 from jaxuq.calibration import FittedError
 from jaxuq.cli.main import main
@@ -225,7 +226,7 @@ def test_weights_reach_training(some):
 
 def test_bounds_are_learnt_from_and_neither_calibrate_nor_score(some):
     rows = divide_molecules(some.smiles, "random", fractions=(0.5, 0.1, 0.3, 0.1))
-    recipe = RECIPE._replace(epochs=3, members=1)
+    recipe = RECIPE._replace(epochs=15, members=1, learning_rate=3e-3)
     bounds = np.zeros(some.labels.shape, np.int8)
     bounds[rows.train[:20]], bounds[rows.calibrate[:5]], bounds[rows.test[:3]] = 1, -1, 1
     known = some._replace(bounds=bounds)
@@ -244,9 +245,24 @@ def test_bounds_are_learnt_from_and_neither_calibrate_nor_score(some):
     exact = known.take(rows.test[3:]).exact()
     (expected,), (found,) = score_forecast(predict_molecules(one, exact.smiles), exact).values(), scores.values()
     assert found == pytest.approx(expected)
-    higher = fit_molecules(jax.random.key(0), with_labels(rows.train[:20], 8.0), rows, recipe)
-    lower, upper = (predict_molecules(model, some.smiles).mean.mean() for model in (one, higher))
-    assert lower < upper - 0.1
+    other = [some, with_labels(rows.train[:20], 8.0)]  # no bounds, and others
+    models = [one, *(fit_molecules(jax.random.key(0), data, rows, recipe) for data in other)]
+    assert len({predict_molecules(model, NEW).mean[0, 0] for model in models}) == 3
+
+
+@pytest.mark.parametrize("bounds", [None, np.array([[0, 1], [-1, 0]], np.int8)])
+def test_the_loss_of_regression_is_that_of_bounds_where_there_are_some(bounds):
+    outputs = jnp.asarray(np.random.default_rng(0).normal(size=(2, 2, 2)), jnp.float32)
+    labels, where = jnp.array([[0.5, 1.0], [-1.0, 0.3]]), jnp.array([[True, True], [True, False]])
+    given = None if bounds is None else jnp.asarray(bounds)
+    found = likelihood_head("regression").loss(outputs, labels, where, None, given)
+    total = 0.0
+    for row, task in [(0, 0), (0, 1), (1, 0)]:
+        mean, raw = outputs[row, task]
+        label = stats.norm(mean, np.sqrt(np.log1p(np.exp(raw)) + 1e-6))
+        side = 0 if bounds is None else int(bounds[row, task])
+        total -= {0: label.logpdf, 1: label.logsf, -1: label.logcdf}[side](labels[row, task])
+    assert float(found) == pytest.approx(total / 3, rel=1e-5)
 
 
 def test_parts_of_a_column(some, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""`jaxuq molecules`: fit a model to a CSV file and keep it; ask it about other molecules; choose what to measure."""
+"""`jaxuq molecules`: fit a model to a table and keep it; ask it about others; choose what to measure; search."""
 
 import dataclasses
 import pathlib
@@ -23,15 +23,9 @@ class _Table:
     """Between fields, one of , ; | or tab; default: recognised."""
 
 
-@dataclasses.dataclass(frozen=True)
-class FitMolecules(_Table):
-    """Fit an ensemble to a CSV file, calibrate it, and keep it: jaxuq molecules fit mine.csv --output solubility."""
-
-    data: Annotated[str, tyro.conf.Positional]
-    """A table (CSV, SDF; Excel and parquet where pandas can) with SMILES and labels, or a MoleculeNet name."""
-
-    output: pathlib.Path = pathlib.Path("model")
-    """The folder of the model."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Labels(_Table):
+    """How labels are read, and molecules divided."""
 
     task_columns: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--targets"])] = ()
     """Columns with the labels; default: all that hold labels of one kind, and are no identifiers, dates or
@@ -62,20 +56,6 @@ class FitMolecules(_Table):
     features: Literal["rdkit", "morgan"] = "rdkit"
     """Descriptors of the dnn."""
 
-    members: int = 5
-    """Networks of the ensemble."""
-
-    level: float = 0.9
-    """Share of new labels that the intervals (or sets of classes) shall hold."""
-
-    new: pathlib.Path | None = None
-    """A table or list of molecules for which the intervals (or sets) shall hold, where they differ from those of the
-    file: calibration molecules are weighted by how often their kind comes there."""
-
-    calibrator: Annotated[str, from_packages("jaxuq.calibrators")] = "auto"
-    """temperature, platt, isotonic, venn-abers (classification), variance-scaling (regression), none; auto: variance
-    scaling or a temperature."""
-
     seed: int = 0
     """Of networks and parts."""
 
@@ -91,6 +71,63 @@ class FitMolecules(_Table):
     learning_rate: float | None = None
     """Default: the recipe's."""
 
+    width: int | None = None
+    """Units of the network's layers; default: the backbone's."""
+
+    depth: int | None = None
+    """Its layers; default: the backbone's."""
+
+    dropout: float | None = None
+    """Share of its units that training leaves out; default: the backbone's."""
+
+    def recipe(self, **further):
+        """What is fitted."""
+        from jaxuq.molecules.fitted import MoleculeRecipe
+
+        names = (
+            "backbone", "features", "epochs", "patience", "batch_size", "learning_rate", "width", "depth", "dropout",
+        )  # fmt: skip
+        return MoleculeRecipe(**{name: getattr(self, name) for name in names}, **further)
+
+    def read(self, source: str):
+        """The molecules and their parts; says what was taken for what."""
+        from jaxuq.molecules.fitted import divide_molecules, named_parts
+
+        data = _molecules(self, source)
+        if self.part_column is None:
+            rows = divide_molecules(data.smiles, self.split, fractions=self.fractions, seed=self.seed)
+        else:
+            rows = named_parts(data, seed=self.seed)
+        say(_taken(source, data, rows, self.part_column or self.split))
+        for note in _shared(data, rows):
+            warn(note)
+        return data, rows
+
+
+@dataclasses.dataclass(frozen=True)
+class FitMolecules(_Labels):
+    """Fit an ensemble to a CSV file, calibrate it, and keep it: jaxuq molecules fit mine.csv --output solubility."""
+
+    data: Annotated[str, tyro.conf.Positional]
+    """A table (CSV, SDF; Excel and parquet where pandas can) with SMILES and labels, or a MoleculeNet name."""
+
+    output: pathlib.Path = pathlib.Path("model")
+    """The folder of the model."""
+
+    members: int = 5
+    """Networks of the ensemble."""
+
+    level: float = 0.9
+    """Share of new labels that the intervals (or sets of classes) shall hold."""
+
+    new: pathlib.Path | None = None
+    """A table or list of molecules for which the intervals (or sets) shall hold, where they differ from those of the
+    file: calibration molecules are weighted by how often their kind comes there."""
+
+    calibrator: Annotated[str, from_packages("jaxuq.calibrators")] = "auto"
+    """temperature, platt, isotonic, venn-abers (classification), variance-scaling (regression), none; auto: variance
+    scaling or a temperature."""
+
     def run(self) -> None:
         """Fit, save, and say how good it is on the test part."""
         from jaxuq.cli.compiled import keep_compiled_programs
@@ -100,10 +137,7 @@ class FitMolecules(_Table):
 
         from jaxuq.cli.display import Display
         from jaxuq.molecules.fitted import (
-            MoleculeRecipe,
-            divide_molecules,
             fit_molecules,
-            named_parts,
             predict_molecules,
             promise_for,
             save_molecules,
@@ -112,17 +146,9 @@ class FitMolecules(_Table):
         )
         from jaxuq.molecules.reading import read_smiles
 
-        data = self._data()
-        if self.part_column is None:
-            rows = divide_molecules(data.smiles, self.split, fractions=self.fractions, seed=self.seed)
-        else:
-            rows = named_parts(data, seed=self.seed)
-        say(_taken(self.data, data, rows, self.part_column or self.split))
-        for note in _shared(data, rows):
-            warn(note)
-        names = ("backbone", "features", "members", "level", "epochs", "patience", "batch_size", "learning_rate")
-        recipe = MoleculeRecipe(**{name: getattr(self, name) for name in names})
-        recipe = recipe._replace(calibrator=None if self.calibrator == "none" else self.calibrator)
+        data, rows = self.read(self.data)
+        calibrator = None if self.calibrator == "none" else self.calibrator
+        recipe = self.recipe(members=self.members, level=self.level, calibrator=calibrator)
         with Display() as display:
             fitted = fit_molecules(jax.random.key(self.seed), data, rows, recipe, listener=display.listener())
             if self.new is not None:
@@ -142,26 +168,41 @@ class FitMolecules(_Table):
         display.over(self.output, files)
         say(f"next: jaxuq molecules predict {self.output} new.csv --output forecasts.csv")
 
-    def _data(self):
-        from jaxuq.molecules import DataWarning, dataset_names, load_csv, load_molecules
 
-        if self.data in dataset_names() and not pathlib.Path(self.data).exists():
-            return load_molecules(self.data)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", DataWarning)
-            data = load_csv(
-                self.data,
-                self.smiles_column,
-                list(self.task_columns) or None,
-                task_type=self.task_type,
-                separator=self.separator,
-                decimal=self.decimal,
-                part_column=self.part_column,
-                weight_column=self.weight_column,
-            )
-        for note in dict.fromkeys(str(item.message) for item in caught):
-            warn(note)
-        return data
+@dataclasses.dataclass(frozen=True)
+class SearchMolecules(_Labels):
+    """Which network suits a CSV file, by successive halving: jaxuq molecules search mine.csv --output search."""
+
+    data: Annotated[str, tyro.conf.Positional]
+    """A table with SMILES and labels, as for fit, or a MoleculeNet name."""
+
+    output: pathlib.Path = pathlib.Path("search")
+    """The folder of the scores; a search that was interrupted goes on."""
+
+    trials: int = 16
+    """Networks that are tried, of any width, depth, dropout and learning rate; the first is the one of the options."""
+
+    def run(self) -> None:
+        """Try them, and say how the best is fitted."""
+        from jaxuq.cli.compiled import keep_compiled_programs
+
+        keep_compiled_programs()
+        import jax
+
+        from jaxuq.cli.display import Display
+        from jaxuq.molecules.fitted import search_recipe
+
+        data, rows = self.read(self.data)
+        with Display() as display:
+            found = search_recipe(
+                jax.random.key(self.seed), data, rows, self.recipe(), trials=self.trials, folder=self.output,
+                listener=display.listener(),
+            )  # fmt: skip
+        _print_trials(found.trials)
+        options = " ".join(
+            f"--{name.replace('_', '-')} {value:g}" for name, value in found.trials[0].changes.items()
+        )  # fmt: skip
+        say(f"next: jaxuq molecules fit {self.data} {options or '(as it is)'}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,6 +293,42 @@ class ChooseMolecules(_Table):
 
 
 @dataclasses.dataclass(frozen=True)
+class FingerprintMolecules(_Table):
+    """What a network of a model has learnt of molecules: jaxuq molecules fingerprint solubility pool.csv."""
+
+    model: Annotated[pathlib.Path, tyro.conf.Positional]
+    """The folder of a model of jaxuq molecules fit."""
+
+    data: Annotated[pathlib.Path, tyro.conf.Positional]
+    """A table with a column of SMILES, or a text file with one SMILES a line."""
+
+    member: int = 0
+    """Which network of the ensemble."""
+
+    output: pathlib.Path | None = None
+    """A .csv, or a .npz with arrays smiles and features; default: fingerprints.csv beside the model."""
+
+    def run(self) -> None:
+        """Write one row a molecule."""
+        from jaxuq.cli.compiled import keep_compiled_programs
+
+        keep_compiled_programs()
+        from jaxuq.cli.display import Display
+        from jaxuq.molecules.fitted import load_molecules_model, represent_molecules, write_features
+        from jaxuq.molecules.reading import read_smiles
+
+        fitted = load_molecules_model(self.model)
+        smiles = read_smiles(self.data, self.smiles_column, separator=self.separator)
+        with Display() as display:
+            found = represent_molecules(fitted, smiles, member=self.member, listener=display.listener())
+        output = self.output or self.model / "fingerprints.csv"
+        write_features(output, found)
+        if failed := sum(map(bool, found.errors)):
+            warn(f"{failed} of {len(found.smiles)} molecules have no features: their rows are empty")
+        print(output)
+
+
+@dataclasses.dataclass(frozen=True)
 class MoleculesCommand:
     """Fit a model of molecules and keep it; ask it about others; choose what to measure next."""
 
@@ -259,11 +336,35 @@ class MoleculesCommand:
         Annotated[FitMolecules, tyro.conf.subcommand("fit")]
         | Annotated[PredictMolecules, tyro.conf.subcommand("predict")]
         | Annotated[ChooseMolecules, tyro.conf.subcommand("choose")]
+        | Annotated[SearchMolecules, tyro.conf.subcommand("search")]
+        | Annotated[FingerprintMolecules, tyro.conf.subcommand("fingerprint")]
     ]
 
     def run(self) -> None:
         """Do it."""
         self.action.run()
+
+
+def _molecules(options: _Labels, source: str):
+    from jaxuq.molecules import DataWarning, dataset_names, load_csv, load_molecules
+
+    if source in dataset_names() and not pathlib.Path(source).exists():
+        return load_molecules(source)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DataWarning)
+        data = load_csv(
+            source,
+            options.smiles_column,
+            list(options.task_columns) or None,
+            task_type=options.task_type,
+            separator=options.separator,
+            decimal=options.decimal,
+            part_column=options.part_column,
+            weight_column=options.weight_column,
+        )
+    for note in dict.fromkeys(str(item.message) for item in caught):
+        warn(note)
+    return data
 
 
 def _taken(source, data, rows, split: str) -> str:
@@ -301,4 +402,18 @@ def _print_scores(scores: dict[str, dict[str, float]], task_type: str) -> None:
         table.add_column(column, justify="left" if column == "task" else "right")
     for name, values in scores.items():
         table.add_row(name, *(f"{value:.3f}" for value in values.values()))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _print_trials(trials) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for trial in trials for name in trial.changes))
+    table = Table(title="Score on the validation part (lower is better)", title_justify="left")
+    for column in (*names, "seeds", "score"):
+        table.add_column(column, justify="right")
+    for trial in trials:
+        values = [f"{trial.changes[name]:g}" if trial.changes else "as given" for name in names]
+        table.add_row(*values, str(len(trial.scores)), f"{sum(trial.scores) / len(trial.scores):.4f}")
     Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -13,18 +13,25 @@ The labels that chose the epoch are never those of calibration, and neither are 
 from jaxuq.molecules.fitted.choosing import Choice, choose_molecules
 from jaxuq.molecules.fitted.fitting import FittedMolecules, MoleculeRecipe, fit_molecules
 from jaxuq.molecules.fitted.folder import load_molecules_model, save_molecules
+from jaxuq.molecules.fitted.model import MoleculeNetwork
 from jaxuq.molecules.fitted.parts import PartRows, divide_molecules, named_parts
 from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules, promise_for
+from jaxuq.molecules.fitted.representing import MoleculeFeatures, represent_molecules
+from jaxuq.molecules.fitted.searching import Search, Trial, search_recipe, search_space
 from jaxuq.molecules.fitted.testing import score_forecast
-from jaxuq.molecules.fitted.writing import Forecasted, predict_to_file, write_forecast
+from jaxuq.molecules.fitted.writing import Forecasted, predict_to_file, write_features, write_forecast
 
 __all__ = [
     "Choice",
     "FittedMolecules",
     "Forecasted",
+    "MoleculeFeatures",
     "MoleculeForecast",
+    "MoleculeNetwork",
     "MoleculeRecipe",
     "PartRows",
+    "Search",
+    "Trial",
     "choose_molecules",
     "divide_molecules",
     "fit_molecules",
@@ -33,7 +40,11 @@ __all__ = [
     "predict_molecules",
     "predict_to_file",
     "promise_for",
+    "represent_molecules",
     "save_molecules",
     "score_forecast",
+    "search_recipe",
+    "search_space",
+    "write_features",
     "write_forecast",
 ]

@@ -11,17 +11,16 @@ from jaxuq._keys import named_key
 from jaxuq._options import check_count, check_number
 from jaxuq.calibration import Fitted, recalibrate
 from jaxuq.molecules.descriptors import morgan_fingerprints
-from jaxuq.molecules.fitted.model import model_function
+from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of, model_function
 from jaxuq.molecules.fitted.parts import PartRows
 from jaxuq.molecules.fitted.shift import Shift
-from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
-from jaxuq.molecules.muben.configuration import MubenConfiguration
+from jaxuq.molecules.muben.backbones import Backbone
 from jaxuq.molecules.muben.forecasting import told_epochs, told_features
 from jaxuq.molecules.muben.heads import likelihood_head
 from jaxuq.molecules.muben.problem import Problem, make_problem
 from jaxuq.molecules.muben.setting import Setting
 from jaxuq.molecules.muben.trainings import train_members
-from jaxuq.molecules.records import DataError, MoleculeDataset, Split
+from jaxuq.molecules.records import MoleculeDataset, Split
 from jaxuq.molecules.scaling import LabelScaler
 from jaxuq.posterior import predict_forecast
 from jaxuq.study import Listener
@@ -45,6 +44,9 @@ class MoleculeRecipe(NamedTuple):
         batch_size: None: the backbone's.
         epochs: at most; None: the backbone's.
         patience: epochs without a better validation score; None: the backbone's.
+        width: units of the network's layers; None: the backbone's.
+        depth: layers; None: the backbone's.
+        dropout: share of units that training leaves out; None: the backbone's.
     """
 
     backbone: str = "dnn"
@@ -57,6 +59,14 @@ class MoleculeRecipe(NamedTuple):
     batch_size: int | None = None
     epochs: int | None = None
     patience: int | None = None
+    width: int | None = None
+    depth: int | None = None
+    dropout: float | None = None
+
+    @property
+    def network(self) -> MoleculeNetwork:
+        """The network that is fitted."""
+        return MoleculeNetwork(self.backbone, self.features, self.width, self.depth, self.dropout)
 
 
 class FittedMolecules(NamedTuple):
@@ -64,8 +74,7 @@ class FittedMolecules(NamedTuple):
 
     Attributes:
         forecaster: networks, likelihood, calibrator and intervals, on the scale on which networks were trained.
-        backbone: its name.
-        features: of the dnn.
+        network: which one.
         task_names: of the labels.
         task_type: `"classification"` or `"regression"`.
         scaler: from that scale to the labels' own.
@@ -77,8 +86,7 @@ class FittedMolecules(NamedTuple):
     """
 
     forecaster: Fitted
-    backbone: str
-    features: str
+    network: MoleculeNetwork
     task_names: tuple[str, ...]
     task_type: str
     scaler: LabelScaler
@@ -87,29 +95,6 @@ class FittedMolecules(NamedTuple):
     sizes: tuple[int, ...]
     data: str
     shift: Shift | None = None
-
-
-def backbone_of(name: str, features: str) -> Backbone:
-    """A backbone that starts at random.
-
-    Args:
-        name: of `BACKBONES`.
-        features: of the dnn.
-
-    Returns:
-        The backbone.
-
-    Raises:
-        DataError: it needs pretrained weights, which a kept model does not carry yet.
-    """
-    if "weights" in BACKBONES[name].needs:
-        plain = ", ".join(entry for entry in BACKBONES if "weights" not in BACKBONES[entry].needs)
-        raise DataError(
-            f"the backbone {name} starts from pretrained weights, which kept models do not carry yet; use {plain}"
-        )
-    if features not in ("rdkit", "morgan"):
-        raise DataError(f"features are {features!r}; expected 'rdkit' or 'morgan'")
-    return make_backbone(name, MubenConfiguration(backbone=name, features=features))
 
 
 def fit_molecules(
@@ -148,23 +133,10 @@ def fit_molecules(
     recipe = MoleculeRecipe() if recipe is None else recipe
     check_count("members", recipe.members)
     check_number("level", recipe.level, 0.0, 1.0, open_low=True, open_high=True)
-    backbone = backbone_of(recipe.backbone, recipe.features)
-    # Calibration takes the third place: nothing of it is read before the networks are trained.
-    split = Split(data.take(rows.train), data.take(rows.valid), data.take(rows.calibrate))
-    problem = make_problem(split, backbone, told_features(listener))
-    unit = LabelScaler(*(np.full_like(np.asarray(part), fill) for part, fill in zip(problem.scaler, (0.0, 1.0))))
-    head = likelihood_head(problem.task_type)
-
-    def run(name: str, training: Training, state: TrainState, num_epochs: int) -> Any:
-        return fit(
-            training, state, problem.train, problem.valid, num_epochs=num_epochs, strategy=strategy,
-            on_progress=lambda progress: listener.progress(f"train {name}", *told_epochs(progress)),
-        )  # fmt: skip
-
-    # Epochs are compared in standard units: in those of the labels one task may outweigh, or overflow, the others.
-    setting = _setting(problem._replace(scaler=unit), backbone, recipe, run)
+    backbone = backbone_of(recipe.network)
+    problem = problem_of(data, rows, backbone, listener)
     keys = jnp.stack([named_key(rng_key, "member", member) for member in range(recipe.members)])
-    samples = train_members(setting, "ensemble", head, keys).state.best_params
+    samples = train_recipe(keys, problem, recipe, listener=listener, strategy=strategy).best_params
     fitted = Fitted(
         samples,
         problem.likelihood,
@@ -178,11 +150,10 @@ def fit_molecules(
     if fitted.calibrator or fitted.conformal:
         labels = held.labels if problem.task_type == "regression" else held.labels.astype(jnp.int32)
         fitted = recalibrate(fitted, model, held.inputs, labels, where=held.mask, batch_size=at_once)
-    bits = morgan_fingerprints(split.train.smiles).astype(bool)
+    bits = morgan_fingerprints(data.take(rows.train).smiles).astype(bool)
     return FittedMolecules(
         forecaster=fitted,
-        backbone=recipe.backbone,
-        features=recipe.features,
+        network=recipe.network,
         task_names=problem.task_names,
         task_type=problem.task_type,
         scaler=problem.scaler,
@@ -191,6 +162,59 @@ def fit_molecules(
         sizes=tuple(len(part) for part in rows),
         data=digest(data.smiles, data.labels, data.mask, data.weights, data.bounds, [part.tolist() for part in rows]),
     )
+
+
+def problem_of(data: MoleculeDataset, rows: PartRows, backbone: Backbone, listener: Listener) -> Problem:
+    """The arrays of a model: what is learnt from, what chooses the epoch, and, in the third place, what calibrates.
+
+    Args:
+        data: molecules with labels.
+        rows: the parts.
+        backbone: whose features they are.
+        listener: is told how far it is.
+
+    Returns:
+        The problem; nothing of its third part is read while networks are trained.
+    """
+    split = Split(data.take(rows.train), data.take(rows.valid), data.take(rows.calibrate))
+    return make_problem(split, backbone, told_features(listener))
+
+
+def train_recipe(
+    keys: Key[Array, " networks"],
+    problem: Problem,
+    recipe: MoleculeRecipe,
+    *,
+    name: str = "ensemble",
+    listener: Listener | None = None,
+    strategy: str = "auto",
+) -> TrainState:
+    """Train networks of a recipe with early stopping.
+
+    Args:
+        keys: of the networks; each follows from its own.
+        problem: from `problem_of`.
+        recipe: which network, and how it is trained.
+        name: for progress.
+        listener: is told how far it is.
+        strategy: see `jaxuq.parallel.map_members`.
+
+    Returns:
+        The states: `best_params`, and `best_score` on the validation part, lower is better: root mean squared error
+        in standard deviations of the labels, or minus the area under the ROC curve.
+    """
+    told = Listener() if listener is None else listener
+
+    def run(name: str, training: Training, state: TrainState, num_epochs: int) -> Any:
+        return fit(
+            training, state, problem.train, problem.valid, num_epochs=num_epochs, strategy=strategy,
+            on_progress=lambda progress: told.progress(f"train {name}", *told_epochs(progress)),
+        )  # fmt: skip
+
+    # Epochs are compared in standard units: in those of the labels one task may outweigh, or overflow, the others.
+    unit = LabelScaler(*(np.full_like(np.asarray(part), fill) for part, fill in zip(problem.scaler, (0.0, 1.0))))
+    setting = _setting(problem._replace(scaler=unit), backbone_of(recipe.network), recipe, run)
+    return train_members(setting, name, likelihood_head(problem.task_type), keys).state
 
 
 def _setting(problem: Problem, backbone: Backbone, recipe: MoleculeRecipe, run: Any) -> Setting:

@@ -7,7 +7,8 @@ import numpy as np
 
 from jaxuq._errors import JaxuqError
 from jaxuq.calibration import FittedError, load_fitted, save_fitted
-from jaxuq.molecules.fitted.fitting import FittedMolecules, backbone_of
+from jaxuq.molecules.fitted.fitting import FittedMolecules
+from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of
 from jaxuq.molecules.fitted.shift import Shift
 from jaxuq.molecules.scaling import LabelScaler
 
@@ -28,8 +29,7 @@ def save_molecules(folder: str | pathlib.Path, fitted: FittedMolecules) -> None:
     about = {
         "kind": _KIND,
         "version": _VERSION,
-        "backbone": fitted.backbone,
-        "features": fitted.features,
+        "network": fitted.network._asdict(),
         "task_names": list(fitted.task_names),
         "task_type": fitted.task_type,
         "mean": np.asarray(fitted.scaler.mean, np.float64),
@@ -64,13 +64,13 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
             f"{folder} has version {about['version']} of a model of molecules; this jaxuq reads {_VERSION}"
         )
     try:
-        backbone_of(about["backbone"], about["features"])
-    except JaxuqError as error:
+        network = MoleculeNetwork(**about["network"])
+        backbone_of(network)
+    except (JaxuqError, TypeError, KeyError) as error:
         raise FittedError(f"{folder} needs what is not here: {error}") from error
     return FittedMolecules(
         forecaster=fitted._replace(about=None),
-        backbone=about["backbone"],
-        features=about["features"],
+        network=network,
         task_names=tuple(about["task_names"]),
         task_type=about["task_type"],
         scaler=LabelScaler(np.asarray(about["mean"]), np.asarray(about["scale"])),

@@ -1,12 +1,70 @@
 """The function of a kept model's parameters, made again from the names that its folder holds."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from jaxtyping import Array, PyTree
 
-from jaxuq.molecules.muben.backbones import Backbone
+from jaxuq._errors import OptionError
+from jaxuq._options import check_count, check_number
+from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
+from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.heads import likelihood_head, read_outputs
+from jaxuq.molecules.records import DataError
 from jaxuq.networks import apply_function
+
+
+class MoleculeNetwork(NamedTuple):
+    """Which network a model has: all that its folder says of it beside the parameters.
+
+    Attributes:
+        backbone: a name of `BACKBONES` that starts at random.
+        features: of the dnn: `"rdkit"` or `"morgan"`.
+        width: units of its layers; None: the backbone's.
+        depth: layers; None: the backbone's.
+        dropout: in [0, 1); None: the backbone's.
+    """
+
+    backbone: str = "dnn"
+    features: str = "rdkit"
+    width: int | None = None
+    depth: int | None = None
+    dropout: float | None = None
+
+
+def backbone_of(network: MoleculeNetwork) -> Backbone:
+    """A backbone that starts at random.
+
+    Args:
+        network: which one.
+
+    Returns:
+        The backbone.
+
+    Raises:
+        DataError: it needs pretrained weights, which a kept model does not carry yet.
+        OptionError: a width, depth or dropout out of its range, or a backbone that has none.
+    """
+    name, features, width, depth, dropout = network
+    if "weights" in BACKBONES[name].needs:
+        plain = ", ".join(entry for entry in BACKBONES if "weights" not in BACKBONES[entry].needs)
+        raise DataError(
+            f"the backbone {name} starts from pretrained weights, which kept models do not carry yet; use {plain}"
+        )
+    if features not in ("rdkit", "morgan"):
+        raise DataError(f"features are {features!r}; expected 'rdkit' or 'morgan'")
+    backbone = make_backbone(name, MubenConfiguration(backbone=name, features=features))
+    changes: dict[str, Any] = {}
+    if width is not None:
+        changes["width"] = check_count("width", width)
+    if depth is not None:
+        changes["depth"] = check_count("depth", depth)
+    if dropout is not None:
+        changes["dropout_rate"] = check_number("dropout", dropout, 0.0, 1.0, open_high=True)
+    if absent := [field for field in changes if not hasattr(backbone.network(1), field)]:
+        raise OptionError(f"the backbone {name} has no {absent[0]}; leave it out")
+    make = backbone.network
+    return backbone._replace(network=lambda num_outputs: make(num_outputs).clone(**changes))
 
 
 def model_function(backbone: Backbone, task_type: str, num_tasks: int) -> Callable[..., Array]:

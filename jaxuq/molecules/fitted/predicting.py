@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxuq.calibration import Interval, conformal_prediction, predict_fitted
-from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.descriptors import morgan_fingerprints
-from jaxuq.molecules.fitted.fitting import FittedMolecules, backbone_of
-from jaxuq.molecules.fitted.model import model_function
+from jaxuq.molecules.fitted.batches import input_batches, readable_rows
+from jaxuq.molecules.fitted.fitting import FittedMolecules
+from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of, model_function
 from jaxuq.molecules.fitted.shift import fit_shift, thresholds_under
 from jaxuq.molecules.reading import clean_smiles
 from jaxuq.molecules.records import DataError, MoleculeDataset
@@ -22,9 +22,6 @@ from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.molecules.similarity import nearest_tanimoto
 from jaxuq.posterior import predict_forecast
 from jaxuq.study import Listener
-
-AT_ONCE = 8192
-"""Molecules whose features are held at a time."""
 
 
 class MoleculeForecast(NamedTuple):
@@ -76,17 +73,12 @@ def predict_molecules(
     listener = Listener() if listener is None else listener
     smiles = clean_smiles(smiles)
     tasks = len(fitted.task_names)
-    backbone = backbone_of(fitted.backbone, fitted.features)
-    forecast = _compiled(fitted.backbone, fitted.features, fitted.task_type, tasks, fitted.forecaster.likelihood)
+    backbone = backbone_of(fitted.network)
+    forecast = _compiled(fitted.network, fitted.task_type, tasks, fitted.forecaster.likelihood)
     references = jnp.asarray(np.unpackbits(fitted.fingerprints, axis=1), jnp.float32)
-    heavy = run_rdkit("heavy_atoms", smiles, {}).values if smiles else np.zeros(0, int)
-    readable = np.flatnonzero((np.asarray(heavy) >= 0) & np.array([bool(one) for one in smiles], bool))
+    readable, errors = readable_rows(smiles)
     found: list[dict[str, np.ndarray]] = []
-    for start in range(0, len(readable), AT_ONCE):
-        texts = [smiles[row] for row in readable[start : start + AT_ONCE]]
-        # Programs are compiled for few sizes only: the last molecule fills up to a power of two.
-        padded = np.minimum(np.arange(1 << (len(texts) - 1).bit_length()), len(texts) - 1)
-        inputs = jax.tree.map(lambda leaf, padded=padded: jnp.asarray(leaf[padded]), backbone.featurise(texts, None))
+    for texts, padded, inputs in input_batches(backbone, smiles, readable, listener, "forecast"):
         bits = jnp.asarray(morgan_fingerprints(texts, cache=False)[padded], jnp.float32)
         parts = forecast(fitted.forecaster, inputs)
         raw, calibrated, promise = jax.tree.map(operator.itemgetter(slice(len(texts))), parts)
@@ -94,7 +86,6 @@ def predict_molecules(
         if fitted.shift is not None:
             promise = _shifted(fitted, calibrated, similarity)
         found.append(_units(fitted, raw, calibrated, promise) | {"similarity": similarity})
-        listener.progress("forecast", min(start + AT_ONCE, len(readable)), len(readable), "molecules")
 
     def column(name: str, *shape: int, fill: Any = np.nan) -> np.ndarray:
         whole = np.full((len(smiles), *shape), fill)
@@ -102,9 +93,6 @@ def predict_molecules(
             whole[readable] = np.concatenate([part[name] for part in found])
         return whole
 
-    reasons = np.full(len(smiles), "RDKit cannot read it", object)
-    reasons[readable] = ""
-    reasons[[row for row, one in enumerate(smiles) if not one]] = "no SMILES"
     promised, regression = fitted.forecaster.conformal is not None, fitted.task_type == "regression"
     return MoleculeForecast(
         smiles,
@@ -118,7 +106,7 @@ def predict_molecules(
         column("classes", tasks, 2, fill=False) if promised and not regression else None,
         column("similarity"),
         column("familiarity", tasks),
-        reasons.tolist(),
+        errors,
     )
 
 
@@ -205,9 +193,9 @@ _nearest = jax.jit(nearest_tanimoto)
 
 
 @functools.cache
-def _compiled(name: str, features: str, task_type: str, tasks: int, likelihood: Any) -> Any:
+def _compiled(network: MoleculeNetwork, task_type: str, tasks: int, likelihood: Any) -> Any:
     """A forecast before and after calibration, by one function a network, so that its programs are compiled once."""
-    backbone = backbone_of(name, features)
+    backbone = backbone_of(network)
     model = model_function(backbone, task_type, tasks)
 
     def forecasts(fitted: Any, inputs: Any) -> tuple[Any, Any, Any]:

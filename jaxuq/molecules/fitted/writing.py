@@ -11,8 +11,10 @@ from typing import NamedTuple, TextIO
 import numpy as np
 from jaxtyping import Float, Integer
 
+from jaxuq._files import write_arrays
 from jaxuq.molecules.fitted.fitting import FittedMolecules
 from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules
+from jaxuq.molecules.fitted.representing import MoleculeFeatures
 from jaxuq.study import Listener
 
 
@@ -103,6 +105,26 @@ def predict_to_file(
         if not count:
             writer.writerow(_header(predict_molecules(fitted, []), columns, False))
     return Forecasted(count, failed, first)
+
+
+def write_features(path: str | pathlib.Path, found: MoleculeFeatures) -> None:
+    """Write learnt features: CSV with a row a molecule, or arrays where the name ends in .npz.
+
+    Args:
+        path: of the file.
+        found: from `represent_molecules`.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    if pathlib.Path(path).suffix == ".npz":
+        write_arrays(path, {"smiles": np.array(found.smiles, str), "features": found.features})
+        return
+    with _appearing(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["smiles", *(f"feature_{n}" for n in range(found.features.shape[1])), "error"])
+        for smiles, row, error in zip(found.smiles, found.features, found.errors):
+            writer.writerow([smiles, *("" if error else f"{value:.6g}" for value in row), error])
 
 
 class _appearing:

@@ -80,6 +80,16 @@ def test_stops_when_epochs_without_improvement_exceed_patience():
     np.testing.assert_array_equal(np.isnan(history.score), [False] * 5 + [True] * 2)
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize("epoch", [0, 4, 5])
+def test_a_network_that_has_stopped_or_done_all_its_epochs_learns_no_more(data, epoch, stopped):
+    training = minibatch_training(_loss, optax.sgd(0.1), batch_size=8)
+    state = training.init(jax.random.key(0), jnp.zeros(4))._replace(epoch=jnp.int32(epoch), stopped=jnp.array(stopped))
+    after, _ = jax.jit(training.run, static_argnames="num_epochs")(state, data, None, 5, num_epochs=2)
+    assert int(after.epoch) == (epoch if stopped else min(epoch + 2, 5))
+    assert bool((after.params == state.params).all()) == (stopped or epoch == 5)
+
+
 def test_a_tie_counts_as_a_new_best():
     state, _ = _scripted([3.0, 2.0, 2.5, 2.0, 2.5, 2.5, 9.0], patience=2)
     assert int(state.best_epoch) == 4 and int(state.epoch) == 7

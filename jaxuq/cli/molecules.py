@@ -144,7 +144,7 @@ class FitMolecules(_Labels):
             score_forecast,
             write_forecast,
         )
-        from jaxuq.molecules.reading import read_smiles
+        from jaxuq.molecules.rows import read_smiles
 
         data, rows = self.read(self.data)
         calibrator = None if self.calibrator == "none" else self.calibrator
@@ -225,7 +225,7 @@ class PredictMolecules(_Table):
         keep_compiled_programs()
         from jaxuq.cli.display import Display
         from jaxuq.molecules.fitted import load_molecules_model, predict_to_file
-        from jaxuq.molecules.reading import read_in_batches, read_lines
+        from jaxuq.molecules.rows import read_in_batches, read_lines
 
         fitted = load_molecules_model(self.model)
         if str(self.data) == "-":
@@ -273,7 +273,7 @@ class ChooseMolecules(_Table):
         from jaxuq.cli.display import Display
         from jaxuq.molecules import DataError
         from jaxuq.molecules.fitted import choose_molecules, load_molecules_model, write_forecast
-        from jaxuq.molecules.reading import read_in_batches
+        from jaxuq.molecules.rows import read_in_batches
 
         fitted = load_molecules_model(self.model)
         if self.task is not None and self.task not in fitted.task_names:
@@ -315,7 +315,7 @@ class FingerprintMolecules(_Table):
         keep_compiled_programs()
         from jaxuq.cli.display import Display
         from jaxuq.molecules.fitted import load_molecules_model, represent_molecules, write_features
-        from jaxuq.molecules.reading import read_smiles
+        from jaxuq.molecules.rows import read_smiles
 
         fitted = load_molecules_model(self.model)
         smiles = read_smiles(self.data, self.smiles_column, separator=self.separator)

@@ -10,7 +10,7 @@ from rdkit import Chem
 
 from jaxuq.molecules import DataError, DataWarning, load_csv, load_dataset, scaffold_split
 from jaxuq.molecules.muben.configuration import split_names
-from jaxuq.molecules.reading import read_in_batches, read_smiles
+from jaxuq.molecules.rows import read_in_batches, read_smiles
 
 SMILES = ["C", "CC", "CCC", "CCCC", "CCO", "CCN", "CCCl", "CCBr", "CO", "CN", "CS", "CCS"]
 

@@ -16,8 +16,8 @@ from jaxuq.molecules.fitted.batches import input_batches, readable_rows
 from jaxuq.molecules.fitted.fitting import FittedMolecules
 from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of, model_function
 from jaxuq.molecules.fitted.shift import fit_shift, thresholds_under
-from jaxuq.molecules.reading import clean_smiles
 from jaxuq.molecules.records import DataError, MoleculeDataset
+from jaxuq.molecules.rows import clean_smiles
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.molecules.similarity import nearest_tanimoto
 from jaxuq.posterior import predict_forecast

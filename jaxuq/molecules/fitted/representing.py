@@ -12,8 +12,8 @@ from jaxuq._options import check_count
 from jaxuq.molecules.fitted.batches import input_batches, readable_rows
 from jaxuq.molecules.fitted.fitting import FittedMolecules
 from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of
-from jaxuq.molecules.reading import clean_smiles
 from jaxuq.molecules.records import DataError
+from jaxuq.molecules.rows import clean_smiles
 from jaxuq.networks import apply_function
 from jaxuq.posterior import predict
 from jaxuq.study import Listener

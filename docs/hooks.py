@@ -48,7 +48,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     config["nav"] = [
         {"Start": ["index.md", *(f"start/{name}.md" for name in ("model", "answers", "labels", "molecules"))]},
         {"Choose": ["choose.md", "methods/index.md", *_below(pages, "methods")]},
-        {"Work": ["recipes.md", "extend.md", "devices.md", "house.md"]},
+        {"Work": ["recipes.md", "language_model.md", "extend.md", "devices.md", "house.md"]},
         {"Reference": ["reference/index.md", "reference/commands.md", *_below(pages, "reference")]},
         {"Results": _below(pages, "results")},
     ]

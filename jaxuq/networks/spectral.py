@@ -17,7 +17,7 @@ class SpectralState(NamedTuple):
     """What is known of each kernel's largest singular value from the steps before.
 
     Attributes:
-        directions: a unit vector of the outputs for each kernel; an empty one for other leaves.
+        directions: a unit vector of the outputs for each kernel; `()` for other leaves.
     """
 
     directions: PyTree
@@ -115,13 +115,12 @@ def spectral_bound(
         leaves, structure = jax.tree.flatten(params)
         keys = jax.random.split(rng_key, max(len(leaves), 1))
 
-        def start(key: Array, leaf: Any) -> Array:
-            size = (leaf.shape[-1],) if is_kernel(leaf) else (0,)
-            return _unit(jax.random.normal(key, size, as_float(leaf).dtype))
+        def start(key: Array, leaf: Any) -> Any:
+            return _unit(jax.random.normal(key, leaf.shape[-1:], as_float(leaf).dtype)) if is_kernel(leaf) else ()
 
         return SpectralState(structure.unflatten([start(key, leaf) for key, leaf in zip(keys, leaves)]))
 
-    def shorten(update: Any, leaf: Any, direction: Array) -> tuple[Array, Array]:
+    def shorten(update: Any, leaf: Any, direction: Any) -> tuple[Array, Any]:
         if not is_kernel(leaf):
             return update, direction
         place = as_float(leaf) + as_float(update, leaf)
@@ -133,7 +132,9 @@ def spectral_bound(
         if params is None:
             raise OptionError("the parameters are missing; call optimizer.update(gradients, state, params)")
         moves, structure = jax.tree.flatten(updates)
-        both = [shorten(*each) for each in zip(moves, jax.tree.leaves(params), jax.tree.leaves(state.directions))]
+        both = [
+            shorten(*each) for each in zip(moves, jax.tree.leaves(params), structure.flatten_up_to(state.directions))
+        ]
         changes, directions = zip(*both) if both else ((), ())
         return structure.unflatten(changes), SpectralState(structure.unflatten(directions))
 

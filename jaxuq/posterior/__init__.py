@@ -31,8 +31,8 @@ Which one? `ensemble` when training can be repeated; `swag` or `laplace` when on
 `sgld`, `psgld`, `sghmc` or `sgnht` (its friction absorbs the noise of minibatches) when the last layer is to be learnt
 as a distribution; `cyclical_sgld` for several modes of a whole network; `batch_ensemble` where memory holds one
 network; a last layer whose training says how sure it is by `vbll_*_loss`, or one that knows distances by
-`cosine_features` (SNGP); `mc_dropout` when the network has dropout and nothing else can be changed; `nuts` to see how
-good any of them is.
+`cosine_features` (SNGP); `mc_dropout` when the network has dropout and nothing else can be changed; `nuts` with
+`distance_to_truth` to see how good any of them is.
 """
 
 from jaxuq.posterior.batch_ensemble import (
@@ -89,6 +89,7 @@ from jaxuq.posterior.sngp import (
 from jaxuq.posterior.subtree import merge, on_part, paths_containing, select
 from jaxuq.posterior.swag import SWAGState, swag
 from jaxuq.posterior.trace import Trace
+from jaxuq.posterior.truth import TruthDistance, distance_to_truth, sliced_wasserstein
 from jaxuq.posterior.vbll import (
     VBLL,
     init_vbll,
@@ -123,6 +124,7 @@ __all__ = [
     "SWAGState",
     "Spread",
     "Trace",
+    "TruthDistance",
     "batch_ensemble",
     "bbp",
     "best_prior",
@@ -130,6 +132,7 @@ __all__ = [
     "cyclical_sgld",
     "dense",
     "deterministic",
+    "distance_to_truth",
     "ensemble",
     "gaussian",
     "init_members",
@@ -162,6 +165,7 @@ __all__ = [
     "sghmc",
     "sgld",
     "sgnht",
+    "sliced_wasserstein",
     "student_t",
     "summarise",
     "swag",

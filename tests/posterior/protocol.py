@@ -137,6 +137,21 @@ _CLASSES = np.arange(16, dtype=np.int32) % 2
 _LOGITS, _VARIANCES = _normal(16), np.square(_normal(16))
 
 EXAMPLES: dict[str, Any] = {
+    "distance_to_truth": [
+        Example(
+            partial(posterior.distance_to_truth, _KEY, likelihood=likelihood, num_slices=3),
+            (_normal(8, 5, *tail), _normal(6, 5, *tail)),
+            differentiable=(0, 1),
+            rows=None,
+        )
+        for likelihood, tail in (("bernoulli", (2,)), ("categorical", (3,)), ("gaussian", (1, 2)))
+    ],
+    "sliced_wasserstein": Example(
+        partial(posterior.sliced_wasserstein, _KEY, num_slices=3),
+        (_normal(8, 4), _normal(6, 4)),
+        differentiable=(0, 1),
+        rows=None,
+    ),
     "batch_ensemble": Example(
         _batch_ensemble,
         (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)),
@@ -364,6 +379,7 @@ HOST: dict[str, str] = {
             "BBPState",
             "BatchEnsembleState",
             "RandomFeatures",
+            "TruthDistance",
             "VBLL",
             "BernoulliForecast",
             "CategoricalForecast",

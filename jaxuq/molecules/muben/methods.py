@@ -24,6 +24,7 @@ from jaxtyping import Array, Key, PyTree
 
 from jaxuq import calibration, losses
 from jaxuq._entries import Entries, Entry
+from jaxuq._errors import OptionError
 from jaxuq.molecules.muben.batch_members import forecast_batch_ensemble, train_batch_ensemble
 from jaxuq.molecules.muben.cycles import forecast_cyclical, train_cyclical
 from jaxuq.molecules.muben.heads import evidential_head
@@ -59,13 +60,12 @@ from jaxuq.posterior import (
     bbp,
     ensemble,
     laplace,
-    low_rank,
     mc_dropout,
     swag,
 )
 
 FULL_LAPLACE_OUTPUTS = 32  # more outputs than that, and Laplace's curvature is Kronecker-factored
-NETWORK_RANK, NETWORK_BATCH = 20, 512  # of Laplace's curvature of a whole network, and molecules summed at once
+NETWORK_BATCH = 512  # molecules whose curvature of a whole network is summed at once
 
 
 def _networks(
@@ -116,10 +116,15 @@ def _laplace(setting: Setting, networks: Trained, rng_key: Key[Array, ""], input
 def _laplace_network(
     setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays
 ) -> Forecast:
-    """All parameters: the leading directions of the curvature, in the network linearised at its parameters."""
-    method = laplace(setting.problem.likelihood, low_rank(NETWORK_RANK))
-    state = laplace_state(method, rng_key, first_network(networks.params), outputs_fn(setting), train, NETWORK_BATCH)
-    return of_samples(setting, outputs_fn(setting), method.sample(rng_key, state, setting.samples), inputs)
+    """All parameters, the network linearised at them: Kronecker factors, or a diagonal if any layer is not dense."""
+    params, likelihood, apply_fn = first_network(networks.params), setting.problem.likelihood, outputs_fn(setting)
+    method = laplace(likelihood, "kronecker")
+    try:
+        jax.eval_shape(partial(method.init, rng_key), params)
+    except OptionError:
+        method = laplace(likelihood, "diagonal")
+    state = laplace_state(method, rng_key, params, apply_fn, train, NETWORK_BATCH)
+    return of_samples(setting, apply_fn, method.sample(rng_key, state, setting.samples), inputs)
 
 
 def _evidential(

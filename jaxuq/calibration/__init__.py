@@ -18,7 +18,7 @@ from jaxuq.calibration.adaptive_conformal import (
 from jaxuq.calibration.answer_sets import answer_nonconformity, answer_set, claim_nonconformity
 from jaxuq.calibration.base import Calibrator
 from jaxuq.calibration.beta import BetaState, beta_calibration
-from jaxuq.calibration.by_group import GroupState, calibration_by_group
+from jaxuq.calibration.by_group import GroupCalibrator, GroupState, calibration_by_group
 from jaxuq.calibration.classwise_isotonic import ClasswiseState, classwise_isotonic
 from jaxuq.calibration.conformal_classification import ConformalClassification, conformal_classification
 from jaxuq.calibration.conformal_regression import ConformalRegression, ConformalState, Interval, conformal_regression
@@ -77,6 +77,7 @@ __all__ = [
     "FeatureScore",
     "Fitted",
     "FittedError",
+    "GroupCalibrator",
     "GroupState",
     "Interval",
     "IsotonicState",

@@ -1,5 +1,6 @@
 """Calibration by group: a calibrator of each group of examples, and of all together where a group has few labels."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,19 @@ class GroupState(NamedTuple):
     enough: Bool[Array, " groups"]
 
 
-def calibration_by_group(calibrator: Calibrator, num_groups: int, *, fewest: int = 50) -> Calibrator:
+class GroupCalibrator(NamedTuple):
+    """The two functions of a `Calibrator`, each with the groups of the rows as one more array.
+
+    Attributes:
+        fit: `(forecast, labels, groups, *, where=None, weights=None) -> GroupState`.
+        apply: `(state, forecast, groups) -> forecast`.
+    """
+
+    fit: Callable[..., GroupState]
+    apply: Callable[[GroupState, Any, Array], Any]
+
+
+def calibration_by_group(calibrator: Calibrator, num_groups: int, *, fewest: int = 50) -> GroupCalibrator:
     r"""Any calibrator, fitted for each group of examples alone.
 
     Use it where a calibration that holds on average hides groups for which it does not: kinds of molecules, scaffolds,
@@ -37,8 +50,7 @@ def calibration_by_group(calibrator: Calibrator, num_groups: int, *, fewest: int
         fewest: labels of a group, of all tasks together, below which it has no state of its own.
 
     Returns:
-        A `Calibrator` whose functions take one more array, the group of each row: `fit(forecast, labels, groups, *,
-        where=None, weights=None) -> GroupState` and `apply(state, forecast, groups) -> forecast`.
+        A `GroupCalibrator`.
 
     Raises:
         OptionError: a number is out of range.
@@ -88,7 +100,7 @@ def calibration_by_group(calibrator: Calibrator, num_groups: int, *, fewest: int
             result = jax.tree.map(lambda new, old, mine=mine: jnp.where(_over(mine, old), new, old), own, result)
         return result
 
-    return Calibrator(fit, apply)
+    return GroupCalibrator(fit, apply)
 
 
 def _over(rows: Array, like: Array) -> Array:

@@ -138,4 +138,4 @@ def spectral_bound(
         changes, directions = zip(*both) if both else ((), ())
         return structure.unflatten(changes), SpectralState(structure.unflatten(directions))
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)  # pyright: ignore[reportArgumentType]

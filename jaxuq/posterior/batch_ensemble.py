@@ -115,7 +115,8 @@ def batch_ensemble(
         moves = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), each)
         with jax.numpy_dtype_promotion("standard"):  # optimisers mix integer steps with floats
             updates, after = optimizer.update(moves, state.optimizer, trained)
-        shared, factors = optax.apply_updates(trained, updates)  # pyright: ignore[reportGeneralTypeIssues]
+        moved: Any = optax.apply_updates(trained, updates)
+        shared, factors = moved
         return BatchEnsembleState(_filled(state.shared, shared), factors, after)
 
     def sample(rng_key: Key[Array, ""], state: BatchEnsembleState, num_samples: int) -> Draws:

@@ -362,7 +362,7 @@ LABELS: dict[str, int] = {
 }
 HOST: dict[str, str] = {
     **dict.fromkeys(
-        ("BetaState", "ClasswiseState", "GroupState", "RiskState", "SDMRegion"),
+        ("BetaState", "ClasswiseState", "GroupCalibrator", "GroupState", "RiskState", "SDMRegion"),
         "a type",
     ),
     "CALIBRATORS": "a table",

@@ -84,7 +84,7 @@ def ensemble_temperature(
     ) -> BernoulliForecast | CategoricalForecast:
         if order == "after":
             return single.apply(state, summarise(outputs, likelihood))
-        scaled = jax.vmap(lambda state, one: single.apply(state, kind(one)).logits)(state, outputs)
-        return summarise(as_float(scaled), likelihood)
+        scaled = jax.vmap(lambda state, one: single.apply(state, kind(one)).logits)(state, as_float(outputs))
+        return summarise(scaled, likelihood)
 
     return Calibrator(fit, apply)

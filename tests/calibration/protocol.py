@@ -273,10 +273,10 @@ def _of_zeros(forecast):
 
 def _mean_errors(labels):
     def fit(rng_key, inputs, labels, where):
-        return jnp.mean(jnp.where(where, labels, 0))
+        return jnp.mean(jnp.where(where, labels.astype(float), 0))
 
     def error(mean, inputs, labels):
-        return jnp.square(labels - mean)
+        return jnp.square(labels.astype(float) - mean)
 
     return calibration.cross_fitted_errors(jax.random.key(0), fit, error, labels, labels, folds=4)
 

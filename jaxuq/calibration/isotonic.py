@@ -30,7 +30,7 @@ class IsotonicState(NamedTuple):
     identity: Bool[Array, "*tasks"]
 
 
-def _knots(probabilities, labels, weights, count):
+def knots_of(probabilities, labels, weights, count):
     """The knots of one task's isotonic regression, padded to `count`, and whether it is the identity."""
     from scipy.optimize import isotonic_regression
 
@@ -105,7 +105,7 @@ def isotonic_calibration(*, min_probability: float = 1e-6) -> Calibrator:
             np.asarray(array, np.float64).reshape(rows, math.prod(tasks)).T
             for array in (probabilities, given.labels, given.weight)
         ]
-        fitted = [_knots(p, labels, weights, knots) for p, labels, weights in zip(*columns, strict=True)]
+        fitted = [knots_of(p, labels, weights, knots) for p, labels, weights in zip(*columns, strict=True)]
         predicted, observed = (
             jnp.asarray(
                 np.reshape(np.array([task[part] for task in fitted], np.float64), (-1, knots)).T, probabilities.dtype

@@ -9,14 +9,12 @@ from jaxtyping import Array, Bool, Float, Int, Real
 
 from jaxuq._arrays import as_float, check_shapes, select, take_class, within_classes
 from jaxuq._entropies import log_softmax
-from jaxuq._meshes import vary_like
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.calibration._forecasts import check_state, evidence, expect, with_logits
+from jaxuq.calibration._newton import damped, solved
 from jaxuq.calibration.base import Calibrator
 from jaxuq.posterior import CategoricalForecast
-
-_STEPS = 50  # about ten suffice; the rest cost little
 
 
 class LinearState(NamedTuple):
@@ -233,19 +231,19 @@ def _solve(
     The loss is convex in the numbers $\theta_{kd}$ that make the logits $\sum_d \theta_{kd} F_{nkd}$.
     """
     features, weight = jax.lax.stop_gradient((features, weight))
-    (n, classes), one = features.shape, jnp.ones((), features.dtype)
+    n, classes = features.shape
     scale = jnp.max(jnp.abs(features), initial=0)
     scale = jnp.where(scale > 0, scale, 1)
     total = jnp.sum(weight)
     weight = weight / jnp.where(total > 0, total, 1)
     own = (features / scale)[:, None] if full else (features / scale)[..., None]
     design = jnp.concatenate(
-        [jnp.broadcast_to(own, (n, classes, own.shape[-1])), jnp.ones((n, classes, 1), one.dtype)], -1
+        [jnp.broadcast_to(own, (n, classes, own.shape[-1])), jnp.ones((n, classes, 1), features.dtype)], -1
     )
     maps = jnp.eye(classes, dtype=features.dtype) if full else jnp.ones((classes, 1), features.dtype)
     start = jnp.concatenate([maps * scale, jnp.zeros((classes, 1), features.dtype)], axis=-1)
     apart = off_diagonal / max(classes * (classes - 1), 1) * (1 - maps) / scale**2
-    stiff = 2 * jnp.concatenate([apart, jnp.full((classes, 1), intercept / classes, one.dtype)], axis=-1)
+    stiff = 2 * jnp.concatenate([apart, jnp.full((classes, 1), intercept / classes, features.dtype)], axis=-1)
     size = start.size
 
     def probabilities(theta: Array) -> Array:
@@ -266,20 +264,9 @@ def _solve(
         others = (mixed / jnp.where(weight != 0, weight, 1)[:, None]).T @ mixed
         blocks = jnp.einsum("kl,kde->kdle", jnp.eye(classes, dtype=each.dtype), each).reshape(size, size)
         curvature = blocks - others + jnp.diag(stiff.reshape(-1))
-        ridge = damping * jnp.maximum(jnp.max(jnp.diag(curvature)), jnp.finfo(each.dtype).tiny)
-        solved = jnp.linalg.solve(curvature + ridge * jnp.eye(size, dtype=each.dtype), gradient.reshape(-1))
-        return theta - solved.reshape(theta.shape)
+        return theta - solved(curvature, gradient.reshape(-1), damping).reshape(theta.shape)
 
-    def improve(_: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        theta, value, damping = carry
-        trial = step(theta, damping)
-        trial_value = loss(trial)
-        better = trial_value <= value + 4 * jnp.finfo(value.dtype).eps * jnp.abs(value)  # rounding decides nothing
-        damping = jnp.clip(jnp.where(better, damping / 10, damping * 10), 1e-7, 1e7)
-        return jnp.where(better, trial, theta), jnp.where(better, trial_value, value), damping
-
-    first = vary_like((start, loss(start), 1e-3 * one), features, weight)
-    theta, *_ = jax.lax.fori_loop(0, _STEPS, improve, first)
+    theta = damped(step, loss, start, features, weight)
     maps, intercepts = theta[:, :-1] / scale, theta[:, -1:]
     # What adds the same to all logits is left open by the likelihood: columns keep their sum, intercepts have none.
     if full and not off_diagonal:

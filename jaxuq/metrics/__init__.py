@@ -9,12 +9,13 @@ NaN. `average_over_tasks` maps a metric over tasks with missing labels, and `boo
 | how often, how far off? | accuracy, root mean squared and mean absolute error, R2 |
 | are the two classes told apart? | area under ROC, average precision |
 | is the whole distribution right? | log likelihoods, Brier, CRPS, interval score, pinball |
-| does confidence mean what it says? | the calibration errors, reliability and calibration curves |
-| does it know when it fails? | risk-coverage areas, prediction rejection ratio, Spearman |
+| does confidence mean what it says? | the calibration errors, reliability and calibration curves, grouping loss |
+| does it know when it fails? | risk-coverage and accuracy-rejection areas, prediction rejection ratio, Spearman |
 | which method wins? | ranks of methods |
 """
 
 from jaxuq.metrics.accuracy import accuracy
+from jaxuq.metrics.accuracy_rejection import area_under_accuracy_rejection
 from jaxuq.metrics.area_under_roc import area_under_roc
 from jaxuq.metrics.average_over_tasks import TaskAverage, average_over_tasks
 from jaxuq.metrics.average_precision import average_precision
@@ -31,6 +32,7 @@ from jaxuq.metrics.crps import gaussian_crps, sample_crps
 from jaxuq.metrics.cumulative_calibration import cumulative_calibration_error
 from jaxuq.metrics.entities import EntityScores, entity_scores, entity_scores_by_type, entity_spans
 from jaxuq.metrics.false_positive_rate import false_positive_rate
+from jaxuq.metrics.grouping_loss import grouping_loss
 from jaxuq.metrics.interval import interval_coverage, interval_score, interval_width
 from jaxuq.metrics.method_ranks import mean_rank, mean_reciprocal_rank, rank_methods
 from jaxuq.metrics.mixture_crps import energy_score, mixture_crps
@@ -50,6 +52,7 @@ from jaxuq.metrics.regression_calibration import (
 )
 from jaxuq.metrics.regression_error import mean_absolute_error, r2_score, root_mean_squared_error
 from jaxuq.metrics.reliability import ReliabilityBins, reliability_bins
+from jaxuq.metrics.second_order_calibration import second_order_calibration_error
 from jaxuq.metrics.selective import (
     RiskCoverageCurve,
     area_under_generalised_risk_coverage,
@@ -58,6 +61,7 @@ from jaxuq.metrics.selective import (
     risk_coverage_curve,
 )
 from jaxuq.metrics.smooth_calibration_error import smooth_calibration_error
+from jaxuq.metrics.threshold_weighted_crps import threshold_weighted_crps
 
 __all__ = [
     "BootstrapResult",
@@ -68,6 +72,7 @@ __all__ = [
     "TaskAverage",
     "accuracy",
     "adaptive_calibration_error",
+    "area_under_accuracy_rejection",
     "area_under_generalised_risk_coverage",
     "area_under_risk_coverage",
     "area_under_roc",
@@ -89,6 +94,7 @@ __all__ = [
     "false_positive_rate",
     "gaussian_crps",
     "gaussian_negative_log_likelihood",
+    "grouping_loss",
     "interval_coverage",
     "interval_of_resamples",
     "interval_score",
@@ -110,7 +116,9 @@ __all__ = [
     "risk_coverage_curve",
     "root_mean_squared_error",
     "sample_crps",
+    "second_order_calibration_error",
     "sharpness",
     "smooth_calibration_error",
     "spearman_correlation",
+    "threshold_weighted_crps",
 ]

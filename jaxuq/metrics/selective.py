@@ -2,11 +2,11 @@
 
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxuq._arrays import no_nan, select, undefined_unless, weighted, weighted_mean
-from jaxuq._errors import OptionError
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import group_means, sort_with_ties
@@ -72,7 +72,11 @@ def risk_coverage_curve(
 
 @checked
 def area_under_risk_coverage(
-    uncertainty: Float[Array, " n"], risk: Shaped[Array, " n"], *, where: Bool[Array, " n"] | None = None
+    uncertainty: Float[Array, " n"],
+    risk: Shaped[Array, " n"],
+    *,
+    where: Bool[Array, " n"] | None = None,
+    weights: Real[Array, " n"] | None = None,
 ) -> Float[Array, ""]:
     r"""Area under the risk-coverage curve (AURC): selective risk averaged over all coverages.
 
@@ -86,6 +90,7 @@ def area_under_risk_coverage(
         uncertainty: larger for less certain predictions.
         risk: loss of each prediction.
         where: True for the entries that count; None counts all.
+        weights: how often each entry counts, >= 0; None: once. Their sum takes the place of N.
 
     Returns:
         A scalar in the units of the risk; NaN if no entry counts, or one that counts is NaN.
@@ -101,10 +106,21 @@ def area_under_risk_coverage(
     References:
         Geifman, Uziel and El-Yaniv, Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers, ICLR, 2019.
     """
-    factors, uncertainty, risk = weighted(where, None, uncertainty=uncertainty, risk=risk)
-    sums, once, _ = _cumulative_risk(uncertainty, risk, factors)
-    kept = jnp.arange(1, risk.shape[0] + 1, dtype=risk.dtype)
-    return undefined_unless(no_nan(uncertainty, risk), weighted_mean(sums / kept, weights=once))
+    factors, uncertainty, risk = weighted(where, weights, uncertainty=uncertainty, risk=risk)
+    sums, factors, risks = _cumulative_risk(uncertainty, risk, factors)
+    before, total = jnp.cumsum(factors) - factors, jnp.sum(factors)
+    # Entry i is met w times: sum over j <= w of (S + j r) / (W + j), with S and W the sums before it.
+    area = risks * factors + (sums - factors * risks - risks * before) * _harmonic(before, factors)
+    defined = no_nan(uncertainty, risk) & (total != 0)
+    return undefined_unless(defined, jnp.sum(area) / jnp.where(total == 0, 1.0, total))
+
+
+def _harmonic(start: Array, count: Array) -> Array:
+    r"""$\sum_{j=1}^{c} 1 / (s + j) = \psi(s + c + 1) - \psi(s + 1)$, for any real count."""
+    middle = start + 0.5
+    far = jnp.log1p(count / middle) + (jnp.square(1 / (middle + count)) - jnp.square(1 / middle)) / 24
+    near = jax.scipy.special.digamma(start + count + 1) - jax.scipy.special.digamma(start + 1)
+    return jnp.where(count == 1, 1 / (start + 1), jnp.where(start < 10, near, far))
 
 
 @checked
@@ -196,17 +212,14 @@ def prediction_rejection_ratio(
         Fadeeva et al., LM-Polygraph: Uncertainty Estimation for Language Models, EMNLP Demos, 2023.
     """
     check_choice("convention", convention, ("malinin", "lm_polygraph"))
-    if weights is not None and convention == "lm_polygraph":
-        raise OptionError("weights with convention='lm_polygraph' has no meaning; use convention='malinin'")
     factors, uncertainty, risk = weighted(where, weights, uncertainty=uncertainty, risk=risk)
     kept = factors != 0
     # Both areas are linear in the risk: taking the mean off first gives a random area of exactly 0.
     excess = select(risk - weighted_mean(risk, weights=factors), kept)
 
     def area(uncertainty):
-        if convention == "malinin":
-            return area_under_generalised_risk_coverage(uncertainty, excess, where=kept, weights=factors)
-        return area_under_risk_coverage(uncertainty, excess, where=kept)
+        areas = {"malinin": area_under_generalised_risk_coverage, "lm_polygraph": area_under_risk_coverage}
+        return areas[convention](uncertainty, excess, where=kept, weights=factors)
 
     lowest = jnp.min(select(risk, kept, jnp.inf), initial=jnp.inf)
     highest = jnp.max(select(risk, kept, -jnp.inf), initial=-jnp.inf)

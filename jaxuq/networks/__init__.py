@@ -38,6 +38,7 @@ from jaxuq.networks.quantized import (
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
 from jaxuq.networks.smiles_encoder import SmilesEncoder, TokenRows
+from jaxuq.networks.spectral import SpectralState, largest_singular_value, spectral_bound
 from jaxuq.networks.torchmdnet import TorchMDNet
 from jaxuq.networks.torchmdnet_layers import AtomInputs, TorchMDNetConfig
 from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_conformers
@@ -74,6 +75,7 @@ __all__ = [
     "QuantizedKernel",
     "Rotary",
     "SmilesEncoder",
+    "SpectralState",
     "Spread",
     "TokenRows",
     "TorchMDNet",
@@ -94,6 +96,7 @@ __all__ = [
     "init_adapter",
     "keep_mask",
     "kernel_product",
+    "largest_singular_value",
     "nearest_neighbors",
     "on_layers",
     "pack_graphs",
@@ -105,6 +108,7 @@ __all__ = [
     "relation_sum",
     "rotary_frequencies",
     "rotary_tables",
+    "spectral_bound",
     "stack_layers",
     "unstack_layers",
     "visible",

@@ -16,7 +16,8 @@ What `observe` gives depends on the method alone, and `method.observes` says it:
 - `"snapshots"`: `(params,)`, parameters as an optimiser has trained them. `deterministic` and `mc_dropout` keep the
   newest, `ensemble` the last few, `swag` their moments; each counts once, what `init` got does not count.
 - `"gradients"`: `(gradient_fn,)`, where `gradient_fn(params)` is the gradient of the summed negative log likelihood at
-  the place where the method wants it: `sgld`, `cyclical_sgld`, `psgld`, `sghmc`, `sgnht` and `bbp` move by themselves.
+  the place where the method wants it: `sgld`, `cyclical_sgld`, `psgld`, `sghmc`, `sgnht`, `bbp` and
+  `batch_ensemble` move by themselves.
 - `"data"`: `(apply_fn, inputs, labels)`, batches of the training data after the training: `laplace`.
 
 A model is any `apply_fn(params, inputs, *, rng_key=None) -> outputs` with a pytree of parameters, from flax, nnx,
@@ -28,10 +29,19 @@ own.
 
 Which one? `ensemble` when training can be repeated; `swag` or `laplace` when one run is to be used as it is; `bbp`,
 `sgld`, `psgld`, `sghmc` or `sgnht` (its friction absorbs the noise of minibatches) when the last layer is to be learnt
-as a distribution; `cyclical_sgld` for several modes of a whole network; `mc_dropout` when the network has
-dropout and nothing else can be changed; `nuts` to see how good any of them is.
+as a distribution; `cyclical_sgld` for several modes of a whole network; `batch_ensemble` where memory holds one
+network; a last layer whose training says how sure it is by `vbll_*_loss`, or one that knows distances by
+`cosine_features` (SNGP); `mc_dropout` when the network has dropout and nothing else can be changed; `nuts` with
+`distance_to_truth` to see how good any of them is.
 """
 
+from jaxuq.posterior.batch_ensemble import (
+    BatchEnsembleState,
+    batch_ensemble,
+    rank_one,
+    rank_one_dense,
+    rank_one_member,
+)
 from jaxuq.posterior.bbp import BBPState, bbp, dense, kl_to_prior, noisy_dense
 from jaxuq.posterior.chain import ChainState
 from jaxuq.posterior.continuous_likelihoods import gaussian, student_t
@@ -69,14 +79,35 @@ from jaxuq.posterior.readers import READERS
 from jaxuq.posterior.sghmc import sghmc
 from jaxuq.posterior.sgld import sgld
 from jaxuq.posterior.sgnht import sgnht
+from jaxuq.posterior.sngp import (
+    RandomFeatures,
+    cosine_features,
+    mean_field_forecast,
+    mean_field_logits,
+    random_features,
+)
 from jaxuq.posterior.subtree import merge, on_part, paths_containing, select
 from jaxuq.posterior.swag import SWAGState, swag
 from jaxuq.posterior.trace import Trace
+from jaxuq.posterior.truth import TruthDistance, distance_to_truth, sliced_wasserstein
+from jaxuq.posterior.vbll import (
+    VBLL,
+    init_vbll,
+    vbll_binary_loss,
+    vbll_classification_loss,
+    vbll_forecast,
+    vbll_moments,
+    vbll_penalty,
+    vbll_regression_loss,
+    vbll_samples,
+)
 
 __all__ = [
     "LIKELIHOODS",
     "READERS",
+    "VBLL",
     "BBPState",
+    "BatchEnsembleState",
     "BernoulliForecast",
     "CategoricalForecast",
     "ChainState",
@@ -89,17 +120,23 @@ __all__ = [
     "Method",
     "Moments",
     "PoissonForecast",
+    "RandomFeatures",
     "SWAGState",
     "Spread",
     "Trace",
+    "TruthDistance",
+    "batch_ensemble",
     "bbp",
     "best_prior",
+    "cosine_features",
     "cyclical_sgld",
     "dense",
     "deterministic",
+    "distance_to_truth",
     "ensemble",
     "gaussian",
     "init_members",
+    "init_vbll",
     "kl_to_prior",
     "kronecker_factors",
     "laplace",
@@ -108,6 +145,8 @@ __all__ = [
     "log_marginal_likelihood",
     "low_rank",
     "mc_dropout",
+    "mean_field_forecast",
+    "mean_field_logits",
     "merge",
     "noisy_dense",
     "nuts",
@@ -118,11 +157,23 @@ __all__ = [
     "predict",
     "predict_forecast",
     "psgld",
+    "random_features",
+    "rank_one",
+    "rank_one_dense",
+    "rank_one_member",
     "select",
     "sghmc",
     "sgld",
     "sgnht",
+    "sliced_wasserstein",
     "student_t",
     "summarise",
     "swag",
+    "vbll_binary_loss",
+    "vbll_classification_loss",
+    "vbll_forecast",
+    "vbll_moments",
+    "vbll_penalty",
+    "vbll_regression_loss",
+    "vbll_samples",
 ]

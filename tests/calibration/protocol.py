@@ -253,6 +253,96 @@ EXAMPLES |= {
         Example(_near.fit, (_features,), differentiable=(0,)),
     ],
 }
+_beta = calibration.beta_calibration()
+_classwise = calibration.classwise_isotonic()
+_classwise_state = _classwise.fit(jax.tree.map(jnp.asarray, _categorical), jnp.asarray(_classes))
+_groups = np.arange(32, dtype=np.int32) % 3
+_by_group = calibration.calibration_by_group(_platt, 2, fewest=1)
+_risk = calibration.predicted_risk()
+_errors = np.square(_rng.normal(size=32)).astype(np.float32)
+_sure = np.exp(_class_logits[:, 0]) / np.exp(_class_logits[:, 0]).sum(axis=-1, keepdims=True)
+
+
+def _by_groups(forecast, labels, groups, *, where):
+    return _by_group.apply(_by_group.fit(forecast, labels, groups, where=where), _of_zeros(forecast), groups)
+
+
+def _of_zeros(forecast):
+    return jax.tree.map(jnp.zeros_like, forecast)
+
+
+def _mean_errors(labels):
+    def fit(rng_key, inputs, labels, where):
+        return jnp.mean(jnp.where(where, labels.astype(float), 0))
+
+    def error(mean, inputs, labels):
+        return jnp.square(labels.astype(float) - mean)
+
+    return calibration.cross_fitted_errors(jax.random.key(0), fit, error, labels, labels, folds=4)
+
+
+EXAMPLES |= {
+    "beta_calibration": [
+        Example(
+            lambda numbers, forecast: _beta.apply(calibration.BetaState(numbers, jnp.zeros(2, bool)), forecast),
+            (np.ones((2, 3), np.float32), _binary),
+            differentiable=(0, 1),
+            keeps_type=True,
+            rows=1,
+        ),
+        Example(_beta.fit, (_binary, _labels), **_masked),
+    ],
+    "calibration_by_group": Example(
+        _by_groups, (_binary, _labels, _groups), where=_where, masked=(0, 1), keeps_type=True, shardable=False
+    ),
+    "classwise_isotonic": Example(
+        partial(_classwise.apply, _classwise_state), (_categorical,), differentiable=(0,), keeps_type=True
+    ),
+    "cross_fitted_errors": Example(_mean_errors, (_errors,), shardable=False),
+    "ensemble_temperature": [
+        Example(
+            lambda outputs, labels, *, where, order: (
+                method := calibration.ensemble_temperature("bernoulli", order)
+            ).apply(
+                method.fit(jnp.stack([outputs, 2 * outputs]), labels, where=where), jnp.stack([2 * outputs, outputs])
+            ),
+            (_logits, _labels),
+            {"order": order},
+            where=_where,
+            masked=(1,),
+            differentiable=(0,),
+        )
+        for order in ("after", "before")
+    ],
+    "predicted_risk": [
+        Example(
+            lambda slopes, features: _risk.score(
+                calibration.RiskState(slopes, jnp.zeros((), slopes.dtype), slopes, jnp.ones_like(slopes)), features
+            ),
+            (np.ones(3, np.float32), _features),
+            differentiable=(0, 1),
+            rows=1,
+        ),
+        Example(_risk.fit, (_features, _errors), where=_where[:, 0], masked=(0, 1)),
+    ],
+    "rescaled_similarity": Example(calibration.rescaled_similarity, (_errors, np.exp(-_errors)), differentiable=(0, 1)),
+    "sdm_distance": Example(
+        lambda known, labels, distances, *, where: calibration.sdm_distance(distances, known, labels, 4, where=where),
+        (_errors, _classes[:, 0], _errors[:16].copy()),
+        where=_where[:, 0],
+        masked=(0, 1),
+    ),
+    "sdm_logits": Example(
+        calibration.sdm_logits, (_class_logits[:, 0], _errors, np.exp(-_errors)), differentiable=(0, 1, 2)
+    ),
+    "sdm_region": Example(calibration.sdm_region, (_errors, _sure, _classes[:, 0]), {"level": 0.2}),
+    "sdm_similarity": Example(
+        lambda features, references, predicted, labels: calibration.sdm_similarity(
+            features, jnp.zeros_like(predicted), references, predicted, labels
+        ),
+        (_features, _features[::-1].copy(), _classes[:, 0], _classes[:, 1]),
+    ),
+}
 _INF = float("inf")
 # Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
 LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
@@ -263,8 +353,18 @@ LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
         "isotonic_calibration",
     )
 }
-LABELS: dict[str, int] = {"abstention_threshold": 1, "answer_nonconformity": 1, "claim_nonconformity": 1}
+LABELS: dict[str, int] = {
+    "sdm_distance": 1,
+    "sdm_region": 2,
+    "abstention_threshold": 1,
+    "answer_nonconformity": 1,
+    "claim_nonconformity": 1,
+}
 HOST: dict[str, str] = {
+    **dict.fromkeys(
+        ("BetaState", "ClasswiseState", "GroupCalibrator", "GroupState", "RiskState", "SDMRegion"),
+        "a type",
+    ),
     "CALIBRATORS": "a table",
     "CONFORMAL": "a table",
     "Fitted": "a type",

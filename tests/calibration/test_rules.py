@@ -24,6 +24,8 @@ CALIBRATORS = {
     "matrix": (calibration.matrix_scaling(off_diagonal=0.1), "classes"),
     "dirichlet": (calibration.dirichlet_calibration(), "classes"),
     "venn-abers": (calibration.venn_abers(), "binary"),
+    "beta": (calibration.beta_calibration(), "binary"),
+    "classwise": (calibration.classwise_isotonic(), "classes"),
 }
 CONFORMAL = {
     "lac": (calibration.conformal_classification("lac"), "classes"),
@@ -36,8 +38,9 @@ CONFORMAL = {
 }
 SLOW = ("matrix", "dirichlet")  # of the same kind as "vector"
 SETS = ("lac", "aps", "saps", "by-class")
-_BY_SCORE = ("isotonic", "venn-abers")  # a certain forecast is a score like any other there
-COMPILED = [name for name in CALIBRATORS if name != "isotonic"]  # whose `fit` runs on the host
+_ON_HOST = ("isotonic", "classwise")
+_BY_SCORE = ("isotonic", "venn-abers", "classwise")  # a certain forecast is a score like any other there
+COMPILED = [name for name in CALIBRATORS if name not in _ON_HOST]  # whose `fit` runs on the host
 N = 64
 
 
@@ -46,8 +49,10 @@ def _is_map(name):
 
 
 def _task(name, leaf, task):
-    """What belongs to a task: the tasks are the last axis, but for maps of classes."""
-    return leaf[task] if _is_map(name) else leaf[..., task]
+    """What belongs to a task: the tasks are the last axis, but for maps of classes and numbers of beta maps."""
+    if name == "classwise":
+        return leaf[:, task] if leaf.ndim > 1 else leaf[task]
+    return leaf[task] if _is_map(name) or name == "beta" else leaf[..., task]
 
 
 def _named(*names):
@@ -76,7 +81,7 @@ def _data(kind, n=N, seed=0):
 
 
 def _fit(name, *args, **keywords):
-    return (_fit_here if name == "isotonic" else _compiled_fit)(name, *args, **keywords)
+    return (_fit_here if name in _ON_HOST else _compiled_fit)(name, *args, **keywords)
 
 
 def _fit_here(name, *args, **keywords):

@@ -55,6 +55,27 @@ def _bootstrap_error(rng_key, predictions, labels, *, where):
 EXAMPLES: dict[str, Any] = {
     "accuracy": Example(metrics.accuracy, (CLASS_LABELS, CLASS_LABELS[::-1].copy()), where=WHERE, masked=(0, 1)),
     "adaptive_calibration_error": _binary(metrics.adaptive_calibration_error, kwargs={"bins": 4}, differentiable=(0,)),
+    "area_under_accuracy_rejection": Example(
+        metrics.area_under_accuracy_rejection, (SCORES, LABELS), where=WHERE, masked=(0, 1)
+    ),
+    "grouping_loss": Example(
+        metrics.grouping_loss,
+        (PROBABILITIES, LABELS, (np.arange(N) % 2).astype(np.int32)),
+        {"num_regions": 2, "bins": 2},
+        where=WHERE,
+        masked=(0, 1, 2),
+    ),
+    "second_order_calibration_error": Example(
+        metrics.second_order_calibration_error,
+        (PROBABILITIES, RISK, LABELS, LABELS[::-1].copy()),
+        {"bins": 3},
+        where=WHERE,
+        masked=(0, 1, 2, 3),
+        differentiable=(0, 1),
+    ),
+    "threshold_weighted_crps": _gaussian(
+        metrics.threshold_weighted_crps, kwargs={"lower": -0.4, "upper": 1.0}, differentiable=(0, 1, 2)
+    ),
     "area_under_generalised_risk_coverage": _selective(metrics.area_under_generalised_risk_coverage),
     "area_under_risk_coverage": _selective(metrics.area_under_risk_coverage),
     "area_under_roc": Example(metrics.area_under_roc, (SCORES, LABELS), where=WHERE, masked=(0, 1)),
@@ -164,6 +185,9 @@ EXAMPLES: dict[str, Any] = {
 }
 # Where each takes labels of a known range: a label outside it makes the result NaN.
 LABELS: dict[str, int] = {
+    "area_under_accuracy_rejection": 1,
+    "grouping_loss": 1,
+    "second_order_calibration_error": 2,
     **dict.fromkeys(
         (
             "adaptive_calibration_error",
@@ -182,7 +206,7 @@ LABELS: dict[str, int] = {
             "cumulative_calibration_error",
         ),
         1,
-    )
+    ),
 }
 _INF = float("inf")
 # Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.

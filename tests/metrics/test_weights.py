@@ -28,7 +28,7 @@ CASES = [
 
 
 def takes_weights(example):
-    return "equal_mass" not in example.kwargs.values() and "lm_polygraph" not in example.kwargs.values()
+    return "equal_mass" not in example.kwargs.values()
 
 
 @pytest.mark.parametrize("example", CASES)

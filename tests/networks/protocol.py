@@ -37,6 +37,7 @@ from jaxuq.networks import (
     init_adapter,
     keep_mask,
     kernel_product,
+    largest_singular_value,
     nearest_neighbors,
     pack_graphs,
     pair_distances,
@@ -44,6 +45,7 @@ from jaxuq.networks import (
     quantize_params,
     relation_sum,
     rotary_tables,
+    spectral_bound,
     stack_layers,
     unstack_layers,
     visible,
@@ -105,6 +107,11 @@ _GIN_PARAMS = random_variables(_GIN, _GRAPHS)["params"]
 _DMPNN_PARAMS = random_variables(_DMPNN, _RICH)["params"]
 _TO = jnp.tile(jnp.array([[0, 16], [1, 0]]), (7, 1))
 _BACK = jnp.tile(jnp.array([[16, 16]]), (16, 1)).at[0, 0].set(0)
+
+
+def _bounded(params):
+    optimizer = spectral_bound(jax.random.key(0), 0.95, steps=20)
+    return optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)[0]
 
 
 EXAMPLES: dict[str, Any] = {
@@ -221,6 +228,19 @@ EXAMPLES: dict[str, Any] = {
         keeps_type=True,
         rows=None,
     ),
+    "largest_singular_value": Example(
+        lambda kernel, direction: largest_singular_value(kernel, direction, steps=20)[0],
+        (jax.random.normal(jax.random.key(1), (5, 8)), jnp.ones(8)),
+        differentiable=(0,),
+        rows=None,
+    ),
+    "spectral_bound": Example(
+        _bounded,
+        ({"kernel": 0.3 * jax.random.normal(jax.random.key(2), (5, 8)), "bias": jnp.ones(8)},),
+        differentiable=(0,),
+        keeps_type=True,
+        rows=None,
+    ),
     "visible": Example(lambda places: visible(places, places, window=2), (_PLACES,)),
 }
 HOST: dict[str, str] = {
@@ -255,6 +275,7 @@ HOST: dict[str, str] = {
     "QuantizedKernel": "a type",
     "Rotary": "a configuration",
     "SmilesEncoder": "an Encoder and a dense layer; covered by Encoder and its own tests",
+    "SpectralState": "a type",
     "Spread": "a type",
     "TokenRows": "a type",
     "plain_dense": "makes a layer; covered by GIN",

@@ -126,7 +126,112 @@ def _on_part(rng_key, layer, other):
     return posterior.predict(posterior.dense, method.sample(rng_key, state, 3), jnp.ones((2, 3), layer["bias"].dtype))
 
 
+def _batch_ensemble(rng_key, layer, other):
+    method = posterior.batch_ensemble(2, optimizer=optax.sgd(0.1))
+    state = method.update(rng_key, method.init(rng_key, layer), lambda params: other)
+    return state, method.sample(rng_key, state, 2).varying
+
+
+_VBLL = posterior.VBLL(_normal(2, 3), _normal(2, 3, 3), _normal(2))
+_CLASSES = np.arange(16, dtype=np.int32) % 2
+_LOGITS, _VARIANCES = _normal(16), np.square(_normal(16))
+
 EXAMPLES: dict[str, Any] = {
+    "distance_to_truth": [
+        Example(
+            partial(posterior.distance_to_truth, _KEY, likelihood=likelihood, num_slices=3),
+            (_normal(8, 5, *tail), _normal(6, 5, *tail)),
+            differentiable=(0, 1),
+            rows=None,
+        )
+        for likelihood, tail in (("bernoulli", (2,)), ("categorical", (3,)), ("gaussian", (1, 2)))
+    ],
+    "sliced_wasserstein": Example(
+        partial(posterior.sliced_wasserstein, _KEY, num_slices=3),
+        (_normal(8, 4), _normal(6, 4)),
+        differentiable=(0, 1),
+        rows=None,
+    ),
+    "batch_ensemble": Example(
+        _batch_ensemble,
+        (_KEY, _LAYER, jax.tree.map(np.square, _LAYER)),
+        differentiable=(1, 2),
+        keeps_type=True,
+        rows=None,
+    ),
+    "cosine_features": Example(
+        lambda inputs, fixed: posterior.cosine_features(fixed, inputs),
+        (_INPUTS, posterior.RandomFeatures(_normal(3, 8), _normal(8))),
+        differentiable=(0, 1),
+        keeps_type=True,
+        whole=(1,),
+    ),
+    "init_vbll": Example(lambda key: posterior.init_vbll(key, 4, 2), (_KEY,), rows=None),
+    "mean_field_forecast": Example(posterior.mean_field_forecast, (_LOGITS, _VARIANCES), differentiable=(0, 1)),
+    "mean_field_logits": Example(posterior.mean_field_logits, (_LOGITS, _VARIANCES), differentiable=(0, 1)),
+    "random_features": Example(lambda key: posterior.random_features(key, 4, 8), (_KEY,), rows=None),
+    "rank_one": Example(
+        lambda inputs, factors, shared: posterior.rank_one(lambda w, x: x @ w["kernel"], shared)(factors, inputs),
+        (_INPUTS, {"kernel": (_normal(3), _normal(8))}, {"kernel": _normal(3, 8)}),
+        differentiable=(0, 1, 2),
+        keeps_type=True,
+        whole=(1, 2),
+    ),
+    "rank_one_dense": Example(
+        lambda features, *layer: posterior.rank_one_dense(*layer, features),
+        (_INPUTS, _normal(3, 8), _normal(3), _normal(8)),
+        differentiable=(0, 1, 2, 3),
+        keeps_type=True,
+        whole=(1, 2, 3),
+    ),
+    "rank_one_member": Example(
+        posterior.rank_one_member,
+        (_normal(3, 8), (_normal(3), _normal(8))),
+        differentiable=(0, 1),
+        keeps_type=True,
+        whole=(0, 1),
+        rows=None,
+    ),
+    "vbll_binary_loss": Example(
+        posterior.vbll_binary_loss,
+        (_VBLL, _INPUTS, np.float32(_WHERE)),
+        differentiable=(0, 1),
+        whole=(0,),
+        rows=1,
+    ),
+    "vbll_classification_loss": Example(
+        lambda features, labels, layer: posterior.vbll_classification_loss(layer, features, labels),
+        (_INPUTS, _CLASSES, _VBLL),
+        differentiable=(0, 2),
+        whole=(2,),
+    ),
+    "vbll_forecast": Example(
+        lambda features, layer: posterior.vbll_forecast(layer, features),
+        (_INPUTS, _VBLL),
+        differentiable=(0, 1),
+        whole=(1,),
+    ),
+    "vbll_moments": Example(
+        lambda features, layer: posterior.vbll_moments(layer, features),
+        (_INPUTS, _VBLL),
+        differentiable=(0, 1),
+        whole=(1,),
+    ),
+    "vbll_penalty": Example(lambda layer: posterior.vbll_penalty(layer, 0.5), (_VBLL,), differentiable=(0,), rows=None),
+    "vbll_regression_loss": Example(
+        posterior.vbll_regression_loss,
+        (_VBLL, _INPUTS, _normal(16, 2)),
+        differentiable=(0, 1, 2),
+        whole=(0,),
+        rows=1,
+    ),
+    "vbll_samples": Example(
+        lambda key, layer: posterior.vbll_samples(key, layer, 3),
+        (_KEY, _VBLL),
+        differentiable=(1,),
+        keeps_type=True,
+        rows=None,
+    ),
     "bbp": Example(_bbp, (_KEY, _LAYER, _INPUTS), differentiable=(1, 2), keeps_type=True, rows=2),
     "best_prior": _without_data(lambda state: posterior.best_prior(state, [0.5, 2.0]).prior_precision),
     "dense": Example(posterior.dense, (_LAYER, _INPUTS), differentiable=(0, 1), keeps_type=True, rows=1),
@@ -266,11 +371,16 @@ EXAMPLES: dict[str, Any] = {
 _INF = float("inf")
 # Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
 LIMITS: dict[str, dict[int, tuple[float, ...]]] = {"summarise-1": {0: (-_INF, _INF)}, "summarise-2": {0: (-_INF, _INF)}}
+LABELS: dict[str, int] = {"vbll_classification_loss": 1}
 HOST: dict[str, str] = {
     "READERS": "a table",
     **dict.fromkeys(
         (
             "BBPState",
+            "BatchEnsembleState",
+            "RandomFeatures",
+            "TruthDistance",
+            "VBLL",
             "BernoulliForecast",
             "CategoricalForecast",
             "ChainState",

@@ -36,7 +36,9 @@ class MubenConfiguration(CrewOptions):
     rxnfp (SMILES), grover, unimol, torchmdnet; several with commas between."""
 
     methods: Annotated[str, from_packages("jaxuq.methods")] = "all"
-    """Names separated by commas (deterministic,ensemble,swag,...), 'muben' for the published ones, or 'all'."""
+    """Names separated by commas, 'muben' for the published ones, or 'all': deterministic, temperature, focal,
+    mc-dropout, swag, bbp, sgld, ensemble, laplace, laplace-network, cyclical-sgld, batch-ensemble, sngp, vbll,
+    evidential, platt, isotonic, isotonic-quantiles, variance-scaling."""
 
     seeds: int = 3
     """How many repetitions, with seeds 0, 1, 2, ...; a random split is drawn anew for each."""
@@ -51,7 +53,7 @@ class MubenConfiguration(CrewOptions):
     """Members of the ensemble; default: 10, or 3 for muv, qm8, qm9 and random splits."""
 
     samples: int = 30
-    """Posterior samples of mc-dropout, swag, bbp, sgld and laplace."""
+    """Posterior samples of mc-dropout, swag, bbp, sgld, cyclical-sgld, laplace and laplace-network."""
 
     checkpoint: str | None = None
     """Pretrained weights (a folder or a file) for a backbone that reads them; for several: name=path,name=path."""

@@ -15,20 +15,32 @@ and what is known about it `task_types` (where it applies; both unless said), `p
 networks, and are computed by one process).
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Key, PyTree
 
 from jaxuq import calibration, losses
 from jaxuq._entries import Entries, Entry
-from jaxuq.molecules.muben.heads import evidential_head, likelihood_head, read_outputs
+from jaxuq._errors import OptionError
+from jaxuq.molecules.muben.batch_members import forecast_batch_ensemble, train_batch_ensemble
+from jaxuq.molecules.muben.cycles import forecast_cyclical, train_cyclical
+from jaxuq.molecules.muben.heads import evidential_head
 from jaxuq.molecules.muben.objectives import predict_one
 from jaxuq.molecules.muben.problem import Arrays, Problem
 from jaxuq.molecules.muben.published_posteriors import published_swag_samples
+from jaxuq.molecules.muben.random_features import forecast_sngp, train_sngp
+from jaxuq.molecules.muben.reading import (
+    first_network,
+    laplace_state,
+    last_features,
+    of_last_layers,
+    of_layer,
+    of_samples,
+    outputs_fn,
+)
 from jaxuq.molecules.muben.setting import Setting, Trained
 from jaxuq.molecules.muben.trainings import (
     train_bbp,
@@ -38,6 +50,7 @@ from jaxuq.molecules.muben.trainings import (
     train_sgld,
     train_swag,
 )
+from jaxuq.molecules.muben.variational_layer import forecast_vbll, train_vbll
 from jaxuq.molecules.scaling import unscale_mean, unscale_variance
 from jaxuq.networks import apply_function
 from jaxuq.posterior import (
@@ -45,46 +58,21 @@ from jaxuq.posterior import (
     Forecast,
     GaussianForecast,
     bbp,
-    best_prior,
-    dense,
     ensemble,
     laplace,
     mc_dropout,
-    predict_forecast,
     swag,
 )
 
-BATCH = 4096  # molecules whose last features Laplace's curvature sums at once
 FULL_LAPLACE_OUTPUTS = 32  # more outputs than that, and Laplace's curvature is Kronecker-factored
-PRIOR_PRECISIONS = tuple(10.0**exponent for exponent in range(-3, 5))
-
-
-def _outputs_fn(setting: Setting) -> Callable[..., Array]:
-    """`(params, inputs, *, rng_key=None) -> outputs` as `predict_forecast` reads them."""
-    head = likelihood_head(setting.task_type)
-    apply_fn = apply_function(setting.network(head.outputs_per_task))
-    return lambda params, inputs, *, rng_key=None: _read(setting, apply_fn(params, inputs, rng_key=rng_key))
-
-
-def _read(setting: Setting, outputs: Float[Array, "n outputs"]) -> Float[Array, "n ..."]:
-    return read_outputs(setting.task_type, setting.num_tasks, outputs)
-
-
-def _of_samples(setting: Setting, apply_fn: Callable[..., Array], samples: PyTree, inputs: PyTree) -> Forecast:
-    likelihood = "gaussian" if setting.task_type == "regression" else "bernoulli"
-    return predict_forecast(apply_fn, samples, inputs, likelihood, batch_size=setting.molecules_at_once)
-
-
-def _first(tree: PyTree) -> PyTree:
-    """Parameters of a seed's first network."""
-    return jax.tree.map(lambda leaf: leaf[0], tree)
+NETWORK_BATCH = 512  # molecules whose curvature of a whole network is summed at once
 
 
 def _networks(
     setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays, *, members: slice
 ) -> Forecast:
     samples = jax.tree.map(lambda leaf: leaf[members], networks.params)
-    return _of_samples(setting, _outputs_fn(setting), samples, inputs)
+    return of_samples(setting, outputs_fn(setting), samples, inputs)
 
 
 _deterministic = partial(_networks, members=slice(0, 1))
@@ -95,65 +83,48 @@ def _mc_dropout(
     setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays
 ) -> Forecast:
     method = mc_dropout()
-    samples = method.sample(rng_key, method.init(rng_key, _first(networks.params)), setting.samples)
-    return _of_samples(setting, _outputs_fn(setting), samples, inputs)
+    samples = method.sample(rng_key, method.init(rng_key, first_network(networks.params)), setting.samples)
+    return of_samples(setting, outputs_fn(setting), samples, inputs)
 
 
 def _swag(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
     sample = published_swag_samples if setting.muben else swag().sample
     samples = sample(rng_key, networks.observed, setting.samples)
-    return _of_samples(setting, _outputs_fn(setting), samples, inputs)
+    return of_samples(setting, outputs_fn(setting), samples, inputs)
 
 
 def _sgld(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
     samples = ensemble(setting.samples).sample(rng_key, networks.observed, setting.samples)
-    return _of_samples(setting, _outputs_fn(setting), samples, inputs)
-
-
-def _last_features(setting: Setting, params: PyTree, inputs: PyTree) -> Float[Array, "n width"]:
-    """What the output layer sees, without dropout."""
-    head = likelihood_head(setting.task_type)
-    features = apply_function(setting.network(head.outputs_per_task), method="features")
-    body = {name: part for name, part in params.items() if name != "output"}
-    return predict_one(setting, features, body, inputs)
-
-
-def _of_last_layers(setting: Setting, layers: PyTree, params: PyTree, inputs: PyTree) -> Forecast:
-    features = _last_features(setting, params, inputs)
-    return _of_samples(setting, partial(_of_layer, setting), layers, features)
-
-
-def _of_layer(setting: Setting, layer: PyTree, features: Float[Array, "n width"]) -> Float[Array, "n ..."]:
-    return _read(setting, dense(layer, features))
+    return of_samples(setting, outputs_fn(setting), samples, inputs)
 
 
 def _bbp(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
-    params = _first(networks.params)
-    return _of_last_layers(setting, bbp().sample(rng_key, params["output"], setting.samples), params, inputs)
+    params = first_network(networks.params)
+    return of_last_layers(setting, bbp().sample(rng_key, params["output"], setting.samples), params, inputs)
 
 
 def _laplace(setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays) -> Forecast:
-    """The prior precision is the one of largest marginal likelihood among powers of ten."""
-    params = _first(networks.params)
-    likelihood = "gaussian" if setting.task_type == "regression" else "bernoulli"
-    num_outputs = params["output"]["kernel"].shape[1]
-    structure = "columns" if num_outputs <= FULL_LAPLACE_OUTPUTS else "kronecker"
-    method = laplace(likelihood, structure, linearised=False)  # an output layer is linear in its weights
-    data = (_last_features(setting, params, train.inputs), train.labels, train.mask)
-    num_batches = -(-len(train.labels) // BATCH)
-    padding = -len(train.labels) % num_batches
+    """The last layer; the prior precision is the one of largest marginal likelihood among powers of ten."""
+    params = first_network(networks.params)
+    structure = "columns" if params["output"]["kernel"].shape[1] <= FULL_LAPLACE_OUTPUTS else "kronecker"
+    method = laplace(setting.problem.likelihood, structure, linearised=False)  # a layer is linear in its weights
+    seen = train._replace(inputs=last_features(setting, params, train.inputs))
+    state = laplace_state(method, rng_key, params["output"], partial(of_layer, setting), seen)
+    return of_last_layers(setting, method.sample(rng_key, state, setting.samples), params, inputs)
 
-    def batches(leaf: Array) -> Array:
-        padded = jnp.pad(leaf, ((0, padding), (0, 0)))  # the mask's padding is False
-        return padded.reshape(num_batches, -1, leaf.shape[1])
 
-    def update(state, batch):
-        features, labels, mask = batch
-        return method.update(rng_key, state, partial(_of_layer, setting), features, labels, where=mask), None
-
-    state, _ = jax.lax.scan(update, method.init(rng_key, params["output"]), jax.tree.map(batches, data))
-    state = best_prior(state, PRIOR_PRECISIONS)
-    return _of_last_layers(setting, method.sample(rng_key, state, setting.samples), params, inputs)
+def _laplace_network(
+    setting: Setting, networks: Trained, rng_key: Key[Array, ""], inputs: PyTree, train: Arrays
+) -> Forecast:
+    """All parameters, the network linearised at them: Kronecker factors, or a diagonal if any layer is not dense."""
+    params, likelihood, apply_fn = first_network(networks.params), setting.problem.likelihood, outputs_fn(setting)
+    method = laplace(likelihood, "kronecker")
+    try:
+        jax.eval_shape(partial(method.init, rng_key), params)
+    except OptionError:
+        method = laplace(likelihood, "diagonal")
+    state = laplace_state(method, rng_key, params, apply_fn, train, NETWORK_BATCH)
+    return of_samples(setting, apply_fn, method.sample(rng_key, state, setting.samples), inputs)
 
 
 def _evidential(
@@ -161,7 +132,7 @@ def _evidential(
 ) -> Forecast:
     width = evidential_head(setting.task_type).outputs_per_task
     apply_fn = apply_function(setting.network(width))
-    outputs = setting.by_task(predict_one(setting, apply_fn, _first(networks.params), inputs), width)
+    outputs = setting.by_task(predict_one(setting, apply_fn, first_network(networks.params), inputs), width)
     if setting.task_type == "regression":
         parameters = losses.normal_inverse_gamma_parameters(outputs)
         return GaussianForecast(parameters.gamma, parameters.aleatoric, parameters.epistemic)
@@ -209,6 +180,14 @@ METHODS: Entries[Entry] = Entries(
             _method("ensemble", "Deep ensemble", ("#0072B2", "solid", "s"), train_likelihood, _ensemble,
                     published=True, members="all", **_FROM),
             _method("laplace", "Laplace", ("#56B4E9", "solid", "X"), train_likelihood, _laplace, **_FROM),
+            _method("laplace-network", "Laplace of the network", ("#4477AA", "dashed", "X"), train_likelihood,
+                    _laplace_network, **_FROM),
+            _method("cyclical-sgld", "Cyclical SGLD", ("#BBAA22", "dashed", "P"), train_cyclical, forecast_cyclical,
+                    **_FROM),
+            _method("batch-ensemble", "Batch ensemble", ("#66CCEE", "dashed", "s"), train_batch_ensemble,
+                    forecast_batch_ensemble),
+            _method("sngp", "SNGP", ("#228833", "dashed", "D"), train_sngp, forecast_sngp),
+            _method("vbll", "Variational last layer", ("#EE6677", "dashed", "v"), train_vbll, forecast_vbll),
             _method("evidential", "Evidential", ("#CC3311", "dotted", "s"), train_evidential, _evidential),
             _method("platt", "Platt scaling", ("#117733", "dashed", "s"), train_likelihood, _deterministic,
                     calibration.platt_scaling, **_CLASSES, **_FROM),

@@ -13,6 +13,7 @@ from jaxuq._keys import named_key
 from jaxuq.molecules.muben.heads import Head, evidential_head, focal_head, likelihood_head
 from jaxuq.molecules.muben.objectives import make_loss, make_optimizer, make_score, predict_one
 from jaxuq.molecules.muben.published_posteriors import published_start
+from jaxuq.molecules.muben.reading import body_of
 from jaxuq.molecules.muben.selection import validation_score
 from jaxuq.molecules.muben.setting import Setting, Trained
 from jaxuq.molecules.muben.starting import init_params, member_keys, started
@@ -28,7 +29,7 @@ OtherTraining = Callable[[Callable[..., Trained]], Trained]
 """Gives the networks of another training; see `trainer`."""
 
 
-def _grouped(tree: PyTree, num_seeds: int) -> PyTree:
+def grouped(tree: PyTree, num_seeds: int) -> PyTree:
     """Split the axis of networks into seeds and members."""
     return jax.tree.map(lambda leaf: leaf.reshape(num_seeds, -1, *leaf.shape[1:]), tree)
 
@@ -76,7 +77,7 @@ def train_networks(setting: Setting, name: str, head: Head, seeds: Sequence[int]
     """
     keys = member_keys(seeds, num_members)
     fitted = train_members(setting, name, head, keys)
-    return Trained(_grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(keys))
+    return Trained(grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(keys))
 
 
 def train_likelihood(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
@@ -121,7 +122,7 @@ def train_swag(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -
     start = jax.vmap(lambda key, params: training.init(key, params, observed=method.init(key, params)))
     state = jax.jit(start)(keys, params)
     fitted = setting.fit("swag", training, state, SWAG_EPOCHS)
-    return Trained(_grouped(params, len(seeds)), fitted.state.observed, base.seconds + fitted.seconds / len(seeds))
+    return Trained(grouped(params, len(seeds)), fitted.state.observed, base.seconds + fitted.seconds / len(seeds))
 
 
 def train_bbp(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
@@ -142,7 +143,7 @@ def train_bbp(setting: Setting, seeds: Sequence[int], trained: OtherTraining) ->
 
     def outputs(params, inputs, rng_key=None):
         dropout_key, noise_key = (None, None) if rng_key is None else jax.random.split(rng_key)
-        raw = noisy_dense(params["output"], _features(features, params, inputs, dropout_key), rng_key=noise_key)
+        raw = noisy_dense(params["output"], features(body_of(params), inputs, rng_key=dropout_key), rng_key=noise_key)
         return setting.by_task(raw, head.outputs_per_task)
 
     def loss_fn(params, batch, where, rng_key):
@@ -151,33 +152,57 @@ def train_bbp(setting: Setting, seeds: Sequence[int], trained: OtherTraining) ->
         )
         return negative_log_likelihood + kl_to_prior(params["output"], PRIOR_SCALE) / num_train
 
-    def score_fn(params, valid):
-        all_outputs = predict_one(setting, outputs, params, valid.inputs)
-        return validation_score(setting.problem, head.point(all_outputs), valid)
-
-    training = minibatch_training(
-        loss_fn,
-        make_optimizer(setting),
-        score_fn,
-        batch_size=setting.recipe.batch_size,
-        patience=setting.recipe.patience,
-    )
-
-    def start(rng_key: Key[Array, ""], pretrained: PyTree) -> TrainState:
+    def init(rng_key: Key[Array, ""], pretrained: PyTree) -> PyTree:
         params = init_params(setting, head.outputs_per_task, rng_key, pretrained)
         posterior_key = named_key(rng_key, "posterior")
         state = method.init(posterior_key, params["output"])
-        params = {**params, "output": published_start(posterior_key, state) if setting.muben else state}
-        return training.init(named_key(rng_key, "epochs"), params)
+        return {**params, "output": published_start(posterior_key, state) if setting.muben else state}
 
-    keys = jnp.stack([named_key(jax.random.key(seed), "bbp") for seed in seeds])
-    fitted = setting.fit("bbp", training, started(setting, start, keys), setting.recipe.epochs)
-    return Trained(_grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(seeds))
+    score_fn = score_of(setting, outputs, head.point)
+    return train_one(setting, "bbp", seeds, init, loss_fn, score_fn, make_optimizer(setting))
 
 
-def _features(features: Callable[..., Array], params: PyTree, inputs: PyTree, rng_key: Any) -> Array:
-    """What the output layer sees; the module's own output layer is not used, so any array may stand in for it."""
-    return features({name: part for name, part in params.items() if name != "output"}, inputs, rng_key=rng_key)
+def score_of(setting: Setting, outputs: Callable[..., Array], point: Callable[..., Array]) -> Callable[..., Array]:
+    """`score_fn(params, valid)` of any `outputs(params, inputs)`, of which `point` gives the point prediction."""
+
+    def score_fn(params: PyTree, valid: Any) -> Array:
+        return validation_score(setting.problem, point(predict_one(setting, outputs, params, valid.inputs)), valid)
+
+    return score_fn
+
+
+def train_one(
+    setting: Setting,
+    name: str,
+    seeds: Sequence[int],
+    init: Callable[[Key[Array, ""], PyTree], PyTree],
+    loss_fn: Callable[..., Array],
+    score_fn: Callable[..., Array],
+    optimizer: optax.GradientTransformation,
+) -> Trained:
+    """A network a seed, with early stopping: what methods with a loss or layers of their own call.
+
+    Args:
+        setting: the run's.
+        name: of the training, for keys, progress and checkpoints.
+        seeds: repetitions.
+        init: `init(rng_key, pretrained) -> params`.
+        loss_fn: `loss_fn(params, batch, where, rng_key)`.
+        score_fn: `score_fn(params, valid)`, lower is better.
+        optimizer: of all parameters.
+
+    Returns:
+        The best epochs' parameters.
+    """
+    recipe = setting.recipe
+    training = minibatch_training(loss_fn, optimizer, score_fn, batch_size=recipe.batch_size, patience=recipe.patience)
+
+    def start(rng_key: Key[Array, ""], pretrained: PyTree) -> TrainState:
+        return training.init(named_key(rng_key, "epochs"), init(rng_key, pretrained))
+
+    keys = jnp.stack([named_key(jax.random.key(seed), name) for seed in seeds])
+    fitted = setting.fit(name, training, started(setting, start, keys), recipe.epochs)
+    return Trained(grouped(fitted.state.best_params, len(seeds)), None, fitted.seconds / len(seeds))
 
 
 def train_sgld(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -> Trained:
@@ -235,7 +260,7 @@ def train_sgld(setting: Setting, seeds: Sequence[int], trained: OtherTraining) -
         setting.samples * SGLD_INTERVAL,
     )
     seconds = (fitted.seconds + sampled.seconds) / len(seeds)
-    return Trained(_grouped(fitted.state.best_params, len(seeds)), sampled.state.observed, seconds)
+    return Trained(grouped(fitted.state.best_params, len(seeds)), sampled.state.observed, seconds)
 
 
 def trainer(setting: Setting, seeds: Sequence[int]) -> OtherTraining:

@@ -72,7 +72,7 @@ def classification_run(tmp_path_factory):
     configuration = MubenConfiguration(
         dataset=str(path),
         output=tmp_path_factory.mktemp("runs") / "classes",
-        methods="deterministic,temperature,isotonic,ensemble,laplace,evidential",
+        methods="deterministic,temperature,isotonic,ensemble,laplace,evidential,sngp,vbll",
         task_type="classification",
         **TINY,
     )

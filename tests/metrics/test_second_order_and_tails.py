@@ -1,0 +1,131 @@
+"""Grouping loss, second-order calibration, threshold-weighted CRPS and accuracy-rejection areas, by other routes."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from jaxuq._errors import OptionError
+from jaxuq.metrics import (
+    area_under_accuracy_rejection,
+    area_under_risk_coverage,
+    gaussian_crps,
+    grouping_loss,
+    sample_crps,
+    second_order_calibration_error,
+    threshold_weighted_crps,
+)
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(-0.5, 0.7), (0.3, np.inf), (-np.inf, -0.2), (-np.inf, np.inf)])
+def test_threshold_weighted_crps_is_its_integral(lower, upper):
+    rng = np.random.default_rng(0)
+    mean, deviation, labels = rng.normal(size=6), rng.uniform(0.3, 2, 6), rng.normal(size=6)
+
+    def score(m, s, y):
+        ends = max(lower, -30), min(upper, 30)
+        return quad(
+            lambda t: (norm.cdf(t, m, s) - (t >= y)) ** 2, *ends, points=sorted({*np.clip([y, m], *ends)}), limit=200
+        )[0]
+
+    expected = np.mean([score(*row) for row in zip(mean, deviation, labels)])
+    arrays = [jnp.asarray(a, jnp.float32) for a in (mean, deviation**2, labels)]
+    np.testing.assert_allclose(threshold_weighted_crps(*arrays, lower=lower, upper=upper), expected, atol=2e-6)
+    exact = threshold_weighted_crps(arrays[0], 0 * arrays[1], arrays[2], lower=lower, upper=upper)
+    np.testing.assert_allclose(
+        exact, np.abs(np.clip(labels, lower, upper) - np.clip(mean, lower, upper)).mean(), rtol=1e-5
+    )
+
+
+def test_parts_of_the_range_add_up_and_samples_are_clipped():
+    rng = np.random.default_rng(1)
+    mean, labels = (jnp.asarray(rng.normal(size=20), jnp.float32) for _ in range(2))
+    variance = jnp.asarray(rng.uniform(0.2, 2, 20), jnp.float32)
+    parts = [
+        threshold_weighted_crps(mean, variance, labels, lower=a, upper=b) for a, b in ((-np.inf, 0.4), (0.4, np.inf))
+    ]
+    np.testing.assert_allclose(sum(parts), gaussian_crps(mean, variance, labels), rtol=1e-5)
+    drawn = mean[None] + jnp.sqrt(variance)[None] * jnp.asarray(rng.normal(size=(20_000, 20)), jnp.float32)
+    clipped = sample_crps(jnp.maximum(drawn, 0.4), jnp.maximum(labels, 0.4))
+    np.testing.assert_allclose(parts[1], clipped, atol=3e-3)
+    with pytest.raises(OptionError, match="lower < upper"):
+        threshold_weighted_crps(mean, variance, labels, lower=1.0, upper=1.0)
+
+
+def test_grouping_loss_by_loops():
+    rng = np.random.default_rng(0)
+    confidence, regions = rng.random(300), rng.integers(0, 4, 300)
+    correct = (rng.random(300) < confidence).astype(int)
+    loss, size = 0.0, 0
+    for b in range(5):
+        inside = (confidence > b / 5) & (confidence <= (b + 1) / 5)
+        cells = [correct[inside & (regions == r)] for r in range(4)]
+        cells = [cell for cell in cells if len(cell) > 1]
+        both = np.concatenate(cells)
+        loss += sum(len(c) * (c.mean() - both.mean()) ** 2 for c in cells)
+        loss -= sum(len(c) * c.mean() * (1 - c.mean()) / (len(c) - 1) for c in cells)
+        loss += len(both) * both.mean() * (1 - both.mean()) / (len(both) - 1)
+        size += len(both)
+    arrays = [jnp.asarray(a) for a in (confidence.astype(np.float32), correct, regions)]
+    np.testing.assert_allclose(grouping_loss(*arrays, num_regions=4, bins=5), loss / size, rtol=1e-4)
+
+
+def test_grouping_loss_is_the_variance_of_the_chances_at_one_confidence_and_nothing_without():
+    """Half of the examples have chance .9, half .3, all say .6: the loss is .09; of chances of .6, 0 on average."""
+    rng = np.random.default_rng(0)
+    found, none = [], []
+    for _ in range(200):
+        regions = rng.integers(0, 2, 200)
+        for chance, into in ((np.where(regions, 0.9, 0.3), found), (0.6, none)):
+            correct = jnp.asarray((rng.random(200) < chance).astype(np.int32))
+            into.append(grouping_loss(jnp.full(200, 0.6), correct, jnp.asarray(regions), num_regions=2))
+    assert abs(np.mean(found) - 0.09) < 3 * np.std(found) / np.sqrt(200)
+    assert abs(np.mean(none)) < 3 * np.std(none) / np.sqrt(200)
+    assert np.isnan(grouping_loss(jnp.full(2, 0.6), jnp.array([0, 1]), jnp.array([0, 2]), num_regions=2))
+
+
+def test_the_mixture_of_two_groups_is_second_order_calibrated():
+    """Hidden chances .9 and .3, p .6: V = .09 is right, none and twice as much are not."""
+    rng = np.random.default_rng(0)
+    chance = np.where(rng.random(200_000) < 0.5, 0.9, 0.3)
+    answers = [jnp.asarray((rng.random(200_000) < chance).astype(np.int32)) for _ in range(2)]
+    p = jnp.full(200_000, 0.6)
+    for stated, expected in ((0.09, 0.0), (0.0, 0.09), (0.18, 0.09)):
+        error = second_order_calibration_error(p, jnp.full(200_000, stated), *answers)
+        np.testing.assert_allclose(error, expected, atol=3e-3)
+
+
+def test_second_order_bins_are_in_order_of_the_variance():
+    """Variances that are right on average and wrong for each group are seen with two bins and not with one."""
+    rng = np.random.default_rng(0)
+    group = np.arange(100_000) % 2
+    chance = np.where(group, 0.5, np.where(rng.random(100_000) < 0.5, 0.9, 0.1))  # V 0 and .16
+    answers = [jnp.asarray((rng.random(100_000) < chance).astype(np.int32)) for _ in range(2)]
+    p, swapped = jnp.full(100_000, 0.5), jnp.asarray(np.where(group, 0.16, 0.0), jnp.float32)
+    one, two = (float(second_order_calibration_error(p, swapped, *answers, bins=bins)) for bins in (1, 2))
+    assert one < 0.005
+    np.testing.assert_allclose(two, 0.16, atol=0.005)
+    order = jnp.asarray(rng.permutation(100_000))
+    again = second_order_calibration_error(p, swapped[order], *(answer[order] for answer in answers), bins=2)
+    np.testing.assert_allclose(again, two, rtol=1e-3)
+
+
+def test_accuracy_rejection_is_what_risk_coverage_leaves():
+    rng = np.random.default_rng(0)
+    uncertainty = jnp.asarray(np.round(rng.random(60), 1), jnp.float32)
+    correct = jnp.asarray(rng.integers(0, 2, 60), jnp.float32)
+    area = area_under_accuracy_rejection(uncertainty, correct)
+    np.testing.assert_allclose(area, 1 - area_under_risk_coverage(uncertainty, 1 - correct), rtol=1e-5)
+    orders = [np.argsort(uncertainty + 1e-4 * rng.random(60), kind="stable") for _ in range(4000)]
+    sampled = [np.mean(np.cumsum(np.asarray(correct)[order]) / np.arange(1, 61)) for order in orders]
+    np.testing.assert_allclose(area, np.mean(sampled), atol=2e-3)  # ties in random order
+    np.testing.assert_allclose(area_under_accuracy_rejection(jnp.zeros(60), correct), correct.mean(), rtol=1e-5)
+
+
+def test_large_counts_weigh_as_many_entries():
+    """One entry of weight 5,000 after one of 100,000: sums of 1 / k, which single precision could not tell apart."""
+    weights = jnp.array([100_000.0, 5_000.0])
+    area = area_under_risk_coverage(jnp.array([0.0, 1.0]), jnp.array([0.0, 1.0]), weights=weights)
+    k = np.arange(1, 5001)
+    np.testing.assert_allclose(area, np.sum(k / (100_000 + k)) / 105_000, rtol=2e-3)

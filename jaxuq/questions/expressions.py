@@ -4,20 +4,25 @@ import re
 from collections.abc import Sequence
 
 from jaxuq.questions.characters import plain_words
+from jaxuq.questions.matrices import Matrix, matrix_of
+from jaxuq.questions.measures import same_measure
 from jaxuq.questions.notation import base_of, clean, modulus_of, plain
-from jaxuq.questions.tree import FUNCTIONS, NotUnderstood, is_name, read_tree
-from jaxuq.questions.units import same_measure
+from jaxuq.questions.tree import FUNCTIONS, OF_SEVERAL, Ambiguous, NotUnderstood, is_name, read_tree
 from jaxuq.questions.values import equal_trees
 from jaxuq.questions.verifying import verified
 
 LONGEST = 1000
 _MOST_PARTS = 24
-_WORDS = re.compile(r"[^\W\d_]+(?:(?:[\s'.&]+|-)[^\W\d_]+)*[.!?]?")
+_DECIDED = ("text", "words", "reader", "math-verify")
+_OR = re.compile(r"(?<=[\d)}\sA-Za-z])\s+(?:or|and|\\lor|\\vee)\s+(?=[-\d(\\A-Za-z])")
+_MEMBER = re.compile(r"^[a-z]\s*\\in(?![a-z])\s*(?=\\\{|[(\[])")
+_CHEMICAL = re.compile(r"(?:[A-Z][a-z]?\d*|\((?:[A-Z][a-z]?\d*)+\)\d*)+")
+_WORDS = re.compile(r"\.?[^\W\d_]+(?:(?:[\s'.&]+|-)[^\W\d_]+)*[.!?]?")
 
 
 def are_words(text: str) -> bool:
     """Whether an answer is words, or a name, and no product of variables; `xy` is a product, `no` and `AB` are none."""
-    if not _WORDS.fullmatch(text) or text in (*FUNCTIONS, "pi"):
+    if not _WORDS.fullmatch(text) or text in (*FUNCTIONS, *OF_SEVERAL, "pi"):
         return False
     words = re.findall(r"[^\W\d_]+", text)
     return any(len(word) > 1 and (is_name(word) or not set(word) <= set("xyz")) for word in words)
@@ -35,11 +40,10 @@ def _split(text: str, sign: str) -> list[str]:
 
 def _list(text: str) -> tuple[str, list[str]]:
     r"""Outer brackets, and what they hold: `(1, 2]`, `\{1, 2\}`, `1, 2`, `x = 1 or x = 2`, `3 \pm 1`."""
-    text = re.sub(r"(?<=[\d)}\sA-Za-z])\s+(?:or|and)\s+(?=[-\d(\\A-Za-z])", ", ", text)
-    outer = re.fullmatch(r"(\\\{|[(\[])(.*)(\\\}|[)\]])", text, re.S)
+    outer = re.fullmatch(r"(\\\{|[(\[]|\\langle)(.*)(\\\}|[)\]]|\\rangle)", text, re.S)
     if outer and len(_split(outer[2], ",")) > 1 and _closed(outer[2]):
         brackets, inner = outer[1] + outer[3], outer[2]
-    elif outer and outer[1] == "\\{":
+    elif outer and outer[1] == "\\{" and _closed(outer[2]):
         brackets, inner = "\\{\\}", outer[2]
     else:
         brackets, inner = "", text
@@ -50,7 +54,7 @@ def _list(text: str) -> tuple[str, list[str]]:
 def _closed(text: str) -> bool:
     depth = 0
     for character in text:
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(character, 0)
         if depth < 0:
             return False
     return depth == 0
@@ -65,10 +69,14 @@ def _both_signs(text: str) -> list[str]:
 def compare_expressions(first: str, second: str, *, verify: bool = True) -> tuple[bool, str]:
     r"""Whether two LaTeX answers are equal, and what decided: `words`, `text`, `reader`, `math-verify`.
 
+    Lists and sets are compared in any order, each part as often as it is there (`\{1, 1\}` is no `\{1\}`); tuples,
+    intervals (`]0, 1[` is `(0, 1)`) and matrices in theirs. What people read in two ways (`\sin(x)^2`, `1/2x`) is only
+    equal to itself.
+
     Args:
         first: an answer.
         second: another.
-        verify: whether `math-verify` is asked about what our reader does not read.
+        verify: whether `math-verify` is asked about what our reader does not read; never about what has two readings.
 
     Returns:
         The verdict, and who gave it.
@@ -92,12 +100,37 @@ def compare_expressions(first: str, second: str, *, verify: bool = True) -> tupl
         return False, "reader"
     if are_words(one) and are_words(other):
         return plain_words(one) == plain_words(other), "words"
+    formulas = [re.sub(r"_\{(\d+)\}|_(\d)", r"\1\2", text) for text in (one, other)]
+    if all(_CHEMICAL.fullmatch(text) and any(map(str.isdigit, text)) for text in formulas):  # H_2O
+        return formulas[0] == formulas[1], "text"
+    one, other = (_OR.sub(", ", text) for text in (one, other))
+    if "–" in one + other:  # a range is no difference
+        return plain(one).replace("–", "-") == plain(other).replace("–", "-"), "text"
+    if ("\\in" in one) != ("\\in" in other):
+        one, other = (_MEMBER.sub("", text) for text in (one, other))
+    matrices = matrix_of(one), matrix_of(other)
+    if matrices[0] and matrices[1]:
+        return _compare_matrices(matrices[0], matrices[1], verify)
     one, other = _last_sides(one, other)
     if plain(one) == plain(other):
         return True, "text"
     if modulus and modulus_of_other and re.fullmatch(r"-?\d+,-?\d+,[1-9]\d*", f"{one},{other},{modulus}"):
         return (int(one) - int(other)) % int(modulus) == 0, "reader"
     return _compare_lists(_list(one), _list(other), (one, other), verify)
+
+
+def _compare_matrices(one: Matrix, other: Matrix, verify: bool) -> tuple[bool, str]:
+    if one[0] != other[0] or [len(row) for row in one[1]] != [len(row) for row in other[1]]:
+        return False, "reader"
+    by, cells = "text", [pair for rows in zip(one[1], other[1]) for pair in zip(*rows)]
+    if len(cells) > _MOST_PARTS:
+        return one == other, "text"
+    for cell, candidate in cells:
+        equal, how = (True, "text") if plain(cell) == plain(candidate) else _part(cell, candidate, verify)
+        by = max(by, how, key=_DECIDED.index)
+        if not equal:
+            return False, by
+    return True, by
 
 
 def _last_sides(one: str, other: str) -> tuple[str, str]:
@@ -116,7 +149,8 @@ def _compare_lists(
     one: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]], whole: tuple[str, str], verify: bool
 ) -> tuple[bool, str]:
     ordered = one[0] not in ("", "\\{\\}")
-    if len(one[1]) == len(other[1]) == 1 and not one[0] and not other[0]:
+    united = any(sign in text for sign in ("\\cup", "\\cap", "\\setminus") for text in whole)
+    if united or (len(one[1]) == len(other[1]) == 1 and not one[0] and not other[0]):
         return _compare_values(*whole, verify)
     sets = {one[0], other[0]} <= {"", "\\{\\}"}
     if not sets and (one[0] != other[0] or len(one[1]) != len(other[1])):
@@ -129,7 +163,7 @@ def _compare_lists(
     for part in one[1]:
         for place, candidate in enumerate(left[:1] if ordered else left):
             equal, how = (True, "text") if plain(part) == plain(candidate) else _part(part, candidate, verify)
-            by = max(by, how, key=("text", "words", "reader", "math-verify").index)
+            by = max(by, how, key=_DECIDED.index)
             if equal:
                 del left[place]
                 break
@@ -149,6 +183,8 @@ def _compare_values(one: str, other: str, verify: bool) -> tuple[bool, str]:
         equal = equal_trees(read_tree(one), read_tree(other))
         if equal is not None:
             return equal, "reader"
+    except Ambiguous:
+        return False, "text"
     except NotUnderstood:
         pass
     equal = verified(one, other) if verify else None

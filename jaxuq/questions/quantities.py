@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from jaxuq.questions.characters import THIN, fold
+from jaxuq.questions.characters import THIN, visible
+from jaxuq.questions.formulas import formulas
 from jaxuq.questions.numerals import read_numeral
 from jaxuq.questions.spelled import SCALES, find_spelled
 from jaxuq.questions.tree import NotUnderstood, read_tree
-from jaxuq.questions.units import GAP
+from jaxuq.questions.units import GAP, without_currency
 from jaxuq.questions.values import Undefined, value_of
 
 _MONEY = re.compile(r"\\?[$€£¥₹]$")
 _FORMULA_END = re.compile(r"[^$\n]{0,40}\$(?!\d)")
-_TIMES = re.compile(rf"{GAP}(?:\*|x|\\times|\\cdot){GAP}(?=10\s*(?:\^|\*\*|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]))")
+_TIMES = re.compile(rf"{GAP}(?:\*|[xX]|\\times|\\cdot){GAP}(?=10\s*(?:\^|\*\*|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]))")
 _POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:\{\s*-?\d{1,6}\s*\}|\(\s*-?\d{1,6}\s*\)|-?\d{1,6})|⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _OVER = re.compile(r"\s?/\s?(\d{1,30})(?![\d/]|\.\d|,\d)")
 _VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
@@ -32,24 +33,38 @@ _MEASURED = "|".join(
         ("(?:minutes?|mins?|m)", "(?:seconds?|secs?|s)(?![a-z])"),
         ("(?:feet|foot|ft|')", "(?:inch(?:es)?|in(?![a-z])|\"|'')"), ("(?:days?|d)", "(?:hours?|hrs?|h)(?![a-z])"),
         ("years?", "months?"), ("weeks?", "days?"), ("dollars?", "cents?"), ("(?:pounds?|lbs?)", "(?:ounces?|oz)"),
+        ("(?:kilometers?|kilometres?|km)", "(?:meters?|metres?|m)(?![a-z])"), ("(?:gallons?|gal)", "(?:quarts?|qt)"),
+        ("(?:meters?|metres?|m)", "(?:centimeters?|centimetres?|cm)"), ("(?:kilograms?|kg)", "(?:grams?|g)(?![a-z])"),
     )
 )  # fmt: skip
 _NO_NUMBER = re.compile(
-    rf"\d{{1,4}}(?:(?::|\{{:\}})\d{{1,4}})+(?![\d:]|\.\d)(?:\s?[ap]\.?m(?![a-z])\.?)?|\d{{4}}-\d\d-\d\d(?![\d-])|{_MEASURED}",
+    rf"\d{{1,4}}(?:(?::|\{{:\}})\d{{1,4}})+(?![\d:]|\.\d)(?:\s?[ap]\.?m(?![a-z])\.?)?|\d{{4}}-\d\d-\d\d(?![\d-])|{_MEASURED}"
+    r"|\d{1,2}\s?[ap]\.?m(?![a-z])\.?|\d{1,2}h\d\d(?:m(?:in)?)?(?!\w)|\d{1,6}[€£]\d\d(?!\d)|\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)"
+    r"|\d{1,3}°\s?\d{1,2}'(?:\s?\d{1,2}(?:\"|''))?|\d{1,6}\s(?:per|for every|to every)\s\d{1,6}(?!\w)",
     re.I | re.A,
 )
-_FRACTION = re.compile(r"(?:\\(?:[dtc]?frac|sqrt)(?![a-zA-Z])|√(?=\s*[\d{(]))\s*")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)(?!\w)|\s?\^\s?\{?(?:\\(?:text|mathrm)\s*\{)?(?:st|nd|rd|th)\}{1,2}")
+_SHARE = re.compile(
+    r"\s(?:in|(?P<of>out\s+of))\s+(?P<all>[1-9]\d{0,8}(?:,\d{3})*)(?![\w%])(?!\.\d)(?P<end>\s*(?:[.,;:!?)}$]|$|chance))?"
+)
+_FRACTION = re.compile(r"(?:\\(?:(?:[dtc]|nice|s|flat)?frac|sqrt)(?![a-zA-Z])|√(?=\s*[\d{(]))\s*")
 _PERCENT = re.compile(rf"{GAP}(?:\\?%|‰)|\s(?:percent|per\scent)(?![a-z])", re.I)
 _SCALED = re.compile(
     rf"(?:{GAP}|\s?-)(?P<word>{'|'.join(SCALES)})s?(?![a-z])|{GAP}\\(?:text|mathrm|mbox|textrm)\s*\{{\s*"
     rf"(?P<text>{'|'.join(SCALES)})s?(?![a-z])[^{{}}]*\}}|(?P<thousand>k)(?!\w)", re.I
 )  # fmt: skip
-_LETTERS = re.compile(r"(?P<short>M|bn|B)(?!\w)")
-_LETTER_SCALES = {"M": 10**6, "bn": 10**9, "B": 10**9}
+_LETTERS = re.compile(r"(?P<short>M|m|B|T)(?!\w)")
+_LETTER_SCALES = {"M": 10**6, "m": 10**6, "B": 10**9, "T": 10**12}
 _MINUS = re.compile(
     rf"(?:(?:^|[=≈(:,{{\[<>*/;\n]{GAP}|[^\W\d_]{{2,}}[\s{THIN}]+)(?P<minus>minus)|\b(?P<negative>negative))$", re.I
 )
 _START = re.compile(rf"\d|\.\d|{_FRACTION.pattern}|{_VULGAR.pattern}")
+
+_HEDGE = re.compile(
+    rf"^{GAP}(?:(?:about|approximately|approx\.?|roughly|around|circa|ca\.|c\.|some)\s|[≈~#№]|\\(?:approx|sim|simeq)(?![a-z])"
+    rf"|No\.(?=\s?\d))?{GAP}(?:the\s)?",
+    re.I,
+)
 
 
 class Quantity(NamedTuple):
@@ -61,12 +76,14 @@ class Quantity(NamedTuple):
         value: exactly, without what is beside it; None where it is no rational number (`5:30`, `3:2`, a date and
             `2 hours 30 minutes` are none), or too large.
         factor: what the word or sign beside it says: 1/100 for percent, 1000 for thousand, else 1.
+        formula: whether it is one, such as `3\\pi` or `2x + 1`; its value is None unless it is rational.
     """
 
     start: int
     end: int
     value: Fraction | None
     factor: Fraction
+    formula: bool = False
 
 
 def _evaluated(text: str) -> Fraction | None:
@@ -123,6 +140,12 @@ def read_quantity(text: str, at: int, *, spaced: bool = False) -> Quantity | Non
     if numeral is None:
         return None
     end, value = numeral.end, numeral.value
+    if numeral.whole and (ordinal := _ORDINAL.match(text, end)):
+        return Quantity(at, ordinal.end(), value, Fraction(1))
+    if numeral.whole and value is not None and (share := _SHARE.match(text, end)):
+        among = int(share["all"].replace(",", ""))
+        if value <= among and (share["of"] or (value < among and (share["end"] is not None or value == 1))):
+            return Quantity(at, share.end("all"), value / among, Fraction(1))
     mixed = _MIXED.match(text, end) if numeral.whole else None
     if mixed:
         begin = next(place for place in range(end, len(text)) if text[place] not in " \t" + THIN)
@@ -176,16 +199,18 @@ def _with_factor(text: str, start: int, end: int, value: Fraction | None) -> Qua
         return Quantity(start, percent.end(), value, Fraction(1, 1000 if "‰" in percent[0] else 100))
     if (short := _LETTERS.match(text, end)) and _MONEY.search(text, max(start - 3, 0), start):
         return Quantity(start, short.end(), value, Fraction(_LETTER_SCALES[short[1]]))
-    if scaled := _SCALED.match(text, end):
+    factor = 1
+    while factor < 10**30 and (scaled := _SCALED.match(text, end)):
         word = (scaled["word"] or scaled["text"] or "thousand").lower()
-        return Quantity(start, scaled.end(), value, Fraction(SCALES[word]))
-    return Quantity(start, end, value, Fraction(1))
+        end, factor = scaled.end(), factor * SCALES[word]
+    return Quantity(start, end, value, Fraction(factor))
 
 
 def quantities(text: str, start: int = 0, end: int | None = None, *, spaced: bool = False) -> Iterator[Quantity]:
     r"""The quantities of a text, in order.
 
-    Digits of names (`H2O`), of exponents and indices (`cm^3`, `x_1`) and in fractions that are no numbers are none.
+    Digits of names (`H2O`), of exponents and indices (`cm^3`, `x_1`) and in fractions that are no numbers are none. A
+    formula is one as a whole. `1st` is 1, `1 in 5` a fifth.
 
     Args:
         text: of `fold`.
@@ -201,9 +226,17 @@ def quantities(text: str, start: int = 0, end: int | None = None, *, spaced: boo
         ['3 1/2', '20', '$-1,200']
     """
     text = text if end is None else text[:end]
-    at, first = start, start
+    at, first, waiting = start, start, formulas(text, start)[::-1]
     while found := _START.search(text, at):
         at = found.start()
+        while waiting and waiting[-1].end <= at:
+            waiting.pop()
+        inside = waiting and first <= waiting[-1].start <= at and not _NO_NUMBER.match(text, at)
+        if inside:
+            whole = waiting.pop()
+            yield Quantity(whole.start, whole.end, whole.value, Fraction(1), True)
+            at = first = whole.end
+            continue
         if text[at] == "." and at > start and text[at - 1].isalnum():  # "Rs.500", "1.2.3"
             at += 1
             if text[at - 2].isdigit():
@@ -277,7 +310,7 @@ def _is_sign(text: str, at: int, start: int, gap: bool) -> bool:
     """A difference (`7-3`), a hyphen (`B-52`) and a dash are none."""
     before = text[max(start, at - 40) : at]
     last = before.rstrip(" \t" + THIN)
-    if not last or last[-1] in "=≈(:,{[<>*/|;$€£¥₹\n" or re.search(r"\\(?:approx|le|ge|leq|geq|times|cdot|pm)$", last):
+    if not last or last[-1] in "=≈~(:,{[<>*/|;$€£¥₹\n" or re.search(r"\\(?:approx|le|ge|leq|geq|times|cdot|pm)$", last):
         return True
     return not gap and last != before and not last[-1].isdigit() and last[-1] not in ")]}%"
 
@@ -295,14 +328,23 @@ def parse_quantity(text: str) -> Quantity | None:
         >>> parse_quantity("2\\frac{1}{2}").value, parse_quantity("(-3)").value, parse_quantity("x")
         (Fraction(5, 2), Fraction(-3, 1), None)
     """
-    folded = fold(text).strip(" \n\t" + THIN).rstrip(" \n\t.,;" + THIN).replace("\\left", "").replace("\\right", "")
+    folded = (
+        visible(text)[0].strip(" \n\t" + THIN).rstrip(" \n\t.,;" + THIN).replace("\\left", "").replace("\\right", "")
+    )
     if len(folded) > 1000:
         return None
+    folded = _HEDGE.sub("", folded)
     while (inner := re.fullmatch(r"\$(.*)\$|\\\((.*)\\\)|\(([^(),]*)\)|\{(.*)\}", folded, re.S)) is not None:
         folded = next(one for one in inner.groups() if one is not None).strip()
+    folded = without_currency(_HEDGE.sub("", folded))
+    if again := re.fullmatch(r"([^()]+?)\s?\(([^()]+)\)", folded):  # 5 (five)
+        pair = [parse_quantity(one) for one in again.groups()]
+        if all(one and one.value is not None for one in pair) and pair[0] and pair[1]:
+            same = pair[0].value == pair[1].value and pair[0].factor == pair[1].factor
+            return pair[0] if same and any(map(str.isalpha, folded)) else None
     found = next(quantities(folded, spaced=True), None)
-    if found is None and (spelled := find_spelled(folded)):
-        found = Quantity(*spelled, Fraction(1))
+    if found is None and (spelled := find_spelled(folded)) and spelled.value is not None:
+        found = Quantity(*spelled)
     if found is None or folded[: found.start].strip("+ ") or folded[found.end :].strip(" $€£¥₹\t"):
         return None
-    return found
+    return None if found.formula and found.value is None else found

@@ -174,13 +174,14 @@ def equivalent_answers(first: str, second: str, kind: AnswerKind = "number") -> 
     return compare_answers(first, second, kind).equal
 
 
-def read_answer(response: str, question: Question, *, bare: bool = False) -> FoundAnswer | None:
+def read_answer(response: str, question: Question, *, bare: bool | None = None) -> FoundAnswer | None:
     """The final answer of a response to a question, see `find_answer`; of choices, one of its letters.
 
     Args:
         response: what the model wrote.
         question: that it was asked.
-        bare: whether the response is the answer itself unless it says which part is, as after `A:` on the same line.
+        bare: whether the response is the answer itself unless it says which part is, as after `A:` on the same line;
+            None: if the layout of the question asks for just that, as `line` does.
 
     Returns:
         The answer; None if there is none.
@@ -190,6 +191,8 @@ def read_answer(response: str, question: Question, *, bare: bool = False) -> Fou
         'Paris'
     """
     letters = letters_of(question)
+    if bare is None:
+        bare = not question.chat and question.reply.strip() in question.answers
     if not bare or question.kind in ("number", "whole"):
         return find_answer(response, question.kind, letters=letters)
     said = response.lstrip()
@@ -235,13 +238,14 @@ def judge_answer(answer: str, question: Question) -> Verdict:
     return next((one for one in verdicts if one.equal), verdicts[0] if verdicts else Verdict(False, "nothing"))
 
 
-def grade(response: str, question: Question, *, bare: bool = False) -> Grade:
+def grade(response: str, question: Question, *, bare: bool | None = None) -> Grade:
     r"""Find the final answer of a response, and say whether it is right.
 
     Args:
         response: what the model wrote.
         question: with its truth.
-        bare: see `read_answer`; a line of words then counts as right, too, if it holds the right ones in a row.
+        bare: see `read_answer`; where it is True a line of words counts as right, too, if it holds the right ones in a
+            row, and does not deny them.
 
     Returns:
         `Grade`; a response without an answer is none, not wrong.

@@ -11,7 +11,8 @@ _PREFIXES = {
 _PREFIXED = {  # symbol, names
     "m": "meter metre", "g": "gram gramme", "s": "second", "A": "ampere amp", "K": "kelvin", "mol": "mole",
     "Hz": "hertz", "N": "newton", "Pa": "pascal", "J": "joule", "W": "watt", "V": "volt", "F": "farad", "Ω": "ohm",
-    "ohm": "ohm", "C": "coulomb", "T": "tesla", "H": "henry", "L": "liter litre", "eV": "electronvolt", "B": "byte", "b": "bit",
+    "ohm": "ohm", "C": "coulomb", "T": "tesla", "H": "henry", "L": "liter litre", "eV": "electronvolt", "B": "byte",
+    "b": "bit",
     "Wh": "watthour", "Ah": "amperehour", "cal": "calorie", "bar": "bar", "lm": "lumen", "lx": "lux", "Wb": "weber",
     "Bq": "becquerel", "Gy": "gray", "Sv": "sievert", "cd": "candela", "t": "tonne",
 }  # fmt: skip

@@ -155,7 +155,8 @@ def read_tree(text: str) -> Node:
     r"""The tree of an expression.
 
     `2\frac{1}{2}` and `2 1/2` are mixed numbers; `2\frac{x}{3}` and `2(3)` are products; `f(x)`, whose function is not
-    known, is refused. So is what people read in two ways: `\sin(x)^2`, `\sin\pi/6`, `1/2x`, `a+b \bmod c`. `3!!` is 3, `n \bmod 2` a remainder, and without brackets the power of an argument belongs to it (`\log x^2`).
+    known, is refused. So is what people read in two ways: `\sin(x)^2`, `\sin\pi/6`, `1/2x`, `a+b \bmod c`. `3!!` is 3,
+    `n \bmod 2` a remainder, and without brackets the power of an argument belongs to it (`\log x^2`).
 
     Args:
         text: LaTeX or plain arithmetic.

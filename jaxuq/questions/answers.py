@@ -10,6 +10,7 @@ from numpy import ndarray
 from jaxuq._options import check_choice
 from jaxuq.questions.chains import listed, runs
 from jaxuq.questions.characters import THIN, visible
+from jaxuq.questions.clocks import time_of
 from jaxuq.questions.letters import ALPHABET, as_letters, find_letter
 from jaxuq.questions.quantities import parse_quantity, quantities
 from jaxuq.questions.spelled import find_spelled
@@ -143,9 +144,9 @@ def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
         stop, begin = begin, start if sign is None else sign.end()
         begin, stop = trimmed(text, begin, stop, _OUTER)
         whole, stop = stop, begin + len(without_unit(text[begin:stop])[0])
-        quantity = parse_quantity(text[begin:stop])
-        if quantity is not None and quantity.value is None and ":" in text[begin:stop]:
+        if time_of(text[begin:whole]) is not None:
             return begin, whole  # of a time the half of the day is no unit
+        quantity = parse_quantity(text[begin:stop])
         if quantity is not None:
             return said(text, begin, stop) or (begin, stop)
         if constant is None and begin < stop and is_constant(text[begin:stop]):

@@ -7,7 +7,7 @@ from typing import Literal
 from jaxuq.questions.characters import plain_words, visible
 from jaxuq.questions.matrices import Matrix, matrix_of
 from jaxuq.questions.measures import is_known, same_measure
-from jaxuq.questions.notation import base_of, clean, modulus_of, plain, unpacked
+from jaxuq.questions.notation import base_of, clean, divisor_of, modulus_of, plain, unpacked
 from jaxuq.questions.quantities import parse_quantity
 from jaxuq.questions.tree import FUNCTIONS, GREEK, OF_SEVERAL, Ambiguous, NotUnderstood, is_name, read_tree
 from jaxuq.questions.units import without_unit
@@ -151,8 +151,9 @@ def compare_expressions(first: str, second: str, *, verify: bool = True) -> tupl
     if unit and unit_of_other and not same_measure(unit, unit_of_other):
         return False, "reader"
     (one, base), (other, base_of_other) = base_of(one), base_of(other)
+    divisors = divisor_of(one), divisor_of(other)
     (one, modulus), (other, modulus_of_other) = modulus_of(one), modulus_of(other)
-    if any(mine and theirs and mine != theirs for mine, theirs in ((base, base_of_other), (modulus, modulus_of_other))):
+    if any(mine and theirs and mine != theirs for mine, theirs in ((base, base_of_other), divisors)):
         return False, "reader"
     if are_words(one) and are_words(other):
         return plain_words(one) == plain_words(other), "words"

@@ -18,7 +18,7 @@ _MARKED = re.compile(
 _BARE = re.compile(r"(?<![\w'°\\./&-])(?P<bare>[A-Za-z])(?![\w'°])")
 _EITHER = re.compile(f"{_MARKED.pattern}|{_BARE.pattern}")
 _LEAD = re.compile(
-    r"[\s:*_\"'({\[$\\]*(?:(?:text|mathrm|mathbf|textbf|boxed)\s*\{\s*)?"
+    r"[\s:*_\"'({\[$\\#>→•=✅-]*(?:(?:text|mathrm|mathbf|textbf|boxed)\s*\{\s*)?"
     r"(?:(?:the|option|choice|letter|answer|alternative|therefore|thus|clearly|definitely|probably|indeed|likely|most)"
     r"\b[\s:*_\"'(]*)*",
     re.I,

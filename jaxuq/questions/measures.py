@@ -39,6 +39,7 @@ _NAMES = {
 _WORDS: Mapping[str, str] = {
     "dollar": "usd aud cad nzd hkd", "pound": "poundmass gbp", "lbs": "poundmass", "kilo": "kilogram",
 }  # fmt: skip
+_POWERS = {0xB2: "^2", 0xB3: "^3"}
 _SQUARE, _CUBIC = ("square", "sq", "squared"), ("cubic", "cu", "cubed")
 _WHOLE: Mapping[str, str] = {"mph": "mile/hour", "kph": "km/h", "kmh": "km/h", "kmph": "km/h", "cc": "cm^3"}
 PREFIXES = tuple(dict.fromkeys(_PREFIXES.values()))
@@ -103,7 +104,9 @@ def measure_of(text: str) -> tuple[Measure, bool] | None:
         (True, False)
         >>> measure_of("apples")
     """
-    pieces = re.findall(r"°[CF]|[A-Z]{1,2}\$|[A-Za-zµμΩ]+|[$€£¥₹¢°%]|\^?\s*\{?\s*-?\d+\s*\}?|[/*]", text)
+    pieces = re.findall(
+        r"°[CF]|[A-Z]{1,2}\$|[A-Za-zµμΩ]+|[$€£¥₹¢°%]|\^?\s*\{?\s*-?\d+\s*\}?|[/*]", text.translate(_POWERS)
+    )
     made: list[tuple[Options, int]] = []
     sign, power = 1, 1
     queue = _expanded(pieces)

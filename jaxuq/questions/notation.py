@@ -38,9 +38,9 @@ _SAME = (
     (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
     (re.compile(r"\\(cup|cap|setminus|in)(?=[\[\]])"), r"\\\1 "),
     (re.compile(r"(?<![\w)}\\])\]([^\[\](){}]+[,;][^\[\](){}]+)(?=\[(?![\w(]))"), r"(\1"),  # ]0, 1[
+    (re.compile(r"(?<![\w)}\\\[(])\]([^\[\](){}]+[,;][^\[\](){}]+\])"), r"(\1"),
     (re.compile(r"([\[(])([^\[\](){},;]+);([^\[\](){},;]+)(?=[\])\[])"), r"\1\2,\3"),
     (re.compile(r"(?<=[\[(])([^\[\](){}]+,[^\[\](){}]+)\[(?![\w(])"), r"\1)"),
-    (re.compile(r"(?<![\w)}\\\[(])\]([^\[\](){}]+,[^\[\](){}]+\])"), r"(\1"),
     (re.compile(r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}|^([^{}]*)\\over(?![a-zA-Z])([^{}]*)$"), r"\\frac{\1\3}{\2\4}"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
     (re.compile(r"\{?\s*(\d+|[a-zA-Z])\s*\\choose\s*(\d+|[a-zA-Z])\s*\}?"), r"\\binom{\1}{\2}"),
@@ -177,3 +177,20 @@ def modulus_of(text: str) -> tuple[str, str]:
     if found is None or not found.start() or (found["bare"] and "=" not in text):
         return text, ""
     return text[: found.start()], found["group"] or found["one"]
+
+
+def divisor_of(text: str) -> str:
+    r"""What a text ends with dividing by, be it the modulus of a residue or of a remainder; empty: by nothing.
+
+    Args:
+        text: of `clean`.
+
+    Returns:
+        As written.
+
+    Example:
+        >>> divisor_of("10 \\bmod 7"), divisor_of("3 \\pmod{7}"), divisor_of("3")
+        ('7', '7', '')
+    """
+    found = _MODULUS.search(text)
+    return (found["group"] or found["one"]) if found and found.start() else ""

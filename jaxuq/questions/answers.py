@@ -11,7 +11,9 @@ from jaxuq._options import check_choice
 from jaxuq.questions.chains import listed, runs
 from jaxuq.questions.characters import THIN, visible
 from jaxuq.questions.clocks import time_of
+from jaxuq.questions.expressions import is_named
 from jaxuq.questions.letters import ALPHABET, as_letters, find_letter
+from jaxuq.questions.notation import clean
 from jaxuq.questions.quantities import parse_quantity, quantities
 from jaxuq.questions.spelled import find_spelled
 from jaxuq.questions.stating import is_constant, last_number, said
@@ -38,7 +40,9 @@ _FUNCTION = re.compile(
 )
 _OUTER = "$ \t\n\r" + THIN
 _QUOTES = "$ \t*_\"'.,:;" + THIN
-_REASON = re.compile(r"[\s,]+(?:because|since it|since the|as it is|as the|, which|which is)\b", re.I)
+_REASON = re.compile(
+    r"[\s,]+(?:because|since it|since the|as it is|as the|which is)\b|,\s+(?:which|who|whose|where|when)\b", re.I
+)
 
 
 class FoundAnswer(NamedTuple):
@@ -144,6 +148,8 @@ def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
         stop, begin = begin, start if sign is None else sign.end()
         begin, stop = trimmed(text, begin, stop, _OUTER)
         whole, stop = stop, begin + len(without_unit(text[begin:stop])[0])
+        if sign is not None and not is_named(clean(text[start : sign.start()].strip(_OUTER).rpartition("=")[2])[0]):
+            return start, end  # 2x = 4 is no 4
         if time_of(text[begin:whole]) is not None:
             return begin, whole  # of a time the half of the day is no unit
         quantity = parse_quantity(text[begin:stop])
@@ -183,6 +189,8 @@ def _sentence_end(text: str, start: int, end: int) -> int:
     """Where a sentence ends: no abbreviation (`St. Petersburg`), initial (`J. Rowling`) or number (`No. 5`) does it."""
     for stop in re.finditer(r"[.!?](?=[\"')\]*_]*(?:\s|$))", text[start:end]):
         place = start + stop.start()
+        if text[place] == "!" and re.match(r"!\s*[-=+*/^≈]", text[place:end]):  # 4! = 24
+            continue
         if text[place] != ".":
             return place
         word = re.search(r"[\w.]*$", text[max(start, place - 30) : place])

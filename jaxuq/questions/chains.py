@@ -27,7 +27,7 @@ _LIST = re.compile(
     r"(?P<name>(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)?)",
     re.I,
 )
-_LIST_END = re.compile(rf"{_LIST_UNIT}[\])}}*_$\"'\s]*(?=[.,;:!?](?!\d)|\n|$)")
+_LIST_END = re.compile(rf"{_LIST_UNIT}(?:\\right)?[\])}}*_$\"'\s]*(?=[.,;:!?](?!\d)|\n|$)")
 
 
 def asserted(text: str, found: Iterable[Quantity]) -> Iterator[Quantity]:

@@ -2,22 +2,26 @@ r"""Are two LaTeX answers equal? Lists, tuples and sets part by part, words as w
 
 import re
 from collections.abc import Sequence
-from typing import Literal
 
-from jaxuq.questions.characters import plain_words, visible
+from jaxuq.questions.characters import plain_words
 from jaxuq.questions.matrices import Matrix, matrix_of
-from jaxuq.questions.measures import is_known, same_measure
-from jaxuq.questions.notation import base_of, clean, divisor_of, modulus_of, plain, unpacked
-from jaxuq.questions.quantities import parse_quantity
-from jaxuq.questions.tree import FUNCTIONS, GREEK, OF_SEVERAL, Ambiguous, NotUnderstood, is_name, read_tree
-from jaxuq.questions.units import without_unit
+from jaxuq.questions.measures import same_measure
+from jaxuq.questions.notation import base_of, clean, divisor_of, modulus_of, plain
+from jaxuq.questions.tree import FUNCTIONS, OF_SEVERAL, Ambiguous, NotUnderstood, is_name, read_tree
 from jaxuq.questions.values import equal_trees, names_of
 from jaxuq.questions.verifying import verified
 
 LONGEST = 1000
 _MOST_PARTS = 24
 _DECIDED = ("text", "words", "reader", "math-verify")
-_OR = re.compile(r"(?<=[\d)}\sA-Za-z])\s+(?:or|and|\\lor|\\vee)\s+(?=[-\d(\\A-Za-z])")
+_NAMED = re.compile(
+    r"(?:m?\\(?:angle|triangle|measuredangle|overline|overrightarrow|vec|hat|bar|tilde|mathbf|lvert|,)\s*|\|)*"
+    r"(?:\{?\s*(?:[A-Za-z]+|\\[A-Za-z]+)\s*\}?)(?:_(?:\w|\{[^{}]*\}))?'*(?:\s*\([^()=]*\))?(?:\||\\rvert)?'*"
+    r"|\[[A-Z]+\]|\(\s*[a-zA-Z]\w*(?:\s*,\s*[a-zA-Z]\w*)+\s*\)|(?:[A-Za-z]{3,}|[A-Z][A-Za-z]*)(?:\s+[A-Za-z]+)*"
+    r"|\\frac\s*\{d\^?\d?\w*\}\s*\{d\w\^?\d?\}|\\(?:lim|sum|int|prod|max|min)(?![a-z]).*"
+    r"|\\?(?:sin|cos|tan|log|ln|Pr)(?![a-z])\s*\(?\s*\\?[A-Za-z]+\s*\)?"
+)
+OR = re.compile(r"(?<=[\d)}\sA-Za-z])\s+(?:or|and|\\lor|\\vee)\s+(?=[-\d(\\A-Za-z])")
 _MEMBER = re.compile(r"^[a-z]\s*\\in(?![a-z])\s*(?=\\\{|[(\[])")
 _CHEMICAL = re.compile(r"(?:[A-Z][a-z]?\d*|\((?:[A-Z][a-z]?\d*)+\)\d*)+")
 _WORDS = re.compile(r"\.?[^\W\d_]+(?:(?:[\s'.&]+|-)[^\W\d_]+)*[.!?]?")
@@ -31,59 +35,6 @@ def are_words(text: str) -> bool:
     return any(len(word) > 1 and (is_name(word) or not set(word) <= set("xyz")) for word in words)
 
 
-def kind_of(answers: Sequence[str]) -> Literal["number", "expression", "text"]:
-    r"""How right answers are to be read, from the whole of each: numbers with a digit, expressions, or text.
-
-    An expression says so by LaTeX, a power, an equation, or arithmetic with a variable of one letter; `Apollo 13`,
-    `B-52` and `H2O` are text.
-
-    Args:
-        answers: right ones.
-
-    Returns:
-        `number` if all are; `expression` if some are and the others numbers; else `text`.
-
-    Example:
-        >>> [kind_of([one]) for one in ("$1,200", "3 1/2 cups", "x^2", "(1, 2)", "Apollo 13", "7 dwarfs of Grimm")]
-        ['number', 'number', 'expression', 'expression', 'text', 'text']
-    """
-    kinds = {_kind_of(one) for one in answers}
-    if len(kinds) == 1:
-        return kinds.pop()
-    return "text" if "text" in kinds else "expression"
-
-
-def _kind_of(answer: str) -> Literal["number", "expression", "text"]:
-    text = unpacked(visible(answer)[0].strip(" \n\t"))
-    digits = any(map(str.isdigit, text))
-    number, unit = without_unit(text, loose=True)
-    titled = not is_known(unit) and re.search(r"[A-Z]", unit) is not None  # 12 Angry Men
-    if digits and parse_quantity(number) is not None:
-        return "text" if titled else "number"
-    cleaned = clean(text)[0]
-    parts = [part for part in _list(_OR.sub(", ", cleaned))[1] if part]
-    if matrix_of(cleaned) or (
-        parts and all(map(_is_formula, parts)) and (digits or "\\" in cleaned or len(parts) == 1)
-    ):
-        return "expression"
-    return "text"
-
-
-def _is_formula(text: str) -> bool:
-    """Whether a text is arithmetic, and neither words nor a name with a number."""
-    text = text.strip("()[]")
-    sides = [side for side in re.split(r"\\[lg]e(?![a-z])|[=<>]", text) if side.strip()]
-    try:
-        names = set().union(*(names_of(read_tree(side)) for side in sides))
-    except (NotUnderstood, RecursionError):
-        return re.search(r"\\[a-zA-Z]{2}", text) is not None
-    if any(len(name) > 1 and not name.startswith(GREEK) and "_" not in name for name in names):
-        return False
-    plain_number = not names and re.fullmatch(r"[-+\d.,/ ()]+", text)
-    clear = re.search(r"[\\^=<>_]|[a-z]\s*[-+*/]|[-+*/]\s*[a-z]|\d[a-z](?![a-z])", text)
-    return bool(sides and (plain_number or clear))
-
-
 def _split(text: str, sign: str) -> list[str]:
     parts, depth, start = [], 0, 0
     for place, character in enumerate(text):
@@ -94,7 +45,7 @@ def _split(text: str, sign: str) -> list[str]:
     return [*parts, text[start:].strip()]
 
 
-def _list(text: str) -> tuple[str, list[str]]:
+def parts_of(text: str) -> tuple[str, list[str]]:
     r"""Outer brackets, and what they hold: `(1, 2]`, `\{1, 2\}`, `1, 2`, `x = 1 or x = 2`, `3 \pm 1`."""
     outer = re.fullmatch(r"(\\\{|[(\[]|\\langle)(.*)(\\\}|[)\]]|\\rangle)", text, re.S)
     if outer and len(_split(outer[2], ",")) > 1 and _closed(outer[2]):
@@ -160,7 +111,7 @@ def compare_expressions(first: str, second: str, *, verify: bool = True) -> tupl
     formulas = [re.sub(r"_\{(\d+)\}|_(\d)", r"\1\2", text) for text in (one, other)]
     if all(_CHEMICAL.fullmatch(text) and any(map(str.isdigit, text)) for text in formulas):  # H_2O
         return formulas[0] == formulas[1], "text"
-    one, other = (_OR.sub(", ", text) for text in (one, other))
+    one, other = (OR.sub(", ", text) for text in (one, other))
     if "–" in one + other:  # a range is no difference
         return plain(one).replace("–", "-") == plain(other).replace("–", "-"), "text"
     if ("\\in" in one) != ("\\in" in other):
@@ -173,7 +124,7 @@ def compare_expressions(first: str, second: str, *, verify: bool = True) -> tupl
         return True, "text"
     if modulus and modulus_of_other and re.fullmatch(r"-?\d+,-?\d+,[1-9]\d*", f"{one},{other},{modulus}"):
         return (int(one) - int(other)) % int(modulus) == 0, "reader"
-    return _compare_lists(_list(one), _list(other), (one, other), verify)
+    return _compare_lists(parts_of(one), parts_of(other), (one, other), verify)
 
 
 def _compare_matrices(one: Matrix, other: Matrix, verify: bool) -> tuple[bool, str]:
@@ -190,15 +141,45 @@ def _compare_matrices(one: Matrix, other: Matrix, verify: bool) -> tuple[bool, s
     return True, by
 
 
+def is_named(side: str) -> bool:
+    r"""Whether the left of an equation only says what the right is: a name, a function of something, or a number.
+
+    `x`, `f(x)`, `AB`, `\angle A`, `P(A)`, `\text{area}` and `3 + 4` are; `2x`, `xy` and `x^2 + y^2` are to be solved.
+
+    Args:
+        side: of `clean`.
+
+    Returns:
+        True if it is.
+
+    Example:
+        >>> [is_named(side) for side in ("x_1", "f(x)", "AB", "\\frac{dy}{dx}", "3 + 4", "2x", "xy", "x^2 + y^2")]
+        [True, True, True, True, True, False, False, False]
+    """
+    side = side.strip()
+    if _NAMED.fullmatch(side):
+        return not re.fullmatch(r"[a-z]{2}", side)
+    try:
+        return not names_of(read_tree(side))
+    except NotUnderstood:
+        return False
+
+
 def _last_sides(one: str, other: str) -> tuple[str, str]:
     """Without `x =` where the other has none, or the same; of a chain its last side."""
     sides = _split(one, "="), _split(other, "=")
-    if any(not part or part[-1] in "<>!:" for side in sides for part in side):
+    if any(not part for side in sides for part in side) or any(
+        part[-1] in "<>!:" for side in sides for part in side[:-1]
+    ):
         return one, other
     if len(sides[0]) == len(sides[1]) == 2 and plain(sides[0][0]) == plain(sides[1][0]):
         return sides[0][1], sides[1][1]
     if len(sides[0]) == 1 or len(sides[1]) == 1:
-        return (one, other) if "," in one + other else (sides[0][-1], sides[1][-1])
+        if any(len(_split(text, ",")) > 1 for text in (one, other)) or not all(
+            is_named(side) for each in sides for side in each[:-1]
+        ):
+            return one, other
+        return sides[0][-1], sides[1][-1]
     return one, other
 
 
@@ -216,6 +197,7 @@ def _compare_lists(
         return False, "reader"
     if len(one[1]) != len(other[1]) or len(one[1]) > _MOST_PARTS:
         return False, "reader"
+    ordered = ordered or bool(_distinct(one[1])) != bool(_distinct(other[1]))  # x = 5, y = 6 beside 5, 6
     by, left = "text", list(other[1])
     for part in one[1]:
         for place, candidate in enumerate(left[:1] if ordered else left):
@@ -229,6 +211,13 @@ def _compare_lists(
     return True, by
 
 
+def _distinct(parts: Sequence[str]) -> set[str]:
+    """The variables of equations, if they are different ones."""
+    names = [re.match(r"\s*([A-Za-z])\s*=", part) for part in parts]
+    found = {name[1] for name in names if name}
+    return found if len(found) == len(parts) > 1 else set()
+
+
 def _part(one: str, other: str, verify: bool) -> tuple[bool, str]:
     if are_words(one) and are_words(other):
         return plain_words(one) == plain_words(other), "words"
@@ -236,6 +225,10 @@ def _part(one: str, other: str, verify: bool) -> tuple[bool, str]:
 
 
 def _compare_values(one: str, other: str, verify: bool) -> tuple[bool, str]:
+    if len(_split(one, "=")) != len(_split(other, "=")) and not re.search(
+        r"[<>]|\\[lgn]e(?![a-z])|\\cup|\\in", one + other
+    ):
+        return False, "text"  # an equation, and none
     try:
         equal = equal_trees(read_tree(one), read_tree(other))
         if equal is not None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxuq.questions.characters import THIN
 
 _MOST_DIGITS = 400
-_COMMA = r"(?:,\\!|\{,\}|,)"
+_COMMA = r"(?:,\\! ?|\{,\}|,)"
 _THIN = rf"(?:{THIN}|'|_|\\[,!;: ]|~)"
 _EXPONENT = r"(?:[eE](?P<exponent>[-+]?\d{1,4})(?!\w))?"
 _ENGLISH = rf"[1-9]\d{{0,2}}(?P<group>{_COMMA}|{_THIN}+)\d{{3}}(?:(?P=group)\d{{3}})*(?![\d])(?P<point>\.\d+)?"

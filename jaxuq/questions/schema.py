@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxuq.questions.answers import KINDS, AnswerKind
-from jaxuq.questions.expressions import kind_of
+from jaxuq.questions.kinds import kind_of
 from jaxuq.questions.letters import ALPHABET
 from jaxuq.questions.records import Question
 

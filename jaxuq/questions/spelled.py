@@ -37,7 +37,8 @@ _WORDS = re.compile(
 )
 _OF = re.compile(r"\s+of\b", re.I)
 _JOINED = re.compile(
-    rf"\s+(?:of|in|over|out\s+of|plus|minus|times|to|by|or|and)\s+(?:{_NUMBER}|{_SCALE})(?![\w-])|\s+(?:squared|cubed|factorial)\b",
+    rf"\s+(?:of|in|over|out\s+of|plus|minus|times|to|by|or|and)\s+(?:{_NUMBER}|{_SCALE})(?![\w-])|\s+(?:squared|cubed|factorial)\b"
+    rf"|\s+[a-z]+,?\s+and\s+{_NUMBER}\b",
     re.I,
 )
 

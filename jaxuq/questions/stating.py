@@ -151,7 +151,11 @@ def _reckoned(text: str, end: int, found: list[Run], at: int) -> int | None:
             return last
     elif len(first[0]) > 1:
         marks = _RECKONED
-    elif _GROUPS.match(after):
+    elif first[0][0].value is None and re.search(r"[a-z]{3}", text[begin:stop], re.I) and not first[0][0].formula:
+        marks = _RECKONED  # 2 hours and 40 minutes, or 160 minutes
+    elif group := _GROUPS.match(after):
+        if re.search(r"\sof\s", group[0]) and len(found[at + 1 : at + 2] and found[at + 1]) > 1:  # 3 groups of 4 = 12
+            return at + 1
         marks = _STRONG
     if marks is None:
         return at

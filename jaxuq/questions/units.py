@@ -13,7 +13,7 @@ FONT = (
 )
 _POWER = r"(?:\s*\^\s*(?:\{\s*-?\d+\s*\}|-?\d)|[²³])?"
 GAP = rf"(?:[\s{THIN}~]|\\[,!;: ])*"
-_UNIT = re.compile(rf"(?<=[\d)\]}}%])(?:{GAP}(?:(?:/|\\cdot|\*){GAP})?{FONT}{_POWER})+{GAP}$")
+_UNIT = re.compile(rf"(?:(?<=[\d)\]}}%])|(?<=\\pi))(?:{GAP}(?:(?:/|\\cdot|\*){GAP})?{FONT}{_POWER})+{GAP}$")
 _WORD = rf"(?:[A-Za-zµμΩ]+{_POWER}|[$€£¥₹¢°]C?F?)"
 _PLAIN_UNIT = re.compile(
     rf"(?<=[\d)\]}}%])(?P<gap>(?:[\s{THIN}~]|\\[,; ])*)(?P<unit>{_WORD}(?:(?:\s*[/*]\s*|[\s.]+){_WORD})*)[\s/.]*$"

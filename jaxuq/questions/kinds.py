@@ -31,7 +31,7 @@ def kind_of(answers: Sequence[str]) -> Literal["number", "expression", "text"]:
         >>> [kind_of([one]) for one in ("$1,200", "3 1/2 cups", "x^2", "(1, 2)", "Apollo 13", "7 dwarfs of Grimm")]
         ['number', 'number', 'expression', 'expression', 'text', 'text']
     """
-    kinds = {_kind_of(one) for one in answers}
+    kinds: set[Literal["number", "expression", "text"]] = {_kind_of(one) for one in answers}
     if len(kinds) == 1:
         return kinds.pop()
     return "text" if "text" in kinds else "expression"

@@ -57,6 +57,11 @@ _STRONG = re.compile(_SO, re.I)
 _RECKONED = re.compile(rf"{_SO}|\b(?:or|is|are|equals?|equal\s+to)\b|=", re.I)
 _WEAK = re.compile(rf"{_RECKONED.pattern}|[,:]", re.I)
 _AMONG = re.compile(r"(?:\s+[a-z]+){0,2}\s+(?:of|per)\s+[($]*", re.I)
+_WORD = re.compile(r"[A-Za-z']{2,}")
+_HEDGES = re.compile(
+    r"\b(?:a|an|the|total|of|about|approximately|roughly|exactly|equal|to|only|just|simply|that|there|are|is)\b", re.I
+)
+_REASON = re.compile(r"\b(?:because|since|as|check|where|if|whereas|while|but|not)\b|\(", re.I)
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*[$(]*$")
 
 
@@ -69,7 +74,8 @@ def said(text: str, start: int, end: int) -> tuple[int, int] | None:
       number, 45`, `to 2 decimal places, 45`; then it is the first that is none, or the first if there is no other;
     - it is reckoned with: `3 squared, which is 9`, `half of 50, i.e., 25`, `the sum of 3 and 4, or 7`, `3 times 4
       gives 12`; then it is the first after what is reckoned; without one there is no answer;
-    - it is a rate, or counts groups, and a total is drawn: `$18 per hour, so $54`, `3 boxes of 4, so 12`.
+    - it is a rate, or counts groups, and a total is drawn: `$18 per hour, so $54`, `3 boxes of 4, so 12`;
+    - a clause of its own leads to an equation: `she needs 2 cans * 38 = 76`; then it is that one's last side.
 
     Of a chain of equalities it is the last side; of several that are listed (`3 or 4`, `x = 5, y = 6`) all; in words
     where no digits are. Ambiguous, and the first is taken: a number that is said again in other units (`2 hours, which
@@ -98,8 +104,11 @@ def said(text: str, start: int, end: int) -> tuple[int, int] | None:
         return spelled and (spelled.start, spelled.end if spelled.value is not None else spelled.start)
     free = [number for number in range(len(found)) if not _is_circumstance(text, start, end, found, number)]
     at = free[0] if free else 0
+    if len(found[at]) == 1 and (chain := _told(text, start, found, at)) is not None:
+        return stated(found[chain])[:2]
     if (place := _reckoned(text, end, found, at)) is not at:
-        return (found[at][0][0].start,) * 2 if place is None else _span(text, found[place:], start, end)
+        begin = found[at][0][0].start
+        return (begin, begin) if place is None else _span(text, found[place:], start, end)
     return _span(text, found[at:], start, end)
 
 
@@ -110,6 +119,17 @@ def _span(text: str, found: list[Run], start: int, end: int) -> tuple[int, int] 
         name = _NAME.search(text, start, begin) if "=" in text[begin:last] else None
         return (name.start() if name else begin), last
     return (unreckoned(text, first[0], start, end) if len(first) == 1 else None) or stated(first)[:2]
+
+
+def _told(text: str, start: int, found: list[Run], at: int) -> int | None:
+    """The chain of equalities that a clause with a subject of its own ends in: `she needs 2 cans * 38 = 76`."""
+    begin, stop = found[at][0][0].start, found[at][-1][-1].end
+    if len(_WORD.findall(_HEDGES.sub(" ", text[start:begin]))) < 2:
+        return None
+    chains = [number for number in range(at + 1, len(found)) if len(found[number]) > 1]
+    if not chains or _REASON.search(text, stop, found[chains[-1]][0][0].start):
+        return None
+    return chains[-1]
 
 
 def _is_circumstance(text: str, start: int, end: int, found: list[Run], number: int) -> bool:

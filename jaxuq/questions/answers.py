@@ -195,6 +195,8 @@ def _sentence_end(text: str, start: int, end: int) -> int:
             return place
         word = re.search(r"[\w.]*$", text[max(start, place - 30) : place])
         before = word[0].lower() if word else ""
+        if before.endswith("..") and re.match(r"\s+[a-z]", text[place + 1 : end]):  # ... or so
+            continue
         following = re.match(r"[\"')\]*_\s]*([\w']+)", text[place + 1 : end])
         if following is None:
             return place

@@ -23,8 +23,9 @@ _DENIED = re.compile(
 )
 _LIST_UNIT = r"(?P<unit>(?:\s?[A-Za-z°]+)?)"
 _LIST = re.compile(
-    rf"{_LIST_UNIT}[\s$)*_]*(?P<join>[,;]?\s*\b(?:or|and|to|through)\b|[,;]|\\(?:text|mbox)\s*\{{\s*(?:or|and)\s*\}}|–)[\s$(*_]*"
-    r"(?P<name>(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)?)",
+    rf"{_LIST_UNIT}(?:\.\.\.|…)?[\s$()*_]*"
+    r"(?P<join>[,;]?\s*\b(?:and/or|or|and|to|through)\b|[,;&]|\\&|\\(?:text|mbox)\s*\{\s*(?:or|and)\s*\}|–)"
+    r"(?:\s*(?:maybe|perhaps|possibly|even|else)\b)?[\s$(*_]*(?P<name>(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)?)",
     re.I,
 )
 _LIST_END = re.compile(rf"{_LIST_UNIT}(?:\\right)?[\])}}*_$\"'\s]*(?=[.,;:!?](?!\d)|\n|$)")

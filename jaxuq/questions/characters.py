@@ -20,6 +20,7 @@ _TAG = re.compile(
     r"(?:\s[^<>]*)?>",
     re.I,
 )
+_ENDS = re.compile(r"<\|[a-z_]{1,20}\|>|</s>\s*$|<(?:eos|end_of_turn)>|\[/INST\]")  # what models end with, as text
 _LEADING = re.compile(r"^(?:[\"'(\[{*_$,;:?]|\.(?!\w))+(?=.)")
 _NOTED = {  # what a compatible character would say otherwise: `2⁵` is no `25`, `1½` no `11/2`
     **{raised: f"^{plain}" for raised, plain in zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")},
@@ -104,8 +105,9 @@ def visible(text: str) -> tuple[str, list[int]]:
 
 
 def _marks(text: str) -> list[tuple[int, int]]:
-    """Where tags are that are closed, and what is struck out."""
+    """Where tags are that are closed, ends of turns, and what is struck out."""
     found = [struck.span() for struck in _STRUCK.finditer(text)] if "~~" in text else []
+    found += [end.span() for end in _ENDS.finditer(text)]
     opened: dict[str, list[re.Match[str]]] = {}
     for tag in _TAG.finditer(text) if "</" in text else ():
         name, stack = tag["name"].lower(), opened.setdefault(tag["name"].lower(), [])

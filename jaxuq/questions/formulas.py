@@ -27,7 +27,7 @@ _ATOM = (
 )
 _CHUNK = re.compile(
     rf"[-+]?{_ATOM}++(?:{_GAP}(?:[-+*/^]|\*\*|(?:choose|mod)(?![A-Za-z])){_GAP}[-+]?{_ATOM}++"
-    rf"|{_GAP}(?=\\?(?:pi|sqrt)(?![A-Za-z])|π|√){_ATOM}++)*+"
+    rf"|{_GAP}(?=\\?(?:pi|sqrt)(?![A-Za-z])|\\r(?:floor|ceil)|π|√){_ATOM}++)*+"
 )
 _VARYING = re.compile(
     rf"\\(?:{_CALLED}|pi|{'|'.join(GREEK)}|binom|[bp]?mod|lfloor|lceil)(?![A-Za-z])|{_NAMED}|[√π]|\d!|\)!|^\|-\d[\d.]*\|$|{_VARIABLE}"

@@ -66,7 +66,10 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
     after the last "the answer is" or `####`, and otherwise the last number or choice of the text. Numbers are read as
     people and LaTeX write them: `$-3.50`, `1{,}234`, `1.234,50`, `3 1/2`, `\frac{1}{2}`, `3 \times 10^5`, `5 million`,
     `0.\overline{3}`, a Unicode minus, and where there are no digits, but a cue, in words (`twelve`); of a chain of
-    equalities, exact or not, the last side counts; units are left out. A letter is read alike whichever it is.
+    equalities, exact or not, the last side counts; units are left out; a formula (`3\pi`) is read as a whole. After a
+    cue it is the first number that is neither reckoned with nor told as a circumstance (`3 squared, which is 9`, `after
+    3 days, 45`); a number that is said again in other units (`2 hours, which is 120 minutes`) is ambiguous, and the
+    first is taken. A letter is read alike whichever it is, and in marks of HTML and Markdown.
 
     Args:
         response: what the model wrote.

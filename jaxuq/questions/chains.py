@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-from jaxuq.questions.quantities import Quantity
+from jaxuq.questions.amounts import Quantity
 from jaxuq.questions.units import GAP
 
 _UNIT = (

@@ -7,7 +7,8 @@ from jaxuq.questions.characters import plain_words
 from jaxuq.questions.matrices import Matrix, matrix_of
 from jaxuq.questions.measures import same_measure
 from jaxuq.questions.notation import base_of, clean, divisor_of, modulus_of, plain
-from jaxuq.questions.tree import FUNCTIONS, OF_SEVERAL, Ambiguous, NotUnderstood, is_name, read_tree
+from jaxuq.questions.tokens import FUNCTIONS, OF_SEVERAL, Ambiguous, NotUnderstood, is_name
+from jaxuq.questions.tree import read_tree
 from jaxuq.questions.values import equal_trees, names_of
 from jaxuq.questions.verifying import verified
 

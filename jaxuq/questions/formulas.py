@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from jaxuq.questions.characters import THIN
 from jaxuq.questions.measures import is_known
-from jaxuq.questions.tree import FUNCTIONS, GREEK, NotUnderstood, read_tree
+from jaxuq.questions.tokens import FUNCTIONS, GREEK
 from jaxuq.questions.units import VARIABLES
-from jaxuq.questions.values import Undefined, value_of
+from jaxuq.questions.values import rational_value
 
 _CALLED = "|".join(sorted(FUNCTIONS, key=len, reverse=True))
 _NAMED = rf"(?<![A-Za-z\\])(?:{_CALLED}|pi|choose|mod)(?![A-Za-z])"
@@ -78,7 +78,7 @@ def formulas(text: str, start: int = 0) -> list[Formula]:
         unit = re.fullmatch(r"[^A-Za-z]*\d([A-Za-z](?:/[A-Za-z])?)", inside)
         if unit and ((unit[1] not in VARIABLES and is_known(unit[1])) or unit[1] in ("k", "M")):
             continue
-        found.append(Formula(begin, end, _evaluated(inside)))
+        found.append(Formula(begin, end, rational_value(inside)))
     return found
 
 
@@ -97,11 +97,3 @@ def _balanced(text: str, start: int, end: int) -> tuple[int, int]:
     while end > start and text[end - 1] == " ":
         end -= 1
     return start, end
-
-
-def _evaluated(text: str) -> Fraction | None:
-    try:
-        value = value_of(read_tree(text), {})
-    except (NotUnderstood, Undefined, KeyError):
-        return None
-    return value if isinstance(value, Fraction) else None

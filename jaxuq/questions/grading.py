@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jaxuq._options import check_choice
+from jaxuq.questions.amounts import Quantity
 from jaxuq.questions.answers import KINDS, AnswerKind, FoundAnswer, find_answer
 from jaxuq.questions.characters import plain_words, visible
 from jaxuq.questions.choices import letters_of
@@ -13,7 +14,7 @@ from jaxuq.questions.expressions import compare_expressions
 from jaxuq.questions.letters import as_letters, find_letter
 from jaxuq.questions.measures import same_measure
 from jaxuq.questions.notation import unpacked
-from jaxuq.questions.quantities import Quantity, parse_quantity
+from jaxuq.questions.quantities import parse_quantity
 from jaxuq.questions.records import Question
 from jaxuq.questions.spelled import find_spelled
 from jaxuq.questions.units import FONT, currency_of, without_unit
@@ -70,8 +71,9 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
     r"""Whether two answers say the same, and what decided.
 
     Numbers: exact comparison of fractions (1,200 = 1200.0; 0.5 = 1/2; 2 1/2 = 2.5; twelve = 12); where one has a
-    percent sign, or says million, and the other has not, it counts as written and as what it means; units are left out,
-    but centimetres are no metres.
+    percent sign, or says million, and the other has not, it counts as written and as what it means; units are left out
+    where one has none, but centimetres are no metres, mW no MW, and dollars no euros; nothing is converted. Times of a
+    day are such (10:30 PM = 22:30); a range (5–6) is no difference.
     Expressions: part by part in lists, tuples and sets, as text, or in value (see `compare_expressions`). Choices: the
     letter, or all letters (`A and B`). Text: words, without case, articles, spelling of accents and outer punctuation.
     Whole responses: everything but case and spaces. Nothing of an answer is run.

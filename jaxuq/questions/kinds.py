@@ -10,7 +10,8 @@ from jaxuq.questions.matrices import matrix_of
 from jaxuq.questions.measures import is_known
 from jaxuq.questions.notation import clean, unpacked
 from jaxuq.questions.quantities import parse_quantity
-from jaxuq.questions.tree import GREEK, NotUnderstood, read_tree
+from jaxuq.questions.tokens import GREEK, NotUnderstood
+from jaxuq.questions.tree import read_tree
 from jaxuq.questions.units import without_unit
 from jaxuq.questions.values import names_of
 

@@ -5,7 +5,7 @@ import unicodedata
 
 from jaxuq.questions.characters import THIN, visible
 from jaxuq.questions.measures import PREFIXES
-from jaxuq.questions.tree import FUNCTIONS, GREEK
+from jaxuq.questions.tokens import FUNCTIONS, GREEK
 from jaxuq.questions.units import FONT, GAP, without_unit
 
 _SIGNS = {

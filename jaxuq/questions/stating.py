@@ -2,11 +2,13 @@ r"""Which number a sentence states, where it holds several: what it reckons with
 
 import re
 
+from jaxuq.questions.amounts import Quantity
 from jaxuq.questions.chains import asserted, listed, runs, stated
 from jaxuq.questions.characters import THIN
-from jaxuq.questions.quantities import Quantity, quantities
+from jaxuq.questions.quantities import quantities
 from jaxuq.questions.spelled import find_spelled
-from jaxuq.questions.tree import NotUnderstood, read_tree
+from jaxuq.questions.tokens import NotUnderstood
+from jaxuq.questions.tree import read_tree
 from jaxuq.questions.values import names_of
 
 Run = list[list[Quantity]]

@@ -5,7 +5,7 @@ import re
 from jaxuq.questions.characters import THIN
 from jaxuq.questions.measures import is_known
 from jaxuq.questions.spelled import SCALES
-from jaxuq.questions.tree import FUNCTIONS, GREEK
+from jaxuq.questions.tokens import FUNCTIONS, GREEK
 
 FONT = (
     r"\\(?:text(?:bf|it|rm|normal|sf|tt)?|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname|boldsymbol|bm)"

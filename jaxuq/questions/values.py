@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from jaxuq.questions.tree import Node, NotUnderstood
+from jaxuq.questions.tokens import NotUnderstood
+from jaxuq.questions.tree import Node, read_tree
 
 _EXACT = ("factorial", "double factorial", "max", "min", "gcd", "lcm", "floor", "ceil", "mod")
 _DIGITS = 60
@@ -71,6 +72,26 @@ def value_of(tree: Node, at: Mapping[str, Fraction], *, real: bool = True) -> An
 
     with mpmath.workdps(_DIGITS):
         return _value(tree, at, real)
+
+
+def rational_value(text: str) -> Fraction | None:
+    r"""The value of a text without variables, where it is rational.
+
+    Args:
+        text: LaTeX or plain arithmetic.
+
+    Returns:
+        None: it has none, is not rational, or is not understood.
+
+    Example:
+        >>> rational_value("\\frac{1}{2} + \\sqrt{4}"), rational_value("\\pi"), rational_value("x")
+        (Fraction(5, 2), None, None)
+    """
+    try:
+        value = value_of(read_tree(text), {})
+    except (NotUnderstood, Undefined, KeyError):
+        return None
+    return value if isinstance(value, Fraction) else None
 
 
 def same_value(first: Any, second: Any) -> bool:

@@ -8,15 +8,17 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from jaxuq._options import check_choice
-from jaxuq.questions.chains import asserted, listed, runs, stated
-from jaxuq.questions.characters import THIN, fold
+from jaxuq.questions.chains import listed, runs
+from jaxuq.questions.characters import THIN, visible
+from jaxuq.questions.clocks import time_of
+from jaxuq.questions.expressions import is_named
 from jaxuq.questions.letters import ALPHABET, as_letters, find_letter
-from jaxuq.questions.quantities import Quantity, parse_quantity, quantities
+from jaxuq.questions.notation import clean
+from jaxuq.questions.quantities import parse_quantity, quantities
 from jaxuq.questions.spelled import find_spelled
-from jaxuq.questions.tree import NotUnderstood, read_tree
+from jaxuq.questions.stating import is_constant, last_number, said
 from jaxuq.questions.units import without_unit
-from jaxuq.questions.values import names_of
-from jaxuq.questions.words import AFTER_NAMES, BEGINNERS, TITLES
+from jaxuq.questions.words import AFTER_NAMES, BEGINNERS, SHORTENED, TITLES
 
 AnswerKind = Literal["number", "expression", "choice", "text", "whole"]
 KINDS: tuple[AnswerKind, ...] = ("number", "expression", "choice", "text", "whole")
@@ -26,14 +28,21 @@ _CUE = re.compile(
     r"|####\s*", re.I
 )  # fmt: skip
 _CHOICE_CUE = re.compile(_CUE.pattern + r"|(?:option|choice)[*_]*\s*(?:(?P<was>is)\b|:)[*_\s]*", re.I)
+_LABELLED = re.compile(r"^[ \t*>_\"'(\[]{0,9}[A-Za-z](?:[.:)]|\s-)\s+\S", re.M)
 _RELATION = re.compile(r"=|≈|\\(?:approx|simeq|sim)(?![a-zA-Z])")
-_LONGEST, _END = 2000, 20000  # characters that are read of an answer, and of the end of a response without a cue
+_SHORT, _LONGEST, _END = 200, 2000, 20000  # characters, that are read of an answer, and of the end without a cue
+_JOINED = re.compile(  # x = 5 or x = 6
+    r"(?:^|\{|,|;|(?<![A-Za-z])(?:or|and)(?![A-Za-z])|\})[\s$~{]*[A-Za-z](?:_\{?\w{1,3}\}?)?\s*="
+    r"(?=[^,;=]*(?:[,;]|or|and|\}|$))"
+)
 _FUNCTION = re.compile(
     r"\\(?:[dt]?binom|choose|over|lfloor|lceil|max|min|gcd|lcm|log|ln|exp|sin|cos|tan|sum|prod|int|lim|pm|mp)(?![a-zA-Z])"
 )
 _OUTER = "$ \t\n\r" + THIN
 _QUOTES = "$ \t*_\"'.,:;" + THIN
-_REASON = re.compile(r"[\s,]+(?:because|since it|since the|as it is|as the|, which|which is)\b", re.I)
+_REASON = re.compile(
+    r"[\s,]+(?:because|since it|since the|as it is|as the|which is)\b|,\s+(?:which|who|whose|where|when)\b", re.I
+)
 
 
 class FoundAnswer(NamedTuple):
@@ -57,7 +66,10 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
     after the last "the answer is" or `####`, and otherwise the last number or choice of the text. Numbers are read as
     people and LaTeX write them: `$-3.50`, `1{,}234`, `1.234,50`, `3 1/2`, `\frac{1}{2}`, `3 \times 10^5`, `5 million`,
     `0.\overline{3}`, a Unicode minus, and where there are no digits, but a cue, in words (`twelve`); of a chain of
-    equalities, exact or not, the last side counts; units are left out. A letter is read alike whichever it is.
+    equalities, exact or not, the last side counts; units are left out; a formula (`3\pi`) is read as a whole. After a
+    cue it is the first number that is neither reckoned with nor told as a circumstance (`3 squared, which is 9`, `after
+    3 days, 45`); a number that is said again in other units (`2 hours, which is 120 minutes`) is ambiguous, and the
+    first is taken. A letter is read alike whichever it is, and in marks of HTML and Markdown.
 
     Args:
         response: what the model wrote.
@@ -85,20 +97,34 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
         whole = response.strip()
         start = response.find(whole)
         return FoundAnswer(whole, start, start + len(whole)) if whole else None
-    folded = fold(response)
+    folded, places = visible(response)
     if kind == "choice":
         folded = as_letters(folded)
     place = _in_box(folded, kind, letters) or _after_cue(folded, kind, letters)
     if place is None and kind == "number":
-        found = runs(folded, asserted(folded, quantities(folded, max(0, len(folded) - _END))))
-        place = stated(found[-1], last=True)[:2] if found else None
+        place = _alone(folded) or last_number(folded, max(0, len(folded) - _END))
     elif place is None and kind == "choice":
         alone = "colon" if re.fullmatch(r"\W*[A-Za-z]\W*", folded) else ""
         letter = find_letter(folded, max(0, len(folded) - _END), len(folded), letters, cue=alone, last=True)
+        if letter is None and _LABELLED.match(folded) and len(_LABELLED.findall(folded)) == 1:  # a. Paris
+            letter = find_letter(folded, 0, len(folded), letters, cue="colon")
         place = (letter.start, letter.start + len(letter.text)) if letter else None
     if place is None or place[0] >= place[1]:
         return None
-    return FoundAnswer(response[slice(*place)], *place)
+    start, end = places[place[0]], places[place[1] - 1] + 1
+    return FoundAnswer(response[start:end], start, end)
+
+
+def _alone(text: str) -> tuple[int, int] | None:
+    """Of a text that is a number, or a number in words and perhaps its unit."""
+    if len(text) > _SHORT:
+        return None
+    if parse_quantity(text) is not None and (found := next(quantities(text, spaced=True), None)) is not None:
+        return found[:2]
+    spelled = find_spelled(text)
+    if spelled is None or spelled.value is None or not re.fullmatch(r"\W*", text[: spelled.start]):
+        return None
+    return spelled[:2] if re.fullmatch(r"(?:\s[A-Za-z]+)?\W*", text[spelled.end :]) else None
 
 
 def _in_box(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
@@ -118,54 +144,27 @@ def _in_box(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None
 
 def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
     """The last side of a chain, without its unit: a number, or an expression without variables."""
+    if len(_JOINED.findall(text[start:end])) > 1:
+        return start, end
     constant, begin = None, end
     for sign in reversed([None, *_RELATION.finditer(text, start, end)]):
         stop, begin = begin, start if sign is None else sign.end()
         begin, stop = trimmed(text, begin, stop, _OUTER)
         whole, stop = stop, begin + len(without_unit(text[begin:stop])[0])
-        quantity = parse_quantity(text[begin:stop])
-        if quantity is not None and quantity.value is None and ":" in text[begin:stop]:
+        if sign is not None and not is_named(clean(text[start : sign.start()].strip(_OUTER).rpartition("=")[2])[0]):
+            return start, end  # 2x = 4 is no 4
+        if time_of(text[begin:whole]) is not None:
             return begin, whole  # of a time the half of the day is no unit
+        quantity = parse_quantity(text[begin:stop])
         if quantity is not None:
-            return _said(text, begin, stop) or (begin, stop)
-        if constant is None and begin < stop and _is_constant(text[begin:stop]):
+            return said(text, begin, stop) or (begin, stop)
+        if constant is None and begin < stop and is_constant(text[begin:stop]):
             constant = begin, stop
         begin = start if sign is None else sign.start()
     if constant is not None:
         return constant
     several = listed(text, runs(text, quantities(text, start, end, spaced=True)), end) is not None
-    return (None if several or _FUNCTION.search(text, start, end) else _said(text, start, end)) or (start, end)
-
-
-def _said(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The first number of a stretch, or what the chain states that it begins; in words where no digits are."""
-    found = runs(text, asserted(text, quantities(text, start, end, spaced=True)))
-    if not found:
-        spelled = find_spelled(text, start, end)
-        return spelled and spelled[:2]
-    first = found[0]
-    if (last := listed(text, found, end)) is not None:
-        return first[0][0].start, last
-    return (_unreckoned(text, first[0], start, end) if len(first) == 1 else None) or stated(first)[:2]
-
-
-def _unreckoned(text: str, side: list[Quantity], start: int, end: int) -> tuple[int, int] | None:
-    """What says a number without reckoning it, such as `3 * 4`."""
-    begin, stop = side[0].start, side[-1].end
-    if len(side) == 1:
-        return None
-    while text.count("(", begin, stop) < text.count(")", begin, stop) and text[begin - 1] == "(" and begin > start:
-        begin -= 1
-    while text.count("(", begin, stop) > text.count(")", begin, stop) and text[stop : stop + 1] == ")" and stop < end:
-        stop += 1
-    return (begin, stop) if _is_constant(text[begin:stop]) else None
-
-
-def _is_constant(text: str) -> bool:
-    try:
-        return not names_of(read_tree(text))
-    except NotUnderstood:
-        return False
+    return (None if several or _FUNCTION.search(text, start, end) else said(text, start, end)) or (start, end)
 
 
 def _after_cue(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
@@ -177,10 +176,11 @@ def _after_cue(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | N
     line = text.find("\n", start)
     end = min(len(text) if line < 0 else line, start + _LONGEST)
     if kind == "number":
-        return _said(text, start, end)
+        stop = min(_sentence_end(text, start, end) + 1, end)
+        return said(text, start, stop) or said(text, stop, end)
     if kind == "choice":
-        said = "is" if any(name in ("is", "was") for name, value in cue.groupdict().items() if value) else "colon"
-        letter = find_letter(text, start, end, letters, cue=said)
+        how = "is" if any(name in ("is", "was") for name, value in cue.groupdict().items() if value) else "colon"
+        letter = find_letter(text, start, end, letters, cue=how)
         return (letter.start, letter.start + len(letter.text)) if letter else None
     end = _sentence_end(text, start, end)
     if kind == "text" and (reason := _REASON.search(text, start + 1, end)):
@@ -192,16 +192,20 @@ def _sentence_end(text: str, start: int, end: int) -> int:
     """Where a sentence ends: no abbreviation (`St. Petersburg`), initial (`J. Rowling`) or number (`No. 5`) does it."""
     for stop in re.finditer(r"[.!?](?=[\"')\]*_]*(?:\s|$))", text[start:end]):
         place = start + stop.start()
+        if text[place] == "!" and re.match(r"!\s*[-=+*/^≈]", text[place:end]):  # 4! = 24
+            continue
         if text[place] != ".":
             return place
         word = re.search(r"[\w.]*$", text[max(start, place - 30) : place])
         before = word[0].lower() if word else ""
+        if before.endswith("..") and re.match(r"\s+[a-z]", text[place + 1 : end]):  # ... or so
+            continue
         following = re.match(r"[\"')\]*_\s]*([\w']+)", text[place + 1 : end])
         if following is None:
             return place
         after = following[1]
         name = after[0].isupper() and after.lower() not in BEGINNERS
-        if before in TITLES or (before == "no" and after[0].isdigit()):
+        if before in TITLES or before in SHORTENED or (before == "no" and after[0].isdigit()):
             continue
         if (before in AFTER_NAMES or re.fullmatch(r"(?:[a-z]\.)*[a-z]", before)) and (name or after[0].islower()):
             continue
@@ -236,6 +240,8 @@ def _last_tag(text: str) -> tuple[int, int] | None:
 def trimmed(text: str, start: int, end: int, characters: str) -> tuple[int, int]:
     """A stretch without what it begins and ends with."""
     while start < end and text[start] in characters:
+        if text[start] == "." and text[start + 1 : start + 2].isalnum():  # .5, .NET
+            break
         start += 1
     while end > start and text[end - 1] in characters:
         end -= 1

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-from jaxuq.questions.quantities import Quantity
+from jaxuq.questions.amounts import Quantity
 from jaxuq.questions.units import GAP
 
 _UNIT = (
@@ -13,7 +13,7 @@ _UNIT = (
 )
 _JOIN = re.compile(
     rf"(?P<unit>{_UNIT}){GAP}\\?[)$\]]?{GAP}(?:(?P<relation>=|≈|≡|\\approx|\\simeq|\\sim|\bequals\b)"
-    rf"|(?P<operator>[-+*/^x]|\\times|\\cdot|\\div)){GAP}\$?{GAP}\(?(?=[-+$€£¥\\\d.])"
+    rf"|(?P<operator>[-–+*/^x]|\\times|\\cdot|\\div)){GAP}\$?{GAP}\(?(?=[-+$€£¥\\\d.])"
 )
 
 _DENIED = re.compile(
@@ -23,10 +23,12 @@ _DENIED = re.compile(
 )
 _LIST_UNIT = r"(?P<unit>(?:\s?[A-Za-z°]+)?)"
 _LIST = re.compile(
-    rf"{_LIST_UNIT}[\s$)*_]*(?P<join>[,;]?\s*\b(?:or|and|to|through)\b|[,;]|\\(?:text|mbox)\s*\{{\s*(?:or|and)\s*\}})[\s$(*_]*",
+    rf"{_LIST_UNIT}(?:\.\.\.|…)?[\s$()*_]*"
+    r"(?P<join>[,;]?\s*\b(?:and/or|or|and|to|through)\b|[,;&]|\\&|\\(?:text|mbox)\s*\{\s*(?:or|and)\s*\}|–)"
+    r"(?:\s*(?:maybe|perhaps|possibly|even|else)\b)?[\s$(*_]*(?P<name>(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)?)",
     re.I,
 )
-_LIST_END = re.compile(rf"{_LIST_UNIT}[\])}}*_$\"'\s]*(?=[.,;:!?](?!\d)|\n|$)")
+_LIST_END = re.compile(rf"{_LIST_UNIT}(?:\\right)?[\])}}*_$\"'\s]*(?=[.,;:!?](?!\d)|\n|$)")
 
 
 def asserted(text: str, found: Iterable[Quantity]) -> Iterator[Quantity]:
@@ -70,7 +72,7 @@ def listed(text: str, found: list[list[list[Quantity]]], end: int) -> int | None
     """
     if not found:
         return None
-    last, reached, values = found[0], None, {_worth(found[0])}
+    last, reached, values = found[0], None, {_worth(text, found[0])}
     for one in found[1:]:
         join = _LIST.fullmatch(text, last[-1][-1].end, one[0][0].start)
         if join is None or len(last) > 1 or len(one) > 1:
@@ -78,15 +80,17 @@ def listed(text: str, found: list[list[list[Quantity]]], end: int) -> int | None
         after = _LIST_END.match(text, one[-1][-1].end, end)
         units = [join["unit"].strip(), after["unit"].strip() if after else ""]
         loose = join["join"].strip() in ("or", "to", "through")
-        values = values | {_worth(one)}
+        values = values | {_worth(text, one)}
         if after and len(values) > 1 and (units[0] == units[1] or (loose and not all(units))):
             reached = one[-1][-1].end
         last = one
     return reached
 
 
-def _worth(run: list[list[Quantity]]) -> tuple[Fraction, ...]:
-    return tuple((one.value or Fraction(0)) * one.factor for side in run for one in side)
+def _worth(text: str, run: list[list[Quantity]]) -> tuple[Fraction | str, ...]:
+    return tuple(
+        text[one.start : one.end] if one.value is None else one.value * one.factor for side in run for one in side
+    )
 
 
 def runs(text: str, found: Iterable[Quantity]) -> list[list[list[Quantity]]]:

@@ -1,19 +1,26 @@
 """Whether answers are right: the one place where two answers are compared, and responses are graded."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from jaxuq._options import check_choice
+from jaxuq.questions.amounts import Quantity
 from jaxuq.questions.answers import KINDS, AnswerKind, FoundAnswer, find_answer
-from jaxuq.questions.characters import fold, plain_words
+from jaxuq.questions.characters import plain_words, visible
 from jaxuq.questions.choices import letters_of
+from jaxuq.questions.clocks import same_time
 from jaxuq.questions.expressions import compare_expressions
 from jaxuq.questions.letters import as_letters, find_letter
+from jaxuq.questions.measures import same_measure
+from jaxuq.questions.notation import unpacked
 from jaxuq.questions.quantities import parse_quantity
 from jaxuq.questions.records import Question
-from jaxuq.questions.units import same_measure, without_unit
+from jaxuq.questions.spelled import find_spelled
+from jaxuq.questions.units import FONT, currency_of, without_unit
 
 _LEAD = "Answer: "
+_DENIED = re.compile(r"(?:\b(?:not|never|neither|nor|cannot(?: be)?|rather than|instead of)|n't)$")
 
 
 class Verdict(NamedTuple):
@@ -64,8 +71,9 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
     r"""Whether two answers say the same, and what decided.
 
     Numbers: exact comparison of fractions (1,200 = 1200.0; 0.5 = 1/2; 2 1/2 = 2.5; twelve = 12); where one has a
-    percent sign, or says million, and the other has not, it counts as written and as what it means; units are left out,
-    but centimetres are no metres.
+    percent sign, or says million, and the other has not, it counts as written and as what it means; units are left out
+    where one has none, but centimetres are no metres, mW no MW, and dollars no euros; nothing is converted. Times of a
+    day are such (10:30 PM = 22:30); a range (5–6) is no difference.
     Expressions: part by part in lists, tuples and sets, as text, or in value (see `compare_expressions`). Choices: the
     letter, or all letters (`A and B`). Text: words, without case, articles, spelling of accents and outer punctuation.
     Whole responses: everything but case and spaces. Nothing of an answer is run.
@@ -101,32 +109,48 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
     if kind in ("choice", "text"):
         words = plain_words(first)
         return Verdict(bool(words) and words == plain_words(second), "words")
-    stripped = [without_unit(_bare(text)) for text in (first, second)]
-    one, other = (parse_quantity(text) for text, _ in stripped)
+    bare = [_bare(text) for text in (first, second)]
+    if (same := same_time(*(re.sub(FONT, r"\1", text) for text in bare))) is not None:
+        return Verdict(same, "number")
+    (one, unit), (other, unit_of_other) = (_measured(text, kind == "number") for text in bare)
+    if kind != "number" and bool(unit) != bool(unit_of_other):  # 5 m is 5 metres, but 5 x is no number
+        (one, unit), (other, unit_of_other) = (_measured(text, True) for text in bare)
     if one is not None and other is not None and one.value is not None and other.value is not None:
-        measures = [unit for _, unit in stripped]
-        if not all(measures) or same_measure(measures[0], measures[1]):
-            equal = one.value * one.factor == other.value * other.factor
-            equal |= one.value == other.value and 1 in (one.factor, other.factor)
-            if equal or kind == "number" or "," not in first + second:
-                return Verdict(equal, "number")
-        else:
+        if unit and unit_of_other and not same_measure(unit, unit_of_other):
             return Verdict(False, "number")
-    if kind == "number" and not all(
-        any(letter.isdigit() or letter == "\\" for letter in text) for text in (first, second)
-    ):
+        equal = one.value * one.factor == other.value * other.factor
+        equal |= one.value == other.value and 1 in (one.factor, other.factor)
+        if equal or kind == "number" or "," not in first + second:
+            return Verdict(equal, "number")
+    if kind == "number" and not all(any(letter.isdigit() or letter == "\\" for letter in text) for text in bare):
         return Verdict(False, "text")
     return Verdict(*compare_expressions(first, second, verify=kind == "expression" or "\\" in first + second))
 
 
+def _measured(text: str, loose: bool) -> tuple[Quantity | None, str]:
+    """A text as a quantity, and its unit or currency; of a single letter, and without a space, where `loose`."""
+    rest, unit = without_unit(text)
+    quantity = parse_quantity(rest)
+    if quantity is None and loose:
+        rest, unit = without_unit(text, loose=True)
+        quantity = parse_quantity(rest)
+    spelled = find_spelled(text) if quantity is None else None
+    if spelled and spelled.value is not None and re.fullmatch(r"(?:\s[A-Za-z]+){1,3}", text[spelled.end :]):
+        rest, unit = text[: spelled.end], text[spelled.end :].strip()
+        quantity = parse_quantity(rest)
+    if quantity is not None and "%" in rest[-2:] and not unit:
+        unit = "%"
+    return quantity, unit or currency_of(text)
+
+
 def _bare(text: str) -> str:
-    """Without what ends a sentence, and the signs around a formula, but with a currency."""
-    text = fold(text).strip(" \n\t").rstrip(" .,;\n\t")
-    return text.strip("$").rstrip(" .,;\n\t$") if text.endswith("$") else text
+    """Without invisible characters, what ends a sentence, and the signs around a formula, but with a currency."""
+    text = visible(text)[0].strip(" \n\t").rstrip(" .,;\n\t")
+    return unpacked(text.strip("$").rstrip(" .,;\n\t$") if text.endswith("$") else text)
 
 
 def _letters(text: str) -> str:
-    folded = as_letters(fold(text).strip())
+    folded = as_letters(visible(text)[0].strip())
     found = find_letter(folded, 0, len(folded), cue="is")
     return found.letters if found else ""
 
@@ -152,13 +176,14 @@ def equivalent_answers(first: str, second: str, kind: AnswerKind = "number") -> 
     return compare_answers(first, second, kind).equal
 
 
-def read_answer(response: str, question: Question, *, bare: bool = False) -> FoundAnswer | None:
+def read_answer(response: str, question: Question, *, bare: bool | None = None) -> FoundAnswer | None:
     """The final answer of a response to a question, see `find_answer`; of choices, one of its letters.
 
     Args:
         response: what the model wrote.
         question: that it was asked.
-        bare: whether the response is the answer itself unless it says which part is, as after `A:` on the same line.
+        bare: whether the response is the answer itself unless it says which part is, as after `A:` on the same line;
+            None: if the layout of the question asks for just that, as `line` does.
 
     Returns:
         The answer; None if there is none.
@@ -168,6 +193,8 @@ def read_answer(response: str, question: Question, *, bare: bool = False) -> Fou
         'Paris'
     """
     letters = letters_of(question)
+    if bare is None:
+        bare = not question.chat and question.reply.strip() in question.answers
     if not bare or question.kind in ("number", "whole"):
         return find_answer(response, question.kind, letters=letters)
     said = response.lstrip()
@@ -213,13 +240,14 @@ def judge_answer(answer: str, question: Question) -> Verdict:
     return next((one for one in verdicts if one.equal), verdicts[0] if verdicts else Verdict(False, "nothing"))
 
 
-def grade(response: str, question: Question, *, bare: bool = False) -> Grade:
+def grade(response: str, question: Question, *, bare: bool | None = None) -> Grade:
     r"""Find the final answer of a response, and say whether it is right.
 
     Args:
         response: what the model wrote.
         question: with its truth.
-        bare: see `read_answer`; a line of words then counts as right, too, if it holds the right ones in a row.
+        bare: see `read_answer`; where it is True a line of words counts as right, too, if it holds the right ones in a
+            row, and does not deny them.
 
     Returns:
         `Grade`; a response without an answer is none, not wrong.
@@ -240,10 +268,18 @@ def grade(response: str, question: Question, *, bare: bool = False) -> Grade:
         return Grade(None, None, "nothing")
     verdict = judge_answer(found.text, question)
     if not verdict.equal and bare and question.kind == "text":
-        said = f" {' '.join(plain_words(found.text))} "
-        if any(f" {' '.join(plain_words(one))} " in said for one in right_answers(question) if plain_words(one)):
+        said = plain_words(found.text)
+        if any(_holds(said, plain_words(one)) for one in right_answers(question)):
             verdict = Verdict(True, "words within")
     return Grade(verdict.equal, found, verdict.by)
+
+
+def _holds(said: list[str], words: list[str]) -> bool:
+    """Whether words are among others in a row, and not denied there."""
+    return any(
+        said[at : at + len(words)] == words and not _DENIED.search(" ".join(said[:at]))
+        for at in range(len(said) - len(words) + 1 if words else 0)
+    )
 
 
 def grade_answers(responses: Sequence[str], truths: Sequence[str], kind: AnswerKind = "number") -> Grades:

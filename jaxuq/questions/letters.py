@@ -11,14 +11,14 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _GAP = rf"[ \t{THIN}]"
 _MARKED = re.compile(
     rf"(?<![\w}}])\(\s?(?P<round>[A-Za-z])\s?\)|(?<![\w}}])\[(?P<square>[A-Za-z])\]|\{{\s?(?P<curly>[A-Za-z])\s?\}}"
-    rf"|(?<![\w'])['\"](?P<quoted>[A-Za-z])[.,]?['\"](?!\w)|(?<!\w)[*_]{{1,3}}(?P<strong>[A-Za-z])[.:)]?[*_]{{1,3}}(?!\w)"
+    rf"|<(?P<angle>[A-Za-z])>|(?<![\w'])['\"](?P<quoted>[A-Za-z])[.,]?['\"](?!\w)|(?<!\w)[*_]{{1,3}}(?P<strong>[A-Za-z])[.:)]?[*_]{{1,3}}(?!\w)"
     rf"|(?<![\w'().])(?P<half>[A-Za-z]){_GAP}?\)|(?<![A-Za-z])(?i:option|choice|letter|alternative|answer){_GAP}+"
     rf"(?P<named>[A-Za-z])(?![\w'-])"
 )
 _BARE = re.compile(r"(?<![\w'°\\./&-])(?P<bare>[A-Za-z])(?![\w'°])")
 _EITHER = re.compile(f"{_MARKED.pattern}|{_BARE.pattern}")
 _LEAD = re.compile(
-    r"[\s:*_\"'({\[$\\]*(?:(?:text|mathrm|mathbf|textbf|boxed)\s*\{\s*)?"
+    r"[\s:*_\"'({\[$\\#>→•=✅-]*(?:(?:text|mathrm|mathbf|textbf|boxed)\s*\{\s*)?"
     r"(?:(?:the|option|choice|letter|answer|alternative|therefore|thus|clearly|definitely|probably|indeed|likely|most)"
     r"\b[\s:*_\"'(]*)*",
     re.I,
@@ -40,7 +40,7 @@ _ALSO = re.compile(
     rf"[)\]}}\"'*_$]*(?:\s*{_OPEN}\(?(?i:{_JOIN})\s*\}}?)+(?i:\s*(?:also|possibly|maybe|perhaps|else)(?![a-z]))?"
     rf"\s*(?i:(?:the\s+)?{_NAMES}\s+)?{_OPEN}[(\[{{\"'*_$]*(?P<letter>[A-Za-z])(?!\w|'\w|°|[-.]\w|\s?[=<>^])"
 )
-_MARKS = {"round": ")", "half": ")", "square": "]", "curly": "}", "quoted": "'\"", "strong": "*_"}
+_MARKS = {"round": ")", "half": ")", "square": "]", "curly": "}", "angle": ">", "quoted": "'\"", "strong": "*_"}
 _OF_SEVERAL = frozenset(("are", "aren't", "were", "both", "all", "together", "combined", "because", "since", "as"))
 _AFTER = re.compile(rf"{_GAP}+([A-Za-z']+)")
 
@@ -165,9 +165,9 @@ def _stands(text: str, place: int, leading: bool, cue: str) -> bool:
     capital = text[place].isupper()
     if not capital and not leading:
         return False
-    rest = text[place + 1 : place + 3]
+    rest = text[place + 1 : place + 4]
     if (
-        re.match(r"[-./&][\w]", rest)
+        re.match(r"[-.&]\w|/\w(?!\w)", rest)
         or re.match(r"\s?(?:[=<>^+]|[_*]\w)", rest)
         or re.search(r"\d\s?$|(?<!\w)[A-Za-z]\s?[=<>^+]\s?$", text[max(0, place - 5) : place])
     ):

@@ -3,8 +3,9 @@ r"""One thing written in many ways: LaTeX and Unicode signs, fonts, degrees, mod
 import re
 import unicodedata
 
-from jaxuq.questions.characters import THIN, fold
-from jaxuq.questions.tree import FUNCTIONS, GREEK
+from jaxuq.questions.characters import THIN, visible
+from jaxuq.questions.measures import PREFIXES
+from jaxuq.questions.tokens import FUNCTIONS, GREEK
 from jaxuq.questions.units import FONT, GAP, without_unit
 
 _SIGNS = {
@@ -18,12 +19,28 @@ _GREEK = {
     if not name.startswith(("var", "ell"))
 }
 _TABLE = {ord(sign): command for sign, command in _SIGNS.items()} | _GREEK
+_RAISED = {
+    form: re.escape("".join(one for one in map(chr, range(0xAA, 0x2C80)) if form in unicodedata.decomposition(one)))
+    for form in ("<super>", "<sub>")
+}
+_DASH = {0x2212: "-"}
+_AROUND = re.compile(rf"\\(?:f?boxed|fbox)\s*\{{(.*)\}}|{FONT}|\$(.*)\$", re.S)
+_QUANTITY = re.compile(r"\\(?:SI|qty)\s*(?:\[[^\[\]]*\])?\{([^{}]*)\}\s*\{([^{}]*)\}")
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree|°)")
 _DEGREES_OF = re.compile(rf"(\d+(?:\.\d+)?){_DEGREES.pattern}")
 _MONEY = re.compile(r"\\?[$€£¥₹]|\\[()\[\]](?!\d)|\\(?:left|right)(?![a-zA-Z])")
 _SAME = (
     (re.compile(r"\{:\}"), ":"),
-    (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\\(?:[dtc]|nice|s|flat)frac(?![a-zA-Z])"), r"\\frac"),
+    (re.compile(r"\\lbrack(?![a-zA-Z])"), "["),
+    (re.compile(r"\\rbrack(?![a-zA-Z])"), "]"),
+    (re.compile(r"\\lbrace(?![a-zA-Z])"), r"\\{"),
+    (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
+    (re.compile(r"\\(cup|cap|setminus|in)(?=[\[\]])"), r"\\\1 "),
+    (re.compile(r"(?<![\w)}\\])\]([^\[\](){}]+[,;][^\[\](){}]+)(?=\[(?![\w(]))"), r"(\1"),  # ]0, 1[
+    (re.compile(r"(?<![\w)}\\\[(])\]([^\[\](){}]+[,;][^\[\](){}]+\])"), r"(\1"),
+    (re.compile(r"([\[(])([^\[\](){},;]+);([^\[\](){},;]+)(?=[\])\[])"), r"\1\2,\3"),
+    (re.compile(r"(?<=[\[(])([^\[\](){}]+,[^\[\](){}]+)\[(?![\w(])"), r"\1)"),
     (re.compile(r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}|^([^{}]*)\\over(?![a-zA-Z])([^{}]*)$"), r"\\frac{\1\3}{\2\4}"),
     (re.compile(r"\\[dt]binom(?![a-zA-Z])"), r"\\binom"),
     (re.compile(r"\{?\s*(\d+|[a-zA-Z])\s*\\choose\s*(\d+|[a-zA-Z])\s*\}?"), r"\\binom{\1}{\2}"),
@@ -33,7 +50,8 @@ _SAME = (
     (re.compile(r"\\(?:approx|simeq|sim|equiv)(?![a-zA-Z])|≈|≡"), "="),
 )
 _MODULUS = re.compile(
-    rf"{GAP}\(?{GAP}(?:\\[bp]mod|\\mod|(?<![A-Za-z\\])mod(?:ulo)?){GAP}(?:\{{\s*(\w+)\s*\}}|(\d+|[a-z](?![a-z]))){GAP}\)?$"
+    rf"{GAP}(?:\\pmod|\({GAP}(?:\\[bp]?mod|(?<![A-Za-z\\])mod(?:ulo)?)|(?P<bare>\\b?mod|(?<![A-Za-z\\])mod(?:ulo)?))(?![A-Za-z])"
+    rf"{GAP}(?:\{{\s*(?P<group>\w+)\s*\}}|(?P<one>\d+|[a-z](?![a-z]))){GAP}\)?$"
 )
 
 
@@ -50,17 +68,68 @@ def clean(text: str) -> tuple[str, str]:
         >>> clean("$\\dfrac12 \\text{ cm}$"), clean("±3")
         (('\\frac12', 'cm'), ('\\pm 3', ''))
     """
-    text = _MONEY.sub(" ", fold(text)).strip(" \n\t.,;:" + THIN)
+    text = _MONEY.sub(" ", unpacked(visible(text)[0])).rstrip(" \n\t.,;:" + THIN).lstrip(" \n\t,;:" + THIN)
     text, unit = without_unit(text)
     for _ in range(3):  # fonts in fonts
         text = re.sub(FONT, r" \1 ", text)
-    text = text.translate(_TABLE)
+    text = _scripts(text.translate(_TABLE))
     if any(f"\\{name}" in text for name in FUNCTIONS[:9]):
         text = _DEGREES_OF.sub(r"(\\frac{\1\\pi}{180})", text)
     text = _DEGREES.sub("", text)
     for form, one in _SAME:
         text = form.sub(one, text)
     return text.strip(), unit
+
+
+def unpacked(text: str) -> str:
+    r"""A text without a box, font or dollars around all of it, and what siunitx's commands write.
+
+    Args:
+        text: of `fold`.
+
+    Returns:
+        The rest.
+
+    Example:
+        >>> unpacked("\\boxed{\\text{3 cm}}"), unpacked("\\SI{5}{\\kilo\\meter\\per\\second}"), unpacked("\\num{1e3}")
+        ('3 cm', '5 \\text{kilometer/second}', '1e3')
+    """
+    text = text.strip()
+    for _ in range(5):
+        found = _AROUND.fullmatch(text)
+        if found is None or not _balanced(inner := next(one for one in found.groups() if one is not None)):
+            break
+        text = inner.strip()
+    text = re.sub(r"\\num\s*\{([^{}]*)\}", r"\1", text)
+    return _QUANTITY.sub(lambda found: f"{found[1]} \\text{{{_spelled_unit(found[2])}}}", text)
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for sign in re.findall(r"\\.|[{}$]", text):
+        depth += {"{": 1, "}": -1, "$": -99}.get(sign, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _spelled_unit(text: str) -> str:
+    text = re.sub(rf"\\({'|'.join(PREFIXES)})\s*\\(?=[a-z])", r"\1", text)
+    text = re.sub(r"\s*\\per\s*", "/", text)
+    return re.sub(r"\\(?=squared|cubed)", " ", text).replace("\\", " ").replace(".", " ").strip().replace("/ ", "/")
+
+
+def _scripts(text: str) -> str:
+    """Raised and lowered characters of Unicode as LaTeX writes them."""
+    if text.isascii():
+        return text
+    for form, sign in (("<super>", "^"), ("<sub>", "_")):
+        text = re.sub(
+            rf"[{_RAISED[form]}]+",
+            lambda found, sign=sign: f"{sign}{{{unicodedata.normalize('NFKC', found[0]).translate(_DASH)}}}",
+            text,
+        )
+    return text
 
 
 def plain(text: str) -> str:
@@ -90,17 +159,38 @@ def base_of(text: str) -> tuple[str, str]:
 
 
 def modulus_of(text: str) -> tuple[str, str]:
-    r"""A residue, and what it is modulo: `3 \pmod{7}`, `3 (mod 7)`, `x \equiv 3 \bmod 7`.
+    r"""A residue, and what it is modulo: `3 \\pmod{7}`, `3 (mod 7)`, `x \\equiv 3 \\bmod 7`.
+
+    The remainder of a division (`10 \\bmod 7`) is none.
 
     Args:
         text: of `clean`.
 
     Returns:
-        The text before it, and the modulus; empty if there is none.
+        The text before it, and the modulus; the text and nothing if there is none.
 
     Example:
-        >>> modulus_of("x = 3 \\pmod{7}"), modulus_of("3 mod 7"), modulus_of("3")
-        (('x = 3', '7'), ('3', '7'), ('3', ''))
+        >>> modulus_of("x = 3 \\pmod{7}"), modulus_of("3 (mod 7)"), modulus_of("10 \\bmod 7"), modulus_of("3")
+        (('x = 3', '7'), ('3', '7'), ('10 \\bmod 7', ''), ('3', ''))
     """
     found = _MODULUS.search(text)
-    return (text[: found.start()], found[1] or found[2]) if found and found.start() else (text, "")
+    if found is None or not found.start() or (found["bare"] and "=" not in text):
+        return text, ""
+    return text[: found.start()], found["group"] or found["one"]
+
+
+def divisor_of(text: str) -> str:
+    r"""What a text ends with dividing by, be it the modulus of a residue or of a remainder; empty: by nothing.
+
+    Args:
+        text: of `clean`.
+
+    Returns:
+        As written.
+
+    Example:
+        >>> divisor_of("10 \\bmod 7"), divisor_of("3 \\pmod{7}"), divisor_of("3")
+        ('7', '7', '')
+    """
+    found = _MODULUS.search(text)
+    return (found["group"] or found["one"]) if found and found.start() else ""

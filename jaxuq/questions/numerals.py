@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxuq.questions.characters import THIN
 
 _MOST_DIGITS = 400
-_COMMA = r"(?:,\\!|\{,\}|,)"
+_COMMA = r"(?:,\\! ?|\{,\}|,)"
 _THIN = rf"(?:{THIN}|'|_|\\[,!;: ]|~)"
 _EXPONENT = r"(?:[eE](?P<exponent>[-+]?\d{1,4})(?!\w))?"
 _ENGLISH = rf"[1-9]\d{{0,2}}(?P<group>{_COMMA}|{_THIN}+)\d{{3}}(?:(?P=group)\d{{3}})*(?![\d])(?P<point>\.\d+)?"
@@ -29,6 +29,7 @@ _FORMS = [
 _REPEATING = re.compile(
     r"(\d*)\.(\d*)\\(?:overline|bar)\s*(?:\{(\d+)\}|(\d))|(?P<whole>\d+)\.(?P<start>)\((?P<period>\d+)\)", re.A
 )
+_BASED = re.compile(r"0(?:[xX](?P<hex>[0-9a-fA-F]+)|[bB](?P<binary>[01]+)|[oO](?P<octal>[0-7]+))(?!\w)", re.A)
 _SPACED_FORM = re.compile(_SPACED + _EXPONENT, re.A)
 
 
@@ -51,7 +52,7 @@ def read_numeral(text: str, at: int, *, spaced: bool = False) -> Numeral | None:
 
     Both separators: the last is the decimal one. One comma before three digits parts thousands, before others it is
     decimal (`3,5`), unless it parts a list (`1,2,3`, `(1,2)`). One point is decimal, several part thousands. Ordinary
-    spaces part round thousands (`10 000`). `0.1\overline{6}` is a sixth, `0.(3)` a third.
+    spaces part round thousands (`10 000`). `0.1\overline{6}` is a sixth, `0.(3)` a third, `0x1F` 31.
 
     Args:
         text: of `fold`.
@@ -68,6 +69,10 @@ def read_numeral(text: str, at: int, *, spaced: bool = False) -> Numeral | None:
     before = text[at - 1] if at else " "
     if repeating := _REPEATING.match(text, at):
         return _repeating(repeating)
+    if based := _BASED.match(text, at):
+        digits = based[based.lastgroup or 0]
+        base = {"hex": 16, "binary": 2, "octal": 8}[str(based.lastgroup)]
+        return Numeral(based.end(), Fraction(int(digits, base)) if len(digits) <= _MOST_DIGITS else None, True)
     if spaced and (found := _SPACED_FORM.match(text, at)):
         return _numeral(found, ",")
     for form, comma in _FORMS:

@@ -1,191 +1,41 @@
-r"""Quantities in a text: numbers with sign, currency and percent, fractions, mixed numbers, powers."""
+r"""Quantities in a text, with sign and currency, and formulas as wholes."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
 
-from jaxuq.questions.characters import THIN, fold
-from jaxuq.questions.numerals import read_numeral
-from jaxuq.questions.spelled import SCALES, find_spelled
-from jaxuq.questions.tree import NotUnderstood, read_tree
-from jaxuq.questions.units import GAP
-from jaxuq.questions.values import Undefined, value_of
-
-_MONEY = re.compile(r"\\?[$€£¥₹]$")
-_FORMULA_END = re.compile(r"[^$\n]{0,40}\$(?!\d)")
-_TIMES = re.compile(rf"{GAP}(?:\*|x|\\times|\\cdot){GAP}(?=10\s*(?:\^|\*\*|[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]))")
-_POWER = re.compile(r"\s?(?:\^|\*\*)\s?(?:\{\s*-?\d{1,6}\s*\}|\(\s*-?\d{1,6}\s*\)|-?\d{1,6})|⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-_OVER = re.compile(r"\s?/\s?(\d{1,30})(?![\d/]|\.\d|,\d)")
-_VULGAR = re.compile("[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
-_MIXED = re.compile(r"[ \t]?[ \t" + THIN + r"]?(?:\\[dtc]?frac|\d{1,6}\s?/\s?\d{1,6}(?![\d/]))")
-_AND_PART = re.compile(
-    rf"\s+and\s+(?:(?:(?P<top>\d{{1,6}})\s?/\s?(?P<bottom>\d{{1,6}})(?![\d/])|(?P<vulgar>{_VULGAR.pattern}))"
-    r"|(?:an?|one)[\s-]+(?P<word>half|third|quarter)(?![\w-]))", re.I
-)  # fmt: skip
-_PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
-_MEASURED = "|".join(
-    rf"\d{{1,6}}\s?{large}(?:,?\s?and\s|,\s|\s)?\d{{1,2}}\s?{small}"
-    for large, small in (
-        ("(?:hours?|hrs?|h)", "(?:minutes?|mins?|m)(?![a-z])"),
-        ("(?:minutes?|mins?|m)", "(?:seconds?|secs?|s)(?![a-z])"),
-        ("(?:feet|foot|ft|')", "(?:inch(?:es)?|in(?![a-z])|\"|'')"), ("(?:days?|d)", "(?:hours?|hrs?|h)(?![a-z])"),
-        ("years?", "months?"), ("weeks?", "days?"), ("dollars?", "cents?"), ("(?:pounds?|lbs?)", "(?:ounces?|oz)"),
-    )
-)  # fmt: skip
-_NO_NUMBER = re.compile(
-    rf"\d{{1,4}}(?:(?::|\{{:\}})\d{{1,4}})+(?![\d:]|\.\d)(?:\s?[ap]\.?m(?![a-z])\.?)?|\d{{4}}-\d\d-\d\d(?![\d-])|{_MEASURED}",
-    re.I | re.A,
+from jaxuq.questions.amounts import (
+    COMPOUND,
+    FRACTION,
+    MONEY,
+    VULGAR,
+    Quantity,
+    fraction_end,
+    past_digits,
+    read_quantity,
 )
-_FRACTION = re.compile(r"(?:\\(?:[dtc]?frac|sqrt)(?![a-zA-Z])|√(?=\s*[\d{(]))\s*")
-_PERCENT = re.compile(rf"{GAP}(?:\\?%|‰)|\s(?:percent|per\scent)(?![a-z])", re.I)
-_SCALED = re.compile(
-    rf"(?:{GAP}|\s?-)(?P<word>{'|'.join(SCALES)})s?(?![a-z])|{GAP}\\(?:text|mathrm|mbox|textrm)\s*\{{\s*"
-    rf"(?P<text>{'|'.join(SCALES)})s?(?![a-z])[^{{}}]*\}}|(?P<thousand>k)(?!\w)", re.I
-)  # fmt: skip
-_LETTERS = re.compile(r"(?P<short>M|bn|B)(?!\w)")
-_LETTER_SCALES = {"M": 10**6, "bn": 10**9, "B": 10**9}
+from jaxuq.questions.characters import THIN, visible
+from jaxuq.questions.formulas import formulas
+from jaxuq.questions.spelled import find_spelled
+from jaxuq.questions.units import GAP, without_currency
+
+_FORMULA_END = re.compile(r"[^$\n]{0,40}\$(?!\d)")
 _MINUS = re.compile(
     rf"(?:(?:^|[=≈(:,{{\[<>*/;\n]{GAP}|[^\W\d_]{{2,}}[\s{THIN}]+)(?P<minus>minus)|\b(?P<negative>negative))$", re.I
 )
-_START = re.compile(rf"\d|\.\d|{_FRACTION.pattern}|{_VULGAR.pattern}")
-
-
-class Quantity(NamedTuple):
-    """A number in a text.
-
-    Attributes:
-        start: of its first character.
-        end: one past its last.
-        value: exactly, without what is beside it; None where it is no rational number (`5:30`, `3:2`, a date and
-            `2 hours 30 minutes` are none), or too large.
-        factor: what the word or sign beside it says: 1/100 for percent, 1000 for thousand, else 1.
-    """
-
-    start: int
-    end: int
-    value: Fraction | None
-    factor: Fraction
-
-
-def _evaluated(text: str) -> Fraction | None:
-    try:
-        value = value_of(read_tree(text), {})
-    except (NotUnderstood, Undefined, KeyError):
-        return None
-    return value if isinstance(value, Fraction) else None
-
-
-def _argument(text: str, at: int, opening: str = "{") -> int | None:
-    """The end of a group, or of a single digit."""
-    if at < len(text) and text[at].isdigit():
-        return at + 1
-    if not text.startswith(opening, at):
-        return None
-    depth, closing = 0, {"{": "}", "[": "]", "(": ")"}[opening]
-    for place in range(at, min(len(text), at + 400)):
-        depth += (text[place] == opening) - (text[place] == closing)
-        if depth == 0:
-            return place + 1
-    return None
-
-
-def _fraction_end(text: str, at: int) -> int | None:
-    """One past a `\\frac` or `\\sqrt` with its arguments."""
-    command = _FRACTION.match(text, at)
-    if command is None:
-        return None
-    end: int | None = command.end()
-    if "√" in command[0]:
-        return _past_digits(text, end) if text[end].isdigit() else _argument(text, end, text[end])
-    if "sqrt" in command[0] and text.startswith("[", command.end()):
-        end = _argument(text, command.end(), "[")
-    for number in range(2 if "frac" in command[0] else 1):
-        while number and end is not None and text.startswith(" ", end):
-            end += 1
-        end = _argument(text, end) if end is not None else None
-    return end
-
-
-def read_quantity(text: str, at: int, *, spaced: bool = False) -> Quantity | None:
-    """The quantity that begins at a place, without sign or currency; `text` is folded."""
-    fraction = _fraction_end(text, at)
-    if _FRACTION.match(text, at):
-        if fraction is None:
-            return None
-        return _with_factor(text, at, fraction, _evaluated(text[at:fraction]))
-    if _VULGAR.match(text, at):
-        return _with_factor(text, at, at + 1, _vulgar(text[at]))
-    if other := _NO_NUMBER.match(text, at):  # a time, a ratio, a date, two measures
-        return Quantity(at, other.end(), None, Fraction(1))
-    numeral = read_numeral(text, at, spaced=spaced)
-    if numeral is None:
-        return None
-    end, value = numeral.end, numeral.value
-    mixed = _MIXED.match(text, end) if numeral.whole else None
-    if mixed:
-        begin = next(place for place in range(end, len(text)) if text[place] not in " \t" + THIN)
-        if text[begin].isdigit() and begin > end:
-            top, bottom = (int(one) for one in re.findall(r"\d+", mixed[0]))
-            if 0 < top < bottom:
-                return _with_factor(text, at, mixed.end(), None if value is None else value + Fraction(top, bottom))
-        elif (stop := _fraction_end(text, begin)) is not None:
-            part = _evaluated(text[begin:stop])
-            if part is not None and 0 < part < 1:
-                return _with_factor(text, at, stop, None if value is None else value + part)
-    if numeral.whole and (part := re.compile(rf"\s?({_VULGAR.pattern})").match(text, end)):
-        return _with_factor(text, at, part.end(), None if value is None else value + _vulgar(part[1]))
-    if numeral.whole and value is not None and (more := _AND_PART.match(text, end)):
-        part = _part(more)
-        if part is not None:
-            return _with_factor(text, at, more.end(), value + part)
-    if (power := _POWER.match(text, end)) and not text[end].isspace():
-        return _with_factor(text, at, power.end(), _evaluated(text[at : power.end()]))
-    if times := _TIMES.match(text, end):
-        power = _POWER.match(text, times.end() + 2)
-        if power:
-            return _with_factor(text, at, power.end(), _scientific(value, text[times.end() : power.end()]))
-    if (over := _OVER.match(text, end)) and not re.search(r"\d/$", text[:at][-2:]):
-        divided = None if value is None or int(over[1]) == 0 else value / int(over[1])
-        return _with_factor(text, at, over.end(), divided)
-    return _with_factor(text, at, end, value)
-
-
-def _scientific(value: Fraction | None, power: str) -> Fraction | None:
-    factor = _evaluated(power)
-    return None if value is None or factor is None else value * factor
-
-
-def _part(found: re.Match[str]) -> Fraction | None:
-    """Of `3 and 1/2`, `3 and a half`: less than one, or it is another number."""
-    if found["top"]:
-        top, bottom = int(found["top"]), int(found["bottom"])
-        return Fraction(top, bottom) if 0 < top < bottom else None
-    return _vulgar(found["vulgar"]) if found["vulgar"] else _PARTS[found["word"].lower()]
-
-
-def _vulgar(character: str) -> Fraction:
-    top, _, bottom = unicodedata.normalize("NFKC", character).partition("⁄")
-    return Fraction(int(top), int(bottom))
-
-
-def _with_factor(text: str, start: int, end: int, value: Fraction | None) -> Quantity:
-    """With the sign of percent, or the word of scale, that stands beside it."""
-    if percent := _PERCENT.match(text, end):
-        return Quantity(start, percent.end(), value, Fraction(1, 1000 if "‰" in percent[0] else 100))
-    if (short := _LETTERS.match(text, end)) and _MONEY.search(text, max(start - 3, 0), start):
-        return Quantity(start, short.end(), value, Fraction(_LETTER_SCALES[short[1]]))
-    if scaled := _SCALED.match(text, end):
-        word = (scaled["word"] or scaled["text"] or "thousand").lower()
-        return Quantity(start, scaled.end(), value, Fraction(SCALES[word]))
-    return Quantity(start, end, value, Fraction(1))
+_HEDGE = re.compile(
+    rf"^{GAP}(?:(?:about|approximately|approx\.?|roughly|around|circa|ca\.|c\.|some)\s|[≈~#№]|\\(?:approx|sim|simeq)(?![a-z])"
+    rf"|No\.(?=\s?\d))?{GAP}(?:the\s)?",
+    re.I,
+)
+_START = re.compile(rf"\d|\.\d|{FRACTION.pattern}|{VULGAR.pattern}")
 
 
 def quantities(text: str, start: int = 0, end: int | None = None, *, spaced: bool = False) -> Iterator[Quantity]:
     r"""The quantities of a text, in order.
 
-    Digits of names (`H2O`), of exponents and indices (`cm^3`, `x_1`) and in fractions that are no numbers are none.
+    Digits of names (`H2O`), of exponents and indices (`cm^3`, `x_1`) and in fractions that are no numbers are none. A
+    formula is one as a whole. `1st` is 1, `1 in 5` a fifth.
 
     Args:
         text: of `fold`.
@@ -201,30 +51,32 @@ def quantities(text: str, start: int = 0, end: int | None = None, *, spaced: boo
         ['3 1/2', '20', '$-1,200']
     """
     text = text if end is None else text[:end]
-    at, first = start, start
+    at, first, waiting = start, start, formulas(text, start)[::-1]
     while found := _START.search(text, at):
         at = found.start()
+        while waiting and waiting[-1].end <= at:
+            waiting.pop()
+        inside = waiting and first <= waiting[-1].start <= at and not COMPOUND.match(text, at)
+        if inside:
+            whole = waiting.pop()
+            yield Quantity(whole.start, whole.end, whole.value, Fraction(1), True)
+            at = first = whole.end
+            continue
         if text[at] == "." and at > start and text[at - 1].isalnum():  # "Rs.500", "1.2.3"
             at += 1
             if text[at - 2].isdigit():
-                at = _past_digits(text, at)
+                at = past_digits(text, at)
                 continue
         elif text[at].isdigit() and not _may_begin(text, at):
-            at = _past_digits(text, at)
+            at = past_digits(text, at)
             continue
         quantity = read_quantity(text, at, spaced=spaced)
-        if quantity is None or (quantity.value is None and _FRACTION.match(text, at) and "frac" in found[0]):
-            stop = _fraction_end(text, at)
+        if quantity is None or (quantity.value is None and FRACTION.match(text, at) and "frac" in found[0]):
+            stop = fraction_end(text, at)
             at = stop if stop is not None else found.end()
             continue
         yield _with_sign(text, quantity, start, first)
         at = first = quantity.end
-
-
-def _past_digits(text: str, at: int) -> int:
-    while at < len(text) and text[at].isdigit():
-        at += 1
-    return at
 
 
 def _may_begin(text: str, at: int) -> bool:
@@ -244,10 +96,10 @@ def _with_sign(text: str, quantity: Quantity, start: int, first: int) -> Quantit
     at, gap = _before(text, begin, first)
     if at > first and text[at - 1] == "±":
         return quantity._replace(start=at - 1, value=None)
-    money = _MONEY.search(text, first, at)
+    money = MONEY.search(text, first, at)
     if at > first and text[at - 1] in "+-":
         sign_at = at - 1
-        money = _MONEY.search(text, first, _before(text, sign_at, first)[0])
+        money = MONEY.search(text, first, _before(text, sign_at, first)[0])
     elif money and not _is_formula(text, money, quantity.end):
         at, gap = _before(text, money.start(), first)
         sign_at = at - 1 if at > first and text[at - 1] in "+-" else None
@@ -277,7 +129,7 @@ def _is_sign(text: str, at: int, start: int, gap: bool) -> bool:
     """A difference (`7-3`), a hyphen (`B-52`) and a dash are none."""
     before = text[max(start, at - 40) : at]
     last = before.rstrip(" \t" + THIN)
-    if not last or last[-1] in "=≈(:,{[<>*/|;$€£¥₹\n" or re.search(r"\\(?:approx|le|ge|leq|geq|times|cdot|pm)$", last):
+    if not last or last[-1] in "=≈~(:,{[<>*/|;$€£¥₹\n" or re.search(r"\\(?:approx|le|ge|leq|geq|times|cdot|pm)$", last):
         return True
     return not gap and last != before and not last[-1].isdigit() and last[-1] not in ")]}%"
 
@@ -295,14 +147,23 @@ def parse_quantity(text: str) -> Quantity | None:
         >>> parse_quantity("2\\frac{1}{2}").value, parse_quantity("(-3)").value, parse_quantity("x")
         (Fraction(5, 2), Fraction(-3, 1), None)
     """
-    folded = fold(text).strip(" \n\t" + THIN).rstrip(" \n\t.,;" + THIN).replace("\\left", "").replace("\\right", "")
+    folded = (
+        visible(text)[0].strip(" \n\t" + THIN).rstrip(" \n\t.,;" + THIN).replace("\\left", "").replace("\\right", "")
+    )
     if len(folded) > 1000:
         return None
+    folded = _HEDGE.sub("", folded)
     while (inner := re.fullmatch(r"\$(.*)\$|\\\((.*)\\\)|\(([^(),]*)\)|\{(.*)\}", folded, re.S)) is not None:
         folded = next(one for one in inner.groups() if one is not None).strip()
+    folded = without_currency(_HEDGE.sub("", folded))
+    if again := re.fullmatch(r"([^()]+?)\s?\(([^()]+)\)", folded):  # 5 (five)
+        pair = [parse_quantity(one) for one in again.groups()]
+        if all(one and one.value is not None for one in pair) and pair[0] and pair[1]:
+            same = pair[0].value == pair[1].value and pair[0].factor == pair[1].factor
+            return pair[0] if same and any(map(str.isalpha, folded)) else None
     found = next(quantities(folded, spaced=True), None)
-    if found is None and (spelled := find_spelled(folded)):
-        found = Quantity(*spelled, Fraction(1))
+    if found is None and (spelled := find_spelled(folded)) and spelled.value is not None:
+        found = Quantity(*spelled)
     if found is None or folded[: found.start].strip("+ ") or folded[found.end :].strip(" $€£¥₹\t"):
         return None
-    return found
+    return None if found.formula and found.value is None else found

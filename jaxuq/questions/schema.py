@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxuq.questions.answers import KINDS, AnswerKind
+from jaxuq.questions.kinds import kind_of
 from jaxuq.questions.letters import ALPHABET
 from jaxuq.questions.records import Question
 
@@ -31,7 +32,7 @@ def make_question(entry: Any, name: str) -> Question:
     | `also` | | further right answers, a list |
     | `solution` | `response` beside `instruction` | the right answer written out; enough without `answer` |
     | `choices` | | a list of answers to choose from |
-    | `kind` | | `number`, `expression`, `choice`, `text`, `whole`; else `choice` with choices, `number` for an answer with a digit, `whole` for a solution alone, `text` |
+    | `kind` | | `number`, `expression`, `choice`, `text`, `whole`; else `choice` with choices, `number` or `expression` where all right answers are (with a digit, or LaTeX), `whole` for a solution alone, `text` |
     | `id`, `category`, `source` | `task`, `dataset` | text |
     | `part` | `split` | `train`, `valid`, `calibrate`, `test` |
     | `weight`, `uncertainty` | | numbers, not negative |
@@ -167,7 +168,7 @@ def _kind(given: Any, truths: Sequence[Any], choices: Sequence[str]) -> AnswerKi
         return "choice"
     if not truths:
         return "whole"
-    return "number" if any(letter.isdigit() for letter in str(truths[0])) else "text"
+    return kind_of(list(map(str, truths)))
 
 
 def _number(given: Mapping[str, Any], field: str, usual: float | None) -> Any:

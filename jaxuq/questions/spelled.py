@@ -15,7 +15,7 @@ _SMALL = {word: number for number, word in enumerate(_ONES.split())} | {
 }
 SCALES: Mapping[str, int] = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
-    "lakh": 10**5, "crore": 10**7,
+    "lakh": 10**5, "crore": 10**7, "bn": 10**9, "bln": 10**9, "mln": 10**6, "tn": 10**12,
 }  # fmt: skip
 """Words that a number may be multiplied by."""
 _PARTS = {
@@ -24,13 +24,24 @@ _PARTS = {
 }  # fmt: skip
 _PART = rf"(?:{'|'.join(_PARTS)})s?|halves"
 _NUMBER = rf"(?:{'|'.join(_SMALL)})"
+_DIGIT = rf"(?:{'|'.join(_ONES.split()[:10])}|oh)"
 _SCALE = rf"(?:{'|'.join(SCALES)})s?"
 _WORDS = re.compile(
     rf"(?<![\w-])(?P<sign>(?:minus|negative)\s+)?(?:(?P<number>(?:{_NUMBER}|an?(?=\s+{_SCALE}\b))"
     rf"(?:(?:\s+and\s+|\s*-\s*|\s+)(?:{_NUMBER}|{_SCALE})\b)*)(?:(?:\s+|-)(?P<part>{_PART})"
-    rf"|\s+and\s+(?P<more>an?|one|two|three)[\s-]+(?P<of>{_PART}))?|(?:a\s+)?(?P<half>half))(?![\w-])(?!\s+of\b)",
+    rf"|\s+and\s+(?P<more>an?|{_NUMBER})[\s-]+(?P<of>{_PART})"
+    rf"|\s+point(?P<point>(?:\s+{_DIGIT}\b)+)(?:\s+(?P<times>{_SCALE}))?)?"
+    rf"|half\s+an?\s+(?P<halved>{_SCALE})|(?:a\s+)?(?P<half>half)|(?<!\bin )an?\s+(?P<alone>third|quarter|fifth|tenth)"
+    r"(?=\s*[.,;]?\s*$|\s+of\b))(?P<percent>\s+per\s?cent)?(?![\w-])",
     re.I,
 )
+_OF = re.compile(r"\s+of\b", re.I)
+_JOINED = re.compile(
+    rf"\s+(?:of|in|over|out\s+of|plus|minus|times|to|by|or|and)\s+(?:{_NUMBER}|{_SCALE})(?![\w-])|\s+(?:squared|cubed|factorial)\b"
+    rf"|\s+[a-z]+,?\s+and\s+{_NUMBER}\b",
+    re.I,
+)
+
 _PRONOUN = re.compile(r"\b(?:no|this|that|the|which|any|each|every|another)\s+$", re.I)
 
 
@@ -40,12 +51,14 @@ class Spelled(NamedTuple):
     Attributes:
         start: of its first character.
         end: one past its last.
-        value: of it.
+        value: of it; None where it is reckoned with in words (`three over four`, `one in five`, `two plus two`).
+        factor: 1/100 of `ten percent`, else 1.
     """
 
     start: int
     end: int
-    value: Fraction
+    value: Fraction | None
+    factor: Fraction = Fraction(1)
 
 
 def find_spelled(text: str, start: int = 0, end: int | None = None) -> Spelled | None:
@@ -62,20 +75,32 @@ def find_spelled(text: str, start: int = 0, end: int | None = None) -> Spelled |
     Example:
         >>> [str(find_spelled(text).value) for text in ("twenty-one", "one hundred and five", "two and a half", "half")]
         ['21', '105', '5/2', '1/2']
+        >>> [str(find_spelled(text).value) for text in ("three point five", "half a million", "a quarter")]
+        ['7/2', '500000', '1/4']
         >>> find_spelled("one of them"), find_spelled("the one")
         (None, None)
     """
     for found in _WORDS.finditer(text, start, len(text) if end is None else end):
-        value = _value(found)
+        if _JOINED.match(text, found.end()):
+            return Spelled(found.start(), found.end(), None)
+        value = None if _OF.match(text, found.end()) else _value(found)
         if value is not None and not (found["number"] == "one" and _PRONOUN.search(text[start : found.start()])):
-            return Spelled(found.start(), found.end(), -value if found["sign"] else value)
+            factor = Fraction(1, 100 if found["percent"] else 1)
+            return Spelled(found.start(), found.end(), -value if found["sign"] else value, factor)
     return None
 
 
 def _value(found: re.Match[str]) -> Fraction | None:
-    if found["half"]:
-        return Fraction(1, 2)
-    number = _whole(re.findall(r"[a-z]+", found["number"].lower()))
+    if found["halved"]:
+        return Fraction(SCALES[found["halved"].lower().removesuffix("s")], 2)
+    if found["half"] or found["alone"]:
+        return Fraction(1, _denominator(found["half"] or found["alone"]))
+    words = re.findall(r"[a-z]+", found["number"].lower())
+    if found["part"] and "and" in words:  # one and three quarters
+        at = len(words) - 1 - words[::-1].index("and")
+        whole, top = _whole(words[:at]), _whole(words[at + 1 :])
+        return None if whole is None or top is None else whole + Fraction(top, _denominator(found["part"]))
+    number = _whole(words)
     if number is None:
         return None
     if found["part"]:
@@ -83,6 +108,10 @@ def _value(found: re.Match[str]) -> Fraction | None:
     if found["more"]:
         count = _SMALL.get(found["more"].lower(), 1)
         return number + Fraction(count, _denominator(found["of"]))
+    if found["point"]:
+        digits = "".join(str(_SMALL.get(word, 0)) for word in found["point"].lower().split())
+        scale = SCALES[found["times"].lower().removesuffix("s")] if found["times"] else 1
+        return (number + Fraction(int(digits), 10 ** len(digits))) * scale
     return Fraction(number)
 
 

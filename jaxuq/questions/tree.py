@@ -1,143 +1,22 @@
 r"""LaTeX arithmetic as a tree: numbers, names, sums, products, powers, functions. What is not understood is refused."""
 
-import re
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
-from jaxuq.questions.characters import THIN, fold
-from jaxuq.questions.numerals import read_numeral
+from jaxuq.questions.tokens import OF_SEVERAL, Ambiguous, NotUnderstood, Token, read_tokens
 
-FUNCTIONS = (
-    *("sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh"),
-    *("ln", "log", "exp", "sqrt"),
-)
-GREEK = (
-    *("alpha", "beta", "gamma", "delta", "epsilon", "varepsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda"),
-    *("mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega", "Gamma", "Delta", "Theta"),
-    *("Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega", "ell"),
-)
-_SIGNS = {"cdot": "*", "times": "*", "ast": "*", "div": "/", "lvert": "|", "rvert": "|", "vert": "|", "lbrace": "\\{"}
-_SPACE = re.compile(
-    rf"(?:[\s{THIN}]|\\[,!;: ]|\\q?quad(?![a-zA-Z])|~"
-    r"|\\(?:left|right|displaystyle|textstyle|limits|[bB]igg?[lr]?)(?![a-zA-Z])"
-    r"|\\?\$|\\[()\[\]])+"
-)
-_WORD = re.compile(r"\\([A-Za-z]+)|([A-Za-z]+)|([π√∞])")
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_SUPERSCRIPT = re.compile("⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
-_SUBSCRIPT = re.compile(r"_(?:([A-Za-z0-9])|\{([A-Za-z0-9]{1,8})\})")
-MOST_TOKENS, _DEEPEST = 300, 40
+_ROUNDED = {"⌊": ("⌋", "floor"), "⌈": ("⌉", "ceil")}
+_DEEPEST = 40
 Node = tuple[Any, ...]
 """`("number", Fraction)`, `("name", text)`, `("add" | "mul" | "div" | "pow" | "log", a, b)`, `("neg", a)`, ..."""
-
-
-class NotUnderstood(ValueError):
-    """The text is none of the arithmetic that is read here."""
-
-
-class Token(NamedTuple):
-    """A number, a name, a command, or a sign; `gap`: whether there is a space before it."""
-
-    kind: str
-    value: Any
-    gap: bool
-
-
-def read_tokens(text: str) -> list[Token]:
-    r"""The tokens of a LaTeX expression.
-
-    A run of letters is a function or a constant if it is called so, else a product of variables if it is short and in
-    small letters (`2xy`), and a name as a whole otherwise (`AB`, `apples`).
-
-    Args:
-        text: LaTeX or plain arithmetic.
-
-    Returns:
-        Tokens.
-
-    Raises:
-        NotUnderstood: a character without meaning here, a number that is too long, or more tokens than are worked with.
-
-    Example:
-        >>> [token.value for token in read_tokens("2x + AB")]
-        [Fraction(2, 1), 'x', '+', 'AB']
-    """
-    text, at, tokens = fold(text), 0, []
-    while at < len(text):
-        if len(tokens) > MOST_TOKENS:
-            raise NotUnderstood("too long")
-        space = None if text.startswith("\\\\", at) else _SPACE.match(text, at)
-        at = space.end() if space else at
-        if at == len(text):
-            break
-        gap, character = space is not None, text[at]
-        if character.isdecimal() or (character == "." and text[at + 1 : at + 2].isdecimal()):
-            numeral = read_numeral(text, at)
-            if numeral is None or numeral.value is None:
-                raise NotUnderstood(text[at : at + 9])
-            tokens.append(Token("number", numeral.value, gap))
-            at = numeral.end
-        elif word := _WORD.match(text, at):
-            tokens += _word(word, gap)
-            at = word.end()
-            if word[3] == "√" and (under := read_numeral(text, at)) is not None and under.value is not None:
-                braces = [Token("sign", sign, False) for sign in "{}"]
-                tokens += [braces[0], Token("number", under.value, False), braces[1]]
-                at = under.end
-            subscript = _SUBSCRIPT.match(text, at)
-            if subscript and tokens[-1].kind == "name":
-                tokens[-1] = tokens[-1]._replace(value=f"{tokens[-1].value}_{subscript[1] or subscript[2]}")
-                at = subscript.end()
-        elif script := _SUPERSCRIPT.match(text, at):
-            number = Fraction(int(script[0].translate(_SUPERSCRIPTS)))
-            tokens += [Token("script", "^", False), Token("sign", "{", False), Token("number", abs(number), False)]
-            tokens[-1:-1] = [Token("sign", "-", False)] if number < 0 else []
-            tokens.append(Token("sign", "}", False))
-            at = script.end()
-        elif text.startswith("**", at):
-            tokens.append(Token("script", "^", gap))
-            at += 2
-        elif text.startswith("\\%", at):
-            tokens.append(Token("sign", "%", gap))
-            at += 2
-        elif character in "+-*/(){}[]|!^_%":
-            tokens.append(Token("script" if character == "^" else "sign", character, gap))
-            at += 1
-        else:
-            raise NotUnderstood(character)
-    return tokens
-
-
-def _word(word: re.Match[str], gap: bool) -> list[Token]:
-    command, letters, symbol = word[1], word[2], word[3]
-    if symbol:
-        return [Token("command", {"π": "pi", "√": "sqrt", "∞": "infty"}[symbol], gap)]
-    if command:
-        command = command[1:] if command in ("dfrac", "tfrac", "cfrac") else command
-        if command in _SIGNS:
-            return [Token("sign", _SIGNS[command], gap)]
-        if command in GREEK:
-            return [Token("name", command, gap)]
-        if command in (*FUNCTIONS, "frac", "pi"):
-            return [Token("command", command, gap)]
-        raise NotUnderstood(command)
-    if letters in FUNCTIONS or letters == "pi":
-        return [Token("command", letters, gap)]
-    if is_name(letters):
-        return [Token("name", letters, gap)]
-    return [Token("name", letter, gap and not number) for number, letter in enumerate(letters)]
-
-
-def is_name(letters: str) -> bool:
-    """Whether a run of letters is one name, such as that of a segment, and no product of variables."""
-    return len(letters) > 3 or (len(letters) > 1 and not letters.islower())
 
 
 def read_tree(text: str) -> Node:
     r"""The tree of an expression.
 
     `2\frac{1}{2}` and `2 1/2` are mixed numbers; `2\frac{x}{3}` and `2(3)` are products; `f(x)`, whose function is not
-    known, is refused.
+    known, is refused. So is what people read in two ways: `\sin(x)^2`, `\sin\pi/6`, `1/2x`, `a+b \bmod c`. `3!!` is 3,
+    `n \bmod 2` a remainder, and without brackets the power of an argument belongs to it (`\log x^2`).
 
     Args:
         text: LaTeX or plain arithmetic.
@@ -147,6 +26,7 @@ def read_tree(text: str) -> Node:
 
     Raises:
         NotUnderstood: it is none, or deeper or longer than is worked with.
+        Ambiguous: it has two readings.
 
     Example:
         >>> read_tree("x + 2"), read_tree("2\\frac12")
@@ -180,6 +60,8 @@ class _Reader:
         tree = self.product()
         while self.peek().value in ("+", "-"):
             sign, other = self.take().value, self.product()
+            if "mod" in (tree[0], other[0]):
+                raise Ambiguous("a remainder in a sum")
             tree = ("add", tree, other if sign == "+" else ("neg", other))
         return tree
 
@@ -190,6 +72,13 @@ class _Reader:
             if token.value in ("*", "/"):
                 self.take()
                 tree = ("mul" if token.value == "*" else "div", tree, self.signed())
+                after = self.peek()
+                follows = after.kind in ("name", "command") or after.value in ("(", "{")
+                if token.value == "/" and follows and not after.gap:
+                    raise Ambiguous("1/2x")
+            elif token.value == "mod":
+                self.take()
+                tree = ("mod", tree, self.signed())
             elif token.kind in ("name", "command") or token.value in ("(", "{"):
                 if tree[0] == "name" and tree[1] in ("f", "g", "h") and token.value == "(":
                     raise NotUnderstood("a function that is not known")
@@ -207,7 +96,14 @@ class _Reader:
     def power(self) -> Node:
         base = self.atom()
         while self.peek().value in ("!", "%"):
-            base = ("factorial", base) if self.take().value == "!" else ("div", base, ("number", Fraction(100)))
+            if self.take().value == "%":
+                base = ("div", base, ("number", Fraction(100)))
+                continue
+            double = self.peek().value == "!"
+            if double and self.peek(1).value == "!":
+                raise NotUnderstood("!!!")
+            self.place += double
+            base = ("double factorial" if double else "factorial", base)
         if self.peek().kind == "script":
             self.take()
             return ("pow", base, self.exponent())
@@ -261,6 +157,11 @@ class _Reader:
             tree = self.total()
             self.expect({"(": ")", "{": "}", "|": "|"}[token.value])
             return ("abs", tree) if token.value == "|" else tree
+        if token.value in _ROUNDED:
+            closing, kind = _ROUNDED[token.value]
+            tree = self.total()
+            self.expect(closing)
+            return (kind, tree)
         if token.kind == "command":
             return self.command(token.value)
         raise NotUnderstood(str(token.value))
@@ -293,8 +194,16 @@ class _Reader:
     def command(self, name: str) -> Node:
         if name == "pi":
             return ("name", "pi")
+        if name in OF_SEVERAL:
+            return (name, *self.arguments())
         if name == "frac":
-            return ("div", self.argument(), self.argument())
+            top, begin = self.argument(), self.place
+            bottom = self.argument()
+            if self.peek().kind == "number" and self.place == begin:  # \frac172 is 1/7 times 2
+                self.tokens.insert(self.place, Token("sign", "*", False))
+            if _leads(top) == _leads(bottom) == ("name", "d"):
+                raise Ambiguous("a derivative")
+            return ("div", top, bottom)
         if name == "sqrt":
             degree: Node = ("number", Fraction(2))
             if self.peek().value == "[":
@@ -305,7 +214,13 @@ class _Reader:
             return ("root", inside, degree)
         base = self.script("_") if name == "log" else None
         raised = self.script("^")
-        inside = self.group() if self.peek().value == "{" else self.power()
+        opening = self.peek().value
+        closing = {"(": ")", "{": "}", "|": "|"}.get(opening)
+        inside = self.group() if opening == "{" else self.power()
+        if closing and (self.tokens[self.place - 1].value != closing or self.peek().kind == "script"):
+            raise Ambiguous("a power of an argument in brackets")
+        if not closing and self.peek().value == "/" and self.peek(1).kind == "number":
+            raise Ambiguous("a quotient without brackets")
         while self.peek().kind == "name" or self.peek().value == "pi":  # sin 2x
             inside = ("mul", inside, self.power())
         tree = ("call", name, inside) if base is None else ("log", base, inside)
@@ -315,8 +230,28 @@ class _Reader:
             raise NotUnderstood("an inverse function")
         return ("pow", tree, raised)
 
+    def arguments(self) -> list[Node]:
+        """Of a function of several: `(1, 2)`, `\\{1, 2\\}`."""
+        opening = self.take().value
+        closing = {"(": ")", "\\{": "\\}", "{": "}"}.get(opening)
+        if closing is None:
+            raise NotUnderstood(str(opening))
+        found = [self.total()]
+        while self.peek().value == ",":
+            self.take()
+            found.append(self.total())
+        self.expect(closing)
+        if len(found) < 2:
+            raise NotUnderstood("one argument")
+        return found
+
     def script(self, sign: str) -> Node | None:
         if self.peek().value != sign:
             return None
         self.take()
         return self.group() if self.peek().value == "{" else self.argument()
+
+
+def _leads(tree: Node) -> Node:
+    """The first factor of a product."""
+    return _leads(tree[1]) if tree[0] in ("mul", "div") else tree

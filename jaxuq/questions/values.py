@@ -1,14 +1,18 @@
 """Values of trees: exactly where only rational numbers occur, else with sixty digits; every step is bounded."""
 
+import math
 import random
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from jaxuq.questions.tree import Node, NotUnderstood
+from jaxuq.questions.tokens import NotUnderstood
+from jaxuq.questions.tree import Node, read_tree
 
+_EXACT = ("factorial", "double factorial", "max", "min", "gcd", "lcm", "floor", "ceil", "mod")
 _DIGITS = 60
 _MOST_BITS = 4096
+_POINTS, _WHOLE_POINTS = 12, 12
 _SCALES = (1, 1, 9, 9, 60, 60, 1000, 1000)  # of the points; every other one is of one sign for all variables
 
 
@@ -28,9 +32,15 @@ def has_unit(tree: Node) -> bool:
     return tree == ("name", "i") or any(has_unit(one) for one in tree[1:] if isinstance(one, tuple))
 
 
+def _jumps(tree: Node) -> bool:
+    return tree[0] in _EXACT or any(_jumps(one) for one in tree[1:] if isinstance(one, tuple))
+
+
 def point(number: int, names: set[str]) -> dict[str, Fraction]:
     """A rational value for each variable, the same whenever it is asked for."""
     values = {}
+    if number >= _POINTS:  # whole numbers, where values of floors and remainders jump
+        return {name: Fraction(random.Random(f"{number} {name}").randint(-9, 99)) for name in sorted(names)}
     for name in sorted(names):
         rng = random.Random(f"{number} {name}")
         size = Fraction(rng.randint(37, 997), 499) * _SCALES[number % len(_SCALES)]
@@ -64,6 +74,26 @@ def value_of(tree: Node, at: Mapping[str, Fraction], *, real: bool = True) -> An
         return _value(tree, at, real)
 
 
+def rational_value(text: str) -> Fraction | None:
+    r"""The value of a text without variables, where it is rational.
+
+    Args:
+        text: LaTeX or plain arithmetic.
+
+    Returns:
+        None: it has none, is not rational, or is not understood.
+
+    Example:
+        >>> rational_value("\\frac{1}{2} + \\sqrt{4}"), rational_value("\\pi"), rational_value("x")
+        (Fraction(5, 2), None, None)
+    """
+    try:
+        value = value_of(read_tree(text), {})
+    except (NotUnderstood, Undefined, KeyError):
+        return None
+    return value if isinstance(value, Fraction) else None
+
+
 def same_value(first: Any, second: Any) -> bool:
     """Whether two values of `value_of` are equal: exactly, or to fifty digits."""
     import mpmath
@@ -94,17 +124,12 @@ def _value(tree: Node, at: Mapping[str, Fraction], real: bool) -> Any:
     if kind == "call":
         return _checked(_called(tree[1], _floating(_value(tree[2], at, real)), real), real)
     a, *rest = (_value(one, at, real) for one in tree[1:])
+    if kind in _EXACT:
+        return _exact(kind, [a, *rest])
     if kind == "neg":
         return -a
     if kind == "abs":
         return abs(a)
-    if kind == "factorial":
-        if not isinstance(a, Fraction) or a.denominator != 1 or not 0 <= a <= 170:
-            raise Undefined("factorial")
-        product = 1
-        for factor in range(2, int(a) + 1):
-            product *= factor
-        return Fraction(product)
     b = rest[0]
     if kind in ("add", "mul", "div") and not (isinstance(a, Fraction) and isinstance(b, Fraction)):
         a, b = _floating(a), _floating(b)
@@ -126,6 +151,30 @@ def _value(tree: Node, at: Mapping[str, Fraction], real: bool) -> Any:
     if base in (0, 1) or x == 0 or (real and (base < 0 or x < 0)):
         raise Undefined("logarithm")
     return _checked(mpmath.log(x) / mpmath.log(base), real)
+
+
+def _exact(kind: str, values: list[Any]) -> Any:
+    """Of functions whose values jump, or which are of whole numbers."""
+    if not all(isinstance(one, Fraction) for one in values):
+        if kind in ("max", "min") and not any(hasattr(one, "imag") and one.imag for one in values):
+            return max(values, key=_floating) if kind == "max" else min(values, key=_floating)
+        raise Undefined(kind)
+    a, whole = values[0], all(one.denominator == 1 for one in values)
+    if kind in ("max", "min"):
+        return max(values) if kind == "max" else min(values)
+    if kind in ("floor", "ceil"):
+        return Fraction(math.floor(a) if kind == "floor" else math.ceil(a))
+    if kind == "mod":
+        if values[1] == 0:
+            raise Undefined("division by zero")
+        return a % values[1]
+    if not whole:
+        raise Undefined(kind)
+    if kind in ("gcd", "lcm"):
+        return Fraction((math.gcd if kind == "gcd" else math.lcm)(*map(int, values)))
+    if not 0 <= a <= 170:
+        raise Undefined(kind)
+    return Fraction(math.prod(range(int(a), 1, -2 if kind == "double factorial" else -1)))
 
 
 def _power(a: Any, b: Any, real: bool) -> Any:
@@ -218,10 +267,11 @@ def equal_trees(first: Node, second: Node) -> bool | None:
         (True, None)
     """
     names = names_of(first) | names_of(second)
+    jumps = any(_jumps(one) for one in (first, second))
     ways = (False,) if has_unit(first) or has_unit(second) else (True, False)
     for real in ways:
         shared = 0
-        for number in range(12 if names else 1):
+        for number in range(_POINTS + jumps * _WHOLE_POINTS if names else 1):
             at = point(number, names)
             try:
                 values = [value_of(tree, at, real=real) for tree in (first, second)]

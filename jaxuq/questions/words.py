@@ -9,6 +9,9 @@ TITLES = frozenset(
 )  # fmt: skip
 """After these a point ends no sentence."""
 
+SHORTENED = frozenset(("i.e", "e.g", "d.p", "s.f", "sig", "ca", "eq", "cu", "sq"))
+"""Abbreviations within sentences."""
+
 AFTER_NAMES = frozenset(
     (
         "jr", "sr", "inc", "ltd", "co", "corp", "etc", "bros",

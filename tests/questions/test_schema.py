@@ -220,3 +220,41 @@ def test_a_line_is_an_answer_by_itself(line, kind, truths, right, by):
     found = questions.grade(line, questions.Question("a", "?", truths, kind), bare=True)
     assert (found.correct, found.by) == (right, by)
     assert found.answer is None or line[found.answer.start : found.answer.end] == found.answer.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (5, "number"), (2.5, "number"), ("$1,200", "number"), ("3 1/2 cups", "number"), ("50%", "number"),
+        ("5 km", "number"), ("22:30", "number"), ("\\frac{1}{2}", "number"), ("1st", "number"), ("18 eggs", "number"),
+        ("0x1F", "number"), (["7", "7.0"], "number"), ("x^2", "expression"), ("2x", "expression"),
+        ("x + 1", "expression"),
+        ("3\\pi", "expression"), ("(1, 2)", "expression"), ("[0, 1)", "expression"), ("\\{1,2\\}", "expression"),
+        ("x=5 or x=6", "expression"), ("5 or 6", "expression"), ("x > 3", "expression"), (["x^2", 4], "expression"),
+        ("Apollo 13", "text"), ("B-52", "text"), ("H2O", "text"), ("COVID-19", "text"), ("Catch-22", "text"),
+        ("12 Angry Men", "text"), ("2 Samuel", "text"), ("iPhone 5", "text"), ("2001: A Space Odyssey", "text"),
+        ("4 July 1776", "text"), ("R2-D2", "text"), ("Boeing 747-400", "text"), ("Henry VIII", "text"), ("no", "text"),
+        (["seven", "7"], "text"), (["Apollo 13", "13"], "text"), ("\\text{Paris}", "text"), ("and/or", "text"),
+    ],
+)  # fmt: skip
+def test_a_kind_that_is_not_given_follows_from_whole_answers(answer, kind):
+    """... of which each is right then."""
+    one = questions.make_question({"question": "?", "answer": answer}, "a")
+    assert one.kind == kind
+    for truth in one.answers:
+        response = f"The answer is {truth}" if "$" not in truth else truth
+        assert questions.grade(response, one).correct, response
+        assert not questions.grade("The answer is 987654.", one).correct
+
+
+@pytest.mark.parametrize("answer", ["Paris", "St. Petersburg", "Apollo 13", "x^2", "no"])
+def test_where_a_layout_asks_for_the_answer_itself_the_line_is_the_answer(answer):
+    entry = {"question": "?", "answer": answer}
+    (line,) = questions.load_questions([entry], layout="line").questions
+    for said in (answer, f" {answer}.", f"The answer is {answer}."):
+        assert questions.grade(said, line).correct, said
+        found = questions.read_answer(said, line)
+        assert found is not None and questions.judge_answer(found.text, line).equal
+    assert questions.grade("London", line).correct is False
+    (boxed,) = questions.load_questions([entry], layout="boxed").questions
+    assert questions.grade(answer, boxed).correct is None or answer == "x^2"

@@ -1,0 +1,189 @@
+r"""What units are: symbols, whose case counts (`mW` is no `MW`), names, and currencies; never converted."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+_PREFIXES = {
+    "Y": "yotta", "Z": "zetta", "E": "exa", "P": "peta", "T": "tera", "G": "giga", "M": "mega", "k": "kilo",
+    "h": "hecto", "da": "deca", "d": "deci", "c": "centi", "m": "milli", "µ": "micro", "μ": "micro", "u": "micro",
+    "n": "nano", "p": "pico", "f": "femto", "a": "atto",
+}  # fmt: skip
+_PREFIXED = {  # symbol, names
+    "m": "meter metre", "g": "gram gramme", "s": "second", "A": "ampere amp", "K": "kelvin", "mol": "mole",
+    "Hz": "hertz", "N": "newton", "Pa": "pascal", "J": "joule", "W": "watt", "V": "volt", "F": "farad", "Ω": "ohm",
+    "ohm": "ohm", "C": "coulomb", "T": "tesla", "H": "henry", "L": "liter litre", "eV": "electronvolt", "B": "byte",
+    "b": "bit",
+    "Wh": "watthour", "Ah": "amperehour", "cal": "calorie", "bar": "bar", "lm": "lumen", "lx": "lux", "Wb": "weber",
+    "Bq": "becquerel", "Gy": "gray", "Sv": "sievert", "cd": "candela", "t": "tonne",
+}  # fmt: skip
+_SYMBOLS = {
+    "min": "minute", "h": "hour", "hr": "hour", "sec": "second", "d": "day", "wk": "week", "mo": "month", "yr": "year",
+    "ft": "foot", "in": "inch", "yd": "yard", "mi": "mile", "lb": "poundmass", "oz": "ounce", "gal": "gallon",
+    "qt": "quart", "pt": "pint", "tsp": "teaspoon", "tbsp": "tablespoon", "ha": "hectare", "l": "liter",
+    "ml": "milliliter", "kn": "knot", "rpm": "turnperminute", "psi": "psi", "atm": "atmosphere", "ppm": "ppm",
+    "ppb": "ppb", "dB": "decibel", "°": "degree", "deg": "degree", "rad": "radian", "°C": "celsius", "°F": "fahrenheit",
+    "C": "celsius coulomb", "F": "fahrenheit farad", "Da": "dalton", "u": "dalton", "M": "", "P": "",
+    "a": "", "E": "", "G": "", "p": "penny", "c": "cent", "¢": "cent", "am": "", "pm": "", "d.p": "",
+    "$": "usd aud cad nzd hkd", "US$": "usd", "A$": "aud", "AU$": "aud", "C$": "cad", "CA$": "cad", "NZ$": "nzd",
+    "HK$": "hkd", "€": "eur", "£": "gbp", "¥": "jpy cny", "₹": "inr", "USD": "usd", "EUR": "eur", "GBP": "gbp",
+    "JPY": "jpy", "CNY": "cny", "INR": "inr", "CHF": "chf", "AUD": "aud", "CAD": "cad", "Rs": "inr", "%": "percent",
+}  # fmt: skip
+_NAMES = {
+    "minute": "min mins", "hour": "hrs", "day": "", "week": "", "month": "", "year": "", "decade": "",
+    "century": "centuries", "foot": "feet", "inch": "inches", "yard": "", "mile": "", "acre": "", "hectare": "",
+    "ounce": "", "ton": "", "gallon": "", "quart": "", "pint": "", "cup": "", "teaspoon": "", "tablespoon": "",
+    "degree": "", "radian": "", "knot": "", "celsius": "", "fahrenheit": "", "percent": "", "second": "secs sec",
+    "eur": "euro", "gbp": "sterling", "jpy": "yen", "inr": "rupee", "cny": "yuan renminbi", "chf": "franc",
+    "cent": "", "penny": "pence pennies", "atmosphere": "", "micron": "", "dozen": "", "mole": "", "liter": "",
+}  # fmt: skip
+_WORDS: Mapping[str, str] = {
+    "dollar": "usd aud cad nzd hkd", "pound": "poundmass gbp", "lbs": "poundmass", "kilo": "kilogram",
+}  # fmt: skip
+_POWERS = {0xB2: "^2", 0xB3: "^3"}
+_SQUARE, _CUBIC = ("square", "sq", "squared"), ("cubic", "cu", "cubed")
+_WHOLE: Mapping[str, str] = {"mph": "mile/hour", "kph": "km/h", "kmh": "km/h", "kmph": "km/h", "cc": "cm^3"}
+PREFIXES = tuple(dict.fromkeys(_PREFIXES.values()))
+"""Of names of units."""
+Options = frozenset[str]
+Measure = tuple[tuple[Options, int], ...]
+
+
+def _tables() -> tuple[dict[str, Options], dict[str, Options]]:
+    symbols: dict[str, Options] = {}
+    names: dict[str, Options] = {}
+    for symbol, spelled in _PREFIXED.items():
+        first, *others = spelled.split()
+        for name in (first, *others):
+            names[name] = frozenset((first,))
+        symbols[symbol] = frozenset((first,))
+        for sign, prefix in _PREFIXES.items():
+            symbols[sign + symbol] = frozenset((prefix + first,))
+            names |= {prefix + name: frozenset((prefix + first,)) for name in (first, *others)}
+            if symbol == "L":
+                symbols[sign + "l"] = frozenset((prefix + first,))
+    symbols |= {symbol: frozenset(meant.split()) for symbol, meant in _SYMBOLS.items() if meant}
+    for symbol in (one for one, meant in _SYMBOLS.items() if not meant):
+        symbols.pop(symbol, None)
+    for name, others in _NAMES.items():
+        for one in (name, *others.split()):
+            names.setdefault(one, frozenset((name,)))
+    names |= {name: frozenset(meant.split()) for name, meant in _WORDS.items()}
+    return symbols, names
+
+
+_BY_SYMBOL, _BY_NAME = _tables()
+
+
+def _unit(word: str) -> Options | None:
+    """What a word may mean; None: it is no unit that is known. What only case would tell is a unit of its own."""
+    if word in _BY_SYMBOL:
+        return _BY_SYMBOL[word]
+    small = word.lower()
+    for name in (small, small.removesuffix("s"), small.removesuffix("es")):
+        if name in _BY_NAME:
+            return _BY_NAME[name]
+    if word[:-1] in _BY_SYMBOL and word.endswith("s") and len(word) > 2 and word[:-1] not in ("cm", "mm"):
+        return _BY_SYMBOL[word[:-1]]  # kgs, hrs
+    if len(word) < 2:
+        return None
+    meant = {options for symbol, options in _BY_SYMBOL.items() if symbol.lower() == small}
+    return None if not meant else meant.pop() if len(meant) == 1 else frozenset((f"?{word}",))
+
+
+def measure_of(text: str) -> tuple[Measure, bool] | None:
+    r"""A unit as units with powers, and whether all of it was understood.
+
+    Args:
+        text: of `without_unit`.
+
+    Returns:
+        The measure, until a word that is unknown; None: the first is.
+
+    Example:
+        >>> measure_of("km/h") == measure_of("kilometers per hour"), measure_of("mW") == measure_of("MW")
+        (True, False)
+        >>> measure_of("apples")
+    """
+    pieces = re.findall(
+        r"°[CF]|[A-Z]{1,2}\$|[A-Za-zµμΩ]+|[$€£¥₹¢°%]|\^?\s*\{?\s*-?\d+\s*\}?|[/*]", text.translate(_POWERS)
+    )
+    made: list[tuple[Options, int]] = []
+    sign, power = 1, 1
+    queue = _expanded(pieces)
+    for number, piece in enumerate(queue):
+        small = piece.lower()
+        digits = re.fullmatch(r"\^?\s*\{?\s*(-?\d+)\s*\}?", piece)
+        if digits:
+            made[-1:] = [(options, int(digits[1]) * (-1 if one < 0 else 1)) for options, one in made[-1:]]
+        elif piece == "*":
+            continue
+        elif piece == "/" or small in ("per", "a", "an", "each", "every"):
+            if number + 1 < len(queue) and _unit(queue[number + 1]) is None:
+                return (tuple(made), False) if made else None
+            sign = -1
+        elif small in ("squared", "cubed") and made:
+            made[-1] = (made[-1][0], made[-1][1] * (2 if small == "squared" else 3))
+        elif small in (*_SQUARE, *_CUBIC):
+            power = 2 if small in _SQUARE else 3
+        else:
+            options = _unit(piece) if piece != "in" or not made else None
+            if options is None:
+                return (tuple(made), False) if made else None
+            made.append((options, sign * power))
+            sign, power = 1, 1
+    return (tuple(made), True) if made else None
+
+
+def _expanded(pieces: Iterable[str]) -> list[str]:
+    found: list[str] = []
+    for piece in pieces:
+        found += re.findall(r"[a-z]+|\^\d|/", _WHOLE[piece.lower()]) if piece.lower() in _WHOLE else [piece]
+    return found
+
+
+def is_known(text: str) -> bool:
+    """Whether all of a unit is understood.
+
+    Args:
+        text: of `without_unit`.
+
+    Returns:
+        True if it is.
+
+    Example:
+        >>> is_known("km/h"), is_known("apples"), is_known("x")
+        (True, False, False)
+    """
+    found = measure_of(text)
+    return found is not None and found[1]
+
+
+def same_measure(first: str, second: str) -> bool:
+    """Whether two units may be the same: unknown ones may.
+
+    Args:
+        first: of `without_unit`.
+        second: another.
+
+    Returns:
+        False where both are known and differ.
+
+    Example:
+        >>> same_measure("metres", "m"), same_measure("mL", "ML"), same_measure("$", "euros"), same_measure("eggs", "m")
+        (True, False, False, True)
+    """
+    one, other = measure_of(first), measure_of(second)
+    if one is None or other is None:
+        return True
+    mine, theirs = list(one[0]), list(other[0])
+    if not (one[1] and other[1]):
+        shared = min(len(mine), len(theirs))
+        mine, theirs = mine[:shared], theirs[:shared]
+    if len(mine) != len(theirs):
+        return False
+    for options, power in mine:
+        match = next((each for each in theirs if each[0] & options and each[1] == power), None)
+        if match is None:
+            return False
+        theirs.remove(match)
+    return True

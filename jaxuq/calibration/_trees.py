@@ -13,19 +13,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuq._errors import JaxuqError
+from jaxuq.calibration.beta import BetaState
+from jaxuq.calibration.by_group import GroupState
+from jaxuq.calibration.classwise_isotonic import ClasswiseState
 from jaxuq.calibration.conformal_regression import ConformalState
 from jaxuq.calibration.isotonic import IsotonicState
 from jaxuq.calibration.isotonic_quantiles import QuantileState
+from jaxuq.calibration.linear_scaling import LinearState
 from jaxuq.calibration.platt import PlattState
 from jaxuq.calibration.temperature import TemperatureState
 from jaxuq.calibration.variance import VarianceState
+from jaxuq.calibration.venn_abers import VennAbersState
 from jaxuq.posterior import READERS, Draws
 from jaxuq.posterior._model import Static
 
 _STATES: dict[str, Any] = {
     state.__name__: state
-    for state in (ConformalState, IsotonicState, PlattState, QuantileState, TemperatureState, VarianceState)
-}
+    for state in (
+        BetaState, ClasswiseState, ConformalState, GroupState, IsotonicState, LinearState, PlattState, QuantileState,
+        TemperatureState, VarianceState, VennAbersState,
+    )
+}  # fmt: skip
 _DEPTH = 64  # nested containers in one tree, far from Python's own limit of calls
 
 

@@ -18,6 +18,8 @@ from jaxuq._entries import Entries
 from jaxuq._errors import ArrayError, OptionError
 from jaxuq._options import check_number
 from jaxuq.calibration.base import Calibrator
+from jaxuq.calibration.beta import beta_calibration
+from jaxuq.calibration.classwise_isotonic import classwise_isotonic
 from jaxuq.calibration.conformal_classification import ConformalClassification, conformal_classification
 from jaxuq.calibration.conformal_regression import ConformalRegression, Interval, conformal_regression
 from jaxuq.calibration.isotonic import isotonic_calibration
@@ -35,7 +37,9 @@ CALIBRATORS: Entries[Any] = Entries(
     {
         "temperature": temperature_scaling(),
         "platt": platt_scaling(),
+        "beta": beta_calibration(),
         "isotonic": isotonic_calibration(),
+        "classwise-isotonic": classwise_isotonic(),
         "isotonic-quantiles": isotonic_quantiles(),
         "variance-scaling": variance_scaling(),
         "vector": vector_scaling(),

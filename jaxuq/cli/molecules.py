@@ -125,8 +125,8 @@ class FitMolecules(_Labels):
     file: calibration molecules are weighted by how often their kind comes there."""
 
     calibrator: Annotated[str, from_packages("jaxuq.calibrators")] = "auto"
-    """temperature, platt, isotonic, venn-abers (classification), variance-scaling (regression), none; auto: variance
-    scaling or a temperature."""
+    """temperature, platt, beta, isotonic, venn-abers (classification), variance-scaling (regression), none; auto:
+    variance scaling or a temperature."""
 
     def run(self) -> None:
         """Fit, save, and say how good it is on the test part."""

@@ -8,7 +8,7 @@ import pytest
 
 from jaxuq import calibration
 from jaxuq._errors import ArrayError, OptionError
-from jaxuq.calibration import Fitted, conformal_prediction, predict_fitted, recalibrate
+from jaxuq.calibration import Fitted, conformal_prediction, load_fitted, predict_fitted, recalibrate, save_fitted
 from jaxuq.posterior import predict_forecast
 
 
@@ -90,19 +90,26 @@ def test_groups_and_sets_of_classes():
     assert float(jnp.mean(jnp.take_along_axis(sets, labels[:, None], 1))) > 0.85
 
 
+_OF_CLASSES = ("vector", "matrix", "dirichlet", "classwise-isotonic")
+
+
 @pytest.mark.parametrize("name", calibration.CALIBRATORS)
-def test_every_named_calibrator_is_fitted_by_name(name, request):
-    if name in ("vector", "matrix", "dirichlet"):
-        pytest.skip("of classes; tests/calibration/test_linear_scaling.py")
+def test_every_named_calibrator_is_fitted_and_kept_by_name(name, request, tmp_path):
     kind = "gaussian" if name in ("variance-scaling", "isotonic-quantiles") else "bernoulli"
     forecast, labels, where = request.getfixturevalue("gaussian" if kind == "gaussian" else "binary")
     outputs = forecast.logits if kind == "bernoulli" else jnp.stack([forecast.mean, forecast.mean], -1)
+    if name in _OF_CLASSES:
+        kind, outputs = "categorical", jnp.stack([outputs, 0.5 * outputs**2, 0.0 * outputs], -1)
     read = lambda scale, x: x * scale  # noqa: E731
     fitted = recalibrate(Fitted(jnp.ones(1), kind, name), read, outputs, labels, where=where)
     raw = predict_forecast(read, jnp.ones(1), outputs, kind)
     method = calibration.CALIBRATORS[name]
     expected = method.apply(method.fit(raw, labels, where=where), raw)
     jax.tree.map(np.testing.assert_array_equal, predict_fitted(fitted, read, outputs), expected)
+    save_fitted(tmp_path / "kept", fitted)
+    kept = load_fitted(tmp_path / "kept")
+    assert type(kept.calibrator_state) is type(fitted.calibrator_state)
+    jax.tree.map(np.testing.assert_array_equal, predict_fitted(kept, read, outputs), expected)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError, refused
 
 _STEERS = re.compile(
@@ -70,6 +71,7 @@ def steering_tokens(tokenizer: Any) -> dict[str, int]:
     return dict(_known(tokenizer).steering)
 
 
+@typed()
 def plain_tokens(tokenizer: Any, texts: Sequence[str], *, begin: bool = False) -> list[list[int]]:
     """The tokens of texts that say nothing but themselves.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError, refused
 from jaxuq.checkpoints.plain_tokens import plain_tokens
 
@@ -40,6 +41,7 @@ class SubwordTokenizer(NamedTuple):
         return [tokens or [self.unknown] for tokens in plain_tokens(self.tokenizer, plain)]
 
 
+@typed()
 def load_subwords(folder: Path) -> SubwordTokenizer:
     """The tokenizer of an encoder's folder.
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.safetensors import StoredTensor
 from jaxuq.checkpoints.torch_pickle import Record, TensorRecord, parts_of, read_pickle
@@ -86,6 +87,7 @@ class TorchFile(NamedTuple):
         return dict(found) if isinstance(found, dict) else {}
 
 
+@typed()
 def read_torch_file(path: str | Path) -> TorchFile:
     """Open a PyTorch file, of today's format (a zip archive) or that of before version 1.6.
 

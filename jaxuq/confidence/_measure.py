@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry
 from jaxuq._errors import OptionError
 
@@ -99,6 +100,7 @@ class Seen:
         return self._fields[name]
 
 
+@typed()
 def measure(
     name: str,
     title: str = "",

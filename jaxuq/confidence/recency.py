@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened, widest
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
@@ -26,6 +27,7 @@ RECENCY_FACTORS: tuple[float, ...] = (
 )
 
 
+@typed()
 @checked
 @widened
 def reweight_recent(

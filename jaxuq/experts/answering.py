@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._options import check_count
 from jaxuq.experts.decoding import generate_by_experts
 from jaxuq.experts.mixture import Mixing
@@ -51,6 +52,7 @@ class ExpertAnswer(NamedTuple):
         return float(np.exp(self.log_probs.sum()))
 
 
+@typed()
 def answer_by_experts(
     model: LanguageModel,
     experts: PyTree | None,

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq._options import check_count
 from jaxuq.experts._cluster_models import CHUNK, Division, birch, divide, kmeans, random_parts
@@ -40,6 +41,7 @@ class Clusters(NamedTuple):
         return len(self.sizes)
 
 
+@typed()
 def cluster_features(
     features: Float[Array | np.ndarray, "examples dimension"],
     *,

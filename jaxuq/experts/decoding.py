@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._options import check_count
 from jaxuq.experts.disagreement import combine_logits, disagreement
 from jaxuq.experts.mixture import Mixing, mixing, mixture_adapters
@@ -50,6 +51,7 @@ class ExpertParams(NamedTuple):
 _MEMBERS = KeyValueCache(0, 0, None, None)  # type: ignore[arg-type]  # positions and length are shared
 
 
+@typed()
 @functools.lru_cache(maxsize=256)
 def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bool = False) -> Model:
     r"""An ensemble of experts as one model: every member reads with a cache of its own, and their logits are combined.
@@ -136,6 +138,7 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
     return Model(read, logits, init_cache, base.vocab_size, base.max_positions, trained_logits=False, observe=observe)
 
 
+@typed()
 def generate_by_experts(
     decoder: Decoder,
     params: PyTree,

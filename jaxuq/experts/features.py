@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._entries import function_of, label_of
 from jaxuq._options import check_count
 from jaxuq.experts._feature_file import FeatureFile
@@ -47,6 +48,7 @@ class GradientFeatures(NamedTuple):
     zero: Bool[np.ndarray, " kept"]
 
 
+@typed()
 def gradient_features(
     model: LanguageModel,
     checkpoints: Sequence[AdapterCheckpoint],

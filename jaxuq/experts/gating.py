@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._keys import named_key
 from jaxuq.experts.mixture import init_gates, mixing, mixture_adapters
 from jaxuq.language import LanguageModel
@@ -20,6 +21,7 @@ from jaxuq.language.tuning import (
 )
 
 
+@typed()
 def train_gates(
     rng_key: Key[Array, ""],
     model: LanguageModel,

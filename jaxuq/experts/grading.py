@@ -5,6 +5,7 @@ from operator import eq
 
 import numpy as np
 
+from jaxuq._arguments import typed
 from jaxuq.questions.answers import AnswerKind
 
 ANSWER_KINDS: Mapping[str, AnswerKind] = {
@@ -13,6 +14,7 @@ ANSWER_KINDS: Mapping[str, AnswerKind] = {
 """What `--answer` may say, and how an answer is read then."""
 
 
+@typed()
 def vote(answers: Sequence[str], seed: int | Sequence[int] = 0, *, same: Callable[[str, str], bool] = eq) -> str:
     """The answer that most samples give; among equals one is drawn.
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widened
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import OptionError
@@ -121,6 +122,7 @@ def gate_weights(
     return jax.nn.softmax(jnp.einsum("bti,ic->btc", x, gate), axis=-1)
 
 
+@typed()
 def mixture_adapters(experts: PyTree, *, scan: bool, gates: PyTree | None = None) -> PyTree:
     """Stacked experts as each layer reads them: the expert axis beside the layer, not before it.
 
@@ -152,6 +154,7 @@ def mixture_adapters(experts: PyTree, *, scan: bool, gates: PyTree | None = None
     }
 
 
+@typed()
 def init_gates(experts: PyTree, *, scan: bool) -> PyTree:
     """Gates that weigh all experts alike, for every adapted layer.
 
@@ -176,6 +179,7 @@ def init_gates(experts: PyTree, *, scan: bool) -> PyTree:
     return {layers: {name: one(part["a"]) for name, part in group.items()} for layers, group in experts.items()}
 
 
+@typed()
 @contextlib.contextmanager
 def mixing(kind: Mixing, scale: float, weights: Float[Array, "batch experts"] | None = None) -> Iterator[None]:
     """A context in which decoders without adapters of their own mix those of `mixture_adapters` in every linear layer.

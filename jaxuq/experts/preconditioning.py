@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened, widest
 from jaxuq._entries import Entries, function_of
 
@@ -35,6 +36,7 @@ class AdapterCheckpoint(NamedTuple):
     epsilon: float = 1e-8
 
 
+@typed()
 @widened
 def precondition(
     gradients: PyTree[Float[Array, "examples ..."]],

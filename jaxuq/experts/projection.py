@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widest
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import ArrayError
@@ -29,6 +30,7 @@ PROJECTIONS: Entries[Projection] = Entries(
 """Projections by name; put yours in, or declare an entry point of the group `jaxuq.projections`."""
 
 
+@typed()
 def project(
     rng_key: Key[Array, ""],
     gradients: PyTree[Float[Array, "..."]],

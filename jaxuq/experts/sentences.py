@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import OptionError
 from jaxuq.checkpoints import load_encoder, plain_tokens
@@ -28,6 +29,7 @@ POOLINGS: Entries[Pooling] = Entries(
 """Directions of texts from their tokens' states, by name; put yours in, or declare an entry point of the group."""
 
 
+@typed()
 def embed_sentences(
     texts: Sequence[str],
     *,

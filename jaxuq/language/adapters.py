@@ -23,12 +23,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widest
 from jaxuq._keys import named_key
 from jaxuq.networks.decoder import Decoder
 from jaxuq.networks.linear import LoraConfig, adapted_norm, init_adapter
 
 
+@typed()
 def init_adapters(rng_key: Key[Array, ""], decoder: Decoder, params: PyTree) -> PyTree:
     r"""New adapters for a decoder: $A$ uniform within $1/\sqrt{in}$, $B = 0$, DoRA's magnitude the norm of the kernel.
 
@@ -79,6 +81,7 @@ def init_adapters(rng_key: Key[Array, ""], decoder: Decoder, params: PyTree) -> 
     }
 
 
+@typed()
 def merge_adapters(params: PyTree, lora: PyTree, lora_config: LoraConfig) -> PyTree:
     r"""Parameters of a plain model that does what the base does with the adapters: $W \leftarrow W + s A B$.
 
@@ -125,6 +128,7 @@ def _merged(kernel: Any, adapter: dict[str, Array], lora: LoraConfig) -> Array:
     return whole.astype(kernel.dtype)
 
 
+@typed()
 def stack_adapters(adapters: Sequence[PyTree]) -> PyTree:
     """Experts from single adapters: the same pytree with a leading axis, to be mapped over with the base shared.
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._keys import named_key
 from jaxuq.language.adapters import init_adapters
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
@@ -106,13 +107,14 @@ class Finetuned(NamedTuple):
         return self.survey.rejected
 
 
+@typed()
 def finetune(
     rng_key: Key[Array, ""],
     model: LanguageModel,
     data: Sequence[Any],
     config: FinetuneConfig | None = None,
     *,
-    token_loss: TokenLoss = cross_entropy,
+    token_loss: TokenLoss | ScheduledLoss = cross_entropy,
     mesh: jax.sharding.Mesh | None = None,
     checkpoint: str | pathlib.Path | None = None,
     checkpoint_steps: int | None = None,

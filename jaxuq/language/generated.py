@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
 from jaxuq.language.scoring import Alternatives
@@ -58,6 +59,7 @@ class Generation(NamedTuple):
         return Captured(self.queries, attention.keys(self.cache), attention.positions(self.cache))
 
 
+@typed()
 @checked
 def take_rows(model: Model | Decoder, generation: Generation, rows: Int[Array, "taken"]) -> Generation:
     """Some rows of a generation, to go on with them alone when most others have stopped.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
+from jaxuq._arguments import typed
 from jaxuq.language.errors import PromptError
 from jaxuq.language.tokenization import encode_prompt, encode_reply, stop_tokens
 
@@ -44,6 +45,7 @@ class Rejected(NamedTuple):
     reason: str
 
 
+@typed("record")
 def encode_instruction(
     tokenizer: "PreTrainedTokenizerBase", record: Mapping[str, Any], *, chat: bool = True, max_length: int | None = None
 ) -> Instruction:

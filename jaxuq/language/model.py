@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints import StoredTensor, read_json, stored_tensors
 from jaxuq.checkpoints.errors import refused
 from jaxuq.checkpoints.settings import Settings
@@ -161,6 +162,7 @@ def _locate(name_or_path: str | os.PathLike) -> Path:
     return path if path.exists() else fetch_model(str(name_or_path))
 
 
+@typed()
 def load_model(
     name_or_path: str | os.PathLike,
     *,
@@ -206,6 +208,7 @@ def load_model(
     return LanguageModel(decoder, params, tokenizer, str(name_or_path), stops=stops)
 
 
+@typed()
 def save_model(path: str | os.PathLike, model: LanguageModel) -> None:
     """Save a model as a folder that `load_model` and transformers read: configuration, safetensors, tokenizer.
 
@@ -239,6 +242,7 @@ def save_model(path: str | os.PathLike, model: LanguageModel) -> None:
         raise
 
 
+@typed()
 def inspect_model(name_or_path: str | os.PathLike) -> CheckpointInfo:
     """What a checkpoint holds, without reading its weights.
 

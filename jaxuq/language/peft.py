@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.places import Place
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.families import FAMILIES, Family
@@ -30,6 +31,7 @@ _KEY = re.compile(
 _PARTS = {"lora_A": "a", "lora_B": "b", "lora_magnitude_vector": "magnitude"}
 
 
+@typed()
 def load_peft(
     folder: str | os.PathLike, decoder_config: DecoderConfig, *, scan: bool = True
 ) -> tuple[LoraConfig, PyTree]:
@@ -149,6 +151,7 @@ def _padded(tensor: np.ndarray, part: str, own: LoraConfig, config: LoraConfig) 
     return np.pad(tensor * np.float32(factor), ((0, more), (0, 0)))
 
 
+@typed()
 def save_peft(
     folder: str | os.PathLike,
     lora_config: LoraConfig,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
@@ -43,6 +44,7 @@ GREEDY = Sampling(temperature=None)
 PLAIN = Sampling()
 
 
+@typed()
 def check_sampling(sampling: Sampling) -> Sampling:
     """Refuse numbers out of range, and write what has no effect as None; traced numbers pass.
 
@@ -181,6 +183,7 @@ def min_p_mask(logits: Float[Array, "*batch vocab"], min_p: float | Float[Array,
     return logits >= jnp.max(logits, axis=-1, keepdims=True) + jnp.log(jnp.asarray(min_p, logits.dtype))
 
 
+@typed()
 @checked
 @widened
 def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> Float[Array, "*batch vocab"]:
@@ -224,6 +227,7 @@ def _draw(rng_key: Key[Array, ""], weights: Float[Array, "groups"]) -> Int[Array
     return jnp.where(reached.any(), jnp.argmax(reached), jnp.argmax(weights))
 
 
+@typed()
 @checked
 def sample_token(
     rng_key: Key[Array, ""], logits: Float[Array, "*batch vocab"], sampling: Sampling

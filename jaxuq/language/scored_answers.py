@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuq._arguments import typed
 from jaxuq._options import check_count
 from jaxuq.language._prompt_batches import Chat, captured_row, encode_prompts, listed_prompts
 from jaxuq.language.answers import Answer
@@ -17,6 +18,7 @@ from jaxuq.language.tokenization import decode_tokens, encode_reply
 from jaxuq.parallel import pad_rows, plan_rows
 
 
+@typed()
 def score(
     model: LanguageModel,
     prompts: str | Chat | Sequence[str | Chat],

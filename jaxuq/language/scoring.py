@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import select, take_class, widened
 from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
@@ -118,7 +119,7 @@ def _score(
     keep_queries: bool,
     keep_cache: bool,
 ) -> Scores:
-    hidden, after, queries = model.read(params, tokens, positions, cache)
+    hidden, after, queries = model.hidden_of(params, tokens, positions, cache)
     before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), *((0, 0),) * (hidden.ndim - 2)))
     follows = jnp.pad((positions[:, :-1] >= 0) & (positions[:, 1:] > positions[:, :-1]), ((0, 0), (1, 0)))
     wanted = follows if where is None else follows & where
@@ -135,6 +136,7 @@ def _score(
     )
 
 
+@typed()
 @checked
 def score_tokens(
     model: Model | Decoder,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, SupportsInt
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints import CheckpointError, plain_tokens, steering_tokens
 from jaxuq.language.errors import PromptError
 
@@ -19,6 +20,7 @@ _ENDS = (
 _PRIVATE = 0xF0000  # the first private character tried as a stand-in
 
 
+@typed("prompt")
 def encode_prompt(
     tokenizer: "PreTrainedTokenizerBase",
     prompt: str | bytes | Sequence[Mapping[str, str]],
@@ -70,6 +72,7 @@ def encode_prompt(
     return _fit([int(token) for token in tokens], max_tokens, truncation)
 
 
+@typed("text")
 def encode_reply(tokenizer: "PreTrainedTokenizerBase", text: str, *, what: str = "the response") -> list[int]:
     """The tokens of what follows a prompt: an answer, an option, a word.
 
@@ -175,9 +178,9 @@ def _encode_chat(
     at = 0
     for begin, end in [*(found.span() for found in pattern.finditer(rendered)), (len(rendered), len(rendered))]:
         stretch = rendered[at:begin]
-        plain = stretch.translate({ord(character): token for token, character in stand_in.items()})
-        if plain != stretch:
-            runs.append((True, [plain]))
+        said = stretch.translate({ord(character): token for token, character in stand_in.items()})
+        if said != stretch:
+            runs.append((True, [said]))
             stretch = ""
         if runs and not runs[-1][0]:
             runs[-1][1].extend((stretch, rendered[begin:end]))
@@ -185,8 +188,8 @@ def _encode_chat(
             runs.append((False, [stretch, rendered[begin:end]]))
         at = end
     tokens: list[int] = []
-    for typed, parts in runs:
-        tokens += _plain(tokenizer, parts[0]) if typed else _encode_run(tokenizer, parts, steering)
+    for plain, parts in runs:
+        tokens += _plain(tokenizer, parts[0]) if plain else _encode_run(tokenizer, parts, steering)
     if not tokens:
         raise PromptError("the chat template makes an empty prompt of this chat")
     return tokens
@@ -218,6 +221,7 @@ def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]
     return str(rendered)
 
 
+@typed()
 def decode_tokens(
     tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[SupportsInt], *, skip_special: bool = True
 ) -> str:

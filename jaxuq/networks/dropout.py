@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt32
 
+from jaxuq._arguments import typed
 from jaxuq._meshes import divided_like
 
 _GOLDEN_RATIO = 0x9E3779B1  # 2**32 / phi, odd: multiplying by it spreads neighbouring counters over all words
@@ -19,6 +20,7 @@ def _mix(word: UInt32[Array, "*shape"]) -> UInt32[Array, "*shape"]:
     return word ^ (word >> 16)
 
 
+@typed()
 def keep_mask(rng_key: Key[Array, ""], shape: tuple[int, ...], rate: float) -> Bool[Array, "..."]:
     r"""Independent Bernoulli draws that are true with probability `1 - rate`, from a hashed counter.
 

@@ -4,7 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 
+
+@typed()
 def unstack_layers(collection: PyTree, num_layers: int) -> PyTree:
     """From stacked layers (`layers`) to one entry a layer (`layers_0`, ...), for `Decoder(scan=False)`.
 
@@ -28,6 +31,7 @@ def unstack_layers(collection: PyTree, num_layers: int) -> PyTree:
     return rest | layers
 
 
+@typed()
 def stack_layers(collection: PyTree, num_layers: int) -> PyTree:
     """From one entry a layer to stacked layers, for `Decoder(scan=True)`; the inverse of `unstack_layers`.
 

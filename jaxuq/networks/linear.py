@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widened, widest
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
@@ -108,6 +109,7 @@ class Linear(nn.Module):
         return (x @ a) @ b
 
 
+@typed()
 def init_adapter(rng_key: Key[Array, ""], shape: tuple[int, int], lora: LoraConfig) -> dict[str, Array]:
     r"""The factors of a new adapter of one layer: it changes nothing, since $B = 0$.
 

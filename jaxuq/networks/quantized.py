@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from jaxuq._arguments import typed
 from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 
@@ -75,6 +76,7 @@ class QuantizedKernel:
         return dequantize(self).astype(dtype)
 
 
+@typed()
 def quantize(
     kernel: Float[Array, "*batch inputs features"], kind: str = "nf4", *, double: bool = False
 ) -> QuantizedKernel:
@@ -166,6 +168,7 @@ def _dynamic_levels() -> np.ndarray:
     return np.sort(np.asarray(levels)).astype(np.float32)
 
 
+@typed()
 def dequantize(kernel: QuantizedKernel) -> Float[Array, "*batch inputs features"]:
     """The kernel in full, float32.
 
@@ -198,6 +201,7 @@ def dequantize(kernel: QuantizedKernel) -> Float[Array, "*batch inputs features"
     return flat[: inputs * features].reshape(features, inputs).T
 
 
+@typed()
 @checked
 def kernel_product(
     x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs features"] | QuantizedKernel, dtype: Any
@@ -224,6 +228,7 @@ def kernel_product(
     return jax.checkpoint(lambda x, kernel: x @ kernel.astype(dtype))(x, kernel)
 
 
+@typed()
 def quantize_params(params: PyTree, kind: str = "nf4", *, double: bool = False) -> PyTree:
     """Quantise the kernels of all linear layers of a decoder; embeddings, norms and biases stay as they are.
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._arguments import typed
 from jaxuq._meshes import divided_like, vary_like
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
@@ -57,6 +58,7 @@ class UniMolInputs(NamedTuple):
     coordinates: Float[Array, "molecules conformers time xyz"] | Float[Array, "molecules time xyz"]
 
 
+@typed()
 def draw_conformers(rng_key: Key[Array, ""], inputs: UniMolInputs) -> UniMolInputs:
     """One conformer of each molecule, all equally likely: what a training step reads.
 

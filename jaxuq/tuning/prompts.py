@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from jaxuq._arguments import typed
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt, encode_reply
 from jaxuq.parallel import RowBatch, pad_rows
 from jaxuq.questions import Question, Rejected
@@ -50,6 +51,7 @@ class Encoded(NamedTuple):
     rejected: list[Rejected]
 
 
+@typed()
 def take_questions(encoded: Encoded, rows: Int[np.ndarray, " rows"]) -> Encoded:
     """Some of the questions, as they are.
 
@@ -65,6 +67,7 @@ def take_questions(encoded: Encoded, rows: Int[np.ndarray, " rows"]) -> Encoded:
     return Encoded(prompts, encoded.labels[rows], ids, options, [])
 
 
+@typed()
 def encode_questions(
     tokenizer: "PreTrainedTokenizerBase",
     records: Sequence[Question],
@@ -168,6 +171,7 @@ def _options(
     return lead, chosen
 
 
+@typed()
 def training_examples(tokenizer: "PreTrainedTokenizerBase", records: Sequence[Question]) -> list[Instruction]:
     """Prompt and answer of each question, the answer and the end of the turn to be learnt.
 

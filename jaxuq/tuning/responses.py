@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from jaxuq._arguments import typed
 from jaxuq.language import Instruction, make_batch, plan_batches, score_tokens
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class ResponseScores(NamedTuple):
     entropies: Float[np.ndarray, " examples"]
 
 
+@typed()
 def response_scores(model: "LanguageModel", examples: Sequence[Instruction], *, batch_size: int = 8) -> ResponseScores:
     """Score responses as they are.
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, widened
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_number
@@ -97,6 +98,7 @@ def prune_samples(
     return PrunedSamples(survivors(margin), jnp.where(kept, quadrant, -1), margin)
 
 
+@typed()
 @checked
 @widened
 def token_error(

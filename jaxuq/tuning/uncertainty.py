@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry
 from jaxuq._keys import named_key
 from jaxuq.language import Instruction, generate
@@ -55,6 +56,7 @@ class Samples(NamedTuple):
     judge: Judge | None
 
 
+@typed()
 def column_uncertainty(records: Sequence[Question]) -> SampleUncertainty:
     """The uncertainties that came with the data.
 
@@ -83,6 +85,7 @@ def column_uncertainty(records: Sequence[Question]) -> SampleUncertainty:
     return SampleUncertainty(values, known, (*notes, *_constant(values[known])))
 
 
+@typed()
 def perplexity_uncertainty(
     model: "LanguageModel", examples: Sequence[Instruction], *, batch_size: int = 8
 ) -> SampleUncertainty:
@@ -102,6 +105,7 @@ def perplexity_uncertainty(
     return SampleUncertainty(values, np.isfinite(values), _constant(values))
 
 
+@typed()
 def disagreement_uncertainty(
     rng_key: jax.Array,
     model: "LanguageModel",
@@ -146,6 +150,7 @@ def disagreement_uncertainty(
     return SampleUncertainty(values, np.ones(len(records), bool), _constant(values))
 
 
+@typed()
 def answer_entropy(answers: Sequence[str]) -> float:
     r"""Entropy of the counts of equal answers, $-\sum_a \frac{n_a}{K} \log \frac{n_a}{K}$.
 
@@ -163,6 +168,7 @@ def answer_entropy(answers: Sequence[str]) -> float:
     return abs(-sum(share * math.log(share) for share in shares))
 
 
+@typed()
 def judged_uncertainty(judge: Judge, records: Sequence[Question]) -> SampleUncertainty:
     """What a stronger model says: a number from 0 (certain) to 100 for each question with its answer.
 
@@ -204,6 +210,7 @@ def judged_uncertainty(judge: Judge, records: Sequence[Question]) -> SampleUncer
     return SampleUncertainty(values, known, (*((note,) if wrong else ()), *_constant(values[known])))
 
 
+@typed()
 def judge_prompt(record: Question) -> str:
     """What a judge is asked about a sample.
 
@@ -224,6 +231,7 @@ def judge_prompt(record: Question) -> str:
     )
 
 
+@typed()
 def read_judgement(reply: str) -> float | None:
     """The number in a judge's reply, divided by 100.
 

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, cast
 
+from jaxuq._arguments import check_fields
 from jaxuq._entries import Entry, identity_of
 from jaxuq.confidence.measures import needs_of
 from jaxuq.confidence.text.assess import Plan
@@ -89,6 +90,7 @@ def check_configuration(configuration: StudyConfiguration) -> None:
     Raises:
         QuestionError: an option out of range.
     """
+    check_fields(configuration, QuestionError)
     if configuration.reduction not in ("max", "mean"):
         raise QuestionError(f"--reduction {configuration.reduction}: expected max or mean")
     for name in ("samples", "batch_size", "similar_tokens"):

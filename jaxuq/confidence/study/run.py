@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry, identity_of
 from jaxuq._keys import named_key
 from jaxuq.confidence._measure import Seen
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _FORMULA = 1  # the version of how a question's line is computed
 
 
+@typed()
 def run_study(
     configuration: StudyConfiguration,
     *,

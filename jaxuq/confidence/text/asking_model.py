@@ -51,7 +51,7 @@ def _judged(
 ) -> tuple[Array, Array, Float[Array, "batch heads time"]]:
     slots = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
     positions = jnp.where(slots < lengths[:, None], slots, -1)
-    states, cache, queries = model.read(params, tokens, positions)
+    states, cache, queries = model.hidden_of(params, tokens, positions)
     last = jnp.maximum(lengths - 1, 0)
     hidden = jnp.take_along_axis(states, last[:, None, None], axis=1)[:, 0]
     logits = model.token_logits(params, hidden).astype(jnp.float32)

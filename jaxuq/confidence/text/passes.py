@@ -69,7 +69,7 @@ def stacked(part: Any) -> Array:
 @functools.partial(jax.jit, static_argnames=("model",))
 def read_texts(model: Model | Decoder, params: PyTree, texts: Texts) -> Pass:
     """Read prompts with their responses: one pass, whose queries and keys are kept. Memory is linear in the length."""
-    hidden, cache, queries = as_model(model).read(params, texts.tokens, text_positions(texts))
+    hidden, cache, queries = as_model(model).hidden_of(params, texts.tokens, text_positions(texts))
     before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
     return Pass(before, hidden, stacked(queries), cache)
 

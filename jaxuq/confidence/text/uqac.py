@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry
 from jaxuq._options import check_count
 from jaxuq.confidence._measure import Seen
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 
+@typed()
 def uqac(
     model: "LanguageModel",
     questions: str | Sequence[str | Sequence[Mapping[str, str]] | Question],

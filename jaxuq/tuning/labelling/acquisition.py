@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, widened
 from jaxuq._shapes import checked
 from jaxuq.posterior import summarise
@@ -127,6 +128,7 @@ def batch_bald(
     return jnp.stack(chosen), jnp.stack(information)
 
 
+@typed()
 @checked
 @widened
 def base_tuned_gap(

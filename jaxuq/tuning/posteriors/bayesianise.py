@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened
 from jaxuq._shapes import checked
 from jaxuq.posterior._draws import normal_as, sample_keys
@@ -50,6 +51,7 @@ def rotate_adapter(
     return a @ left, values[:, None] * right, values
 
 
+@typed()
 def isotropic_samples(
     rng_key: Key[Array, ""], lora: PyTree, scale: Float[Array, ""] | float, num_samples: int
 ) -> PyTree:
@@ -97,6 +99,7 @@ def isotropic_samples(
     return jax.lax.map(one, sample_keys(rng_key, num_samples))
 
 
+@typed()
 def largest_scale(
     loss: Callable[[float], float],
     *,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, widest
 from jaxuq._shapes import checked
 from jaxuq.networks import Decoder, stack_layers, unstack_layers
@@ -16,6 +17,7 @@ from jaxuq.tuning.answers import answer_loss, option_logits, placed_prompts
 from jaxuq.tuning.prompts import AnswerPrompts
 
 
+@typed()
 @checked
 def adapter_factors(
     decoder: Decoder,
@@ -118,6 +120,7 @@ def _rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
+@typed()
 def stacked_adapters(decoder: Decoder, lora: PyTree) -> PyTree:
     """Adapters with their layers stacked, as `adapter_factors` arranges their curvature.
 
@@ -139,6 +142,7 @@ def stacked_adapters(decoder: Decoder, lora: PyTree) -> PyTree:
     return lora if decoder.scan else stack_layers(lora, decoder.config.num_layers)
 
 
+@typed()
 def decoder_adapters(decoder: Decoder, stacked: PyTree) -> PyTree:
     """The inverse of `stacked_adapters`.
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._keys import named_key
 from jaxuq.networks import Decoder
 from jaxuq.posterior import Draws, LaplaceState, laplace, linearised_at, log_marginal_likelihood
@@ -49,6 +50,7 @@ def _one_by_one(state: LaplaceState) -> list[LaplaceState]:
     ]
 
 
+@typed()
 def fit_adapter_laplace(
     model: "LanguageModel",
     prompts: AnswerPrompts,
@@ -100,6 +102,7 @@ def fit_adapter_laplace(
     return state._replace(prior_precision=jnp.asarray(prior_precision, jnp.float32))
 
 
+@typed()
 def laplace_draws(rng_key: Key[Array, ""], model: "LanguageModel", state: LaplaceState, num_samples: int) -> Draws:
     """Samples of a Laplace posterior, to be read by the linearised network.
 

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_OTHERS = ("a", "Yes", "1", "?", "\N{CJK UNIFIED IDEOGRAPH-4E00}")  # texts of which some begins unlike any other text
+
+
 class Instruction(NamedTuple):
     """One example to learn from.
 
@@ -118,7 +121,7 @@ def _encode_messages(tokenizer: "PreTrainedTokenizerBase", messages: Any) -> tup
             continue
         if not isinstance(message.get("content"), str) or not message["content"].strip():
             raise PromptError(f"message {number} (assistant) is empty")
-        before = encode_prompt(tokenizer, messages[:number]) if number else []
+        before = encode_prompt(tokenizer, messages[:number]) if number else _opening(tokenizer, message)
         if before[: len(tokens)] != tokens:
             raise PromptError(
                 f"the chat template writes the turns before message {number} differently once there are more: give "
@@ -136,6 +139,20 @@ def _encode_messages(tokenizer: "PreTrainedTokenizerBase", messages: Any) -> tup
         tokens = before + answer
     last = max((i for i, learnt in enumerate(response) if learnt), default=-1)
     return tokens[: last + 1], response[: last + 1]
+
+
+def _opening(tokenizer: "PreTrainedTokenizerBase", message: Mapping[str, str]) -> list[int]:
+    """What a template writes before the text of a chat's first message, the assistant's: nothing that is to be learnt.
+
+    No prompt without messages can be rendered, so it is what stays when the text is another.
+    """
+    whole = encode_prompt(tokenizer, [message], generation_prompt=False)
+    others = (encode_prompt(tokenizer, [{**message, "content": text}], generation_prompt=False) for text in _OTHERS)
+    same = (
+        next((at for at, pair in enumerate(zip(whole, other)) if pair[0] != pair[1]), min(len(whole), len(other)))
+        for other in others
+    )
+    return whole[: min(same)]
 
 
 def _encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:

@@ -31,10 +31,13 @@ _SOME = 1000  # items of a list that are looked at
 
 
 class _Rule(NamedTuple):
-    """What an argument may be, and how that is said."""
+    """What an argument may be, how that is said, and what the items of a list or dictionary may be."""
 
     accepts: Callable[[Any], bool]
     words: str
+    holds: "Callable[[Any], dict[Any, Any]] | None" = None
+    inner: "_Rule | None" = None
+    parts: "tuple[_Rule, ...]" = ()
 
 
 class _Either(NamedTuple):
@@ -96,7 +99,7 @@ def typed(*own: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
             for name, value in (*zip(positional, args), *kwargs.items()):
                 rule = rules.get(name)
                 if rule is not None and not rule.accepts(value):
-                    raise OptionError(f"{name} is {_shown(value)}; expected {_expected(name, value, rule)}")
+                    raise OptionError(_said(name, value, rule))
             return function(*args, **kwargs)
 
         return call
@@ -125,8 +128,7 @@ def check_fields(options: Any, error: type[JaxuqError] = OptionError) -> None:
     for name, annotation in typing.get_type_hints(kind).items():
         rule, value = _rule(annotation), getattr(options, name)
         if rule is not None and not rule.accepts(value) and value is not getattr(kind, name, _NONE):
-            option = f"--{name.replace('_', '-')}"
-            raise error(f"{option} is {_shown(value)}; expected {_expected(name, value, rule)}")
+            raise error(f"--{name.replace('_', '-')}{_said(name, value, rule).removeprefix(name)}")
 
 
 def _rules_of(function: Callable[..., Any], own: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, _Rule]]:
@@ -170,7 +172,7 @@ def _rule(annotation: Any) -> _Rule | None:
     if origin is collections.abc.Callable:
         return _Rule(callable, "a function")
     if isinstance(origin, type) and issubclass(origin, collections.abc.Mapping) and origin.__module__ in _ABSTRACT:
-        return _Rule(lambda value: isinstance(value, collections.abc.Mapping), "a dictionary")
+        return _dictionary_of(annotation)
     if origin in _LISTS:
         return _list_of(annotation)
     return _of_class(annotation) if isinstance(annotation, type) else None
@@ -182,7 +184,22 @@ def _any_of(rules: list[_Rule | None]) -> _Rule | None:
         return None
     words = list(dict.fromkeys(part for rule in known for part in rule.words.split(" or ")))
     words = [one for one in words if one != _NONE.words] + [one for one in words if one == _NONE.words]
-    return _Rule(lambda value: any(rule.accepts(value) for rule in known), " or ".join(words))
+    return _Rule(lambda value: any(rule.accepts(value) for rule in known), " or ".join(words), parts=tuple(known))
+
+
+def _dictionary_of(annotation: Any) -> _Rule:
+    """Of which each value is looked at."""
+    arguments = typing.get_args(annotation)
+    inner = _rule(arguments[1]) if len(arguments) == 2 else None
+
+    def holds(value: Any) -> dict[Any, Any]:
+        return dict(value) if isinstance(value, collections.abc.Mapping) else {}
+
+    def accepts(value: Any) -> bool:
+        known = isinstance(value, collections.abc.Mapping)
+        return known and (inner is None or all(map(inner.accepts, value.values())))
+
+    return _Rule(accepts, "a dictionary", holds, inner)
 
 
 def _list_of(annotation: Any) -> _Rule:
@@ -190,14 +207,16 @@ def _list_of(annotation: Any) -> _Rule:
     arguments = [one for one in typing.get_args(annotation) if one is not ...]
     inner = _rule(arguments[0]) if arguments and len(set(arguments)) == 1 else None
 
+    def holds(value: Any) -> dict[Any, Any]:
+        return dict(enumerate(value[:_SOME])) if isinstance(value, list | tuple) else {}
+
     def accepts(value: Any) -> bool:
         if isinstance(value, str | bytes | collections.abc.Mapping) or not _iterable(value):
             return False
-        plain = isinstance(value, list | tuple)
-        return not plain or inner is None or all(map(inner.accepts, value[:_SOME]))
+        return inner is None or all(map(inner.accepts, holds(value).values()))
 
     said = [] if inner is None else list(dict.fromkeys(_plural(word) for word in inner.words.split(" or ")))
-    return _Rule(accepts, " or ".join(f"a list of {one}" for one in said) or "a list")
+    return _Rule(accepts, " or ".join(f"a list of {one}" for one in said) or "a list", holds, inner)
 
 
 def _plural(words: str) -> str:
@@ -218,7 +237,7 @@ def _of_class(kind: type) -> _Rule | None:
         return None if kind.__module__.partition(".")[0] in _ABSTRACT else _Rule(_is_object, f"a `{kind.__name__}`")
     if issubclass(kind, enum.Enum) or getattr(kind, "_is_protocol", False):
         return None
-    room = ".".join(kind.__module__.split(".")[:2])
+    room = ".".join(part for part in kind.__module__.split(".")[:2] if not part.startswith("_"))
     return _Rule(lambda value: isinstance(value, kind), _REMEDIES.get(kind.__name__, f"a `{room}.{kind.__name__}`"))
 
 
@@ -287,6 +306,16 @@ def _shown(value: Any) -> str:
     text = repr(value)
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return text if value is None or isinstance(value, str | bytes | bool) else f"{text} ({type(value).__name__})"
+
+
+def _said(name: str, value: Any, rule: _Rule) -> str:
+    """The message: of an item, where the list or dictionary itself is of the right kind."""
+    among = [one for one in rule.parts or (rule,) if one.holds is not None and one.inner is not None]
+    for key in [key for one in among for key in one.holds(value)]:  # type: ignore[misc]
+        item, inner = value[key], _any_of([one.inner for one in among])
+        if inner is not None and not inner.accepts(item):
+            return _said(f"{name}[{key!r}]", item, inner)
+    return f"{name} is {_shown(value)}; expected {_expected(name, value, rule)}"
 
 
 def _expected(name: str, value: Any, rule: _Rule) -> str:

@@ -76,7 +76,7 @@ def test_every_argument_of_the_wrong_kind_is_named(name):
                 continue
             if value is inspect.signature(function).parameters[argument].default:
                 continue
-            with pytest.raises(jaxuq.JaxuqError, match=rf"^{argument} is .*; expected ") as error:
+            with pytest.raises(jaxuq.JaxuqError, match=rf"^{argument}(\[.*\])? is .*; expected ") as error:
                 function(**{argument: value})
             assert "\n" not in str(error.value) and len(str(error.value)) < 400, what
 
@@ -118,7 +118,8 @@ GOOD = {"rng_key": jax.random.key(0), "texts": ["a"], "thing": None}
         ({"rng_key": None}, "rng_key is None; expected a key"),
         ({"texts": "one"}, r"texts is 'one'; expected a list of texts: write \[texts\]"),
         ({"texts": None}, "texts is None; expected a list of texts"),
-        ({"texts": [1, "a"]}, r"texts is \[1, 'a'\] \(list\); expected a list of texts"),
+        ({"texts": [1, "a"]}, r"texts\[0\] is 1 \(int\); expected text"),
+        ({"names": {"a": 1, "b": "c"}}, r"names\['b'\] is 'c'; expected a whole number"),
         ({"texts": 3}, r"texts is 3 \(int\); expected a list of texts"),
         ({"thing": "name"}, "thing is 'name'; expected a `Thing` or None"),
         ({"thing": ("a", "b")}, r"thing is \('a', 'b'\) \(tuple\); expected a `Thing` or None"),

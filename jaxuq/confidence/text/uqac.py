@@ -7,7 +7,7 @@ import jax
 
 from jaxuq._arguments import typed
 from jaxuq._entries import Entry
-from jaxuq._options import check_count
+from jaxuq._options import check_count, check_number
 from jaxuq.confidence._measure import Seen
 from jaxuq.confidence.measures import chosen_measures
 from jaxuq.confidence.text.assess import Assessment, Plan, assess
@@ -69,7 +69,8 @@ def uqac(
 
     Raises:
         PromptError: a prompt or response that is empty or too long.
-        ValueError: numbers of questions, responses and answers that differ, or `batch_size` below 1.
+        ValueError: numbers of questions, responses and answers that differ, or an option out of range.
+        CapabilityError: a measure needs what the model cannot do, such as attention.
 
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, chapter 3.
@@ -79,7 +80,11 @@ def uqac(
     for name, values in (("responses", given), ("answers", answers)):
         if values is not None and len(values) != len(listed):
             raise ValueError(f"{len(listed)} questions have {len(values)} {name}; expected one for each question")
-    check_count("batch_size", batch_size)
+    for name, value, least in (
+        ("batch_size", batch_size, 1), ("max_new_tokens", max_new_tokens, 1), ("num_samples", num_samples, 0),
+    ):  # fmt: skip
+        check_count(name, value, least)
+    check_number("temperature", temperature, 0.0, open_low=True)
     asked = []
     for number, prompt in enumerate(listed):
         if not isinstance(prompt, Question):

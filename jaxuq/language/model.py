@@ -52,7 +52,7 @@ class LanguageModel(NamedTuple):
     stops: tuple[int, ...] = ()
 
     @property
-    def variables(self) -> dict[str, PyTree]:
+    def variables(self) -> PyTree:
         """What the functions take as parameters."""
         params = {"params": self.params} if isinstance(self.decoder, Decoder) else self.params
         return params if self.lora is None else capability(self.decoder, "join")(params, self.lora)

@@ -203,7 +203,7 @@ def response_loss(
         given["segments"] = jnp.asarray(batch.examples)
     for name in given:
         capability(model, name)
-    hidden, _, _ = model.hidden_of(params, batch.tokens, batch.positions, **given)
+    hidden, _, _ = model.hidden_of(params, jnp.asarray(batch.tokens), jnp.asarray(batch.positions), **given)
     before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), *((0, 0),) * (hidden.ndim - 2)))
     wanted = jnp.asarray(batch.where) & (jnp.asarray(batch.positions) > 0)
     arrays = (jnp.asarray(batch.tokens), jnp.asarray(batch.examples))

@@ -257,17 +257,19 @@ _KINDS: dict[tuple[str, ...], tuple[Any, ...]] = {
 }
 
 
-def check_decoder(model: "Model | Decoder", purpose: str) -> None:
+def check_decoder(model: "Model | Decoder", purpose: str, remedy: str = "") -> None:
     """Raise a CapabilityError unless a model is a `Decoder`, which can be made again with adapters, loaded and saved.
 
     Args:
         model: of whichever kind.
         purpose: what needs it, as the subject of the message.
+        remedy: what a model of functions can have instead.
     """
     if not isinstance(model, Decoder):
+        rest = remedy or "its parameters can be tuned: jaxuq.language.finetune with FinetuneConfig(adapters=None)"
         raise CapabilityError(
-            f"{purpose} needs a `networks.Decoder`, and the model is a {type(model).__name__} of functions; it scores, "
-            "generates, and has gradients of examples, but adapters are made, trained and saved for decoders alone"
+            f"{purpose} needs a `networks.Decoder`, and the model is a {type(model).__name__} of functions; adapters "
+            f"are made, trained and saved for decoders alone; {rest}"
         )
 
 

@@ -215,6 +215,15 @@ def _list_of(annotation: Any) -> _Rule:
             return False
         return inner is None or all(map(inner.accepts, holds(value).values()))
 
+    if arguments and typing.get_origin(annotation) is tuple and ... not in typing.get_args(annotation):
+        rules = [_rule(one) for one in arguments]
+
+        def all_accepted(value: Any) -> bool:
+            pairs = zip(rules, value) if isinstance(value, list | tuple) and len(value) == len(rules) else [(_NONE, 0)]
+            return all(rule is None or rule.accepts(one) for rule, one in pairs)
+
+        words = [rule.words if rule is not None else "anything" for rule in rules]
+        return _Rule(all_accepted, f"a tuple of {len(rules)}: {', '.join(words)}")
     said = [] if inner is None else list(dict.fromkeys(_plural(word) for word in inner.words.split(" or ")))
     return _Rule(accepts, " or ".join(f"a list of {one}" for one in said) or "a list", holds, inner)
 
@@ -287,6 +296,7 @@ _SIMPLE: dict[Any, _Rule | None] = {
     bytes: _Rule(lambda value: isinstance(value, bytes), "bytes"),
     bool: _Rule(_is_flag, "True or False"),
     int: _Rule(_has_index, "a whole number"),
+    typing.SupportsInt: _Rule(lambda value: _has_index(value) or _is_number(value), "a whole number"),
     float: _Rule(_is_number, "a number"),
     Path: _Rule(lambda value: isinstance(value, Path), "a `pathlib.Path`"),
     os.PathLike: _Rule(lambda value: isinstance(value, os.PathLike), "a path"),

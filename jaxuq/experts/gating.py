@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.experts.mixture import init_gates, mixing, mixture_adapters
 from jaxuq.language import LanguageModel
@@ -59,7 +60,7 @@ def train_gates(
     """
     lora = model.decoder.lora
     if lora is None:
-        raise ValueError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
+        raise OptionError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
     decoder, scan = model.decoder.clone(lora=None), model.decoder.scan
     survey = survey_examples(data, max_length=config.max_length)
     seed = [int(part) for part in jax.random.key_data(named_key(rng_key, "order")).ravel()]

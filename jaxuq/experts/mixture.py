@@ -144,7 +144,7 @@ def mixture_adapters(experts: PyTree, *, scan: bool, gates: PyTree | None = None
         (2, 5, 8, 3)
     """
     if any("magnitude" in adapter for group in experts.values() for adapter in group.values()):
-        raise ValueError("adapters with magnitudes (DoRA) cannot be mixed within layers; use the ensemble of logits")
+        raise OptionError("adapters with magnitudes (DoRA) cannot be mixed within layers; use the ensemble of logits")
     moved = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), experts) if scan else experts
     if gates is None:
         return moved

@@ -91,6 +91,8 @@ def survey_examples(
     for row in range(len(data)):
         try:
             example = data[row]
+            if not (hasattr(example, "tokens") and hasattr(example, "response")):
+                raise PromptError(f"example {row} is {type(example).__name__}, expected an `Instruction`")
             if max_length is not None and len(example.tokens) > max_length:
                 raise PromptError(
                     f"example {row} has {len(example.tokens)} tokens, more than the {max_length} of a row"

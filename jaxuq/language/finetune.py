@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.language.adapters import init_adapters
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
@@ -251,27 +252,27 @@ def finetune(
 def _check(config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh | None) -> tuple[int, int]:
     """Rows of a micro-batch and of a batch."""
     if config.max_length > model.functions.max_positions:
-        raise ValueError(
+        raise OptionError(
             f"max_length is {config.max_length}, but the model's context is {model.functions.max_positions} tokens"
         )
     if config.adapters is None:
         leaves = jax.tree.leaves(model.params, is_leaf=lambda leaf: isinstance(leaf, QuantizedKernel))
         if any(isinstance(leaf, QuantizedKernel) for leaf in leaves):
-            raise ValueError("quantised parameters cannot be trained: tune adapters, or load the model unquantised")
+            raise OptionError("quantised parameters cannot be trained: tune adapters, or load the model unquantised")
         if model.lora is not None and isinstance(model.decoder, Decoder):
-            raise ValueError("the model has adapters: merge them before training all parameters, or leave them out")
+            raise OptionError("the model has adapters: merge them before training all parameters, or leave them out")
     elif not isinstance(model.decoder, Decoder):
         check_decoder(model.decoder, "tuning adapters", "tune its own parameters: FinetuneConfig(adapters=None)")
     elif model.lora is not None and model.decoder.lora != config.adapters:
-        raise ValueError(f"the model has the adapters {model.decoder.lora}; the options ask for {config.adapters}")
+        raise OptionError(f"the model has the adapters {model.decoder.lora}; the options ask for {config.adapters}")
     if config.packed:
         capability(model.functions, "segments")
     micro = config.micro_batch_size or config.batch_size
     if mesh is not None:
         if "data" not in mesh.shape:
-            raise ValueError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
+            raise OptionError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
         if micro % mesh.shape["data"]:
-            raise ValueError(f"{micro} rows at a time cannot be divided over {mesh.shape['data']} devices evenly")
+            raise OptionError(f"{micro} rows at a time cannot be divided over {mesh.shape['data']} devices evenly")
     return micro, config.batch_size
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
 from jaxuq.language.scoring import Alternatives
@@ -54,7 +55,7 @@ class Generation(NamedTuple):
     def captured(self, model: Model | Decoder) -> Captured:
         """What `attention_rows` needs; generate with `keep_queries`."""
         if self.queries is None:
-            raise ValueError("no queries were kept; generate with keep_queries=True")
+            raise OptionError("no queries were kept; generate with keep_queries=True")
         attention = capability(model, "attention")
         return Captured(self.queries, attention.keys(self.cache), attention.positions(self.cache))
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq.checkpoints import StoredTensor, read_json, stored_tensors
 from jaxuq.checkpoints.errors import refused
 from jaxuq.checkpoints.settings import Settings
@@ -24,9 +25,10 @@ from jaxuq.language.gguf import GGUFFile, gguf_tensors, read_gguf
 from jaxuq.language.gguf_config import gguf_config
 from jaxuq.language.gguf_tokenizer import gguf_stops, gguf_tokenizer
 from jaxuq.language.safetensors import write_weights
-from jaxuq.language.tokenization import stop_tokens
+from jaxuq.language.tokenization import check_tokenizer, stop_tokens
 from jaxuq.language.weights import check_tensors, load_weights, settle_tie
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig, Model, as_model, capability
+from jaxuq.networks.model import check_decoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -191,6 +193,10 @@ def load_model(
         CheckpointError: names the file and what is wrong with it: missing or unexpected tensors (all of them), a wrong
             shape, numbers that are not finite, a damaged file, an architecture that is not supported.
     """
+    try:
+        jnp.dtype(dtype)
+    except TypeError:
+        raise OptionError(f"dtype is {dtype!r}; expected a type of numbers such as jax.numpy.bfloat16") from None
     path = _locate(name_or_path)
     checkpoint = _open(path)
     scan = jax.default_backend() != "cpu" if scan is None else scan
@@ -225,6 +231,8 @@ def save_model(path: str | os.PathLike, model: LanguageModel) -> None:
     path = Path(path).expanduser()
     if path.exists():
         raise CheckpointError(f"{path} exists already; name a new folder")
+    check_decoder(model.decoder, "saving a model", "save its parameters with its own library")
+    check_tokenizer(model.tokenizer)
     dtype = str(jnp.dtype(model.decoder.dtype))
     content = config_json(model.decoder.config) | {"dtype": dtype}
     stops = list(stop_tokens(model))

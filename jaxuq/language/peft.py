@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq.checkpoints.places import Place
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.families import FAMILIES, Family
@@ -181,7 +182,7 @@ def save_peft(
     if "layers" in lora:
         first = next(iter(lora["layers"].values()))["a"]
         if first.ndim != 3:
-            raise ValueError(f"factors have {first.ndim} axes, expected layers, inputs, rank: save experts one by one")
+            raise OptionError(f"factors have {first.ndim} axes, expected layers, inputs, rank: save experts one by one")
         lora = unstack_layers(lora, first.shape[0])
     names, tensors, ranks = linear_names(family), {}, {}
     modules = {theirs: [name for name in names if names[name] == theirs] for theirs in names.values()}
@@ -189,7 +190,7 @@ def save_peft(
         for theirs in dict.fromkeys(names[name] for name in adapters):
             missing = [name for name in modules[theirs] if name not in adapters]
             if missing:
-                raise ValueError(f"{theirs} is one module, and there is no adapter of {', '.join(missing)}")
+                raise OptionError(f"{theirs} is one module, and there is no adapter of {', '.join(missing)}")
             fused = _fused([adapters[name] for name in modules[theirs]])
             module = f"{_PREFIX}model.layers.{layer.removeprefix('layers_')}.{theirs}"
             tensors[f"{module}.lora_A.weight"] = _contiguous(fused["a"])

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
 
 from jaxuq._arguments import typed
 from jaxuq._arrays import widened
+from jaxuq._errors import OptionError
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
@@ -208,7 +209,7 @@ def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> F
     """
     sampling = check_sampling(sampling)
     if sampling.temperature is None:
-        raise ValueError("greedy choice filters no logits; give a temperature above 0")
+        raise OptionError("greedy choice filters no logits; give a temperature above 0")
     logits = (logits - jnp.max(logits, axis=-1, keepdims=True)) / sampling.temperature
     if sampling.top_k is not None:
         top_k = jnp.where(jnp.asarray(sampling.top_k) > 0, sampling.top_k, logits.shape[-1])  # a traced 0: all

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq.language._prompt_batches import Chat, captured_row, encode_prompts, listed_prompts
 from jaxuq.language.answers import Answer
@@ -60,7 +61,7 @@ def score(
     if len(listed) == 1:
         listed = listed * len(given)
     if len(listed) != len(given):
-        raise ValueError(f"{len(listed)} prompts have {len(given)} responses; expected one response for each prompt")
+        raise OptionError(f"{len(listed)} prompts have {len(given)} responses; expected one response for each prompt")
     replies = [_response(model, number, response) for number, response in enumerate(given)]
     encoded = encode_prompts(model, listed, chat, [len(reply) for reply in replies], overflow)
     texts = [[*prompt, *reply] for prompt, reply in zip(encoded, replies)]

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxuq._arguments import typed
 from jaxuq._arrays import select, take_class, widened
+from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
 from jaxuq.language.logit_blocks import map_logits
@@ -91,7 +92,7 @@ def token_scores(
         (-1.386, 1.04, [0])
     """
     if not 0 <= top_alternatives <= logits.shape[-1]:
-        raise ValueError(f"top_alternatives is {top_alternatives}; there are {logits.shape[-1]} tokens")
+        raise OptionError(f"top_alternatives is {top_alternatives}; there are {logits.shape[-1]} tokens")
     highest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     shifted = logits - highest
     weights = jnp.exp(shifted)
@@ -187,7 +188,7 @@ def score_tokens(
         (1, 3)
     """
     if keep_queries and cache is not None:
-        raise ValueError("queries of the tokens in a cache are not known; score the whole text to capture attention")
+        raise OptionError("queries of the tokens in a cache are not known; score the whole text to capture attention")
     model = as_model(model)
     if keep_queries:
         capability(model, "attention")

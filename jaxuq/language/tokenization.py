@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, SupportsInt
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
+from jaxuq._options import check_count
 from jaxuq.checkpoints import CheckpointError, plain_tokens, steering_tokens
 from jaxuq.language.errors import PromptError
 
@@ -221,6 +223,14 @@ def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]
     return str(rendered)
 
 
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raise an OptionError unless something has the tokens of a tokenizer of transformers."""
+    if not hasattr(tokenizer, "added_tokens_decoder"):
+        raise OptionError(
+            f"the tokenizer is {type(tokenizer).__name__}; expected one of transformers, as a model of `load_model` has"
+        )
+
+
 @typed()
 def decode_tokens(
     tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[SupportsInt], *, skip_special: bool = True
@@ -235,11 +245,10 @@ def decode_tokens(
     Returns:
         The text. Bytes that are no UTF-8 (a character cut in two) are shown as U+FFFD.
     """
-    return str(
-        tokenizer.decode(
-            [int(token) for token in tokens], skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
-        )
-    )
+    numbers = [check_count("a token", token, 0) for token in tokens]
+    if numbers and max(numbers) >= 2**31:
+        raise OptionError(f"a token is {max(numbers)}; no vocabulary is as large")
+    return str(tokenizer.decode(numbers, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False))
 
 
 def stop_tokens(model: Any) -> tuple[int, ...]:
@@ -255,6 +264,7 @@ def stop_tokens(model: Any) -> tuple[int, ...]:
         Token numbers, sorted.
     """
     tokenizer = getattr(model, "tokenizer", model)
+    check_tokenizer(tokenizer)
     named = {str(token): number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     stops = {named[token] for token in _ENDS if token in named} | set(getattr(model, "stops", ()))
     if tokenizer.eos_token_id is not None:

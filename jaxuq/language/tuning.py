@@ -78,9 +78,11 @@ class FinetuneConfig:
             if value is not None:
                 check_count(name, value)
         if self.batch_size % (self.micro_batch_size or 1):
-            raise ValueError(f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}")
+            raise OptionError(
+                f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}"
+            )
         if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype is {self.dtype!r}; expected float32 or bfloat16")
+            raise OptionError(f"dtype is {self.dtype!r}; expected float32 or bfloat16")
         check_number("warmup", self.warmup, 0.0, 1.0)  # a share of the steps
         for name in ("learning_rate", "weight_decay", "epsilon"):
             check_number(name, getattr(self, name), 0.0)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widened, widest
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.networks.dropout import Dropout
@@ -47,7 +48,7 @@ class LoraConfig:
     def __post_init__(self):
         unknown = sorted(set(self.targets) - set(LINEAR_LAYERS))
         if unknown or not self.targets:
-            raise ValueError(f"targets are {self.targets}; choose among {', '.join(LINEAR_LAYERS)}")
+            raise OptionError(f"targets are {self.targets}; choose among {', '.join(LINEAR_LAYERS)}")
         check_count("rank", self.rank)
         check_number("alpha", self.alpha, open_low=True)
         check_number("dropout", self.dropout, 0.0, 1.0, open_high=True)

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 
@@ -109,9 +110,9 @@ def quantize(
         2023, section 3 and appendix E.
     """
     if kind not in QUANTIZED_KINDS:
-        raise ValueError(f"kind is {kind!r}; expected one of {', '.join(QUANTIZED_KINDS)}")
+        raise OptionError(f"kind is {kind!r}; expected one of {', '.join(QUANTIZED_KINDS)}")
     if double and kind != "nf4":
-        raise ValueError("only the scales of nf4 can be quantised (double=True); those of int8 are few")
+        raise OptionError("only the scales of nf4 can be quantised (double=True); those of int8 are few")
     function = _int8 if kind == "int8" else functools.partial(_nf4, double=double)
     if kernel.ndim == 2:
         return function(kernel)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._meshes import divided_like, vary_like
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
@@ -42,7 +43,7 @@ class UniMolConfig:
 
     def __post_init__(self):
         if self.width % self.num_heads:
-            raise ValueError(f"width is {self.width}; it must be a multiple of num_heads, {self.num_heads}")
+            raise OptionError(f"width is {self.width}; it must be a multiple of num_heads, {self.num_heads}")
 
 
 class UniMolInputs(NamedTuple):

@@ -40,6 +40,8 @@ def response_scores(model: "LanguageModel", examples: Sequence[Instruction], *, 
     """
     lengths = np.array([len(one.tokens) for one in examples], np.int32)
     found = ResponseScores(*(np.zeros(len(examples), np.float32) for _ in range(2)))
+    if not len(lengths):
+        return found
     longest = int(lengths.max())
     for plan in plan_batches(lengths, batch_size=batch_size, max_length=longest, seed=0, packed=False):
         batch = make_batch(examples, plan, batch_size=batch_size)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arguments import typed
 from jaxuq._arrays import counted, widened
+from jaxuq._errors import OptionError
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
@@ -135,7 +136,7 @@ def token_error(
     """
     check_number("neighbours", neighbours, 0.0, 1.0)
     if convention not in ("sum", "mean"):
-        raise ValueError(f"convention is {convention!r}; expected 'sum' or 'mean'")
+        raise OptionError(f"convention is {convention!r}; expected 'sum' or 'mean'")
     weight = neighbours if convention == "sum" else neighbours / 2
     kept = counted(where, log_probs)
     perplexity = jnp.where(kept, jnp.exp(jnp.where(kept, 0.0 - log_probs, 0.0)), 0.0)

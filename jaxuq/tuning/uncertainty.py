@@ -197,7 +197,15 @@ def judged_uncertainty(judge: Judge, records: Sequence[Question]) -> SampleUncer
         Y. Wang et al., "Uncertainty Aware Learning for Language Model Alignment", ACL 2024 (a stronger model as judge;
         its prompt is not published, this one is jaxuq's own).
     """
-    replies = list(judge([judge_prompt(one) for one in records]))
+    if not records:
+        raise TuningError("there are no samples to be judged")
+    found: Any = judge([judge_prompt(one) for one in records])
+    replies = found if isinstance(found, list | tuple) else []
+    if len(replies) != len(records) or not all(isinstance(reply, str) for reply in replies):
+        raise TuningError(
+            f"the judge gives {found!r:.80} ({type(found).__name__}) for {len(records)} prompts; expected a list of as "
+            "many texts"
+        )
     read = [read_judgement(reply) for reply in replies]
     known = np.array([value is not None for value in read], bool)
     if not known.any():

@@ -7,11 +7,13 @@ import jax
 
 from jaxuq._arguments import typed
 from jaxuq._entries import Entry
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq.confidence._measure import Seen
 from jaxuq.confidence.measures import chosen_measures
 from jaxuq.confidence.text.assess import Assessment, Plan, assess
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
+from jaxuq.language.errors import PromptError
 from jaxuq.questions import Question
 from jaxuq.questions.answers import AnswerKind
 
@@ -79,7 +81,7 @@ def uqac(
     given = [responses] if isinstance(responses, str) else responses
     for name, values in (("responses", given), ("answers", answers)):
         if values is not None and len(values) != len(listed):
-            raise ValueError(f"{len(listed)} questions have {len(values)} {name}; expected one for each question")
+            raise OptionError(f"{len(listed)} questions have {len(values)} {name}; expected one for each question")
     for name, value, least in (
         ("batch_size", batch_size, 1), ("max_new_tokens", max_new_tokens, 1), ("num_samples", num_samples, 0),
     ):  # fmt: skip
@@ -88,7 +90,7 @@ def uqac(
     asked = []
     for number, prompt in enumerate(listed):
         if not isinstance(prompt, Question):
-            bare = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+            bare = prompt if isinstance(prompt, str) else _last_message(prompt)
             prompt = Question(str(number), bare, kind=kind, prompt=prompt, chat=chat)
         asked.append(prompt if given is None else prompt._replace(response=given[number]))
     names = [*measures, *(["samples"] if num_samples else []), *(["asking"] if ask else [])]
@@ -102,3 +104,10 @@ def uqac(
         known = None if answers is None else answers[part]
         found += assess(model, asked[part], key, plan=plan, rows=rows, answers=known)
     return found
+
+
+def _last_message(chat: Sequence[Mapping[str, str]]) -> str:
+    content = chat[-1].get("content") if chat else None
+    if not isinstance(content, str):
+        raise PromptError(f"a chat is a list of messages such as {{'role': 'user', 'content': 'Hi'}}, not {chat!r:.60}")
+    return content

@@ -103,6 +103,8 @@ def verdict_prompts(
         TuningError: two words begin with the same token.
         PromptError: a text is empty or no valid text.
     """
+    if not texts:
+        raise TuningError("there are no texts to make prompts of")
     tokens = word_tokens(tokenizer, words)
     encoded = [encode_prompt(tokenizer, text, chat=False) for text in texts]
     return padded_prompts(encoded, [tokens] * len(encoded))

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxuq._arguments import typed
 from jaxuq._arrays import counted, widest
+from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.networks import Decoder, stack_layers, unstack_layers
 from jaxuq.networks.linear import Linear
@@ -57,7 +58,7 @@ def adapter_factors(
         2024, Eq. 8 and 9.
     """
     if decoder.lora is None or decoder.lora.dora:
-        raise ValueError(f"the decoder's adapters are {decoder.lora}; expected plain LoRA")
+        raise OptionError(f"the decoder's adapters are {decoder.lora}; expected plain LoRA")
     depth, scale = decoder.config.num_layers, decoder.lora.scale
     if not decoder.scan:
         params, lora = stack_layers(params, depth), stack_layers(lora, depth)

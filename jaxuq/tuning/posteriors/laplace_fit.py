@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key, PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.networks import Decoder
 from jaxuq.posterior import Draws, LaplaceState, laplace, linearised_at, log_marginal_likelihood
@@ -81,7 +82,7 @@ def fit_adapter_laplace(
         prior by the evidence).
     """
     if model.lora is None:
-        raise ValueError("the model has no adapters: tune it before asking for their posterior")
+        raise OptionError("the model has no adapters: tune it before asking for their posterior")
     lora = stacked_adapters(model.decoder, model.lora)
     first = model.decoder.config.num_layers - 1 if last_block else 0
     params = jax.tree.map(lambda leaf: leaf[first:], lora)

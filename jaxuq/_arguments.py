@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import jax
+import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 
@@ -261,7 +262,7 @@ def _is_array(value: Any) -> bool:
 
 def _is_key(value: Any) -> bool:
     dtype = getattr(value, "dtype", None)
-    return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    return dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def _has_index(value: Any) -> bool:

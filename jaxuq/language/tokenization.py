@@ -203,7 +203,7 @@ def _encode_run(tokenizer: "PreTrainedTokenizerBase", parts: Sequence[str], stee
     A normalisation may make them of other letters.
     """
     tokens = [int(one) for one in tokenizer("".join(parts), add_special_tokens=False)["input_ids"]]
-    counted = set(steering.values()) - {tokenizer.unk_token_id}
+    counted = {number for number in steering.values() if number != tokenizer.unk_token_id}
     written = Counter(steering[part] for part in parts[1::2] if part)
     if not Counter(one for one in tokens if one in counted) - written:
         return tokens

@@ -141,7 +141,7 @@ class Model(NamedTuple):
         `axes` is how many leading axes of the hidden states count them, at least.
         """
         found = self.logits(params, hidden)
-        shape = getattr(found, "shape", ())
+        shape: Any = getattr(found, "shape", ())
         if len(shape) <= axes or shape[:-1] != hidden.shape[: len(shape) - 1]:
             raise CapabilityError(
                 f"`logits` gives an array of shape {shape} for hidden states of shape {hidden.shape}; expected the "

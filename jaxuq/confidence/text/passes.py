@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxuq.language import Generation
-from jaxuq.networks import Decoder, Model, as_model, capability, on_layers
+from jaxuq.networks import CapabilityError, Decoder, Model, as_model, capability, on_layers
 
 
 class Texts(NamedTuple):
@@ -64,6 +64,13 @@ def inner_mask(texts: Texts) -> Bool[Array, "batch time"]:
 def stacked(part: Any) -> Array:
     """Layers on the first axis, however the decoder keeps them."""
     return jnp.stack(part) if isinstance(part, tuple) else part
+
+
+def queries_of(kept: Pass) -> Array:
+    """The queries of a pass that kept them; a CapabilityError if the model gave none."""
+    if kept.queries is None:
+        raise CapabilityError("`read` returns no queries, which attention is made of; let it return them")
+    return kept.queries
 
 
 @functools.partial(jax.jit, static_argnames=("model",))

@@ -16,6 +16,7 @@ from jaxuq.checkpoints.encoders import (
 )
 from jaxuq.checkpoints.errors import CheckpointError, CheckpointWarning
 from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged, find_packaged
+from jaxuq.checkpoints.plain_tokens import plain_tokens, steering_tokens
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
 from jaxuq.checkpoints.smiles_tokens import SmilesTokenizer, load_smiles_tokenizer
 from jaxuq.checkpoints.subwords import SubwordTokenizer, load_subwords
@@ -45,7 +46,9 @@ __all__ = [
     "load_encoder",
     "load_smiles_tokenizer",
     "load_subwords",
+    "plain_tokens",
     "read_json",
     "read_torch_file",
+    "steering_tokens",
     "stored_tensors",
 ]

@@ -14,6 +14,7 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.grover import read_grover
 from jaxuq.checkpoints.safetensors import fill_array, read_json, stored_tensors
@@ -92,6 +93,7 @@ def _looks_like(file: TorchFile) -> str | None:
     return None
 
 
+@typed()
 def convert_backbone(kind: str, source: str | Path, target: str | Path) -> LoadedBackbone:
     """Write a public checkpoint as a folder of `model.safetensors` and `config.json`.
 
@@ -151,6 +153,7 @@ def _write(target: Path, kind: str, config: Any, params: PyTree, file: TorchFile
         raise
 
 
+@typed()
 def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
     """Read what `convert_backbone` wrote.
 

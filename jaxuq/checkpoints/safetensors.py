@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError, CheckpointWarning
 
 _INDEX = "model.safetensors.index.json"
@@ -45,6 +46,7 @@ def read_text(path: Path) -> str:
         raise CheckpointError(f"{path} is not a readable text file: {error}") from error
 
 
+@typed()
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that holds an object.
 
@@ -100,6 +102,7 @@ def _weight_files(folder: Path) -> list[Path]:
     raise CheckpointError(f"{folder} holds no weights: expected {_SINGLE}, or shards and {_INDEX}")
 
 
+@typed()
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """The tensors of a checkpoint folder; only headers are read.
 
@@ -160,6 +163,7 @@ def _reader(opened: Any, file: Path, name: str, kind: str) -> Callable[[], np.nd
     return read
 
 
+@typed()
 def compare_names(
     wanted: Mapping[str, tuple[int, ...]], stored: Mapping[str, StoredTensor], ignored: Collection[str], source: Path
 ) -> None:
@@ -192,6 +196,7 @@ def compare_names(
         raise CheckpointError("wrong shape: " + "; ".join(wrong))
 
 
+@typed()
 def fill_array(
     target: np.ndarray, tensor: StoredTensor, *, transposed: bool = False, rows: slice | None = None
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.safetensors import read_json, read_text
 from jaxuq.checkpoints.settings import Settings
@@ -49,6 +50,7 @@ class SmilesTokenizer(NamedTuple):
         return encoded
 
 
+@typed()
 def load_smiles_tokenizer(folder: Path) -> SmilesTokenizer:
     """The tokenizer in the folder of an encoder of SMILES.
 

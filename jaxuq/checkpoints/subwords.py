@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError, refused
+from jaxuq.checkpoints.plain_tokens import plain_tokens
 
 
 class SubwordTokenizer(NamedTuple):
@@ -25,7 +27,7 @@ class SubwordTokenizer(NamedTuple):
     tokenizer: Any
 
     def encode(self, words: Iterable[str]) -> list[list[int]]:
-        """Sub-words of each word, at least one.
+        """Sub-words of each word, at least one; a word such as `[SEP]` is its letters.
 
         Args:
             words: as a data set has them.
@@ -36,12 +38,10 @@ class SubwordTokenizer(NamedTuple):
         plain = ["".join(letter for letter in word if letter.isprintable()) for word in words]
         if not plain:
             return []
-        encoded = self.tokenizer(
-            plain, add_special_tokens=False, truncation=False, padding=False, return_attention_mask=False
-        )["input_ids"]
-        return [list(map(int, tokens)) or [self.unknown] for tokens in encoded]
+        return [tokens or [self.unknown] for tokens in plain_tokens(self.tokenizer, plain)]
 
 
+@typed()
 def load_subwords(folder: Path) -> SubwordTokenizer:
     """The tokenizer of an encoder's folder.
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.safetensors import StoredTensor
 from jaxuq.checkpoints.torch_pickle import Record, TensorRecord, parts_of, read_pickle
@@ -19,6 +20,7 @@ from jaxuq.checkpoints.torch_pickle import Record, TensorRecord, parts_of, read_
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _LARGEST_PICKLE = 2**26  # bytes of names and shapes
+_SHARED = 8  # times the file that its tensors may be together; tied ones are there twice
 _TYPES: dict[str, tuple[str, Any]] = {  # by the storage's class: safetensors' name of the type, NumPy's
     "FloatStorage": ("F32", np.float32),
     "DoubleStorage": ("F64", np.float64),
@@ -31,6 +33,10 @@ _TYPES: dict[str, tuple[str, Any]] = {  # by the storage's class: safetensors' n
     "ByteStorage": ("U8", np.uint8),
     "BoolStorage": ("BOOL", np.bool_),
 }
+
+
+_Numbers = Callable[[str, Any, int, int], np.ndarray]
+"""`storage(key, dtype, first, count)`: some of its numbers."""
 
 
 class TorchFile(NamedTuple):
@@ -70,6 +76,12 @@ class TorchFile(NamedTuple):
         tensors = {name: self.tensor(name, value) for name, value in named if isinstance(value, TensorRecord)}
         if not tensors:
             raise CheckpointError(f"{self.path} holds no tensors under {'/'.join(keys) or 'its top level'}")
+        numbers = sum(math.prod(tensor.shape) for tensor in tensors.values())
+        if numbers > _SHARED * self.path.stat().st_size:
+            raise CheckpointError(
+                f"{self.path} has tensors of {numbers} numbers in {self.path.stat().st_size} bytes: they are the same "
+                "numbers many times over"
+            )
         return tensors
 
     def settings(self, key: str) -> dict[str, Any]:
@@ -86,6 +98,7 @@ class TorchFile(NamedTuple):
         return dict(found) if isinstance(found, dict) else {}
 
 
+@typed()
 def read_torch_file(path: str | Path) -> TorchFile:
     """Open a PyTorch file, of today's format (a zip archive) or that of before version 1.6.
 
@@ -129,7 +142,7 @@ def read_torch_file(path: str | Path) -> TorchFile:
     return TorchFile(path, digest, content, tensor)
 
 
-def _zipped(path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
+def _zipped(path: Path) -> tuple[Any, _Numbers]:
     """A zip archive with the pickle and one member a storage."""
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl") and name.count("/") == 1]
@@ -141,9 +154,16 @@ def _zipped(path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
             raise CheckpointError("its numbers are big-endian")
         content = read_pickle(io.BytesIO(_member(archive, pickles[0], path, _LARGEST_PICKLE)))
 
-    def storage(key: str, dtype: Any) -> np.ndarray:
+    whole: set[str] = set()  # storages that were read to their end, where their checksum is compared
+
+    def storage(key: str, dtype: Any, first: int, count: int) -> np.ndarray:
+        name = f"{folder}data/{key}"
         with zipfile.ZipFile(path) as archive:
-            return np.frombuffer(_member(archive, f"{folder}data/{key}", path, path.stat().st_size), dtype)
+            if key not in whole:
+                _member(archive, name, path, path.stat().st_size)
+                whole.add(key)
+            info = archive.getinfo(name)
+        return _from_file(path, dtype, _data_begins(path, info), info.file_size, first, count)
 
     return content, storage
 
@@ -158,7 +178,22 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path, largest: int) -> by
     return archive.read(info)
 
 
-def _plain(file: Any, path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]]:
+def _data_begins(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where a stored member's bytes are, behind a header whose length the member itself says."""
+    with open(path, "rb") as file:
+        file.seek(info.header_offset)
+        return info.header_offset + 30 + sum(struct.unpack("<HH", file.read(30)[26:]))
+
+
+def _from_file(path: Path, dtype: Any, begins: int, size: int, first: int, count: int) -> np.ndarray:
+    """So many numbers of a storage from the first on, and nothing else of it."""
+    width = np.dtype(dtype).itemsize
+    if (first + count) * width > size:
+        raise CheckpointError(f"it needs {first + count} numbers, {size // width} are there: cut short")
+    return np.fromfile(path, dtype, count, offset=begins + first * width)
+
+
+def _plain(file: Any, path: Path) -> tuple[Any, _Numbers]:
     """The older format: five pickles, then every storage as its length and its numbers."""
     if read_pickle(file) != _MAGIC or read_pickle(file) != _PROTOCOL:
         raise CheckpointError("it does not begin as one")
@@ -177,9 +212,9 @@ def _plain(file: Any, path: Path) -> tuple[Any, Callable[[str, Any], np.ndarray]
             raise CheckpointError("it is cut short")
         file.seek(count * sizes[key], 1)
 
-    def storage(key: str, dtype: Any) -> np.ndarray:
-        offset, count = places[key]
-        return np.fromfile(path, dtype, count, offset=offset)
+    def storage(key: str, dtype: Any, first: int, count: int) -> np.ndarray:
+        offset, held = places[key]
+        return _from_file(path, dtype, offset, held * np.dtype(dtype).itemsize, first, count)
 
     return content, storage
 
@@ -202,27 +237,21 @@ def _storage_sizes(content: Any) -> dict[str, int]:
     return sizes
 
 
-def _view(path: Path, name: str, record: TensorRecord, storage: Callable[[str, Any], np.ndarray]) -> np.ndarray:
+def _view(path: Path, name: str, record: TensorRecord, storage: _Numbers) -> np.ndarray:
     """The tensor's numbers, after making sure that they lie inside its storage."""
     dtype = _TYPES.get(record.storage.kind, (None, None))[1]
     if dtype is None:
         raise CheckpointError(f"tensor {name} in {path} is stored as {record.storage.kind}, which is not supported")
     try:
-        return _strided(storage(record.storage.key, dtype), record)
+        return _strided(storage, record, dtype)
     except Exception as error:  # of many kinds, by which byte is wrong
         raise CheckpointError(f"tensor {name} in {path} cannot be read: {str(error)[:200]}") from error
 
 
-def _strided(numbers: np.ndarray, record: TensorRecord) -> np.ndarray:
-    if record.offset < 0 or min((0, *record.strides)) < 0 or min((0, *record.shape)) < 0:
-        raise CheckpointError("it has a negative size or stride")
-    if len(record.shape) != len(record.strides):
-        raise CheckpointError(f"it has {len(record.shape)} sizes and {len(record.strides)} strides")
+def _strided(storage: _Numbers, record: TensorRecord, dtype: Any) -> np.ndarray:
     if 0 in record.shape:
-        return np.zeros(record.shape, numbers.dtype)
-    last = record.offset + sum((size - 1) * stride for size, stride in zip(record.shape, record.strides))
-    needed = max(last + 1, math.prod(record.shape))
-    if needed > numbers.size:
-        raise CheckpointError(f"it needs {needed} numbers, {numbers.size} are there: cut short")
+        return np.zeros(record.shape, dtype)
+    span = 1 + sum((size - 1) * stride for size, stride in zip(record.shape, record.strides))
+    numbers = storage(record.storage.key, dtype, record.offset, max(span, math.prod(record.shape)))
     strides = [stride * numbers.itemsize for stride in record.strides]
-    return np.lib.stride_tricks.as_strided(numbers[record.offset :], record.shape, strides, writeable=False).copy()
+    return np.lib.stride_tricks.as_strided(numbers, record.shape, strides, writeable=False).copy()

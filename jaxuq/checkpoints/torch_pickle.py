@@ -50,7 +50,9 @@ _LITERALS = (
 _IGNORED = ("PROTO", "FRAME")
 _DEPTH = 64  # of things in things; checkpoints have less than ten
 _THINGS = 2**20  # counting shared ones as often as they occur; a tensor is one
-_LARGEST_TEXT = 2**24  # bytes of one text or number in a pickle: names, not weights
+_LARGEST_TEXT = 2**24  # bytes of one text in a pickle: names, not weights
+_INSTRUCTIONS = 2**20  # of a pickle; a checkpoint has some thirty a tensor, and they take 5 to 20 microseconds each
+_AXES = 32  # of a tensor
 
 
 def read_pickle(file: Any) -> Any:
@@ -69,7 +71,9 @@ def read_pickle(file: Any) -> Any:
     memo: dict[int, Any] = {}
     marks: list[int] = []  # where groups of values begin on the stack
     try:
-        for opcode, argument, _ in pickletools.genops(file):
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+            if number >= _INSTRUCTIONS:
+                raise CheckpointError(f"it has more than {_INSTRUCTIONS} instructions, which no weights need")
             if opcode.name == "STOP":
                 content = stack.pop()
                 _check_size(content)
@@ -121,6 +125,8 @@ def _step(name: str, argument: Any, stack: list[Any], memo: dict[int, Any], mark
     if name in _LITERALS:
         if isinstance(argument, str | bytes) and len(argument) > _LARGEST_TEXT:
             raise CheckpointError(f"it holds a text of {len(argument)} bytes, which no name is")
+        if isinstance(argument, int) and argument.bit_length() > 128:  # a random seed's, at most
+            raise CheckpointError(f"it holds a number of {argument.bit_length()} bits, which counts nothing")
         stack.append(argument)
     elif name in _CONSTANTS:
         stack.append(_CONSTANTS[name])
@@ -206,10 +212,21 @@ def _inert(function: Any, arguments: Any) -> Any:
             storage, offset, shape, strides = arguments[:4]
             if not isinstance(storage, Storage):
                 raise CheckpointError("a tensor has no storage")
-            return TensorRecord(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+            return _tensor(storage, offset, shape, strides)
         if function.name in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
             return arguments[0]
     return Record(function, arguments)
+
+
+def _tensor(storage: Storage, offset: Any, shape: Any, strides: Any) -> TensorRecord:
+    for numbers in ((offset,), shape, strides):
+        if not isinstance(numbers, tuple | list) or len(numbers) > _AXES:
+            raise CheckpointError(f"a tensor has no list of at most {_AXES} sizes")
+        if not all(isinstance(one, int) and 0 <= one < 2**63 for one in numbers):
+            raise CheckpointError("a tensor has a size that is no count")
+    if len(shape) != len(strides):
+        raise CheckpointError(f"a tensor has {len(shape)} sizes and {len(strides)} strides")
+    return TensorRecord(storage, offset, tuple(map(int, shape)), tuple(map(int, strides)))
 
 
 def _storage(identity: Any) -> Storage:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry
 from jaxuq._errors import OptionError
 
@@ -32,7 +33,8 @@ NEEDS: Mapping[str, Need] = {
         ("sample_log_probs", "sample_lengths", "clusters", "agrees", "distinct"), ("samples",), "further answers"
     ),
     "words": Need(("rouge", "jaccard"), ("samples",), "similarities of further answers by their words"),
-    "judge": Need(("true_logits", "false_logits", "judge_attention"), ("p_true",), "one more prompt: is it true?"),
+    "judge": Need(("true_logits", "false_logits"), ("p_true",), "one more prompt: is it true?"),
+    "judge_attention": Need(("judge_attention",), ("p_true",), "attention of that prompt on the answer"),
     "stated": Need(("stated",), ("stated_confidence",), "one more prompt: how sure, from 0 to 10?"),
     "unprompted": Need(
         ("unprompted_log_probs",), ("pointwise_mutual_information",), "a pass over the response without its prompt"
@@ -43,6 +45,10 @@ NEEDS: Mapping[str, Need] = {
     "labels": Need((), _READ, "questions that were graded"),
 }
 """What a run can give a measure; a measure that needs anything else is a function alone."""
+OF_ATTENTION = frozenset(("attention", "chain", "substitutions", "judge_attention"))
+"""Needs that a model without `attention` does not meet."""
+OF_SAMPLES = frozenset(("samples", "words"))
+"""Needs of further answers."""
 _ALWAYS = ("response", "inner", "answer", "answered")
 GROUPS = ("uqac", "answer", "response", "samples", "asking", "learned")
 
@@ -68,7 +74,7 @@ class Seen:
     | `rouge`, `jaccard` | `words` | between samples, `[samples, samples]` |
     | `sample_embeddings`, `cosines`, `near` | `samples`, `states` | mean states, between samples, with the response |
     | `true_logits`, `false_logits` | `judge` | of the spellings of both words |
-    | `judge_attention` | `judge` | of the judge on the tokens of the answer, `[heads, time]`; 0 elsewhere |
+    | `judge_attention` | `judge_attention` | of the judge on the tokens of the answer, `[heads, time]`; 0 elsewhere |
     | `stated` | `stated` | confidence in words, from 0 to 1; NaN without a number |
     | `unprompted_log_probs` | `unprompted` | of the response without its prompt, `[time]` |
     | `text`, `answer_text`, `question` | `text` | as text |
@@ -99,6 +105,7 @@ class Seen:
         return self._fields[name]
 
 
+@typed()
 def measure(
     name: str,
     title: str = "",
@@ -152,7 +159,7 @@ def measure(
     usual = "response"
     for need, found in {"chain": "uqac", "samples": "samples", "labels": "learned"}.items():
         usual = found if need in needs else usual
-    usual = "asking" if {"judge", "stated", "unprompted"} & set(needs) else usual
+    usual = "asking" if {"judge", "judge_attention", "stated", "unprompted"} & set(needs) else usual
     functions = {"score": score, "token": token}
     return Entry(
         name, title or name, {kind: one for kind, one in functions.items() if one is not None}, tuple(citation),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_number
@@ -84,6 +85,7 @@ _LABELLED = re.compile(
 _ANY = re.compile(r"(?<![\w.])(" + _NUMBER + r")\s*(%|/\s*\d+)?(?![\w]|\.\d)")
 
 
+@typed()
 def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "hundred"] = "unit") -> StatedConfidences:
     r"""Read the confidence that a model states in words or numbers.
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, first_true, widened
 from jaxuq._meshes import vary_like, whole
 from jaxuq._options import check_choice, check_count
@@ -117,6 +118,7 @@ def aggregate_heads(
     return (jnp.max if reduction == "max" else jnp.mean)(attention[chosen], axis=0)
 
 
+@typed()
 @checked
 def backtrack(
     row: Callable[[Array], Array],
@@ -232,6 +234,7 @@ def backtrack(
     return jax.lax.while_loop(lambda state: state.count > 0, step, vary_like(start, answer, eligible, weights)).chain
 
 
+@typed()
 @checked
 def attention_chain(
     queries: Float[Array, "layers time heads dim"],

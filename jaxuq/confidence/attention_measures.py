@@ -234,7 +234,7 @@ ENTRIES = (
     # All heads alike: no labelled questions are at hand that would tell which separate best.
     measure("contextualised_sequence_likelihood", "CSL (all heads)",
             lambda seen: contextualised_sequence_likelihood(seen.log_probs, seen.judge_attention, where=seen.answer),
-            needs=("tokens", "judge"), citation=("csl",)),
+            needs=("tokens", "judge_attention"), citation=("csl",)),
     measure("focus", "Focus", needs=("word frequencies of a corpus and a tagger of keywords",), higher="uncertain",
             citation=("focus",)),
 )  # fmt: skip

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, entry, widened
 from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
@@ -157,6 +158,7 @@ def substitutions(
     return Substitutions(positions, chosen, jnp.where(valid, best, -jnp.inf), valid)
 
 
+@typed()
 @checked
 def substituted_tokens(tokens: Int[Array, " time"], changes: Substitutions) -> Int[Array, "rows time"]:
     r"""The sequences of S: the sequence itself, then one row for each substitution.

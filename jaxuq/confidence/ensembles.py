@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, select, widened
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
@@ -167,6 +168,7 @@ def fit_mahalanobis(
     return MahalanobisState(mean, jnp.linalg.cholesky((1 - shrinkage) * covariance + shrinkage * target))
 
 
+@typed()
 @checked
 @widened
 def mahalanobis_distance(state: MahalanobisState, hidden: Float[Array, "n dim"]) -> Float[Array, " n"]:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import entry, masked, select, undefined_unless, widened, within_unit
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
@@ -26,6 +27,7 @@ class BalancedScores(NamedTuple):
     per_class: Int[Array, ""]
 
 
+@typed()
 @checked
 @widened
 def balanced_scores(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq.confidence._measure import GROUPS, NEEDS, Seen, measure
 from jaxuq.questions import QuestionError
@@ -67,6 +68,7 @@ def in_a_run(entry: Entry) -> bool:
     return all(need in NEEDS for need in entry.needs) and ("score" in entry.functions or "labels" in entry.needs)
 
 
+@typed()
 def chosen_measures(
     names: Sequence[str], own: Mapping[str, Entry | Callable[[Seen], Any]] | None = None
 ) -> tuple[Entry, ...]:

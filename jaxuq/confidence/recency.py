@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened, widest
+from jaxuq._errors import OptionError
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._rows import attention_row
@@ -26,6 +28,7 @@ RECENCY_FACTORS: tuple[float, ...] = (
 )
 
 
+@typed()
 @checked
 @widened
 def reweight_recent(
@@ -170,7 +173,7 @@ def recency_factors(profile: Float[Array, " length"], *, recent: int = 10) -> Fl
     length = profile.shape[0]
     middle = (length - recent) // 2
     if recent < 1 or middle <= recent + 1:
-        raise ValueError(
+        raise OptionError(
             f"recent is {recent} and the profile has {length} lags; expected at least {3 * recent + 4} lags, "
             "so that the line has two points beyond the recent tokens"
         )

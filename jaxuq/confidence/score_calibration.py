@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, counted, masked, number_of, select, undefined_unless, widened, within_unit
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_count, check_number
@@ -213,6 +214,7 @@ def fit_logistic(
     return LogisticState(own, weights[-1] - jnp.sum(own * mean))
 
 
+@typed()
 @checked
 @widened
 def logistic_confidence(state: LogisticState, features: Float[Array, "n features"]) -> Float[Array, " n"]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from jaxtyping import Bool
 from numpy import ndarray
 
+from jaxuq._arguments import typed
+
 _WORDS = """
 a about above after again against all am an and any are as at be because been before being below between both
 but by can could did do does doing down during each few for from further had has have having he her here hers
@@ -24,6 +26,7 @@ _MEANINGFUL = frozenset("=+-*/<>^|&#$%")
 _PUNCTUATION = frozenset(string.punctuation) - _MEANINGFUL | frozenset("“”‘’…–—«»¿¡`´")
 
 
+@typed()
 def stop_tokens(texts: Sequence[str], *, extra: Sequence[str] = ()) -> Bool[ndarray, " tokens"]:
     r"""Mark the tokens that a chain leaves out, $\mathbb{V}_{stop}$: stop words, punctuation, white space.
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from jaxuq._arguments import typed
+
 
 def _numbered(words: Sequence[Sequence[str]]) -> tuple[Int[ndarray, "samples words"], Int[ndarray, " samples"]]:
     """Words as numbers, padded with -1, and how many each text has."""
@@ -18,6 +20,7 @@ def _numbered(words: Sequence[Sequence[str]]) -> tuple[Int[ndarray, "samples wor
     return rows, lengths
 
 
+@typed()
 def jaccard_similarities(texts: Sequence[str]) -> Float[ndarray, "samples samples"]:
     r"""Jaccard similarity of the sets of words, lower-cased and split at white space.
 
@@ -47,6 +50,7 @@ def jaccard_similarities(texts: Sequence[str]) -> Float[ndarray, "samples sample
     return np.where(either > 0, both / np.maximum(either, 1), 1.0).astype(np.float32)
 
 
+@typed()
 def rouge_similarities(texts: Sequence[str]) -> Float[ndarray, "samples samples"]:
     r"""ROUGE-L F-score of each pair: the longest common subsequence of words against their lengths.
 

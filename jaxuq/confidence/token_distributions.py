@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import masked, take_class, undefined_unless, weighted_mean, widened
+from jaxuq._errors import OptionError
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -287,7 +288,7 @@ def alternatives_confidence(
     """
     check_choice("kind", kind, ("entropy", "margin"))
     if log_probs.shape[-1] < 2:
-        raise ValueError(f"{log_probs.shape[-1]} alternative(s); expected at least two")
+        raise OptionError(f"{log_probs.shape[-1]} alternative(s); expected at least two")
     if kind == "margin":
         two, _ = jax.lax.top_k(jnp.exp(log_probs), 2)
         return two[..., 0] - two[..., 1]

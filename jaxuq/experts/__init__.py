@@ -3,7 +3,7 @@
 A base adapter is trained on all instructions; gradients of single examples, preconditioned and projected, are features:
 to choose data (LESS, TRAK), and to divide it into clusters, each of which gets an expert that goes on from the base
 adapter. A question's weights over the experts follow from its own gradient, and the experts' logits are added while
-decoding. Every step is a transform of its own; `jaxuq.experts.pipeline` runs them all.
+decoding. Every step is a transform of its own; `run_training` and `run_evaluation` run them all.
 """
 
 from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
@@ -27,6 +27,9 @@ from jaxuq.experts.mixture import (
     mixture_adapters,
     mixture_output,
 )
+from jaxuq.experts.pipeline.configuration import EvaluateConfiguration, TrainConfiguration
+from jaxuq.experts.pipeline.evaluation import run_evaluation
+from jaxuq.experts.pipeline.training import run_training
 from jaxuq.experts.preconditioning import CONVENTIONS, AdapterCheckpoint, precondition
 from jaxuq.experts.projection import PROJECTIONS, project
 from jaxuq.experts.routing import ROUTINGS, Routing, route
@@ -45,12 +48,14 @@ __all__ = [
     "AdapterCheckpoint",
     "Clusters",
     "Disagreement",
+    "EvaluateConfiguration",
     "ExpertAnswer",
     "ExpertParams",
     "ExpertsError",
     "GradientFeatures",
     "MemberScores",
     "Routing",
+    "TrainConfiguration",
     "answer_by_experts",
     "boxed_solution",
     "cluster_features",
@@ -74,6 +79,8 @@ __all__ = [
     "precondition",
     "project",
     "route",
+    "run_evaluation",
+    "run_training",
     "select",
     "train_gates",
     "vote",

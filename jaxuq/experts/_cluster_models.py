@@ -96,7 +96,7 @@ def random_parts(
     if sizes is None:
         return [np.sort(part) for part in np.array_split(shuffled, num_clusters)]
     if int(np.sum(sizes)) != len(included):
-        raise ValueError(f"sizes add up to {int(np.sum(sizes))}; there are {len(included)} examples")
+        raise OptionError(f"sizes add up to {int(np.sum(sizes))}; there are {len(included)} examples")
     return [np.sort(part) for part in np.split(shuffled, np.cumsum(sizes)[:-1])]
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxuq._arguments import typed
 from jaxuq.experts.preconditioning import AdapterCheckpoint
 from jaxuq.language import CheckpointError
 from jaxuq.training import load_checkpoint
 
 
+@typed()
 def load_adapter_checkpoints(folder: str | pathlib.Path) -> list[AdapterCheckpoint]:
     """Read what `finetune(..., checkpoint=folder)` kept after each epoch.
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq.experts.decoding import generate_by_experts
 from jaxuq.experts.mixture import Mixing
@@ -51,6 +53,7 @@ class ExpertAnswer(NamedTuple):
         return float(np.exp(self.log_probs.sum()))
 
 
+@typed()
 def answer_by_experts(
     model: LanguageModel,
     experts: PyTree | None,
@@ -141,15 +144,15 @@ def answer_by_experts(
 
 def _check(model: LanguageModel, prompts: Sequence[np.ndarray], weights: np.ndarray, new: int, batch_size: int) -> None:
     if weights.ndim != 2 or len(weights) != len(prompts):
-        raise ValueError(f"weights have shape {weights.shape}; expected a row for each of the {len(prompts)} prompts")
+        raise OptionError(f"weights have shape {weights.shape}; expected a row for each of the {len(prompts)} prompts")
     check_count("batch_size", batch_size)
     check_count("max_new_tokens", new)
     bad = np.flatnonzero(~(np.isfinite(weights).all(1) & (weights >= 0).all(1) & (weights.sum(1) > 0)))
     if len(bad):
-        raise ValueError(f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none below 0 and some above")
+        raise OptionError(f"the weights of prompt {bad[0]} are {weights[bad[0]]}; expected none below 0 and some above")
     context = model.functions.max_positions
     for number, prompt in enumerate(prompts):
         if not 0 < len(prompt) <= context - new:
-            raise ValueError(
+            raise OptionError(
                 f"prompt {number} has {len(prompt)} tokens; {new} more must fit into the context of {context}"
             )

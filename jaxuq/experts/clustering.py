@@ -8,7 +8,9 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry, entry_of
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq.experts._cluster_models import CHUNK, Division, birch, divide, kmeans, random_parts
 
@@ -40,6 +42,7 @@ class Clusters(NamedTuple):
         return len(self.sizes)
 
 
+@typed()
 def cluster_features(
     features: Float[Array | np.ndarray, "examples dimension"],
     *,
@@ -175,6 +178,6 @@ entry point of the group `jaxuq.clusterings`."""
 
 def _check(included: Int[np.ndarray, " included"], num_clusters: int, sample_size: int, max_clusters: int) -> None:
     if not len(included):
-        raise ValueError("there are no examples to cluster: all are left out, or there are none")
+        raise OptionError("there are no examples to cluster: all are left out, or there are none")
     for name, value in (("num_clusters", num_clusters), ("sample_size", sample_size), ("max_clusters", max_clusters)):
         check_count(name, value)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq.experts.disagreement import combine_logits, disagreement
 from jaxuq.experts.mixture import Mixing, mixing, mixture_adapters
@@ -50,6 +52,7 @@ class ExpertParams(NamedTuple):
 _MEMBERS = KeyValueCache(0, 0, None, None)  # type: ignore[arg-type]  # positions and length are shared
 
 
+@typed()
 @functools.lru_cache(maxsize=256)
 def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bool = False) -> Model:
     r"""An ensemble of experts as one model: every member reads with a cache of its own, and their logits are combined.
@@ -88,7 +91,7 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
         appendix D.4.
     """
     if mix is not None and decoder.lora is None:
-        raise ValueError(f"{mix} needs adapters; the decoder has none")
+        raise OptionError(f"{mix} needs adapters; the decoder has none")
     base = as_model(decoder if mix is None else decoder.clone(lora=None))  # what mixes adds the adapters itself
 
     def variables(params: PyTree, lora: PyTree) -> dict[str, PyTree]:
@@ -136,6 +139,7 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
     return Model(read, logits, init_cache, base.vocab_size, base.max_positions, trained_logits=False, observe=observe)
 
 
+@typed()
 def generate_by_experts(
     decoder: Decoder,
     params: PyTree,
@@ -212,8 +216,9 @@ def generate_by_experts(
     """
     count = 1 if experts is None else jax.tree.leaves(experts)[0].shape[0]
     if weights.shape != (prompts.shape[0], count):
-        raise ValueError(f"weights have shape {weights.shape}; {prompts.shape[0]} prompts and {count} members need one "
-                         "weight each")  # fmt: skip
+        raise OptionError(
+            f"weights have shape {weights.shape}; {prompts.shape[0]} prompts and {count} members need one weight each"
+        )
     check_count("max_new_tokens", max_new_tokens)
     model = expert_model(decoder, mix=mix, keep_logits=keep_logits)  # pyright: ignore[reportArgumentType]
     if mix is not None:

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._entries import function_of, label_of
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq.experts._feature_file import FeatureFile
 from jaxuq.experts.gradients import REDUCTIONS, TOKENS, Choosing, Reduction, example_gradients, gradient_tokens
@@ -47,6 +49,7 @@ class GradientFeatures(NamedTuple):
     zero: Bool[np.ndarray, " kept"]
 
 
+@typed()
 def gradient_features(
     model: LanguageModel,
     checkpoints: Sequence[AdapterCheckpoint],
@@ -202,13 +205,13 @@ def _check(
     for table, given in choices:
         function_of(table, given)
     if not checkpoints:
-        raise ValueError("there are no checkpoints: gradients are taken at the adapters of at least one")
+        raise OptionError("there are no checkpoints: gradients are taken at the adapters of at least one")
     capability(model.decoder, "join")
     expected, whose = _expected(model, checkpoints[0])
     for number, checkpoint in enumerate(checkpoints):
         shapes = jax.tree.map(jnp.shape, checkpoint.lora)
         if shapes != expected:
-            raise ValueError(
+            raise OptionError(
                 f"checkpoint {number} has adapters of the shapes {shapes}; {whose} have {expected}: give the model "
                 "that the checkpoints were trained on"
             )
@@ -216,7 +219,7 @@ def _check(
     if mesh is None:
         return batch_size
     if "data" not in mesh.shape:
-        raise ValueError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
+        raise OptionError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
     return -(-batch_size // mesh.shape["data"]) * mesh.shape["data"]
 
 

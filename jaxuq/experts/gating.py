@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.experts.mixture import init_gates, mixing, mixture_adapters
 from jaxuq.language import LanguageModel
@@ -20,6 +22,7 @@ from jaxuq.language.tuning import (
 )
 
 
+@typed()
 def train_gates(
     rng_key: Key[Array, ""],
     model: LanguageModel,
@@ -57,7 +60,7 @@ def train_gates(
     """
     lora = model.decoder.lora
     if lora is None:
-        raise ValueError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
+        raise OptionError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
     decoder, scan = model.decoder.clone(lora=None), model.decoder.scan
     survey = survey_examples(data, max_length=config.max_length)
     seed = [int(part) for part in jax.random.key_data(named_key(rng_key, "order")).ravel()]

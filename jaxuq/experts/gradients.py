@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, number_of, select
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import ArrayError
@@ -36,6 +37,7 @@ REDUCTIONS: Entries[Reduction] = Entries(
 """What a row's loss is divided by, from the number of its wanted tokens."""
 
 
+@typed()
 def example_gradients(
     model: Model | Decoder,
     params: PyTree,
@@ -94,7 +96,7 @@ def example_gradients(
     def one(frozen: PyTree, trained: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
         def before(trained: PyTree) -> Array:
             with quick_adapter_gradients():
-                hidden, _, _ = model.read(join(frozen, trained), tokens[None], positions[None])
+                hidden, _, _ = model.hidden_of(join(frozen, trained), tokens[None], positions[None])
             return jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), *((0, 0),) * (hidden.ndim - 2)))
 
         hidden, backward = jax.vjp(before, trained)
@@ -121,6 +123,7 @@ def example_gradients(
     return divided_like(jax.vmap(one, in_axes=(None, None, 0, 0, 0)), inputs[0], frozen, trained, *inputs)
 
 
+@typed()
 def gradient_tokens(
     example: Instruction, tokens: str | Choosing = "instruction", *, max_length: int | None = None
 ) -> Instruction:

@@ -5,6 +5,8 @@ from operator import eq
 
 import numpy as np
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq.questions.answers import AnswerKind
 
 ANSWER_KINDS: Mapping[str, AnswerKind] = {
@@ -13,6 +15,7 @@ ANSWER_KINDS: Mapping[str, AnswerKind] = {
 """What `--answer` may say, and how an answer is read then."""
 
 
+@typed()
 def vote(answers: Sequence[str], seed: int | Sequence[int] = 0, *, same: Callable[[str, str], bool] = eq) -> str:
     """The answer that most samples give; among equals one is drawn.
 
@@ -39,7 +42,7 @@ def vote(answers: Sequence[str], seed: int | Sequence[int] = 0, *, same: Callabl
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4.
     """
     if not answers:
-        raise ValueError("there are no answers to vote over")
+        raise OptionError("there are no answers to vote over")
     counts: dict[str, int] = {}
     for answer in [answer for answer in answers if answer] or answers:
         known = next((other for other in counts if same(other, answer)), answer)

@@ -4,6 +4,7 @@ import json
 import pathlib
 from collections.abc import Mapping
 
+from jaxuq._arguments import typed
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.questions import Question, QuestionError, Rejected, read_published
 from jaxuq.questions.layouts import boxed_reply
@@ -13,6 +14,7 @@ from jaxuq.study import write_text
 _SETS = ("math", "gsm8k", "svamp", "mathqa")
 
 
+@typed()
 def boxed_solution(one: Question) -> str:
     r"""The published reasoning with the answer in a box at its end; MATH's solutions have theirs already.
 
@@ -36,6 +38,7 @@ def boxed_solution(one: Question) -> str:
     return boxed_reply(one, one.choices[ALPHABET.index(one.answers[0])] if one.choices else one.answers[0])
 
 
+@typed()
 def combine_math(files: Mapping[str, str | pathlib.Path], output: str | pathlib.Path) -> dict[str, list[Rejected]]:
     r"""Write MATH-Combined from files as published, JSONL or a JSON list, packed with gzip or not.
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widened
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import OptionError
@@ -121,6 +122,7 @@ def gate_weights(
     return jax.nn.softmax(jnp.einsum("bti,ic->btc", x, gate), axis=-1)
 
 
+@typed()
 def mixture_adapters(experts: PyTree, *, scan: bool, gates: PyTree | None = None) -> PyTree:
     """Stacked experts as each layer reads them: the expert axis beside the layer, not before it.
 
@@ -142,7 +144,7 @@ def mixture_adapters(experts: PyTree, *, scan: bool, gates: PyTree | None = None
         (2, 5, 8, 3)
     """
     if any("magnitude" in adapter for group in experts.values() for adapter in group.values()):
-        raise ValueError("adapters with magnitudes (DoRA) cannot be mixed within layers; use the ensemble of logits")
+        raise OptionError("adapters with magnitudes (DoRA) cannot be mixed within layers; use the ensemble of logits")
     moved = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), experts) if scan else experts
     if gates is None:
         return moved
@@ -152,6 +154,7 @@ def mixture_adapters(experts: PyTree, *, scan: bool, gates: PyTree | None = None
     }
 
 
+@typed()
 def init_gates(experts: PyTree, *, scan: bool) -> PyTree:
     """Gates that weigh all experts alike, for every adapted layer.
 
@@ -176,6 +179,7 @@ def init_gates(experts: PyTree, *, scan: bool) -> PyTree:
     return {layers: {name: one(part["a"]) for name, part in group.items()} for layers, group in experts.items()}
 
 
+@typed()
 @contextlib.contextmanager
 def mixing(kind: Mixing, scale: float, weights: Float[Array, "batch experts"] | None = None) -> Iterator[None]:
     """A context in which decoders without adapters of their own mix those of `mixture_adapters` in every linear layer.

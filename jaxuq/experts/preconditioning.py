@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened, widest
 from jaxuq._entries import Entries, function_of
+from jaxuq._errors import OptionError
 
 
 class AdapterCheckpoint(NamedTuple):
@@ -35,6 +37,7 @@ class AdapterCheckpoint(NamedTuple):
     epsilon: float = 1e-8
 
 
+@typed()
 @widened
 def precondition(
     gradients: PyTree[Float[Array, "examples ..."]],
@@ -75,7 +78,7 @@ def precondition(
     """
     step = function_of(CONVENTIONS, convention)
     if checkpoint.first_moment is None or checkpoint.second_moment is None:
-        raise ValueError(
+        raise OptionError(
             "this checkpoint has no optimiser state, which Eq 5.5 needs: keep one an epoch with finetune(..., "
             "checkpoint=folder) and read it with load_adapter_checkpoints(folder), or ask for preconditioned=False"
         )
@@ -83,7 +86,7 @@ def precondition(
     for moments in (checkpoint.first_moment, checkpoint.second_moment):
         if jax.tree.map(jnp.shape, moments) != shapes:
             others = jax.tree.map(jnp.shape, moments)
-            raise ValueError(f"an example's gradients have the shapes {shapes}, the optimiser's moments {others}")
+            raise OptionError(f"an example's gradients have the shapes {shapes}, the optimiser's moments {others}")
     wide = widest(*jax.tree.leaves(gradients))
     beta1, beta2 = (jnp.asarray(beta, wide) for beta in (checkpoint.beta1, checkpoint.beta2))
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widest
 from jaxuq._entries import Entries, function_of
-from jaxuq._errors import ArrayError
+from jaxuq._errors import ArrayError, OptionError
 from jaxuq._meshes import divided_like, whole
 from jaxuq._options import check_count
 from jaxuq.experts._dense_projection import gaussian, rademacher
@@ -29,6 +30,7 @@ PROJECTIONS: Entries[Projection] = Entries(
 """Projections by name; put yours in, or declare an entry point of the group `jaxuq.projections`."""
 
 
+@typed()
 def project(
     rng_key: Key[Array, ""],
     gradients: PyTree[Float[Array, "..."]],
@@ -87,10 +89,10 @@ def project(
     leaves = jax.tree.leaves(gradients)
     if len({leaf.shape[:1] for leaf in leaves}) != 1 or not leaves[0].ndim:
         shapes = [leaf.shape for leaf in leaves]
-        raise ValueError(f"gradients have the shapes {shapes}; expected arrays with one first axis of examples")
+        raise OptionError(f"gradients have the shapes {shapes}; expected arrays with one first axis of examples")
     size = sum(math.prod(leaf.shape[1:]) for leaf in leaves)
     if size >= 2**32:
-        raise ValueError(f"an example has {size} numbers; at most 2**32 - 1 can be told apart")
+        raise OptionError(f"an example has {size} numbers; at most 2**32 - 1 can be told apart")
     seeds = seed_words(rng_key)
     total, start = jnp.zeros((leaves[0].shape[0], dimension), widest(*leaves)), 0
     for leaf in leaves:

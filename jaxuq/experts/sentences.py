@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, function_of
 from jaxuq._errors import OptionError
-from jaxuq.checkpoints import load_encoder
+from jaxuq.checkpoints import load_encoder, plain_tokens
 from jaxuq.networks import Encoder
 from jaxuq.parallel import pad_rows, plan_rows
 
@@ -28,6 +29,7 @@ POOLINGS: Entries[Pooling] = Entries(
 """Directions of texts from their tokens' states, by name; put yours in, or declare an entry point of the group."""
 
 
+@typed()
 def embed_sentences(
     texts: Sequence[str],
     *,
@@ -75,9 +77,8 @@ def embed_sentences(
     loaded = load_encoder(encoder)
     tokenizer = AutoTokenizer.from_pretrained(loaded.path, trust_remote_code=False, local_files_only=True)
     limit = loaded.module.config.max_tokens
-    encoded = [
-        tokenizer(text, truncation=True, max_length=limit, add_special_tokens=True)["input_ids"] for text in texts
-    ]
+    whole = plain_tokens(tokenizer, texts, begin=True)
+    encoded = [one if len(one) <= limit else [*one[: limit - 1], one[-1]] for one in whole]
     vectors = np.zeros((len(texts), loaded.module.config.hidden_size), np.float32)
     embed, done = jax.jit(_embedded, static_argnums=(0, 1)), 0
     for batch in plan_rows([len(text) for text in encoded], max_rows=_ROWS, longest=limit, full=True):

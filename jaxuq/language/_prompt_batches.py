@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxuq._errors import OptionError
 from jaxuq.language.attention import Captured
 from jaxuq.language.errors import PromptError
 from jaxuq.language.model import LanguageModel
@@ -23,7 +24,7 @@ def encode_prompts(
 ) -> list[list[int]]:
     """Tokens of each prompt, which leave room for `after` tokens."""
     if overflow not in ("error", "truncate"):
-        raise ValueError(f"overflow is {overflow!r}; expected 'error' or 'truncate'")
+        raise OptionError(f"overflow is {overflow!r}; expected 'error' or 'truncate'")
     context = model.functions.max_positions
     encoded = []
     for number, (prompt, room) in enumerate(zip(prompts, after)):

@@ -16,19 +16,22 @@ Adapters are a pytree of their own, the collection `lora`; the base parameters s
 Every base product is then one product of all experts' tokens with the one kernel; no kernel exists per expert.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widest
+from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.networks.decoder import Decoder
 from jaxuq.networks.linear import LoraConfig, adapted_norm, init_adapter
 
 
+@typed()
 def init_adapters(rng_key: Key[Array, ""], decoder: Decoder, params: PyTree) -> PyTree:
     r"""New adapters for a decoder: $A$ uniform within $1/\sqrt{in}$, $B = 0$, DoRA's magnitude the norm of the kernel.
 
@@ -79,6 +82,7 @@ def init_adapters(rng_key: Key[Array, ""], decoder: Decoder, params: PyTree) -> 
     }
 
 
+@typed()
 def merge_adapters(params: PyTree, lora: PyTree, lora_config: LoraConfig) -> PyTree:
     r"""Parameters of a plain model that does what the base does with the adapters: $W \leftarrow W + s A B$.
 
@@ -106,6 +110,8 @@ def merge_adapters(params: PyTree, lora: PyTree, lora_config: LoraConfig) -> PyT
         E. J. Hu et al. LoRA. ICLR 2022, section 4.1.
         S.-Y. Liu et al. DoRA. ICML 2024, Eq 5.
     """
+    if not isinstance(params, Mapping) or not isinstance(lora, Mapping):
+        raise OptionError("params and lora are collections of a decoder, dictionaries of layers; one of them is not")
     merged = dict(params)
     for layers, name, adapter in _adapters(lora):
         linear = params[layers][name]
@@ -125,6 +131,7 @@ def _merged(kernel: Any, adapter: dict[str, Array], lora: LoraConfig) -> Array:
     return whole.astype(kernel.dtype)
 
 
+@typed()
 def stack_adapters(adapters: Sequence[PyTree]) -> PyTree:
     """Experts from single adapters: the same pytree with a leading axis, to be mapped over with the base shared.
 
@@ -143,17 +150,17 @@ def stack_adapters(adapters: Sequence[PyTree]) -> PyTree:
         (2, 2)
     """
     if not adapters:
-        raise ValueError("there are no adapters to stack")
+        raise OptionError("there are no adapters to stack")
     shapes = [jax.tree.map(jnp.shape, adapter) for adapter in adapters]
     for number, other in enumerate(shapes):
         if other != shapes[0]:
-            raise ValueError(f"adapter {number} has layers or shapes {other}; the first has {shapes[0]}")
+            raise OptionError(f"adapter {number} has layers or shapes {other}; the first has {shapes[0]}")
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *adapters)
 
 
 def _configured(decoder: Decoder) -> LoraConfig:
     if decoder.lora is None:
-        raise ValueError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
+        raise OptionError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
     return decoder.lora
 
 

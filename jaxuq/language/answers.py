@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jaxuq._arguments import typed
 from jaxuq._options import check_count
 from jaxuq.language._prompt_batches import (
     Chat,
@@ -132,6 +133,7 @@ def _key(rng_key: Key[Array, ""] | int) -> Key[Array, ""]:
     return rng_key if isinstance(rng_key, jax.Array) else jax.random.key(rng_key)
 
 
+@typed()
 def generate(
     model: LanguageModel,
     prompts: str | Chat | Sequence[str | Chat],

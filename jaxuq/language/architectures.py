@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints.settings import ACTIVATION_NAMES, Settings
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.families import COMMON_SETTINGS, FAMILIES, IRRELEVANT_SETTINGS, REFUSED_SETTINGS, Family
@@ -62,6 +63,7 @@ def _yarn_attention(settings: Settings, factor: float) -> float | None:
     return attention
 
 
+@typed()
 def decoder_config(config: Mapping[str, Any], *, source: str = "config.json") -> DecoderConfig:
     """The shape of a decoder from the contents of a Hugging Face `config.json`.
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._shapes import checked
 from jaxuq.networks import Decoder, Model, Places, attention_weights, capability
 
@@ -33,6 +34,7 @@ def _slots(positions: Int[Array, "slots"], wanted: Int[Array, "rows"]) -> tuple[
     return jnp.maximum(found, 0), found >= 0
 
 
+@typed()
 @checked
 def attention_rows(
     model: Model | Decoder, captured: Captured, positions: Int[Array, "batch rows"]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from jaxuq._arguments import typed
 from jaxuq._options import check_count
 from jaxuq.language.errors import PromptError
 from jaxuq.language.instructions import Rejected
@@ -61,6 +62,7 @@ class Survey(NamedTuple):
     digest: str
 
 
+@typed()
 def survey_examples(
     data: Sequence[Any], *, max_length: int | None = None, on_progress: Callable[[int, int], None] | None = None
 ) -> Survey:
@@ -89,6 +91,8 @@ def survey_examples(
     for row in range(len(data)):
         try:
             example = data[row]
+            if not (hasattr(example, "tokens") and hasattr(example, "response")):
+                raise PromptError(f"example {row} is {type(example).__name__}, expected an `Instruction`")
             if max_length is not None and len(example.tokens) > max_length:
                 raise PromptError(
                     f"example {row} has {len(example.tokens)} tokens, more than the {max_length} of a row"
@@ -109,6 +113,7 @@ def survey_examples(
     return Survey(lengths, tuple(rejected), truncated, content.hexdigest())
 
 
+@typed()
 def plan_batches(
     lengths: Int[np.ndarray, " examples"],
     *,
@@ -177,6 +182,7 @@ def _packed_rows(
     return done + [tuple(row) for row in rows]
 
 
+@typed()
 def make_batch(data: Sequence[Any], plan: BatchPlan, *, batch_size: int) -> TokenBatch:
     """Read the examples of a batch and lay them out.
 

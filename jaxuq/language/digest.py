@@ -9,12 +9,14 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._fingerprint import fingerprint
 from jaxuq.language.model import LanguageModel
 from jaxuq.networks import Decoder
 from jaxuq.study import digest
 
 
+@typed()
 def model_digest(model: LanguageModel) -> str:
     """SHA-256 of all that answers follow from: parameters, adapters, decoder, tokenizer with its chat template, stops.
 

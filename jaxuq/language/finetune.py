@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.language.adapters import init_adapters
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
@@ -37,7 +39,7 @@ from jaxuq.language.tuning import (
     make_optimizer,
     response_loss,
 )
-from jaxuq.networks import Decoder, QuantizedKernel
+from jaxuq.networks import Decoder, Model, QuantizedKernel, capability
 from jaxuq.networks.model import check_decoder
 from jaxuq.parallel import divide_rows, on_every_device
 from jaxuq.study import write_json
@@ -106,13 +108,14 @@ class Finetuned(NamedTuple):
         return self.survey.rejected
 
 
+@typed()
 def finetune(
     rng_key: Key[Array, ""],
     model: LanguageModel,
     data: Sequence[Any],
     config: FinetuneConfig | None = None,
     *,
-    token_loss: TokenLoss = cross_entropy,
+    token_loss: TokenLoss | ScheduledLoss = cross_entropy,
     mesh: jax.sharding.Mesh | None = None,
     checkpoint: str | pathlib.Path | None = None,
     checkpoint_steps: int | None = None,
@@ -121,9 +124,12 @@ def finetune(
     r"""Tune a model's adapters, or all its parameters, on the responses of instructions.
 
     Minimises the mean of $-\log p(y_t \mid y_{<t})$ over response tokens, see `response_loss` and `finetune_step`.
-    A model that has adapters already goes on from them; else new ones are made. Order of the data, new adapters and
-    dropout follow from `rng_key` alone, each step's from its number: called again with the same arguments after an
-    interruption, it goes on from the last checkpoint and ends with the very numbers of an uninterrupted run.
+    A model that has adapters already goes on from them; else new ones are made. Of a `Model` of functions all
+    parameters are tuned, or the part that it `join`s, given as the model's `lora`: `FinetuneConfig(adapters=None)`.
+
+    Order of the data, new adapters and dropout follow from `rng_key` alone, each step's from its number: called again
+    with the same arguments after an interruption, it goes on from the last checkpoint and ends with the very numbers of
+    an uninterrupted run.
 
     Args:
         rng_key: for new adapters, order of the data, dropout.
@@ -146,6 +152,7 @@ def finetune(
     Raises:
         PromptError: no example can be used.
         CheckpointError: the folder belongs to another run.
+        CapabilityError: adapters, or several examples in a row, for a model of functions that has not what they need.
         ValueError: the options do not fit the model or the mesh.
         FloatingPointError: three steps in a row had no finite loss or gradient; names the last one's examples.
 
@@ -245,23 +252,27 @@ def finetune(
 def _check(config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh | None) -> tuple[int, int]:
     """Rows of a micro-batch and of a batch."""
     if config.max_length > model.functions.max_positions:
-        raise ValueError(
+        raise OptionError(
             f"max_length is {config.max_length}, but the model's context is {model.functions.max_positions} tokens"
         )
     if config.adapters is None:
         leaves = jax.tree.leaves(model.params, is_leaf=lambda leaf: isinstance(leaf, QuantizedKernel))
         if any(isinstance(leaf, QuantizedKernel) for leaf in leaves):
-            raise ValueError("quantised parameters cannot be trained: tune adapters, or load the model unquantised")
-        if model.lora is not None:
-            raise ValueError("the model has adapters: merge them before training all parameters, or leave them out")
+            raise OptionError("quantised parameters cannot be trained: tune adapters, or load the model unquantised")
+        if model.lora is not None and isinstance(model.decoder, Decoder):
+            raise OptionError("the model has adapters: merge them before training all parameters, or leave them out")
+    elif not isinstance(model.decoder, Decoder):
+        check_decoder(model.decoder, "tuning adapters", "tune its own parameters: FinetuneConfig(adapters=None)")
     elif model.lora is not None and model.decoder.lora != config.adapters:
-        raise ValueError(f"the model has the adapters {model.decoder.lora}; the options ask for {config.adapters}")
+        raise OptionError(f"the model has the adapters {model.decoder.lora}; the options ask for {config.adapters}")
+    if config.packed:
+        capability(model.functions, "segments")
     micro = config.micro_batch_size or config.batch_size
     if mesh is not None:
         if "data" not in mesh.shape:
-            raise ValueError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
+            raise OptionError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
         if micro % mesh.shape["data"]:
-            raise ValueError(f"{micro} rows at a time cannot be divided over {mesh.shape['data']} devices evenly")
+            raise OptionError(f"{micro} rows at a time cannot be divided over {mesh.shape['data']} devices evenly")
     return micro, config.batch_size
 
 
@@ -275,10 +286,15 @@ def _epoch_plans(survey: Survey, config: FinetuneConfig, seed: list[int], epoch:
     )
 
 
-def _divide(rng_key: Key[Array, ""], model: LanguageModel, config: FinetuneConfig) -> tuple[Decoder, PyTree, PyTree]:
-    """The decoder as it is trained, what stays, and what is trained."""
+def _divide(
+    rng_key: Key[Array, ""], model: LanguageModel, config: FinetuneConfig
+) -> tuple[Decoder | Model, PyTree, PyTree]:
+    """The model as it is trained, what stays, and what is trained."""
+    if not isinstance(model.decoder, Decoder):
+        return (model.functions, None, model.params) if model.lora is None else (
+            model.functions, model.params, model.lora
+        )  # fmt: skip
     dtype = jnp.dtype(config.dtype)
-    check_decoder(model.decoder, "fine-tuning")
     decoder = model.decoder.clone(dtype=dtype, lora=config.adapters, remat=config.remat)
     if config.adapters is None:
         return decoder, None, model.params
@@ -295,15 +311,23 @@ def _divide(rng_key: Key[Array, ""], model: LanguageModel, config: FinetuneConfi
     return decoder, floating, lora
 
 
+def _variables(model: Decoder | Model, frozen: PyTree, trained: PyTree) -> PyTree:
+    """What the model takes as parameters."""
+    if isinstance(model, Decoder):
+        return {"params": trained} if frozen is None else {"params": frozen, "lora": trained}
+    return trained if frozen is None else capability(model, "join")(frozen, trained)
+
+
 def _tuned_model(model: LanguageModel, config: FinetuneConfig, trained: PyTree) -> LanguageModel:
-    if config.adapters is None:
-        cast = jax.tree.map(lambda new, old: new.astype(old.dtype), trained, model.params)
-        return model._replace(params=cast)
-    return model._replace(decoder=model.decoder.clone(lora=config.adapters), lora=trained)
+    before = model.params if config.adapters is None and model.lora is None else model.lora
+    if config.adapters is not None:
+        return model._replace(decoder=model.decoder.clone(lora=config.adapters), lora=trained)
+    cast = jax.tree.map(lambda new, old: new.astype(old.dtype), trained, before)
+    return model._replace(params=cast) if model.lora is None else model._replace(lora=cast)
 
 
 @functools.lru_cache(maxsize=4)  # members of an ensemble, and rounds of labelling, trace it once
-def _compiled_step(decoder: Decoder, config: FinetuneConfig, token_loss: TokenLoss, num_steps: int) -> Callable:
+def _compiled_step(model: Decoder | Model, config: FinetuneConfig, token_loss: TokenLoss, num_steps: int) -> Callable:
     optimizer = make_optimizer(config, num_steps)
 
     def step(state: FinetuneState, frozen: PyTree, batches: TokenBatch, rng_key: Any) -> Any:
@@ -312,8 +336,8 @@ def _compiled_step(decoder: Decoder, config: FinetuneConfig, token_loss: TokenLo
             now = token_loss.at(state.step.astype(jnp.float32) / num_steps)
 
         def loss(trained: PyTree, frozen: PyTree, batch: TokenBatch, rng_key: Any) -> tuple[Any, Any]:
-            variables = {"params": trained} if config.adapters is None else {"params": frozen, "lora": trained}
-            return response_loss(decoder, variables, batch, rng_key=rng_key, token_loss=now)
+            whole = _variables(model, frozen, trained)
+            return response_loss(model, whole, batch, rng_key=rng_key, token_loss=now)
 
         return finetune_step(state, frozen, batches, rng_key, loss=loss, optimizer=optimizer)
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
 from jaxuq.language.scoring import Alternatives
@@ -53,11 +55,12 @@ class Generation(NamedTuple):
     def captured(self, model: Model | Decoder) -> Captured:
         """What `attention_rows` needs; generate with `keep_queries`."""
         if self.queries is None:
-            raise ValueError("no queries were kept; generate with keep_queries=True")
+            raise OptionError("no queries were kept; generate with keep_queries=True")
         attention = capability(model, "attention")
         return Captured(self.queries, attention.keys(self.cache), attention.positions(self.cache))
 
 
+@typed()
 @checked
 def take_rows(model: Model | Decoder, generation: Generation, rows: Int[Array, "taken"]) -> Generation:
     """Some rows of a generation, to go on with them alone when most others have stopped.

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._options import check_count
 from jaxuq._shapes import checked
 from jaxuq.language.generated import Generation
@@ -84,9 +85,9 @@ def _start(
     if model.rows is None:  # every answer reads its prompt, with room for itself
         prompts, positions, lengths = of_rows(prompts), of_rows(positions), of_rows(lengths)
         empty = capability(model, "init_cache")(params, batch * num_samples, width + capacity - 1)
-        hidden, cache, queries = model.read(params, prompts, positions, empty)
+        hidden, cache, queries = model.hidden_of(params, prompts, positions, empty)
     else:
-        hidden, cache, queries = model.read(params, prompts, positions)
+        hidden, cache, queries = model.hidden_of(params, prompts, positions)
         if num_samples > 1:
             cache = model.rows.take(cache, jnp.repeat(jnp.arange(batch), num_samples))
         cache = model.rows.extend(cache, capacity - 1)
@@ -144,7 +145,7 @@ def _continue(
     def advance(state: Generation) -> Generation:
         tokens = jax.lax.dynamic_slice_in_dim(state.tokens, state.step - 1, 1, axis=1)
         positions = jnp.where(state.running, state.lengths + state.step - 1, -1)[:, None]
-        hidden, cache, new = model.read(params, tokens, positions, state.cache)
+        hidden, cache, new = model.hidden_of(params, tokens, positions, state.cache)
         queries = state.queries
         if queries is not None:
             pairs = zip(jax.tree.leaves(queries), jax.tree.leaves(new))
@@ -161,6 +162,7 @@ def _continue(
     return jax.lax.while_loop(unfinished, advance, state)
 
 
+@typed()
 @checked
 def start_generation(
     model: Model | Decoder,
@@ -229,6 +231,7 @@ def start_generation(
     )  # fmt: skip
 
 
+@typed()
 @checked
 def continue_generation(
     model: Model | Decoder,
@@ -266,6 +269,7 @@ def continue_generation(
     return _continue(as_model(model), params, generation, until, check_sampling(sampling), steering, stops)
 
 
+@typed()
 @checked
 def generate_tokens(
     model: Model | Decoder,

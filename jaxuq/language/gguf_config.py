@@ -221,10 +221,10 @@ def _rope(file: GGUFFile, metadata: _Metadata, head_dim: int) -> dict[str, Any]:
         rope |= {"beta_fast": yarn["yarn_beta_fast"], "beta_slow": yarn["yarn_beta_slow"]}
         if attention != 1.0:
             rope["attention_factor"] = attention * (1.0 + 0.1 * math.log(factor))
-    elif attention != 1.0:
-        raise CheckpointError(
-            f"{file.path}: rope.scaling.attn_factor is {attention} without YaRN, which is not supported"
-        )
+    elif attention != 1.0 or yarn["yarn_ext_factor"]:  # llama.cpp applies both whatever the type is
+        said = "attn_factor" if attention != 1.0 else "yarn_ext_factor"
+        value = attention if attention != 1.0 else yarn["yarn_ext_factor"]
+        raise CheckpointError(f"{file.path}: rope.scaling.{said} is {value} without YaRN, which is not supported")
     if "rope_freqs.weight" in file.tensors:
         if kind != "none" and factor != 1.0:
             raise CheckpointError(

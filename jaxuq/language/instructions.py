@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
+from jaxuq._arguments import typed
 from jaxuq.language.errors import PromptError
 from jaxuq.language.tokenization import encode_prompt, encode_reply, stop_tokens
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import os
 
     from transformers import PreTrainedTokenizerBase
+
+
+_OTHERS = ("a", "Yes", "1", "?", "\N{CJK UNIFIED IDEOGRAPH-4E00}")  # texts of which some begins unlike any other text
 
 
 class Instruction(NamedTuple):
@@ -44,6 +48,7 @@ class Rejected(NamedTuple):
     reason: str
 
 
+@typed("record")
 def encode_instruction(
     tokenizer: "PreTrainedTokenizerBase", record: Mapping[str, Any], *, chat: bool = True, max_length: int | None = None
 ) -> Instruction:
@@ -116,7 +121,7 @@ def _encode_messages(tokenizer: "PreTrainedTokenizerBase", messages: Any) -> tup
             continue
         if not isinstance(message.get("content"), str) or not message["content"].strip():
             raise PromptError(f"message {number} (assistant) is empty")
-        before = encode_prompt(tokenizer, messages[:number]) if number else []
+        before = encode_prompt(tokenizer, messages[:number]) if number else _opening(tokenizer, message)
         if before[: len(tokens)] != tokens:
             raise PromptError(
                 f"the chat template writes the turns before message {number} differently once there are more: give "
@@ -134,6 +139,20 @@ def _encode_messages(tokenizer: "PreTrainedTokenizerBase", messages: Any) -> tup
         tokens = before + answer
     last = max((i for i, learnt in enumerate(response) if learnt), default=-1)
     return tokens[: last + 1], response[: last + 1]
+
+
+def _opening(tokenizer: "PreTrainedTokenizerBase", message: Mapping[str, str]) -> list[int]:
+    """What a template writes before the text of a chat's first message, the assistant's: nothing that is to be learnt.
+
+    No prompt without messages can be rendered, so it is what stays when the text is another.
+    """
+    whole = encode_prompt(tokenizer, [message], generation_prompt=False)
+    others = (encode_prompt(tokenizer, [{**message, "content": text}], generation_prompt=False) for text in _OTHERS)
+    same = (
+        next((at for at, pair in enumerate(zip(whole, other)) if pair[0] != pair[1]), min(len(whole), len(other)))
+        for other in others
+    )
+    return whole[: min(same)]
 
 
 def _encode_answer(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:

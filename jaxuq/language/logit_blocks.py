@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree, Shaped
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted
+from jaxuq._errors import OptionError
 from jaxuq._meshes import vary_like
 from jaxuq._shapes import compared
 from jaxuq.networks import Decoder, Model, as_model
@@ -16,6 +18,7 @@ MAX_LOGITS = 2**22
 """Logits held at a time: 16 MiB."""
 
 
+@typed()
 @compared
 def map_logits(
     function: Callable[..., PyTree],
@@ -60,13 +63,14 @@ def map_logits(
             mask = wanted.reshape(wanted.shape + (1,) * (x.ndim - 2))
             return jnp.where(jnp.broadcast_to(mask, x.shape), x, jnp.zeros_like(x))
 
-        return jax.tree.map(keep, function(model.token_logits(params, hidden), *arrays))
+        return jax.tree.map(keep, of_each_token(function, model.token_logits(params, hidden, axes=2), *arrays))
 
     block = compute if where is None else _skipping(compute, params)
     again = jax.checkpoint(block, prevent_cse=False)
     return _in_blocks(again, _block_length(model, hidden, max_logits), hidden, wanted, *arrays)
 
 
+@typed()
 @compared
 def hidden_gradient(
     loss: Callable[..., Float[Array, "batch time"]],
@@ -109,13 +113,26 @@ def hidden_gradient(
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> Array:
         def total(hidden: Array) -> Array:
-            losses = loss(model.token_logits(params, hidden), *arrays)
+            losses = of_each_token(loss, model.token_logits(params, hidden, axes=2), *arrays)
             return jnp.sum(jnp.where(wanted, losses, 0.0))
 
         return jax.grad(total)(hidden)
 
     block = compute if where is None else _skipping(compute, params)
     return _in_blocks(block, _block_length(model, hidden, max_logits), hidden, wanted, *arrays)
+
+
+def of_each_token(function: Callable[..., PyTree], logits: Array, *arrays: Array) -> PyTree:
+    """What a function of logits gives, if it gives something of each token; an OptionError names it otherwise."""
+    found = function(logits, *arrays)
+    for leaf in jax.tree.leaves(found):
+        if jnp.shape(leaf)[:2] != logits.shape[:2]:
+            name = getattr(function, "__name__", type(function).__name__)
+            raise OptionError(
+                f"the function of tokens `{name}` gives an array of shape {jnp.shape(leaf)} for logits of shape "
+                f"{logits.shape}; expected one value for each token, [batch, time]: leave sums and means out"
+            )
+    return found
 
 
 def _first(hidden: Float[Array, "batch time ..."]) -> Float[Array, "batch time"]:

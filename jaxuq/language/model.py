@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq.checkpoints import StoredTensor, read_json, stored_tensors
 from jaxuq.checkpoints.errors import refused
 from jaxuq.checkpoints.settings import Settings
@@ -23,9 +25,10 @@ from jaxuq.language.gguf import GGUFFile, gguf_tensors, read_gguf
 from jaxuq.language.gguf_config import gguf_config
 from jaxuq.language.gguf_tokenizer import gguf_stops, gguf_tokenizer
 from jaxuq.language.safetensors import write_weights
-from jaxuq.language.tokenization import stop_tokens
+from jaxuq.language.tokenization import check_tokenizer, stop_tokens
 from jaxuq.language.weights import check_tensors, load_weights, settle_tie
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig, Model, as_model, capability
+from jaxuq.networks.model import check_decoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -51,7 +54,7 @@ class LanguageModel(NamedTuple):
     stops: tuple[int, ...] = ()
 
     @property
-    def variables(self) -> dict[str, PyTree]:
+    def variables(self) -> PyTree:
         """What the functions take as parameters."""
         params = {"params": self.params} if isinstance(self.decoder, Decoder) else self.params
         return params if self.lora is None else capability(self.decoder, "join")(params, self.lora)
@@ -161,6 +164,7 @@ def _locate(name_or_path: str | os.PathLike) -> Path:
     return path if path.exists() else fetch_model(str(name_or_path))
 
 
+@typed()
 def load_model(
     name_or_path: str | os.PathLike,
     *,
@@ -189,6 +193,10 @@ def load_model(
         CheckpointError: names the file and what is wrong with it: missing or unexpected tensors (all of them), a wrong
             shape, numbers that are not finite, a damaged file, an architecture that is not supported.
     """
+    try:
+        jnp.dtype(dtype)
+    except TypeError:
+        raise OptionError(f"dtype is {dtype!r}; expected a type of numbers such as jax.numpy.bfloat16") from None
     path = _locate(name_or_path)
     checkpoint = _open(path)
     scan = jax.default_backend() != "cpu" if scan is None else scan
@@ -206,6 +214,7 @@ def load_model(
     return LanguageModel(decoder, params, tokenizer, str(name_or_path), stops=stops)
 
 
+@typed()
 def save_model(path: str | os.PathLike, model: LanguageModel) -> None:
     """Save a model as a folder that `load_model` and transformers read: configuration, safetensors, tokenizer.
 
@@ -222,6 +231,8 @@ def save_model(path: str | os.PathLike, model: LanguageModel) -> None:
     path = Path(path).expanduser()
     if path.exists():
         raise CheckpointError(f"{path} exists already; name a new folder")
+    check_decoder(model.decoder, "saving a model", "save its parameters with its own library")
+    check_tokenizer(model.tokenizer)
     dtype = str(jnp.dtype(model.decoder.dtype))
     content = config_json(model.decoder.config) | {"dtype": dtype}
     stops = list(stop_tokens(model))
@@ -239,6 +250,7 @@ def save_model(path: str | os.PathLike, model: LanguageModel) -> None:
         raise
 
 
+@typed()
 def inspect_model(name_or_path: str | os.PathLike) -> CheckpointInfo:
     """What a checkpoint holds, without reading its weights.
 

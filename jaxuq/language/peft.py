@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq.checkpoints.places import Place
 from jaxuq.language.errors import CheckpointError
 from jaxuq.language.families import FAMILIES, Family
@@ -30,6 +32,7 @@ _KEY = re.compile(
 _PARTS = {"lora_A": "a", "lora_B": "b", "lora_magnitude_vector": "magnitude"}
 
 
+@typed()
 def load_peft(
     folder: str | os.PathLike, decoder_config: DecoderConfig, *, scan: bool = True
 ) -> tuple[LoraConfig, PyTree]:
@@ -149,6 +152,7 @@ def _padded(tensor: np.ndarray, part: str, own: LoraConfig, config: LoraConfig) 
     return np.pad(tensor * np.float32(factor), ((0, more), (0, 0)))
 
 
+@typed()
 def save_peft(
     folder: str | os.PathLike,
     lora_config: LoraConfig,
@@ -178,7 +182,7 @@ def save_peft(
     if "layers" in lora:
         first = next(iter(lora["layers"].values()))["a"]
         if first.ndim != 3:
-            raise ValueError(f"factors have {first.ndim} axes, expected layers, inputs, rank: save experts one by one")
+            raise OptionError(f"factors have {first.ndim} axes, expected layers, inputs, rank: save experts one by one")
         lora = unstack_layers(lora, first.shape[0])
     names, tensors, ranks = linear_names(family), {}, {}
     modules = {theirs: [name for name in names if names[name] == theirs] for theirs in names.values()}
@@ -186,7 +190,7 @@ def save_peft(
         for theirs in dict.fromkeys(names[name] for name in adapters):
             missing = [name for name in modules[theirs] if name not in adapters]
             if missing:
-                raise ValueError(f"{theirs} is one module, and there is no adapter of {', '.join(missing)}")
+                raise OptionError(f"{theirs} is one module, and there is no adapter of {', '.join(missing)}")
             fused = _fused([adapters[name] for name in modules[theirs]])
             module = f"{_PREFIX}model.layers.{layer.removeprefix('layers_')}.{theirs}"
             tensors[f"{module}.lora_A.weight"] = _contiguous(fused["a"])

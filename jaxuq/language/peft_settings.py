@@ -59,10 +59,10 @@ def read_settings(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file}: adapters of type {settings.get('peft_type')!r} are not supported, only 'LORA'")
     if settings.get("bias", "none") != "none":
         raise CheckpointError(f"{file}: bias is {settings['bias']!r}: trained biases are not supported, only 'none'")
-    start = str(settings.get("init_lora_weights"))
+    start = str(settings.get("init_lora_weights")).lower()
     if start.startswith(("pissa", "olora", "loftq", "corda", "lora_ga")):
         raise CheckpointError(
-            f"{file}: init_lora_weights is {start!r}, which changes the base model too; "
+            f"{file}: init_lora_weights is {settings['init_lora_weights']!r}, which changes the base model too; "
             "save it as a plain LoRA with PEFT"
         )
     for name, what in _REFUSED.items():
@@ -120,17 +120,18 @@ def chosen_modules(source: Path, settings: dict[str, Any], modules: set[str]) ->
     said = Settings(settings, source)
     excluded, layers = said.get("exclude_modules", []), said.get("layers_to_transform", None)
     targets = said.get("target_modules", "all-linear")
-    layers = [layers] if isinstance(layers, int) else layers
-    if layers is not None and not (isinstance(layers, list) and all(isinstance(layer, int) for layer in layers)):
+    layers = layers if isinstance(layers, list) else [] if layers is None else [layers]  # none named: all
+    if any(isinstance(layer, bool) or not isinstance(layer, int) for layer in layers):
         raise CheckpointError(f"{source}: layers_to_transform is {layers!r}, expected numbers of layers")
+    every = isinstance(targets, str) and targets.lower() == "all-linear"
     if said.get("layers_pattern", "layers") not in ("layers", ["layers"], []):
         raise CheckpointError(f"{source}: layers_pattern is {settings['layers_pattern']!r}; expected 'layers'")
     return {
         module
         for module in modules
         if not _matches(source, "exclude_modules", excluded, module)
-        and (targets == "all-linear" or _matches(source, "target_modules", targets, module))
-        and (layers is None or int(module.split(".")[1]) in layers)
+        and (every or _matches(source, "target_modules", targets, module))
+        and (not layers or int(module.split(".")[1]) in layers)
     }
 
 

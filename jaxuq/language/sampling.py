@@ -12,7 +12,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened
+from jaxuq._errors import OptionError
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
@@ -43,6 +45,7 @@ GREEDY = Sampling(temperature=None)
 PLAIN = Sampling()
 
 
+@typed()
 def check_sampling(sampling: Sampling) -> Sampling:
     """Refuse numbers out of range, and write what has no effect as None; traced numbers pass.
 
@@ -181,6 +184,7 @@ def min_p_mask(logits: Float[Array, "*batch vocab"], min_p: float | Float[Array,
     return logits >= jnp.max(logits, axis=-1, keepdims=True) + jnp.log(jnp.asarray(min_p, logits.dtype))
 
 
+@typed()
 @checked
 @widened
 def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> Float[Array, "*batch vocab"]:
@@ -205,7 +209,7 @@ def filter_logits(logits: Float[Array, "*batch vocab"], sampling: Sampling) -> F
     """
     sampling = check_sampling(sampling)
     if sampling.temperature is None:
-        raise ValueError("greedy choice filters no logits; give a temperature above 0")
+        raise OptionError("greedy choice filters no logits; give a temperature above 0")
     logits = (logits - jnp.max(logits, axis=-1, keepdims=True)) / sampling.temperature
     if sampling.top_k is not None:
         top_k = jnp.where(jnp.asarray(sampling.top_k) > 0, sampling.top_k, logits.shape[-1])  # a traced 0: all
@@ -224,6 +228,7 @@ def _draw(rng_key: Key[Array, ""], weights: Float[Array, "groups"]) -> Int[Array
     return jnp.where(reached.any(), jnp.argmax(reached), jnp.argmax(weights))
 
 
+@typed()
 @checked
 def sample_token(
     rng_key: Key[Array, ""], logits: Float[Array, "*batch vocab"], sampling: Sampling

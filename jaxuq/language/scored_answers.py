@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq.language._prompt_batches import Chat, captured_row, encode_prompts, listed_prompts
 from jaxuq.language.answers import Answer
@@ -17,6 +19,7 @@ from jaxuq.language.tokenization import decode_tokens, encode_reply
 from jaxuq.parallel import pad_rows, plan_rows
 
 
+@typed()
 def score(
     model: LanguageModel,
     prompts: str | Chat | Sequence[str | Chat],
@@ -58,7 +61,7 @@ def score(
     if len(listed) == 1:
         listed = listed * len(given)
     if len(listed) != len(given):
-        raise ValueError(f"{len(listed)} prompts have {len(given)} responses; expected one response for each prompt")
+        raise OptionError(f"{len(listed)} prompts have {len(given)} responses; expected one response for each prompt")
     replies = [_response(model, number, response) for number, response in enumerate(given)]
     encoded = encode_prompts(model, listed, chat, [len(reply) for reply in replies], overflow)
     texts = [[*prompt, *reply] for prompt, reply in zip(encoded, replies)]

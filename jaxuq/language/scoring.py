@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import select, take_class, widened
+from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
 from jaxuq.language.logit_blocks import map_logits
@@ -90,7 +92,7 @@ def token_scores(
         (-1.386, 1.04, [0])
     """
     if not 0 <= top_alternatives <= logits.shape[-1]:
-        raise ValueError(f"top_alternatives is {top_alternatives}; there are {logits.shape[-1]} tokens")
+        raise OptionError(f"top_alternatives is {top_alternatives}; there are {logits.shape[-1]} tokens")
     highest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     shifted = logits - highest
     weights = jnp.exp(shifted)
@@ -118,7 +120,7 @@ def _score(
     keep_queries: bool,
     keep_cache: bool,
 ) -> Scores:
-    hidden, after, queries = model.read(params, tokens, positions, cache)
+    hidden, after, queries = model.hidden_of(params, tokens, positions, cache)
     before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), *((0, 0),) * (hidden.ndim - 2)))
     follows = jnp.pad((positions[:, :-1] >= 0) & (positions[:, 1:] > positions[:, :-1]), ((0, 0), (1, 0)))
     wanted = follows if where is None else follows & where
@@ -135,6 +137,7 @@ def _score(
     )
 
 
+@typed()
 @checked
 def score_tokens(
     model: Model | Decoder,
@@ -185,7 +188,7 @@ def score_tokens(
         (1, 3)
     """
     if keep_queries and cache is not None:
-        raise ValueError("queries of the tokens in a cache are not known; score the whole text to capture attention")
+        raise OptionError("queries of the tokens in a cache are not known; score the whole text to capture attention")
     model = as_model(model)
     if keep_queries:
         capability(model, "attention")

@@ -7,6 +7,8 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
+
 PARTITION_RULES: tuple[tuple[str, PartitionSpec], ...] = (
     (r"(^|/)embedding$", PartitionSpec("tensor", "data")),
     (r"(^|/)unembedding$", PartitionSpec("data", "tensor")),
@@ -63,6 +65,7 @@ def leaf_sharding(path: Sequence[str], shape: Sequence[int], mesh: Mesh) -> Name
     return NamedSharding(mesh, leaf_spec(path, shape, mesh))
 
 
+@typed()
 def partition_specs(params: PyTree, mesh: Mesh) -> PyTree:
     """How each array of a tree is split.
 
@@ -86,6 +89,7 @@ def _names(path: tuple) -> list[str]:
     return [str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key)))) for key in path]
 
 
+@typed()
 def shard_params(params: PyTree, mesh: Mesh) -> PyTree:
     """Spread a tree of arrays over a mesh.
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened
 from jaxuq._shapes import checked
 
@@ -29,6 +30,7 @@ class Steering(NamedTuple):
     presence: float | Float[Array, ""] = 0.0
 
 
+@typed()
 @checked
 @widened
 def steer_logits(

@@ -1,9 +1,14 @@
 """From prompts and chats to tokens and back; what a user types is text, whatever it looks like."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, SupportsInt
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
+from jaxuq._options import check_count
+from jaxuq.checkpoints import CheckpointError, plain_tokens, steering_tokens
 from jaxuq.language.errors import PromptError
 
 if TYPE_CHECKING:
@@ -17,6 +22,7 @@ _ENDS = (
 _PRIVATE = 0xF0000  # the first private character tried as a stand-in
 
 
+@typed("prompt")
 def encode_prompt(
     tokenizer: "PreTrainedTokenizerBase",
     prompt: str | bytes | Sequence[Mapping[str, str]],
@@ -62,12 +68,13 @@ def encode_prompt(
         if chat:
             tokens = _encode_chat(tokenizer, [{"role": "user", "content": text}], generation_prompt)
         else:
-            tokens = tokenizer(text, split_special_tokens=True)["input_ids"]
+            tokens = _plain(tokenizer, text, begin=True)
     else:
         tokens = _encode_chat(tokenizer, _messages(prompt), generation_prompt)
     return _fit([int(token) for token in tokens], max_tokens, truncation)
 
 
+@typed("text")
 def encode_reply(tokenizer: "PreTrainedTokenizerBase", text: str, *, what: str = "the response") -> list[int]:
     """The tokens of what follows a prompt: an answer, an option, a word.
 
@@ -93,7 +100,7 @@ def encode_reply(tokenizer: "PreTrainedTokenizerBase", text: str, *, what: str =
         [2, 1]
     """
     text = _text(text, what)
-    tokens = [int(one) for one in tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]]
+    tokens = _plain(tokenizer, text)
     if not tokens or not text.strip():
         raise PromptError(f"{what} is empty")
     return tokens
@@ -141,51 +148,67 @@ def _messages(chat: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     return messages
 
 
-def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-    """All strings that become special tokens, longest first."""
-    added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    return sorted(added | set(tokenizer.all_special_tokens), key=lambda token: (-len(token), token))
+def _plain(tokenizer: "PreTrainedTokenizerBase", text: str, *, begin: bool = False) -> list[int]:
+    try:
+        return plain_tokens(tokenizer, [text], begin=begin)[0]
+    except CheckpointError as error:
+        raise PromptError(str(error)) from error
 
 
 def _encode_chat(
     tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]], generation_prompt: bool
 ) -> list[int]:
-    """Render with a private character for every special token that a user typed, so that the template's stay apart.
+    """Render with a private character for every steering token that a user typed, so that the template's stay apart.
 
     The stretches between the template's special tokens that hold such characters are then encoded as plain text, and
     all else in the usual way, so that texts without special tokens are encoded just as transformers does.
     """
-    special = _special_tokens(tokenizer)
-    pattern = re.compile("|".join(map(re.escape, special)) if special else r"(?!)")
+    steering = steering_tokens(tokenizer)
+    names = sorted(steering, key=lambda name: (-len(name), name))
+    pattern = re.compile("|".join(map(re.escape, names)) if names else r"(?!)")
     used = "".join(message["content"] for message in messages)
     first = _PRIVATE
-    while any(chr(first + number) in used for number in range(len(special))):
-        first += len(special)
-    stand_in = {token: chr(first + number) for number, token in enumerate(special)}
+    while any(chr(first + number) in used for number in range(len(names))):
+        first += len(names)
+    stand_in = {token: chr(first + number) for number, token in enumerate(names)}
     hidden = [
         message | {"content": pattern.sub(lambda found: stand_in[found[0]], message["content"])} for message in messages
     ]
     rendered = _render(tokenizer, hidden, generation_prompt)
 
-    runs: list[tuple[bool, str]] = []  # (typed by a user, text)
+    runs: list[tuple[bool, list[str]]] = []  # (typed by a user, texts and the template's special tokens in turn)
     at = 0
     for begin, end in [*(found.span() for found in pattern.finditer(rendered)), (len(rendered), len(rendered))]:
         stretch = rendered[at:begin]
-        plain = stretch.translate({ord(character): token for token, character in stand_in.items()})
-        if plain != stretch:
-            runs.append((True, plain))
+        said = stretch.translate({ord(character): token for token, character in stand_in.items()})
+        if said != stretch:
+            runs.append((True, [said]))
             stretch = ""
         if runs and not runs[-1][0]:
-            runs[-1] = (False, runs[-1][1] + stretch + rendered[begin:end])
+            runs[-1][1].extend((stretch, rendered[begin:end]))
         else:
-            runs.append((False, stretch + rendered[begin:end]))
+            runs.append((False, [stretch, rendered[begin:end]]))
         at = end
     tokens: list[int] = []
-    for typed, text in runs:
-        tokens += tokenizer(text, add_special_tokens=False, split_special_tokens=typed)["input_ids"]
+    for plain, parts in runs:
+        tokens += _plain(tokenizer, parts[0]) if plain else _encode_run(tokenizer, parts, steering)
     if not tokens:
         raise PromptError("the chat template makes an empty prompt of this chat")
     return tokens
+
+
+def _encode_run(tokenizer: "PreTrainedTokenizerBase", parts: Sequence[str], steering: Mapping[str, int]) -> list[int]:
+    """Texts and special tokens in turn: as transformers does, unless more special tokens come of it than were written.
+
+    A normalisation may make them of other letters.
+    """
+    tokens = [int(one) for one in tokenizer("".join(parts), add_special_tokens=False)["input_ids"]]
+    counted = {number for number in steering.values() if number != tokenizer.unk_token_id}
+    written = Counter(steering[part] for part in parts[1::2] if part)
+    if not Counter(one for one in tokens if one in counted) - written:
+        return tokens
+    made = [[steering[part]] if number % 2 else _plain(tokenizer, part) for number, part in enumerate(parts) if part]
+    return [token for some in made for token in some]
 
 
 def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]], generation_prompt: bool) -> str:
@@ -200,6 +223,15 @@ def _render(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, str]]
     return str(rendered)
 
 
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raise an OptionError unless something has the tokens of a tokenizer of transformers."""
+    if not hasattr(tokenizer, "added_tokens_decoder"):
+        raise OptionError(
+            f"the tokenizer is {type(tokenizer).__name__}; expected one of transformers, as a model of `load_model` has"
+        )
+
+
+@typed()
 def decode_tokens(
     tokenizer: "PreTrainedTokenizerBase", tokens: Iterable[SupportsInt], *, skip_special: bool = True
 ) -> str:
@@ -213,11 +245,10 @@ def decode_tokens(
     Returns:
         The text. Bytes that are no UTF-8 (a character cut in two) are shown as U+FFFD.
     """
-    return str(
-        tokenizer.decode(
-            [int(token) for token in tokens], skip_special_tokens=skip_special, clean_up_tokenization_spaces=False
-        )
-    )
+    numbers = [check_count("a token", token, 0) for token in tokens]
+    if numbers and max(numbers) >= 2**31:
+        raise OptionError(f"a token is {max(numbers)}; no vocabulary is as large")
+    return str(tokenizer.decode(numbers, skip_special_tokens=skip_special, clean_up_tokenization_spaces=False))
 
 
 def stop_tokens(model: Any) -> tuple[int, ...]:
@@ -233,6 +264,7 @@ def stop_tokens(model: Any) -> tuple[int, ...]:
         Token numbers, sorted.
     """
     tokenizer = getattr(model, "tokenizer", model)
+    check_tokenizer(tokenizer)
     named = {str(token): number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     stops = {named[token] for token in _ENDS if token in named} | set(getattr(model, "stops", ()))
     if tokenizer.eos_token_id is not None:

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, undefined_unless, widened, widest
+from jaxuq._errors import OptionError
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
@@ -76,9 +78,11 @@ class FinetuneConfig:
             if value is not None:
                 check_count(name, value)
         if self.batch_size % (self.micro_batch_size or 1):
-            raise ValueError(f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}")
+            raise OptionError(
+                f"batch_size {self.batch_size} is no multiple of micro_batch_size {self.micro_batch_size}"
+            )
         if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype is {self.dtype!r}; expected float32 or bfloat16")
+            raise OptionError(f"dtype is {self.dtype!r}; expected float32 or bfloat16")
         check_number("warmup", self.warmup, 0.0, 1.0)  # a share of the steps
         for name in ("learning_rate", "weight_decay", "epsilon"):
             check_number(name, getattr(self, name), 0.0)
@@ -156,6 +160,7 @@ def cross_entropy(
     return categorical_cross_entropy(logits, tokens)
 
 
+@typed()
 @checked
 def response_loss(
     model: Model | Decoder,
@@ -200,7 +205,7 @@ def response_loss(
         given["segments"] = jnp.asarray(batch.examples)
     for name in given:
         capability(model, name)
-    hidden, _, _ = model.read(params, batch.tokens, batch.positions, **given)
+    hidden, _, _ = model.hidden_of(params, jnp.asarray(batch.tokens), jnp.asarray(batch.positions), **given)
     before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), *((0, 0),) * (hidden.ndim - 2)))
     wanted = jnp.asarray(batch.where) & (jnp.asarray(batch.positions) > 0)
     arrays = (jnp.asarray(batch.tokens), jnp.asarray(batch.examples))
@@ -214,6 +219,7 @@ def response_loss(
     return jnp.sum(losses), jnp.sum(wanted, dtype=jnp.int32)
 
 
+@typed()
 def make_optimizer(config: FinetuneConfig, num_steps: int) -> optax.GradientTransformation:
     r"""AdamW with gradients cut to a norm, and a learning rate that rises and falls linearly.
 
@@ -247,6 +253,7 @@ def make_optimizer(config: FinetuneConfig, num_steps: int) -> optax.GradientTran
     return optax.chain(optax.clip_by_global_norm(config.max_gradient_norm), adamw)
 
 
+@typed()
 def learning_rate_schedule(config: FinetuneConfig, num_steps: int) -> Callable[[Any], Float[Array, "*steps"]]:
     """The learning rate of each step, see `make_optimizer`.
 
@@ -274,6 +281,7 @@ def learning_rate_schedule(config: FinetuneConfig, num_steps: int) -> Callable[[
     return schedule
 
 
+@typed()
 def init_finetuning(trained: PyTree, optimizer: optax.GradientTransformation) -> FinetuneState:
     """The state before the first step.
 
@@ -293,6 +301,7 @@ def init_finetuning(trained: PyTree, optimizer: optax.GradientTransformation) ->
     return FinetuneState(jnp.zeros((), jnp.int32), trained, optimizer.init(trained))
 
 
+@typed()
 def finetune_step(
     state: FinetuneState,
     frozen: PyTree,
@@ -330,11 +339,19 @@ def finetune_step(
     """
     step_key = None if rng_key is None else jax.random.fold_in(rng_key, state.step)
 
+    def summed(*given: Any) -> Any:
+        found: Any = loss(*given)
+        if not isinstance(found, tuple) or [jnp.shape(part) for part in found] != [(), ()]:
+            raise OptionError(
+                f"the loss gives {jax.tree.map(jnp.shape, found)} as shapes; expected (sum, count), two scalars"
+            )
+        return found
+
     def one(carry: Any, inputs: Any) -> tuple[Any, None]:
         number, batch = inputs
         key = None if step_key is None else jax.random.fold_in(step_key, number)
         with quick_adapter_gradients():
-            (total, count), gradient = jax.value_and_grad(loss, has_aux=True)(state.trained, frozen, batch, key)
+            (total, count), gradient = jax.value_and_grad(summed, has_aux=True)(state.trained, frozen, batch, key)
         return jax.tree.map(jnp.add, carry, (gradient, total.astype(wide), count.astype(wide))), None
 
     wide = widest(*jax.tree.leaves(state.trained))

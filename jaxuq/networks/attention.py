@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widest
 from jaxuq._shapes import checked
 
@@ -25,6 +26,7 @@ class Places(NamedTuple):
     segments: Int[Array, "batch time"] | None = None
 
 
+@typed()
 def visible(
     query_places: Places, key_places: Places, *, window: Int[Array, ""] | int | None = None
 ) -> Bool[Array, "batch queries keys"]:
@@ -60,6 +62,7 @@ def visible(
     return seen
 
 
+@typed()
 @checked
 def attention_weights(
     query: Float[Array, "batch queries heads dim"],
@@ -139,6 +142,7 @@ def mixture(weights: Array, value: Array) -> Array:
     return mixed.reshape(batch, heads, queries, value.shape[3])
 
 
+@typed()
 @checked
 def attend(
     query: Float[Array, "batch queries heads dim"],

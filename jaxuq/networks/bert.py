@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxuq._arrays import counted, widest
+from jaxuq._errors import OptionError
 from jaxuq._meshes import rows_at
 from jaxuq._shapes import compared
 from jaxuq.networks.activations import ACTIVATIONS, Activation
@@ -57,9 +58,11 @@ class EncoderConfig:
 
     def __post_init__(self):
         if self.hidden_size % self.num_heads:
-            raise ValueError(f"hidden_size is {self.hidden_size}; it must be a multiple of num_heads, {self.num_heads}")
+            raise OptionError(
+                f"hidden_size is {self.hidden_size}; it must be a multiple of num_heads, {self.num_heads}"
+            )
         if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+            raise OptionError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
 
     @property
     def max_tokens(self) -> int:
@@ -160,7 +163,7 @@ class Encoder(nn.Module):
         """
         config, time = self.config, tokens.shape[1]
         if time > config.max_tokens:
-            raise ValueError(
+            raise OptionError(
                 f"{time} tokens a row; the encoder has positions for {config.max_tokens}: divide the text into windows"
             )
         where = counted(where, tokens)

@@ -84,9 +84,9 @@ class DecoderConfig:
 
     def __post_init__(self):
         if self.num_heads % self.num_kv_heads:
-            raise ValueError(f"{self.num_heads} heads cannot share {self.num_kv_heads} key heads evenly")
+            raise OptionError(f"{self.num_heads} heads cannot share {self.num_kv_heads} key heads evenly")
         if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+            raise OptionError(f"activation is {self.activation!r}; expected one of {', '.join(ACTIVATIONS)}")
         widths = {rotary.width(self.head_dim) for rotary in self.rotary}
         if len(widths) > 1:
             raise OptionError(f"the rotary embeddings turn {sorted(widths)} numbers of a head; expected one width")

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, UInt32
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._meshes import divided_like
 
 _GOLDEN_RATIO = 0x9E3779B1  # 2**32 / phi, odd: multiplying by it spreads neighbouring counters over all words
@@ -19,6 +21,7 @@ def _mix(word: UInt32[Array, "*shape"]) -> UInt32[Array, "*shape"]:
     return word ^ (word >> 16)
 
 
+@typed()
 def keep_mask(rng_key: Key[Array, ""], shape: tuple[int, ...], rate: float) -> Bool[Array, "..."]:
     r"""Independent Bernoulli draws that are true with probability `1 - rate`, from a hashed counter.
 
@@ -45,7 +48,7 @@ def keep_mask(rng_key: Key[Array, ""], shape: tuple[int, ...], rate: float) -> B
         J. K. Salmon et al. Parallel random numbers: as easy as 1, 2, 3. SC 2011 (counter-based generation).
     """
     if not 0 <= rate <= 1:
-        raise ValueError(f"rate is {rate}; a dropout rate is a probability in [0, 1]")
+        raise OptionError(f"rate is {rate}; a dropout rate is a probability in [0, 1]")
     words = jax.random.bits(rng_key, (2,), jnp.uint32)
     counter = jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     hashed = _mix(_mix(counter * jnp.uint32(_GOLDEN_RATIO) + words[0]) ^ words[1])

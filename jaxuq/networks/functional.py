@@ -6,7 +6,10 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Key, PyTree
 
+from jaxuq._arguments import typed
 
+
+@typed()
 def apply_function(module: nn.Module, *, method: str | None = None) -> Callable[..., Any]:
     """Turn a flax module into `apply_fn(params, inputs, *, rng_key=None) -> outputs`.
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxuq._errors import OptionError
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.grover_graph import PaddingRow
@@ -43,11 +44,11 @@ class GroverConfig:
 
     def __post_init__(self):
         if self.width % self.num_heads:
-            raise ValueError(f"width is {self.width}; it must be a multiple of num_heads, {self.num_heads}")
+            raise OptionError(f"width is {self.width}; it must be a multiple of num_heads, {self.num_heads}")
         if self.depth < 1:
-            raise ValueError(f"depth is {self.depth}; it must be at least 1")
+            raise OptionError(f"depth is {self.depth}; it must be at least 1")
         if self.padding_row not in ("none", "batch") and not isinstance(self.padding_row, int):
-            raise ValueError(f"padding_row is {self.padding_row!r}; expected none, batch or a number of neighbours")
+            raise OptionError(f"padding_row is {self.padding_row!r}; expected none, batch or a number of neighbours")
 
 
 def _prelu(x: Array, slope: Array) -> Array:

@@ -3,9 +3,12 @@
 import flax.linen as nn
 import jax
 
+from jaxuq._arguments import typed
+
 _FAN_IN = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
+@typed()
 def plain_dense(inputs: int, features: int, *, use_bias: bool = True, name: str | None = None) -> nn.Dense:
     r"""A dense layer whose kernel and bias start uniform in $\pm 1 / \sqrt{\text{inputs}}$.
 

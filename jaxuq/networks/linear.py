@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widened, widest
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.networks.dropout import Dropout
@@ -46,7 +48,7 @@ class LoraConfig:
     def __post_init__(self):
         unknown = sorted(set(self.targets) - set(LINEAR_LAYERS))
         if unknown or not self.targets:
-            raise ValueError(f"targets are {self.targets}; choose among {', '.join(LINEAR_LAYERS)}")
+            raise OptionError(f"targets are {self.targets}; choose among {', '.join(LINEAR_LAYERS)}")
         check_count("rank", self.rank)
         check_number("alpha", self.alpha, open_low=True)
         check_number("dropout", self.dropout, 0.0, 1.0, open_high=True)
@@ -108,6 +110,7 @@ class Linear(nn.Module):
         return (x @ a) @ b
 
 
+@typed()
 def init_adapter(rng_key: Key[Array, ""], shape: tuple[int, int], lora: LoraConfig) -> dict[str, Array]:
     r"""The factors of a new adapter of one layer: it changes nothing, since $B = 0$.
 

@@ -8,12 +8,16 @@ can do is said by its other fields; what asks for one that is missing says so by
 """
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._errors import JaxuqError
 from jaxuq.networks.decoder import Decoder, KeyValueCache
 
@@ -97,11 +101,54 @@ class Model(NamedTuple):
     observe: Callable[[Any, Array, Array], Any] | None = None
     options: tuple[str, ...] = ()
 
-    def token_logits(self, params: Any, hidden: Array) -> Array:
-        """`logits`, of as many tokens as the model says it has; another width is a CapabilityError."""
+    def hidden_of(
+        self, params: Any, tokens: Array, positions: Array, cache: Any = None, **options: Any
+    ) -> tuple[Array, Any, Any]:
+        """What `read` gives, compared with what it is to give; a CapabilityError says what is missing."""
+        given = (params, tokens, positions, *(() if cache is None else (cache,)))
+        try:
+            inspect.signature(self.read).bind(*given, **options)
+        except TypeError as error:
+            names = ["params", "tokens", "positions", "cache"][: len(given)] + [f"{name}=" for name in options]
+            raise CapabilityError(f"`read` cannot be called as read({', '.join(names)}): {error}") from None
+        found = self.read(*given, **options)
+        if not isinstance(found, tuple) or len(found) != 3:
+            kind = f"{len(found)} values" if isinstance(found, tuple) else f"one {type(found).__name__}"
+            raise CapabilityError(
+                f"`read` returns {kind}; expected (hidden, cache, queries), with None for what there is not"
+            )
+        hidden, after, queries = found
+        shape = getattr(hidden, "shape", None)
+        if shape is None or len(shape) < 3 or shape[:2] != tokens.shape:
+            what = f"of shape {shape}" if shape is not None else f"as {type(hidden).__name__}"
+            raise CapabilityError(f"`read` returns hidden states {what} for tokens of shape {tokens.shape}; expected "
+                                  "[batch, time, ...], a state for each token")  # fmt: skip
+        if cache is not None and after is None:
+            raise CapabilityError(
+                "`read` was given a cache and returns None for it; give back one with the tokens in it"
+            )
+        for layer in jax.tree.leaves(queries):
+            if layer.ndim < 4 or layer.shape[-4:-2] != tokens.shape:
+                raise CapabilityError(
+                    f"`read` returns queries of shape {layer.shape} for tokens of shape {tokens.shape}; expected "
+                    "[layers, batch, time, heads, head_dim], or a tuple of layers"
+                )
+        return hidden, after, queries
+
+    def token_logits(self, params: Any, hidden: Array, *, axes: int = 1) -> Array:
+        """`logits`, of every hidden state and as many tokens as the model says it has; else a CapabilityError.
+
+        `axes` is how many leading axes of the hidden states count them, at least.
+        """
         found = self.logits(params, hidden)
-        if self.vocab_size and found.shape[-1] != self.vocab_size:
-            raise CapabilityError(f"`logits` gives {found.shape[-1]} numbers where vocab_size is {self.vocab_size}")
+        shape: Any = getattr(found, "shape", ())
+        if len(shape) <= axes or shape[:-1] != hidden.shape[: len(shape) - 1]:
+            raise CapabilityError(
+                f"`logits` gives an array of shape {shape} for hidden states of shape {hidden.shape}; expected the "
+                "same leading axes, and the vocabulary as the last"
+            )
+        if self.vocab_size and shape[-1] != self.vocab_size:
+            raise CapabilityError(f"`logits` gives {shape[-1]} numbers where vocab_size is {self.vocab_size}")
         return found
 
     def layered_queries(self, queries: Any) -> Any:
@@ -126,6 +173,7 @@ _PURPOSE = {
 }
 
 
+@typed()
 def capability(model: "Model | Decoder", name: str) -> Any:
     """What a model says under the name of an optional capability.
 
@@ -154,6 +202,7 @@ def capability(model: "Model | Decoder", name: str) -> Any:
     return found
 
 
+@typed()
 def as_model(model: "Model | Decoder") -> Model:
     """The functions of a decoder; a `Model` is returned as it is.
 
@@ -169,23 +218,58 @@ def as_model(model: "Model | Decoder") -> Model:
         CapabilityError: it is neither.
     """
     if isinstance(model, Model):
+        _check_fields(model)
         return model
     if isinstance(model, Decoder):
         return _of_decoder(model)  # pyright: ignore[reportArgumentType]  # modules hash by their fields
     raise CapabilityError(f"expected a `Model` or a `Decoder`, got {type(model).__name__}")
 
 
-def check_decoder(model: "Model | Decoder", purpose: str) -> None:
+def _check_fields(model: Model) -> None:
+    for names, kinds in _KINDS.items():
+        for name in names:
+            value = getattr(model, name)
+            if not (isinstance(value, kinds) or (callable(value) and Callable in kinds)):
+                words = " or ".join("a function" if kind is Callable else kind.__name__ for kind in kinds)
+                raise CapabilityError(
+                    f"`{name}` of the model is {type(value).__name__}; expected {words.replace('NoneType', 'None')}"
+                )
+    hash_of = next((name for name, value in zip(model._fields, model) if not _hashable(value)), None)
+    if hash_of is not None:
+        raise CapabilityError(f"`{hash_of}` of the model cannot be hashed, by which compiled programs are found")
+
+
+def _hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+_KINDS: dict[tuple[str, ...], tuple[Any, ...]] = {
+    ("read", "logits"): (Callable,),
+    ("init_cache", "join", "observe"): (Callable, type(None)),
+    ("vocab_size", "max_positions"): (int, np.integer),
+    ("attention",): (Attention, type(None)),
+    ("rows",): (CacheRows, type(None)),
+    ("options",): (tuple,),
+}
+
+
+def check_decoder(model: "Model | Decoder", purpose: str, remedy: str = "") -> None:
     """Raise a CapabilityError unless a model is a `Decoder`, which can be made again with adapters, loaded and saved.
 
     Args:
         model: of whichever kind.
         purpose: what needs it, as the subject of the message.
+        remedy: what a model of functions can have instead.
     """
     if not isinstance(model, Decoder):
+        rest = remedy or "its parameters can be tuned: jaxuq.language.finetune with FinetuneConfig(adapters=None)"
         raise CapabilityError(
-            f"{purpose} needs a `networks.Decoder`, and the model is a {type(model).__name__} of functions; it scores, "
-            "generates, and has gradients of examples, but adapters are made, trained and saved for decoders alone"
+            f"{purpose} needs a `networks.Decoder`, and the model is a {type(model).__name__} of functions; adapters "
+            f"are made, trained and saved for decoders alone; {rest}"
         )
 
 
@@ -235,6 +319,7 @@ def _init_cache(decoder: Decoder, params: PyTree, rows: int, slots: int) -> KeyV
     return KeyValueCache(empty(), empty(), jnp.full((rows, slots), -1, jnp.int32), jnp.zeros((), jnp.int32))
 
 
+@typed()
 def on_layers(part: PyTree, function: Callable[[Array, int], Array]) -> PyTree:
     """`function(leaf, batch axis)` of stacked layers, or of each of a tuple of layers."""
     if isinstance(part, tuple):

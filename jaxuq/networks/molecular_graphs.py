@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
+from jaxuq._arguments import typed
 from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 
@@ -136,6 +137,7 @@ def _room(molecules: int, largest: int, spread: Spread | None, factor: float, de
     return min(math.ceil(likely / _MULTIPLE) * _MULTIPLE, molecules * largest)
 
 
+@typed()
 def pack_graphs(graphs: MolecularGraphs, num_nodes: int, num_edges: int) -> PackedGraphs:
     """Lay molecules end to end; those that find no room are cut off.
 

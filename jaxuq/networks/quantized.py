@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._meshes import whole
 from jaxuq._shapes import checked
 
@@ -75,6 +77,7 @@ class QuantizedKernel:
         return dequantize(self).astype(dtype)
 
 
+@typed()
 def quantize(
     kernel: Float[Array, "*batch inputs features"], kind: str = "nf4", *, double: bool = False
 ) -> QuantizedKernel:
@@ -107,9 +110,9 @@ def quantize(
         2023, section 3 and appendix E.
     """
     if kind not in QUANTIZED_KINDS:
-        raise ValueError(f"kind is {kind!r}; expected one of {', '.join(QUANTIZED_KINDS)}")
+        raise OptionError(f"kind is {kind!r}; expected one of {', '.join(QUANTIZED_KINDS)}")
     if double and kind != "nf4":
-        raise ValueError("only the scales of nf4 can be quantised (double=True); those of int8 are few")
+        raise OptionError("only the scales of nf4 can be quantised (double=True); those of int8 are few")
     function = _int8 if kind == "int8" else functools.partial(_nf4, double=double)
     if kernel.ndim == 2:
         return function(kernel)
@@ -166,6 +169,7 @@ def _dynamic_levels() -> np.ndarray:
     return np.sort(np.asarray(levels)).astype(np.float32)
 
 
+@typed()
 def dequantize(kernel: QuantizedKernel) -> Float[Array, "*batch inputs features"]:
     """The kernel in full, float32.
 
@@ -198,6 +202,7 @@ def dequantize(kernel: QuantizedKernel) -> Float[Array, "*batch inputs features"
     return flat[: inputs * features].reshape(features, inputs).T
 
 
+@typed()
 @checked
 def kernel_product(
     x: Float[Array, "*batch inputs"], kernel: Float[Array, "inputs features"] | QuantizedKernel, dtype: Any
@@ -224,6 +229,7 @@ def kernel_product(
     return jax.checkpoint(lambda x, kernel: x @ kernel.astype(dtype))(x, kernel)
 
 
+@typed()
 def quantize_params(params: PyTree, kind: str = "nf4", *, double: bool = False) -> PyTree:
     """Quantise the kernels of all linear layers of a decoder; embeddings, norms and biases stay as they are.
 

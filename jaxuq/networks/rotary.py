@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float
 from jaxuq._errors import OptionError
 from jaxuq._options import check_choice, check_number
@@ -57,6 +58,7 @@ class Rotary:
         return width
 
 
+@typed()
 def rotary_frequencies(rotary: Rotary, head_dim: int) -> tuple[np.ndarray, float]:
     r"""Angular frequencies of each pair of dimensions, and the factor on cosines and sines.
 
@@ -108,6 +110,7 @@ def rotary_frequencies(rotary: Rotary, head_dim: int) -> tuple[np.ndarray, float
     return frequencies.astype(np.float32), float(factor)
 
 
+@typed()
 @checked
 def rotary_tables(
     rotary: Rotary, head_dim: int, positions: Int[Array, "*batch time"]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._errors import OptionError
 from jaxuq.networks.geometry import cosine_cutoff, exponential_basis, nearest_neighbors, pair_distances, vector_norm
 from jaxuq.networks.layer_norm import layer_norm
 from jaxuq.networks.whitening import Whitening
@@ -42,9 +43,9 @@ class TorchMDNetConfig:
 
     def __post_init__(self):
         if self.width % self.num_heads or self.width % 2:
-            raise ValueError(f"width is {self.width}; it must be even and a multiple of num_heads, {self.num_heads}")
+            raise OptionError(f"width is {self.width}; it must be even and a multiple of num_heads, {self.num_heads}")
         if self.vector_norm not in ("isotropic", "published", "none"):
-            raise ValueError(f"vector_norm is {self.vector_norm!r}; expected isotropic, published or none")
+            raise OptionError(f"vector_norm is {self.vector_norm!r}; expected isotropic, published or none")
 
 
 class AtomInputs(NamedTuple):

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._meshes import divided_like, vary_like
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
@@ -41,7 +43,7 @@ class UniMolConfig:
 
     def __post_init__(self):
         if self.width % self.num_heads:
-            raise ValueError(f"width is {self.width}; it must be a multiple of num_heads, {self.num_heads}")
+            raise OptionError(f"width is {self.width}; it must be a multiple of num_heads, {self.num_heads}")
 
 
 class UniMolInputs(NamedTuple):
@@ -57,6 +59,7 @@ class UniMolInputs(NamedTuple):
     coordinates: Float[Array, "molecules conformers time xyz"] | Float[Array, "molecules time xyz"]
 
 
+@typed()
 def draw_conformers(rng_key: Key[Array, ""], inputs: UniMolInputs) -> UniMolInputs:
     """One conformer of each molecule, all equally likely: what a training step reads.
 

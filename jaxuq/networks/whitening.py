@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxuq._arrays import as_float
+from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 
 Whitening = Literal["isotropic", "published", "none"]
@@ -96,7 +97,7 @@ def whiten_vectors(
     if form == "none":
         return vectors
     if form not in ("isotropic", "published"):
-        raise ValueError(f"form is {form!r}; expected isotropic, published or none")
+        raise OptionError(f"form is {form!r}; expected isotropic, published or none")
     wide = as_float(vectors)
     centred = wide - wide.mean(-1, keepdims=True)
     covariance = _product(centred, centred.mT) / vectors.shape[-1]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, class_numbers, undefined_unless, within_classes
 from jaxuq._shapes import checked
 from jaxuq.losses import categorical_cross_entropy
@@ -14,6 +15,7 @@ from jaxuq.tuning.prompts import AnswerPrompts
 _ABSENT = -1e9  # the logit of an option that is not there: its probability is exactly zero
 
 
+@typed()
 def answer_logits(
     model: Model | Decoder, params: PyTree, prompts: AnswerPrompts, *, rng_key: Key[Array, ""] | None = None
 ) -> Float[Array, "batch options"]:
@@ -47,10 +49,11 @@ def answer_logits(
     given = {} if rng_key is None else {"rng_key": rng_key}
     for name in given:
         capability(model, name)
-    hidden, _, _ = as_model(model).read(params, tokens, positions, **given)
+    hidden, _, _ = as_model(model).hidden_of(params, tokens, positions, **given)
     return option_logits(model, params, hidden, prompts)
 
 
+@typed()
 def placed_prompts(prompts: AnswerPrompts) -> tuple[Int[Array, "batch time"], Int[Array, "batch time"]]:
     """Tokens and positions as a decoder takes them: -1 where there is padding.
 
@@ -72,6 +75,7 @@ def placed_prompts(prompts: AnswerPrompts) -> tuple[Int[Array, "batch time"], In
     return jnp.where(positions >= 0, tokens, 0), positions
 
 
+@typed()
 def option_logits(
     model: Model | Decoder, params: PyTree, hidden: Float[Array, "batch time hidden"], prompts: AnswerPrompts
 ) -> Float[Array, "batch options"]:
@@ -90,7 +94,9 @@ def option_logits(
     Raises:
         ArrayError: the shapes differ.
     """
-    logits = as_float(as_model(model).logits(params, _last_of(hidden, jnp.asarray(prompts.lengths)))[:, 0])
+    logits = as_float(
+        as_model(model).token_logits(params, _last_of(hidden, jnp.asarray(prompts.lengths)), axes=2)[:, 0]
+    )
     options, where = jnp.asarray(prompts.options), jnp.asarray(prompts.where)
     chosen = jnp.take_along_axis(logits, class_numbers(options, logits.shape[-1]), axis=1)
     return jnp.where(where, undefined_unless(within_classes(options, logits.shape[-1]), chosen), _ABSENT)
@@ -103,6 +109,7 @@ def _last_of(
     return jnp.take_along_axis(hidden, jnp.maximum(lengths - 1, 0)[:, None, None], axis=1)
 
 
+@typed()
 def bind_answers(model: Model | Decoder, params: PyTree) -> Callable[..., Float[Array, "batch options"]]:
     """`apply_fn(lora, prompts, *, rng_key=None)` of the posterior room: base parameters are shared by all samples.
 

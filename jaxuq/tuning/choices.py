@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry, given_entries
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.honesty.teaching import WAYS
@@ -38,6 +39,7 @@ class Choices(NamedTuple):
     judge: Judge | None = None
 
 
+@typed()
 def make_choices(
     *,
     losses: Given = None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from jaxuq._arguments import check_fields
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
@@ -159,6 +160,7 @@ def normalised(configuration: TuneConfiguration, choices: Choices | None = None)
     Raises:
         TuningError: an option out of range, an unknown name.
     """
+    check_fields(configuration, TuningError)
     choices = choices or Choices()
     lists = {
         name: _names(getattr(configuration, name)) for name in ("loss", "posterior", "acquire", "teach", "targets")

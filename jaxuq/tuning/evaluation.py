@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Real
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import (
     as_float,
     class_numbers,
@@ -149,6 +150,7 @@ def confidence_scores(
     return undefined_unless(known, scores)
 
 
+@typed()
 def text_loss(model: "LanguageModel", texts: list[str] | tuple[str, ...], *, batch_size: int = 8) -> float:
     r"""Mean $-\log p$ of the tokens of texts, nats: measured before and after tuning, its rise is what was forgotten.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq.networks import Decoder
 from jaxuq.parallel import RowBatch, in_order, pad_rows, plan_rows
 from jaxuq.posterior import Draws, predict, predict_forecast, summarise
@@ -43,6 +44,7 @@ def _each(decoder: Decoder, params: PyTree, samples: PyTree, prompts: AnswerProm
     return jax.nn.log_softmax(predict(bind_answers(decoder, params), samples, prompts))
 
 
+@typed()
 def forecast_answers(
     model: "LanguageModel",
     samples: PyTree,
@@ -75,6 +77,7 @@ def forecast_answers(
     return AnswerForecast(*(in_order(plans, part) for part in zip(*parts)))
 
 
+@typed()
 def sample_answers(
     model: "LanguageModel", samples: PyTree, prompts: AnswerPrompts, *, batch_size: int = 16
 ) -> Float[np.ndarray, "samples questions options"]:

@@ -101,7 +101,11 @@ def prepare(
         TuningError: no question can be asked, or there are no uncertainties.
     """
     config = finetune_config(configuration)
-    check_decoder(model.decoder, "tuning")
+    check_decoder(
+        model.decoder, "tuning",
+        "tune its own parameters by the same losses: jaxuq.language.finetune with "
+        "token_loss=jaxuq.tuning.token_loss(...) and FinetuneConfig(adapters=None)",
+    )  # fmt: skip
     if model.lora is not None:
         raise TuningError("the model has adapters already; merge them first (jaxuq.language.merge_adapters)")
     if configuration.max_length > model.functions.max_positions:

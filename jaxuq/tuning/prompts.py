@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq.language import Instruction, PromptError, encode_instruction, encode_prompt, encode_reply
 from jaxuq.parallel import RowBatch, pad_rows
 from jaxuq.questions import Question, Rejected
@@ -50,6 +52,7 @@ class Encoded(NamedTuple):
     rejected: list[Rejected]
 
 
+@typed()
 def take_questions(encoded: Encoded, rows: Int[np.ndarray, " rows"]) -> Encoded:
     """Some of the questions, as they are.
 
@@ -60,11 +63,16 @@ def take_questions(encoded: Encoded, rows: Int[np.ndarray, " rows"]) -> Encoded:
     Returns:
         `Encoded`, with nothing in `rejected`.
     """
+    there = len(encoded.ids)
+    wrong = [int(row) for row in rows if not 0 <= row < there]
+    if wrong:
+        raise TuningError(f"there is no row {wrong[0]}: the questions are {there}")
     prompts = AnswerPrompts(*(np.asarray(array)[rows] for array in encoded.prompts))
     ids, options = ([all_of[row] for row in rows] for all_of in (encoded.ids, encoded.options))
     return Encoded(prompts, encoded.labels[rows], ids, options, [])
 
 
+@typed()
 def encode_questions(
     tokenizer: "PreTrainedTokenizerBase",
     records: Sequence[Question],
@@ -161,13 +169,14 @@ def _options(
         if not one.wrong and len(chosen) == count:
             break
     if one.wrong and len(chosen) != len(one.wrong) + 1:
-        raise ValueError("its choices do not differ in their first token")
+        raise OptionError("its choices do not differ in their first token")
     if len(chosen) < 2:
-        raise ValueError("there is no other answer of its category that begins with another token")
+        raise OptionError("there is no other answer of its category that begins with another token")
     rng.shuffle(chosen)
     return lead, chosen
 
 
+@typed()
 def training_examples(tokenizer: "PreTrainedTokenizerBase", records: Sequence[Question]) -> list[Instruction]:
     """Prompt and answer of each question, the answer and the end of the turn to be learnt.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from jaxuq._arguments import typed
 from jaxuq.language import Instruction, make_batch, plan_batches, score_tokens
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class ResponseScores(NamedTuple):
     entropies: Float[np.ndarray, " examples"]
 
 
+@typed()
 def response_scores(model: "LanguageModel", examples: Sequence[Instruction], *, batch_size: int = 8) -> ResponseScores:
     """Score responses as they are.
 
@@ -38,6 +40,8 @@ def response_scores(model: "LanguageModel", examples: Sequence[Instruction], *, 
     """
     lengths = np.array([len(one.tokens) for one in examples], np.int32)
     found = ResponseScores(*(np.zeros(len(examples), np.float32) for _ in range(2)))
+    if not len(lengths):
+        return found
     longest = int(lengths.max())
     for plan in plan_batches(lengths, batch_size=batch_size, max_length=longest, seed=0, packed=False):
         batch = make_batch(examples, plan, batch_size=batch_size)

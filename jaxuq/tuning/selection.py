@@ -10,7 +10,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, entry, widened
+from jaxuq._errors import OptionError
 from jaxuq._meshes import divided_like, whole
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
@@ -98,6 +100,7 @@ def _places(values: Float[Array, " samples"]) -> tuple[Int[Array, " samples"], I
     return below.astype(jnp.int32), upto.astype(jnp.int32) - 1
 
 
+@typed()
 @checked
 @widened
 def token_error(
@@ -134,7 +137,7 @@ def token_error(
     """
     check_number("neighbours", neighbours, 0.0, 1.0)
     if convention not in ("sum", "mean"):
-        raise ValueError(f"convention is {convention!r}; expected 'sum' or 'mean'")
+        raise OptionError(f"convention is {convention!r}; expected 'sum' or 'mean'")
     weight = neighbours if convention == "sum" else neighbours / 2
     kept = counted(where, log_probs)
     perplexity = jnp.where(kept, jnp.exp(jnp.where(kept, 0.0 - log_probs, 0.0)), 0.0)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry
 from jaxuq.questions import SETS, Question, QuestionSet, Rejected, load_questions
 from jaxuq.questions.sets import Source
@@ -29,6 +30,7 @@ class Split(NamedTuple):
     rejected: list[Rejected]
 
 
+@typed()
 def load_split(
     data: Source,
     *,

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._entries import identity_of
 from jaxuq._keys import named_key
 from jaxuq.language import merge_adapters, save_model
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _FORMULA = 1  # the version of how a cell is computed
 
 
+@typed()
 def run_tuning(
     configuration: TuneConfiguration,
     *,

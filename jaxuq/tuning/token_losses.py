@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, entry
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq._errors import OptionError
@@ -16,6 +17,7 @@ from jaxuq._meshes import divided_like
 from jaxuq._options import check_number
 from jaxuq._shapes import compared
 from jaxuq.language import ScheduledLoss, cross_entropy
+from jaxuq.language.logit_blocks import of_each_token
 from jaxuq.losses import (
     categorical_focal_loss,
     entropy_regularised_cross_entropy,
@@ -41,6 +43,7 @@ class LossSettings(NamedTuple):
     sample_weights: Float[Array | np.ndarray, " examples"] | None = None
 
 
+@typed()
 def token_loss(
     loss: str | Entry | TokenLoss,
     *,
@@ -109,7 +112,7 @@ def _compared(loss: TokenLoss) -> TokenLoss:
 
 def _weighted(loss: TokenLoss, sample_weights: Float[Array | np.ndarray, " examples"]) -> TokenLoss:
     def weighted(logits: Array, tokens: Array, examples: Array) -> Array:
-        losses = loss(logits, tokens, examples)
+        losses = of_each_token(loss, logits, tokens, examples)
         return losses * _own(jnp.asarray(sample_weights), examples, losses)
 
     return _compared(weighted)

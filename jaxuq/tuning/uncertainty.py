@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry
 from jaxuq._keys import named_key
 from jaxuq.language import Instruction, generate
@@ -55,6 +56,7 @@ class Samples(NamedTuple):
     judge: Judge | None
 
 
+@typed()
 def column_uncertainty(records: Sequence[Question]) -> SampleUncertainty:
     """The uncertainties that came with the data.
 
@@ -83,6 +85,7 @@ def column_uncertainty(records: Sequence[Question]) -> SampleUncertainty:
     return SampleUncertainty(values, known, (*notes, *_constant(values[known])))
 
 
+@typed()
 def perplexity_uncertainty(
     model: "LanguageModel", examples: Sequence[Instruction], *, batch_size: int = 8
 ) -> SampleUncertainty:
@@ -102,6 +105,7 @@ def perplexity_uncertainty(
     return SampleUncertainty(values, np.isfinite(values), _constant(values))
 
 
+@typed()
 def disagreement_uncertainty(
     rng_key: jax.Array,
     model: "LanguageModel",
@@ -146,6 +150,7 @@ def disagreement_uncertainty(
     return SampleUncertainty(values, np.ones(len(records), bool), _constant(values))
 
 
+@typed()
 def answer_entropy(answers: Sequence[str]) -> float:
     r"""Entropy of the counts of equal answers, $-\sum_a \frac{n_a}{K} \log \frac{n_a}{K}$.
 
@@ -163,6 +168,7 @@ def answer_entropy(answers: Sequence[str]) -> float:
     return abs(-sum(share * math.log(share) for share in shares))
 
 
+@typed()
 def judged_uncertainty(judge: Judge, records: Sequence[Question]) -> SampleUncertainty:
     """What a stronger model says: a number from 0 (certain) to 100 for each question with its answer.
 
@@ -191,7 +197,15 @@ def judged_uncertainty(judge: Judge, records: Sequence[Question]) -> SampleUncer
         Y. Wang et al., "Uncertainty Aware Learning for Language Model Alignment", ACL 2024 (a stronger model as judge;
         its prompt is not published, this one is jaxuq's own).
     """
-    replies = list(judge([judge_prompt(one) for one in records]))
+    if not records:
+        raise TuningError("there are no samples to be judged")
+    found: Any = judge([judge_prompt(one) for one in records])
+    replies = found if isinstance(found, list | tuple) else []
+    if len(replies) != len(records) or not all(isinstance(reply, str) for reply in replies):
+        raise TuningError(
+            f"the judge gives {found!r:.80} ({type(found).__name__}) for {len(records)} prompts; expected a list of as "
+            "many texts"
+        )
     read = [read_judgement(reply) for reply in replies]
     known = np.array([value is not None for value in read], bool)
     if not known.any():
@@ -204,6 +218,7 @@ def judged_uncertainty(judge: Judge, records: Sequence[Question]) -> SampleUncer
     return SampleUncertainty(values, known, (*((note,) if wrong else ()), *_constant(values[known])))
 
 
+@typed()
 def judge_prompt(record: Question) -> str:
     """What a judge is asked about a sample.
 
@@ -224,6 +239,7 @@ def judge_prompt(record: Question) -> str:
     )
 
 
+@typed()
 def read_judgement(reply: str) -> float | None:
     """The number in a judge's reply, divided by 100.
 

@@ -28,6 +28,8 @@ HOST: dict[str, str] = {
     "load_encoder": "reads files",
     "load_smiles_tokenizer": "reads files",
     "load_subwords": "reads files",
+    "plain_tokens": "encodes strings",
     "read_json": "reads a file",
+    "steering_tokens": "names tokens",
     "stored_tensors": "reads files",
 }

@@ -17,6 +17,7 @@ from jaxuq.checkpoints import (
     load_smiles_tokenizer,
     read_torch_file,
     stored_tensors,
+    torch_pickle,
 )
 from jaxuq.checkpoints.torch_pickle import read_pickle
 from tests.checkpoints.mutations import MUTATIONS, check_reader
@@ -92,6 +93,56 @@ def test_a_tensor_larger_than_its_storage_is_refused_before_it_is_made(tmp_path)
     record = TensorRecord(Storage("FloatStorage", "0"), 0, (2**40,), (0,))
     with pytest.raises(CheckpointError, match=f"needs {2**40} numbers"):
         file.tensor("x", record).read()
+
+
+def _of_records(path, *records):
+    """A file whose tensors are these records of one storage of 1,000 numbers."""
+    body = b"\x80\x02}("
+    for number, (offset, shape, strides) in enumerate(records):
+        body += pickle.dumps(f"t{number}", 2)[2:-1] + b"ctorch._utils\n_rebuild_tensor_v2\n("
+        body += b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuM\xe8\x03tQ"
+        body += b"".join(pickle.dumps(part, 2)[2:-1] for part in (offset, shape, strides)) + b"\x89}tR"
+    return _zip(path, {"a/data.pkl": body + b"u.", "a/data/0": np.arange(1000, dtype=np.float32).tobytes()})
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ((0, (2**63,), (0,)), "no count"),
+        ((0, (-1,), (1,)), "no count"),
+        ((0, (2**400,) * 30, (0,) * 30), "bits|no count"),
+        ((0, (1,) * 100, (1,) * 100), "at most 32 sizes"),
+        ((0, (2, 2), (1,)), "2 sizes and 1 strides"),
+        ((0, "23", (1, 1)), "no list"),
+        ((0, ("2",), (1,)), "no count"),
+        ((0, (2.5,), (1,)), "no count"),
+        (("0", (2,), (1,)), "no count"),
+    ],
+)
+def test_sizes_are_counts(record, said, tmp_path):
+    with pytest.raises(CheckpointError, match=said):
+        read_torch_file(_of_records(tmp_path / "x.pt", record))
+
+
+def test_views_of_one_storage_are_read_by_themselves(tmp_path):
+    """Each costs what it holds, and together they are not many times the file."""
+    file = read_torch_file(_of_records(tmp_path / "x.pt", (10, (2, 3), (3, 1)), (0, (3, 2), (1, 3)), (999, (1,), (1,))))
+    found = [tensor.read().tolist() for tensor in file.tensors().values()]
+    assert found == [[[10, 11, 12], [13, 14, 15]], [[0, 3], [1, 4], [2, 5]], [999]]
+    with pytest.raises(CheckpointError, match="needs 1001 numbers, 1000 are there"):
+        read_torch_file(_of_records(tmp_path / "y.pt", (999, (2,), (1,)))).tensors()["t0"].read()
+    many = read_torch_file(_of_records(tmp_path / "z.pt", *[(0, (1000,), (1,))] * 2000))
+    with pytest.raises(CheckpointError, match=r"tensors of 2000000 numbers in \d+ bytes: they are the same"):
+        many.tensors()
+
+
+def test_a_pickle_of_nothing_but_instructions_is_refused(monkeypatch):
+    assert torch_pickle._INSTRUCTIONS <= 2**20
+    monkeypatch.setattr(torch_pickle, "_INSTRUCTIONS", 1000)
+    assert read_pickle(io.BytesIO(b"\x80\x02" + b"N0" * 400 + b"N.")) is None
+    data = b"\x80\x02" + b"N0" * 600 + b"N."
+    with pytest.raises(CheckpointError, match="instructions, which no weights need"):
+        read_pickle(io.BytesIO(data))
 
 
 def write_torch_at(path):

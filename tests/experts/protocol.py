@@ -49,6 +49,10 @@ EXAMPLES: dict = ENSEMBLES | {
 # Where each takes labels of a known range: a label outside it makes the result NaN, or that of its entry alone.
 LABELS: dict[str, int] = {"disagreement": 2}
 HOST: dict[str, str] = ON_HOST | {
+    "EvaluateConfiguration": "a type",
+    "TrainConfiguration": "a type",
+    "run_evaluation": "reads and writes a folder",
+    "run_training": "reads and writes a folder",
     "CLUSTERINGS": "an open table",
     "CONVENTIONS": "an open table",
     "POOLINGS": "an open table",

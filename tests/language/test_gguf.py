@@ -282,6 +282,8 @@ def test_rotary_metadata_are_read_as_llama_cpp_reads_them(metadata, rotary, tmp_
     ("key", "value"),
     [
         ("rope.scaling.attn_factor", 2.0),
+        ("rope.scaling.yarn_ext_factor", 0.5),
+        ("rope.scaling.yarn_ext_factor", 1.0),
         ("rope.scaling.alpha", 2.0),
         ("rope.scaling.yarn_log_multiplier", 0.1),
         ("rope.dimension_sections", [1, 1, 0, 0]),
@@ -328,7 +330,7 @@ def test_every_key_of_the_format_is_read_or_refused_or_named(tmp_path):
     file = read_gguf(write_gguf(tmp_path / "model.gguf"))
     quiet = {"llama.tensor_data_layout", "llama.pooling_type", "llama.rope.scaling.finetuned"}
     quiet |= {"llama.attention.layer_norm_epsilon", "llama.vocab_size", "llama.rope.scaling.original_context_length"}
-    quiet |= {f"llama.rope.scaling.yarn_{name}" for name in ("beta_fast", "beta_slow", "ext_factor")}  # of YaRN alone
+    quiet |= {f"llama.rope.scaling.yarn_{name}" for name in ("beta_fast", "beta_slow")}  # of YaRN alone
     plain = decoder_config(gguf_config(file))
     groups = [vars(getattr(gguf.Keys, group)) for group in ("LLM", "Attention", "Rope")]
     keys = [name for group in groups for name in group.values() if isinstance(name, str) and name.startswith("{arch}.")]

@@ -40,6 +40,20 @@ def test_every_turn_of_the_assistant_is_learnt():
     assert _learnt(encode_instruction(tokenizer(), record)) == (text, "one <end> two three <end>")
 
 
+@pytest.mark.parametrize("said", ["one", "a one", "green a", "unheard of", "1"])
+def test_what_a_template_writes_before_the_first_words_is_not_learnt(said):
+    """Also where the assistant begins, before which there is no prompt to compare with."""
+    turns = [("assistant", said), ("user", "b"), ("assistant", "two")]
+    record = {"messages": [{"role": role, "content": content} for role, content in turns]}
+    example = encode_instruction(tokenizer(), record)
+    known = " ".join(word if word in WORDS else "<unk>" for word in said.split())
+    assert _learnt(example) == (
+        f"<s> assistant : {known} <end> user : b <end> assistant : two <end>", f"{known} <end> two <end>",
+    )  # fmt: skip
+    alone = encode_instruction(tokenizer(), {"messages": record["messages"][:1]})
+    assert _learnt(alone) == (f"<s> assistant : {known} <end>", f"{known} <end>")
+
+
 def test_plain_text_and_truncation():
     record = {"instruction": "a b", "response": "c d"}
     assert _learnt(encode_instruction(tokenizer(), record, chat=False)) == ("a b c d <end>", "c d <end>")

@@ -37,6 +37,8 @@ from jaxuq.language import (
     finetune,
     generate_tokens,
     init_adapters,
+    make_batch,
+    plan_batches,
     response_loss,
     score_tokens,
     start_generation,
@@ -56,6 +58,7 @@ from jaxuq.networks import (
     rotary_tables,
 )
 from jaxuq.networks.model import check_decoder
+from jaxuq.tuning import token_loss
 from tests.language.finetune_run import examples, tiny_model
 
 CONFIG = DecoderConfig(31, 16, 24, num_layers=2, num_heads=4, num_kv_heads=2, head_dim=4, tied=True)
@@ -429,13 +432,58 @@ def test_what_a_model_says_of_itself_is_compared_with_what_it_gives(theirs):
 
 def test_what_needs_a_decoder_says_so():
     mine = Model(lambda *_: None, lambda *_: None, vocab_size=31)
-    with pytest.raises(CapabilityError, match=r"fine-tuning needs a `networks.Decoder`, and the model is a Model"):
-        check_decoder(mine, "fine-tuning")
+    with pytest.raises(
+        CapabilityError, match=r"training experts needs a `networks.Decoder`.*FinetuneConfig\(adapters=None"
+    ):
+        check_decoder(mine, "training experts")
     stranger = tiny_model()._replace(decoder=mine)
-    with pytest.raises(CapabilityError, match="fine-tuning needs"):
+    with pytest.raises(CapabilityError, match=r"tuning adapters needs .*tune its own parameters: FinetuneConfig"):
         finetune(jax.random.key(0), stranger, examples(2), FinetuneConfig(max_length=16))
+    with pytest.raises(CapabilityError, match=r"no `segments`.*or do not pack"):
+        finetune(jax.random.key(0), stranger, examples(2), FinetuneConfig(None, max_length=16, packed=True))
     with pytest.raises(CapabilityError, match="answering with experts needs"):
         answer_by_experts(stranger, None, [np.array([1, 2])], np.ones((1, 1)), max_new_tokens=2)
+
+
+DATA = [one._replace(tokens=one.tokens % CONFIG.vocab_size) for one in examples(6)]
+TUNED = {"epochs": 2, "batch_size": 2, "max_length": 16, "learning_rate": 0.01, "packed": False}
+
+
+@pytest.mark.parametrize("loss", ["plain", "label-smoothing", "scheduled-smoothing", "ual"])
+def test_all_of_it_is_tuned_by_the_losses_of_tune_as_ours_is(ours, theirs, loss):
+    """Steps of Adam, whose second moments begin at nothing, tell gradients of another size apart within the first."""
+    decoder, params, _ = ours
+    loss = token_loss(loss, sample_smoothing=jnp.linspace(0.0, 0.3, 6))
+    config = FinetuneConfig(None, **TUNED)
+    blank = jax.tree.map(jnp.zeros_like, theirs.part("adapters")[1])
+    frozen, _ = theirs.part("adapters")
+    made = LanguageModel(theirs.model, theirs.model.join(frozen, blank), tokenizer=None, name="theirs")
+    base = LanguageModel(decoder.clone(lora=None), params, tokenizer=None, name="ours")
+    found = [finetune(jax.random.key(3), one, DATA, config, token_loss=loss) for one in (base, made)]
+    _close(found[1].history.loss, found[0].history.loss)
+    assert found[1].history.loss[-1] < found[1].history.loss[0]
+    lengths = np.array([len(one.tokens) for one in DATA])
+    (plan,) = plan_batches(lengths, batch_size=6, max_length=16, seed=0, packed=False)
+    batch = make_batch(DATA, plan, batch_size=6)
+    losses = [response_loss(one.model.decoder, one.model.variables, batch)[0] for one in found]
+    _close(losses[1], losses[0], atol=1e-3)
+
+
+def test_the_part_that_it_joins_is_tuned_alone(ours, theirs, tmp_path):
+    """As our adapters are; interrupted and gone on with, to the same numbers."""
+    decoder, params, lora = ours
+    frozen, trained = theirs.part("adapters")
+    made = LanguageModel(theirs.model, frozen, tokenizer=None, name="theirs", lora=trained)
+    base = LanguageModel(decoder, params, tokenizer=None, name="ours", lora=lora)
+    given = [(base, FinetuneConfig(decoder.lora, **TUNED)), (made, FinetuneConfig(None, **TUNED))]
+    found = [finetune(jax.random.key(3), one, DATA, config) for one, config in given]
+    _close(found[1].history.loss, found[0].history.loss)
+    tuned = found[1].model
+    jax.tree.map(np.testing.assert_array_equal, tuned.params, frozen)
+    assert any(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.any(a != b)), tuned.lora, trained)))
+    finetune(jax.random.key(3), made, DATA, given[1][1], checkpoint=tmp_path / "kept")
+    again = finetune(jax.random.key(3), made, DATA, given[1][1], checkpoint=tmp_path / "kept")
+    jax.tree.map(np.testing.assert_array_equal, again.model.lora, tuned.lora)
 
 
 def test_a_measure_takes_its_log_probabilities(theirs):

@@ -122,6 +122,8 @@ def folder(tmp_path):
         ("exclude_modules", ["q_proj"], "unexpected .*q_proj"),
         ("layers_to_transform", [0], "unexpected layers.1"),
         ("layers_to_transform", "all", "expected numbers of layers"),
+        ("layers_to_transform", True, "expected numbers of layers"),
+        ("layers_to_transform", [0, True], "expected numbers of layers"),
         ("lora_alpha", float("inf"), "lora_alpha is inf"),
         ("lora_alpha", "8", "lora_alpha is '8'"),
         ("r", 0, "r is 0"),
@@ -129,6 +131,7 @@ def folder(tmp_path):
         ("use_rslora", "yes", "use_rslora"),
         ("modules_to_save", ["lm_head"], "modules_to_save is"),
         ("init_lora_weights", "pissa_niter_16", "changes the base model"),
+        ("init_lora_weights", "OLoRA", "'OLoRA', which changes the base model"),
         ("use_dora", True, r"missing .*layers.0.mlp.down_proj \(magnitude\)"),
         ("r", 4, r"has shape \(3, 16\); this model needs \(4, 16\)"),
         ("r", "many", "r is .many.; expected an integer"),
@@ -140,6 +143,26 @@ def test_settings_that_are_not_supported_are_refused(folder, llama, name, value,
     with pytest.raises(CheckpointError, match=message) as caught:
         load_peft(folder, llama.config)
     assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layers_to_transform": []},
+        {"layers_to_transform": None},
+        {"layers_to_transform": [0, 1]},
+        {"target_modules": "ALL-LINEAR"},
+        {"target_modules": "All-Linear", "layers_to_transform": []},
+    ],
+)
+def test_settings_that_name_all_modules_in_other_words_load(folder, llama, settings):
+    """As PEFT has them: an empty list restricts nothing, and the short name may have any case."""
+    plain = load_peft(folder, llama.config)
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    config, lora = load_peft(folder, llama.config)
+    assert config == plain[0]
+    jax.tree.map(np.testing.assert_array_equal, lora, plain[1])
 
 
 def test_damaged_tensors_are_named(folder, llama):

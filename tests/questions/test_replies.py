@@ -54,12 +54,13 @@ def test_a_bad_answer_costs_its_question_alone(tokenizer):
 
 
 def test_nobody_encodes_replies_otherwise():
-    """Texts of answers reach a tokenizer through `encode_reply` alone."""
+    """What data say reaches a tokenizer through `plain_tokens` alone; `tokenization.py` encodes chat templates."""
     root = Path(jaxuq.__file__).parent
-    rooms = ("confidence", "experts", "tuning", "language", "questions")
-    files = [file for room in rooms for file in sorted((root / room).rglob("*.py"))]
-    found = [file.relative_to(root).as_posix() for file in files if "add_special_tokens=False" in file.read_text()]
-    assert found == ["language/tokenization.py"]
+    files = [file for file in sorted(root.rglob("*.py")) if "add_special_tokens=" in file.read_text()]
+    assert [file.relative_to(root).as_posix() for file in files] == [
+        "checkpoints/plain_tokens.py",
+        "language/tokenization.py",
+    ]
 
 
 def test_a_lone_surrogate_in_responses_costs_its_row(tmp_path):

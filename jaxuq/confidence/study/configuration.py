@@ -1,10 +1,13 @@
 """What a run of `jaxuq confidence` does: one dataclass for the command line and for Python."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from jaxuq._arguments import check_fields
 from jaxuq._entries import Entry, identity_of
+from jaxuq.confidence._measure import OF_SAMPLES
 from jaxuq.confidence.measures import needs_of
 from jaxuq.confidence.text.assess import Plan
 from jaxuq.confidence.text.options import ChainOptions
@@ -38,7 +41,7 @@ class StudyConfiguration(CrewOptions):
     (also with commas)."""
 
     samples: int = 5
-    """Further answers to each question, for the measures of several answers."""
+    """Further answers to each question, for the measures of several answers; 0 with --measures single,asking."""
 
     temperature: float = 0.7
     """Of the further answers."""
@@ -89,17 +92,33 @@ def check_configuration(configuration: StudyConfiguration) -> None:
     Raises:
         QuestionError: an option out of range.
     """
+    check_fields(configuration, QuestionError)
     if configuration.reduction not in ("max", "mean"):
         raise QuestionError(f"--reduction {configuration.reduction}: expected max or mean")
-    for name in ("samples", "batch_size", "similar_tokens"):
-        if getattr(configuration, name) < 1:
-            raise QuestionError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; it starts at 1")
+    for name, least in (("samples", 0), ("batch_size", 1), ("similar_tokens", 1)):
+        if getattr(configuration, name) < least:
+            raise QuestionError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; it starts at {least}")
     for name in ("limit", "max_new_tokens"):
         value = getattr(configuration, name)
         if value is not None and value < 1:
             raise QuestionError(f"--{name.replace('_', '-')} is {value}; it starts at 1")
     if not 0 < configuration.temperature < float("inf"):
         raise QuestionError(f"--temperature is {configuration.temperature}; expected a positive number")
+
+
+def check_samples(configuration: StudyConfiguration, measures: Sequence[Entry]) -> None:
+    """Refuse measures of several answers where none are sampled.
+
+    Raises:
+        QuestionError: names them.
+    """
+    several = [one.name for one in measures if OF_SAMPLES.intersection(one.needs)]
+    if several and configuration.samples == 0:
+        shown = ", ".join(several[:3]) + (f" and {len(several) - 3} more" if len(several) > 3 else "")
+        raise QuestionError(
+            f"--samples is 0, and {shown} need further answers: leave them out (--measures single,asking), or sample "
+            "some"
+        )
 
 
 def plan_of(configuration: StudyConfiguration, one_line: bool, measures: tuple[Entry, ...] = ()) -> Plan:
@@ -123,7 +142,7 @@ def plan_of(configuration: StudyConfiguration, one_line: bool, measures: tuple[E
 
 def follows_of(plan: Plan) -> dict[str, Any]:
     """What a batch follows from besides model, questions and random numbers, as `RunFolder.log` takes it."""
-    sampled = bool(needs_of(plan.measures or ()) & {"samples", "words"})
+    sampled = bool(needs_of(plan.measures or ()) & OF_SAMPLES)
     drawn = ("num_samples", "temperature") if sampled else ()
     names = ("max_new_tokens", "one_line", *drawn)
     return {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry, identity_of
 from jaxuq._keys import named_key
 from jaxuq.confidence._measure import Seen
@@ -13,13 +14,14 @@ from jaxuq.confidence.measures import chosen_measures, facts_of
 from jaxuq.confidence.study.configuration import (
     StudyConfiguration,
     check_configuration,
+    check_samples,
     follows_of,
     options_of,
     plan_of,
 )
 from jaxuq.confidence.study.lines import Batch, Lines, line_of
 from jaxuq.confidence.study.scores import write_answers, write_scores
-from jaxuq.confidence.text.assess import assess
+from jaxuq.confidence.text.assess import assess, check_model
 from jaxuq.language import PromptError, encode_prompt, encode_reply, model_digest
 from jaxuq.parallel import plan_rows
 from jaxuq.questions import Question, QuestionError, QuestionSet, add_responses, load_questions, spread
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _FORMULA = 1  # the version of how a question's line is computed
 
 
+@typed()
 def run_study(
     configuration: StudyConfiguration,
     *,
@@ -58,10 +61,12 @@ def run_study(
         QuestionError: questions or responses that cannot be read, options out of range.
         RunFolderError: the folder holds another run.
         CheckpointError: the model cannot be loaded.
+        CapabilityError: a measure needs what the model cannot do.
     """
     again = functools.partial(run_study, model=model, measures=measures)
     check_configuration(configuration)
     chosen = chosen_measures(configuration.measures, measures)
+    check_samples(configuration, chosen)
     found = load_questions(configuration.data, folder=configuration.folder, layout=configuration.layout or None)
     if configuration.responses is not None:
         found = add_responses(found, configuration.responses)
@@ -82,6 +87,7 @@ def run_study(
         model = load_model
     if callable(model):
         model = model(configuration.model)
+    check_model(model, chosen)
     weights = model_digest(model)
     with open_run(
         configuration.output,

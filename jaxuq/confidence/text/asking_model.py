@@ -40,7 +40,7 @@ def _spellings(model: "LanguageModel", word: str) -> list[int]:
     return sorted(found)
 
 
-@functools.partial(jax.jit, static_argnames=("model",))
+@functools.partial(jax.jit, static_argnames=("model", "attends"))
 def _judged(
     model: Model,
     params: PyTree,
@@ -48,13 +48,17 @@ def _judged(
     lengths: Int[Array, " batch"],
     true: Int[Array, " spellings"],
     false: Int[Array, " others"],
-) -> tuple[Array, Array, Float[Array, "batch heads time"]]:
+    *,
+    attends: bool,
+) -> tuple[Array, Array, Float[Array, "batch heads time"] | None]:
     slots = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
     positions = jnp.where(slots < lengths[:, None], slots, -1)
-    states, cache, queries = model.read(params, tokens, positions)
+    states, cache, queries = model.hidden_of(params, tokens, positions)
     last = jnp.maximum(lengths - 1, 0)
     hidden = jnp.take_along_axis(states, last[:, None, None], axis=1)[:, 0]
     logits = model.token_logits(params, hidden).astype(jnp.float32)
+    if not attends:
+        return logits[:, true], logits[:, false], None
     captured = Captured(
         stacked(model.layered_queries(queries)), stacked(capability(model, "attention").keys(cache)), positions
     )
@@ -63,7 +67,13 @@ def _judged(
 
 
 def ask_true(
-    model: "LanguageModel", questions: Sequence[str], responses: Sequence[Response], *, rows: int, time: int
+    model: "LanguageModel",
+    questions: Sequence[str],
+    responses: Sequence[Response],
+    *,
+    rows: int,
+    time: int,
+    attends: bool = True,
 ) -> dict[str, np.ndarray]:
     """Ask whether final answers are true: the logits of both words, and the attention of that question on the answers.
 
@@ -73,9 +83,10 @@ def ask_true(
         responses: to them, with their final answers.
         rows: of the arrays.
         time: of the responses' own arrays, where the attention on a token of the answer stands at its place.
+        attends: whether that attention is asked for, which the model must be able to give.
 
     Returns:
-        The arrays of `Seen` that need `judge`, a row a question; zeros where there is no answer.
+        The arrays of `Seen` that need `judge` or `judge_attention`, a row a question; zeros where there is no answer.
     """
     after = encode_reply(model.tokenizer, _JUDGE[1])
     parts: list[tuple[list[int], list[int]]] = []
@@ -87,8 +98,10 @@ def ask_true(
     tokens, lengths = pad_rows(texts, RowBatch(np.arange(len(texts)), rows, rung(max(map(len, texts)), least=32)))
     options = (jnp.asarray(_spellings(model, word), jnp.int32) for word in ("true", "false"))
     true, false, attention = jax.device_get(
-        _judged(model.functions, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options)
+        _judged(model.functions, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options, attends=attends)
     )
+    if not attends:
+        return {"true_logits": true, "false_logits": false}
     placed = np.zeros((rows, attention.shape[1], time), np.float32)
     for row, (response, (before, answer)) in enumerate(zip(responses, parts)):
         places = len(response.prompt) + np.flatnonzero(response.answer)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxuq._entries import Entry
+from jaxuq.confidence._measure import OF_ATTENTION, OF_SAMPLES
 from jaxuq.confidence.measures import chosen_measures, needs_of
 from jaxuq.confidence.text.answering import Response, locate_answer, make_texts
 from jaxuq.confidence.text.asking_model import ask_confidence, ask_true
@@ -21,6 +22,7 @@ from jaxuq.confidence.text.passes import Texts, generated_pass, read_texts
 from jaxuq.confidence.text.reading import ALL_NEEDS, Reading, read_pass
 from jaxuq.confidence.text.samples import sample_fields
 from jaxuq.language import PromptError, decode_tokens, encode_prompt, encode_reply, score_tokens
+from jaxuq.networks import CapabilityError
 from jaxuq.questions import FoundAnswer, Question, read_answer
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ class Plan(NamedTuple):
     Attributes:
         max_new_tokens: longest answer.
         one_line: whether a line end ends an answer.
-        num_samples: further answers, for measures that need them.
+        num_samples: further answers, for measures that need them; at least 1 if one does.
         temperature: of these.
         measures: that are computed, see `chosen_measures`, and nothing that they do not need; None: all of one answer.
         options: of UQAC.
@@ -106,6 +108,7 @@ class Plan(NamedTuple):
 
 
 _PLAIN = Plan()
+_OF_THE_TEXT = OF_ATTENTION - {"judge_attention"}
 
 
 class _Clock:
@@ -157,24 +160,27 @@ def assess(
     Raises:
         PromptError: a prompt that is empty or does not fit, an empty response.
         OptionError: a measure asks for what it does not need.
+        CapabilityError: a measure needs what the model cannot do.
     """
     clock = _Clock()
+    measures = chosen_measures(["single"]) if plan.measures is None else plan.measures
+    needs = needs_of(measures)
+    check_model(model, measures)
     prompts = [_encoded(model, one, plan) for one in batch]
     generation = None
     if all(one.response is None for one in batch):
-        generation, tokens = clock("generate", lambda: _generate(model, prompts, plan, rows))
+        generation, tokens = clock("generate", lambda: _generate(model, prompts, plan, rows, needs))
     else:
         tokens = [_given(model, one) for one in batch]
     responses = [
         locate_answer(model, np.asarray(prompt, np.int32), np.asarray(reply, np.int32), one, answer=answer)
         for one, prompt, reply, answer in zip(batch, prompts, tokens, answers or [None] * len(batch))
     ]
-    measures = chosen_measures(["single"]) if plan.measures is None else plan.measures
-    work = _Batch(model, batch, prompts, responses, rows, plan, needs_of(measures), clock)
+    work = _Batch(model, batch, prompts, responses, rows, plan, needs, clock)
     texts = make_texts(responses, rows=rows)
     reading, fields = _read(work, texts, generation, measures)
     samples: list[list[tuple[str, FoundAnswer | None]]] = [[] for _ in batch]
-    if work.needs & {"samples", "words"}:
+    if work.needs & OF_SAMPLES:
         drawn, samples = _sampled(work, rng_key)
         fields |= drawn
     asked, replies = _asked(work, texts.tokens.shape[1])
@@ -208,9 +214,40 @@ def _encoded(model: "LanguageModel", one: Question, plan: Plan) -> list[int]:
     return encode_prompt(model.tokenizer, one.prompt, chat=one.chat, max_tokens=room)
 
 
-def _generate(model: "LanguageModel", prompts: Sequence[Sequence[int]], plan: Plan, rows: int) -> Any:
+def check_model(model: "LanguageModel", measures: Sequence[Entry]) -> None:
+    """Refuse measures by name, before anything is generated, for which the model lacks a capability.
+
+    Args:
+        model: that is to answer, or has answered.
+        measures: that are asked for.
+
+    Raises:
+        CapabilityError: names the capability, the measures that need it, and those that do not.
+    """
+    for capability, needs in (("attention", OF_ATTENTION), ("rows", {"substitutions"})):
+        lacking = [one.name for one in measures if not needs.isdisjoint(one.needs)]
+        if lacking and getattr(model.functions, capability) is None:
+            others = [one.name for one in measures if one.name not in lacking]
+            raise CapabilityError(
+                f"this model has no `{capability}`, which these measures need: {', '.join(lacking)}; let the `Model` "
+                f"have it, or ask for others only{f': {others}' if others else ''}"
+            )
+
+
+def _generate(
+    model: "LanguageModel", prompts: Sequence[Sequence[int]], plan: Plan, rows: int, needs: frozenset[str]
+) -> tuple[Any, list[np.ndarray]]:
+    """Greedy answers, and what of their generation serves the measures: None if the texts must be read once more.
+
+    That is where the attention over a text is asked for, and the cache of its generation cannot be arranged like it.
+    """
     stops = all_stops(model, plan.one_line)
-    return generate_greedy(model, prompts, max_new_tokens=plan.max_new_tokens, stops=stops, rows=rows)
+    attends = bool(needs & _OF_THE_TEXT)
+    again = attends and model.functions.rows is None
+    generation, tokens = generate_greedy(
+        model, prompts, max_new_tokens=plan.max_new_tokens, stops=stops, rows=rows, keep=not again, keep_queries=attends
+    )
+    return None if again else generation, tokens
 
 
 def _given(model: "LanguageModel", one: Question) -> list[int]:
@@ -268,10 +305,9 @@ def _asked(work: _Batch, time: int) -> tuple[dict[str, Any], list[str]]:
     questions = [one.question for one in work.questions]
     fields: dict[str, Any] = {}
     replies = [""] * len(questions)
-    if "judge" in work.needs:
-        fields |= work.clock(
-            "p_true", lambda: ask_true(work.model, questions, work.responses, rows=work.rows, time=time)
-        )
+    if work.needs & {"judge", "judge_attention"}:
+        asked = {"rows": work.rows, "time": time, "attends": "judge_attention" in work.needs}
+        fields |= work.clock("p_true", lambda: ask_true(work.model, questions, work.responses, **asked))
     if "stated" in work.needs:
         answers = [one.found.text if one.found is not None else None for one in work.responses]
         stated, replies = work.clock(

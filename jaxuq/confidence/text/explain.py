@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxuq._arguments import typed
 from jaxuq.confidence.text.assess import Assessment, Link
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 """
 
 
+@typed()
 def explain(assessment: Assessment) -> str:
     """A page that shows how an answer's chain was found: the response for every step, its new tokens highlighted.
 
@@ -97,6 +99,7 @@ def _drawn(assessment: Assessment, step: int) -> str:
     return "".join(spans)
 
 
+@typed()
 def explain_figure(assessment: Assessment) -> "matplotlib.figure.Figure":
     """The response on a line for every step, with arrows from the tokens that attend to those that they attend to.
 

@@ -70,10 +70,11 @@ def generate_greedy(
     stops: tuple[int, ...],
     rows: int,
     keep: bool = True,
+    keep_queries: bool = True,
 ) -> tuple[Generation, list[np.ndarray]]:
-    """Answer prompts greedily, and keep queries and hidden states.
+    """Answer prompts greedily, and keep hidden states, and queries, if asked for.
 
-    One token more than is wanted is generated, so that the state of the last one is known too.
+    One token more than is wanted is generated then, so that the state of the last one is known too.
 
     Returns:
         The generation, and the tokens of each answer (at most `max_new_tokens`, the stop token included).
@@ -82,7 +83,7 @@ def generate_greedy(
     keys = jax.random.split(jax.random.key(0), rows)  # not used by greedy choice
     state = start_generation(
         model.functions, model.variables, tokens, lengths, keys, capacity=max_new_tokens + 1, sampling=GREEDY,
-        stop_tokens=stops, keep_hidden=keep, keep_queries=keep,
+        stop_tokens=stops, keep_hidden=keep, keep_queries=keep and keep_queries,
     )  # fmt: skip
     state = continue_generation(
         model.functions, model.variables, state, until=max_new_tokens + keep, sampling=GREEDY, stop_tokens=stops
@@ -121,8 +122,9 @@ def sample_answers(
 ) -> list[Sampled]:
     """Sample several answers to each prompt, which is read once.
 
-    Few answers are much longer than the others: after sixteen tokens those that go on do so in a smaller batch. The
-    mean state leaves the last token out, which nothing has followed; it is made if states are kept.
+    Few answers are much longer than the others: after sixteen tokens those that go on do so in a smaller batch, if the
+    model's cache can be divided. The mean state leaves the last token out, which nothing has followed; it is made if
+    states are kept.
     """
     rows = rng_keys.shape[0]
     tokens, lengths = _padded(prompts, rows)
@@ -134,9 +136,10 @@ def sample_answers(
     go_on = functools.partial(
         continue_generation, model.functions, model.variables, sampling=sampling, stop_tokens=stops
     )
-    state = go_on(state, until=min(_MOST_END_HERE, max_new_tokens))
+    divided = model.functions.rows is not None
+    state = go_on(state, until=min(_MOST_END_HERE, max_new_tokens) if divided else max_new_tokens)
     results, running = _results(state), np.flatnonzero(np.asarray(state.running))
-    if len(running) and max_new_tokens > _MOST_END_HERE:
+    if divided and len(running) and max_new_tokens > _MOST_END_HERE:
         whole = state.tokens.shape[0]
         size = next((whole // part for part in (4, 2) if len(running) <= whole // part), whole)
         taken = np.pad(running, (0, size - len(running)), constant_values=-1)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq.confidence.attention_chain import AttentionChain
 from jaxuq.confidence.chain_confidence import answer_approximation
 from jaxuq.confidence.similarity_filter import SimilarityFilter
@@ -77,7 +78,7 @@ def substituted_log_probs(
             at = begin[:, None] + done + steps
             said = jnp.take_along_axis(text, jnp.minimum(at, time - 1), axis=1)
             said = jnp.where(done + steps == 0, changed[:, None].astype(said.dtype), said)
-            hidden, room, _ = model.read(params, said, jnp.where(there, at, -1), room)
+            hidden, room, _ = model.hidden_of(params, said, jnp.where(there, at, -1), room)
             after = jnp.minimum(at + 1, time - 1)
             wanted = there & jnp.take_along_axis(counted, after, axis=1)
             targets = jnp.take_along_axis(text, after, axis=1)
@@ -153,6 +154,7 @@ class ChainScores(NamedTuple):
     filtered: SimilarityFilter
 
 
+@typed()
 @functools.partial(jax.jit, static_argnames=("model", "options"))
 def chain_scores(
     model: Model | Decoder, params: PyTree, texts: Texts, *, options: ChainOptions = DEFAULTS

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxuq.language import Generation
-from jaxuq.networks import Decoder, Model, as_model, capability, on_layers
+from jaxuq.networks import CapabilityError, Decoder, Model, as_model, capability, on_layers
 
 
 class Texts(NamedTuple):
@@ -35,13 +35,13 @@ class Pass(NamedTuple):
     Attributes:
         before: last hidden state from which a token was predicted; that of the token before it.
         own: last hidden state where the token was the input.
-        queries: after rotary embedding; those of the prompt may be missing but for its last token.
-        cache: keys and values, in slots 0, 1, 2, ... of the text.
+        queries: after rotary embedding; those of the prompt may be missing but for its last token. None: not kept.
+        cache: keys and values, in slots 0, 1, 2, ... of the text; None: not kept.
     """
 
     before: Float[Array, "batch time hidden"]
     own: Float[Array, "batch time hidden"]
-    queries: Float[Array, "layers batch time heads dim"]
+    queries: Float[Array, "layers batch time heads dim"] | None
     cache: Any
 
 
@@ -66,12 +66,19 @@ def stacked(part: Any) -> Array:
     return jnp.stack(part) if isinstance(part, tuple) else part
 
 
+def queries_of(kept: Pass) -> Array:
+    """The queries of a pass that kept them; a CapabilityError if the model gave none."""
+    if kept.queries is None:
+        raise CapabilityError("`read` returns no queries, which attention is made of; let it return them")
+    return kept.queries
+
+
 @functools.partial(jax.jit, static_argnames=("model",))
 def read_texts(model: Model | Decoder, params: PyTree, texts: Texts) -> Pass:
     """Read prompts with their responses: one pass, whose queries and keys are kept. Memory is linear in the length."""
-    hidden, cache, queries = as_model(model).read(params, texts.tokens, text_positions(texts))
+    hidden, cache, queries = as_model(model).hidden_of(params, texts.tokens, text_positions(texts))
     before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
-    return Pass(before, hidden, stacked(queries), cache)
+    return Pass(before, hidden, None if queries is None else stacked(queries), cache)
 
 
 @functools.partial(jax.jit, static_argnames=("model",))
@@ -80,17 +87,14 @@ def generated_pass(model: Model | Decoder, generation: Generation, texts: Texts)
 
     Args:
         model: that generated.
-        generation: with hidden states and queries kept, of greedy or sampled answers, a row each.
+        generation: with hidden states kept, of greedy or sampled answers, a row each; if queries were kept too, they
+            and the cache are arranged as those of the texts.
         texts: the same prompts and answers.
     """
     hidden = generation.hidden
     assert hidden is not None
-    room = jax.tree.leaves(generation.queries)[0].shape[-3]
-    time, width = texts.tokens.shape[1], room - generation.tokens.shape[1] + 1
-    slots = jnp.arange(time, dtype=jnp.int32)[None]
+    slots = jnp.arange(texts.tokens.shape[1], dtype=jnp.int32)[None]
     number = slots - texts.begins[:, None]  # of the token in the response
-    place = jnp.where(number < 0, slots, width + number)  # in the generation's cache, behind the prompts' padding
-    place = jnp.clip(place, 0, room - 1)
 
     def states(shift: int) -> Array:
         index = number + shift
@@ -98,6 +102,13 @@ def generated_pass(model: Model | Decoder, generation: Generation, texts: Texts)
         inside = jnp.clip(index, 0, hidden.shape[1] - 1)[..., None]
         rows = jnp.take_along_axis(hidden, inside, axis=1)
         return jnp.where(found[..., None], rows, jnp.zeros((), rows.dtype))
+
+    if generation.queries is None:
+        return Pass(states(0), states(1), None, None)
+    room = jax.tree.leaves(generation.queries)[0].shape[-3]
+    width = room - generation.tokens.shape[1] + 1
+    place = jnp.where(number < 0, slots, width + number)  # in the generation's cache, behind the prompts' padding
+    place = jnp.clip(place, 0, room - 1)
 
     def moved(leaf: Array, batch: int) -> Array:
         shape = [1] * leaf.ndim

@@ -11,7 +11,15 @@ from jaxuq.confidence.attention_chain import AttentionChain, attention_chain, el
 from jaxuq.confidence.chain_confidence import ChainConfidence, Substitutions, chain_confidence, substitutions
 from jaxuq.confidence.similarity_filter import SimilarityFilter, similarity_filter
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
-from jaxuq.confidence.text.passes import Pass, Texts, inner_mask, response_mask, stacked, text_positions
+from jaxuq.confidence.text.passes import (
+    Pass,
+    Texts,
+    inner_mask,
+    queries_of,
+    response_mask,
+    stacked,
+    text_positions,
+)
 from jaxuq.confidence.text.token_quantities import Reductions, looks_back, token_quantities
 from jaxuq.language import map_logits
 from jaxuq.networks import Decoder, Model, as_model, capability
@@ -90,7 +98,7 @@ def read_pass(
     if "attention" in needs:
         attention = capability(model, "attention")
         keys = stacked(attention.keys(kept.cache))
-        back, itself = looks_back(kept.queries, keys, text_positions(texts), attention)
+        back, itself = looks_back(queries_of(kept), keys, text_positions(texts), attention)
         reading = reading._replace(back=back, itself=itself)
     return _with_states(texts, kept, reading) if "states" in needs else reading
 
@@ -100,7 +108,7 @@ def _with_chains(
 ) -> Reading:
     attention, response, positions = capability(model, "attention"), response_mask(texts), text_positions(texts)
     hidden = kept.own.astype(jnp.float32)
-    queries, keys = kept.queries, stacked(attention.keys(kept.cache))
+    queries, keys = queries_of(kept), stacked(attention.keys(kept.cache))
     size = options.max_tokens
     candidates = min(options.max_substitutions + 1, model.vocab_size)
 

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry
-from jaxuq._options import check_count
+from jaxuq._errors import OptionError
+from jaxuq._options import check_count, check_number
 from jaxuq.confidence._measure import Seen
 from jaxuq.confidence.measures import chosen_measures
 from jaxuq.confidence.text.assess import Assessment, Plan, assess
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
+from jaxuq.language.errors import PromptError
 from jaxuq.questions import Question
 from jaxuq.questions.answers import AnswerKind
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 
+@typed()
 def uqac(
     model: "LanguageModel",
     questions: str | Sequence[str | Sequence[Mapping[str, str]] | Question],
@@ -67,7 +71,8 @@ def uqac(
 
     Raises:
         PromptError: a prompt or response that is empty or too long.
-        ValueError: numbers of questions, responses and answers that differ, or `batch_size` below 1.
+        ValueError: numbers of questions, responses and answers that differ, or an option out of range.
+        CapabilityError: a measure needs what the model cannot do, such as attention.
 
     References:
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning ... 2025, chapter 3.
@@ -76,12 +81,16 @@ def uqac(
     given = [responses] if isinstance(responses, str) else responses
     for name, values in (("responses", given), ("answers", answers)):
         if values is not None and len(values) != len(listed):
-            raise ValueError(f"{len(listed)} questions have {len(values)} {name}; expected one for each question")
-    check_count("batch_size", batch_size)
+            raise OptionError(f"{len(listed)} questions have {len(values)} {name}; expected one for each question")
+    for name, value, least in (
+        ("batch_size", batch_size, 1), ("max_new_tokens", max_new_tokens, 1), ("num_samples", num_samples, 0),
+    ):  # fmt: skip
+        check_count(name, value, least)
+    check_number("temperature", temperature, 0.0, open_low=True)
     asked = []
     for number, prompt in enumerate(listed):
         if not isinstance(prompt, Question):
-            bare = prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+            bare = prompt if isinstance(prompt, str) else _last_message(prompt)
             prompt = Question(str(number), bare, kind=kind, prompt=prompt, chat=chat)
         asked.append(prompt if given is None else prompt._replace(response=given[number]))
     names = [*measures, *(["samples"] if num_samples else []), *(["asking"] if ask else [])]
@@ -95,3 +104,10 @@ def uqac(
         known = None if answers is None else answers[part]
         found += assess(model, asked[part], key, plan=plan, rows=rows, answers=known)
     return found
+
+
+def _last_message(chat: Sequence[Mapping[str, str]]) -> str:
+    content = chat[-1].get("content") if chat else None
+    if not isinstance(content, str):
+        raise PromptError(f"a chat is a list of messages such as {{'role': 'user', 'content': 'Hi'}}, not {chat!r:.60}")
+    return content

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from jaxuq._arguments import check_fields
 from jaxuq.experts.clustering import CLUSTERINGS
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.projection import PROJECTIONS
@@ -153,6 +154,7 @@ def check_training(configuration: TrainConfiguration) -> None:
     Raises:
         ExpertsError: an option out of range.
     """
+    check_fields(configuration, ExpertsError)
     counts = ("rank", "epochs", "expert_epochs", "batch_size", "dimension", "clusters", "rounds", "per_family",
               "micro_batch")  # fmt: skip
     for name in counts:

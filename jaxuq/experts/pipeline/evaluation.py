@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxuq._arguments import check_fields, typed
 from jaxuq._keys import named_key
 from jaxuq.experts.answering import ExpertAnswer, answer_by_experts
 from jaxuq.experts.errors import ExpertsError
@@ -46,6 +47,7 @@ _FORMULA = 1  # the version of how a question is answered and graded
 _GROUPS: dict[str, str] = dict.fromkeys(("elrea", "moe-routing", "moe-merging"), "elrea")  # by the same gradients
 
 
+@typed()
 def run_evaluation(
     options: EvaluateConfiguration,
     *,
@@ -197,6 +199,7 @@ def _questions(run: TrainedRun, options: EvaluateConfiguration, rejected: list[l
 
 
 def _check(options: EvaluateConfiguration) -> None:
+    check_fields(options, ExpertsError)
     if not options.runs:
         raise ExpertsError("name at least one folder of jaxuq experts train")
     for name in ("per_family", "max_new_tokens", "batch_size", "samples", "ensemble"):

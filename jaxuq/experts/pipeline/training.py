@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._keys import named_key
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.pipeline.adapters import is_trained, train_adapter
@@ -54,6 +55,7 @@ class TrainedRun(NamedTuple):
     found: Found
 
 
+@typed()
 def run_training(
     configuration: TrainConfiguration,
     *,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq.language import GREEDY, generate, stack_adapters
 from jaxuq.questions import Question, grade
 from jaxuq.tuning.errors import TuningError
@@ -33,6 +34,7 @@ class Graded(NamedTuple):
     confidence: Float[np.ndarray, " questions"]
 
 
+@typed()
 def graded_answers(model: "LanguageModel", lora: PyTree, asked: Encoded) -> Graded:
     """Let a model choose among answers, as it is scored anywhere else, and grade it.
 
@@ -50,6 +52,7 @@ def graded_answers(model: "LanguageModel", lora: PyTree, asked: Encoded) -> Grad
     return Graded(answers, chosen == asked.labels, np.exp(log_probs.max(1)).clip(0, 1))
 
 
+@typed()
 def written_answers(model: "LanguageModel", lora: PyTree, records: Sequence[Question]) -> Graded:
     """Let a model write its answers, each a line, and grade them, see `jaxuq.questions.grade`.
 

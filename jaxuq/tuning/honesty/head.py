@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq.networks import Model
 from jaxuq.parallel import in_order
 from jaxuq.questions import Question
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 
+@typed()
 def head_confidence(
     model: "LanguageModel", lora: PyTree, records: Sequence[Question], graded: Graded, asked: dict[str, tuple]
 ) -> dict[str, Float[np.ndarray, " questions"]]:
@@ -47,6 +49,7 @@ def head_confidence(
     }
 
 
+@typed()
 def last_states(
     model: "LanguageModel", lora: PyTree, records: Sequence[Question], answers: Sequence[str]
 ) -> Float[np.ndarray, "questions hidden"]:
@@ -72,5 +75,5 @@ def last_states(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _last_states(model: Model, params: PyTree, prompts: AnswerPrompts) -> Array:
-    hidden, _, _ = model.read(params, *placed_prompts(prompts))
+    hidden, _, _ = model.hidden_of(params, *placed_prompts(prompts))
     return jnp.take_along_axis(hidden, (jnp.asarray(prompts.lengths) - 1)[:, None, None], axis=1)[:, 0]

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, counted, select, undefined_unless, widened, within_unit
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
@@ -111,6 +112,7 @@ def fit_linear_probe(
     return LinearProbe(weights, bias, mean, scale)
 
 
+@typed()
 @checked
 @widened
 def probe_confidence(probe: LinearProbe, features: Float[Array, "answers features"]) -> Float[Array, " answers"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from jaxuq._arguments import typed
 from jaxuq.questions import Question
 from jaxuq.tuning.errors import TuningError
 
@@ -9,6 +10,7 @@ SURE = " Are you sure that this is right, from what you know? I am"
 REFUSALS = (" I do not know.", " I am not able to answer this.", " This is beyond what I know.")
 
 
+@typed()
 def refusal_records(records: Sequence[Question], correct: Sequence[bool], *, style: str = "unsure") -> list[Question]:
     """Questions of which the model knows its own answer to be right or wrong, made into samples to tune on.
 
@@ -57,6 +59,7 @@ def refusal_records(records: Sequence[Question], correct: Sequence[bool], *, sty
     return made
 
 
+@typed()
 def sufficiency_records(passages: Mapping[str, tuple[str, str, str]]) -> list[Question]:
     """Contexts with a question of their own and one of a sibling: is what is known sufficient?
 
@@ -93,6 +96,7 @@ def sufficiency_records(passages: Mapping[str, tuple[str, str, str]]) -> list[Qu
     return made
 
 
+@typed()
 def stated_confidence_records(records: Sequence[Question], confidence: Sequence[float]) -> list[Question]:
     """Question, answer, and "confidence: N%", of which N is learnt.
 

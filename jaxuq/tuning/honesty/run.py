@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry, identity_of
 from jaxuq._keys import named_key
 from jaxuq.questions import Question
@@ -43,6 +44,7 @@ class _Run(NamedTuple):
     before: dict[str, Graded]
 
 
+@typed()
 def run_teaching(
     configuration: TuneConfiguration,
     *,

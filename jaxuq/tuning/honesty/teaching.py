@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq._errors import OptionError
 from jaxuq.language import Instruction, encode_prompt, encode_reply, stack_adapters
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 
+@typed()
 def taught_examples(
     way: str | Entry, tokenizer: "PreTrainedTokenizerBase", records: Sequence[Question], graded: Graded
 ) -> tuple[list[Instruction], TokenLoss]:
@@ -55,6 +57,7 @@ def taught_examples(
     return entry.functions["examples"](tokenizer, records, graded)
 
 
+@typed()
 def asked_confidence(
     way: str | Entry | Callable[..., Any],
     model: "LanguageModel",

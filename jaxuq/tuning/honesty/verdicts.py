@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from jaxuq._arguments import typed
 from jaxuq.language import encode_prompt, encode_reply
 from jaxuq.questions import Question
 from jaxuq.tuning.errors import TuningError
@@ -41,6 +42,7 @@ VERDICTS = {
 }
 
 
+@typed()
 def verdict_records(
     records: Sequence[Question], answers: Sequence[str], correct: Sequence[bool], *, way: str = "true"
 ) -> list[Question]:
@@ -83,6 +85,7 @@ def verdict_records(
     ]
 
 
+@typed()
 def verdict_prompts(
     tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str], words: Sequence[str] = ()
 ) -> AnswerPrompts:
@@ -100,6 +103,8 @@ def verdict_prompts(
         TuningError: two words begin with the same token.
         PromptError: a text is empty or no valid text.
     """
+    if not texts:
+        raise TuningError("there are no texts to make prompts of")
     tokens = word_tokens(tokenizer, words)
     encoded = [encode_prompt(tokenizer, text, chat=False) for text in texts]
     return padded_prompts(encoded, [tokens] * len(encoded))

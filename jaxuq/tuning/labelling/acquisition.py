@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, widened
+from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.posterior import summarise
 
@@ -100,7 +102,7 @@ def batch_bald(
     """
     samples, questions, options = log_probs.shape
     if not 1 <= batch_size <= questions or options**batch_size > 2**22:
-        raise ValueError(
+        raise OptionError(
             f"batch_size is {batch_size} for {questions} questions with {options} options; expected 1 to {questions}, "
             "and at most 2^22 joint answers"
         )
@@ -127,6 +129,7 @@ def batch_bald(
     return jnp.stack(chosen), jnp.stack(information)
 
 
+@typed()
 @checked
 @widened
 def base_tuned_gap(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq._errors import OptionError
 from jaxuq.posterior import summarise
@@ -35,6 +36,7 @@ class Pool(NamedTuple):
     round_number: int
 
 
+@typed()
 def choose_questions(
     rng_key: Key[Array, ""],
     acquisition: str | Entry | Callable[[Pool], Any],

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._arguments import typed
 from jaxuq._entries import Entry
 from jaxuq._keys import named_key
 from jaxuq.tuning.errors import TuningError
@@ -30,6 +31,7 @@ class LabellingRound(NamedTuple):
     chosen: Int[np.ndarray, " chosen"]
 
 
+@typed()
 def label_in_rounds(
     rng_key: Key[Array, ""],
     acquisition: str | Entry | Callable[[Pool], Any],

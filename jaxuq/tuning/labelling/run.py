@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._entries import identity_of
 from jaxuq._keys import named_key
 from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells, write_arrays
@@ -41,6 +42,7 @@ class _Run(NamedTuple):
     listener: Listener
 
 
+@typed()
 def run_labelling(
     configuration: TuneConfiguration,
     *,

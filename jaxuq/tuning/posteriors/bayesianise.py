@@ -10,7 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import widened
+from jaxuq._errors import OptionError
+from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.posterior._draws import normal_as, sample_keys
 
@@ -50,6 +53,7 @@ def rotate_adapter(
     return a @ left, values[:, None] * right, values
 
 
+@typed()
 def isotropic_samples(
     rng_key: Key[Array, ""], lora: PyTree, scale: Float[Array, ""] | float, num_samples: int
 ) -> PyTree:
@@ -97,6 +101,7 @@ def isotropic_samples(
     return jax.lax.map(one, sample_keys(rng_key, num_samples))
 
 
+@typed()
 def largest_scale(
     loss: Callable[[float], float],
     *,
@@ -137,20 +142,24 @@ def largest_scale(
         H. Shi et al., "Training-Free Bayesianization for Low-Rank Adapters of Large Language Models", NeurIPS 2025.
     """
     if not 0 <= lower < upper or tolerance < 0 or steps < 1:
-        raise ValueError(
+        raise OptionError(
             f"lower, upper, tolerance and steps are {lower}, {upper}, {tolerance} and {steps}; expected 0 <= lower < "
             "upper, a tolerance >= 0 and at least one step"
         )
     if convention not in ("safe", "published"):
-        raise ValueError(f"convention is {convention!r}; expected 'safe' or 'published'")
-    start = loss(0.0)
+        raise OptionError(f"convention is {convention!r}; expected 'safe' or 'published'")
+
+    def measured(scale: float) -> float:
+        return check_number(f"the loss at a scale of {scale:g}", loss(scale))
+
+    start = measured(0.0)
     most = start + tolerance * (abs(start) if relative else 1.0)
-    if loss(upper) <= most:
+    if measured(upper) <= most:
         return upper
     good, low, high = 0.0, lower, upper
     for _ in range(steps):
         middle = (low + high) / 2
-        if loss(middle) <= most:
+        if measured(middle) <= most:
             good = low = middle
         else:
             high = middle

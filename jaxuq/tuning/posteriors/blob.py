@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widened, widest
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
@@ -117,6 +118,7 @@ def blob(prior_scale: float = 0.2, *, initial_root: float = 0.05) -> BLoB:
     return BLoB(init, kl, adapters, sample)
 
 
+@typed()
 def growing_kl_weight(step: Int[Array, ""] | int, num_steps: int) -> Float[Array, ""]:
     r"""Weight of the divergence in step $i = 0, 1, \dots, M - 1$ of an epoch: $2^{i+1} / (2^{M+1} - 1)$.
 

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, widest
+from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.networks import Decoder, stack_layers, unstack_layers
 from jaxuq.networks.linear import Linear
@@ -16,6 +18,7 @@ from jaxuq.tuning.answers import answer_loss, option_logits, placed_prompts
 from jaxuq.tuning.prompts import AnswerPrompts
 
 
+@typed()
 @checked
 def adapter_factors(
     decoder: Decoder,
@@ -55,7 +58,7 @@ def adapter_factors(
         2024, Eq. 8 and 9.
     """
     if decoder.lora is None or decoder.lora.dora:
-        raise ValueError(f"the decoder's adapters are {decoder.lora}; expected plain LoRA")
+        raise OptionError(f"the decoder's adapters are {decoder.lora}; expected plain LoRA")
     depth, scale = decoder.config.num_layers, decoder.lora.scale
     if not decoder.scan:
         params, lora = stack_layers(params, depth), stack_layers(lora, depth)
@@ -118,6 +121,7 @@ def _rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
+@typed()
 def stacked_adapters(decoder: Decoder, lora: PyTree) -> PyTree:
     """Adapters with their layers stacked, as `adapter_factors` arranges their curvature.
 
@@ -139,6 +143,7 @@ def stacked_adapters(decoder: Decoder, lora: PyTree) -> PyTree:
     return lora if decoder.scan else stack_layers(lora, decoder.config.num_layers)
 
 
+@typed()
 def decoder_adapters(decoder: Decoder, stacked: PyTree) -> PyTree:
     """The inverse of `stacked_adapters`.
 

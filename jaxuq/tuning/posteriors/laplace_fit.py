@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, PyTree
 
+from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.networks import Decoder
 from jaxuq.posterior import Draws, LaplaceState, laplace, linearised_at, log_marginal_likelihood
@@ -49,6 +51,7 @@ def _one_by_one(state: LaplaceState) -> list[LaplaceState]:
     ]
 
 
+@typed()
 def fit_adapter_laplace(
     model: "LanguageModel",
     prompts: AnswerPrompts,
@@ -79,7 +82,7 @@ def fit_adapter_laplace(
         prior by the evidence).
     """
     if model.lora is None:
-        raise ValueError("the model has no adapters: tune it before asking for their posterior")
+        raise OptionError("the model has no adapters: tune it before asking for their posterior")
     lora = stacked_adapters(model.decoder, model.lora)
     first = model.decoder.config.num_layers - 1 if last_block else 0
     params = jax.tree.map(lambda leaf: leaf[first:], lora)
@@ -100,6 +103,7 @@ def fit_adapter_laplace(
     return state._replace(prior_precision=jnp.asarray(prior_precision, jnp.float32))
 
 
+@typed()
 def laplace_draws(rng_key: Key[Array, ""], model: "LanguageModel", state: LaplaceState, num_samples: int) -> Draws:
     """Samples of a Laplace posterior, to be read by the linearised network.
 

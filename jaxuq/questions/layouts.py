@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxuq._entries import Entries, Entry
+from jaxuq._errors import OptionError
 from jaxuq.questions.choices import wrong_letters
 from jaxuq.questions.letters import ALPHABET
 from jaxuq.questions.records import Question
@@ -148,7 +149,7 @@ def lay_out(
 
     Raises:
         ValueError: its answer is none of the choices that it lists.
-        OptionError: an unknown layout.
+        OptionError: an unknown layout, or one that gives no prompt.
 
     Example:
         >>> one = lay_out(Question("a", "2 + 2?", ("B",), "choice", ("3", "4")), "line")
@@ -157,6 +158,8 @@ def lay_out(
     """
     entry = layout_of(layout)
     prompt = entry.functions["prompt"](question) if question.prompt is None else question.prompt
+    if not isinstance(prompt, str | list | tuple) or not prompt:
+        raise OptionError(f"the layout {entry.name} gives {prompt!r:.60}; expected a text, or messages of a chat")
     usual = bool(entry.about.get("chat", True)) if question.prompt is None else question.chat
     if usual and chat is False and isinstance(prompt, str):
         prompt += "\n"

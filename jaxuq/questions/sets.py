@@ -93,7 +93,12 @@ def load_questions(
     found: list[Question] = []
     rejected: list[Rejected] = []
     seen: set[str] = set()
-    for number, one in enumerate(read(part, options), 1):
+    given = read(part, options)
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise QuestionError(
+            f"the set {name} gives {given!r:.60}; expected a list of questions, or of objects of fields"
+        )
+    for number, one in enumerate(given, 1):
         if not isinstance(one, Question | Rejected):
             one = _made(one, f"{name}, question {number}", f"question-{number}")
         if isinstance(one, Question) and one.id in seen:
@@ -162,7 +167,8 @@ def of_part(questions: Sequence[Question], part: str) -> list[Question]:
 def add_responses(found: QuestionSet, path: str | os.PathLike) -> QuestionSet:
     """Give questions the responses of a file: `id` and `response` on each line.
 
-    Questions without a response are left out and counted, and so are lines that fit no question.
+    Questions without a response are left out and counted, and so are lines that fit no question, and second responses
+    to a question.
 
     Args:
         found: the questions.
@@ -187,6 +193,8 @@ def add_responses(found: QuestionSet, path: str | os.PathLike) -> QuestionSet:
         name, response = str(entry.get("id")), entry.get("response")
         if name not in by_id:
             rejected.append(Rejected(place, f"no question has the `id` {name!r}"))
+        elif name in given:
+            rejected.append(Rejected(place, f"the `id` {name!r} has a response already, which is kept"))
         elif not isinstance(response, str) or not response.strip():
             rejected.append(Rejected(place, "`response` is missing or empty: give what the model answered"))
         else:

@@ -106,3 +106,29 @@ def test_published_sets_have_their_published_sizes(name):
     assert (len(found), rejected) == (SIZES[name], []) and len({one.id for one in found}) == len(found)
     assert all(one.answers[0] and one.question for one in found)
     assert all("ABCDE".index(one.answers[0]) < len(one.choices) for one in found if one.choices)
+
+
+@pytest.mark.parametrize("given", [None, "one question", {"question": "2 + 2?", "answer": 4}, 3])
+def test_a_function_that_gives_no_questions_is_named(given):
+    def mine():
+        return given
+
+    with pytest.raises(questions.QuestionError, match=r"the set mine gives .*; expected a list of questions"):
+        questions.load_questions(mine)
+
+
+def test_a_layout_that_gives_no_prompt_is_named():
+    def silent(question):
+        return None
+
+    with pytest.raises(questions.QuestionError, match=r"the layout silent gives None; expected a text"):
+        questions.load_questions([{"question": "2 + 2?", "answer": 4}], layout=silent)
+
+
+def test_a_second_response_to_a_question_is_counted_and_the_first_kept(tmp_path):
+    found = questions.load_questions([{"id": "a", "question": "2 + 2?", "answer": 4}])
+    path = tmp_path / "said.jsonl"
+    path.write_text("".join(json.dumps({"id": "a", "response": text}) + "\n" for text in ("4", "5")))
+    answered = questions.add_responses(found, path)
+    assert [one.response for one in answered.questions] == ["4"]
+    assert "has a response already" in answered.rejected[0].reason

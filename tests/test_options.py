@@ -58,6 +58,9 @@ _LEVELS = {
     "hoeffding_bound": lambda delta: calibration.hoeffding_bound(_ROW, 5, delta=delta),
     "jackknife_plus": lambda level: calibration.jackknife_plus(_ROW[:, None], _ROW, level=level),
     "risk_p_values": lambda level: calibration.risk_p_values(_ROW, 5 * _ROW, level=level),
+    "sdm_region": lambda level: calibration.sdm_region(
+        _ROW, jnp.stack([_ROW, 1 - _ROW], axis=-1), jnp.array([0, 1, 0, 1, 0]), level=level
+    ),
     "shifted_thresholds": lambda level: calibration.shifted_thresholds(_ROW, _ROW, _ROW, level=level),
     "bootstrap": lambda level: metrics.bootstrap(jax.random.key(0), metrics.brier_score, _ROW, _ROW > 0.5, level=level),
     "interval_of_resamples": lambda level: metrics.interval_of_resamples(_ROW[0], _ROW, level=level),

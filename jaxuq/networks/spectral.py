@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, root, widened
 from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
@@ -68,6 +69,7 @@ def largest_singular_value(
     return left @ kernel @ right, right
 
 
+@typed()
 def spectral_bound(
     rng_key: Key[Array, ""], bound: float = 0.95, *, steps: int = 1
 ) -> optax.GradientTransformationExtraArgs:

@@ -156,8 +156,12 @@ def rank_one_member(shared: Params, factors: PyTree) -> Params:
     leaves, structure = jax.tree.flatten(shared)
 
     def own(leaf: Any, factor: Any) -> Any:
+        if not hasattr(leaf, "dtype") or (
+            isinstance(factor, tuple) and not factor
+        ):  # activations of a model's own, counters, scalars
+            return leaf
         if isinstance(factor, tuple):
-            return leaf * factor[0][..., None] * factor[1][(None,) * (leaf.ndim - 1)] if factor else leaf
+            return leaf * factor[0][..., None] * factor[1][(None,) * (leaf.ndim - 1)]
         return leaf + factor
 
     return structure.unflatten([own(*both) for both in zip(leaves, structure.flatten_up_to(factors))])

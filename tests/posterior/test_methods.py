@@ -16,6 +16,7 @@ from flax import nnx
 from jaxuq import posterior
 from jaxuq.posterior import (
     Method,
+    batch_ensemble,
     bbp,
     cyclical_sgld,
     deterministic,
@@ -108,6 +109,7 @@ METHODS = {
     "ensemble": ensemble,
     "mc_dropout": mc_dropout,
     "swag": lambda: swag(rank=20),
+    "batch_ensemble": lambda: batch_ensemble(4, optimizer=optax.sgd(1e-3)),
     "bbp": lambda: bbp(optimizer=optax.sgd(1e-3)),
     "sgld": lambda: sgld(1e-3),
     "psgld": lambda: psgld(1e-5),
@@ -121,6 +123,7 @@ METHODS = {
     "laplace-columns": lambda: laplace("gaussian", "columns"),
 }
 LONG = {
+    "batch_ensemble",
     "psgld",
     "sghmc",
     "sgnht",

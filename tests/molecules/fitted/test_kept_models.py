@@ -226,7 +226,7 @@ def test_weights_reach_training(some):
 
 def test_bounds_are_learnt_from_and_neither_calibrate_nor_score(some):
     rows = divide_molecules(some.smiles, "random", fractions=(0.5, 0.1, 0.3, 0.1))
-    recipe = RECIPE._replace(epochs=15, members=1, learning_rate=3e-3)
+    recipe = RECIPE._replace(epochs=3, members=1, learning_rate=3e-3)
     bounds = np.zeros(some.labels.shape, np.int8)
     bounds[rows.train[:20]], bounds[rows.calibrate[:5]], bounds[rows.test[:3]] = 1, -1, 1
     known = some._replace(bounds=bounds)

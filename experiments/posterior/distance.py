@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 from jaxuq.molecules import load_molecules
 from jaxuq.molecules.fitted import MoleculeRecipe, divide_molecules, fit_molecules, represent_molecules
@@ -82,12 +83,10 @@ class Layer:
         start = {"kernel": jnp.zeros((self.x.shape[1], outputs)), "bias": jnp.zeros(outputs)}
         self.size = sum(leaf.size for leaf in jax.tree.leaves(start))
         self.mode = self.descend(start)
-        flat, self.unravel = jax.flatten_util.ravel_pytree(self.mode)
+        flat, self.unravel = ravel_pytree(self.mode)
         hessian = jax.hessian(lambda values: self.potential(self.unravel(values)))(flat)
         self.steepest = float(jnp.linalg.eigvalsh(hessian)[-1])
-        slopes = jax.lax.map(
-            lambda key: jax.flatten_util.ravel_pytree(self.slope(key)(self.mode))[0], jax.random.split(KEY, 50)
-        )
+        slopes = jax.lax.map(lambda key: ravel_pytree(self.slope(key)(self.mode))[0], jax.random.split(KEY, 50))
         scaled = (jnp.mean(slopes**2, axis=0) ** 0.5 + 1.0) ** -0.5  # as pSGLD sees its coordinates
         self.steepest_scaled = float(jnp.linalg.eigvalsh(scaled[:, None] * hessian * scaled[None])[-1])
 
@@ -221,7 +220,7 @@ def score(likelihood: str, outputs: Any, y: Any) -> float:
 
 def main() -> None:
     """Print a table for each data set, and draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--datasets", nargs="+", default=["esol", "bbbp"])
     parser.add_argument("--figure", type=pathlib.Path)
     options = parser.parse_args()

@@ -39,7 +39,7 @@ def only(data):
         ("structure code;logS\nCCO;-0.5\nC;1.25\n", {"smiles_column": "structure code"}),
         ("\u200bsmiles,logS\nC\u200bCO\ufeff,\u22120.5\nC,1.25\n", {}),
         ("smiles,logS\nCCO,-0.5\nC,1.25\n".encode("utf-16"), {}),
-        (gzip.compress(b"smiles;logS\nCCO;-5e-1\nC;1,25\n"), {}),
+        (gzip.compress(b"smiles;logS\nCCO;-5e-1\nC;1,25\n", mtime=0), {}),
     ],
 )
 def test_separators_decimals_and_encodings_are_recognised(write, text, named):
@@ -248,7 +248,7 @@ def test_sdf_is_a_table_of_its_properties(write, tmp_path):
     blocks.insert(2, "broken\n\n\nnot a count line\nM  END\n$$$$\n")
     for name, content in (
         ("mine.sdf", "".join(blocks).encode()),
-        ("mine.sdf.gz", gzip.compress("".join(blocks).encode())),
+        ("mine.sdf.gz", gzip.compress("".join(blocks).encode(), mtime=0)),
     ):
         data = load_csv(write(content, name))
         assert (data.smiles, data.task_names, data.name) == (SMILES[:4], ("logS",), "mine")

@@ -149,19 +149,22 @@ def _drawings(result: ResultFolder, part: str) -> list[Drawing]:
             "A point is the mean over seeds, a bar its 95 % interval over questions. The dashed line is the best mean.",
             partial(forest_figure, shown),
         ),
-        Drawing(
-            f"{part}-reliability", "Reliability",
-            "On the diagonal, a stated 80 % is right 80 % of the time; below it a method is overconfident. A point "
-            "over a short grey bar rests on few questions. Seeds are pooled.",
-            partial(tuning_reliability, answered),
-        ),
-        Drawing(
-            f"{part}-risk-coverage", "Does it know when it fails?",
-            "Answer only the most confident questions (left): the lower the line, the better confidence tells right "
-            "from wrong. Seeds are pooled.",
-            partial(tuning_risk_coverage, answered),
-        ),
     ]  # fmt: skip
+    if answered:  # else their answers are not in the folder any more
+        drawings += [
+            Drawing(
+                f"{part}-reliability", "Reliability",
+                "On the diagonal, a stated 80 % is right 80 % of the time; below it a method is overconfident. A point "
+                "over a short grey bar rests on few questions. Seeds are pooled.",
+                partial(tuning_reliability, answered),
+            ),
+            Drawing(
+                f"{part}-risk-coverage", "Does it know when it fails?",
+                "Answer only the most confident questions (left): the lower the line, the better confidence tells "
+                "right from wrong. Seeds are pooled.",
+                partial(tuning_risk_coverage, answered),
+            ),
+        ]  # fmt: skip
     if curve is not None:
         drawings.insert(
             0,

@@ -296,6 +296,7 @@ _SUMS = {
     "order": lambda folder: _records(folder / "sums.jsonl", _swapped),
     "weights": lambda folder: 0.1,
 }
+_WITHOUT_TEXTS = {name: change for name, change in _SUMS.items() if name != "texts"}  # which are of `ual` alone
 
 
 def _run_sums(data: pathlib.Path, output: pathlib.Path, weights: float, **further: Any) -> Any:
@@ -377,8 +378,8 @@ STUDIES = {
         _write_sums, _SUMS, _run_sums, ("jaxuq.tuning.study._computed", "jaxuq.tuning.members.finetune"),
         ("training answers",),
     ),
-    "tune --acquire": Study(_write_sums, _SUMS, _run_labels, ("jaxuq.tuning.members.finetune",)),
-    "tune --teach": Study(_write_sums, _SUMS, _run_teaching, ("jaxuq.tuning.honesty.run._taught",)),
+    "tune --acquire": Study(_write_sums, _WITHOUT_TEXTS, _run_labels, ("jaxuq.tuning.members.finetune",)),
+    "tune --teach": Study(_write_sums, _WITHOUT_TEXTS, _run_teaching, ("jaxuq.tuning.honesty.run._taught",)),
     "experts": Study(
         _write_instructions, _INSTRUCTIONS, _run_instructions,
         ("jaxuq.experts.pipeline.adapters.finetune", "jaxuq.experts.pipeline.evaluation._predict"),

@@ -302,7 +302,13 @@ def _draws(function, args):
 
 
 # Those that are layers, or call a model of the caller's, beside the ones that hold parameters whole.
-_MODELS = {"experts.merged_output", "posterior.laplace", "posterior.predict", "posterior.predict_forecast"}
+_MODELS = {
+    "experts.merged_output",
+    "posterior.batch_ensemble",
+    "posterior.laplace",
+    "posterior.predict",
+    "posterior.predict_forecast",
+}
 # The state of the one holds what rounding took in half precision; the other takes steps whose roundings add up.
 _RESTS = {"posterior.psgld", "training.minibatch_training"}
 

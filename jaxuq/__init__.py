@@ -32,11 +32,13 @@ if TYPE_CHECKING:
         training,
         tuning,
     )
+    from jaxuq._entries import Entry
     from jaxuq._keys import named_key
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Entry",
     "JaxuqError",
     "__version__",
     "calibration",
@@ -64,7 +66,9 @@ __all__ = [
 ]
 
 _ROOMS = tuple(
-    name for name in __all__ if name not in ("JaxuqError", "__version__", "citation", "named_key", "use_huge_pages")
+    name
+    for name in __all__
+    if name not in ("Entry", "JaxuqError", "__version__", "citation", "named_key", "use_huge_pages")
 )
 
 
@@ -73,6 +77,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"jaxuq.{name}")
     if name == "named_key":
         return importlib.import_module("jaxuq._keys").named_key
+    if name == "Entry":
+        return importlib.import_module("jaxuq._entries").Entry
     raise AttributeError(f"module 'jaxuq' has no attribute {name!r}; its rooms are {', '.join(_ROOMS)}")
 
 

@@ -88,7 +88,8 @@ def calibration_by_group(calibrator: Calibrator, num_groups: int, *, fewest: int
         mine = [counts & _over(groups == number, counts) for number in range(num_groups)]
         fitted = [calibrator.fit(forecast, labels, where=some, weights=weights) for some in (*mine, counts)]
         states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *fitted)
-        return GroupState(states, jnp.stack([jnp.sum(some) for some in mine]) >= fewest)
+        heavy = jnp.ones(labels.shape, bool) if weights is None else weights != 0  # what weighs nothing is not there
+        return GroupState(states, jnp.stack([jnp.sum(some & heavy) for some in mine]) >= fewest)
 
     def apply(state: GroupState, forecast: Any, groups: Integer[Array, " n"]) -> Any:
         rows = jax.tree.leaves(forecast)[0].shape[:1]

@@ -77,12 +77,31 @@ _PHRASES = {
     "highly unlikely": 0.05,
     "almost no chance": 0.02,
 }
-_NUMBER = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)"
-_BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?\s*(" + _NUMBER + r")\s*(\\?%|/\s*\d+)?")
+_NUMBER = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+_OF = r"\s*(\\?%|/\s*\d+|\s+out\s+of\s+(?:a\s+)?\d+)?"
+_DENIED = re.compile(r"(?:\bnot|n't)\s+(?:even\s+|quite\s+|at\s+all\s+)?$", re.I)
+_BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?\s*(" + _NUMBER + r")" + _OF)
 _LABELLED = re.compile(
-    r"(?:probability|confidence|certainty|likelihood|score)\b[^\d\n+-]{0,40}(" + _NUMBER + r")\s*(%|/\s*\d+)?", re.I
+    r"(?:probability|confidence|certainty|likelihood|score)\b[^\d\n+-]{0,40}(" + _NUMBER + r")" + _OF, re.I
 )
-_ANY = re.compile(r"(?<![\w.])(" + _NUMBER + r")\s*(%|/\s*\d+)?(?![\w]|\.\d)")
+_ANY = re.compile(r"(?<![\w.])(" + _NUMBER + r")" + _OF + r"(?![\w]|\.\d)", re.I)
+
+
+_OF_ERROR = re.compile(r"^[^.!?]*\b(?:wrong|incorrect|false|mistaken)\b")
+
+
+def _share(number: str, of: str, whole: float) -> float:
+    """The number as a share of what it is of; NaN where that is not clear or more than all."""
+    value, total = float(number), whole
+    if of == "%":
+        total = 100.0
+    elif of:
+        total = float(re.sub(r"\D", "", of))
+        if value == total == 50:  # fifty-fifty
+            return 0.5
+    elif whole > 1 and "." in number and value <= 1:  # 0.9 of ten, or nine tenths?
+        return float("nan")
+    return value / total if total > 0 and 0.0 <= value <= total else float("nan")
 
 
 @typed()
@@ -118,23 +137,21 @@ def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "h
     whole = {"unit": 1.0, "ten": 10.0, "hundred": 100.0}[scale]
 
     def read(reply: str) -> float:
-        found = _BOXED.findall(reply) or _LABELLED.findall(reply)
+        found = list(_BOXED.finditer(reply)) or list(_LABELLED.finditer(reply))
         if not found:
-            found = _ANY.findall(reply)
+            found = list(_ANY.finditer(reply))
             if len(found) > 1:
-                marked = [one for one in found if one[1]]
+                marked = [one for one in found if one[2]]
                 found = marked if len(marked) == 1 else []
         if found:
-            number, unit = float(found[-1][0]), found[-1][1].lstrip("\\")
-            if unit:
-                number /= 100.0 if unit == "%" else float(unit[1:]) or float("nan")
-            else:
-                number /= whole
-            return number if 0.0 <= number <= 1.0 else float("nan")
+            if _DENIED.search(reply[: found[-1].start(1)]):
+                return float("nan")
+            return _share(found[-1][1], (found[-1][2] or "").strip(" \\"), whole)
         text = " ".join(reply.lower().split())
         for phrase in sorted(_PHRASES, key=len, reverse=True):
-            if re.search(rf"\b{phrase}\b", text):
-                return _PHRASES[phrase]
+            if said := re.search(rf"\b{phrase}\b", text):
+                denied = _DENIED.search(text[: said.start()]) or _OF_ERROR.search(text[said.end() :])
+                return float("nan") if denied else _PHRASES[phrase]
         return float("nan")
 
     values = [read(reply) for reply in replies]

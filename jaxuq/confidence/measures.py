@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry, entry_of
+from jaxuq._errors import OptionError
 from jaxuq.confidence._measure import GROUPS, NEEDS, Seen, measure
 from jaxuq.questions import QuestionError
 
@@ -137,6 +138,9 @@ def facts_of(entry: Entry) -> MeasureFacts:
     seconds = dict.fromkeys(part for need in entry.needs if need in NEEDS for part in NEEDS[need].seconds)
     more = {"logistic_single": ("substitutions",), "logistic_all": ("substitutions", "samples", "p_true")}
     about = entry.about
+    higher = about.get("higher", "confident")
+    if higher not in ("confident", "uncertain"):
+        raise OptionError(f"the measure {entry.name} has higher={higher!r}; expected 'confident' or 'uncertain'")
     return MeasureFacts(
         entry.title, str(about.get("group", "response")), -1 if about.get("higher") == "uncertain" else 1,
         cast(Any, about.get("bounded", False)), (*seconds, *more.get(entry.name, ())), entry.citation,

@@ -36,7 +36,7 @@ def semantic_entropy(
 
     Args:
         log_probs: of the samples.
-        clusters: 0, 1, ... of the samples, see `greedy_clusters`; -1 for samples that do not count.
+        clusters: numbers of the samples' meanings, see `greedy_clusters`; -1 for samples that do not count.
         estimator: see above.
 
     Returns:
@@ -58,7 +58,7 @@ def semantic_entropy(
     """
     check_choice("estimator", estimator, ("rao_blackwell", "samples", "clusters", "direct"))
     size = clusters.shape[0]
-    valid = clusters >= 0
+    clusters, valid = _by_first(clusters)
     members = (clusters[None] == jnp.arange(size, dtype=clusters.dtype)[:, None]) & valid[None]
     scores = jnp.where(members, select(log_probs, valid)[None], _LOW)
     filled = jnp.any(members, axis=1)
@@ -83,7 +83,7 @@ def discrete_semantic_entropy(clusters: Int[Array, " samples"]) -> Float[Array, 
     Needs no probabilities. Higher is more uncertain. Its bounded confidence is $1 - H / \log K$.
 
     Args:
-        clusters: 0, 1, ...; -1 for samples that do not count.
+        clusters: numbers of the meanings; -1 for samples that do not count.
 
     Returns:
         In [0, log K] nats; NaN if no sample counts.
@@ -97,10 +97,20 @@ def discrete_semantic_entropy(clusters: Int[Array, " samples"]) -> Float[Array, 
         Farquhar, Kossen, Kuhn and Gal. Detecting Hallucinations ... Nature 630, 2024.
     """
     size = clusters.shape[0]
-    valid = clusters >= 0
+    clusters, valid = _by_first(clusters)
     counts = jnp.zeros(size).at[jnp.where(valid, clusters, size)].add(1.0, mode="drop")
     shares = counts / number_of(valid, counts)
     return undefined_unless(jnp.any(valid), jnp.sum(jax.scipy.special.entr(shares)))
+
+
+def _by_first(clusters: Array) -> tuple[Array, Array]:
+    """Clusters called by their first sample, whatever numbers they had, and which samples count."""
+    valid = clusters >= 0
+    same = (clusters[:, None] == clusters[None]) & valid[None]
+    first = jnp.min(
+        jnp.where(same, jnp.arange(clusters.shape[0])[None], clusters.shape[0]), axis=1, initial=clusters.shape[0]
+    )
+    return jnp.where(valid, first, -1).astype(clusters.dtype), valid
 
 
 ENTRIES = (

@@ -194,9 +194,11 @@ def load_model(
             shape, numbers that are not finite, a damaged file, an architecture that is not supported.
     """
     try:
-        jnp.dtype(dtype)
+        floating = jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
     except TypeError:
-        raise OptionError(f"dtype is {dtype!r}; expected a type of numbers such as jax.numpy.bfloat16") from None
+        floating = False
+    if not floating:
+        raise OptionError(f"dtype is {dtype!r}; expected a type of floating numbers such as jax.numpy.bfloat16")
     path = _locate(name_or_path)
     checkpoint = _open(path)
     scan = jax.default_backend() != "cpu" if scan is None else scan

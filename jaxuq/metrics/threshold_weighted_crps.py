@@ -75,7 +75,9 @@ def threshold_weighted_crps(
     factors, mean, variance, labels = weighted(where, weights, mean=mean, variance=variance, labels=labels)
     spread = variance != 0
     deviation = jnp.sqrt(jnp.where(spread, variance, 1))
-    first, last = ((bound - mean) / deviation for bound in (lower, upper))
+    first, last = (
+        (bound - mean) / deviation if math.isfinite(bound) else jnp.full_like(mean, bound) for bound in (lower, upper)
+    )
     z = jnp.clip((labels - mean) / deviation, first, last)
     scores = deviation * (_area(z) + _area(-z) - _area(first) - _area(-last))
     exact = jnp.abs(jnp.clip(labels, lower, upper) - jnp.clip(mean, lower, upper))

@@ -25,6 +25,9 @@ class SpectralState(NamedTuple):
 
 
 def _unit(vector: Array) -> Array:
+    """Of length one, whatever the size; zeros stay."""
+    largest = jnp.max(jnp.abs(vector), initial=0)
+    vector = vector / jnp.where(largest > 0, largest, jnp.ones_like(largest))
     length = root(jnp.sum(jnp.square(vector)))
     return vector / jnp.where(length > 0, length, jnp.ones_like(length))
 
@@ -62,10 +65,13 @@ def largest_singular_value(
         2018, Algorithm 1.
     """
     still = jax.lax.stop_gradient(kernel)
-    left, right = jnp.zeros_like(still[:, 0]), jax.lax.stop_gradient(direction)
+    largest = jnp.max(jnp.abs(still), initial=0)
+    still = still / jnp.where(largest > 0, largest, jnp.ones_like(largest))
+    left, right = jnp.zeros_like(still[:, 0]), _unit(jax.lax.stop_gradient(direction))
     for _ in range(check_count("steps", steps)):
         left = _unit(still @ right)
-        right = _unit(still.T @ left)
+        ahead = _unit(still.T @ left)
+        right = jnp.where(jnp.any(ahead != 0), ahead, right)  # of zeros, what was there is as good as any
     return left @ kernel @ right, right
 
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import widened
+from jaxuq._arrays import as_float, widened
 from jaxuq._entropies import bernoulli_entropy
 from jaxuq._errors import ArrayError
 from jaxuq._options import check_count, check_number
@@ -96,10 +96,11 @@ def cosine_features(fixed: RandomFeatures, inputs: Float[Array, "*batch inputs"]
     width = fixed.frequencies.shape[0]
     if inputs.shape[-1] != width:
         raise ArrayError(f"inputs has shape {inputs.shape}; the map reads {width} numbers, on the last axis")
-    frequencies, phases = (part.astype(inputs.dtype) for part in fixed)
-    turned = inputs @ frequencies
+    wide = as_float(inputs)  # angles are large, and a cosine sees what rounding takes from them
+    frequencies, phases = (part.astype(wide.dtype) for part in fixed)
+    turned = wide @ frequencies
     scale = np.sqrt(2 / phases.shape[0])
-    return jnp.asarray(scale, inputs.dtype) * jnp.cos(turned + jnp.broadcast_to(phases, turned.shape))
+    return (scale * jnp.cos(turned + jnp.broadcast_to(phases, turned.shape))).astype(inputs.dtype)
 
 
 @checked

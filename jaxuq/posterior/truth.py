@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import widened
+from jaxuq._arrays import root, widened
 from jaxuq._entropies import log_softmax
 from jaxuq._errors import ArrayError
 from jaxuq._options import check_choice, check_count, check_number
@@ -74,9 +75,9 @@ def sliced_wasserstein(
         raise ArrayError(f"there are {n} and {m} samples; each set needs one or more")
     check_count("num_slices", num_slices)
     # Both quantile functions are constant between the multiples of 1/n and 1/m.
-    edges = jnp.sort(jnp.concatenate([jnp.arange(n + 1) * m, jnp.arange(m + 1) * n]))
-    widths, middles = jnp.diff(edges).astype(first.dtype) / (n * m), (edges[1:] + edges[:-1]) / 2
-    places = [jnp.clip((middles / size).astype(jnp.int32), 0, count - 1) for size, count in ((m, n), (n, m))]
+    edges = np.sort(np.concatenate([np.arange(n + 1, dtype=np.int64) * m, np.arange(m + 1, dtype=np.int64) * n]))
+    widths = jnp.asarray(np.diff(edges) / (n * m), first.dtype)
+    places = [jnp.asarray(np.minimum(edges[:-1] // size, count - 1), jnp.int32) for size, count in ((m, n), (n, m))]
 
     def one(key: Array) -> Array:
         direction = jax.random.normal(key, first.shape[1:], first.dtype)
@@ -85,7 +86,7 @@ def sliced_wasserstein(
         return jnp.sum(widths * jnp.square(left - right))
 
     squares = jax.lax.map(one, jax.random.split(rng_key, num_slices))
-    return jnp.sqrt(jnp.maximum(jnp.mean(squares), 0))
+    return root(jnp.maximum(jnp.mean(squares), 0))
 
 
 @checked

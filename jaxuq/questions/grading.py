@@ -7,7 +7,7 @@ from typing import NamedTuple
 from jaxuq._options import check_choice
 from jaxuq.questions.amounts import Quantity
 from jaxuq.questions.answers import KINDS, AnswerKind, FoundAnswer, find_answer
-from jaxuq.questions.characters import plain_words, visible
+from jaxuq.questions.characters import fold, plain_words, visible
 from jaxuq.questions.choices import letters_of
 from jaxuq.questions.clocks import same_time
 from jaxuq.questions.expressions import compare_expressions
@@ -107,6 +107,9 @@ def compare_answers(first: str, second: str, kind: AnswerKind = "number") -> Ver
         if all(letters):
             return Verdict(letters[0] == letters[1], "letter")
     if kind in ("choice", "text"):
+        if not any(one.isalnum() for one in first + second):  # brackets, say: each sign counts
+            signs, others = ("".join(fold(text).split()) for text in (first, second))
+            return Verdict(signs == others != "", "text")
         words = plain_words(first)
         return Verdict(bool(words) and words == plain_words(second), "words")
     bare = [_bare(text) for text in (first, second)]
@@ -217,7 +220,7 @@ def right_answers(question: Question) -> tuple[str, ...]:
         ('9',)
     """
     if question.answers or not question.solution:
-        return question.answers
+        return (question.answers,) if isinstance(question.answers, str) else question.answers
     found = find_answer(question.solution, question.kind, letters=letters_of(question))
     return (found.text if found else " ".join(question.solution.split()),)
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 Judge = Callable[[Sequence[str]], Sequence[str]]
 """Prompts to replies; an empty reply is none."""
-_NUMBER = re.compile(r"(?<![\w.-])(\d{1,3}(?:\.\d+)?)(?![\w]|\.\d)\s*%?")
+_NUMBER = re.compile(
+    r"(?<![\w.,-])(\d{1,3}(?:[.,]\d+)?)(?![\w]|[.,]\d)(?:\s*/\s*(\d{1,3})|\s+out\s+of\s+(?:a\s+)?(\d{1,3}))?(?:\s*%)?",
+    re.I,
+)
 
 
 class SampleUncertainty(NamedTuple):
@@ -241,7 +244,9 @@ def judge_prompt(record: Question) -> str:
 
 @typed()
 def read_judgement(reply: str) -> float | None:
-    """The number in a judge's reply, divided by 100.
+    """The number in a judge's reply, as a share of 100, or of what it says (`9/10`, `3 out of 5`).
+
+    A number below 1 that is of nothing said (0.9) may be either, and counts as none.
 
     Args:
         reply: what the judge wrote.
@@ -252,11 +257,16 @@ def read_judgement(reply: str) -> float | None:
     Example:
         >>> read_judgement("I would say 35 out of 100."), read_judgement("around 400"), read_judgement("very")
         (0.35, None, None)
+        >>> read_judgement("9/10"), read_judgement("3 out of 5"), read_judgement("0.9")
+        (0.9, 0.6, None)
     """
     found = _NUMBER.search(reply)
-    if found is None or not 0 <= float(found[1]) <= 100:
+    if found is None:
         return None
-    return float(found[1]) / 100
+    number, total = float(found[1].replace(",", ".")), float(found[2] or found[3] or 100)
+    if number > total or total <= 0 or (total == 100 and not found[2] and number < 1 and not number.is_integer()):
+        return None
+    return number / total
 
 
 def _constant(values: np.ndarray) -> tuple[str, ...]:

@@ -42,3 +42,13 @@ def test_every_measure_has_a_direction_and_a_source_and_can_be_had():
         assert "score" in one.functions or "labels" in one.needs or callable(getattr(c, name)), name
         assert not one.citation or jaxuq.citation(*one.citation)
     assert sum("score" in one.functions for one in c.MEASURES.values()) == 45
+
+
+def test_confidence_that_is_denied_or_unclear_is_none_and_shares_are_of_what_they_say():
+    said = {"9/10": 0.9, "3 out of 5": 0.6, "50/50": 0.5, "Probability: 1e-3": 0.001, "I'm 70% sure": 0.7}
+    said |= dict.fromkeys(
+        ("not 80%", "I am not 90% confident", "not likely", "almost certain that this is wrong"), math.nan
+    )
+    assert c.parse_confidence(list(said)).values == pytest.approx(list(said.values()), nan_ok=True)
+    of_ten = c.parse_confidence(["9 out of 10", "0.9", "9"], scale="ten").values
+    assert of_ten == pytest.approx([0.9, math.nan, 0.9], nan_ok=True)

@@ -277,3 +277,29 @@ def test_other_functions_or_numbers_are_another_model():
     moved = jax.tree.map(lambda leaf: leaf + 1, mine.params)
     digests = [model_digest(one) for one in (mine, mine._replace(decoder=changed), mine._replace(params=moved))]
     assert len(set(digests)) == 3 and model_digest(mine._replace(name="renamed")) == digests[0]
+
+
+def test_questions_from_python_stand_in_for_a_set_and_what_a_measure_ends_in_is_said_with_its_name(tmp_path):
+    def mine():
+        return GIVEN
+
+    def run(folder, **given):
+        options = configured(folder, measures=("rauq",), layout="line")
+        return confidence.run_study(options, model=model(), questions=mine, **given)
+
+    folder = run(tmp_path / "run", measures={"least": least})
+    assert {name: line["correct"] for name, line in lines(folder.path).items()} == {"0": True, "1": False, "2": True}
+    assert json.loads((folder.path / "run.json").read_text())["configuration"]["data"] == "mine"
+    for number, (wrong, said) in enumerate(
+        (
+            (lambda seen: 1 / 0, "the measure 'bad' ends in ZeroDivisionError"),
+            (lambda seen: None, "the measure 'bad' gives None; expected one number"),
+            (lambda seen: "0.5", "the measure 'bad' gives '0.5'; expected one number"),
+            (lambda seen, more: 1.0, "the measure 'bad' ends in TypeError"),
+            (lambda seen: jnp.complex64(1.0), "type complex64; expected one"),
+        )
+    ):
+        with pytest.raises(questions.QuestionError, match=said):
+            run(tmp_path / f"wrong-{number}", measures={"bad": wrong})
+    with pytest.raises(OptionError, match="has higher='confidnt'"):
+        run(tmp_path / "entry", measures={"bad": Entry("bad", "Bad", {"score": least}, about={"higher": "confidnt"})})

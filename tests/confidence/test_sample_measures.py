@@ -257,3 +257,12 @@ def test_relative_confidence_recovers_strengths(rng):
 def test_p_true():
     close(call(c.p_true, np.array([2.0]), np.array([0.5])), 0.817574)
     close(call(c.p_true, np.log([0.2, 0.1]), np.log([0.05, 0.05])), 0.75)
+
+
+def test_clusters_may_have_any_numbers():
+    log_probs = np.log([0.3, 0.1, 0.2])
+    for estimator in ("rao_blackwell", "samples", "clusters", "direct"):
+        expected = c.semantic_entropy(jnp.asarray(log_probs, jnp.float32), jnp.array([0, 1, 1]), estimator=estimator)
+        found = c.semantic_entropy(jnp.asarray(log_probs, jnp.float32), jnp.array([5, 9, 9]), estimator=estimator)
+        close(found, expected)
+    close(c.discrete_semantic_entropy(jnp.array([5, 9, 9])), np.log(3) - 2 / 3 * np.log(2))

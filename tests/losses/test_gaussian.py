@@ -82,3 +82,11 @@ def test_bounds_take_the_bias_off_an_estimate(rng):
         found -= jnp.linalg.solve(jax.hessian(loss)(found), jax.grad(loss)(found))
     np.testing.assert_allclose((found[0], jnp.exp(found[1] / 2)), (labels.mean(), labels.std()), atol=0.12)
     assert labels.mean() - seen.mean() > 0.5  # what it would be without
+
+
+def test_bounds_of_every_type_of_integers():
+    arrays = jnp.zeros(2), jnp.ones(2), jnp.array([1.0, 1.0])
+    expected = censored_negative_log_likelihood(*arrays, jnp.array([0, 1]))
+    for dtype in (jnp.uint8, jnp.int8):
+        np.testing.assert_allclose(censored_negative_log_likelihood(*arrays, jnp.array([0, 1], dtype)), expected)
+    assert np.isnan(censored_negative_log_likelihood(*arrays, jnp.array([0, 255], jnp.uint8))[1])

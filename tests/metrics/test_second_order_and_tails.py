@@ -1,5 +1,6 @@
 """Grouping loss, second-order calibration, threshold-weighted CRPS and accuracy-rejection areas, by other routes."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -129,3 +130,14 @@ def test_large_counts_weigh_as_many_entries():
     area = area_under_risk_coverage(jnp.array([0.0, 1.0]), jnp.array([0.0, 1.0]), weights=weights)
     k = np.arange(1, 5001)
     np.testing.assert_allclose(area, np.sum(k / (100_000 + k)) / 105_000, rtol=2e-3)
+
+
+@pytest.mark.parametrize("bounds", [{}, {"lower": -0.5}, {"upper": 0.5}])
+def test_endless_bounds_have_the_gradients_of_far_ones(bounds):
+    one = jnp.ones(3)
+    arrays = 0.2 * one, 1.5 * one, jnp.array([-1.0, 0.0, 2.0])
+    far = {"lower": -1e3, "upper": 1e3} | bounds
+    for place in (0, 1):
+        slope = jax.grad(lambda *given: threshold_weighted_crps(*given, **bounds), argnums=place)(*arrays)
+        near = jax.grad(lambda *given: threshold_weighted_crps(*given, **far), argnums=place)(*arrays)
+        np.testing.assert_allclose(slope, near, rtol=1e-4, atol=1e-6)

@@ -53,3 +53,16 @@ def test_without_parameters_it_says_so():
     optimizer = spectral_bound(jax.random.key(0))
     with pytest.raises(OptionError, match="parameters are missing"):
         optimizer.update(KERNEL, optimizer.init(KERNEL))
+
+
+def test_a_kernel_that_is_zero_or_of_any_size_is_bounded_later():
+    optimizer = spectral_bound(jax.random.key(0), 0.95, steps=30)
+    params = jnp.zeros((3, 3))
+    _, state = optimizer.update(params, optimizer.init(params), params)
+    for size in (9.0, 1e20, 1e-20):
+        moves, _ = optimizer.update(jnp.full((3, 3), size), state, params)
+        unit = min(size, 1.0)
+        found = jnp.linalg.norm((params + moves) / unit, 2)
+        np.testing.assert_allclose(found, min(3 * size, 0.95) / unit, rtol=1e-4)
+    sigma, _ = largest_singular_value(jnp.full((3, 3), 1e25), jnp.ones(3), steps=5)
+    np.testing.assert_allclose(sigma, 3e25, rtol=1e-5)

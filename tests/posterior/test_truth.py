@@ -97,3 +97,15 @@ def test_what_cannot_be_compared_is_said():
         distance_to_truth(jax.random.key(0), jnp.ones((2, 3, 1)), jnp.ones((2, 3, 4)), "bernoulli")
     with pytest.raises(ArrayError, match="each side needs"):
         distance_to_truth(jax.random.key(0), jnp.ones((0, 3)), jnp.ones((2, 3)), "bernoulli")
+
+
+def test_many_samples_overflow_nothing():
+    first, second = (
+        scale * np.random.default_rng(seed).normal(size=(40_000, 1)) for seed, scale in ((0, 1.0), (1, 2.0))
+    )
+    found = sliced_wasserstein(
+        jax.random.key(0), *(jnp.asarray(one, jnp.float32) for one in (first, second)), num_slices=2
+    )
+    np.testing.assert_allclose(found, np.sqrt(np.mean((np.sort(first, 0) - np.sort(second, 0)) ** 2)), rtol=1e-4)
+    same = jnp.ones((3, 2))
+    assert not np.isnan(jax.grad(lambda one: sliced_wasserstein(jax.random.key(0), one, same))(same)).any()

@@ -132,3 +132,14 @@ def test_a_second_response_to_a_question_is_counted_and_the_first_kept(tmp_path)
     answered = questions.add_responses(found, path)
     assert [one.response for one in answered.questions] == ["4"]
     assert "has a response already" in answered.rejected[0].reason
+
+
+def test_brackets_are_compared_sign_by_sign():
+    def right(said, truth):
+        return questions.grade(said, questions.Question("a", "Close them.", (truth,), "text")).correct
+
+    assert right(r"\boxed{] >}", "] >") and right(r"\boxed{]>}", "] >")
+    for wrong in (r"\boxed{> ]}", r"\boxed{>}", r"\boxed{) ) >}"):
+        assert not right(wrong, "] >")
+    one = questions.Question("a", "3 * 5?", "15", "number")  # one text in the place of several
+    assert questions.grade("It is 15.", one).correct and not questions.grade("It is 5.", one).correct

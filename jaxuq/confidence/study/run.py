@@ -1,5 +1,6 @@
 """The run itself: questions in fixed batches, each a cell, and the scores at the end."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from jaxuq.confidence.text.assess import assess, check_model
 from jaxuq.language import PromptError, encode_prompt, encode_reply, model_digest
 from jaxuq.parallel import plan_rows
 from jaxuq.questions import Question, QuestionError, QuestionSet, add_responses, load_questions, spread
+from jaxuq.questions.sets import Source
 from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def run_study(
     *,
     model: "LanguageModel | Callable[[str], LanguageModel] | None" = None,
     measures: Mapping[str, Entry | Callable[[Seen], Any]] | None = None,
+    questions: Source | None = None,
     listener: Listener = Listener(),  # noqa: B008
 ) -> RunFolder:
     """Score a model's confidence in its answers; `jaxuq confidence` in Python.
@@ -51,7 +54,9 @@ def run_study(
         model: a loaded model, or what loads one by its name once folder and data are known to be good; None:
             `jaxuq.language.load_model`.
         measures: of the user's, by name, beside those of the configuration: functions of `Seen`, or entries, see
-            `measure`.
+            `measure`. Of a plain function higher means more confident.
+        questions: of the user's, in place of the configuration's data: a list, a function that gives one, or what
+            `load_questions` gives.
         listener: is told of questions that are done, how many of them are right, and how many have no answer.
 
     Returns:
@@ -63,11 +68,14 @@ def run_study(
         CheckpointError: the model cannot be loaded.
         CapabilityError: a measure needs what the model cannot do.
     """
-    again = functools.partial(run_study, model=model, measures=measures)
+    again = functools.partial(run_study, model=model, measures=measures, questions=questions)
     check_configuration(configuration)
     chosen = chosen_measures(configuration.measures, measures)
     check_samples(configuration, chosen)
-    found = load_questions(configuration.data, folder=configuration.folder, layout=configuration.layout or None)
+    source = configuration.data if questions is None else questions
+    found = load_questions(source, folder=configuration.folder, layout=configuration.layout or None)
+    if questions is not None:
+        configuration = dataclasses.replace(configuration, data=found.name)
     if configuration.responses is not None:
         found = add_responses(found, configuration.responses)
     answered = [one.response is not None for one in found.questions]

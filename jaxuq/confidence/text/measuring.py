@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxuq._entries import Entry
+from jaxuq._errors import JaxuqError
 from jaxuq.confidence._measure import Seen
 from jaxuq.confidence.semantic_clusters import greedy_clusters
 from jaxuq.confidence.text.passes import Texts, inner_mask, response_mask
@@ -104,9 +105,20 @@ def _own(known: _Fields, score: Score) -> Mapping[str, Any]:
 
 
 def _number(score: Score, seen: Seen) -> Array:
-    found = jnp.asarray(score.function(seen))
-    if found.shape != ():
-        raise QuestionError(f"the measure {score.name!r} gives an array of shape {found.shape}; expected one number")
+    try:
+        given = score.function(seen)
+    except JaxuqError:
+        raise
+    except Exception as error:  # of the user's own function
+        raise QuestionError(f"the measure {score.name!r} ends in {type(error).__name__}: {error}") from error
+    if isinstance(given, str) or (not hasattr(given, "dtype") and not isinstance(given, int | float)):
+        raise QuestionError(f"the measure {score.name!r} gives {given!r:.60}; expected one number")
+    found = jnp.asarray(given)
+    if found.shape != () or jnp.iscomplexobj(found):
+        raise QuestionError(
+            f"the measure {score.name!r} gives an array of shape {found.shape} and type {found.dtype}; expected one "
+            "real number"
+        )
     return found.astype(jnp.float32)
 
 

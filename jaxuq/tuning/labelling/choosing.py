@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from jaxuq._arguments import typed
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq._errors import OptionError
+from jaxuq._options import check_count
 from jaxuq.posterior import summarise
 from jaxuq.tuning.labelling.acquisition import base_tuned_gap, batch_bald, margin
 
@@ -97,7 +98,7 @@ def choose_questions(
         raise OptionError(f"{entry.name} needs the entropies before tuning (base_entropy)")
     base = None if base_entropy is None else jnp.asarray(base_entropy)
     pool = Pool(rng_key, jnp.asarray(log_probs), where, base, round_number)
-    count = min(count, int(where.sum()))
+    count = min(check_count("count", count, 0), int(where.sum()))
     if "choose" in entry.functions:
         return np.asarray(entry.functions["choose"](pool, count), np.int32)[:count]
     scores = np.asarray(entry.functions["score"](pool), np.float64)

@@ -27,7 +27,12 @@ _CUE = re.compile(
     r"(?:answer|result|solution)[*_]*\s*(?:(?P<is>is|are|was|would be|should be|must be)\b[*_]*|:|=)[*_\s]*:?[*_]*\s*"
     r"|####\s*", re.I
 )  # fmt: skip
-_CHOICE_CUE = re.compile(_CUE.pattern + r"|(?:option|choice)[*_]*\s*(?:(?P<was>is)\b|:)[*_\s]*", re.I)
+_CHOICE_CUE = re.compile(
+    _CUE.pattern + r"|(?:option|choice)[*_]*\s*(?:(?P<was>is)\b|:)[*_\s]*"
+    r"|(?P<said>\bI(?:['’](?:d|ll)|\s+would|\s+will)?\s+(?:say|pick|choose|select|go\s+with|vote\s+for)"
+    r"|\bmy\s+(?:pick|guess|vote|bet)\s+(?:is|would\s+be)|(?:^|[.!\n]\s*)(?:choose|pick|select))\s+"
+    r"(?:it(?:['’]s|\s+is)\s+)?(?=[\"'(\[*_]{0,3}(?:option\s+|choice\s+)?[\"'(\[*_]{0,3}(?-i:[A-Z])(?![A-Za-z]))", re.I
+)  # fmt: skip
 _LABELLED = re.compile(r"^[ \t*>_\"'(\[]{0,9}[A-Za-z](?:[.:)]|\s-)\s+\S", re.M)
 _RELATION = re.compile(r"=|≈|\\(?:approx|simeq|sim)(?![a-zA-Z])")
 _SHORT, _LONGEST, _END = 200, 2000, 20000  # characters, that are read of an answer, and of the end without a cue
@@ -179,7 +184,9 @@ def _after_cue(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | N
         stop = min(_sentence_end(text, start, end) + 1, end)
         return said(text, start, stop) or said(text, stop, end)
     if kind == "choice":
-        how = "is" if any(name in ("is", "was") for name, value in cue.groupdict().items() if value) else "colon"
+        how = (
+            "is" if any(name in ("is", "was", "said") for name, value in cue.groupdict().items() if value) else "colon"
+        )
         letter = find_letter(text, start, end, letters, cue=how)
         return (letter.start, letter.start + len(letter.text)) if letter else None
     end = _sentence_end(text, start, end)

@@ -26,14 +26,20 @@ _LEAD = re.compile(
 _NAMES = r"(?:options?|choices?|letters?|alternatives?|answers?)"
 _DENIED_BEFORE = re.compile(
     r"(?:\b(?:not|never|cannot|none of|neither(?: of)?|nor|rather than|instead of|over|eliminat(?:e|es|ed|ing)|"
-    r"exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing) out)|n't)\s+(?:be\s+)?"
+    r"exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|except(?: for)?|anything but|other than|unlike|"
+    r"doubt (?:that )?(?:it is|it's)|incorrect:|wrong:)|n't)\s+(?:be\s+)?"
     rf"(?:(?:the\s+)?{_NAMES}\s+)?[(\[\"'*_$]*$",
     re.I,
 )
 _DENIED_AFTER = re.compile(
-    r"[)\]\"'*_$]*\s+(?:(?:is|was|are|were)\s+(?:(?:all|both|also|clearly)\s+)?"
-    r"(?:not|wrong|incorrect|false|out|eliminated|excluded|ruled out)\b|(?:is|was|are|were)n't\b)"
+    r"[)\]\"'*_$]*(?:\s+(?:(?:is|was|are|were)\s+(?:(?:all|both|also|clearly)\s+)?"
+    r"(?:not|wrong|incorrect|false|out|eliminated|excluded|ruled out|a distractor)\b|(?:is|was|are|were)n't\b)"
+    r"|\?\s+no\b)",
+    re.I,
 )
+_NAMED = re.compile(
+    r"\b(?:vitamins?|hepatitis|influenza|plan|blood type|protein|schedule|appendix)\s+$", re.I
+)  # no choice
 _OPEN = r"(?:\\text\w*\s*\{\s*)?"
 _JOIN = r"(?:[,;/&]|\\&|(?:and/or|and|or|nor|vs\.?|versus|as well as|plus|through|to)(?![a-z]))"
 _ALSO = re.compile(
@@ -158,7 +164,8 @@ def _several(text: str, start: int, place: int, kind: str) -> Letter | None:
 
 
 def _denied(text: str, place: int, end: int) -> bool:
-    return bool(_DENIED_BEFORE.search(text[max(0, place - 40) : place]) or _DENIED_AFTER.match(text, end))
+    before = text[max(0, place - 40) : place]
+    return bool(_DENIED_BEFORE.search(before) or _NAMED.search(before) or _DENIED_AFTER.match(text, end))
 
 
 def _stands(text: str, place: int, leading: bool, cue: str) -> bool:

@@ -79,3 +79,35 @@ def test_signs_that_are_part_of_a_word(one, other, same):
 )  # fmt: skip
 def test_a_line_that_denies_the_right_words_does_not_hold_them(line, right):
     assert q.grade(line, q.Question("", "?", ("Paris",)), bare=True).correct is right
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("I'd say B, because C requires D.", "B"),
+        ("My pick would be B because A is small", "B"),
+        ("Choose C; D is next.", "C"),
+        ("I choose (B) over A.", "B"),
+        ("I would go with option C. A is wrong", "C"),
+        ("I say it's B", "B"),
+        ("First, I pick A at random. Then B is left, so the answer is B.", "B"),
+        ("I'd say a bird", None),
+        *(
+            (text, None)
+            for text in ("All of the above except B", "The answer is anything but B", "I rejected A", "A? No.")
+        ),
+        *((text, None) for text in ("Everything other than C is fine", "Incorrect: A", "I doubt that it is B")),
+        *(
+            (text, None)
+            for text in ("D is a distractor.", "Vitamin C", "The answer is vitamin C", "Hepatitis B is viral")
+        ),
+        ("A is wrong. B is right.", "B"),
+        ("The answer is C. I rejected A.", "C"),
+        ("B, not A", "B"),
+    ],
+)
+def test_a_letter_that_is_chosen_comes_before_one_of_the_reason_and_one_that_is_denied_or_a_name_is_none(
+    response, letter
+):
+    found = q.find_answer(response, "choice")
+    assert (found and found.text) == letter

@@ -14,6 +14,7 @@ from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
+from jaxuq.questions.shares import OF, share
 
 
 @checked
@@ -78,30 +79,15 @@ _PHRASES = {
     "almost no chance": 0.02,
 }
 _NUMBER = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
-_OF = r"\s*(\\?%|/\s*\d+|\s+out\s+of\s+(?:a\s+)?\d+)?"
 _DENIED = re.compile(r"(?:\bnot|n't)\s+(?:even\s+|quite\s+|at\s+all\s+)?$", re.I)
-_BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?\s*(" + _NUMBER + r")" + _OF)
+_BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?\s*(" + _NUMBER + r")" + OF)
 _LABELLED = re.compile(
-    r"(?:probability|confidence|certainty|likelihood|score)\b[^\d\n+-]{0,40}(" + _NUMBER + r")" + _OF, re.I
+    r"(?:probability|confidence|certainty|likelihood|score)\b[^\d\n+-]{0,40}(" + _NUMBER + r")" + OF, re.I
 )
-_ANY = re.compile(r"(?<![\w.])(" + _NUMBER + r")" + _OF + r"(?![\w]|\.\d)", re.I)
+_ANY = re.compile(r"(?<![\w.])(" + _NUMBER + r")" + OF + r"(?![\w]|\.\d)", re.I)
 
 
 _OF_ERROR = re.compile(r"^[^.!?]*\b(?:wrong|incorrect|false|mistaken)\b")
-
-
-def _share(number: str, of: str, whole: float) -> float:
-    """The number as a share of what it is of; NaN where that is not clear or more than all."""
-    value, total = float(number), whole
-    if of == "%":
-        total = 100.0
-    elif of:
-        total = float(re.sub(r"\D", "", of))
-        if value == total == 50:  # fifty-fifty
-            return 0.5
-    elif whole > 1 and "." in number and value <= 1:  # 0.9 of ten, or nine tenths?
-        return float("nan")
-    return value / total if total > 0 and 0.0 <= value <= total else float("nan")
 
 
 @typed()
@@ -146,7 +132,7 @@ def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "h
         if found:
             if _DENIED.search(reply[: found[-1].start(1)]):
                 return float("nan")
-            return _share(found[-1][1], (found[-1][2] or "").strip(" \\"), whole)
+            return share(float(found[-1][1]), found[-1][2], whole)
         text = " ".join(reply.lower().split())
         for phrase in sorted(_PHRASES, key=len, reverse=True):
             if said := re.search(rf"\b{phrase}\b", text):

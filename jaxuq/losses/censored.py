@@ -54,17 +54,12 @@ def censored_negative_log_likelihood(
     """
     check_shapes(mean=mean, variance=variance, targets=targets, bounds=bounds, where=where)
     arrays = (mean, variance, targets)
-    known = (
-        (bounds == -1) | (bounds == 0) | (bounds == 1)
-        if jnp.issubdtype(bounds.dtype, jnp.signedinteger)
-        else bounds <= 1
-    )
-    known, bounds = select(known, where, True), select(bounds.astype(jnp.int32), where)
+    bounds = select(bounds.astype(jnp.int32), where)
     whole = bounds == 0
     mean, variance, targets = (select(as_float(a, *arrays), where, fill) for a, fill in zip(arrays, (0, 1, 0)))
     exact = gaussian_negative_log_likelihood(mean, variance, targets, where=whole)
     side = jnp.sign(bounds).astype(mean.dtype)
     scaled = side * (mean - targets) / jnp.sqrt(jnp.where(whole, jnp.ones_like(variance), variance))
     beyond = -jax.scipy.special.log_ndtr(jnp.where(whole, jnp.zeros_like(scaled), scaled))
-    losses = undefined_unless(known, jnp.where(whole, exact, beyond))
+    losses = undefined_unless(jnp.abs(bounds) <= 1, jnp.where(whole, exact, beyond))
     return select(losses, where)

@@ -15,6 +15,7 @@ from jaxuq._entries import Entries, Entry
 from jaxuq._keys import named_key
 from jaxuq.language import Instruction, generate
 from jaxuq.questions import Question
+from jaxuq.questions.shares import OF, share
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.responses import response_scores
 
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 
 Judge = Callable[[Sequence[str]], Sequence[str]]
 """Prompts to replies; an empty reply is none."""
-_NUMBER = re.compile(
-    r"(?<![\w.,-])(\d{1,3}(?:[.,]\d+)?)(?![\w]|[.,]\d)(?:\s*/\s*(\d{1,3})|\s+out\s+of\s+(?:a\s+)?(\d{1,3}))?(?:\s*%)?",
-    re.I,
-)
+_NUMBER = re.compile(r"(?<![\w.,-])(\d{1,3}(?:[.,]\d+)?)(?![\w]|[.,]\d)" + OF, re.I)
 
 
 class SampleUncertainty(NamedTuple):
@@ -263,10 +261,8 @@ def read_judgement(reply: str) -> float | None:
     found = _NUMBER.search(reply)
     if found is None:
         return None
-    number, total = float(found[1].replace(",", ".")), float(found[2] or found[3] or 100)
-    if number > total or total <= 0 or (total == 100 and not found[2] and number < 1 and not number.is_integer()):
-        return None
-    return number / total
+    found_share = share(float(found[1].replace(",", ".")), found[2], 100.0)
+    return None if math.isnan(found_share) else found_share
 
 
 def _constant(values: np.ndarray) -> tuple[str, ...]:

@@ -146,3 +146,14 @@ def test_members_scaled_before_are_each_calibrated_alone():
     assert expected.logits.shape == (500,)
     pooled = jax.nn.sigmoid(scaled).mean(axis=0)
     np.testing.assert_allclose(method.apply(state, outputs).probabilities, pooled, rtol=1e-4)
+
+
+def test_labels_that_weigh_nothing_do_not_count_in_a_group():
+    method = calibration_by_group(temperature_scaling(), num_groups=2, fewest=5)
+    logits, labels = jnp.linspace(-2, 2, 12), jnp.arange(12) % 2
+    forecast, groups = BernoulliForecast(logits, jnp.zeros(12), jnp.zeros(12)), jnp.arange(12) // 6
+    kept = jnp.arange(12) % 6 < 3
+    weighed = method.fit(forecast, labels, groups, weights=kept.astype(jnp.float32))
+    left_out = method.fit(forecast, labels, groups, where=kept)
+    assert weighed.enough.tolist() == left_out.enough.tolist() == [False, False]
+    assert method.fit(forecast, labels, groups).enough.tolist() == [True, True]

@@ -45,7 +45,14 @@ def test_every_measure_has_a_direction_and_a_source_and_can_be_had():
 
 
 def test_confidence_that_is_denied_or_unclear_is_none_and_shares_are_of_what_they_say():
-    said = {"9/10": 0.9, "3 out of 5": 0.6, "50/50": 0.5, "Probability: 1e-3": 0.001, "I'm 70% sure": 0.7}
+    said = {
+        "9/10": 0.9,
+        "3 out of 5": 0.6,
+        "Confidence: 3 out of 5": 0.6,
+        "50/50": 0.5,
+        "Probability: 1e-3": 0.001,
+        "I'm 70% sure": 0.7,
+    }
     said |= dict.fromkeys(
         ("not 80%", "I am not 90% confident", "not likely", "almost certain that this is wrong"), math.nan
     )

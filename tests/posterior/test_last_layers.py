@@ -178,3 +178,13 @@ def test_missing_labels_are_left_out_of_the_mean():
         return mean_loss(vbll_regression_loss(layer, features, jnp.where(known, labels, 0.0)), where=known)
 
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(jax.value_and_grad(loss)(layer)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_features_of_half_precision_inputs_are_those_of_the_same_numbers(dtype):
+    inputs = (10 * jax.random.normal(jax.random.key(0), (4, 16))).astype(dtype)
+    fixed = random_features(jax.random.key(1), 16, 256)
+    expected = cosine_features(fixed, inputs.astype(jnp.float32))
+    np.testing.assert_allclose(
+        cosine_features(fixed, inputs).astype(jnp.float32), expected, atol=0.1 * jnp.finfo(dtype).eps
+    )

@@ -1,0 +1,34 @@
+"""What a stated number is a share of: `80%`, `9/10`, `3 out of 5`, or a scale that was asked for."""
+
+import math
+import re
+
+OF = r"(\s*\\?%|\s*/\s*\d+|\s+out\s+of\s+(?:a\s+)?\d+)?"
+"""Behind a number, what it is of, as a group of a pattern."""
+
+
+def share(number: float, of: str | None, whole: float) -> float:
+    """A number as a share.
+
+    Args:
+        number: as stated.
+        of: what `OF` found behind it.
+        whole: of the scale that was asked for, where nothing is said.
+
+    Returns:
+        In [0, 1]; NaN where it is more than all, or not clear: 0.9 on a scale of ten may be nine tenths.
+
+    Example:
+        >>> [share(*given, 10.0) for given in ((9.0, "/10"), (80.0, "%"), (50.0, "/ 50"), (8.0, None), (0.9, None))]
+        [0.9, 0.8, 0.5, 0.8, nan]
+    """
+    total, said = whole, (of or "").strip().lstrip("\\")
+    if said == "%":
+        total = 100.0
+    elif said:
+        total = float(re.sub(r"\D", "", said))
+        if number == total == 50:  # fifty-fifty
+            return 0.5
+    elif whole > 1 and 0 < number < 1:
+        return math.nan
+    return number / total if total > 0 and 0.0 <= number <= total else math.nan

@@ -23,7 +23,7 @@ from jaxuq.molecules.fitted import (
 def fitted():
     data = load_molecules("freesolv").take(range(0, 642, 3))
     rows = divide_molecules(data.smiles, "random", fractions=(0.4, 0.1, 0.1, 0.4))
-    recipe = MoleculeRecipe("morgan", members=3, epochs=6)
+    recipe = MoleculeRecipe("morgan", members=3, epochs=6, width=64, depth=1)
     return [data.smiles[row] for row in rows.test], fit_molecules(jax.random.key(0), data, rows, recipe)
 
 
@@ -97,7 +97,9 @@ def test_mistakes_are_named(fitted, tmp_path, capsys):
 def test_classes_are_chosen_by_mutual_information():
     data = load_molecules("bace").take(range(0, 1513, 10))
     parts = divide_molecules(data.smiles, "random")
-    model = fit_molecules(jax.random.key(1), data, parts, MoleculeRecipe("morgan", members=3, epochs=4))
+    model = fit_molecules(
+        jax.random.key(1), data, parts, MoleculeRecipe("morgan", members=3, epochs=4, width=64, depth=1)
+    )
     choice = choose_molecules(model, data.smiles, 5)
     information = choice.forecast.epistemic[:, 0]
     assert choice.rows[0] == information.argmax()

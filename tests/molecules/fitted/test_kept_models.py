@@ -28,7 +28,8 @@ from jaxuq.molecules.fitted import (
 )
 from jaxuq.molecules.muben.heads import likelihood_head
 
-RECIPE = MoleculeRecipe("morgan", members=2, epochs=8, level=0.8)
+RECIPE = MoleculeRecipe("morgan", members=2, epochs=8, level=0.8, width=64, depth=1)
+SMALL = ["--members", "2", "--width", "16", "--depth", "1"]
 NEW = ["CCO", "not a molecule", "", "c1ccccc1C(=O)O", "CCCCCCCC", " CCO "]
 
 
@@ -141,7 +142,7 @@ def test_the_command_fits_and_forecasts(tmp_path, some, capsys):
     path = tmp_path / "mine.csv"
     lines = [f"{text},{label[0]},x" for text, label in zip(some.smiles, some.labels)]
     path.write_text("\n".join(["SMILES,logS,comment", *lines, "nonsense,1.0,x"]) + "\n")
-    options = ["--output", str(tmp_path / "model"), "--backbone", "morgan", "--members", "2", "--epochs", "4"]
+    options = ["--output", str(tmp_path / "model"), "--backbone", "morgan", "--epochs", "4", *SMALL]
     main(["molecules", "fit", str(path), *options, "--level", "0.8", "--fractions", "0.5", "0.1", "0.2", "0.2"])
     told = capsys.readouterr()
     said = (
@@ -179,7 +180,7 @@ _LONG = [pytest.param(1e30, 0.0, marks=pytest.mark.long), pytest.param(1.0, 1e7,
 def test_labels_of_any_size_give_the_same_model_in_other_units(some, size, shift, tmp_path):
     rows = divide_molecules(some.smiles[:60], "random", fractions=(0.4, 0.2, 0.2, 0.2))
     data = some.take(range(60))
-    recipe = MoleculeRecipe("morgan", members=2, epochs=3, level=0.6)
+    recipe = RECIPE._replace(epochs=3, level=0.6)
     plain = fit_molecules(jax.random.key(0), data, rows, recipe)
     other = data._replace(labels=data.labels * size + shift)
     save_molecules(tmp_path, fit_molecules(jax.random.key(0), other, rows, recipe))
@@ -215,7 +216,7 @@ def test_a_weight_of_two_is_the_molecule_twice():
 
 def test_weights_reach_training(some):
     rows = divide_molecules(some.smiles[:60], "random", fractions=(0.4, 0.2, 0.2, 0.2))
-    recipe = MoleculeRecipe("morgan", members=1, epochs=2, calibrator=None, conformal=None)
+    recipe = RECIPE._replace(members=1, epochs=2, calibrator=None, conformal=None)
     data = some.take(range(60))
     found = [
         predict_molecules(fit_molecules(jax.random.key(0), data._replace(weights=weights), rows, recipe), NEW).mean
@@ -277,7 +278,7 @@ def test_parts_of_a_column(some, tmp_path, capsys):
     path = tmp_path / "mine.csv"
     lines = [f"{text},{label[0]},{part}" for text, label, part in zip(data.smiles, data.labels, spelled)]
     path.write_text("\n".join(["smiles,logS,set", *lines, f"{data.smiles[0]},0.5,test"]) + "\n")
-    options = ["--backbone", "morgan", "--members", "2", "--epochs", "2", "--targets", "logS", "--part-column", "set"]
+    options = ["--backbone", "morgan", "--epochs", "2", "--targets", "logS", "--part-column", "set", *SMALL]
     main(["molecules", "fit", str(path), "--output", str(tmp_path / "model"), *options])
     told = " ".join(capsys.readouterr().err.split())
     assert "parts from set; by set: train 30, valid 10, calibrate 10, test 11" in told

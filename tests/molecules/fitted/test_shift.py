@@ -68,7 +68,9 @@ def test_without_a_shift_nothing_changes_much_and_far_away_nothing_is_promised()
 def test_a_model_with_a_promise_for_others_is_kept(tmp_path, capsys):
     data = load_molecules("esol").take(range(0, 1128, 5))
     rows = divide_molecules(data.smiles, "random", fractions=(0.4, 0.1, 0.4, 0.1))
-    model = fit_molecules(jax.random.key(0), data, rows, MoleculeRecipe("morgan", members=2, epochs=3, level=0.7))
+    model = fit_molecules(
+        jax.random.key(0), data, rows, MoleculeRecipe("morgan", members=2, epochs=3, level=0.7, width=64, depth=1)
+    )
     held = data.take(rows.calibrate)
     new = [smiles for smiles in data.smiles if "Cl" in smiles or "Br" in smiles]
     promised = promise_for(model, held, new)
@@ -89,7 +91,8 @@ def test_the_command_takes_the_molecules_that_the_promise_is_for(tmp_path, capsy
     new = [smiles for smiles in data.smiles if "Cl" in smiles or "Br" in smiles]
     pool = tmp_path / "pool.csv"
     pool.write_text("\n".join(["smiles", *new]) + "\n")
-    options = ["--backbone", "morgan", "--members", "2", "--epochs", "2", "--fractions", "0.4", "0.1", "0.4", "0.1"]
+    small = ["--members", "2", "--epochs", "2", "--width", "16", "--depth", "1"]
+    options = ["--backbone", "morgan", *small, "--fractions", "0.4", "0.1", "0.4", "0.1"]
     path = tmp_path / "mine.csv"
     path.write_text("\n".join(["smiles,y", *(f"{s},{y[0]}" for s, y in zip(data.smiles, data.labels))]) + "\n")
     main(["molecules", "fit", str(path), "--output", str(tmp_path / "other"), *options, "--new", str(pool)])

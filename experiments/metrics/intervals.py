@@ -4,6 +4,7 @@
 
 Binary predictions with logit scale 1.5 and heteroscedastic Gaussian regression, each calibrated ("1.0") and
 overconfident ("0.7", "0.6"); the truth is the score of 600,000 rows. Prints coverage, share of points inside, width.
+`--others` takes kinds of worlds in which no formula was chosen: Laplace noise, and one label in five.
 """
 
 import argparse
@@ -14,6 +15,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuq import metrics
+
+
+def laplace_regression(key, rows, scale):
+    """Means, variances that are `scale`^2 of the right ones, labels with Laplace noise of one size."""
+    mean = 2 * jax.random.normal(key, (rows,))
+    noise = jax.random.laplace(jax.random.fold_in(key, 1), (rows,)) / jnp.sqrt(2.0)
+    return mean, jnp.full(rows, scale**2), mean + noise
+
+
+def rare_classification(key, rows, scale):
+    """Probabilities, and labels of which about one in five is positive."""
+    keys = jax.random.split(key)
+    logits = 2.0 * jax.random.normal(keys[0], (rows,)) - 2.2
+    labels = (jax.random.uniform(keys[1], (rows,)) < jax.nn.sigmoid(scale * logits)).astype(jnp.int32)
+    return jax.nn.sigmoid(logits), labels
 
 
 def regression(key, rows, scale):
@@ -74,10 +90,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("worlds", 300), ("rows", 200), ("resamples", 300)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--others", action="store_true")
     options = parser.parse_args()
+    kinds = (laplace_regression, rare_classification) if options.others else (regression, classification)
     for make, scores, scales, names in (
-        (regression, regression_scores, (1.0, 0.7), ("RMSE", "RCE", "area")),
-        (classification, classification_scores, (1.0, 0.6), ("AUROC", "AURC", "F1", "ECE", "ACE")),
+        (kinds[0], regression_scores, (1.0, 0.7), ("RMSE", "RCE", "area")),
+        (kinds[1], classification_scores, (1.0, 0.6), ("AUROC", "AURC", "F1", "ECE", "ACE")),
     ):
         for scale in scales:
             rows = 200_000
@@ -91,7 +109,8 @@ def main():
                 covered = np.mean((lower <= truth) & (truth <= upper), axis=0)
                 inside = np.mean((lower <= points) & (points <= upper), axis=0)
                 for row in zip(names, covered, inside, np.mean(upper - lower, axis=0), strict=True):
-                    print(f"{scale} {kind:10s} {row[0]:5s} covers {row[1]:.3f} holds {row[2]:.3f} width {row[3]:.4f}")
+                    said = f"{scale} {kind:10s} {row[0]:5s} covers {row[1]:.3f} holds {row[2]:.3f} width {row[3]:.4f}"
+                    print(said, flush=True)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ def paired_interval(
     $v^*$ is the variance of the difference $d$ over the resamples. What the $S$ seeds differ by has the variance
     $s_d^2$; the part of it that the resamples hold already is $u^*$, their variance around the mean of the seeds, and
     the rest, the luck of trainings, is added, with the degrees of freedom of Satterthwaite. One seed says nothing of
-    seeds. $c$ takes off the bias: the interval is the least that holds the debiased bootstrap interval of the
-    difference (see `jaxuq.metrics.interval_of_resamples`), the one without correction, and $d$: equal biases of two
-    methods cancel, and to correct them adds noise alone.
+    seeds. $c$ takes off the bias: the interval is the least that holds those with $c = 0$ (equal biases of two methods
+    cancel, and to correct them adds noise alone), $c = -b$ and $c = -(1 + \sqrt 2) b$ for the bias $b$ of the resamples
+    (see `jaxuq.metrics.interval_of_resamples`; differences of like methods have no skewness), and $d$.
 
     Args:
         first: of one method.

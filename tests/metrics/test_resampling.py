@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from jaxuq import metrics
@@ -176,3 +177,38 @@ def test_the_interval_of_a_calibration_error_reaches_a_perfect_calibration(rng_k
 
     debiased, percentile = jax.jit(jax.vmap(both))(confidence, correct)
     assert debiased.mean() >= 0.85 and not percentile.any()
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_the_debiased_interval_is_its_equation(rng, level):
+    for draws in (rng.gamma(0.5, size=300), -rng.gamma(2.0, size=300), rng.normal(size=300), np.full(5, 0.25)):
+        draws = draws.astype(np.float32)
+        for estimate in (draws.mean(), draws.mean() - 0.3 * draws.std(), draws.mean() + 0.1 * draws.std()):
+            z, b, s = (
+                stats.norm.ppf(0.5 + level / 2),
+                np.mean(draws, dtype=float) - estimate,
+                np.std(draws, dtype=float),
+            )
+            k = sum((float(draw) - estimate - b) ** 3 for draw in draws) / len(draws) / s**3 if s else 0.0
+            c = b / s if s else 0.0
+            above = s * max(0.0, (k / 3 - c) * z**2 + k / 6)
+            below = s * max(0.0, (min(0.0, c) - k / 3) * z**2 - k / 6)
+            far, wide = estimate - (1 + np.sqrt(2)) * b, z * np.sqrt(s**2 + b**2)
+            expected = (
+                min(estimate, estimate - b - z * s - below, far - wide - below),
+                max(estimate, estimate - b + z * s + above, far + wide + above),
+            )
+            found = metrics.interval_of_resamples(jnp.asarray(estimate), jnp.asarray(draws), level=level)
+            np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6)
+
+
+def test_a_skewed_mean_has_the_ends_of_the_studentised_bootstrap(rng):
+    """Means of 400 exponential numbers: t of the resamples, each with a standard error of its own."""
+    values = rng.exponential(size=400).astype(np.float32)
+    picks = values[rng.integers(0, 400, (20_000, 400))]
+    means, errors = picks.mean(1), picks.std(1) / 20
+    mean, error = values.mean(), values.std() / 20
+    lower, upper = np.quantile((means - mean) / errors, [0.025, 0.975])
+    found = metrics.interval_of_resamples(jnp.asarray(mean), jnp.asarray(means))
+    assert abs(found[1] - (mean - lower * error)) < 0.05 * error  # the normal interval ends 0.3 errors before it
+    assert found[0] <= mean - upper * error  # and is not made shorter on the other side

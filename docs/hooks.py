@@ -32,12 +32,8 @@ TABLES = (
 )
 """Open tables whose entries have pages, their title, and the folder of the pages."""
 
-_SUBCOMMANDS = {
-    "molecules": ("fit", "predict", "choose"),
-    "experts": ("combine", "train", "route", "evaluate"),
-    "confidence": ("ask",),
-    "models": ("list", "info", "fetch", "convert"),
-}
+GUIDES = ("molecules", "benchmark", "language", "confidence", "labels", "extraction", "experts", "tuning", "results")
+"""Pages below `guides`, in their order."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -47,9 +43,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, path, content=content))
     config["nav"] = [
         {"Start": ["index.md", *(f"start/{name}.md" for name in ("model", "answers", "labels", "molecules"))]},
+        {"Guides": [f"guides/{name}.md" for name in GUIDES]},
         {"Choose": ["choose.md", "methods/index.md", *_below(pages, "methods")]},
         {"Work": ["recipes.md", "language_model.md", "extend.md", "devices.md", "house.md"]},
-        {"Reference": ["reference/index.md", "reference/commands.md", *_below(pages, "reference")]},
+        {
+            "Reference": [
+                "reference/index.md",
+                "reference/commands.md",
+                "reference/columns.md",
+                *_below(pages, "reference"),
+            ]
+        },
         {"Results": _below(pages, "results")},
     ]
     return files
@@ -57,7 +61,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def _below(pages: dict[str, str], folder: str) -> list[Any]:
     """Pages of a folder, those of a folder below it together."""
-    own = [path for path in pages if path.startswith(f"{folder}/") and not path.endswith(("index.md", "commands.md"))]
+    own = [
+        path
+        for path in pages
+        if path.startswith(f"{folder}/") and not path.endswith(("index.md", "commands.md", "columns.md"))
+    ]
     flat = [path for path in own if path.count("/") == 1]
     titles = {below: title for _, title, below in TABLES}
     groups = dict.fromkeys(path.split("/")[1] for path in own if path.count("/") == 2)
@@ -93,6 +101,7 @@ def _generated() -> Iterator[tuple[str, str]]:
     ]
     yield "reference/index.md", "# Reference\n\n" + "\n".join(lines) + "\n\n[Command line](commands.md)\n"
     yield "reference/commands.md", _commands()
+    yield "reference/columns.md", _columns()
     yield "methods/index.md", _overview()
     for path, title, folder in TABLES:
         table = _found(path)
@@ -218,14 +227,31 @@ def _commands() -> str:
 
     parts = ["# Command line\n\nMade from the options themselves: what `jaxuq COMMAND --help` prints.\n"]
     for name in _COMMANDS:
-        for below in ("", *_SUBCOMMANDS.get(name, ())):
-            words = [name, below] if below else [name]
-            said = subprocess.run(
-                [sys.executable, "-m", "jaxuq", *words, "--help"],
-                cwd=ROOT, capture_output=True, text=True, check=True,
-                env={"PATH": "/usr/bin:/bin", "COLUMNS": "96", "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
-            ).stdout  # fmt: skip
-            parts.append(f"{'###' if below else '##'} jaxuq {' '.join(words)}\n\n```text\n{said.strip()}\n```\n")
+        said = _help(name)
+        below = [*re.findall("• ([a-z]+)", said), *re.findall(f'jaxuq {name} ([a-z]+) "', said)]
+        parts.append(f"## jaxuq {name}\n\n```text\n{said}\n```\n")
+        parts += [f"### jaxuq {name} {part}\n\n```text\n{_help(name, part)}\n```\n" for part in below]
+    return "\n".join(parts)
+
+
+def _help(*words: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "jaxuq", *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "96", "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
+    ).stdout.strip()  # fmt: skip
+
+
+def _columns() -> str:
+    from jaxuq.reporting.metric_names import METRICS, QUESTIONS
+
+    parts = ["# Columns of results\n\nWhat `results.csv` and `summary.csv` name, by the question that each answers.\n"]
+    for question, title in QUESTIONS.items():
+        rows = [
+            f"| `{column}` | {name.title} {name.arrow} | {'labels' if name.has_unit else ''} |"
+            for column, name in METRICS.items()
+            if name.question == question
+        ]
+        parts.append("\n".join([f"## {title}\n", "| column | is | unit |", "|---|---|---|", *rows, ""]))
     return "\n".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The README's Python runs, its links lead somewhere, and its table of methods is the benchmark's."""
+"""The README's Python runs, its links lead somewhere, and the commands and options that pages show are there."""
 
 import dataclasses
 import importlib
@@ -11,6 +11,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / "pages").rglob("*.md")]
 
 
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README, flags=re.S))
@@ -34,7 +35,18 @@ def test_every_method_of_the_benchmark_is_in_the_table():
     assert not missing
 
 
-def test_every_command_and_option_in_the_readme_exists():
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_and_option_that_a_page_shows_exists(page, options):
+    from jaxuq.cli.main import _COMMANDS
+
+    said = page.read_text()
+    assert set(re.findall(r"(?<![\w-])(--[a-z][a-z0-9-]+)", said)) <= options
+    assert set(re.findall(r"^jaxuq ([a-z]+)", said, flags=re.M)) <= set(_COMMANDS)
+
+
+@pytest.fixture(scope="module")
+def options():
+    """Of all commands."""
     from jaxuq.cli.main import _COMMANDS
     from jaxuq.cli.telling import SWITCH
 
@@ -47,10 +59,8 @@ def test_every_command_and_option_in_the_readme_exists():
         aliases = {alias[2:] for extra in extras for alias in getattr(extra, "aliases", None) or ()}
         return set(hints).union(aliases, *below)
 
-    options = {
+    return {SWITCH, "--help"} | {
         f"--{name.replace('_', '-')}"
         for module, kind, _ in _COMMANDS.values()
         for name in fields(getattr(importlib.import_module(module), kind))
     }
-    assert set(re.findall(r"(--[a-z][a-z0-9-]+)", README)) <= options | {SWITCH}
-    assert set(re.findall(r"^jaxuq ([a-z]+)", README, flags=re.M)) <= set(_COMMANDS)

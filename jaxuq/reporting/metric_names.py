@@ -42,7 +42,7 @@ class MetricName(NamedTuple):
         return {"higher": "↑", "lower": "↓", "nominal": "→ nominal", "none": ""}[self.direction]
 
 
-_METRICS = {
+METRICS = {
     "rmse": MetricName("RMSE", "lower", 4, "prediction", has_unit=True, significant=True),
     "mae": MetricName("MAE", "lower", 4, "prediction", has_unit=True, significant=True),
     "r2": MetricName("R²", "higher", 3, "prediction"),
@@ -83,6 +83,7 @@ _METRICS = {
     "train_seconds": MetricName("Training (s)", "none", 3, "cost", significant=True),
     "predict_seconds": MetricName("Prediction (s)", "none", 3, "cost", significant=True),
 }
+"""Columns and how they are shown."""
 
 RUN_COLUMNS = ("dataset", "split", "backbone", "method", "seed")
 """The columns of `results.csv` that say which run a row belongs to; all others are metrics."""
@@ -103,7 +104,7 @@ def metric_name(column: str) -> MetricName:
         >>> metric_name("my_score").title, metric_name("my_score").direction
         ('my score', 'none')
     """
-    return _METRICS.get(column, MetricName(column.replace("_", " "), "none", 4, "other", significant=True))
+    return METRICS.get(column, MetricName(column.replace("_", " "), "none", 4, "other", significant=True))
 
 
 def primary_metric(dataset: str, columns: list[str]) -> str | None:

@@ -34,6 +34,13 @@ from jaxuq.tagging.neural_model import EmbeddedText, NeuralFitted, NeuralLabelMo
 from jaxuq.tagging.posterior_paths import path_entropy, posterior_sample
 from jaxuq.tagging.reading import load_weak_labels
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, spans_to_labels
+from jaxuq.tagging.span_guarantees import (
+    SpanThresholds,
+    candidate_spans,
+    keep_spans,
+    promise_precision,
+    promise_recall,
+)
 from jaxuq.tagging.sparse_chmm import sparse_chmm
 from jaxuq.tagging.sparse_parameters import SparseCHMMParams, SparseOptions
 from jaxuq.tagging.sparse_reliability import sparse_reliabilities
@@ -58,6 +65,7 @@ __all__ = [
     "MajorityParams",
     "NeuralFitted",
     "NeuralLabelModel",
+    "SpanThresholds",
     "SparseCHMMParams",
     "SparseOptions",
     "Tagger",
@@ -71,6 +79,7 @@ __all__ = [
     "bayesian_dawid_skene",
     "best_consensus",
     "bio_label_names",
+    "candidate_spans",
     "chmm",
     "chmm_fixed_emissions",
     "connet",
@@ -92,6 +101,7 @@ __all__ = [
     "initial_emission",
     "initial_transition",
     "k_best_viterbi",
+    "keep_spans",
     "load_weak_labels",
     "log_dirichlet_mean",
     "log_dirichlet_sample",
@@ -102,6 +112,8 @@ __all__ = [
     "pairwise_marginals",
     "path_entropy",
     "posterior_sample",
+    "promise_precision",
+    "promise_recall",
     "read_columns",
     "regex_function",
     "scale_reliability",

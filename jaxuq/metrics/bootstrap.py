@@ -57,8 +57,9 @@ def interval_of_resamples(
     $$\hat m - b \pm z s, \qquad \hat m - (1 + \sqrt 2) \, b \pm z \sqrt{s^2 + b^2}, \qquad
       b = \bar{m^*} - \hat m, \; s^2 = \mathrm{var}(m^*), \; z = z_{(1 + \mathrm{level}) / 2}$$
 
-    made longer by $e_-$ below and $e_+$ above. The first is the normal interval with its bias $b$ taken off. To second
-    order a studentised score reaches further on the side to which it is skewed: $W + c W^2$ for a mean $W$ with
+    made longer by $e_-$ below and $e_+$ above. The first is the normal interval with its bias $b$ taken off; a bias of
+    at most $s / 4$ is too uncertain for that, and the interval holds the uncorrected $\hat m \pm z s$ as well. To
+    second order a studentised score reaches further on the side to which it is skewed: $W + c W^2$ for a mean $W$ with
     skewness $\gamma$ has $b = c s$ and $k = \gamma + 6 c$, the skewness of the resamples, and an upper end further by
 
     $$e_+ = s \max(0, (k / 3 - b / s) z^2 + k / 6), \qquad e_- = s \max(0, (\min(0, b / s) - k / 3) z^2 - k / 6)$$
@@ -99,7 +100,8 @@ def interval_of_resamples(
         Davison and Hinkley, Bootstrap Methods and Their Application, Cambridge University Press, 1997 (section 5.2.1,
         the normal interval with bias adjusted, `norm` of R's `boot.ci`).
         P. Hall, The Bootstrap and Edgeworth Expansion, Springer, 1992 (section 3.5, limits to second order).
-        Efron and Tibshirani, An Introduction to the Bootstrap, Chapman and Hall, 1993 (section 13.3, percentile).
+        Efron and Tibshirani, An Introduction to the Bootstrap, Chapman and Hall, 1993 (section 10.3, biases below a
+        quarter of the standard error; section 13.3, percentile).
     """
     check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
     check_choice("interval", interval, ("debiased", "percentile"))
@@ -119,9 +121,10 @@ def interval_of_resamples(
     below, above = jnp.maximum(jnp.minimum(bias, 0) * z**2 - skewed, 0), jnp.maximum(skewed - bias * z**2, 0)
     far, wider = estimate - (1.0 + math.sqrt(2.0)) * bias, z * jnp.hypot(spread, bias)
     near, half = estimate - bias, z * spread
+    kept = jnp.where(jnp.abs(bias) <= spread / 4, estimate, near)
     # The comparisons with the score come last: it is inside whatever rounding does.
-    lower = jnp.minimum(jnp.minimum(near - half, far - wider) - below, estimate)
-    return lower, jnp.maximum(jnp.maximum(near + half, far + wider) + above, estimate)
+    lower = jnp.minimum(jnp.minimum(jnp.minimum(near, kept) - half, far - wider) - below, estimate)
+    return lower, jnp.maximum(jnp.maximum(jnp.maximum(near, kept) + half, far + wider) + above, estimate)
 
 
 @checked

@@ -125,7 +125,7 @@ def _announced(text: str, kind: AnswerKind, letters: str) -> tuple[tuple[int, in
     """What is in a box or after a cue, and where the text goes on; 0: there is none of these."""
     box = last_box(text) or last_tag(text)
     if box is not None:
-        return _in_box(text, box, kind, letters), box[1]
+        return _in_box(text, box, kind, letters), box[0]
     cues = list((CHOICE_CUE if kind == "choice" else CUE).finditer(text))
     return (_after_cue(text, cues[-1], kind, letters), cues[-1].end()) if cues else (None, 0)
 

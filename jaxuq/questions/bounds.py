@@ -8,9 +8,10 @@ _SIGNS = {
     "<": r"(?:less|fewer|lower|smaller|shorter|younger|lighter)\s+than|under|below|\\lt(?![a-z])|<(?!=)",
     ">": r"(?:more|greater|larger|bigger|higher|longer|older|heavier)\s+than|over|above|exceed(?:s|ing)"
     r"|in\s+excess\s+of|\\gt(?![a-z])|>(?!=)",
-    "≤": r"(?:at|the)\s+most|(?:no|not)\s+(?:more|greater|larger|higher)\s+than|up\s+to|not\s+exceeding|<=|≤"
-    r"|\\leq?(?:slant)?(?![a-z])",
-    "≥": r"at\s+(?:the\s+)?least|(?:no|not)\s+(?:less|fewer|lower|smaller)\s+than|>=|≥|\\geq?(?:slant)?(?![a-z])",
+    "≤": r"(?:at|the)\s+most|a\s+maximum\s+of|(?:no|not)\s+(?:more|greater|larger|higher)\s+than|up\s+to"
+    r"|not\s+exceeding|<=|≤|\\leq?(?:slant)?(?![a-z])",
+    "≥": r"at\s+(?:the\s+)?least|a\s+minimum\s+of|(?:no|not)\s+(?:less|fewer|lower|smaller)\s+than|>=|≥"
+    r"|\\geq?(?:slant)?(?![a-z])",
 }
 _LONGEST = 200
 _NAMES = dict(zip(("less", "more", "most", "least"), _SIGNS))

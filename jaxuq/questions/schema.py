@@ -141,9 +141,7 @@ def _choices(value: Any) -> tuple[str, ...]:
     )
     texts = tuple(str(one) for one in value) if usable else ()
     if not 2 <= len(texts) <= _MOST_CHOICES or len(set(texts)) != len(texts):
-        raise ValueError(
-            f"`choices` is {_kind_of(value)}: expected 2 to {_MOST_CHOICES} different answers, as a list or by letter"
-        )
+        raise ValueError(f"`choices` is {_kind_of(value)}: expected a list of 2 to {_MOST_CHOICES} different answers")
     return texts
 
 

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer, Shaped
 
 from jaxuq._errors import ArrayError
@@ -72,6 +73,69 @@ def _apart(extra: int, extra_of_first: int) -> str:
     """Says which trailing axes were not compared."""
     of = [f"the last {count} of {which}" for count, which in ((extra, "it"), (extra_of_first, "the latter")) if count]
     return f" ({' and '.join(of)} apart)" if of else ""
+
+
+def concrete(*values: Any) -> bool:
+    """Whether all values are there to be looked at: none is None, traced by a transform, or on another machine."""
+    return not any(
+        value is None or isinstance(value, jax.core.Tracer) or not getattr(value, "is_fully_addressable", True)
+        for value in values
+    )
+
+
+def check_between(name: str, values: Any, low: int, high: int, what: str, where: Any = None) -> None:
+    """Raise an ArrayError if a whole number that counts is outside `low` to `high`; what is traced is not looked at.
+
+    Args:
+        name: of the array.
+        values: whole numbers.
+        low: the least.
+        high: the largest.
+        what: they are numbers of, for the message.
+        where: those that count; None: all.
+
+    Raises:
+        ArrayError: which names the array, the number, and the range.
+
+    Example:
+        >>> check_between("tokens", [1, 9], 0, 6, "a vocabulary of 7")
+        Traceback (most recent call last):
+            ...
+        jaxuq._errors.ArrayError: tokens holds 9; expected whole numbers from 0 to 6, for a vocabulary of 7
+    """
+    if not concrete(values) or (where is not None and not concrete(where)):
+        return
+    counted_ = np.asarray(values) if where is None else np.asarray(values)[np.asarray(where, bool)]
+    outside = counted_[(counted_ < low) | (counted_ > high)]
+    if outside.size:
+        raise ArrayError(f"{name} holds {outside[0]}; expected whole numbers from {low} to {high}, for {what}")
+
+
+def check_shares(name: str, weights: Any, axis: int) -> None:
+    """Raise an ArrayError unless weights are not negative and sum to one along an axis; traced ones are not looked at.
+
+    Args:
+        name: of the array.
+        weights: to be looked at; None is passed over.
+        axis: along which they sum to one.
+
+    Raises:
+        ArrayError: which names the array, a sum, and the remedy.
+
+    Example:
+        >>> check_shares("weights", np.array([1.0, 1.0]), 0)
+        Traceback (most recent call last):
+            ...
+        jaxuq._errors.ArrayError: weights sums to 2 along axis 0; expected numbers >= 0 that sum to 1: divide by the sum
+    """
+    if not concrete(weights):
+        return
+    values = np.asarray(weights, np.float64)
+    sums = values.sum(axis)
+    wrong = ~(np.abs(sums - 1) < 0.02)
+    if wrong.any() or (values < 0).any():
+        said = f"sums to {sums[wrong].ravel()[0]:g} along axis {axis}" if wrong.any() else f"holds {values.min():g}"
+        raise ArrayError(f"{name} {said}; expected numbers >= 0 that sum to 1: divide by the sum")
 
 
 def remedy(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> str:

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+import jax.numpy as jnp
 import jaxtyping
 
 from jaxuq._arrays import remedy
@@ -20,6 +21,7 @@ from jaxuq._placement import Axes, on_explicit_mesh, placed, result_axes
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_UNIONS = (typing.Union, types.UnionType)
 
 
 class _Layout(NamedTuple):
@@ -29,6 +31,7 @@ class _Layout(NamedTuple):
     rest: str | None
     axes: dict[str, Axes]
     result: Any
+    listed: frozenset[str] = frozenset()
 
 
 def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -37,8 +40,9 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     On a mesh with explicit axes the annotations say more: a result is divided along the axes along which the arguments
     are (see `jaxuq._placement`).
 
-    Axes of one name have one size over all arguments; `*name` stands for any number of axes; numbers are sizes. Values
-    that are no arrays (None, Python numbers, pytrees) are passed over, and so are axes with `#` or arithmetic.
+    A list of numbers becomes an array where arrays are due. Axes of one name have one size over all arguments; `*name`
+    stands for any number of axes; numbers are sizes. Values that are no arrays (None, Python numbers, pytrees) are
+    passed over, and so are axes with `#` or arithmetic.
 
     Args:
         function: annotated with jaxtyping, such as `Float[Array, "*batch classes"]`.
@@ -63,6 +67,7 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         layout = layout_once()
+        args, kwargs = _as_arrays(layout, args, kwargs)
         given = _given(layout, args, kwargs)
         _compare(layout, given)
         mesh = on_explicit_mesh(args, kwargs)
@@ -80,6 +85,7 @@ def compared(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        args, kwargs = _as_arrays(layout_once(), args, kwargs)
         _compare(layout_once(), _given(layout_once(), args, kwargs))
         return function(*args, **kwargs)
 
@@ -87,7 +93,7 @@ def compared(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _layout_of(function: Callable[..., Any]) -> _Layout:
-    positional, rest, axes = [], None, {}
+    positional, rest, axes, listed = [], None, {}, set()
     signature = inspect.signature(function, eval_str=True)
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -97,13 +103,46 @@ def _layout_of(function: Callable[..., Any]) -> _Layout:
         found = tuple(_axes_in(parameter.annotation))
         if found:
             axes[name] = found
-    return _Layout(tuple(positional), rest, axes, result_axes(signature.return_annotation, _axes_in))
+            if _takes_arrays_alone(parameter.annotation):
+                listed.add(name)
+    result = result_axes(signature.return_annotation, _axes_in)
+    return _Layout(tuple(positional), rest, axes, result, frozenset(listed))
+
+
+def _takes_arrays_alone(annotation: Any) -> bool:
+    parts = typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else (annotation,)
+    return all(
+        part in (type(None), int, float, bool) or (isinstance(part, type) and issubclass(part, jaxtyping.AbstractArray))
+        for part in parts
+    )
+
+
+def _as_arrays(
+    layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments, with lists of numbers as arrays where arrays are due."""
+    if not any(type(value) is list for value in (*args, *kwargs.values())):
+        return args, kwargs
+    names = [*layout.positional, *[layout.rest or ""] * len(args)]
+    return (
+        tuple(_as_array(layout, name, value) for name, value in zip(names, args)),
+        {name: _as_array(layout, name, value) for name, value in kwargs.items()},
+    )
+
+
+def _as_array(layout: _Layout, name: str, value: Any) -> Any:
+    if type(value) is not list or name not in layout.listed:
+        return value
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise ArrayError(f"{name} is a list that makes no array; expected numbers in rows of one length") from None
 
 
 def _axes_in(annotation: Any) -> Iterator[tuple[str, ...]]:
     if isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray):
         yield tuple(token.rpartition("=")[2].lstrip("?") for token in annotation.dim_str.split())
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType):
+    elif typing.get_origin(annotation) in _UNIONS:
         for part in typing.get_args(annotation):
             yield from _axes_in(part)
 

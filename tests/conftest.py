@@ -103,3 +103,13 @@ def smollm2_weights():
 def mesh():
     """Eight CPU devices in a row."""
     return jax.sharding.Mesh(np.array(jax.devices()[:8]), ("data",))
+
+
+@pytest.fixture
+def unchecked():
+    """Without jaxtyping's checks, which users do not have, and whose error comes first where there are both."""
+    import jaxtyping
+
+    checks, jaxtyping.config.jaxtyping_disable = jaxtyping.config.jaxtyping_disable, True
+    yield
+    jaxtyping.config.jaxtyping_disable = checks

@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -248,14 +247,6 @@ def _types(function, args):
 
 def _floats(tree):
     return [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-
-
-@pytest.fixture
-def unchecked():
-    """Without jaxtyping's checks, which users do not have, and whose error comes first where there are both."""
-    checks, jaxtyping.config.jaxtyping_disable = jaxtyping.config.jaxtyping_disable, True
-    yield
-    jaxtyping.config.jaxtyping_disable = checks
 
 
 @pytest.mark.parametrize("name", _promised("shapes"))

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arguments import typed
-from jaxuq._arrays import counted, select, widened
+from jaxuq._arrays import check_shares, counted, select, widened
+from jaxuq._errors import ArrayError
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -51,6 +52,9 @@ def ensemble_uncertainty(
     Returns:
         `EnsembleUncertainty`.
 
+    Raises:
+        ArrayError: weights that are negative or do not sum to one, where they are not traced.
+
     Example:
         >>> import jax.numpy as jnp
         >>> members = jnp.log(jnp.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1]]))
@@ -62,6 +66,7 @@ def ensemble_uncertainty(
     """
     members = logits.shape[0]
     log_probs = jax.nn.log_softmax(logits, axis=-1)
+    check_shares("weights", weights, 0)
     if weights is None:
         weights = jnp.full(logits.shape[:-1], 1.0 / members, logits.dtype)
     weights = weights[..., None]
@@ -185,6 +190,9 @@ def mahalanobis_distance(state: MahalanobisState, hidden: Float[Array, "n dim"])
     Returns:
         Numbers >= 0.
 
+    Raises:
+        ArrayError: states of another size than those that the state was fitted to.
+
     Example:
         >>> import jax.numpy as jnp
         >>> state = fit_mahalanobis(jnp.array([[0.0, 0], [2, 0], [0, 1], [2, 1]]))
@@ -194,6 +202,8 @@ def mahalanobis_distance(state: MahalanobisState, hidden: Float[Array, "n dim"])
     References:
         Ren et al. Out-of-Distribution Detection and Selective Generation for Conditional Language Models. ICLR 2023.
     """
+    if hidden.shape[1:] != state.mean.shape:
+        raise ArrayError(f"hidden has shape {hidden.shape}; `state` is of {state.mean.shape[0]} numbers")
     centred = hidden - state.mean[None]
     solved = jax.scipy.linalg.solve_triangular(state.cholesky, centred.T, lower=True)
     return jnp.sum(solved**2, axis=0)

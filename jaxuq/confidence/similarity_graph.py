@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import counted, number_of, undefined_unless, weighted_mean, widened
-from jaxuq._options import check_choice
+from jaxuq._arrays import concrete, counted, number_of, undefined_unless, weighted_mean, widened
+from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
 
@@ -224,7 +224,7 @@ def kernel_language_entropy(
         In [0, log m] nats (or [0, 1]); NaN if no sample counts, 0 for one sample.
 
     Raises:
-        ValueError: if `kernel` is unknown.
+        ValueError: if `kernel` is unknown, or a number of it is not above 0, where it is not traced.
 
     Example:
         >>> import jax.numpy as jnp
@@ -236,6 +236,9 @@ def kernel_language_entropy(
         from Semantic Similarities. NeurIPS 2024.
     """
     check_choice("kernel", kernel, ("heat", "matern"))
+    for name, value in (("time", time), ("smoothness", smoothness), ("length", length)):
+        if concrete(value):
+            check_number(name, value, 0.0, open_low=True)
     weights, valid, count = _prepared(weights, where)
     eye = jnp.eye(weights.shape[0], dtype=weights.dtype)
     laplacian = jnp.diag(jnp.sum(weights, axis=1)) - weights

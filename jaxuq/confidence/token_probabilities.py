@@ -6,7 +6,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import first_true, masked, select, take_class, undefined_unless, weighted_mean, widened
+from jaxuq._arrays import (
+    check_between,
+    first_true,
+    masked,
+    select,
+    take_class,
+    undefined_unless,
+    weighted_mean,
+    widened,
+)
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -257,6 +266,7 @@ def sequence_entropy(
     """
     valid, log_probs = masked(where, log_probs=log_probs)
     if lengths is not None:
+        check_between("lengths", lengths, 0, 2**31 - 1, "numbers of tokens", where)
         log_probs = log_probs / select(lengths, valid, 1).astype(log_probs.dtype)
     return 0.0 - weighted_mean(log_probs, valid)
 

@@ -95,6 +95,8 @@ def random_parts(
     shuffled = rng.permutation(included)
     if sizes is None:
         return [np.sort(part) for part in np.array_split(shuffled, num_clusters)]
+    if min(sizes, default=0) < 0:
+        raise OptionError(f"sizes holds {min(sizes)}; expected counts of examples, of which none is negative")
     if int(np.sum(sizes)) != len(included):
         raise OptionError(f"sizes add up to {int(np.sum(sizes))}; there are {len(included)} examples")
     return [np.sort(part) for part in np.split(shuffled, np.cumsum(sizes)[:-1])]

@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxuq._arguments import typed
+from jaxuq._arrays import check_shapes
 from jaxuq._entries import Entries, Entry, entry_of
-from jaxuq._errors import OptionError
-from jaxuq._options import check_count
+from jaxuq._errors import ArrayError, OptionError
+from jaxuq._options import check_count, check_number
 from jaxuq.experts._cluster_models import CHUNK, Division, birch, divide, kmeans, random_parts
 
 
@@ -92,8 +93,9 @@ def cluster_features(
         also the distances between the sample's examples, twice.
 
     Raises:
-        OptionError: unknown method, counts below 1, points or labels of another shape.
-        ValueError: no examples, sizes that do not add up.
+        OptionError: unknown method, counts or a threshold below their least, points or labels of another shape, no
+            examples, sizes that do not add up.
+        ArrayError: features that are no matrix or not finite, a mask of another length.
 
     Example:
         >>> import jax, numpy as np
@@ -109,9 +111,25 @@ def cluster_features(
         5.3.3, Eq 5.8, Table 5.4.
     """
     features = features if isinstance(features, np.ndarray) else np.asarray(features)
-    included = np.arange(len(features)) if where is None else np.flatnonzero(np.asarray(where))
+    if features.ndim != 2 or features.dtype.kind not in "fiu":
+        raise ArrayError(f"features has shape {features.shape} of {features.dtype}; expected [examples, dimension]")
+    check_shapes(features=(features, 1), where=None if where is None else np.asarray(where))
+    included = np.arange(len(features)) if where is None else np.flatnonzero(np.asarray(where, bool))
     entry = entry_of(CLUSTERINGS, method)
     _check(included, num_clusters, sample_size, max_clusters)
+    check_number("oversized", oversized, 1.0)
+    for name, count in (("rounds", rounds), ("pca", pca)):
+        if count is not None:
+            check_count(name, count)
+    if threshold is not None:
+        check_number("threshold", threshold, 0.0, open_low=True)
+    if pca is not None and pca > min(features.shape[1], len(included), sample_size):
+        raise OptionError(f"pca is {pca}; expected at most the {features.shape[1]} dimensions, and the examples")
+    for begin in range(0, len(included), CHUNK):
+        rows = included[begin : begin + CHUNK]
+        wrong = rows[~np.isfinite(features[rows]).all(1)]
+        if wrong.size:
+            raise ArrayError(f"features of example {wrong[0]} are not finite; leave it out with where=")
     rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)).ravel().tolist())
     if "parts" in entry.functions:
         parts = entry.functions["parts"](rng, included, num_clusters, sizes)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from jaxuq._arguments import typed
+from jaxuq._arrays import check_between
 from jaxuq._options import check_count
 from jaxuq.language.errors import PromptError
 from jaxuq.language.instructions import Rejected
@@ -64,13 +65,18 @@ class Survey(NamedTuple):
 
 @typed()
 def survey_examples(
-    data: Sequence[Any], *, max_length: int | None = None, on_progress: Callable[[int, int], None] | None = None
+    data: Sequence[Any],
+    *,
+    max_length: int | None = None,
+    vocab_size: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Read all examples once, to know their lengths and which of them are bad; a bad one costs only itself.
 
     Args:
         data: an `InstructionFile`, or any sequence of `Instruction`s.
         max_length: longer examples are rejected (an `InstructionFile` cuts them itself); None: any length.
+        vocab_size: examples with tokens beyond it are rejected; 0: any.
         on_progress: `on_progress(done, total)` now and then.
 
     Returns:
@@ -99,9 +105,14 @@ def survey_examples(
                 )
             if not example.response.any():
                 raise PromptError(f"example {row} has no token to learn")
+            tokens = np.asarray(example.tokens, np.int64)
+            beyond = tokens[(tokens < 0) | (tokens >= (vocab_size or np.inf))]
+            if beyond.size:
+                limit = f"of a vocabulary of {vocab_size}" if vocab_size else "from 0"
+                raise PromptError(f"example {row} has the token {beyond[0]}: expected tokens {limit}")
             lengths[row] = len(example.tokens)
             truncated += example.truncated
-            for array in (np.asarray(example.tokens, np.int64), np.asarray(example.response, bool)):
+            for array in (tokens, np.asarray(example.response, bool)):
                 content.update(len(array).to_bytes(8, "little") + array.tobytes())
         except PromptError as error:
             rejected.append(Rejected(row, str(error)))
@@ -145,6 +156,8 @@ def plan_batches(
     """
     check_count("batch_size", batch_size)
     check_count("max_length", max_length, 2)
+    lengths = np.asarray(lengths)
+    check_between("lengths", lengths, 0, max_length, f"rows of {max_length} tokens")
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.flatnonzero(lengths))
     if packed:

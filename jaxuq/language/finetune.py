@@ -39,7 +39,7 @@ from jaxuq.language.tuning import (
     make_optimizer,
     response_loss,
 )
-from jaxuq.networks import Decoder, Model, QuantizedKernel, capability
+from jaxuq.networks import Decoder, Model, QuantizedKernel, as_model, capability
 from jaxuq.networks.model import check_decoder
 from jaxuq.parallel import divide_rows, on_every_device
 from jaxuq.study import write_json
@@ -171,7 +171,8 @@ def finetune(
     """
     config = FinetuneConfig() if config is None else config
     micro, rows = _check(config, model, mesh)
-    survey = survey_examples(data, max_length=config.max_length)
+    vocab_size = as_model(model.decoder).vocab_size
+    survey = survey_examples(data, max_length=config.max_length, vocab_size=vocab_size)
     order = named_key(rng_key, "order")
     plans = functools.partial(_epoch_plans, survey, config, [int(x) for x in jax.random.key_data(order).ravel()])
     steps_before = np.cumsum([0, *(len(plans(epoch)) for epoch in range(config.epochs))])

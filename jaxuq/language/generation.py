@@ -4,9 +4,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Key, PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._arrays import check_between, concrete
 from jaxuq._options import check_count
 from jaxuq._shapes import checked
 from jaxuq.language.generated import Generation
@@ -204,6 +206,7 @@ def start_generation(
 
     Raises:
         ValueError: a capacity or a number of samples below 1; numbers of `sampling` out of range.
+        ArrayError: lengths beyond the prompts, tokens beyond the vocabulary, where they are not traced.
         CapabilityError: the model has no `init_cache`, or no `attention` where queries are to be kept.
 
     Example:
@@ -221,6 +224,11 @@ def start_generation(
     top_alternatives = check_count("top_alternatives", top_alternatives, 0)
     model = as_model(model)
     capability(model, "init_cache")
+    width = prompts.shape[1]
+    check_between("lengths", lengths, 0, width, f"prompts of {width} tokens")
+    if model.vocab_size and concrete(prompts, lengths):
+        real = np.arange(width)[None] < np.asarray(lengths)[:, None]
+        check_between("prompts", prompts, 0, model.vocab_size - 1, f"a vocabulary of {model.vocab_size}", real)
     if keep_queries:
         capability(model, "attention")
     return _start(
@@ -325,6 +333,7 @@ def generate_tokens(
         >>> generate_tokens(decoder, variables, prompts, lengths, keys, max_new_tokens=3).tokens.shape
         (1, 3)
     """
+    max_new_tokens = check_count("max_new_tokens", max_new_tokens)
     state = start_generation(
         model, params, prompts, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
         steering=steering, stop_tokens=stop_tokens, num_samples=num_samples, top_alternatives=top_alternatives,

@@ -5,15 +5,14 @@ which takes 32 passes over the vocabulary and is exact: no two numbers lie betwe
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped, UInt
 
 from jaxuq._arguments import typed
-from jaxuq._arrays import widened
+from jaxuq._arrays import concrete, widened
 from jaxuq._errors import OptionError
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
@@ -64,20 +63,16 @@ def check_sampling(sampling: Sampling) -> Sampling:
         Sampling(temperature=None, top_k=None, top_p=None, min_p=None)
     """
     temperature, top_k, top_p, min_p = sampling
-    if _known(temperature):
+    if concrete(temperature):
         temperature = check_number("temperature", temperature, 0.0) or None
-    if _known(top_k):
+    if concrete(top_k):
         top_k = check_count("top_k", top_k, 0) or None
-    if _known(top_p):
+    if concrete(top_p):
         top_p = check_number("top_p", top_p, 0.0, 1.0, open_low=True)
         top_p = None if top_p == 1 else top_p
-    if _known(min_p):
+    if concrete(min_p):
         min_p = check_number("min_p", min_p, 0.0, 1.0) or None
     return GREEDY if temperature is None else Sampling(temperature, top_k, top_p, min_p)
-
-
-def _known(value: Any) -> bool:
-    return value is not None and not isinstance(value, Tracer)
 
 
 def vocabulary_sum(x: Shaped[Array, "*batch vocab"]) -> Shaped[Array, "*batch"]:
@@ -123,6 +118,9 @@ def top_k_mask(logits: Float[Array, "*batch vocab"], top_k: int | Int[Array, ""]
     Returns:
         The mask. All that tie with the k-th largest are in, so it may hold more than k.
 
+    Raises:
+        OptionError: a `top_k` below 1, where it is not traced.
+
     Example:
         >>> import jax.numpy as jnp
         >>> top_k_mask(jnp.array([1.0, 3.0, 2.0, 2.0]), 2).tolist()
@@ -131,6 +129,8 @@ def top_k_mask(logits: Float[Array, "*batch vocab"], top_k: int | Int[Array, ""]
     References:
         A. Fan, M. Lewis, Y. Dauphin. Hierarchical neural story generation. ACL 2018.
     """
+    if concrete(top_k):
+        check_count("top_k", top_k)
     return _threshold(_ordered(logits), lambda mask: vocabulary_sum(mask.astype(jnp.int32)) >= top_k)
 
 
@@ -148,6 +148,9 @@ def top_p_mask(logits: Float[Array, "*batch vocab"], top_p: float | Float[Array,
     Returns:
         The mask; the most likely token is always in.
 
+    Raises:
+        OptionError: a `top_p` of 0 or less, where it is not traced.
+
     Example:
         >>> import jax.numpy as jnp
         >>> top_p_mask(jnp.log(jnp.array([0.5, 0.25, 0.15, 0.1])), 0.7).tolist()
@@ -156,6 +159,8 @@ def top_p_mask(logits: Float[Array, "*batch vocab"], top_p: float | Float[Array,
     References:
         A. Holtzman et al. The curious case of neural text degeneration. ICLR 2020, Eq 2.
     """
+    if concrete(top_p):
+        check_number("top_p", top_p, 0.0, open_low=True)
     weights = jnp.exp(logits - jnp.max(logits, axis=-1, keepdims=True)).astype(jnp.float32)
     target = top_p * vocabulary_sum(weights)
     kept = _threshold(_ordered(logits), lambda mask: vocabulary_sum(jnp.where(mask, weights, 0.0)) >= target)
@@ -173,6 +178,9 @@ def min_p_mask(logits: Float[Array, "*batch vocab"], min_p: float | Float[Array,
     Returns:
         The mask; the most likely token is always in.
 
+    Raises:
+        OptionError: a `min_p` outside (0, 1], where it is not traced.
+
     Example:
         >>> import jax.numpy as jnp
         >>> min_p_mask(jnp.log(jnp.array([0.5, 0.3, 0.2])), 0.5).tolist()
@@ -181,6 +189,8 @@ def min_p_mask(logits: Float[Array, "*batch vocab"], min_p: float | Float[Array,
     References:
         N. N. Minh et al. Turning up the heat: min-p sampling for creative and coherent LLM outputs. ICLR 2025.
     """
+    if concrete(min_p):
+        check_number("min_p", min_p, 0.0, 1.0, open_low=True)
     return logits >= jnp.max(logits, axis=-1, keepdims=True) + jnp.log(jnp.asarray(min_p, logits.dtype))
 
 

@@ -8,19 +8,9 @@ text, `compare_answers` compares two and says what decided; `read_published` giv
 
 from jaxuq.questions.answers import FoundAnswer, answer_tokens, find_answer
 from jaxuq.questions.choices import letters_of
+from jaxuq.questions.comparing import Verdict, compare_answers, equivalent_answers
 from jaxuq.questions.families import FAMILIES, family_answer, make_families, write_families
-from jaxuq.questions.grading import (
-    Grade,
-    Grades,
-    Verdict,
-    compare_answers,
-    equivalent_answers,
-    grade,
-    grade_answers,
-    judge_answer,
-    read_answer,
-    right_answers,
-)
+from jaxuq.questions.grading import Grade, Grades, grade, grade_answers, judge_answer, read_answer, right_answers
 from jaxuq.questions.layouts import LAYOUTS, lay_out
 from jaxuq.questions.published import PUBLISHED, find_published, read_published
 from jaxuq.questions.records import Question, QuestionError, QuestionSet, Rejected

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from jaxuq.questions.characters import THIN
+from jaxuq.questions.measures import is_known, ratio_of
 from jaxuq.questions.numerals import read_numeral
 from jaxuq.questions.spelled import SCALES
 from jaxuq.questions.units import GAP
@@ -22,19 +23,13 @@ _AND_PART = re.compile(
     r"|(?:an?|one)[\s-]+(?P<word>half|third|quarter)(?![\w-]))", re.I
 )  # fmt: skip
 _PARTS = {"half": Fraction(1, 2), "third": Fraction(1, 3), "quarter": Fraction(1, 4)}
-_MEASURED = "|".join(
-    rf"\d{{1,6}}\s?{large}(?:,?\s?and\s|,\s|\s)?\d{{1,2}}\s?{small}"
-    for large, small in (
-        ("(?:hours?|hrs?|h)", "(?:minutes?|mins?|m)(?![a-z])"),
-        ("(?:minutes?|mins?|m)", "(?:seconds?|secs?|s)(?![a-z])"),
-        ("(?:feet|foot|ft|')", "(?:inch(?:es)?|in(?![a-z])|\"|'')"), ("(?:days?|d)", "(?:hours?|hrs?|h)(?![a-z])"),
-        ("years?", "months?"), ("weeks?", "days?"), ("dollars?", "cents?"), ("(?:pounds?|lbs?)", "(?:ounces?|oz)"),
-        ("(?:kilometers?|kilometres?|km)", "(?:meters?|metres?|m)(?![a-z])"), ("(?:gallons?|gal)", "(?:quarts?|qt)"),
-        ("(?:meters?|metres?|m)", "(?:centimeters?|centimetres?|cm)"), ("(?:kilograms?|kg)", "(?:grams?|g)(?![a-z])"),
-    )
-)  # fmt: skip
-COMPOUND = re.compile(
-    rf"\d{{1,4}}(?:(?::|\{{:\}})\d{{1,4}})+(?![\d:]|\.\d)(?:\s?[ap]\.?m(?![a-z])\.?)?|\d{{4}}-\d\d-\d\d(?![\d-])|{_MEASURED}"
+_PIECE = re.compile(
+    rf"(?P<number>\d[\d,]{{0,15}}(?:\.\d{{1,9}})?){GAP}(?:\\(?:text|mathrm)\s*\{{\s*)?(?P<unit>[A-Za-z]+|''|'|\"|¢)(?:(?<![A-Za-z]{{4}})\.)?\s*\}}?(?![A-Za-z])"
+)
+_NEXT = re.compile(rf"{GAP}(?:,?\s*(?:and|\\text\s*\{{\s*and\s*\}})\s+|,\s+)?(?=\d)")
+_SHORT_UNITS = {"'": "ft", "''": "in", '"': "in", "m": "min"}
+_COMPOUND = re.compile(
+    r"\d{1,4}(?:(?::|\{:\})\d{1,4})+(?![\d:]|\.\d)(?:\s?[ap]\.?m(?![a-z])\.?)?|\d{4}-\d\d-\d\d(?![\d-])"
     r"|\d{1,2}\s?[ap]\.?m(?![a-z])\.?|\d{1,2}h\d\d(?:m(?:in)?)?(?!\w)|\d{1,6}[€£]\d\d(?!\d)|\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)"
     r"|\d{1,3}°\s?\d{1,2}'(?:\s?\d{1,2}(?:\"|''))?|\d{1,6}\s(?:per|for every|to every)\s\d{1,6}(?!\w)",
     re.I | re.A,
@@ -47,9 +42,10 @@ FRACTION = re.compile(r"(?:\\(?:(?:[dtc]|nice|s|flat)?frac|sqrt)(?![a-zA-Z])|√
 _PERCENT = re.compile(rf"{GAP}(?:\\?%|‰)|\s(?:percent|per\scent)(?![a-z])", re.I)
 _SCALED = re.compile(
     rf"(?:{GAP}|\s?-)(?P<word>{'|'.join(SCALES)})s?(?![a-z])|{GAP}\\(?:text|mathrm|mbox|textrm)\s*\{{\s*"
-    rf"(?P<text>{'|'.join(SCALES)})s?(?![a-z])[^{{}}]*\}}|(?P<thousand>k)(?!\w)", re.I
+    rf"(?P<text>{'|'.join(SCALES)})s?(?![a-z])[^{{}}]*\}}|(?P<thousand>k)(?!\w)(?!/)", re.I
 )  # fmt: skip
-_LETTERS = re.compile(r"(?P<short>M|m|B|T)(?!\w)")
+_DOZEN = re.compile(rf"{GAP}(?:\\text\s*\{{\s*)?dozens?(?![a-z])\s*\}}?", re.I)
+_LETTERS = re.compile(r"(?P<short>M|m|B|T)(?![\w/])")
 _LETTER_SCALES = {"M": 10**6, "m": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -61,7 +57,8 @@ class Quantity(NamedTuple):
         end: one past its last.
         value: exactly, without what is beside it; None where it is no rational number (`5:30`, `3:2`, a date and
             `2 hours 30 minutes` are none), or too large.
-        factor: what the word or sign beside it says: 1/100 for percent, 1000 for thousand, else 1.
+        factor: 1/100 where percent stands beside it, 12 beside dozen, which people count in, too; else 1. What other
+            words of scale say is in the value.
         formula: whether it is one, such as `3\\pi` or `2x + 1`; its value is None unless it is rational.
     """
 
@@ -70,6 +67,68 @@ class Quantity(NamedTuple):
     value: Fraction | None
     factor: Fraction
     formula: bool = False
+
+
+class Measured(NamedTuple):
+    """Several numbers with units that add up, such as `3 hours and 30 minutes`.
+
+    Attributes:
+        end: one past the last character.
+        parts: each number, and its unit.
+    """
+
+    end: int
+    parts: tuple[tuple[Fraction, str], ...]
+
+
+def read_measured(text: str, at: int) -> Measured | None:
+    """Numbers with units, of which each is less than one of the unit before it: `5 ft 6 in`, `$3 and 50 cents`.
+
+    Args:
+        text: of `fold`.
+        at: place of the first digit.
+
+    Returns:
+        None: there are none, or one alone.
+
+    Example:
+        >>> [(str(number), unit) for number, unit in read_measured("5 ft 6 in", 0).parts]
+        [('5', 'ft'), ('6', 'in')]
+        >>> read_measured("6 in 5 ft", 0)
+    """
+    parts: list[tuple[Fraction, str]] = []
+    money = MONEY.search(text, max(at - 2, 0), at)
+    if money and (whole := re.compile(r"\d[\d,]{0,15}(?:(?=\s+and\s)|\s+dollars?\b)").match(text, at)):
+        parts.append((Fraction(re.sub(r"\D", "", whole[0])), money[0].strip("\\")))
+        joint = _NEXT.match(text, whole.end())
+        place = joint.end() if joint else whole.end()
+    else:
+        place = at
+    end = place
+    while (piece := _PIECE.match(text, place)) is not None:
+        number, unit = Fraction(piece["number"].replace(",", "")), piece["unit"]
+        known = [one for one in dict.fromkeys((unit, _SHORT_UNITS.get(unit, unit))) if is_known(one)]
+        if parts:
+            whole_before, larger = parts[-1]
+            many = {one: ratio_of(larger, one) or 0 for one in known}
+            if larger == "m" and not any(many.values()) and (ratio_of("min", unit) or 0) > 1:
+                parts[-1], many = (whole_before, "min"), {unit: Fraction(60)}  # 1 m 20 s
+            known = [one for one in known if number < many[one] and many[one] > 1 and whole_before.denominator == 1]
+        if not known:
+            break
+        parts.append((number, known[0]))
+        end = piece.end() - (text[piece.end() - 1] == "." and piece["unit"] != ".")
+        joint = _NEXT.match(text, piece.end())
+        if joint is None:
+            break
+        place = joint.end()
+    return Measured(end, tuple(parts)) if len(parts) > 1 else None
+
+
+def compound_end(text: str, at: int) -> int | None:
+    """One past what is more than one number: a time, a ratio, a date, several measures; None: nothing of it begins."""
+    measured, other = read_measured(text, at), _COMPOUND.match(text, at)
+    return measured.end if measured else other.end() if other else None
 
 
 def past_digits(text: str, at: int) -> int:
@@ -119,8 +178,8 @@ def read_quantity(text: str, at: int, *, spaced: bool = False) -> Quantity | Non
         return _with_factor(text, at, fraction, rational_value(text[at:fraction]))
     if VULGAR.match(text, at):
         return _with_factor(text, at, at + 1, _vulgar(text[at]))
-    if other := COMPOUND.match(text, at):  # a time, a ratio, a date, two measures
-        return Quantity(at, other.end(), None, Fraction(1))
+    if (end := compound_end(text, at)) is not None:
+        return Quantity(at, end, None, Fraction(1))
     numeral = read_numeral(text, at, spaced=spaced)
     if numeral is None:
         return None
@@ -182,10 +241,12 @@ def _with_factor(text: str, start: int, end: int, value: Fraction | None) -> Qua
     """With the sign of percent, or the word of scale, that stands beside it."""
     if percent := _PERCENT.match(text, end):
         return Quantity(start, percent.end(), value, Fraction(1, 1000 if "‰" in percent[0] else 100))
-    if (short := _LETTERS.match(text, end)) and MONEY.search(text, max(start - 3, 0), start):
-        return Quantity(start, short.end(), value, Fraction(_LETTER_SCALES[short[1]]))
-    factor = 1
-    while factor < 10**30 and (scaled := _SCALED.match(text, end)):
+    if dozens := _DOZEN.match(text, end):
+        return Quantity(start, dozens.end(), value, Fraction(12))
+    scale, short = 1, _LETTERS.match(text, end)
+    if short and (short[1] in "MB" or MONEY.search(text, max(start - 3, 0), start)):
+        end, scale = short.end(), _LETTER_SCALES[short[1]]
+    while scale < 10**30 and (scaled := _SCALED.match(text, end)):
         word = (scaled["word"] or scaled["text"] or "thousand").lower()
-        end, factor = scaled.end(), factor * SCALES[word]
-    return Quantity(start, end, value, Fraction(factor))
+        end, scale = scaled.end(), scale * SCALES[word]
+    return Quantity(start, end, value and value * scale, Fraction(1))

@@ -8,31 +8,23 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from jaxuq._options import check_choice
+from jaxuq.questions.bounds import beside, bounded
 from jaxuq.questions.chains import listed, runs
 from jaxuq.questions.characters import THIN, visible
 from jaxuq.questions.clocks import time_of
-from jaxuq.questions.expressions import is_named
-from jaxuq.questions.letters import ALPHABET, as_letters, find_letter
+from jaxuq.questions.cues import CHOICE_CUE, CORRECTION, CUE, last_box, last_tag, sentence_end, trimmed
+from jaxuq.questions.expressions import is_formula, is_named
+from jaxuq.questions.formulas import formulas
+from jaxuq.questions.letters import ALPHABET, Letter, as_letters, find_letter
 from jaxuq.questions.notation import clean
 from jaxuq.questions.quantities import parse_quantity, quantities
 from jaxuq.questions.spelled import find_spelled
 from jaxuq.questions.stating import is_constant, last_number, said
 from jaxuq.questions.units import without_unit
-from jaxuq.questions.words import AFTER_NAMES, BEGINNERS, SHORTENED, TITLES
+from jaxuq.questions.words import BEGINNERS, WORDS_AFTER
 
 AnswerKind = Literal["number", "expression", "choice", "text", "whole"]
 KINDS: tuple[AnswerKind, ...] = ("number", "expression", "choice", "text", "whole")
-_BOX = re.compile(r"\\(?:f?boxed|fbox)\s*\{")
-_CUE = re.compile(
-    r"(?:answer|result|solution)[*_]*\s*(?:(?P<is>is|are|was|would be|should be|must be)\b[*_]*|:|=)[*_\s]*:?[*_]*\s*"
-    r"|####\s*", re.I
-)  # fmt: skip
-_CHOICE_CUE = re.compile(
-    _CUE.pattern + r"|(?:option|choice)[*_]*\s*(?:(?P<was>is)\b|:)[*_\s]*"
-    r"|(?P<said>\bI(?:['’](?:d|ll)|\s+would|\s+will)?\s+(?:say|pick|choose|select|go\s+with|vote\s+for)"
-    r"|\bmy\s+(?:pick|guess|vote|bet)\s+(?:is|would\s+be)|(?:^|[.!\n]\s*)(?:choose|pick|select))\s+"
-    r"(?:it(?:['’]s|\s+is)\s+)?(?=[\"'(\[*_]{0,3}(?:option\s+|choice\s+)?[\"'(\[*_]{0,3}(?-i:[A-Z])(?![A-Za-z]))", re.I
-)  # fmt: skip
 _LABELLED = re.compile(r"^[ \t*>_\"'(\[]{0,9}[A-Za-z](?:[.:)]|\s-)\s+\S", re.M)
 _RELATION = re.compile(r"=|≈|\\(?:approx|simeq|sim)(?![a-zA-Z])")
 _SHORT, _LONGEST, _END = 200, 2000, 20000  # characters, that are read of an answer, and of the end without a cue
@@ -48,6 +40,18 @@ _QUOTES = "$ \t*_\"'.,:;" + THIN
 _REASON = re.compile(
     r"[\s,]+(?:because|since it|since the|as it is|as the|which is)\b|,\s+(?:which|who|whose|where|when)\b", re.I
 )
+
+_FILLERS = re.compile(
+    r"(?:[\W_]|(?:about|approximately|actually|just|only|equal|to|exactly|the|an?|total|of|option|choice|answer|letter|in\s+fact)"
+    r"(?![A-Za-z])|\\(?:text|mathrm|boxed)\{)*", re.I
+)  # fmt: skip
+_CONCLUDED = re.compile(
+    r"\b(?:so|thus|therefore|hence|must be|leaves|choose|pick|select|go with)\b[^.\n]{0,25}?"
+    r"(?<![A-Za-z'])(?-i:[A-Z])(?!['\w])",
+    re.I,
+)
+_PROSE = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,}\s|(?<![\\A-Za-z{])[A-Za-z]{4,}")
+_MATHEMATICS = re.compile(r"\$\$(.+?)\$\$|\\\[(.+?)\\\]|\\\((.+?)\\\)|\$([^$\n]+?)\$(?!\d)", re.S)
 
 
 class FoundAnswer(NamedTuple):
@@ -68,13 +72,15 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
     r"""The final answer of a response, and where it is.
 
     In this order: the content of the last `\boxed{}` (nested braces are followed) or `<answer></answer>`, what comes
-    after the last "the answer is" or `####`, and otherwise the last number or choice of the text. Numbers are read as
-    people and LaTeX write them: `$-3.50`, `1{,}234`, `1.234,50`, `3 1/2`, `\frac{1}{2}`, `3 \times 10^5`, `5 million`,
-    `0.\overline{3}`, a Unicode minus, and where there are no digits, but a cue, in words (`twelve`); of a chain of
-    equalities, exact or not, the last side counts; units are left out; a formula (`3\pi`) is read as a whole. After a
-    cue it is the first number that is neither reckoned with nor told as a circumstance (`3 squared, which is 9`, `after
-    3 days, 45`); a number that is said again in other units (`2 hours, which is 120 minutes`) is ambiguous, and the
-    first is taken. A letter is read alike whichever it is, and in marks of HTML and Markdown.
+    after the last "the answer is" or `####`, and otherwise the last number, formula or choice of the text, or the
+    letter that opens it. What corrects any of these later (`Wait, I made a mistake; it is 14`) takes its place. A bound
+    (`at least 3`), a remainder (`3 R 1`) and several names with values (`x = 4, y = 5`) are one answer. Numbers are
+    read as people and LaTeX write them: `$-3.50`, `1{,}234`, `1.234,50`, `3 1/2`, `\frac{1}{2}`, `3 \times 10^5`,
+    `5 million`, `0.\overline{3}`, a Unicode minus, and where there are no digits, but a cue, in words (`twelve`);
+    of a chain of equalities, exact or not, the last side counts; units are left out; a formula (`3\pi`) is read as a
+    whole. After a cue it is the first number that is neither reckoned with nor told as a circumstance (`3 squared,
+    which is 9`, `after 3 days, 45`); a number that is said again in other units (`2 hours, which is 120 minutes`) is
+    ambiguous, and the first is taken. A letter is read alike whichever it is, and in marks of HTML and Markdown.
 
     Args:
         response: what the model wrote.
@@ -105,25 +111,99 @@ def find_answer(response: str, kind: AnswerKind = "number", *, letters: str = AL
     folded, places = visible(response)
     if kind == "choice":
         folded = as_letters(folded)
-    place = _in_box(folded, kind, letters) or _after_cue(folded, kind, letters)
-    if place is None and kind == "number":
-        place = _alone(folded) or last_number(folded, max(0, len(folded) - _END))
-    elif place is None and kind == "choice":
-        alone = "colon" if re.fullmatch(r"\W*[A-Za-z]\W*", folded) else ""
-        letter = find_letter(folded, max(0, len(folded) - _END), len(folded), letters, cue=alone, last=True)
-        if letter is None and _LABELLED.match(folded) and len(_LABELLED.findall(folded)) == 1:  # a. Paris
-            letter = find_letter(folded, 0, len(folded), letters, cue="colon")
-        place = (letter.start, letter.start + len(letter.text)) if letter else None
+    place, start = _announced(folded, kind, letters)
+    place = (
+        _corrected(folded, start, kind, letters) or place or (None if start else _unannounced(folded, kind, letters))
+    )
     if place is None or place[0] >= place[1]:
         return None
-    start, end = places[place[0]], places[place[1] - 1] + 1
-    return FoundAnswer(response[start:end], start, end)
+    begin, end = places[place[0]], places[place[1] - 1] + 1
+    return FoundAnswer(response[begin:end], begin, end)
+
+
+def _announced(text: str, kind: AnswerKind, letters: str) -> tuple[tuple[int, int] | None, int]:
+    """What is in a box or after a cue, and where the text goes on; 0: there is none of these."""
+    box = last_box(text) or last_tag(text)
+    if box is not None:
+        return _in_box(text, box, kind, letters), box[0]
+    cues = list((CHOICE_CUE if kind == "choice" else CUE).finditer(text))
+    return (_after_cue(text, cues[-1], kind, letters), cues[-1].end()) if cues else (None, 0)
+
+
+def _corrected(text: str, start: int, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
+    """What stands right after the last words that correct what was said after a place; None: nothing does."""
+    for mark in reversed(list(CORRECTION.finditer(text, start))):
+        at = mark.end()
+        if not any(map(str.isalnum, text[start : mark.start("mark")])):
+            continue
+        end = sentence_end(text, at, _line_end(text, at))
+        if kind == "number":
+            place = said(text, at, min(end + 1, len(text)))
+            place = place and beside(text, at, place, end)
+        elif kind == "choice":
+            letter = find_letter(text, at, end, letters, cue="is")
+            place = (letter.start, letter.start + len(letter.text)) if letter else None
+        else:
+            place = trimmed(text, at, end, _QUOTES)
+            words = text[slice(*place)].split()
+            named = mark["said"] or (0 < len(words) < 5 and words[0].lower() not in BEGINNERS)
+            right = named if kind == "text" else is_formula(clean(text[slice(*place)])[0])
+            place = place if right else None
+        if place is not None and place[0] < place[1] and _FILLERS.fullmatch(text, at, place[0]):
+            return place
+    return None
+
+
+def _line_end(text: str, start: int) -> int:
+    line = text.find("\n", start)
+    return min(len(text) if line < 0 else line, start + _LONGEST)
+
+
+def _unannounced(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
+    if kind == "number":
+        return _alone(text) or last_number(text, max(0, len(text) - _END))
+    if kind == "expression":
+        return _last_formula(text, max(0, len(text) - _END))
+    if kind != "choice":
+        return None
+    alone = "colon" if re.fullmatch(r"\W*[A-Za-z]\W*", text) else ""
+    letter = _opening(text, letters) or find_letter(
+        text, max(0, len(text) - _END), len(text), letters, cue=alone, last=True
+    )
+    if letter is None and len(_LABELLED.findall(text)) == 1 and _LABELLED.match(text):  # a. Paris
+        letter = find_letter(text, 0, len(text), letters, cue="colon")
+    return (letter.start, letter.start + len(letter.text)) if letter else None
+
+
+def _opening(text: str, letters: str) -> Letter | None:
+    """The letter that a text opens with, before a pause or a reason, if it concludes nothing else: `B. Unlike A`."""
+    letter = find_letter(text, 0, len(text), letters, cue="colon")
+    if letter is None or len(letter.letters) > 1 or re.search(r"\w", text[: letter.start]):
+        return None
+    after = re.compile(r"[)\]}\"'*_]*\s*(?:[.,:;!—–)-]|\n|([a-z']+))").match(text, letter.start + 1)
+    if not letter.text.isupper() or after is None or (after[1] and after[1] not in WORDS_AFTER):
+        return None
+    return None if len(_LABELLED.findall(text)) > 1 or _CONCLUDED.search(text, after.end()) else letter
+
+
+def _last_formula(text: str, start: int) -> tuple[int, int] | None:
+    """All of a text that is a formula, what is last between signs of mathematics, or else the last formula."""
+    whole = trimmed(text, start, len(text), _OUTER + ".")
+    if len(text) <= _SHORT and not _PROSE.search(text) and is_formula(clean(text[slice(*whole)])[0]):
+        return whole
+    marked = [found.span(found.lastindex or 0) for found in _MATHEMATICS.finditer(text, start)]
+    listed_ = [one[:2] for one in (*formulas(text, start), *quantities(text, start))]
+    last = max((one for one in marked or listed_), key=lambda one: one[1], default=None)
+    return last and trimmed(text, *last, _OUTER + ".,;")
 
 
 def _alone(text: str) -> tuple[int, int] | None:
     """Of a text that is a number, or a number in words and perhaps its unit."""
     if len(text) > _SHORT:
         return None
+    mark, rest = bounded(text.strip(_QUOTES))
+    if mark and parse_quantity(rest) is not None:
+        return trimmed(text, 0, len(text), _QUOTES)
     if parse_quantity(text) is not None and (found := next(quantities(text, spaced=True), None)) is not None:
         return found[:2]
     spelled = find_spelled(text)
@@ -132,10 +212,7 @@ def _alone(text: str) -> tuple[int, int] | None:
     return spelled[:2] if re.fullmatch(r"(?:\s[A-Za-z]+)?\W*", text[spelled.end :]) else None
 
 
-def _in_box(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
-    box = _last_box(text) or _last_tag(text)
-    if box is None:
-        return None
+def _in_box(text: str, box: tuple[int, int], kind: AnswerKind, letters: str) -> tuple[int, int]:
     start, end = trimmed(text, *box, _OUTER)
     if kind != "expression":
         end = min(end, start + _LONGEST)
@@ -144,7 +221,7 @@ def _in_box(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None
     if kind == "choice":
         letter = find_letter(text, start, end, letters, cue="is")
         return (letter.start, letter.start + len(letter.text)) if letter else (start, end)
-    return _number_in_box(text, start, end) if kind == "number" else (start, end)
+    return beside(text, start, _number_in_box(text, start, end), end) if kind == "number" else (start, end)
 
 
 def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
@@ -172,87 +249,25 @@ def _number_in_box(text: str, start: int, end: int) -> tuple[int, int]:
     return (None if several or _FUNCTION.search(text, start, end) else said(text, start, end)) or (start, end)
 
 
-def _after_cue(text: str, kind: AnswerKind, letters: str) -> tuple[int, int] | None:
-    cues = list((_CHOICE_CUE if kind == "choice" else _CUE).finditer(text))
-    if not cues:
-        return None
-    cue = cues[-1]
+def _after_cue(text: str, cue: re.Match[str], kind: AnswerKind, letters: str) -> tuple[int, int] | None:
     start = cue.end()
-    line = text.find("\n", start)
-    end = min(len(text) if line < 0 else line, start + _LONGEST)
+    end = _line_end(text, start)
     if kind == "number":
-        stop = min(_sentence_end(text, start, end) + 1, end)
-        return said(text, start, stop) or said(text, stop, end)
+        stop = min(sentence_end(text, start, end) + 1, end)
+        for begin, last in ((start, stop), (stop, end)):
+            if (place := said(text, begin, last)) is not None:
+                return beside(text, begin, place, last) if place[0] < place[1] else place
+        return None
     if kind == "choice":
         how = (
             "is" if any(name in ("is", "was", "said") for name, value in cue.groupdict().items() if value) else "colon"
         )
         letter = find_letter(text, start, end, letters, cue=how)
         return (letter.start, letter.start + len(letter.text)) if letter else None
-    end = _sentence_end(text, start, end)
+    end = sentence_end(text, start, end)
     if kind == "text" and (reason := _REASON.search(text, start + 1, end)):
         end = reason.start()
     return trimmed(text, start, end, _QUOTES)
-
-
-def _sentence_end(text: str, start: int, end: int) -> int:
-    """Where a sentence ends: no abbreviation (`St. Petersburg`), initial (`J. Rowling`) or number (`No. 5`) does it."""
-    for stop in re.finditer(r"[.!?](?=[\"')\]*_]*(?:\s|$))", text[start:end]):
-        place = start + stop.start()
-        if text[place] == "!" and re.match(r"!\s*[-=+*/^≈]", text[place:end]):  # 4! = 24
-            continue
-        if text[place] != ".":
-            return place
-        word = re.search(r"[\w.]*$", text[max(start, place - 30) : place])
-        before = word[0].lower() if word else ""
-        if before.endswith("..") and re.match(r"\s+[a-z]", text[place + 1 : end]):  # ... or so
-            continue
-        following = re.match(r"[\"')\]*_\s]*([\w']+)", text[place + 1 : end])
-        if following is None:
-            return place
-        after = following[1]
-        name = after[0].isupper() and after.lower() not in BEGINNERS
-        if before in TITLES or before in SHORTENED or (before == "no" and after[0].isdigit()):
-            continue
-        if (before in AFTER_NAMES or re.fullmatch(r"(?:[a-z]\.)*[a-z]", before)) and (name or after[0].islower()):
-            continue
-        return place
-    return end
-
-
-def _last_box(text: str) -> tuple[int, int] | None:
-    """The content of the last box that is closed, in one pass."""
-    boxes = {found.end() - 1: found.end() for found in _BOX.finditer(text)}
-    if not boxes:
-        return None
-    found, opened, at = None, [], min(boxes)
-    for sign in re.finditer(r"\\.|[{}]", text[at:], re.S):
-        place = at + sign.start()
-        if sign[0] == "{":
-            opened.append(place)
-        elif sign[0] == "}" and opened:
-            begin = opened.pop()
-            if begin in boxes and (found is None or begin > found[0] - 1):
-                found = boxes[begin], place
-    return found
-
-
-def _last_tag(text: str) -> tuple[int, int] | None:
-    """What the last `<answer>` that is closed holds."""
-    end = text.rfind("</answer>")
-    start = text.rfind("<answer>", 0, max(end, 0))
-    return (start + len("<answer>"), end) if start >= 0 else None
-
-
-def trimmed(text: str, start: int, end: int, characters: str) -> tuple[int, int]:
-    """A stretch without what it begins and ends with."""
-    while start < end and text[start] in characters:
-        if text[start] == "." and text[start + 1 : start + 2].isalnum():  # .5, .NET
-            break
-        start += 1
-    while end > start and text[end - 1] in characters:
-        end -= 1
-    return start, end
 
 
 def answer_tokens(pieces: Sequence[str | bytes], start: int, end: int) -> Bool[ndarray, " tokens"]:

@@ -5,22 +5,18 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from jaxuq.questions.amounts import Quantity
+from jaxuq.questions.denials import denied
 from jaxuq.questions.units import GAP
 
 _UNIT = (
-    r"(?:\s?(?:[A-Za-z°µ]+|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}|\^?\\circ)(?:\s?\^\{?-?\d\}?|[²³])?)?"
-    r"(?:\s?(?:dollars|cents))?"
+    r"(?!\s(?:and|or|so|but|which|that|then|because|since|if)\b)(?:\s?(?:[A-Za-z°µ]+|\\(?:text|mathrm|mbox|textrm)\s*\{[^{}]*\}|\^?\\circ)(?:\s?\^\{?-?\d\}?|[²³])?)?"
+    r"(?:\s?(?:dollars|cents))?(?:(?:\s|/)(?!(?:and|or|so|is|are|was|but|which|that|then|because|since|if)\b)[A-Za-z'-]+){0,5}"
 )
 _JOIN = re.compile(
     rf"(?P<unit>{_UNIT}){GAP}\\?[)$\]]?{GAP}(?:(?P<relation>=|≈|≡|\\approx|\\simeq|\\sim|\bequals\b)"
     rf"|(?P<operator>[-–+*/^x]|\\times|\\cdot|\\div)){GAP}\$?{GAP}\(?(?=[-+$€£¥\\\d.])"
 )
 
-_DENIED = re.compile(
-    r"(?:\b(?:not|never|cannot|rather than|instead of)|n't|≠|!=|\\neq?(?![a-z]))\s*(?:be\s+)?(?:equal\s+to\s+)?"
-    r"[$(*_\"']*$",
-    re.I,
-)
 _LIST_UNIT = r"(?P<unit>(?:\s?[A-Za-z°]+)?)"
 _LIST = re.compile(
     rf"{_LIST_UNIT}(?:\.\.\.|…)?[\s$()*_]*"
@@ -47,7 +43,7 @@ def asserted(text: str, found: Iterable[Quantity]) -> Iterator[Quantity]:
         >>> [one.value for one in asserted(text, quantities(text))]
         [Fraction(6, 1)]
     """
-    return (one for one in found if not _DENIED.search(text[max(0, one.start - 40) : one.start]))
+    return (one for one in found if not denied(text, one.start, one.end))
 
 
 def listed(text: str, found: list[list[list[Quantity]]], end: int) -> int | None:

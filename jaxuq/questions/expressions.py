@@ -7,7 +7,8 @@ from jaxuq.questions.characters import plain_words
 from jaxuq.questions.matrices import Matrix, matrix_of
 from jaxuq.questions.measures import same_measure
 from jaxuq.questions.notation import base_of, clean, divisor_of, modulus_of, plain
-from jaxuq.questions.tokens import FUNCTIONS, OF_SEVERAL, Ambiguous, NotUnderstood, is_name
+from jaxuq.questions.set_algebra import same_sets
+from jaxuq.questions.tokens import FUNCTIONS, GREEK, OF_SEVERAL, Ambiguous, NotUnderstood, is_name
 from jaxuq.questions.tree import read_tree
 from jaxuq.questions.values import equal_trees, names_of
 from jaxuq.questions.verifying import verified
@@ -23,7 +24,7 @@ _NAMED = re.compile(
     r"|\\?(?:sin|cos|tan|log|ln|Pr)(?![a-z])\s*\(?\s*\\?[A-Za-z]+\s*\)?"
 )
 OR = re.compile(r"(?<=[\d)}\sA-Za-z])\s+(?:or|and|\\lor|\\vee)\s+(?=[-\d(\\A-Za-z])")
-_MEMBER = re.compile(r"^[a-z]\s*\\in(?![a-z])\s*(?=\\\{|[(\[])")
+_MEMBER = re.compile(r"^[a-z]\s*(?:\\in(?![a-z])|=)\s*(?=\\\{|[(\[]|\\emptyset)")
 _CHEMICAL = re.compile(r"(?:[A-Z][a-z]?\d*|\((?:[A-Z][a-z]?\d*)+\)\d*)+")
 _WORDS = re.compile(r"\.?[^\W\d_]+(?:(?:[\s'.&]+|-)[^\W\d_]+)*[.!?]?")
 
@@ -48,7 +49,8 @@ def _split(text: str, sign: str) -> list[str]:
 
 def parts_of(text: str) -> tuple[str, list[str]]:
     r"""Outer brackets, and what they hold: `(1, 2]`, `\{1, 2\}`, `1, 2`, `x = 1 or x = 2`, `3 \pm 1`."""
-    outer = re.fullmatch(r"(\\\{|[(\[]|\\langle)(.*)(\\\}|[)\]]|\\rangle)", text, re.S)
+    text = re.sub(r"^(?:\\langle(?![a-z])|<)(.*,.*)(?:\\rangle|>)$", r"(\1)", text, flags=re.S)  # of a vector
+    outer = re.fullmatch(r"(\\\{|[(\[])(.*)(\\\}|[)\]])", text, re.S)
     if outer and len(_split(outer[2], ",")) > 1 and _closed(outer[2]):
         brackets, inner = outer[1] + outer[3], outer[2]
     elif outer and outer[1] == "\\{" and _closed(outer[2]):
@@ -107,6 +109,11 @@ def compare_expressions(first: str, second: str, *, verify: bool = True) -> tupl
     (one, modulus), (other, modulus_of_other) = modulus_of(one), modulus_of(other)
     if any(mine and theirs and mine != theirs for mine, theirs in ((base, base_of_other), divisors)):
         return False, "reader"
+    if "\\emptyset" in (one, other):
+        one, other = (_MEMBER.sub("", text) for text in (one, other))
+        return one == other, "words"
+    if (same := same_sets(one, other)) is not None:
+        return same, "reader"
     if are_words(one) and are_words(other):
         return plain_words(one) == plain_words(other), "words"
     formulas = [re.sub(r"_\{(\d+)\}|_(\d)", r"\1\2", text) for text in (one, other)]
@@ -125,7 +132,7 @@ def compare_expressions(first: str, second: str, *, verify: bool = True) -> tupl
         return True, "text"
     if modulus and modulus_of_other and re.fullmatch(r"-?\d+,-?\d+,[1-9]\d*", f"{one},{other},{modulus}"):
         return (int(one) - int(other)) % int(modulus) == 0, "reader"
-    return _compare_lists(parts_of(one), parts_of(other), (one, other), verify)
+    return _compare_lists(*(_in_order(parts_of(text)) for text in (one, other)), (one, other), verify)
 
 
 def _compare_matrices(one: Matrix, other: Matrix, verify: bool) -> tuple[bool, str]:
@@ -166,6 +173,21 @@ def is_named(side: str) -> bool:
         return False
 
 
+def is_formula(text: str) -> bool:
+    """Whether a text is arithmetic, and neither words nor a name with a number."""
+    text = text.strip("()[]")
+    sides = [side for side in re.split(r"\\[lg]e(?![a-z])|[=<>]", text) if side.strip()]
+    try:
+        names = set().union(*(names_of(read_tree(side)) for side in sides))
+    except (NotUnderstood, RecursionError):
+        return re.search(r"\\[a-zA-Z]{2}", text) is not None
+    if any(len(name) > 1 and not name.startswith(GREEK) and "_" not in name for name in names):
+        return False
+    plain_number = not names and re.fullmatch(r"[-+\d.,/ ()]+", text)
+    clear = re.search(r"[\\^=<>_]|[a-z]\s*[-+*/]|[-+*/]\s*[a-z]|\d[a-z](?![a-z])", text)
+    return bool(sides and (plain_number or clear))
+
+
 def _last_sides(one: str, other: str) -> tuple[str, str]:
     """Without `x =` where the other has none, or the same; of a chain its last side."""
     sides = _split(one, "="), _split(other, "=")
@@ -192,13 +214,15 @@ def _compare_lists(
     if united or (len(one[1]) == len(other[1]) == 1 and not one[0] and not other[0]):
         return _compare_values(*whole, verify)
     sets = {one[0], other[0]} <= {"", "\\{\\}"}
-    if not sets and (one[0] != other[0] or len(one[1]) != len(other[1])):
+    pair = {one[0], other[0]} == {"", "()"} and bool(_distinct(one[1])) != bool(_distinct(other[1]))
+    if not sets and not pair and (one[0] != other[0] or len(one[1]) != len(other[1])):
         if "" in (one[0], other[0]):  # an interval, and an inequality
             return _compare_values(*whole, verify)
         return False, "reader"
     if len(one[1]) != len(other[1]) or len(one[1]) > _MOST_PARTS:
         return False, "reader"
-    ordered = ordered or bool(_distinct(one[1])) != bool(_distinct(other[1]))  # x = 5, y = 6 beside 5, 6
+    named = [bool(_distinct(parts)) for parts in (one[1], other[1])]
+    ordered = ordered or named[0] != named[1]  # x = 5, y = 6 beside 5, 6
     by, left = "text", list(other[1])
     for part in one[1]:
         for place, candidate in enumerate(left[:1] if ordered else left):
@@ -210,6 +234,11 @@ def _compare_lists(
         else:
             return False, by
     return True, by
+
+
+def _in_order(listed: tuple[str, list[str]]) -> tuple[str, list[str]]:
+    """Names and values in the order of the names: `y = 5, x = 4` is `(4, 5)`."""
+    return listed[0], sorted(listed[1], key=lambda part: part.partition("=")[0]) if _distinct(listed[1]) else listed[1]
 
 
 def _distinct(parts: Sequence[str]) -> set[str]:

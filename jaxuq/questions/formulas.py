@@ -76,7 +76,7 @@ def formulas(text: str, start: int = 0) -> list[Formula]:
         if not any(map(str.isdigit, written)) or not _VARYING.search(written) or re.match(r"[A-Z]-?\d", inside):
             continue
         unit = re.fullmatch(r"[^A-Za-z]*\d([A-Za-z](?:/[A-Za-z])?)", inside)
-        if unit and ((unit[1] not in VARIABLES and is_known(unit[1])) or unit[1] in ("k", "M")):
+        if unit and ((unit[1] not in VARIABLES and is_known(unit[1])) or unit[1] in ("k", "K", "M", "B")):
             continue
         found.append(Formula(begin, end, rational_value(inside)))
     return found

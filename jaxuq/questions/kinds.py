@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from jaxuq.questions.characters import visible
-from jaxuq.questions.expressions import OR, parts_of
+from jaxuq.questions.expressions import OR, is_formula, parts_of
 from jaxuq.questions.matrices import matrix_of
 from jaxuq.questions.measures import is_known
 from jaxuq.questions.notation import clean, unpacked
 from jaxuq.questions.quantities import parse_quantity
-from jaxuq.questions.tokens import GREEK, NotUnderstood
-from jaxuq.questions.tree import read_tree
 from jaxuq.questions.units import without_unit
-from jaxuq.questions.values import names_of
 
 
 def kind_of(answers: Sequence[str]) -> Literal["number", "expression", "text"]:
@@ -47,23 +44,6 @@ def _kind_of(answer: str) -> Literal["number", "expression", "text"]:
         return "text" if titled else "number"
     cleaned = clean(text)[0]
     parts = [part for part in parts_of(OR.sub(", ", cleaned))[1] if part]
-    if matrix_of(cleaned) or (
-        parts and all(map(_is_formula, parts)) and (digits or "\\" in cleaned or len(parts) == 1)
-    ):
+    if matrix_of(cleaned) or (parts and all(map(is_formula, parts)) and (digits or "\\" in cleaned or len(parts) == 1)):
         return "expression"
     return "text"
-
-
-def _is_formula(text: str) -> bool:
-    """Whether a text is arithmetic, and neither words nor a name with a number."""
-    text = text.strip("()[]")
-    sides = [side for side in re.split(r"\\[lg]e(?![a-z])|[=<>]", text) if side.strip()]
-    try:
-        names = set().union(*(names_of(read_tree(side)) for side in sides))
-    except (NotUnderstood, RecursionError):
-        return re.search(r"\\[a-zA-Z]{2}", text) is not None
-    if any(len(name) > 1 and not name.startswith(GREEK) and "_" not in name for name in names):
-        return False
-    plain_number = not names and re.fullmatch(r"[-+\d.,/ ()]+", text)
-    clear = re.search(r"[\\^=<>_]|[a-z]\s*[-+*/]|[-+*/]\s*[a-z]|\d[a-z](?![a-z])", text)
-    return bool(sides and (plain_number or clear))

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxuq._entries import Entries, Entry
 from jaxuq._errors import OptionError
-from jaxuq.questions.choices import wrong_letters
+from jaxuq.questions.choices import with_letters, wrong_letters
 from jaxuq.questions.letters import ALPHABET
 from jaxuq.questions.records import Question
 
@@ -157,6 +157,7 @@ def lay_out(
         ('Q: 2 + 2?\nA. 3\nB. 4\nA:', ' B', (' A',))
     """
     entry = layout_of(layout)
+    question = with_letters(question)
     prompt = entry.functions["prompt"](question) if question.prompt is None else question.prompt
     if not isinstance(prompt, str | list | tuple) or not prompt:
         raise OptionError(f"the layout {entry.name} gives {prompt!r:.60}; expected a text, or messages of a chat")

@@ -5,6 +5,7 @@ import unicodedata
 from typing import NamedTuple
 
 from jaxuq.questions.characters import THIN
+from jaxuq.questions.denials import denied
 from jaxuq.questions.words import WORDS_AFTER, WORDS_OF_I
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -24,21 +25,8 @@ _LEAD = re.compile(
     re.I,
 )
 _NAMES = r"(?:options?|choices?|letters?|alternatives?|answers?)"
-_DENIED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|cannot|none of|neither(?: of)?|nor|rather than|instead of|over|eliminat(?:e|es|ed|ing)|"
-    r"exclud(?:e|es|ed|ing)|rul(?:e|es|ed|ing) out|reject(?:s|ed|ing)?|except(?: for)?|anything but|other than|unlike|"
-    r"doubt (?:that )?(?:it is|it's)|incorrect:|wrong:)|n't)\s+(?:be\s+)?"
-    rf"(?:(?:the\s+)?{_NAMES}\s+)?[(\[\"'*_$]*$",
-    re.I,
-)
-_DENIED_AFTER = re.compile(
-    r"[)\]\"'*_$]*(?:\s+(?:(?:is|was|are|were)\s+(?:(?:all|both|also|clearly)\s+)?"
-    r"(?:not|wrong|incorrect|false|out|eliminated|excluded|ruled out|a distractor)\b|(?:is|was|are|were)n't\b)"
-    r"|\?\s+no\b)",
-    re.I,
-)
 _NAMED = re.compile(
-    r"\b(?:vitamins?|hepatitis|influenza|plan|blood type|protein|schedule|appendix)\s+$", re.I
+    r"\bover\s+[(\[\"'*_$]*$|\b(?:vitamins?|hepatitis|influenza|plan|blood type|protein|schedule|appendix)\s+$", re.I
 )  # no choice
 _OPEN = r"(?:\\text\w*\s*\{\s*)?"
 _JOIN = r"(?:[,;/&]|\\&|(?:and/or|and|or|nor|vs\.?|versus|as well as|plus|through|to)(?![a-z]))"
@@ -165,7 +153,7 @@ def _several(text: str, start: int, place: int, kind: str) -> Letter | None:
 
 def _denied(text: str, place: int, end: int) -> bool:
     before = text[max(0, place - 40) : place]
-    return bool(_DENIED_BEFORE.search(before) or _NAMED.search(before) or _DENIED_AFTER.match(text, end))
+    return bool(_NAMED.search(before)) or denied(text, place, end)
 
 
 def _stands(text: str, place: int, leading: bool, cue: str) -> bool:

@@ -1,12 +1,14 @@
-r"""What units are: symbols, whose case counts (`mW` is no `MW`), names, and currencies; never converted."""
+r"""What units are: symbols, whose case counts (`mW` is no `MW`), names, currencies, and how many of one another is."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 
 _PREFIXES = {
-    "Y": "yotta", "Z": "zetta", "E": "exa", "P": "peta", "T": "tera", "G": "giga", "M": "mega", "k": "kilo",
-    "h": "hecto", "da": "deca", "d": "deci", "c": "centi", "m": "milli", "µ": "micro", "μ": "micro", "u": "micro",
-    "n": "nano", "p": "pico", "f": "femto", "a": "atto",
+    "Y": "yotta 24", "Z": "zetta 21", "E": "exa 18", "P": "peta 15", "T": "tera 12", "G": "giga 9", "M": "mega 6",
+    "k": "kilo 3", "h": "hecto 2", "da": "deca 1", "d": "deci -1", "c": "centi -2", "m": "milli -3", "µ": "micro -6",
+    "μ": "micro -6", "u": "micro -6", "n": "nano -9", "p": "pico -12", "f": "femto -15", "a": "atto -18",
 }  # fmt: skip
 _PREFIXED = {  # symbol, names
     "m": "meter metre", "g": "gram gramme", "s": "second", "A": "ampere amp", "K": "kelvin", "mol": "mole",
@@ -23,7 +25,7 @@ _SYMBOLS = {
     "ml": "milliliter", "kn": "knot", "rpm": "turnperminute", "psi": "psi", "atm": "atmosphere", "ppm": "ppm",
     "ppb": "ppb", "dB": "decibel", "°": "degree", "deg": "degree", "rad": "radian", "°C": "celsius", "°F": "fahrenheit",
     "C": "celsius coulomb", "F": "fahrenheit farad", "Da": "dalton", "u": "dalton", "M": "", "P": "",
-    "a": "", "E": "", "G": "", "p": "penny", "c": "cent", "¢": "cent", "am": "", "pm": "", "d.p": "",
+    "a": "", "E": "", "G": "", "p": "gbp/100", "c": "", "¢": "", "am": "", "pm": "", "d.p": "",
     "$": "usd aud cad nzd hkd", "US$": "usd", "A$": "aud", "AU$": "aud", "C$": "cad", "CA$": "cad", "NZ$": "nzd",
     "HK$": "hkd", "€": "eur", "£": "gbp", "¥": "jpy cny", "₹": "inr", "USD": "usd", "EUR": "eur", "GBP": "gbp",
     "JPY": "jpy", "CNY": "cny", "INR": "inr", "CHF": "chf", "AUD": "aud", "CAD": "cad", "Rs": "inr", "%": "percent",
@@ -34,15 +36,28 @@ _NAMES = {
     "ounce": "", "ton": "", "gallon": "", "quart": "", "pint": "", "cup": "", "teaspoon": "", "tablespoon": "",
     "degree": "", "radian": "", "knot": "", "celsius": "", "fahrenheit": "", "percent": "", "second": "secs sec",
     "eur": "euro", "gbp": "sterling", "jpy": "yen", "inr": "rupee", "cny": "yuan renminbi", "chf": "franc",
-    "cent": "", "penny": "pence pennies", "atmosphere": "", "micron": "", "dozen": "", "mole": "", "liter": "",
+    "atmosphere": "", "micron": "", "mole": "", "liter": "",
 }  # fmt: skip
 _WORDS: Mapping[str, str] = {
-    "dollar": "usd aud cad nzd hkd", "pound": "poundmass gbp", "lbs": "poundmass", "kilo": "kilogram",
+    "dollar": "usd aud cad nzd hkd", "buck": "usd aud cad", "pound": "poundmass gbp", "lbs": "poundmass",
+    "kilo": "kilogram", **dict.fromkeys(("cent", "c", "¢"), "usd/100 aud/100 cad/100 nzd/100 eur/100"),
+    **dict.fromkeys(("penny", "pennies"), "gbp/100 usd/100 cad/100"), "pence": "gbp/100",
+    **{name: f"usd/{many}" for name, many in (("dime", 10), ("nickel", 20))},
+}  # fmt: skip
+_SIZES: Mapping[str, str] = {  # how many of another, and of which power
+    "minute": "60 second", "hour": "60 minute", "day": "24 hour", "week": "7 day", "year": "12 month",
+    "decade": "10 year", "century": "100 year", "inch": "0.0254 meter", "foot": "12 inch", "yard": "3 foot",
+    "mile": "5280 foot", "micron": "1e-6 meter", "acre": "4840 yard 2", "hectare": "1e4 meter 2",
+    "liter": "0.001 meter 3", "gallon": "231 inch 3", "quart": "1/4 gallon", "pint": "1/8 gallon", "cup": "1/16 gallon",
+    "tablespoon": "1/256 gallon", "teaspoon": "1/768 gallon", "poundmass": "453.59237 gram", "ounce": "1/16 poundmass",
+    "tonne": "1e6 gram", "byte": "8 bit",
+    **{prefix + names.split()[0]: f"1e{exponent} {names.split()[0]}" for names in _PREFIXED.values()
+       for prefix, exponent in map(str.split, _PREFIXES.values())},
 }  # fmt: skip
 _POWERS = {0xB2: "^2", 0xB3: "^3"}
 _SQUARE, _CUBIC = ("square", "sq", "squared"), ("cubic", "cu", "cubed")
 _WHOLE: Mapping[str, str] = {"mph": "mile/hour", "kph": "km/h", "kmh": "km/h", "kmph": "km/h", "cc": "cm^3"}
-PREFIXES = tuple(dict.fromkeys(_PREFIXES.values()))
+PREFIXES = tuple(dict.fromkeys(prefix.split()[0] for prefix in _PREFIXES.values()))
 """Of names of units."""
 Options = frozenset[str]
 Measure = tuple[tuple[Options, int], ...]
@@ -56,7 +71,7 @@ def _tables() -> tuple[dict[str, Options], dict[str, Options]]:
         for name in (first, *others):
             names[name] = frozenset((first,))
         symbols[symbol] = frozenset((first,))
-        for sign, prefix in _PREFIXES.items():
+        for sign, prefix in ((sign, prefix.split()[0]) for sign, prefix in _PREFIXES.items()):
             symbols[sign + symbol] = frozenset((prefix + first,))
             names |= {prefix + name: frozenset((prefix + first,)) for name in (first, *others)}
             if symbol == "L":
@@ -74,6 +89,7 @@ def _tables() -> tuple[dict[str, Options], dict[str, Options]]:
 _BY_SYMBOL, _BY_NAME = _tables()
 
 
+@functools.lru_cache(4096)
 def _unit(word: str) -> Options | None:
     """What a word may mean; None: it is no unit that is known. What only case would tell is a unit of its own."""
     if word in _BY_SYMBOL:
@@ -158,6 +174,59 @@ def is_known(text: str) -> bool:
     return found is not None and found[1]
 
 
+def ratio_of(first: str, second: str) -> Fraction | None:
+    """How many of a unit one of another is; what is unknown may be any, and as much.
+
+    Args:
+        first: of `without_unit`.
+        second: another.
+
+    Returns:
+        None where both are known, and measure different things.
+
+    Example:
+        >>> [
+        ...     str(ratio_of(*pair))
+        ...     for pair in (("h", "minutes"), ("cents", "$"), ("L", "cm^3"), ("m", "eggs"), ("m", "s"))
+        ... ]
+        ['60', '1/100', '1000', '1', 'None']
+    """
+    one, other = measure_of(first), measure_of(second)
+    if one is None or other is None:
+        return Fraction(1)
+    mine, theirs = list(one[0]), list(other[0])
+    if not (one[1] and other[1]):
+        shared = min(len(mine), len(theirs))
+        mine, theirs = mine[:shared], theirs[:shared]
+    if len(mine) != len(theirs):
+        return None
+    ratio = Fraction(1)
+    for unit in mine:
+        sizes = ((each, size / _sizes(each)[kind]) for each in theirs for kind, size in _sizes(unit).items()
+                 if kind in _sizes(each))  # fmt: skip
+        match = next(sizes, None)
+        if match is None:
+            return None
+        theirs.remove(match[0])
+        ratio *= match[1]
+    return ratio
+
+
+def _sizes(unit: tuple[Options, int]) -> dict[tuple[str, int], Fraction]:
+    """Of a unit with its power: what it may measure, with how much of it it is."""
+    options, power = unit
+    found = {}
+    for option in sorted(options):
+        name, _, parts = option.partition("/")
+        raised, scale = 1, Fraction(1, int(parts or 1))
+        while name in _SIZES:
+            size, name, *more = _SIZES[name].split()
+            scale *= Fraction(size) ** raised
+            raised *= int(more[0]) if more else 1
+        found[name, raised * power] = scale**power
+    return found
+
+
 def same_measure(first: str, second: str) -> bool:
     """Whether two units may be the same: unknown ones may.
 
@@ -172,18 +241,4 @@ def same_measure(first: str, second: str) -> bool:
         >>> same_measure("metres", "m"), same_measure("mL", "ML"), same_measure("$", "euros"), same_measure("eggs", "m")
         (True, False, False, True)
     """
-    one, other = measure_of(first), measure_of(second)
-    if one is None or other is None:
-        return True
-    mine, theirs = list(one[0]), list(other[0])
-    if not (one[1] and other[1]):
-        shared = min(len(mine), len(theirs))
-        mine, theirs = mine[:shared], theirs[:shared]
-    if len(mine) != len(theirs):
-        return False
-    for options, power in mine:
-        match = next((each for each in theirs if each[0] & options and each[1] == power), None)
-        if match is None:
-            return False
-        theirs.remove(match)
-    return True
+    return ratio_of(first, second) == 1

@@ -49,6 +49,16 @@ _SAME = (
     (re.compile(r"\\(?:le|ge|ne)q?(?:slant)?(?![a-zA-Z])"), lambda found: found[0][:3] + " "),
     (re.compile(r"\\(?:approx|simeq|sim|equiv)(?![a-zA-Z])|≈|≡"), "="),
 )
+EMPTY_SIGNS = ("\\emptyset", "\\varnothing", "∅", "\\{\\}")
+_EMPTY = re.compile(
+    r"(?:there (?:is|are|exist)s? )?(?:no|\\nexists) "
+    r"(?:(?:real|integer|whole|rational|complex|positive|valid|possible|such|finite)(?: number| valued)? )*"
+    r"(?:solutions?|roots?|zeros?|values?(?: of \w)?|numbers?|intersections?|x)(?: exists?| at all)?"
+    r"|none|(?:the )?(?:empty|null) set|\{\}", re.I
+)  # fmt: skip
+_VECTOR = re.compile(
+    r"\\(?P<mark>vec|overrightarrow|mathbf|boldsymbol|bm|hat)\s*(?:\{\s*(?P<group>\\?[A-Za-z]{1,7})\s*\}|(?P<one>[A-Za-z]))"
+)
 _MODULUS = re.compile(
     rf"{GAP}(?:\\pmod|\({GAP}(?:\\[bp]?mod|(?<![A-Za-z\\])mod(?:ulo)?)|(?P<bare>\\b?mod|(?<![A-Za-z\\])mod(?:ulo)?))(?![A-Za-z])"
     rf"{GAP}(?:\{{\s*(?P<group>\w+)\s*\}}|(?P<one>\d+|[a-z](?![a-z]))){GAP}\)?$"
@@ -69,6 +79,7 @@ def clean(text: str) -> tuple[str, str]:
         (('\\frac12', 'cm'), ('\\pm 3', ''))
     """
     text = _MONEY.sub(" ", unpacked(visible(text)[0])).rstrip(" \n\t.,;:" + THIN).lstrip(" \n\t,;:" + THIN)
+    text = _vectors(text)
     text, unit = without_unit(text)
     for _ in range(3):  # fonts in fonts
         text = re.sub(FONT, r" \1 ", text)
@@ -78,7 +89,19 @@ def clean(text: str) -> tuple[str, str]:
     text = _DEGREES.sub("", text)
     for form, one in _SAME:
         text = form.sub(one, text)
-    return text.strip(), unit
+    return "\\emptyset" if _EMPTY.fullmatch(" ".join(text.split())) else text.strip(), unit
+
+
+def _vectors(text: str) -> str:
+    """Vectors as names of their own, and their cross as a sign of its own, since it is no product of numbers."""
+    crossed = "\\times" in text or "×" in text
+    if not any(crossed or found["mark"] in ("vec", "overrightarrow") for found in _VECTOR.finditer(text)):
+        return text
+    marked = ("vec", "overrightarrow", *(("mathbf", "boldsymbol", "bm", "hat") if crossed or "\\cdot" in text else ()))
+    named = _VECTOR.sub(
+        lambda found: f" {found['group'] or found['one']}_{{vec}} " if found["mark"] in marked else found[0], text
+    )
+    return re.sub(r"\\times(?![a-zA-Z])|×", r"\\btimes ", named)
 
 
 def unpacked(text: str) -> str:

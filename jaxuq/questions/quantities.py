@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from jaxuq.questions.amounts import (
-    COMPOUND,
     FRACTION,
     MONEY,
     VULGAR,
     Quantity,
+    compound_end,
     fraction_end,
     past_digits,
     read_quantity,
@@ -56,7 +56,7 @@ def quantities(text: str, start: int = 0, end: int | None = None, *, spaced: boo
         at = found.start()
         while waiting and waiting[-1].end <= at:
             waiting.pop()
-        inside = waiting and first <= waiting[-1].start <= at and not COMPOUND.match(text, at)
+        inside = waiting and first <= waiting[-1].start <= at and compound_end(text, at) is None
         if inside:
             whole = waiting.pop()
             yield Quantity(whole.start, whole.end, whole.value, Fraction(1), True)

@@ -11,9 +11,9 @@ from jaxuq.questions.letters import ALPHABET
 from jaxuq.questions.records import Question
 
 _ALSO = {
-    "question": ("instruction",), "answer": (), "solution": (), "kind": (), "choices": (), "also": (), "id": (),
-    "category": ("task",), "source": ("dataset",), "part": ("split",), "weight": (), "uncertainty": (), "prompt": (),
-    "response": (),
+    "question": ("instruction",), "answer": ("answers",), "solution": (), "kind": (), "choices": (), "also": (),
+    "id": (), "category": ("task",), "source": ("dataset",), "part": ("split",), "weight": (), "uncertainty": (),
+    "prompt": (), "response": (),
 }  # fmt: skip
 _PARTS = {
     **{name: name for name in ("train", "valid", "calibrate", "test")}, "validation": "valid", "val": "valid",
@@ -28,10 +28,10 @@ def make_question(entry: Any, name: str) -> Question:
     | field | or | what it is |
     |---|---|---|
     | `question` | `instruction` | what is asked |
-    | `answer` | | the right one: text, a number, or a list of right ones; of `choices` one, its letter or its number from 0 |
+    | `answer` | `answers` | the right one: text, a number, or a list of right ones; of `choices` one, its letter or its number from 0 |
     | `also` | | further right answers, a list |
     | `solution` | `response` beside `instruction` | the right answer written out; enough without `answer` |
-    | `choices` | | a list of answers to choose from |
+    | `choices` | | answers to choose from: a list, `{"A": "...", "B": "..."}`, or `{"text": [...], "label": [...]}` |
     | `kind` | | `number`, `expression`, `choice`, `text`, `whole`; else `choice` with choices, `number` or `expression` where all right answers are (with a digit, or LaTeX), `whole` for a solution alone, `text` |
     | `id`, `category`, `source` | `task`, `dataset` | text |
     | `part` | `split` | `train`, `valid`, `calibrate`, `test` |
@@ -64,9 +64,11 @@ def make_question(entry: Any, name: str) -> Question:
     if entry.get("question") is None and given["solution"] is None:
         given["solution"], given["response"] = given["response"], None  # as data to learn instructions from have it
     asked, solution = _text(entry, given, "question"), _text(entry, given, "solution", "")
-    choices, truths = _choices(given["choices"]), _answers(given["answer"], given["also"])
+    labels, listed = _labelled(given["choices"])
+    choices, truths = _choices(listed), _answers(given["answer"], given["also"])
     if choices and truths:
-        numbers = all(isinstance(one, int | float) for one in given["choices"])
+        numbers = all(isinstance(one, int | float) for one in listed)
+        truths = tuple(labels.index(one) if one in labels else one for one in truths)
         truths = tuple(dict.fromkeys(ALPHABET[_position(one, choices, numbers)] for one in truths))
     if not truths and not solution:
         raise ValueError(f'`answer` is missing{_near(entry, "answer")}: give "answer", the right one, or "solution"')
@@ -119,6 +121,16 @@ def _answers(answer: Any, also: Any) -> tuple[Any, ...]:
         if not number and not (isinstance(one, str) and one.strip()):
             raise ValueError(f"`answer` is {_kind_of(one)}: expected text, a number, or a list of right ones")
     return tuple(listed)
+
+
+def _labelled(value: Any) -> tuple[list[Any], Any]:
+    """The labels of choices that are an object, as published sets have them, and the choices."""
+    if not isinstance(value, Mapping):
+        return [], value
+    if isinstance(texts := value.get("text"), list):
+        labels = value.get("label", value.get("labels"))
+        return labels if isinstance(labels, list) and len(labels) == len(texts) else [], texts
+    return list(value), list(value.values())
 
 
 def _choices(value: Any) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ _SMALL = {word: number for number, word in enumerate(_ONES.split())} | {
 }
 SCALES: Mapping[str, int] = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
-    "lakh": 10**5, "crore": 10**7, "bn": 10**9, "bln": 10**9, "mln": 10**6, "tn": 10**12,
+    "quadrillion": 10**15, "lakh": 10**5, "crore": 10**7, "bn": 10**9, "bln": 10**9, "mn": 10**6, "mln": 10**6,
+    "mio": 10**6, "tn": 10**12,
 }  # fmt: skip
 """Words that a number may be multiplied by."""
 _PARTS = {
@@ -136,3 +137,24 @@ def _whole(words: list[str]) -> int | None:
         else:
             total, group, least = total + max(group, 1) * scale, 0, 1000
     return total + group
+
+
+def in_digits(text: str) -> str:
+    """A text with its numbers in words as digits, where they are whole.
+
+    Args:
+        text: of `fold`.
+
+    Returns:
+        Another text.
+
+    Example:
+        >>> in_digits("three hours and thirty minutes")
+        '3 hours and 30 minutes'
+    """
+
+    def digits(found: re.Match[str]) -> str:
+        value = _value(found)
+        return found[0] if value is None or value.denominator != 1 or found["percent"] else str(value)
+
+    return _WORDS.sub(digits, text)

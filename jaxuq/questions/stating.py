@@ -3,8 +3,12 @@ r"""Which number a sentence states, where it holds several: what it reckons with
 import re
 
 from jaxuq.questions.amounts import Quantity
+from jaxuq.questions.bounds import beside
 from jaxuq.questions.chains import asserted, listed, runs, stated
 from jaxuq.questions.characters import THIN
+from jaxuq.questions.expressions import is_named
+from jaxuq.questions.measures import is_known
+from jaxuq.questions.notation import clean
 from jaxuq.questions.quantities import quantities
 from jaxuq.questions.spelled import find_spelled
 from jaxuq.questions.tokens import NotUnderstood
@@ -64,6 +68,11 @@ _HEDGES = re.compile(
     r"\b(?:a|an|the|total|of|about|approximately|roughly|exactly|equal|to|only|just|simply|that|there|are|is)\b", re.I
 )
 _REASON = re.compile(r"\b(?:because|since|as|check|where|if|whereas|while|but|not)\b|\(", re.I)
+_VALUES = re.compile(
+    r"(?<![A-Za-z=])(?<!\bif )(?<!\bwhen )(?<!\bfor )(?<!\bwith )(?<!\bgiven )(?<!\bsince )(?<!\bwhere )(?<!\blet )"
+    r"(?P<all>(?:[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*[^,;=\n]{1,40}?[\s$]*(?:[,;]\s*(?:and\s)?|\band\b|\\text\s*\{\s*and\s*\})[\s$]*)+"
+    r"[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*)$"
+)
 _NAME = re.compile(r"[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=\s*[$(]*$")
 
 
@@ -214,6 +223,9 @@ def is_constant(text: str) -> bool:
 def last_number(text: str, start: int) -> tuple[int, int] | None:
     """The last number of a text that has no cue: no part of a formula, and not of how many decimals.
 
+    With what bounds it, unless its sentence has another number (`18, which is more than 12`); with the names and values
+    before it (`x = 4, y = 5`). The right of an equation that is to be solved (`2x = 4`) is none.
+
     Args:
         text: of `fold`.
         start: where to begin.
@@ -221,14 +233,37 @@ def last_number(text: str, start: int) -> tuple[int, int] | None:
     Returns:
         Where it is; None: there is none.
     """
-    found = runs(text, asserted(text, quantities(text, start)))
-    for run in reversed(found):
+    found = [run for run in runs(text, asserted(text, quantities(text, start))) if not _is_unsolved(text, run)]
+    for number, run in reversed(list(enumerate(found))):
         one = stated(run, last=True)
         part = (
             one.formula
             and one.value is None
             and not re.search(r"[=≈]\s*\$?\s*$", text[max(0, one.start - 9) : one.start])
         )
-        if not part and not _PLACES.match(text, one.end):
-            return one.start, one.end
+        if number and (before := found[number - 1][-1][-1]).value is not None:
+            earlier = beside(text, before.start, before[:2], len(text))
+            if earlier[1] >= one.end:  # 3 remainder 1
+                return earlier
+        rest = re.search(r"\bremainder(?:\s+of|\s+is)?\s+$", text[max(0, one.start - 20) : one.start])
+        if part or (number and rest) or _PLACES.match(text, one.end):
+            continue
+        if values := _VALUES.search(text[max(start, one.start - 200) : one.start]):
+            names = re.findall(r"([A-Za-z]\w*)\s*=", values["all"])
+            if len(set(names)) == len(names):
+                return one.start - len(values["all"]), one.end
+        begin = max((stop.end() for stop in re.finditer(r"[.!?]\s|\n", text[start : one.start])), default=0) + start
+        place = beside(text, begin, one[:2], len(text))
+        if place != one[:2] and number and found[number - 1][-1][-1].end > begin and place[0] < one.start:
+            continue
+        return place
     return None
+
+
+def _is_unsolved(text: str, run: Run) -> bool:
+    """Of two sides of which the first is more than a name: `2x = 4`."""
+    side = text[run[0][0].start : run[0][-1].end]
+    if len(run) != 2 or not any(one.formula and one.value is None for one in run[0]):
+        return False
+    letters = re.findall(r"[A-Za-z]+", side)
+    return not all(map(is_known, letters)) and not is_named(clean(side)[0])

@@ -9,12 +9,13 @@ import numpy as np
 
 from jaxuq.confidence.text.assess import Assessment
 from jaxuq.questions import Question, judge_answer, right_answers
+from jaxuq.questions.grading import with_unit
 from jaxuq.study import Log, digest
 
 
 def line_of(question: Question, found: Assessment) -> dict[str, Any]:
     """All that is kept of a question; undefined numbers are null."""
-    right = None if found.found is None else judge_answer(found.found.text, question).equal
+    right = None if found.found is None else judge_answer(with_unit(found.text, found.found, question), question).equal
     return {
         "id": question.id,
         "category": question.category,

@@ -25,6 +25,7 @@ from jaxuq.experts.pipeline.training import TrainedRun
 from jaxuq.experts.pipeline.weights import Context, members_of
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.questions import equivalent_answers, judge_answer, read_answer, right_answers
+from jaxuq.questions.grading import with_unit
 from jaxuq.study import (
     Listener,
     Log,
@@ -252,7 +253,8 @@ def _line(
     texts = [answer.text for answer in answers]
     found = [read_answer(text, one) for text in texts]
     same = lambda first, second: equivalent_answers(first, second, one.kind)  # noqa: E731
-    chosen = vote([answer.text if answer else "" for answer in found], seed, same=same)
+    said = [with_unit(text, answer, one) if answer else "" for text, answer in zip(texts, found)]
+    chosen = vote(said, seed, same=same)
     return {
         "question": row,
         "source": one.source,

@@ -80,7 +80,8 @@ def batch_bald(
         where: questions that can be chosen.
 
     Returns:
-        Their numbers in the order of choice, and the joint information after each, nats. Holds
+        Their numbers in the order of choice, and the joint information after each, nats; -1 and NaN once all that can
+        be chosen are. What has no information (NaN) is never chosen. Holds
         `samples * options ** (batch_size - 1)` numbers, and `questions * options ** batch_size` for the last choice.
 
     Raises:
@@ -108,7 +109,8 @@ def batch_bald(
         )
     probabilities = jnp.exp(log_probs)
     own = jax.scipy.special.entr(probabilities).sum(-1).mean(0)
-    free = counted(where, (questions,))
+    free = counted(where, (questions,)) & ~jnp.isnan(own)
+    probabilities = jnp.where(free[None, :, None], probabilities, 1.0 / options)
     joint = jnp.ones((samples, 1), probabilities.dtype)
     spent = jnp.zeros((), probabilities.dtype)
     chosen, information = [], []
@@ -121,8 +123,9 @@ def batch_bald(
         entropies = jax.lax.map(with_question, jnp.swapaxes(probabilities, 0, 1))
         gains = jnp.where(free, entropies - own - spent, -jnp.inf)
         best = jnp.argmax(gains)
-        chosen.append(best)
-        information.append(gains[best])
+        left = jnp.any(free)
+        chosen.append(jnp.where(left, best, -1))
+        information.append(jnp.where(left, gains[best], jnp.nan))
         free = free.at[best].set(False)
         spent = spent + own[best]
         joint = jnp.einsum("sj,so->sjo", joint, jnp.take(probabilities, best, axis=1)).reshape(samples, -1)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxuq._arguments import typed
+from jaxuq._arrays import check_shapes
 from jaxuq._entries import Entries, Entry, entry_of
 from jaxuq._errors import OptionError
 from jaxuq._options import check_count
@@ -72,7 +73,8 @@ def choose_questions(
         round_number: $t$, from 0, for `gap`.
 
     Returns:
-        Numbers of questions, the best first; of equals the first in the pool.
+        Numbers of questions, the best first; of equals the first in the pool. A question without a score (NaN), or
+        whose log probabilities are NaN, is never chosen, so that there may be fewer.
 
     Raises:
         OptionError: an unknown name, `gap` without `base_entropy`, or another number of scores than of questions.
@@ -97,16 +99,20 @@ def choose_questions(
     if "base entropy" in entry.needs and base_entropy is None:
         raise OptionError(f"{entry.name} needs the entropies before tuning (base_entropy)")
     base = None if base_entropy is None else jnp.asarray(base_entropy)
-    pool = Pool(rng_key, jnp.asarray(log_probs), where, base, round_number)
+    log_probs, where = jnp.asarray(log_probs), np.asarray(where, bool)
+    check_shapes(where=where, **{"log_probs[0, :, 0]": log_probs[0, :, 0] if log_probs.ndim == 3 else log_probs})
+    where = where & ~np.asarray(jnp.isnan(log_probs).any((0, 2)))
+    pool = Pool(rng_key, log_probs, where, base, round_number)
     count = min(check_count("count", count, 0), int(where.sum()))
     if "choose" in entry.functions:
-        return np.asarray(entry.functions["choose"](pool, count), np.int32)[:count]
+        chosen = np.asarray(entry.functions["choose"](pool, count), np.int32)[:count]
+        return chosen[chosen >= 0]
     scores = np.asarray(entry.functions["score"](pool), np.float64)
     if scores.shape != where.shape:
         raise OptionError(f"{entry.name} gives scores of shape {scores.shape} for {len(where)} questions")
-    scores = np.where(np.isnan(scores), -np.inf, scores)  # what has no score comes last of what can be chosen
-    order = np.lexsort((-scores, ~where))
-    return order[:count].astype(np.int32)
+    scored = where & ~np.isnan(scores)
+    order = np.lexsort((-np.where(scored, scores, -np.inf), ~scored))
+    return order[: min(count, int(scored.sum()))].astype(np.int32)
 
 
 def _by_chance(pool: Pool, count: int) -> np.ndarray:

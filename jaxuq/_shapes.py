@@ -7,12 +7,15 @@ its remedy, not a matrix of all pairs.
 
 import functools
 import inspect
+import numbers
 import types
 import typing
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+import jax.numpy as jnp
 import jaxtyping
+import numpy as np
 
 from jaxuq._arrays import remedy
 from jaxuq._errors import ArrayError
@@ -23,12 +26,16 @@ _R = TypeVar("_R")
 
 
 class _Layout(NamedTuple):
-    """Names of the positional arguments, that of `*args`, and the axes in the annotations of arguments and result."""
+    """What a signature says: names of the positional arguments and of `*args`; the axes of arguments, of the fields of
+    records among them and of the result; which arguments are arrays and nothing else; which are records.
+    """
 
     positional: tuple[str, ...]
     rest: str | None
     axes: dict[str, Axes]
     result: Any
+    arrays: frozenset[str]
+    records: dict[str, tuple[str, ...]]
 
 
 def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -37,8 +44,10 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     On a mesh with explicit axes the annotations say more: a result is divided along the axes along which the arguments
     are (see `jaxuq._placement`).
 
-    Axes of one name have one size over all arguments; `*name` stands for any number of axes; numbers are sizes. Values
-    that are no arrays (None, Python numbers, pytrees) are passed over, and so are axes with `#` or arithmetic.
+    Axes of one name have one size over all arguments, and over the fields of records (NamedTuples) among them; `*name`
+    stands for any number of axes; numbers are sizes. Values that are no arrays (None, Python numbers, pytrees) are
+    passed over, and so are axes with `#` or arithmetic. Where nothing but an array will do, a list of numbers is made
+    one, and text, functions and the like are an ArrayError.
 
     Args:
         function: annotated with jaxtyping, such as `Float[Array, "*batch classes"]`.
@@ -63,6 +72,7 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         layout = layout_once()
+        args, kwargs = _as_arrays(layout, args, kwargs)
         given = _given(layout, args, kwargs)
         _compare(layout, given)
         mesh = on_explicit_mesh(args, kwargs)
@@ -87,7 +97,7 @@ def compared(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _layout_of(function: Callable[..., Any]) -> _Layout:
-    positional, rest, axes = [], None, {}
+    positional, rest, axes, arrays, records = [], None, {}, set(), {}
     signature = inspect.signature(function, eval_str=True)
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -97,7 +107,57 @@ def _layout_of(function: Callable[..., Any]) -> _Layout:
         found = tuple(_axes_in(parameter.annotation))
         if found:
             axes[name] = found
-    return _Layout(tuple(positional), rest, axes, result_axes(signature.return_annotation, _axes_in))
+        if found and _nothing_else(parameter.annotation):
+            arrays.add(name)
+        inside = _fields_of(parameter.annotation)
+        axes |= {f"{name}.{field}": found for field, found in inside.items()}
+        if inside:
+            records[name] = tuple(inside)
+    result = result_axes(signature.return_annotation, _axes_in)
+    return _Layout(tuple(positional), rest, axes, result, frozenset(arrays), records)
+
+
+def _fields_of(annotation: Any) -> dict[str, Axes]:
+    """The axes of each array in a record, such as the parameters of a layer."""
+    if not (isinstance(annotation, type) and hasattr(annotation, "_fields")):
+        return {}
+    hints = typing.get_type_hints(annotation)
+    found = {field: tuple(_axes_in(hints[field])) for field in getattr(annotation, "_fields", ()) if field in hints}
+    return {field: axes for field, axes in found.items() if axes}
+
+
+def _nothing_else(annotation: Any) -> bool:
+    """Whether an annotation allows arrays and None alone."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return all(part is type(None) or _nothing_else(part) for part in typing.get_args(annotation))
+    return isinstance(annotation, type) and issubclass(annotation, jaxtyping.AbstractArray)
+
+
+def _as_arrays(layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments with lists of numbers as arrays; an ArrayError for what is no number at all."""
+    wanted = [name in layout.arrays for name in layout.positional[: len(args)]]
+    positional = [
+        _as_array(*each) if is_array else each[1] for is_array, each in zip(wanted, zip(layout.positional, args))
+    ]
+    named = {name: _as_array(name, value) if name in layout.arrays else value for name, value in kwargs.items()}
+    return (*positional, *args[len(positional) :]), named
+
+
+def _as_array(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, numbers.Number) or hasattr(value, "__jax_array__"):
+        return value
+    plain = isinstance(value, list | tuple) and not hasattr(value, "_fields")
+    if plain:
+        try:
+            value = jnp.asarray(value)
+        except (TypeError, ValueError) as error:
+            raise ArrayError(f"{name} is a {type(value).__name__} that makes no array of numbers: {error}") from None
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "USOMm":
+        raise ArrayError(f"{name} is an array of {value.dtype}; expected numbers")
+    if not plain and not isinstance(getattr(value, "shape", None), tuple):
+        shown = repr(value)
+        raise ArrayError(f"{name} is {shown if len(shown) <= 60 else f'{shown[:57]}...'}; expected an array of numbers")
+    return value
 
 
 def _axes_in(annotation: Any) -> Iterator[tuple[str, ...]]:
@@ -156,7 +216,11 @@ def _given(layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]) -> li
     count = len(layout.positional)
     given = [(name, name, value) for name, value in zip(layout.positional, args)]
     given += [(layout.rest or "", f"{layout.rest}[{i}]", value) for i, value in enumerate(args[count:])]
-    return given + [(name, name, value) for name, value in kwargs.items()]
+    given += [(name, name, value) for name, value in kwargs.items()]
+    parts = [
+        (name, field, getattr(value, field, None)) for name, _, value in given for field in layout.records.get(name, ())
+    ]
+    return [(f"{name}.{field}", f"{name}.{field}", value) for name, field, value in parts] + given
 
 
 def _compare(layout: _Layout, given: list[tuple[str, str, Any]]) -> None:

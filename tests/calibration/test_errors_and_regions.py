@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -16,6 +17,14 @@ from jaxuq.calibration import (
     sdm_region,
     sdm_similarity,
 )
+
+
+@pytest.fixture
+def as_users_run_it():
+    """Without the run-time checks of types that the tests install."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def _line(rng_key, inputs, labels, where):
@@ -176,7 +185,7 @@ def test_units_of_features_and_errors_do_not_matter(size):
     assert method.fit(size * features, errors).slopes[1] == 0  # a constant tells nothing, whatever its rounding
 
 
-def test_endless_and_missing_numbers_leave_nothing_defined():
+def test_endless_and_missing_numbers_leave_nothing_defined(as_users_run_it):
     features, errors = jnp.array([[0.0], [1.0], [2.0]]), jnp.array([0.5, 1.5, 3.0])
     for state in (
         predicted_risk().fit(features.at[0].set(-jnp.inf), errors),
@@ -200,7 +209,7 @@ def test_endless_and_missing_numbers_leave_nothing_defined():
         (jnp.zeros(6), jnp.zeros(6), lambda *_: jnp.zeros((6, 1)), r"error gives an array of shape \(6, 1\)"),
     ],
 )
-def test_rows_of_cross_fitted_errors_are_compared(inputs, labels, error, message):
+def test_rows_of_cross_fitted_errors_are_compared(as_users_run_it, inputs, labels, error, message):
     with pytest.raises(ArrayError, match=message):
         cross_fitted_errors(jax.random.key(0), _line, error, inputs, labels)
     with pytest.raises(OptionError, match="fit is 3; expected a function"):

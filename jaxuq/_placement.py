@@ -74,15 +74,36 @@ def placed(
             if isinstance(value, jax.Array) and (sizes := split(axes, value.shape)) is not None:
                 divisions = split(axes, _full_spec(value)) or []
                 for (axis, size), (_, division) in zip(sizes, divisions):
-                    if any(part is not None for part in division):
-                        known.setdefault(axis, (size, division))
+                    if axis not in known or all(part is None for part in known[axis][1]):
+                        known[axis] = size, division
                 break
     kinds = zip(mesh.axis_names, mesh.axis_types)
     free = mesh.update_axis_types({name: AxisType.Auto for name, kind in kinds if kind == AxisType.Explicit})
+    devices = _devices(args, kwargs)
     with jax.sharding.use_abstract_mesh(free):
-        args, kwargs = jax.tree.map(_freed, (args, dict(kwargs)))
+        args, kwargs = jax.tree.map(lambda leaf: _freed(_spread(leaf, devices)), (args, dict(kwargs)))
         outputs = call(*args, **kwargs)
+    outputs = jax.tree.map(lambda leaf: _spread(leaf, devices), outputs)
     return _divide(outputs, result, known, mesh, split)
+
+
+def _devices(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The mesh with its devices that an array is divided over; None while tracing, where a mesh has none."""
+    for leaf in jax.tree.leaves((args, kwargs)):
+        if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+            sharding = leaf.sharding
+            if isinstance(sharding, NamedSharding) and any(part is not None for part in sharding.spec):
+                return sharding.mesh
+    return None
+
+
+def _spread(leaf: Any, devices: Any) -> Any:
+    """What lies on one device, such as a layer or what depends on it alone, on each device of the mesh."""
+    if devices is None or not isinstance(leaf, jax.Array) or isinstance(leaf, jax.core.Tracer):
+        return leaf
+    if isinstance(leaf.sharding, NamedSharding):
+        return leaf
+    return jax.device_put(leaf, NamedSharding(devices, PartitionSpec()))
 
 
 def _full_spec(array: jax.Array) -> tuple[Any, ...]:
@@ -111,11 +132,15 @@ def _divide_leaf(leaf: Any, result: Axes | None, known: Mapping, mesh: Any, spli
     if not isinstance(leaf, jax.Array):
         return leaf
     axes = next((found for names in result or () if (found := split(names, leaf.shape)) is not None), None)
-    if axes is None:  # what the annotation does not say, such as a cache, is divided where an axis is as long
-        by_size = dict(known.values())
-        wanted = [by_size.get((size,), (None,)) for size in leaf.shape]
-    else:
-        wanted = [known[axis][1] if known.get(axis, (None,))[0] == size else (None,) * len(size) for axis, size in axes]
+    divided = [both for both in known.values() if any(part is not None for part in both[1])]
+    by_size = {length: part for sizes, parts in divided for length, part in zip(sizes, parts) if part is not None}
+
+    def wanted_of(axis: str, size: tuple[int, ...]) -> tuple[Any, ...]:
+        """Of what no argument calls so, such as the axes of a record or a cache, each axis as one that is as long."""
+        found, division = known.get(axis, ((), ()))
+        return division if found == size else tuple(by_size.get(length) for length in size)
+
+    wanted = [wanted_of(axis, size) for axis, size in axes or [("", (length,)) for length in leaf.shape]]
     spec: list[Any] = []
     for part in (part for division in wanted for part in division):
         spec.append(None if part in spec else part)

@@ -7,6 +7,7 @@ its remedy, not a matrix of all pairs.
 
 import functools
 import inspect
+import numbers
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 import jaxtyping
+import numpy as np
 
 from jaxuq._arrays import remedy
 from jaxuq._errors import ArrayError
@@ -25,13 +27,16 @@ _UNIONS = (typing.Union, types.UnionType)
 
 
 class _Layout(NamedTuple):
-    """Names of the positional arguments, that of `*args`, and the axes in the annotations of arguments and result."""
+    """What a signature says: names of the positional arguments and of `*args`; the axes of arguments, of the fields of
+    records among them and of the result; which arguments are arrays and nothing else; which are records.
+    """
 
     positional: tuple[str, ...]
     rest: str | None
     axes: dict[str, Axes]
     result: Any
-    listed: frozenset[str] = frozenset()
+    arrays: frozenset[str]
+    records: dict[str, tuple[str, ...]]
 
 
 def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -40,9 +45,10 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     On a mesh with explicit axes the annotations say more: a result is divided along the axes along which the arguments
     are (see `jaxuq._placement`).
 
-    A list of numbers becomes an array where arrays are due. Axes of one name have one size over all arguments; `*name`
+    Axes of one name have one size over all arguments, and over the fields of records (NamedTuples) among them; `*name`
     stands for any number of axes; numbers are sizes. Values that are no arrays (None, Python numbers, pytrees) are
-    passed over, and so are axes with `#` or arithmetic.
+    passed over, and so are axes with `#` or arithmetic. Where nothing but an array will do, a list of numbers is made
+    one, and text, functions and the like are an ArrayError.
 
     Args:
         function: annotated with jaxtyping, such as `Float[Array, "*batch classes"]`.
@@ -93,7 +99,7 @@ def compared(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _layout_of(function: Callable[..., Any]) -> _Layout:
-    positional, rest, axes, listed = [], None, {}, set()
+    positional, rest, axes, arrays, records = [], None, {}, set(), {}
     signature = inspect.signature(function, eval_str=True)
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -103,13 +109,27 @@ def _layout_of(function: Callable[..., Any]) -> _Layout:
         found = tuple(_axes_in(parameter.annotation))
         if found:
             axes[name] = found
-            if _takes_arrays_alone(parameter.annotation):
-                listed.add(name)
+        if found and _nothing_else(parameter.annotation):
+            arrays.add(name)
+        inside = _fields_of(parameter.annotation)
+        axes |= {f"{name}.{field}": found for field, found in inside.items()}
+        if inside:
+            records[name] = tuple(inside)
     result = result_axes(signature.return_annotation, _axes_in)
-    return _Layout(tuple(positional), rest, axes, result, frozenset(listed))
+    return _Layout(tuple(positional), rest, axes, result, frozenset(arrays), records)
 
 
-def _takes_arrays_alone(annotation: Any) -> bool:
+def _fields_of(annotation: Any) -> dict[str, Axes]:
+    """The axes of each array in a record, such as the parameters of a layer."""
+    if not (isinstance(annotation, type) and hasattr(annotation, "_fields")):
+        return {}
+    hints = typing.get_type_hints(annotation)
+    found = {field: tuple(_axes_in(hints[field])) for field in getattr(annotation, "_fields", ()) if field in hints}
+    return {field: axes for field, axes in found.items() if axes}
+
+
+def _nothing_else(annotation: Any) -> bool:
+    """Whether an annotation allows arrays, numbers and None alone."""
     parts = typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else (annotation,)
     return all(
         part in (type(None), int, float, bool) or (isinstance(part, type) and issubclass(part, jaxtyping.AbstractArray))
@@ -117,12 +137,8 @@ def _takes_arrays_alone(annotation: Any) -> bool:
     )
 
 
-def _as_arrays(
-    layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments, with lists of numbers as arrays where arrays are due."""
-    if not any(type(value) is list for value in (*args, *kwargs.values())):
-        return args, kwargs
+def _as_arrays(layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments with lists of numbers as arrays; an ArrayError for what is no number at all."""
     names = [*layout.positional, *[layout.rest or ""] * len(args)]
     return (
         tuple(_as_array(layout, name, value) for name, value in zip(names, args)),
@@ -131,12 +147,25 @@ def _as_arrays(
 
 
 def _as_array(layout: _Layout, name: str, value: Any) -> Any:
-    if type(value) is not list or name not in layout.listed:
+    if name not in layout.arrays or value is None:
         return value
-    try:
-        return jnp.asarray(value)
-    except (TypeError, ValueError):
-        raise ArrayError(f"{name} is a list that makes no array; expected numbers in rows of one length") from None
+    if isinstance(value, numbers.Number) or hasattr(value, "__jax_array__"):
+        return value
+    plain = isinstance(value, list | tuple) and not hasattr(value, "_fields")
+    if plain:
+        try:
+            value = jnp.asarray(value)
+        except (TypeError, ValueError):
+            kind = type(value).__name__
+            raise ArrayError(
+                f"{name} is a {kind} that makes no array; expected numbers in rows of one length"
+            ) from None
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "USOMm":
+        raise ArrayError(f"{name} is an array of {value.dtype}; expected numbers")
+    if not plain and not isinstance(getattr(value, "shape", None), tuple):
+        shown = repr(value)
+        raise ArrayError(f"{name} is {shown if len(shown) <= 60 else f'{shown[:57]}...'}; expected an array of numbers")
+    return value
 
 
 def _axes_in(annotation: Any) -> Iterator[tuple[str, ...]]:
@@ -195,7 +224,11 @@ def _given(layout: _Layout, args: tuple[Any, ...], kwargs: dict[str, Any]) -> li
     count = len(layout.positional)
     given = [(name, name, value) for name, value in zip(layout.positional, args)]
     given += [(layout.rest or "", f"{layout.rest}[{i}]", value) for i, value in enumerate(args[count:])]
-    return given + [(name, name, value) for name, value in kwargs.items()]
+    given += [(name, name, value) for name, value in kwargs.items()]
+    parts = [
+        (name, field, getattr(value, field, None)) for name, _, value in given for field in layout.records.get(name, ())
+    ]
+    return [(f"{name}.{field}", f"{name}.{field}", value) for name, field, value in parts] + given
 
 
 def _compare(layout: _Layout, given: list[tuple[str, str, Any]]) -> None:

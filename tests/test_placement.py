@@ -8,7 +8,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from jaxuq._arrays import widened
+from jaxuq._errors import ArrayError
 from jaxuq._shapes import checked
+from jaxuq.calibration import ensemble_temperature
+from jaxuq.posterior import init_vbll, mean_field_forecast, vbll_forecast
 from jaxuq.tagging import expected_counts, smoothed_marginals
 
 
@@ -77,3 +80,37 @@ def test_trees_are_widened_to_their_widest_type():
     assert widened(types)(half, tree) == (jnp.float32, jnp.float32, jnp.int32)
     with jax.enable_x64(True):
         assert widened(types)(half, tree | {"single": jnp.ones(2)})[:2] == (jnp.float64, jnp.float64)
+
+
+def test_forecasts_of_a_divided_batch_are_divided_and_what_lies_on_one_device_is_taken_there():
+    """Outside `jax.set_mesh` too, where a layer was made on one device and a result may depend on it alone."""
+    mesh = jax.make_mesh((8,), ("data",))
+    features = _put(mesh, jnp.ones((16, 4)), "data")
+    layer = init_vbll(jax.random.key(0), 4, 3)
+    for placed in (layer, jax.device_put(layer, jax.devices()[0])):
+        for leaf in (*vbll_forecast(placed, features), *mean_field_forecast(features, features)):
+            assert jax.typeof(leaf).sharding.spec == PartitionSpec("data", None)
+    method = ensemble_temperature("categorical", "before")
+    outputs = np.random.default_rng(0).normal(size=(5, 16, 3)).astype(np.float32)
+    divided, labels = _put(mesh, jnp.asarray(outputs), None, "data"), jnp.arange(16) % 3
+    state = method.fit(divided, _put(mesh, labels, "data"))
+    alone = method.fit(jnp.asarray(outputs), labels)
+    np.testing.assert_allclose(jax.device_get(state.temperature), alone.temperature, rtol=1e-4)
+    forecast = method.apply(alone, divided)
+    assert jax.typeof(forecast.logits).sharding.spec == PartitionSpec("data", None)
+    expected = method.apply(alone, jnp.asarray(outputs))
+    np.testing.assert_allclose(jax.device_get(forecast.logits), expected.logits, rtol=1e-4, atol=1e-5)
+
+
+def test_lists_of_numbers_are_arrays_and_text_is_named():
+    rows = [[2.0, 1.0], [3.0, 4.0]]
+    np.testing.assert_allclose(_sorted_rows(rows, [1.0, 1.0])[1], [1, 4])
+    words, letters = np.array(["a"]), [["a"]]
+    for wrong, said in (
+        ("rows", "'rows'"),
+        (len, "<built-in"),
+        (words, "an array of <U1"),
+        (letters, "makes no array"),
+    ):
+        with pytest.raises(ArrayError, match=rf"rows is .*{said}"):
+            _sorted_rows(wrong, jnp.ones(2))

@@ -9,14 +9,28 @@ prints the means over seeds of the first metrics.
 
 import argparse
 import pathlib
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas
 
-from jaxuq.molecules import scaffold_similarity, similarity_bins
+from jaxuq.molecules import morgan_fingerprints, nearest_tanimoto, scaffold_similarity, similarity_bins
 from jaxuq.molecules.muben import MubenConfiguration, binned_scores
 from jaxuq.molecules.muben.opening import READING, load_splits
 from jaxuq.study import Listener, RunFolder, read_run
+
+
+def test_similarity(record: dict[str, Any], data: pathlib.Path | None, *, nearest: bool = False) -> np.ndarray:
+    """Of each test molecule of a run: the mean to the training part's scaffolds, or that to its nearest molecule."""
+    options = record["configuration"]
+    named = {name: options[name] for name in ("dataset", "split", *READING) if name in options}
+    split = load_splits(MubenConfiguration(**named, seeds=1, data=data), Listener())[0][0]
+    if not nearest:
+        return scaffold_similarity(split.test.smiles, split.train.smiles)
+    bits = (morgan_fingerprints(list(part.smiles), cache=False) for part in (split.test, split.train))
+    return np.asarray(jax.jit(nearest_tanimoto)(*(jnp.asarray(part, jnp.float32) for part in bits)))
 
 
 def main():
@@ -28,10 +42,7 @@ def main():
     arguments = parser.parse_args()
     record = read_run(arguments.folder)
     options = record["configuration"]
-    named = {name: options[name] for name in ("dataset", "split", *READING) if name in options}
-    configuration = MubenConfiguration(**named, seeds=1, data=arguments.data)
-    split = load_splits(configuration, Listener())[0][0]
-    similarity = scaffold_similarity(split.test.smiles, split.train.smiles)
+    similarity = test_similarity(record, arguments.data)
     bins = similarity_bins(similarity, arguments.bins)
     print("mean similarity:", [round(float(similarity[bins == number].mean()), 3) for number in range(arguments.bins)])
     folder = RunFolder(arguments.folder, record, resumed=True)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree, Shaped
 
-from jaxuq._arrays import as_float, no_nan, select, undefined_unless, weighted, widened
-from jaxuq._errors import ArrayError
+from jaxuq._arrays import as_float, select, undefined_unless, weighted, widened
+from jaxuq._errors import ArrayError, OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.calibration._newton import damped, solved
@@ -42,8 +42,8 @@ def cross_fitted_errors(
         The error of every example.
 
     Raises:
-        OptionError: fewer than two folds.
-        ArrayError: more folds than examples, or not one row an example in every array.
+        OptionError: fewer than two folds; `fit` or `error` is no function.
+        ArrayError: more folds than examples, not one row an example in every array, or not one error an example.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -58,22 +58,43 @@ def cross_fitted_errors(
     References:
         S. Lahlou et al., "DEUP: Direct Epistemic Uncertainty Prediction", TMLR 2023, Algorithm 2.
     """
-    n = jax.tree.leaves(inputs)[0].shape[0]
-    for leaf in jax.tree.leaves((inputs, labels)):
-        if leaf.shape[:1] != (n,):
-            raise ArrayError(f"inputs and labels have leaves of {n} and {leaf.shape[:1]} rows; give one row an example")
+    for name, function in (("fit", fit), ("error", error)):
+        if not callable(function):
+            raise OptionError(f"{name} is {function!r}; expected a function")
+    n = _rows_of(inputs, labels)
     check_count("folds", folds, 2)
     if n < folds:
-        raise ArrayError(f"inputs have {n} rows for {folds} folds; each fold needs one or more")
+        raise ArrayError(f"inputs have {n} rows for {folds} folds; give more examples or fewer folds")
     fold_key, fit_key = jax.random.split(rng_key)
     fold = jax.random.permutation(fold_key, jnp.arange(n, dtype=jnp.int32) % folds)
 
     def one(number: Array) -> Array:
         out = fold == number
         found = error(fit(jax.random.fold_in(fit_key, number), inputs, labels, ~out), inputs, labels)
+        if jnp.shape(found) != (n,):
+            raise ArrayError(f"error gives an array of shape {jnp.shape(found)}; expected one error an example, ({n},)")
         return select(as_float(found), out)
 
     return jnp.sum(jax.lax.map(one, jnp.arange(folds, dtype=jnp.int32)), axis=0)
+
+
+def _rows_of(inputs: PyTree, labels: PyTree) -> int:
+    """How many examples there are, the same in every array of both trees."""
+    rows: dict[int, str] = {}
+    for name, tree in (("inputs", inputs), ("labels", labels)):
+        leaves = jax.tree.leaves(tree)
+        if not leaves:
+            raise ArrayError(f"{name} hold no array; give one row an example")
+        for leaf in leaves:
+            shape = getattr(leaf, "shape", None)
+            if not shape:
+                shown = f"a leaf of shape {shape}" if shape is not None else f"the leaf {leaf!r}"
+                raise ArrayError(f"{name} have {shown}; expected arrays with one row an example")
+            rows.setdefault(shape[0], name)
+    if len(rows) > 1:
+        (n, first), (m, second), *_ = rows.items()
+        raise ArrayError(f"{first} have {n} rows where {second} have {m}; give one row an example in every array")
+    return next(iter(rows))
 
 
 class RiskState(NamedTuple):
@@ -111,7 +132,8 @@ def predicted_risk(*, ridge: float = 1e-3) -> FeatureScore:
 
     Returns:
         A `FeatureScore`: `fit(features, errors, *, where=None) -> RiskState`, errors >= 0 of examples that the model
-        has not learnt from (`cross_fitted_errors`); `score(state, features) -> [m]` expected errors.
+        has not learnt from (`cross_fitted_errors`); `score(state, features) -> [m]` expected errors. A state of NaN
+        where a number that counts is not finite, or an error below 0: clip a log density of minus infinity first.
 
     Raises:
         OptionError: `ridge` is out of range.
@@ -149,11 +171,16 @@ def _fitted(
     factors, errors = weighted(where, None, errors=errors)
     features, count = select(features, where), jnp.maximum(jnp.sum(factors), 1)
     share = factors / count
+    size = jnp.max(jnp.abs(features), axis=0, initial=0)
+    size = jnp.where(size > 0, size, 1)
+    features = features / size[None]
     centre = share @ features
     centred = select(features - centre[None], factors != 0)
-    spread = jnp.sqrt(jnp.maximum(share @ jnp.square(centred), 0))
-    scale = jnp.where(spread > 0, spread, 1)
-    design = jax.lax.stop_gradient(jnp.concatenate([centred / scale[None], jnp.ones_like(errors)[:, None]], axis=1))
+    spread = jnp.sqrt(share @ jnp.square(centred))
+    spread = jnp.where(spread > 16 * jnp.finfo(spread.dtype).eps, spread, 0)  # what is less is rounding
+    varied = spread > 0
+    unit = jnp.where(varied[None], centred / jnp.where(varied, spread, 1)[None], 0)
+    design = jax.lax.stop_gradient(jnp.concatenate([unit, jnp.ones_like(errors)[:, None]], axis=1))
     still = jax.lax.stop_gradient(errors)
     stiff = ridge * (jnp.arange(design.shape[1]) < design.shape[1] - 1).astype(design.dtype)
     level = jnp.maximum(share @ still, jnp.finfo(design.dtype).tiny)
@@ -169,15 +196,14 @@ def _fitted(
         return numbers - solved((design * expected[:, None]).T @ design + jnp.diag(stiff), gradient, damping)
 
     numbers = damped(step, loss, jnp.zeros_like(design[0]) if design.shape[0] else jnp.zeros(design.shape[1]), design)
-    defined = (jnp.sum(factors) > 0) & no_nan(errors, features) & ~jnp.any(errors < 0)
+    defined = (jnp.sum(factors) > 0) & jnp.all(jnp.isfinite(errors)) & jnp.all(jnp.isfinite(features))
+    defined = defined & ~jnp.any(errors < 0)
     numbers = undefined_unless(defined, numbers)
-    return RiskState(numbers[:-1], numbers[-1] + jnp.log(level), centre, scale)
+    scale = jnp.where(varied, spread * size, jnp.ones_like(size))
+    return RiskState(numbers[:-1], numbers[-1] + jnp.log(level), centre * size, scale)
 
 
 @checked
 @widened
 def _score(state: RiskState, features: Float[Array, "m dimension"]) -> Float[Array, " m"]:
-    width = state.slopes.shape[0]
-    if features.shape[-1] != width:
-        raise ArrayError(f"features has shape {features.shape}; the state was fitted to {width} of them")
     return jnp.exp(((features - state.centre[None]) / state.scale[None]) @ state.slopes + state.intercept)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Real
 
 from jaxuq._arrays import as_float
 from jaxuq._options import check_choice
+from jaxuq._shapes import checked
 from jaxuq.calibration.base import Calibrator
 from jaxuq.calibration.temperature import TemperatureState, temperature_scaling
 from jaxuq.posterior import BernoulliForecast, CategoricalForecast, summarise
@@ -87,4 +88,4 @@ def ensemble_temperature(
         scaled = jax.vmap(lambda state, one: single.apply(state, kind(one)).logits)(state, as_float(outputs))
         return summarise(scaled, likelihood)
 
-    return Calibrator(fit, apply)
+    return Calibrator(checked(fit), checked(apply))

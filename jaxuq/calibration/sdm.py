@@ -11,7 +11,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer
 
-from jaxuq._arrays import counted, first_true, is_class, take_class, undefined_unless, widened, within_classes
+from jaxuq._arrays import (
+    counted,
+    first_true,
+    is_class,
+    no_nan,
+    product,
+    root,
+    take_class,
+    undefined_unless,
+    widened,
+    within_classes,
+)
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
@@ -41,7 +52,8 @@ def sdm_similarity(
         leave_own_out: the examples are the training examples in their order, and none counts for itself.
 
     Returns:
-        q, whole numbers, and the distance to the nearest; infinite where there is no training example.
+        q, whole numbers, and the distance to the nearest; infinite where there is no training example, NaN where a
+        feature is.
 
     Raises:
         ArrayError: the shapes differ.
@@ -61,15 +73,17 @@ def sdm_similarity(
 
     def one(query: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         feature, of_class, place = query
-        square = jnp.sum(jnp.square(references - feature[None]), axis=-1)
+        apart = references - feature[None]
+        largest = jnp.max(jnp.abs(apart), axis=-1, initial=0)
+        unit = apart / jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)[:, None]
+        away = jnp.where(largest > 0, largest * root(jnp.sum(jnp.square(unit), axis=-1)), 0)
         own = (places == place) & leave_own_out
-        square = jnp.where(own, jnp.inf, square)
-        order = jnp.argsort(square)
+        known = ~jnp.any(jnp.isnan(apart) & ~own[:, None])
+        away = jnp.where(own, jnp.inf, jnp.where(largest == jnp.inf, jnp.inf, away))
+        order = jnp.argsort(away)
         matches = (right & (reference_predicted == of_class) & ~own)[order]
-        nearest = jnp.min(square, initial=jnp.inf)
-        positive = (nearest > 0) & (nearest < jnp.inf)
-        distance = jnp.where(positive, jnp.sqrt(jnp.where(positive, nearest, 1)), nearest)
-        return first_true(~matches).astype(square.dtype), distance
+        nearest, similarity = jnp.min(away, initial=jnp.inf), first_true(~matches).astype(away.dtype)
+        return undefined_unless(known, similarity), undefined_unless(known, nearest)
 
     numbers = jnp.arange(features.shape[0], dtype=jnp.int32)
     return jax.lax.map(one, (jax.lax.stop_gradient(features), predicted, numbers))
@@ -96,7 +110,7 @@ def sdm_distance(
         where: which calibration examples count; the method takes those with q > 0.
 
     Returns:
-        d in [0, 1]; 0 where no calibration example counts, NaN if a label that counts is no class.
+        d in [0, 1]; 0 where no calibration example counts, NaN if a label that counts is no class or a distance NaN.
 
     Raises:
         ArrayError: the shapes differ.
@@ -108,7 +122,7 @@ def sdm_distance(
         [0.5 1.  0. ]
     """
     counts = counted(where, labels)
-    known = ~jnp.any(counts & ~within_classes(labels, num_classes))
+    known = ~jnp.any(counts & (~within_classes(labels, num_classes) | jnp.isnan(calibration_distances)))
     mine = is_class(labels, num_classes) & counts[:, None]
     sizes = jnp.sum(mine, axis=0)
 
@@ -116,7 +130,7 @@ def sdm_distance(
         nearer = jnp.sum(mine & (calibration_distances < distance)[:, None], axis=0)
         share = 1 - nearer.astype(distance.dtype) / jnp.maximum(sizes, 1).astype(distance.dtype)
         least = jnp.min(jnp.where(sizes > 0, share, jnp.inf), initial=jnp.inf)
-        return undefined_unless(known, jnp.where(least < jnp.inf, least, 0))
+        return undefined_unless(known & ~jnp.isnan(distance), jnp.where(least < jnp.inf, least, 0))
 
     return jax.lax.map(one, jax.lax.stop_gradient(distances))
 
@@ -146,7 +160,8 @@ def sdm_logits(
         >>> print(f"{p[0]:.4f} {-jnp.log(p[0]) / jnp.log(5.0):.4f}")
         0.7837 0.1514
     """
-    return logits * (distance * jnp.log(2 + similarity))[..., None]
+    factor = jnp.broadcast_to((distance * jnp.log(2 + similarity))[..., None], logits.shape)
+    return product(factor, logits)
 
 
 class SDMRegion(NamedTuple):
@@ -215,7 +230,7 @@ def sdm_region(
         level: $\alpha$ in (0, 1).
 
     Returns:
-        The region; NaN if a label is no class.
+        The region; NaN if a label is no class, or a number NaN.
 
     Raises:
         ArrayError: the shapes differ.
@@ -234,6 +249,7 @@ def sdm_region(
     check_number("level", level, 0.0, 1.0, open_low=True, open_high=True)
     classes = probabilities.shape[-1]
     known, own = jnp.all(within_classes(labels, classes)), is_class(labels, classes)
+    known = known & no_nan(similarity, probabilities)
     given = take_class(probabilities, labels)
 
     def quantiles(least: Array) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer, Real, Shaped
 
-from jaxuq._arrays import no_nan, select, undefined_unless, weighted, within_classes, within_unit
+from jaxuq._arrays import no_nan, undefined_unless, weighted, within_classes, within_unit
 from jaxuq._options import check_count
 from jaxuq._shapes import checked
 
@@ -29,7 +29,9 @@ def grouping_loss(
     The Brier score is calibration loss, grouping loss and what nobody can predict; calibration errors see the first
     alone, and no function of the confidence can mend the second. A bound from below: finer regions explain more. Take
     regions from other data than these (leaves of a tree on features, clusters, scaffolds). Bins that are wide add what
-    confidence itself explains within them. Entries that are alone in their bin and region are left out.
+    confidence itself explains within them. Entries that are alone in their bin and region are left out. Weights of 1
+    and more repeat an entry ($n_{br}$ is then their sum); of smaller ones only the proportions matter: for them
+    $1 / n_{br}$ in the corrections is $\sum w^2 / (\sum w)^2$.
 
     Args:
         confidence: stated probabilities, in [0, 1].
@@ -62,6 +64,8 @@ def grouping_loss(
     check_count("bins", bins)
     factors, confidence, correct = weighted(where, weights, confidence=confidence, correct=correct)
     kept = factors != 0
+    largest = jnp.max(factors, initial=0)
+    share = factors / jnp.where(largest > 0, jnp.minimum(largest, 1), 1)
     known = ~jnp.any(kept & ~within_classes(regions, num_regions))
     place = jnp.clip(jnp.ceil(confidence * bins).astype(jnp.int32) - 1, 0, bins - 1) * num_regions
     place = place + jnp.where(within_classes(regions, num_regions), regions, 0).astype(jnp.int32)
@@ -70,16 +74,19 @@ def grouping_loss(
         summed = jax.ops.segment_sum(values, place, num_segments=bins * num_regions)
         return summed.reshape(bins, num_regions)
 
-    counts, right = total(factors), total(factors * correct)
-    counts, right = select(counts, counts > 1), select(right, counts > 1)
-    of_bins, all_right = jnp.sum(counts, axis=1), jnp.sum(right, axis=1)
+    own = share * jnp.minimum(share, 1)  # an entry with itself, which is no pair
+    parts = [total(values) for values in (share, share * correct, own, own * jnp.square(correct))]
+    several = parts[2] < jnp.square(parts[0])
+    parts = [jnp.where(several, part, 0) for part in parts]
 
-    def squared(right: Array, counts: Array) -> Array:
-        """An estimate of the squared chance without bias."""
-        mean = right / jnp.where(counts > 0, counts, 1)
-        return jnp.square(mean) - mean * (1 - mean) / jnp.where(counts > 1, counts - 1, 1)
+    def squared(counts: Array, right: Array, own: Array, own_right: Array) -> Array:
+        """The squared chance, without bias: the mean product over pairs of different entries."""
+        size = jnp.where(counts > 0, counts, 1)
+        return (jnp.square(right / size) - own_right / size / size) / (1 - own / size / size)
 
-    loss = jnp.sum(counts * squared(right, counts)) - jnp.sum(of_bins * squared(all_right, of_bins))
+    whole = [jnp.sum(part, axis=1) for part in parts]
+    of_bins = whole[0]
+    loss = jnp.sum(parts[0] * squared(*parts)) - jnp.sum(of_bins * squared(*whole))
     size = jnp.sum(of_bins)
-    defined = (size > 0) & known & no_nan(confidence) & within_unit(correct)
+    defined = (size > 0) & known & no_nan(confidence, share) & within_unit(correct)
     return undefined_unless(defined, loss / jnp.where(size > 0, size, 1))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq._arrays import no_nan, select, undefined_unless, weighted, within_unit
+from jaxuq._arrays import select, undefined_unless, weighted, within_unit
 from jaxuq._options import check_count
 from jaxuq._shapes import checked
 from jaxuq.metrics._ties import sort_with_ties
@@ -40,7 +40,8 @@ def second_order_calibration_error(
         weights: how often each entry counts, >= 0; None: once.
 
     Returns:
-        A scalar >= 0; NaN if no entry counts, or one that counts is NaN or has an answer outside [0, 1].
+        A scalar >= 0; NaN if no entry counts, or one that counts is NaN, has an answer or a probability outside [0, 1]
+        or a variance below 0.
 
     Raises:
         ArrayError: the shapes differ, or there are further axes.
@@ -72,5 +73,6 @@ def second_order_calibration_error(
     index = jnp.clip(jnp.floor(bins * middle / jnp.where(total > 0, total, 1)).astype(jnp.int32), 0, bins - 1)
     sums = jax.ops.segment_sum(select(gaps * sorted_factors, groups.valid), index, num_segments=bins)
     error = jnp.sum(jnp.abs(sums)) / jnp.where(total > 0, total, 1)
-    defined = (total > 0) & no_nan(probabilities, variance) & within_unit(first) & within_unit(second)
+    defined = (total > 0) & within_unit(probabilities) & within_unit(first) & within_unit(second)
+    defined = defined & jnp.all(variance >= 0)
     return undefined_unless(defined, error)

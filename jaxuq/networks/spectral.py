@@ -87,6 +87,8 @@ def spectral_bound(
     `feature_density`) need. With residual connections a bound below 1 keeps layers invertible; batch norm needs a
     larger one (6). It bounds one matrix at a time, no whole network without residual connections.
 
+    In half precision the sum of a kernel and its update is rounded; it is measured, and shortened, once more.
+
     Leaves with at least two axes are kernels, all axes but the last their inputs; biases and scales pass. Leave others
     out with `optax.masked`, the output layer above all.
 
@@ -134,7 +136,15 @@ def spectral_bound(
         place = as_float(leaf) + as_float(update, leaf)
         sigma, direction = largest_singular_value(place.reshape(-1, place.shape[-1]), direction, steps=steps)
         share = jnp.minimum(1, bound / jnp.where(sigma > 0, sigma, bound))
-        return (place * share - as_float(leaf)).astype(update.dtype), direction
+
+        def moved(share: Array) -> Array:
+            return (place * share - as_float(leaf)).astype(update.dtype)
+
+        if jnp.asarray(leaf).dtype.itemsize < 4:  # their sum is rounded: look at what comes out
+            there = as_float((as_float(leaf) + as_float(moved(share), leaf)).astype(leaf.dtype))
+            sigma, direction = largest_singular_value(there.reshape(-1, there.shape[-1]), direction, steps=steps)
+            share = share * jnp.minimum(1, bound / jnp.where(sigma > 0, sigma, bound))
+        return moved(share), direction
 
     def update(updates: PyTree, state: SpectralState, params: PyTree = None, **_: Any) -> tuple[PyTree, SpectralState]:
         if params is None:

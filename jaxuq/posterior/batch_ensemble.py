@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 from jaxuq._arrays import widest
-from jaxuq._errors import OptionError
+from jaxuq._errors import ArrayError, OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.posterior._model import ApplyFn, Params, freeze_numbers, is_number, map_numbers, thaw
@@ -147,24 +147,38 @@ def rank_one_member(shared: Params, factors: PyTree) -> Params:
     Returns:
         Parameters that the model reads.
 
+    Raises:
+        ArrayError: the factors are not those of one member of these parameters.
+
     Example:
         >>> import jax.numpy as jnp
         >>> kernel, factors = jnp.array([[1.0, 2.0], [3.0, 4.0]]), (jnp.array([1.0, -1.0]), jnp.array([0.5, 2.0]))
         >>> print(jnp.array([1.0, 2.0]) @ rank_one_member(kernel, factors))
         [ -2.5 -12. ]
     """
-    leaves, structure = jax.tree.flatten(shared)
+    paths, structure = jax.tree_util.tree_flatten_with_path(shared)
+    try:
+        own_factors = structure.flatten_up_to(factors)
+    except (ValueError, TypeError) as error:
+        raise ArrayError(f"factors are no tree like the shared parameters: {error}") from None
 
-    def own(leaf: Any, factor: Any) -> Any:
+    def own(path: Any, leaf: Any, factor: Any) -> Any:
         if not hasattr(leaf, "dtype") or (
             isinstance(factor, tuple) and not factor
         ):  # activations of a model's own, counters, scalars
             return leaf
+        wanted = (leaf.shape[:-1], leaf.shape[-1:]) if leaf.ndim > 1 else leaf.shape
+        given = jax.tree.map(jnp.shape, factor)
+        if given != wanted:
+            raise ArrayError(
+                f"the factors of the leaf {jax.tree_util.keystr(path) or 'shared'} of shape {leaf.shape} have the "
+                f"shapes {given}; expected {wanted}, those of one member (jax.vmap over members)"
+            )
         if isinstance(factor, tuple):
             return leaf * factor[0][..., None] * factor[1][(None,) * (leaf.ndim - 1)]
         return leaf + factor
 
-    return structure.unflatten([own(*both) for both in zip(leaves, structure.flatten_up_to(factors))])
+    return structure.unflatten([own(*path, factor) for path, factor in zip(paths, own_factors)])
 
 
 def rank_one(apply_fn: ApplyFn, shared: Params) -> ApplyFn:

@@ -18,14 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import as_float, widened
+from jaxuq._arrays import as_float, root, undefined_unless, widened
 from jaxuq._entropies import bernoulli_entropy
-from jaxuq._errors import ArrayError
+from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.posterior.forecast import BernoulliForecast
 
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)  # of a standard normal variable
+_REACH, _NODES = 8.0, np.linspace(-1, 1, 161)  # deviations on either side; equidistant nodes between the two ends
+_WIDEST = 40.0  # the entropy of larger logits is below 1e-15
 
 
 class RandomFeatures(NamedTuple):
@@ -93,9 +94,6 @@ def cosine_features(fixed: RandomFeatures, inputs: Float[Array, "*batch inputs"]
     References:
         A. Rahimi, B. Recht. Random features for large-scale kernel machines. NeurIPS 2007, Algorithm 1.
     """
-    width = fixed.frequencies.shape[0]
-    if inputs.shape[-1] != width:
-        raise ArrayError(f"inputs has shape {inputs.shape}; the map reads {width} numbers, on the last axis")
     wide = as_float(inputs)  # angles are large, and a cosine sees what rounding takes from them
     frequencies, phases = (part.astype(wide.dtype) for part in fixed)
     turned = wide @ frequencies
@@ -116,7 +114,7 @@ def mean_field_logits(logits: Float[Array, "*shape"], variance: Float[Array, "*s
         variance: $v \ge 0$, their posterior variances.
 
     Returns:
-        Logits nearer to 0.
+        Logits nearer to 0; NaN where the variance is below 0.
 
     Example:
         >>> import jax.numpy as jnp
@@ -129,9 +127,9 @@ def mean_field_logits(logits: Float[Array, "*shape"], variance: Float[Array, "*s
         Liu et al. Simple and principled uncertainty estimation with deterministic deep learning via distance awareness.
         NeurIPS 2020, Eq. 9.
     """
-    endless = variance == jnp.inf
-    moved = logits / jnp.sqrt(1 + np.pi / 8 * jnp.where(endless, jnp.zeros_like(variance), variance))
-    return jnp.where(endless, jnp.zeros_like(moved), moved)
+    endless, impossible = variance == jnp.inf, variance < 0
+    moved = logits / jnp.sqrt(1 + np.pi / 8 * jnp.where(endless | impossible, jnp.zeros_like(variance), variance))
+    return undefined_unless(~impossible, jnp.where(endless, jnp.zeros_like(moved), moved))
 
 
 @checked
@@ -140,14 +138,15 @@ def mean_field_forecast(logits: Float[Array, "*shape"], variance: Float[Array, "
     r"""The forecast of binary tasks whose logits are Gaussian, without sampling.
 
     The logits are those of `mean_field_logits`; aleatoric is $\mathbb{E}[H(\sigma(z))]$, $z \sim \mathcal{N}(f, v)$, by
-    24 nodes of Gauss and Hermite, and epistemic what the entropy of the mean has more.
+    the trapezoidal rule, whose error is beyond rounding for any variance, and epistemic what the entropy of the mean
+    has more.
 
     Args:
-        logits: $f$, finite posterior means.
-        variance: $v \ge 0$, finite.
+        logits: $f$, posterior means.
+        variance: $v \ge 0$, infinite where nothing is known.
 
     Returns:
-        A `BernoulliForecast` in the shape of the logits.
+        A `BernoulliForecast` in the shape of the logits; NaN where the variance is below 0.
 
     Example:
         >>> import jax.numpy as jnp
@@ -155,11 +154,26 @@ def mean_field_forecast(logits: Float[Array, "*shape"], variance: Float[Array, "
         >>> print(forecast.probabilities.round(3), forecast.epistemic.round(2))
         [0.731 0.615] [0.   0.32]
     """
-    deviation = jnp.sqrt(jnp.where(variance > 0, variance, 0))
     corrected = mean_field_logits(logits, variance)
     total = bernoulli_entropy(corrected)
-    aleatoric = jnp.zeros_like(logits)
-    for node, weight in zip(_NODES.tolist(), (_WEIGHTS / _WEIGHTS.sum()).tolist()):
-        aleatoric = aleatoric + weight * bernoulli_entropy(logits + node * deviation)
-    aleatoric = jnp.minimum(aleatoric, total)
+    aleatoric = jnp.minimum(_expected_entropy(logits, variance), total)
     return BernoulliForecast(corrected, aleatoric, total - aleatoric)
+
+
+def _expected_entropy(mean: Array, variance: Array) -> Array:
+    """Of the sigmoid of a normal variable: nodes about its mean, or where it is wide about 0, where the entropy is."""
+    endless = variance == jnp.inf
+    deviation = root(jnp.where(endless | (variance < 0), 1, variance))
+    wide = deviation * _REACH > _WIDEST
+    scale = jnp.where(wide, deviation, 1)
+    step = _NODES[1] - _NODES[0]
+
+    def add(total: Array, node: Array) -> tuple[Array, None]:
+        z = jnp.where(wide, _WIDEST * node, mean + _REACH * node * deviation)
+        standard = jnp.where(wide, (z - mean) / scale, _REACH * node)
+        weight = jnp.where(wide, _WIDEST / scale, _REACH) * step
+        return total + weight * jax.scipy.stats.norm.pdf(standard) * bernoulli_entropy(z), None
+
+    start = vary_like(jnp.zeros_like(mean), mean, variance)
+    found = jax.lax.scan(add, start, jnp.asarray(_NODES, mean.dtype))[0]
+    return undefined_unless(~(variance < 0) & ~jnp.isnan(variance), jnp.where(endless, 0, found))

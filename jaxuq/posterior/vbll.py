@@ -18,7 +18,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key, Real
 
 from jaxuq._arrays import as_float, take_class, undefined_unless, widened
-from jaxuq._errors import ArrayError
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.posterior.forecast import GaussianForecast
@@ -96,9 +95,6 @@ def vbll_moments(
         >>> print(f"{mean[0]:.4f} {variance[0]:.4f}")
         0.1000 0.4400
     """
-    width = layer.mean.shape[-1]
-    if features.shape[-1] != width:
-        raise ArrayError(f"features has shape {features.shape}; the layer reads {width} features, on the last axis")
     spread = jnp.einsum("...d,kde->...ke", features, layer.lower())
     return features @ layer.mean.T, jnp.sum(jnp.square(spread), axis=-1)
 
@@ -197,6 +193,7 @@ def _logits(layer: VBLL, features: Array) -> tuple[Array, Array]:
     return mean, variance + jnp.broadcast_to(jnp.exp(layer.log_noise), variance.shape)
 
 
+@checked
 @widened
 def vbll_penalty(
     layer: VBLL, prior_variance: float, *, wishart_scale: float = 1.0, dof: float = 1.0
@@ -260,6 +257,7 @@ def vbll_forecast(layer: VBLL, features: Float[Array, "*batch features"]) -> Gau
     return GaussianForecast(mean, jnp.broadcast_to(jnp.exp(layer.log_noise), mean.shape), variance)
 
 
+@checked
 def vbll_samples(
     rng_key: Key[Array, ""], layer: VBLL, num_samples: int
 ) -> dict[str, Float[Array, "samples features outputs"]]:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -16,6 +17,14 @@ from jaxuq.calibration import (
     sdm_region,
     sdm_similarity,
 )
+
+
+@pytest.fixture
+def as_users_run_it():
+    """Without the run-time checks of types that the tests install."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def _line(rng_key, inputs, labels, where):
@@ -164,3 +173,69 @@ def test_a_region_is_the_first_at_which_every_class_is_sure_and_may_not_be_there
     none = sdm_region(jnp.asarray(q, jnp.float32), jnp.full((200, 2), 0.5), jnp.asarray(labels))
     assert np.isposinf(none.similarity) and np.all(np.isposinf(none.thresholds)) and not none.sizes.any()
     np.testing.assert_allclose(none.band(), 1)
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e-3, 1e25])
+def test_units_of_features_and_errors_do_not_matter(size):
+    features, errors = jnp.array([[0.0, 0.1], [0.0, 0.1], [1.0, 0.1], [1.0, 0.1]]), jnp.array([0.5, 1.5, 3.0, 5.0])
+    method = predicted_risk()
+    expected = method.score(method.fit(features, errors), features)
+    np.testing.assert_allclose(method.score(method.fit(size * features, errors), size * features), expected, rtol=1e-4)
+    np.testing.assert_allclose(method.score(method.fit(features, size * errors), features), size * expected, rtol=1e-4)
+    assert method.fit(size * features, errors).slopes[1] == 0  # a constant tells nothing, whatever its rounding
+
+
+def test_endless_and_missing_numbers_leave_nothing_defined(as_users_run_it):
+    features, errors = jnp.array([[0.0], [1.0], [2.0]]), jnp.array([0.5, 1.5, 3.0])
+    for state in (
+        predicted_risk().fit(features.at[0].set(-jnp.inf), errors),
+        predicted_risk().fit(features, errors.at[1].set(jnp.inf)),
+    ):
+        assert np.isnan(state.intercept)
+    kept = predicted_risk().fit(features.at[0].set(-jnp.inf), errors, where=jnp.array([False, True, True]))
+    assert np.isfinite(kept.intercept)
+    with pytest.raises(ArrayError, match="errors is a list that makes no array"):
+        predicted_risk().fit(features, ["high", "low", "low"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "error", "message"),
+    [
+        ({}, jnp.zeros(6), _square, "inputs hold no array"),
+        (jnp.zeros(6), None, _square, "labels hold no array"),
+        ([0.0, 1.0], jnp.zeros(6), _square, "inputs have the leaf 0.0"),
+        (jnp.zeros(6), jnp.zeros(()), _square, r"labels have a leaf of shape \(\)"),
+        (jnp.zeros(6), jnp.zeros(5), _square, "inputs have 6 rows where labels have 5"),
+        (jnp.zeros(6), jnp.zeros(6), lambda *_: jnp.zeros((6, 1)), r"error gives an array of shape \(6, 1\)"),
+    ],
+)
+def test_rows_of_cross_fitted_errors_are_compared(as_users_run_it, inputs, labels, error, message):
+    with pytest.raises(ArrayError, match=message):
+        cross_fitted_errors(jax.random.key(0), _line, error, inputs, labels)
+    with pytest.raises(OptionError, match="fit is 3; expected a function"):
+        cross_fitted_errors(jax.random.key(0), 3, error, inputs, labels)
+
+
+def test_what_is_missing_in_sdm_is_missing_in_what_follows():
+    nan, references, right = jnp.nan, jnp.array([[0.1], [0.2]]), jnp.ones(2, int)
+    q, distance = sdm_similarity(jnp.array([[nan], [0.0]]), right, references, right, right)
+    np.testing.assert_allclose(np.stack([q, distance]), [[np.nan, 2], [np.nan, 0.1]], rtol=1e-6)
+    q, distance = sdm_similarity(references, right, references.at[0].set(nan), right, right)
+    assert np.isnan(np.stack([q, distance])).all()
+    assert np.isnan(sdm_distance(jnp.array([nan, 0.3]), jnp.array([0.2, 0.4]), jnp.zeros(2, int), 1)).tolist() == [1, 0]
+    assert np.isnan(sdm_distance(jnp.array([0.3]), jnp.array([0.2, nan]), jnp.zeros(2, int), 1))
+    region = sdm_region(jnp.array([1.0, nan]), jnp.eye(2), jnp.array([0, 1]))
+    assert np.isnan(region.similarity)
+    far = sdm_logits(jnp.array([2.0, -jnp.inf]), jnp.array(3.0), jnp.array(0.0))
+    assert far.tolist() == [0, 0]  # far from everything an impossible class is as likely as another
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e25])
+def test_similarity_does_not_depend_on_units(size):
+    rng = np.random.default_rng(0)
+    references, queries = (jnp.asarray(rng.normal(size=(n, 3)), jnp.float32) for n in (20, 5))
+    labels, predicted = jnp.asarray(rng.integers(0, 2, 20)), jnp.asarray(rng.integers(0, 2, 20))
+    expected = sdm_similarity(queries, predicted[:5], references, predicted, labels)
+    q, distance = sdm_similarity(size * queries, predicted[:5], size * references, predicted, labels)
+    np.testing.assert_array_equal(q, expected[0])
+    np.testing.assert_allclose(distance, size * expected[1], rtol=1e-5)

@@ -92,23 +92,27 @@ def test_jackknife_plus_by_sorting():
 
 @pytest.mark.long
 def test_jackknife_plus_covers_with_fewer_examples_than_a_split_needs():
-    """Least squares in 400 worlds of 30 examples and 5 features; leaving one out in closed form."""
-    rng, hits, level = np.random.default_rng(3), {False: 0, True: 0}, 0.8
-    for _ in range(400):
-        x, x_new = rng.normal(size=(30, 5)), rng.normal(size=(1, 5))
-        beta = rng.normal(size=5)
-        y, y_new = x @ beta + rng.normal(size=30), x_new @ beta + rng.normal(size=1)
-        inside = [np.delete(np.arange(30), i) for i in range(30)]
-        fits = [np.linalg.lstsq(x[rows], y[rows], rcond=None)[0] for rows in inside]
-        residuals = np.array([abs(y[i] - x[i] @ fits[i]) for i in range(30)])
-        predictions = np.array([x_new @ fit for fit in fits])
-        for minmax in hits:
-            found = calibration.jackknife_plus(
-                jnp.asarray(predictions, jnp.float32), jnp.asarray(residuals, jnp.float32), level=level, minmax=minmax
-            )
-            hits[minmax] += bool(found.lower[0] <= y_new[0] <= found.upper[0])
-    low, _ = stats.binom.interval(0.9999, 400, level)
-    assert hits[False] >= low and hits[True] >= hits[False]
+    """Least squares in 2,000 worlds of 30 examples and 5 features; leaving one out in closed form."""
+    rng, level, worlds, n = np.random.default_rng(3), 0.8, 2000, 30
+    x, x_new, beta = rng.normal(size=(worlds, n, 5)), rng.normal(size=(worlds, 5)), rng.normal(size=(worlds, 5))
+    y = np.einsum("wnd,wd->wn", x, beta) + rng.normal(size=(worlds, n))
+    y_new = np.einsum("wd,wd->w", x_new, beta) + rng.normal(size=worlds)
+    inverse = np.linalg.inv(np.einsum("wnd,wne->wde", x, x))
+    fitted = np.einsum("wde,wne,wn->wd", inverse, x, y)
+    leverage = np.einsum("wnd,wde,wne->wn", x, inverse, x)
+    errors = (y - np.einsum("wnd,wd->wn", x, fitted)) / (1 - leverage)  # without the example
+    moved = np.einsum("wd,wde,wne->wn", x_new, inverse, x) * errors
+    predictions = np.einsum("wd,wd->w", x_new, fitted)[:, None] - moved
+    left_out = np.delete(x[0], 4, axis=0), np.delete(y[0], 4)
+    np.testing.assert_allclose(predictions[0, 4], x_new[0] @ np.linalg.lstsq(*left_out, rcond=None)[0])
+    given = jnp.asarray(predictions[..., None], jnp.float32), jnp.asarray(np.abs(errors), jnp.float32)
+    hits = []
+    for minmax in (False, True):
+        each = jax.vmap(lambda p, r, m=minmax: calibration.jackknife_plus(p, r, level=level, minmax=m))
+        lower, upper = each(*given)
+        hits.append(int(((np.asarray(lower)[:, 0] <= y_new) & (y_new <= np.asarray(upper)[:, 0])).sum()))
+    low, _ = stats.binom.interval(0.9999, worlds, level)
+    assert hits[0] >= low and hits[1] >= hits[0]
 
 
 def test_coverage_over_time_whatever_happens():

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from jaxuq._errors import OptionError
+from jaxuq._errors import ArrayError, OptionError
 from jaxuq.metrics import (
     area_under_accuracy_rejection,
     area_under_risk_coverage,
@@ -141,3 +141,53 @@ def test_endless_bounds_have_the_gradients_of_far_ones(bounds):
         slope = jax.grad(lambda *given: threshold_weighted_crps(*given, **bounds), argnums=place)(*arrays)
         near = jax.grad(lambda *given: threshold_weighted_crps(*given, **far), argnums=place)(*arrays)
         np.testing.assert_allclose(slope, near, rtol=1e-4, atol=1e-6)
+
+
+def test_forecasts_far_from_the_bounds_keep_their_score():
+    """Single precision against adaptive integration: scores of 1e-10, and labels close to forecasts far away."""
+    for mean, label, lower, upper, tolerance in (
+        (0.0, 0.0, 4.0, np.inf, 1e-5),
+        (0.0, 0.0, -np.inf, -6.0, 1e-5),
+        (1.0, 3.0, 2.9, 3.0, 1e-5),
+        (-1e4, 2.0, 0.0, np.inf, 1e-6),
+        (1e4, 3.0, 1.0, 7.0, 1e-6),
+    ):
+        got = threshold_weighted_crps(jnp.full(1, mean), jnp.ones(1), jnp.full(1, label), lower=lower, upper=upper)
+        ends = max(lower, min(mean, label) - 40), min(upper, max(mean, label) + 40)
+        ends = (lower, upper) if np.isfinite([lower, upper]).all() else ends
+        brought = np.clip(label, *ends)
+        below = quad(lambda t, m=mean: norm.cdf(t - m) ** 2, ends[0], brought, limit=200, epsabs=0)[0]
+        above = quad(lambda t, m=mean: norm.sf(t - m) ** 2, brought, ends[1], limit=200, epsabs=0)[0]
+        np.testing.assert_allclose(got, below + above, rtol=tolerance)
+    endless = jnp.full(1, jnp.inf)
+    assert threshold_weighted_crps(jnp.zeros(1), endless, jnp.zeros(1), lower=0.0, upper=2.0) == 0.5  # F is 1/2
+
+
+def test_small_weights_of_the_grouping_loss_count_by_their_proportions():
+    rng = np.random.default_rng(3)
+    regions, weights = rng.integers(0, 3, 120), rng.uniform(0.2, 1, 120)
+    correct, half = jnp.asarray(rng.integers(0, 2, 120)), jnp.full(120, 0.5)
+    loss = [
+        float(grouping_loss(half, correct, jnp.asarray(regions), num_regions=3, weights=jnp.asarray(w, jnp.float32)))
+        for w in (weights / weights.max(), weights * 1e-3, weights * 1e-25, np.full(120, 0.1), np.ones(120))
+    ]
+    np.testing.assert_allclose(loss[1:3], loss[0], rtol=1e-4)
+    np.testing.assert_allclose(loss[3], loss[4], rtol=1e-4)
+
+    def squared(outcomes, w):  # without bias: pairs of different entries alone
+        pairs = np.outer(w, w) * (1 - np.eye(len(w)))
+        return (pairs * np.outer(outcomes, outcomes)).sum() / pairs.sum()
+
+    outcomes = np.asarray(correct)
+    parts = sum(weights[regions == r].sum() * squared(outcomes[regions == r], weights[regions == r]) for r in range(3))
+    np.testing.assert_allclose(loss[0], parts / weights.sum() - squared(outcomes, weights), rtol=1e-3, atol=1e-6)
+
+
+def test_variances_below_nothing_and_impossible_probabilities_are_undefined():
+    half, answers = jnp.full(4, 0.5), jnp.array([0, 1, 1, 0])
+    assert np.isnan(second_order_calibration_error(half, -half, answers, answers))
+    assert np.isnan(second_order_calibration_error(3 * half, half, answers, answers))
+    kept = second_order_calibration_error(half, half.at[0].set(-1), answers, answers, where=jnp.arange(4) > 0)
+    assert np.isfinite(kept)
+    with pytest.raises(ArrayError, match=r"first is 'yes'; expected an array of numbers"):
+        second_order_calibration_error(half, half, "yes", answers)  # pyright: ignore[reportArgumentType]

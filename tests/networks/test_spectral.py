@@ -66,3 +66,15 @@ def test_a_kernel_that_is_zero_or_of_any_size_is_bounded_later():
         np.testing.assert_allclose(found, min(3 * size, 0.95) / unit, rtol=1e-4)
     sigma, _ = largest_singular_value(jnp.full((3, 3), 1e25), jnp.ones(3), steps=5)
     np.testing.assert_allclose(sigma, 3e25, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("size", [1.0, 3.0])
+def test_half_precision_keeps_the_bound_but_for_one_rounding(dtype, size):
+    optimizer = spectral_bound(jax.random.key(0), steps=30)
+    params = (size * jax.random.normal(jax.random.key(1), (32, 32))).astype(dtype)
+    state = optimizer.init(params)
+    for _ in range(3):
+        updates, state = optimizer.update(jnp.zeros_like(params), state, params)
+        params = optax.apply_updates(params, updates)
+    assert np.linalg.norm(np.asarray(params, np.float64), 2) < 0.95 * (1 + float(jnp.finfo(dtype).eps))

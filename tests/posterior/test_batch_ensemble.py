@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxuq._errors import OptionError
+from jaxuq._errors import ArrayError, OptionError
 from jaxuq.posterior import batch_ensemble, dense, predict, predict_forecast, rank_one_dense, rank_one_member
 
 PARAMS = {"hidden": {"kernel": jnp.ones((3, 4)) * 0.3, "bias": jnp.arange(4.0)}, "output": jnp.ones((4, 1))}
@@ -94,3 +94,18 @@ def test_what_cannot_be_is_said():
         method.sample(jax.random.key(0), state, 3)
     with pytest.raises(OptionError, match="no optimiser"):
         method.update(jax.random.key(0), state, lambda params: params)
+
+
+@pytest.mark.parametrize("shapes", [((1,), (2,)), ((3,), (1,)), ((), (2,)), ((4, 3), (4, 2)), (3, 2), (2,)])
+def test_factors_that_are_not_those_of_one_member_are_refused(shapes):
+    pair = any(isinstance(shape, tuple) for shape in shapes)
+    factors = tuple(jnp.ones(shape) for shape in shapes) if pair else jnp.ones(shapes)
+    with pytest.raises(ArrayError, match=r"leaf \['kernel'\] of shape \(3, 2\).*expected \(\(3,\), \(2,"):
+        rank_one_member({"kernel": jnp.ones((3, 2))}, {"kernel": factors})
+
+
+def test_factors_of_another_tree_and_offsets_of_another_size_are_refused():
+    with pytest.raises(ArrayError, match="no tree like"):
+        rank_one_member({"bias": jnp.ones(2)}, {"offset": jnp.ones(2)})
+    with pytest.raises(ArrayError, match=r"\['bias'\] of shape \(2,\)"):
+        rank_one_member({"bias": jnp.ones(2)}, {"bias": jnp.ones(1)})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_softmax
 
+from jaxuq._errors import ArrayError
 from jaxuq.losses import mean_loss
 from jaxuq.posterior import (
     VBLL,
@@ -188,3 +189,54 @@ def test_features_of_half_precision_inputs_are_those_of_the_same_numbers(dtype):
     np.testing.assert_allclose(
         cosine_features(fixed, inputs).astype(jnp.float32), expected, atol=0.1 * jnp.finfo(dtype).eps
     )
+
+
+@pytest.mark.parametrize("variance", [0.0, 1e-6, 4.0, 24.9, 25.1, 400.0, 1e6])
+def test_expected_entropy_is_its_integral_at_any_variance(variance):
+    means = np.array([-9.0, 0, 1, 30])
+
+    def entropy(z):
+        return np.log1p(np.exp(-abs(z))) + abs(z) * expit(-abs(z))
+
+    z = np.linspace(-80, 80, 400_001)
+    deviation = np.sqrt(variance)
+    density = np.exp(-0.5 * ((z[None] - means[:, None]) / max(deviation, 1e-9)) ** 2) / np.sqrt(2 * np.pi)
+    expected = (density * entropy(z)[None]).sum(axis=1) * (z[1] - z[0]) / deviation if variance >= 1 else entropy(means)
+    forecast = mean_field_forecast(jnp.asarray(means, jnp.float32), jnp.full(4, variance))
+    least = np.minimum(expected, np.asarray(forecast.total, np.float64))
+    np.testing.assert_allclose(forecast.aleatoric, least, rtol=2e-4, atol=1e-6)
+    slopes = jax.grad(lambda logits, v: mean_field_forecast(logits, v).aleatoric.sum(), argnums=(0, 1))
+    assert all(np.isfinite(slope).all() for slope in slopes(forecast.logits, jnp.full(4, variance)))
+
+
+def test_nothing_known_is_all_epistemic_and_variances_below_nothing_are_undefined():
+    forecast = mean_field_forecast(jnp.ones(2), jnp.array([jnp.inf, -1.0]))
+    np.testing.assert_allclose(forecast.epistemic, [np.log(2), np.nan], rtol=1e-6)
+    np.testing.assert_allclose(forecast.aleatoric, [0, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("field", "shape", "message"),
+    [
+        ("factor", (1, 4, 4), r"layer.factor has shape \(1, 4, 4\) where \[outputs, features, features\] is \(3, 4, 4"),
+        ("log_noise", (1,), r"layer.log_noise has shape \(1,\)"),
+        ("log_noise", (), r"layer.log_noise has shape \(\)"),
+        ("mean", (4,), r"layer.mean has shape \(4,\)"),
+    ],
+)
+def test_arrays_of_a_layer_never_broadcast(field, shape, message):
+    layer = init_vbll(jax.random.key(0), 4, 3)._replace(**{field: jnp.zeros(shape)})
+    features, labels = jnp.ones((5, 4)), jnp.ones((5, 3))
+    for call in (
+        lambda: vbll_forecast(layer, features),
+        lambda: vbll_regression_loss(layer, features, labels),
+        lambda: vbll_classification_loss(layer, features, jnp.zeros(5, int)),
+        lambda: vbll_penalty(layer, 1.0),
+        lambda: vbll_samples(jax.random.key(0), layer, 2),
+    ):
+        with pytest.raises(ArrayError, match=message):
+            call()
+    with pytest.raises(ArrayError, match="labels has shape"):
+        vbll_regression_loss(init_vbll(jax.random.key(0), 4, 3), features, labels[:, :1])
+    with pytest.raises(ArrayError, match=r"fixed\.phases has shape"):
+        cosine_features(FIXED._replace(phases=jnp.zeros(1)), jnp.ones((2, 2)))

@@ -43,8 +43,8 @@ def conformal_threshold(
         num_groups: how many groups; 1 without `groups`.
 
     Returns:
-        Thresholds, groups on the leading axis (of length 1 without groups); NaN where a score that counts is NaN. One
-        sorted copy of the scores is held.
+        Thresholds, groups on the leading axis (of length 1 without groups); NaN where a score that counts is NaN, or
+        its weight is NaN or below zero. One sorted copy of the scores is held.
 
     Raises:
         OptionError: if `level` is out of range, or if `groups` and `num_groups` do not go together.
@@ -81,7 +81,8 @@ def conformal_threshold(
             threshold = _ranked(chosen, jnp.sum(member, axis=0), level)
         else:
             threshold = _weighted(chosen, jnp.where(member, mass, 0), level)
-        return undefined_unless(~jnp.any(member & jnp.isnan(scores), axis=0), threshold)
+        unknown = jnp.isnan(scores) if mass is None else jnp.isnan(scores) | ~(mass >= 0)
+        return undefined_unless(~jnp.any(member & unknown, axis=0), threshold)
 
     return one_group(0)[None] if groups is None else jax.lax.map(one_group, jnp.arange(num_groups))
 

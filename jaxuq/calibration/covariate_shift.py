@@ -41,7 +41,7 @@ def shifted_thresholds(
 
     Returns:
         A threshold for each new example; infinite where the calibration examples like it are too few, NaN where a score
-        or ratio that counts is NaN. Holds two sorted copies of the scores.
+        that counts is NaN or a ratio that counts is NaN or below zero. Holds two sorted copies of the scores.
 
     Raises:
         OptionError: `level` is out of range.
@@ -61,7 +61,7 @@ def shifted_thresholds(
     tasks = scores.shape[1:]
     mass = jnp.broadcast_to(ratios.reshape(-1, *[1] * len(tasks)), scores.shape)
     mass, scores = select(mass, where), select(scores, where)
-    valid = ~jnp.any(jnp.isnan(scores) | jnp.isnan(mass), axis=0)
+    valid = ~jnp.any(jnp.isnan(scores) | ~(mass >= 0), axis=0)
 
     def one(scores: Array, mass: Array) -> Array:
         scores = jnp.where(mass > 0, scores, jnp.inf)
@@ -71,7 +71,7 @@ def shifted_thresholds(
         needed = level * (1 - 1e-6) * (total + new_ratios)  # a tie in exact arithmetic is no miss
         heights = jnp.concatenate([scores[order], jnp.full(1, jnp.inf, scores.dtype)])
         threshold = heights[jnp.searchsorted(reached, needed)]
-        return undefined_unless(~jnp.isnan(new_ratios), threshold)
+        return undefined_unless(new_ratios >= 0, threshold)
 
     flat = (array.reshape(array.shape[0], int(np.prod(tasks))) for array in (scores, mass))
     found = jax.vmap(one, in_axes=1, out_axes=1)(*flat).reshape(new_ratios.shape[0], *tasks)
@@ -128,7 +128,7 @@ def effective_sample_size(ratios: Float[Array, " n"], *, where: Bool[Array, " n"
         where: True for the entries that count; None counts all.
 
     Returns:
-        Between 1 and n; NaN if no weight is above 0, or one is NaN.
+        Between 1 and n; NaN if no weight is above 0, or one is NaN or below 0.
 
     Raises:
         ArrayError: the shapes differ.
@@ -147,4 +147,4 @@ def effective_sample_size(ratios: Float[Array, " n"], *, where: Bool[Array, " n"
     shares = ratios / jnp.where(positive, largest, 1)
     squares = jnp.sum(jnp.square(shares))
     size = jnp.square(jnp.sum(shares)) / jnp.where(positive, squares, 1)
-    return undefined_unless(positive & ~jnp.any(jnp.isnan(ratios)), size)
+    return undefined_unless(positive & jnp.all(ratios >= 0), size)

@@ -105,12 +105,15 @@ def predictive_system(*, normalised: bool = False) -> PredictiveSystem:
         variance = as_float(forecast.aleatoric, mean) + as_float(forecast.epistemic, mean)
         return mean, deviation(select(variance, where, 1)) if normalised else jnp.ones_like(mean)
 
+    def in_units(difference: Array, spread: Array) -> Array:
+        return jnp.where(difference == 0, 0, difference / spread)  # a certain forecast that is right is not off at all
+
     def fit(
         forecast: GaussianForecast, labels: Real[Array, "n *tasks"], *, where: Bool[Array, "n *tasks"] | None = None
     ) -> PredictiveState:
         known = evidence(labels, where, None, mean=as_float(forecast.mean)).counts
         mean, spread = scales(forecast, known)
-        residuals = (select(as_float(labels, mean), known) - mean) / spread
+        residuals = in_units(select(as_float(labels, mean), known) - mean, spread)
         broken = jnp.any(jnp.isnan(residuals), axis=0)
         ordered = jnp.sort(jnp.where(known, residuals, jnp.inf), axis=0)
         count = jnp.sum(known, axis=0).astype(mean.dtype)
@@ -127,7 +130,7 @@ def predictive_system(*, normalised: bool = False) -> PredictiveSystem:
         check_shapes(mean=mean, values=values)
         check_state(mean, count=state.count)
         share = jnp.asarray(check_number("ties", ties, 0.0, 1.0) if isinstance(ties, float | int) else ties, mean.dtype)
-        standard = (as_float(values, mean) - mean) / spread
+        standard = in_units(as_float(values, mean) - mean, spread)
         below, upto = _places(standard, as_float(state.residuals, mean))
         count = as_float(state.count, mean)[None]
         below, upto = jnp.minimum(below, count), jnp.minimum(upto, count)
@@ -150,7 +153,7 @@ def predictive_system(*, normalised: bool = False) -> PredictiveSystem:
             found = jnp.sum(jnp.where(numbers == rank[None], knots, 0), axis=0)
             return jnp.where(jnp.isnan(count), jnp.nan, found)
 
-        lower, upper = knot(low), knot(high)
-        return Interval(mean + spread * lower[None], mean + spread * upper[None])
+        lower, upper = knot(low)[None], knot(high)[None]
+        return Interval(*(mean + jnp.where(jnp.isinf(end), end, spread * end) for end in (lower, upper)))
 
     return PredictiveSystem(checked(fit), cdf, interval)

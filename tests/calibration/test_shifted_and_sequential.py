@@ -213,3 +213,35 @@ def test_sets_by_class_and_by_rank():
     for label, expected in ((1, 0.5 * share), (0, 0.5 + 0.2 * share), (2, 0.5 + 0.2 * (1 + share))):
         found = ranks.fit(three, jnp.array([label]), level=0.5, rng_key=key).thresholds[0]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -1.0])
+def test_a_weight_that_is_none_makes_its_task_nan_and_one_that_does_not_count_nothing(wrong):
+    scores = jnp.arange(20.0)[:, None] * jnp.array([[1.0, 2.0]])
+    weights = jnp.ones((20, 2)).at[3, 1].set(wrong)
+    found = calibration.conformal_threshold(scores, level=0.8, weights=weights)
+    assert jnp.isfinite(found[0, 0]) and jnp.isnan(found[0, 1])
+    kept = jnp.ones((20, 2), bool).at[3].set(False)
+    assert jnp.isfinite(calibration.conformal_threshold(scores, level=0.8, weights=weights, where=kept)).all()
+    ratios = jnp.ones(20).at[3].set(wrong)
+    assert jnp.isnan(calibration.shifted_thresholds(scores, ratios, jnp.ones(4), level=0.8)).all()
+    assert jnp.isfinite(calibration.shifted_thresholds(scores, ratios, jnp.ones(4), level=0.8, where=kept)).all()
+    new = jnp.ones(4).at[1].set(wrong)
+    assert jnp.isnan(calibration.shifted_thresholds(scores, jnp.ones(20), new, level=0.8))[:, 0].tolist() == [
+        0,
+        1,
+        0,
+        0,
+    ]
+    assert jnp.isnan(calibration.effective_sample_size(ratios))
+
+
+def test_a_certain_forecast_that_is_right_is_not_off_and_has_an_interval():
+    method = calibration.predictive_system(normalised=True)
+    mean, variance = jnp.arange(9.0)[:, None], jnp.ones((9, 1)).at[2].set(0.0)
+    state = method.fit(GaussianForecast(mean, variance, jnp.zeros((9, 1))), mean + jnp.zeros((9, 1)).at[5].set(0.5))
+    assert state.count.tolist() == [9.0]
+    certain = GaussianForecast(jnp.array([[3.0]]), jnp.zeros((1, 1)), jnp.zeros((1, 1)))
+    assert [float(end[0, 0]) for end in method.interval(state, certain, level=0.6)] == [3.0, 3.0]
+    assert [float(end[0, 0]) for end in method.interval(state, certain, level=0.95)] == [-np.inf, np.inf]
+    assert float(method.cdf(state, certain, jnp.array([[3.0]]))[0, 0]) == pytest.approx(0.5 * 9 / 10)

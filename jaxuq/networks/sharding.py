@@ -47,7 +47,6 @@ ACTIVATION_RULES: dict[str, PartitionSpec] = {
     "keys": PartitionSpec("rows", "tensor", None, None),
     "read": PartitionSpec("read", None, None),
     "logits": PartitionSpec("read", None, "vocabulary"),
-    "next_logits": PartitionSpec("draws", None),
     "table": PartitionSpec("vocabulary", None),
     "columns": PartitionSpec(None, "vocabulary"),
 }
@@ -55,9 +54,9 @@ ACTIVATION_RULES: dict[str, PartitionSpec] = {
 
 Without them the compiler leaves split weights where they are and gives every device the whole batch. Of few tokens, as
 in a step of decoding, that is right: parts of products are added up, and the stream is split by width. `logits` are
-those of a block of tokens, made from hidden states split as `read` says; `next_logits` are those that a token is drawn
-from, whole, by as many devices as rows allow (`draws`); `table` and `columns` are an embedding and an unembedding that
-logits are made with.
+those of a block of tokens, made from hidden states split as `read` says (those that a token is drawn from are whole, on
+as many devices as rows allow: `draws`); `table` and `columns` are an embedding and an unembedding that logits are made
+with.
 """
 
 

@@ -13,7 +13,7 @@ OPTIONS = {"max_new_tokens": 5, "sampling": Sampling(1.0), "num_samples": 2, "ke
 
 
 @pytest.fixture(scope="module")
-def alone(model):
+def alone(model):  # noqa: F811
     answers = generate(model, PROMPTS, **OPTIONS)
     return answers, score(model, PROMPTS, [answer.tokens for answer in answers[::2]], keep_hidden=True)
 
@@ -23,7 +23,7 @@ def alone(model):
     ["data=4,tensor=2", "fsdp=8", *(pytest.param(text, marks=pytest.mark.long) for text in
                                      ("data=8", "data=2,fsdp=2,tensor=2", "tensor=4"))],
 )  # fmt: skip
-def test_eight_devices_give_what_one_gives(mesh, model, alone):
+def test_eight_devices_give_what_one_gives(mesh, model, alone):  # noqa: F811
     answers, scored = alone
     spread = model.on_mesh(mesh_of(mesh))
     assert dict(spread.mesh.shape) == {name: int(size) for name, size in (part.split("=") for part in mesh.split(","))}
@@ -42,7 +42,7 @@ def test_eight_devices_give_what_one_gives(mesh, model, alone):
         np.testing.assert_allclose(one.hidden, other.hidden, atol=1e-5)
 
 
-def test_what_lies_on_a_mesh_already_stays(model):
+def test_what_lies_on_a_mesh_already_stays(model):  # noqa: F811
     mesh = mesh_of("data=4,tensor=2")
     spread = model.on_mesh(mesh)
     again = spread.on_mesh(mesh)

@@ -20,7 +20,7 @@ from jaxuq.language import (
 )
 from jaxuq.language.finetune import compiled_step
 from jaxuq.language.generation import continue_generation
-from jaxuq.networks import Decoder, DecoderConfig, LoraConfig
+from jaxuq.networks import DecoderConfig, LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
 from jaxuq.planning.shapes import abstract_decoder, rows_on, shapes_on
 
@@ -73,13 +73,18 @@ class Stage(NamedTuple):
 _EVERYWHERE = LINEAR_LAYERS
 
 
-def _scalar(mesh: Mesh, dtype: Any) -> jax.ShapeDtypeStruct:
+def _rows_on(*args: Any, **kwargs: Any) -> Any:
+    """A shape in the place of an array."""
+    return rows_on(*args, **kwargs)
+
+
+def _scalar(mesh: Mesh, dtype: Any) -> Any:
     return jax.ShapeDtypeStruct((), dtype, sharding=NamedSharding(mesh, PartitionSpec()))
 
 
-def _keys(request: Request) -> jax.ShapeDtypeStruct:
+def _keys(request: Request) -> Any:
     kind = jax.eval_shape(lambda: jax.random.key(0)).dtype
-    return rows_on(request.mesh, (request.rows,), kind)
+    return _rows_on(request.mesh, (request.rows,), kind)
 
 
 def _generating(request: Request, model: Any, params: PyTree, weights: Callable, captured: bool) -> list[Stage]:
@@ -95,7 +100,7 @@ def _generating(request: Request, model: Any, params: PyTree, weights: Callable,
     def advance(params: PyTree, state: Generation) -> Generation:
         return continue_generation(model, params, state, until=request.new_tokens)
 
-    arguments = (params, rows_on(mesh, (request.rows, width)), rows_on(mesh, (request.rows,)), _keys(request))
+    arguments = (params, _rows_on(mesh, (request.rows, width)), _rows_on(mesh, (request.rows,)), _keys(request))
     read = jax.jit(start)
     kinds = {
         "weights": weights,
@@ -128,7 +133,7 @@ def experts(request: Request) -> list[Stage]:
     from jaxuq.experts.decoding import ExpertParams, expert_model
 
     decoder, params, stacked = _members(request)
-    votes = rows_on(request.mesh, (request.rows, request.members), jnp.float32)
+    votes = _rows_on(request.mesh, (request.rows, request.members), jnp.float32)
     model = expert_model(decoder)
     stages = _generating(
         request, model, ExpertParams(params, stacked, votes), lambda given, _: given[0].params, captured=False
@@ -143,16 +148,16 @@ def ensemble(request: Request) -> list[Stage]:
     from jaxuq.experts.decoding import ExpertParams, expert_model
 
     decoder, params, stacked = _members(request)
-    votes = rows_on(request.mesh, (request.rows, request.members), jnp.float32)
+    votes = _rows_on(request.mesh, (request.rows, request.members), jnp.float32)
     model = expert_model(decoder)
-    tokens = rows_on(request.mesh, (request.rows, request.tokens))
+    tokens = _rows_on(request.mesh, (request.rows, request.tokens))
     arguments = (ExpertParams(params, stacked, votes), tokens)
     kinds = {"weights": lambda given, _: given[0].params, "adapters": lambda given, _: given[0].experts}
     score = jax.jit(lambda params, tokens: score_tokens(model, params, tokens))
     return [Stage("score the texts", score, arguments, 1, kinds)]
 
 
-def _members(request: Request) -> tuple[Decoder, PyTree, PyTree]:
+def _members(request: Request) -> tuple[Any, PyTree, PyTree]:
     lora = LoraConfig(rank=request.rank, targets=_targets(request.config))
     decoder, params, adapters = abstract_decoder(request.config, request.mesh, dtype=request.dtype, lora=lora)
     stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((request.members, *leaf.shape), leaf.dtype), adapters)
@@ -165,8 +170,8 @@ def _targets(config: DecoderConfig) -> tuple[str, ...]:
 
 def _batch(request: Request, *, before: tuple[int, ...] = ()) -> TokenBatch:
     shape = (*before, request.rows, request.tokens)
-    whole = rows_on(request.mesh, shape, axis=len(before))
-    return TokenBatch(whole, whole, whole, rows_on(request.mesh, shape, jnp.bool_, axis=len(before)))
+    whole = _rows_on(request.mesh, shape, axis=len(before))
+    return TokenBatch(whole, whole, whole, _rows_on(request.mesh, shape, jnp.bool_, axis=len(before)))
 
 
 def features(request: Request) -> list[Stage]:
@@ -199,7 +204,8 @@ def tune(request: Request) -> list[Stage]:
     config = FinetuneConfig(lora, batch_size=request.rows, max_length=request.tokens, remat=True)
     optimizer = make_optimizer(config, 1000)
     state = shapes_on(jax.eval_shape(lambda trained: init_finetuning(trained, optimizer), adapters), request.mesh)
-    step = compiled_step(decoder, config, cross_entropy, 1000)
+    made: Any = compiled_step
+    step = made(decoder, config, cross_entropy, 1000)
     arguments = (state, params, _batch(request, before=(1,)), None)
     kinds = {"weights": lambda given, _: given[1], "adapters": lambda given, _: given[0]}
     return [Stage("a step", step, arguments, 1, kinds)]

@@ -13,20 +13,20 @@ from jaxuq._arguments import typed
 from jaxuq.networks import Decoder, DecoderConfig, Experts, LoraConfig
 from jaxuq.networks.sharding import leaf_sharding
 
-LLAMA = {"vocab_size": 128_256, "num_kv_heads": 8, "max_positions": 131_072}
-QWEN = {"vocab_size": 152_064, "max_positions": 32_768, "attention_bias": True, "head_dim": 128}
+_LLAMA: dict[str, Any] = {"vocab_size": 128_256, "num_kv_heads": 8, "max_positions": 131_072}
+_QWEN: dict[str, Any] = {"vocab_size": 152_064, "max_positions": 32_768, "attention_bias": True, "head_dim": 128}
 
 MODEL_SHAPES: dict[str, DecoderConfig] = {
     "llama3-1b": DecoderConfig(hidden_size=2048, intermediate_size=8192, num_layers=16, num_heads=32, head_dim=64,
-                               tied=True, **LLAMA),
+                               tied=True, **_LLAMA),
     "llama3-8b": DecoderConfig(hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32, head_dim=128,
-                               **LLAMA),
+                               **_LLAMA),
     "llama3-70b": DecoderConfig(hidden_size=8192, intermediate_size=28_672, num_layers=80, num_heads=64, head_dim=128,
-                                **LLAMA),
+                                **_LLAMA),
     "qwen2.5-7b": DecoderConfig(hidden_size=3584, intermediate_size=18_944, num_layers=28, num_heads=28, num_kv_heads=4,
-                                **QWEN),
+                                **_QWEN),
     "qwen2.5-32b": DecoderConfig(hidden_size=5120, intermediate_size=27_648, num_layers=64, num_heads=40,
-                                 num_kv_heads=8, **QWEN),
+                                 num_kv_heads=8, **_QWEN),
     "mixtral-8x7b": DecoderConfig(32_000, 4096, 14_336, 32, 32, 8, 128, max_positions=32_768, experts=Experts(8, 2)),
 }  # fmt: skip
 """Public models by name; a folder with `config.json`, a `.gguf` file or a name of `jaxuq models list` will do too."""

@@ -36,7 +36,7 @@ FLOORS = (
     {"checkpoints", "study"},
     {"molecules", "tagging", "language", "questions"},
     {"confidence", "extraction", "experts", "tuning"},
-    {"serving"},
+    {"serving", "planning"},
     {"reporting"},
     {"cli"},
 )

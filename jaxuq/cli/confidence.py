@@ -1,6 +1,7 @@
 """`jaxuq confidence`: how sure is a model of its answers, over a set of questions or of one."""
 
 import dataclasses
+import functools
 from typing import Annotated
 
 import tyro
@@ -71,4 +72,5 @@ def run(configuration: StudyConfiguration) -> None:
     from jaxuq.cli.generate import load_named_model
     from jaxuq.confidence.study.run import run_study
 
-    run_and_report(lambda listener: run_study(configuration, model=load_named_model, listener=listener), _FILES)
+    load = functools.partial(load_named_model, mesh=configuration.mesh)
+    run_and_report(lambda listener: run_study(configuration, model=load, listener=listener), _FILES)

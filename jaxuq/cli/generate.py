@@ -57,6 +57,9 @@ class GenerateCommand:
     truncate: bool = False
     """Cut the beginning off a prompt that is too long for the model, rather than refuse it."""
 
+    mesh: str = ""
+    """Devices to divide the model and the answers over, such as data=4,tensor=2; otherwise one."""
+
     json: bool = False
     """Print one JSON object an answer: tokens with log-probabilities, entropies and the five likeliest alternatives."""
 
@@ -78,7 +81,7 @@ class GenerateCommand:
             raise PromptError(str(error)) from None
         prompt = sys.stdin.read() if self.prompt == "-" else self.prompt
         keep_compiled_programs()
-        model = load_named_model(self.model)
+        model = load_named_model(self.model, mesh=self.mesh)
 
         from jaxuq.language import generate
 
@@ -115,11 +118,12 @@ class GenerateCommand:
             say(f"[{tokens} tokens in {seconds:.1f} s{ending}]")
 
 
-def load_named_model(name: str) -> "LanguageModel":
+def load_named_model(name: str, *, mesh: str = "") -> "LanguageModel":
     """Load a model as the commands do: one that the catalogue knows is fetched first, and that is said.
 
     Args:
         name: as for `jaxuq.language.load_model`.
+        mesh: devices to spread it over, such as `data=4,tensor=2`; empty: one. A CPU pretends as many.
 
     Returns:
         The model.
@@ -138,7 +142,16 @@ def load_named_model(name: str) -> "LanguageModel":
             fetch_model(name, progress=sys.stderr.isatty())
         except CheckpointError as error:
             raise CheckpointError(f"{error}. Where there is a network: jaxuq models fetch {name}") from None
-    return load_model(name)
+    return load_model(name, mesh=None if not mesh else _mesh(mesh))
+
+
+def _mesh(text: str) -> Any:
+    import math
+
+    from jaxuq.parallel import mesh_axes, mesh_of, use_cpu_cores
+
+    use_cpu_cores(math.prod(mesh_axes(text).values()))
+    return mesh_of(text)
 
 
 def _show(text: str) -> None:

@@ -31,6 +31,7 @@ _COMMANDS = {
     "tune": ("jaxuq.tuning.configuration", "TuneConfiguration", ("language", "reports")),
     "generate": ("jaxuq.cli.generate", "GenerateCommand", ("language",)),
     "serve": ("jaxuq.cli.serve", "ServeCommand", ("language", "serve")),
+    "plan": ("jaxuq.cli.plan", "PlanCommand", ("language",)),
     "models": ("jaxuq.cli.models", "ModelsCommand", ()),
     "data": ("jaxuq.cli.data", "DataCommand", ("molecules",)),
     "report": ("jaxuq.cli.report", "ReportCommand", ("reports",)),

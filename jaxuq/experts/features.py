@@ -30,7 +30,8 @@ from jaxuq.language import (
     plan_batches,
 )
 from jaxuq.networks import Decoder, Model, capability
-from jaxuq.parallel import divide_rows, on_every_device
+from jaxuq.networks.sharding import place_params
+from jaxuq.parallel import divide_rows, on_every_device, row_axes, row_parts
 
 
 class GradientFeatures(NamedTuple):
@@ -95,7 +96,8 @@ def gradient_features(
         reduction: see `example_gradients`.
         folder: where to write `features.npy` as it comes; called again with the same arguments after an interruption,
             it goes on and ends with the same numbers. None: held in memory.
-        mesh: devices with an axis `data`, over which the rows of a batch are divided. None: one device.
+        mesh: devices with an axis `data`, over which the rows of a batch are divided, and the model's parameters as
+            `PARTITION_RULES` say unless they lie on that mesh already. None: one device.
         on_progress: `on_progress(done, total)`, in examples, after each batch.
 
     Returns:
@@ -138,7 +140,7 @@ def gradient_features(
     place = np.cumsum(lengths > 0) - 1
     plans = plan_batches(lengths, batch_size=rows, max_length=int(lengths.max()), seed=0, packed=False)
     compute = functools.partial(
-        _features, decoder=model.decoder, dimension=dimension, kind=kind, preconditioned=preconditioned,
+        batch_features, decoder=model.decoder, dimension=dimension, kind=kind, preconditioned=preconditioned,
         convention=convention, reduction=reduction,
     )  # fmt: skip
     settings = {
@@ -146,7 +148,7 @@ def gradient_features(
         "convention": label_of(convention), "reduction": label_of(reduction), "rows": rows, "data": content,
     }  # fmt: skip
     file = FeatureFile(folder, (len(kept), dimension), len(plans), settings, rng_key, (checkpoints, model.params))
-    arrays = on_every_device((model.params, tuple(checkpoints), rng_key), mesh)
+    arrays = (place_params(model.params, mesh), *on_every_device((tuple(checkpoints), rng_key), mesh))
     done = 0
     for number, plan in enumerate(plans):
         examples = [row[0] for row in plan.rows]
@@ -216,11 +218,9 @@ def _check(
                 "that the checkpoints were trained on"
             )
     check_count("batch_size", batch_size)
-    if mesh is None:
-        return batch_size
-    if "data" not in mesh.shape:
-        raise OptionError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
-    return -(-batch_size // mesh.shape["data"]) * mesh.shape["data"]
+    if mesh is not None:
+        row_axes(mesh)
+    return -(-batch_size // row_parts(mesh)) * row_parts(mesh)
 
 
 def _expected(model: LanguageModel, first: AdapterCheckpoint) -> tuple[PyTree, str]:
@@ -235,7 +235,7 @@ def _expected(model: LanguageModel, first: AdapterCheckpoint) -> tuple[PyTree, s
 @functools.partial(
     jax.jit, static_argnames=("decoder", "dimension", "kind", "preconditioned", "convention", "reduction")
 )
-def _features(
+def batch_features(
     params: PyTree,
     checkpoints: tuple[AdapterCheckpoint, ...],
     rng_key: Key[Array, ""],
@@ -248,6 +248,7 @@ def _features(
     convention: str | Convention,
     reduction: str | Reduction,
 ) -> Float[Array, "rows dimension"]:
+    """The program of `gradient_features`: features of one batch."""
     total, size = None, jnp.zeros(batch.tokens.shape[0], jnp.float32)
     for checkpoint in checkpoints:
         gradients = example_gradients(decoder, params, checkpoint.lora, batch, reduction=reduction)

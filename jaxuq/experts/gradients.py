@@ -15,6 +15,9 @@ from jaxuq._meshes import divided_like
 from jaxuq.language import Instruction, TokenBatch, cross_entropy, hidden_gradient, map_logits
 from jaxuq.language.logit_blocks import MAX_LOGITS
 from jaxuq.networks import Decoder, Model, as_model, capability, quick_adapter_gradients
+from jaxuq.networks.sharding import constrain_rows, mapped_rows, parts_of
+
+_MUCH = 2**31  # bytes of activations
 
 Choosing = Callable[[Instruction], Bool[np.ndarray, " tokens"]]
 TOKENS: Entries[Choosing] = Entries(
@@ -45,6 +48,7 @@ def example_gradients(
     batch: TokenBatch,
     *,
     reduction: str | Reduction = "mean",
+    remat: bool | None = None,
 ) -> PyTree[Float[Array, "rows ..."]]:
     r"""Gradients $g(x) = \nabla_\theta L(x)$ of every row's loss with respect to the adapters $\theta$.
 
@@ -62,10 +66,13 @@ def example_gradients(
         batch: one example a row; `where` says whose losses count. The first token of a row never does.
         reduction: `"mean"` over the wanted tokens, or their `"sum"`, as Eq 5.2 of ELREA is written; or a function of
             yours from their number to what the sum is divided by.
+        remat: whether a decoder's blocks are computed again in the backward pass, which then holds one residual stream
+            a layer; None: where all activations would take more than 2 GiB of a device.
 
     Returns:
         Float32, the tree of `trained` with a leading axis of rows. Rows in which nothing is wanted are zero. Holds the
-        rows' activations, their gradients, and 16 MiB of logits at a time.
+        rows' activations, their gradients, and 16 MiB of logits at a time; on a mesh that splits the rows, of a
+        device's own rows, and of split parameters one layer at a time, and the table that makes logits.
 
     Raises:
         ValueError: unknown reduction.
@@ -91,6 +98,8 @@ def example_gradients(
     """
     divisor = function_of(REDUCTIONS, reduction)
     join, frozen = capability(model, "join"), {"params": params} if isinstance(model, Decoder) else params
+    if isinstance(model, Decoder) and (_much_is_kept(model, params, batch) if remat is None else remat):
+        model = model.clone(remat=True)
     model, max_logits = as_model(model), max(MAX_LOGITS // max(batch.tokens.shape[0], 1), 1)
 
     def one(frozen: PyTree, trained: PyTree, tokens: Array, positions: Array, where: Array) -> PyTree:
@@ -104,7 +113,7 @@ def example_gradients(
         count = divisor(number_of(wanted, hidden))
         whole = join(frozen, trained)
         start = hidden_gradient(cross_entropy, model, whole, hidden, tokens[None], max_logits=max_logits)
-        start = select(start, wanted[None]) / count
+        start = as_float(select(start, wanted[None]), count) / count
         gradient = backward(start.astype(hidden.dtype))[0]
         if not model.trained_logits:
             return gradient
@@ -118,9 +127,23 @@ def example_gradients(
 
         return jax.tree.map(jnp.add, gradient, jax.grad(last)(trained))
 
+    def of_all(frozen: PyTree, trained: PyTree, *inputs: Array) -> PyTree:
+        with mapped_rows((inputs, frozen), inputs[0].shape[0]) as axes:
+            rows = jax.vmap(one, in_axes=(None, None, 0, 0, 0), spmd_axis_name=axes)
+            return rows(frozen, trained, *map(constrain_rows, inputs))
+
     trained = jax.tree.map(as_float, trained)
     inputs = [jnp.asarray(part) for part in (batch.tokens, batch.positions, batch.where)]
-    return divided_like(jax.vmap(one, in_axes=(None, None, 0, 0, 0)), inputs[0], frozen, trained, *inputs)
+    return divided_like(of_all, inputs[0], frozen, trained, *inputs)
+
+
+def _much_is_kept(decoder: Decoder, params: PyTree, batch: TokenBatch) -> bool:
+    """Whether the backward pass of a device's rows would hold more than 2 GiB of activations."""
+    config = decoder.config
+    width = 6 * config.hidden_size + 4 * config.intermediate_size + 4 * config.num_heads * config.head_dim
+    rows, time = batch.tokens.shape
+    parts = parts_of((batch, params), "tokens", (rows, time))
+    return rows * time // parts * config.num_layers * width * jnp.dtype(decoder.dtype).itemsize > _MUCH
 
 
 @typed()

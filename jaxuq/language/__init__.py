@@ -33,7 +33,6 @@ from jaxuq.language.sampling import (
 )
 from jaxuq.language.scored_answers import score
 from jaxuq.language.scoring import Alternatives, Scores, TokenScores, score_tokens, token_scores
-from jaxuq.language.sharding import PARTITION_RULES, partition_specs, shard_params
 from jaxuq.language.steering import Steering, steer_logits
 from jaxuq.language.streaming import TextStream
 from jaxuq.language.tokenization import decode_tokens, encode_prompt, encode_reply, stop_tokens
@@ -49,6 +48,7 @@ from jaxuq.language.tuning import (
     make_optimizer,
     response_loss,
 )
+from jaxuq.networks.sharding import PARTITION_RULES, partition_specs, shard_params
 
 __all__ = [
     "GREEDY",

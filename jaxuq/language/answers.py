@@ -24,7 +24,7 @@ from jaxuq.language.sampling import PLAIN, Sampling, check_sampling
 from jaxuq.language.scoring import Alternatives
 from jaxuq.language.streaming import TextStream
 from jaxuq.language.tokenization import decode_tokens, stop_tokens
-from jaxuq.parallel import pad_rows, plan_rows, rung
+from jaxuq.parallel import pad_rows, plan_rows, row_parts, rung
 
 _CHUNK = 16  # tokens between two looks for a stop string
 
@@ -150,6 +150,7 @@ def generate(
     top_alternatives: int = 0,
     keep_hidden: bool = False,
     keep_queries: bool = False,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[Answer]:
     """Answer prompts.
 
@@ -175,6 +176,8 @@ def generate(
         top_alternatives: how many of the most likely tokens to keep at each place.
         keep_hidden: keep last hidden states.
         keep_queries: keep what `attention_rows` needs.
+        mesh: devices to divide the work over, see `LanguageModel.on_mesh`; batches are filled up to a multiple of those
+            that rows are divided over. None: where the parameters lie.
 
     Returns:
         `len(prompts) * num_samples` answers, those of one prompt together.
@@ -183,7 +186,7 @@ def generate(
         PromptError: an empty or too long prompt, an invalid chat.
         ValueError: numbers out of range.
     """
-    listed = listed_prompts(prompts)
+    model, listed = model.on_mesh(mesh), listed_prompts(prompts)
     check_count("batch_size", batch_size)
     check_count("max_new_tokens", max_new_tokens)
     check_count("num_samples", num_samples)
@@ -195,7 +198,7 @@ def generate(
     size = max(1, batch_size // num_samples)
     key = _key(rng_key)
     answers: list[Answer] = []
-    for batch in plan_rows([len(tokens) for tokens in encoded], max_rows=size):
+    for batch in plan_rows([len(tokens) for tokens in encoded], max_rows=size, devices=row_parts(model.mesh)):
         group = batch.rows.tolist()
         tokens, lengths = map(jnp.asarray, pad_rows([encoded[index] for index in group], batch))
         indices = jnp.asarray(np.pad(batch.rows, (0, batch.size - len(group))))

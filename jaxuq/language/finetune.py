@@ -41,7 +41,8 @@ from jaxuq.language.tuning import (
 )
 from jaxuq.networks import Decoder, Model, QuantizedKernel, as_model, capability
 from jaxuq.networks.model import check_decoder
-from jaxuq.parallel import divide_rows, on_every_device
+from jaxuq.networks.sharding import place_params
+from jaxuq.parallel import divide_rows, row_axes, row_parts
 from jaxuq.study import write_json
 from jaxuq.training import load_checkpoint, save_checkpoint
 
@@ -137,8 +138,8 @@ def finetune(
         data: an `InstructionFile`, or any sequence of `Instruction`s; bad examples are left out and reported.
         config: how; None: the defaults.
         token_loss: see `response_loss`; or a `ScheduledLoss`, which changes from step to step.
-        mesh: devices with an axis `data`, over which the rows of a batch are divided; parameters that are not on this
-            mesh already are copied to every device. None: one device.
+        mesh: devices with an axis `data`, over which the rows of a batch are divided, and, unless they lie on this mesh
+            already, parameters and the optimiser's moments as `PARTITION_RULES` say. None: one device.
         checkpoint: a folder. `latest` in it serves to resume; `epoch-1`, `epoch-2`, ... keep the `FinetuneState` after
             each epoch (`load_checkpoint(folder / "epoch-1", like=state)`, or all with
             `jaxuq.experts.load_adapter_checkpoints`), `schedule.json` its mean learning rate. None keeps none.
@@ -181,8 +182,8 @@ def finetune(
     decoder, frozen, trained = _divide(rng_key, model, config)
     optimizer = make_optimizer(config, num_steps)
     state = init_finetuning(trained, optimizer)
-    frozen, state = on_every_device((frozen, state), mesh)
-    compiled: Any = _compiled_step if isinstance(token_loss, Hashable) else _compiled_step.__wrapped__
+    frozen, state = place_params(frozen, mesh), place_params(state, mesh)
+    compiled: Any = compiled_step if isinstance(token_loss, Hashable) else compiled_step.__wrapped__
     step = compiled(decoder, config, token_loss, num_steps)
     history = FinetuneHistory(*(np.full(num_steps, np.nan, np.float32) for _ in range(3)))
     folder = None if checkpoint is None else pathlib.Path(checkpoint).expanduser()
@@ -270,10 +271,9 @@ def _check(config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh
         capability(model.functions, "segments")
     micro = config.micro_batch_size or config.batch_size
     if mesh is not None:
-        if "data" not in mesh.shape:
-            raise OptionError(f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over an axis named 'data'")
-        if micro % mesh.shape["data"]:
-            raise OptionError(f"{micro} rows at a time cannot be divided over {mesh.shape['data']} devices evenly")
+        row_axes(mesh)
+        if micro % row_parts(mesh):
+            raise OptionError(f"{micro} rows at a time cannot be divided over {row_parts(mesh)} devices evenly")
     return micro, config.batch_size
 
 
@@ -328,7 +328,8 @@ def _tuned_model(model: LanguageModel, config: FinetuneConfig, trained: PyTree) 
 
 
 @functools.lru_cache(maxsize=4)  # members of an ensemble, and rounds of labelling, trace it once
-def _compiled_step(model: Decoder | Model, config: FinetuneConfig, token_loss: TokenLoss, num_steps: int) -> Callable:
+def compiled_step(model: Decoder | Model, config: FinetuneConfig, token_loss: TokenLoss, num_steps: int) -> Callable:
+    """The program of `finetune`: `step(state, frozen, micro-batches, rng_key)`, which reuses the state's buffers."""
     optimizer = make_optimizer(config, num_steps)
 
     def step(state: FinetuneState, frozen: PyTree, batches: TokenBatch, rng_key: Any) -> Any:

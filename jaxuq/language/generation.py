@@ -16,6 +16,7 @@ from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_toke
 from jaxuq.language.scoring import Alternatives, token_scores
 from jaxuq.language.steering import Steering, steer_logits
 from jaxuq.networks import Decoder, Model, as_model, capability, on_layers
+from jaxuq.networks.sharding import constrain_rows, constrain_tables
 
 
 def _choose(
@@ -28,7 +29,7 @@ def _choose(
     stops: Array,
 ) -> Generation:
     """The next token of every running row, and all about it, written into the next column."""
-    logits = model.token_logits(params, hidden)
+    logits = constrain_rows(model.token_logits(params, hidden), "draws")
     steered = logits if steering is None else steer_logits(logits, state.tokens, steering)
     if sampling.temperature is None:
         chosen = sample_token(state.rng_keys[0], steered, sampling)
@@ -161,6 +162,7 @@ def _continue(
         state = state._replace(cache=cache, queries=queries)
         return _choose(model, params, state, hidden[:, 0], sampling, steering, stops)
 
+    params = constrain_tables(params)
     return jax.lax.while_loop(unfinished, advance, state)
 
 

@@ -13,9 +13,10 @@ from jaxuq._errors import OptionError
 from jaxuq._meshes import vary_like
 from jaxuq._shapes import compared
 from jaxuq.networks import Decoder, Model, as_model
+from jaxuq.networks.sharding import constrain_rows, constrain_tables, parts_of
 
 MAX_LOGITS = 2**22
-"""Logits held at a time: 16 MiB."""
+"""Logits that a device holds at a time: 16 MiB."""
 
 
 @typed()
@@ -41,7 +42,8 @@ def map_logits(
         hidden: last hidden states.
         *arrays: with leading axes `batch time`, such as target tokens.
         where: tokens that are wanted; the others give zeros, and blocks without any are not computed. None: all.
-        max_logits: how many logits a block may have; it has at least one moment of time. None: `MAX_LOGITS`.
+        max_logits: how many logits a block may have on a device, which has one moment of time at least. None:
+            `MAX_LOGITS`.
 
     Returns:
         What `function` returns for the whole. Holds one block of logits and its gradient.
@@ -55,7 +57,7 @@ def map_logits(
         >>> largest.shape
         (1, 5)
     """
-    model = as_model(model)
+    model, params = as_model(model), constrain_tables(params)
     wanted = counted(where, _first(hidden))
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> PyTree:
@@ -63,7 +65,8 @@ def map_logits(
             mask = wanted.reshape(wanted.shape + (1,) * (x.ndim - 2))
             return jnp.where(jnp.broadcast_to(mask, x.shape), x, jnp.zeros_like(x))
 
-        return jax.tree.map(keep, of_each_token(function, model.token_logits(params, hidden, axes=2), *arrays))
+        found = of_each_token(function, model.token_logits(params, hidden, axes=2), *arrays)
+        return constrain_rows(jax.tree.map(keep, found), "read")
 
     block = compute if where is None else _skipping(compute, params)
     again = jax.checkpoint(block, prevent_cse=False)
@@ -108,7 +111,7 @@ def hidden_gradient(
         >>> bool(jnp.allclose(gradient[0, 3], variables["params"]["unembedding"][:, 0]))
         True
     """
-    model = as_model(model)
+    model, params = as_model(model), constrain_tables(params)
     wanted = counted(where, _first(hidden))
 
     def compute(hidden: Array, wanted: Array, *arrays: Array) -> Array:
@@ -141,7 +144,8 @@ def _first(hidden: Float[Array, "batch time ..."]) -> Float[Array, "batch time"]
 
 def _block_length(model: Model, hidden: Array, max_logits: int | None) -> int:
     """Moments of time in a block."""
-    max_logits = MAX_LOGITS if max_logits is None else max_logits
+    shape = (*hidden.shape[:2], model.vocab_size)
+    max_logits = (MAX_LOGITS if max_logits is None else max_logits) * parts_of(hidden, "logits", shape)
     return max(1, min(hidden.shape[1], max_logits // max(hidden.shape[0] * model.vocab_size, 1)))
 
 
@@ -172,4 +176,5 @@ def _in_blocks(block: Callable[..., PyTree], size: int, *arrays: Array) -> PyTre
     def join(x: Array) -> Array:
         return jnp.moveaxis(x, 0, 1).reshape(batch, blocks * size, *x.shape[3:])[:, :time]
 
-    return jax.tree.map(join, jax.lax.map(lambda parts: block(*parts), jax.tree.map(split, arrays)))
+    found = jax.lax.map(lambda parts: block(*parts), jax.tree.map(split, arrays))
+    return constrain_rows(jax.tree.map(join, found))

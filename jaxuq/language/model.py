@@ -29,6 +29,7 @@ from jaxuq.language.tokenization import check_tokenizer, stop_tokens
 from jaxuq.language.weights import check_tensors, load_weights, settle_tie
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig, Model, as_model, capability
 from jaxuq.networks.model import check_decoder
+from jaxuq.networks.sharding import place_params
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,6 +64,23 @@ class LanguageModel(NamedTuple):
     def functions(self) -> Model:
         """What generates, scores and attends."""
         return as_model(self.decoder)
+
+    @property
+    def mesh(self) -> jax.sharding.Mesh | None:
+        """The devices that the parameters are spread over; None: one device."""
+        for leaf in jax.tree.leaves(self.params):
+            mesh = getattr(getattr(leaf, "sharding", None), "mesh", None)
+            if isinstance(mesh, jax.sharding.Mesh) and mesh.size > 1:
+                return mesh
+        return None
+
+    def on_mesh(self, mesh: jax.sharding.Mesh | None) -> "LanguageModel":
+        """The model with its parameters spread over a mesh by `PARTITION_RULES`; what lies there already stays.
+
+        Whatever is then done with the model is divided over the devices: rows of batches over `data` and `fsdp`, heads
+        and vocabulary over `tensor`.
+        """
+        return self._replace(params=place_params(self.params, mesh), lora=place_params(self.lora, mesh))
 
 
 class CheckpointInfo(NamedTuple):

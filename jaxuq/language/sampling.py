@@ -17,6 +17,7 @@ from jaxuq._errors import OptionError
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
+from jaxuq.networks.sharding import vocabulary_parts
 
 _BLOCK = 256
 
@@ -76,10 +77,14 @@ def check_sampling(sampling: Sampling) -> Sampling:
 
 
 def vocabulary_sum(x: Shaped[Array, "*batch vocab"]) -> Shaped[Array, "*batch"]:
-    """Sum over the vocabulary in blocks, which is vectorised and takes the same order whatever the batch."""
-    blocks = -(-x.shape[-1] // _BLOCK)
-    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, blocks * _BLOCK - x.shape[-1])])
-    return padded.reshape(*x.shape[:-1], blocks, _BLOCK).sum(-2).sum(-1)
+    """Sum over the vocabulary in blocks, which is vectorised and takes the same order whatever the batch.
+
+    On a mesh that splits the vocabulary no block is in two parts.
+    """
+    parts = vocabulary_parts(x)
+    x = x.reshape(*x.shape[:-1], parts, x.shape[-1] // parts)
+    padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % _BLOCK)])
+    return padded.reshape(*x.shape[:-1], -1, _BLOCK).sum(-2).sum(-1).sum(-1)
 
 
 def _like(x: Array, like: Array) -> Array:

@@ -16,7 +16,7 @@ from jaxuq.language.errors import PromptError
 from jaxuq.language.model import LanguageModel
 from jaxuq.language.scoring import score_tokens
 from jaxuq.language.tokenization import decode_tokens, encode_reply
-from jaxuq.parallel import pad_rows, plan_rows
+from jaxuq.parallel import pad_rows, plan_rows, row_parts
 
 
 @typed()
@@ -31,6 +31,7 @@ def score(
     top_alternatives: int = 0,
     keep_hidden: bool = False,
     keep_queries: bool = False,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[Answer]:
     """What a model thinks of answers that are already there: what `generate` would have said of them.
 
@@ -47,6 +48,7 @@ def score(
         top_alternatives: how many of the most likely tokens to keep at each place.
         keep_hidden: keep last hidden states.
         keep_queries: keep what `attention_rows` needs.
+        mesh: as for `generate`.
 
     Returns:
         One `Answer` for each response, in their order.
@@ -55,7 +57,7 @@ def score(
         PromptError: an empty or too long prompt or response, an invalid chat, a token that the model does not have.
         ValueError: another number of responses than of prompts.
     """
-    listed = listed_prompts(prompts)
+    model, listed = model.on_mesh(mesh), listed_prompts(prompts)
     check_count("batch_size", batch_size)
     given: list[Any] = [responses] if isinstance(responses, str) else list(responses)
     if len(listed) == 1:
@@ -66,7 +68,7 @@ def score(
     encoded = encode_prompts(model, listed, chat, [len(reply) for reply in replies], overflow)
     texts = [[*prompt, *reply] for prompt, reply in zip(encoded, replies)]
     answers: list[Answer] = []
-    for batch in plan_rows([len(text) for text in texts], max_rows=batch_size):
+    for batch in plan_rows([len(text) for text in texts], max_rows=batch_size, devices=row_parts(model.mesh)):
         group = batch.rows.tolist()
         tokens, lengths = map(jnp.asarray, pad_rows([texts[index] for index in group], batch))
         begins = np.full(tokens.shape[0], tokens.shape[1], np.int32)

@@ -156,7 +156,7 @@ def score_tokens(
 
     The quantities are those that `generate_tokens` reports of its own tokens. Differentiable in the parameters: the sum
     of `-log_probs` is the training loss of the tokens in `where`. Logits are computed for blocks of time with at most
-    2^22 of them at once (also in the backward pass), and not at all for blocks without a token in `where`.
+    2^22 of them at once on a device (also in the backward pass), and not at all for blocks without a token in `where`.
 
     Args:
         model: or a decoder; keep one object of it, programs are found by it.

@@ -15,8 +15,8 @@ from jaxtyping import PyTree
 from jaxuq.checkpoints import CheckpointWarning, StoredTensor, compare_names
 from jaxuq.checkpoints.places import Place
 from jaxuq.language.places import stored_shape, tensor_places
-from jaxuq.language.sharding import leaf_sharding
 from jaxuq.networks import DecoderConfig
+from jaxuq.networks.sharding import leaf_sharding
 
 _TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 

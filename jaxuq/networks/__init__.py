@@ -37,6 +37,7 @@ from jaxuq.networks.quantized import (
     quantize_params,
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
+from jaxuq.networks.sharding import ACTIVATION_RULES, constrain
 from jaxuq.networks.smiles_encoder import SmilesEncoder, TokenRows
 from jaxuq.networks.spectral import SpectralState, largest_singular_value, spectral_bound
 from jaxuq.networks.torchmdnet import TorchMDNet
@@ -45,6 +46,7 @@ from jaxuq.networks.unimol import UniMol, UniMolConfig, UniMolInputs, draw_confo
 from jaxuq.networks.whitening import whiten_vectors
 
 __all__ = [
+    "ACTIVATION_RULES",
     "DMPNN",
     "DNN",
     "GIN",
@@ -90,6 +92,7 @@ __all__ = [
     "attend",
     "attention_weights",
     "capability",
+    "constrain",
     "dequantize",
     "draw_conformers",
     "exponential_basis",

@@ -9,8 +9,9 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxuq._arguments import typed
 from jaxuq._arrays import as_float, widest
 from jaxuq._shapes import checked
+from jaxuq.networks.sharding import parts_of
 
-_MAX_SCORES = 2**24  # attention scores held at a time: 64 MiB in float32
+_MAX_SCORES = 2**24  # attention scores that a device holds at a time: 64 MiB in float32
 _MASKED = -1e30
 
 
@@ -157,8 +158,8 @@ def attend(
 ) -> Float[Array, "batch queries heads dim"]:
     """Weighted values of every query, in blocks of queries.
 
-    Holds at most 64 MiB of scores at a time (or one row of queries, if that is larger), also in the backward pass,
-    which computes them again: memory is linear in the length.
+    Each device holds at most 64 MiB of scores at a time (or one row of queries, if that is larger), also in the
+    backward pass, which computes them again: memory is linear in the length.
 
     Args:
         query: after rotary embedding.
@@ -187,7 +188,8 @@ def attend(
         weights = attention_weights(query, key, places, key_places, scale=scale, window=window, softcap=softcap)
         return mixture(weights, value).swapaxes(1, 2)
 
-    size = max(1, min(queries, _MAX_SCORES // max(batch * heads * keys, 1)))
+    most = _MAX_SCORES * parts_of(query, "queries", query.shape)
+    size = max(1, min(queries, most // max(batch * heads * keys, 1)))
     if size == queries:
         return block(query, query_places)
     size = 2 ** (size.bit_length() - 1)  # few distinct shapes

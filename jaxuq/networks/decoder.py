@@ -17,6 +17,7 @@ from jaxuq.networks.attention import Places, attend
 from jaxuq.networks.expert_mlp import ExpertMLP, Experts
 from jaxuq.networks.linear import LINEAR_LAYERS, Linear, LoraConfig
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_tables
+from jaxuq.networks.sharding import constrain, rows_are_mapped
 
 _NO_WINDOW = 2**30
 _MLP = ("gate", "up", "down")
@@ -153,6 +154,16 @@ class _Shared(NamedTuple):
     slot: Int[Array, ""]
 
 
+def _placed(x: Float[Array, "batch time width"], rule: str, hidden_size: int) -> Float[Array, "batch time width"]:
+    """Rows stay on their devices and split kernels are gathered, if that moves fewer numbers than their products.
+
+    Gathering moves `inputs * features` numbers, adding up parts of the product `tokens * features` of twice the width,
+    to and fro. So a prefill keeps its rows, and a step of decoding its kernels; rows that are mapped over stay.
+    """
+    few = 4 * x.shape[0] * x.shape[1] < hidden_size and not rows_are_mapped()
+    return constrain(x, f"{rule} of few" if few else rule)
+
+
 class _RMSNorm(nn.Module):
     eps: float
     offset: float
@@ -183,8 +194,8 @@ class _Block(nn.Module):
     def _mlp(self, prefix: str, width: int, x: Array) -> Array:
         gate = self._linear(f"{prefix}gate", width, self.config.mlp_bias)(x)
         up = self._linear(f"{prefix}up", width, self.config.mlp_bias)(x)
-        activated = ACTIVATIONS[self.config.activation](gate)
-        return self._linear(f"{prefix}down", self.config.hidden_size, self.config.mlp_bias)(activated * up)
+        inner = _placed(ACTIVATIONS[self.config.activation](gate) * up, "inner", self.config.hidden_size)
+        return self._linear(f"{prefix}down", self.config.hidden_size, self.config.mlp_bias)(inner)
 
     def _experts(self, x: Array) -> Array:
         config, experts = self.config, self.config.experts
@@ -215,12 +226,13 @@ class _Block(nn.Module):
         if config.query_key_norm and not whole:
             query, key = self._norm("query_norm")(query), self._norm("key_norm")(key)
         query, key = apply_rotary(query, cosines, sines), apply_rotary(key, cosines, sines)
-        key, value = key.swapaxes(1, 2), value.swapaxes(1, 2)
+        query, key, value = constrain(query, "queries"), key.swapaxes(1, 2), value.swapaxes(1, 2)
         if past is not None:
             key, value = (
                 jax.lax.dynamic_update_slice_in_dim(whole, new.astype(whole.dtype), shared.slot, axis=2)
                 for whole, new in zip(past, (key, value))
             )
+        key, value = constrain(key, "keys"), constrain(value, "keys")
         mixed = attend(
             query,
             key.astype(query.dtype),
@@ -233,10 +245,13 @@ class _Block(nn.Module):
         ).reshape(*rows, heads * dim)
         mixed = self._linear("output", config.hidden_size, config.output_bias)(mixed)
         x = x + (self._norm("post_attention_norm")(mixed) if config.post_norms else mixed)
+        x = _placed(x, "residual", config.hidden_size)
 
         normed = self._norm("mlp_norm")(x)
         down = self._mlp("", config.intermediate_size, normed) if config.experts is None else self._experts(normed)
-        x = x + (self._norm("post_mlp_norm")(down) if config.post_norms else down)
+        x = _placed(
+            x + (self._norm("post_mlp_norm")(down) if config.post_norms else down), "residual", config.hidden_size
+        )
         return x, ((key, value), query, x if self.keep_layers else None)
 
 
@@ -332,7 +347,7 @@ class Decoder(nn.Module):
         embedding = self.param("embedding", normal, (config.vocab_size, config.hidden_size), self.dtype)
         if not config.tied:  # read by `logits`
             self.param("unembedding", normal, (config.hidden_size, config.vocab_size), self.dtype)
-        x = rows_at(embedding, tokens).astype(self.dtype)
+        x = _placed(rows_at(embedding, tokens).astype(self.dtype), "residual", config.hidden_size)
         x = x * jnp.asarray(config.embedding_scale, self.dtype)
         places = key_places = Places(positions, segments)
         past, slot = None, jnp.zeros((), jnp.int32)
@@ -351,11 +366,13 @@ class Decoder(nn.Module):
 
     def logits(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch vocab"]:
         """Logits of the next token, in single precision at least."""
+        read = constrain(hidden, "read")
         if self.config.tied:
-            embedding = self.get_variable("params", "embedding").astype(self.dtype)
-            logits = jnp.einsum("...d,vd->...v", hidden, embedding, preferred_element_type=widest(hidden))
+            embedding = constrain(self.get_variable("params", "embedding"), "table").astype(self.dtype)
+            logits = jnp.einsum("...d,vd->...v", read, embedding, preferred_element_type=widest(hidden))
         else:
             kernel = self.get_variable("params", "unembedding").astype(self.dtype)
-            logits = jnp.einsum("...d,dv->...v", hidden, kernel, preferred_element_type=widest(hidden))
+            logits = jnp.einsum("...d,dv->...v", read, kernel, preferred_element_type=widest(hidden))
+        logits = constrain(logits, "logits")
         cap = self.config.logit_softcap
         return logits if cap is None else cap * jnp.tanh(logits / cap)

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxuq._arguments import typed
 from jaxuq._errors import JaxuqError
 from jaxuq.networks.decoder import Decoder, KeyValueCache
+from jaxuq.networks.sharding import constrain
 
 
 class CapabilityError(JaxuqError, TypeError):
@@ -331,17 +332,14 @@ def _take(cache: KeyValueCache, rows: Int[Array, "taken"]) -> KeyValueCache:
     def take(leaf: Array, batch: int) -> Array:
         return jnp.take(leaf, rows, axis=batch, mode="clip")
 
-    return KeyValueCache(
-        on_layers(cache.keys, take), on_layers(cache.values, take), take(cache.positions, 0), cache.length
-    )
+    return _on_cache(cache, take, positions=take(cache.positions, 0))
 
 
 def _extend(cache: KeyValueCache, slots: int) -> KeyValueCache:
     def room(leaf: Array, batch: int) -> Array:
         return jnp.pad(leaf, [(0, slots) if axis == batch + 2 else (0, 0) for axis in range(leaf.ndim)])
 
-    positions = jnp.pad(cache.positions, ((0, 0), (0, slots)), constant_values=-1)
-    return KeyValueCache(on_layers(cache.keys, room), on_layers(cache.values, room), positions, cache.length)
+    return _on_cache(cache, room, positions=jnp.pad(cache.positions, ((0, 0), (0, slots)), constant_values=-1))
 
 
 def _arrange(
@@ -355,5 +353,13 @@ def _arrange(
         shape[batch], shape[batch + 2] = slots.shape
         return jnp.take_along_axis(leaf, slots.reshape(shape), axis=batch + 2)
 
-    length = jnp.asarray(slots.shape[1], jnp.int32)
-    return KeyValueCache(on_layers(cache.keys, moved), on_layers(cache.values, moved), positions, length)
+    return _on_cache(cache, moved, positions=positions, length=jnp.asarray(slots.shape[1], jnp.int32))
+
+
+def _on_cache(cache: KeyValueCache, function: Callable[[Array, int], Array], **others: Array) -> KeyValueCache:
+    """The cache with `function(leaf, batch axis)` of its keys and values, on a mesh by rows and heads."""
+
+    def one(leaf: Array, batch: int) -> Array:
+        return constrain(function(leaf, batch), "keys")
+
+    return cache._replace(keys=on_layers(cache.keys, one), values=on_layers(cache.values, one), **others)

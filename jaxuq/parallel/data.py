@@ -1,5 +1,6 @@
 """Rows of data divided over devices, what they share placed on every one, and the mesh that is in use."""
 
+import math
 from typing import Any
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
+
+from jaxuq._errors import OptionError
 
 AnyMesh = Mesh | AbstractMesh
 
@@ -84,12 +87,52 @@ def on_every_device(tree: PyTree, mesh: AnyMesh | None) -> PyTree:
     return jax.tree.map(place, tree)
 
 
+def row_axes(mesh: AnyMesh) -> tuple[str, ...]:
+    """The axes of a mesh over which rows of data are divided: `data` and `fsdp`, those that there are.
+
+    Args:
+        mesh: the devices.
+
+    Returns:
+        Names of axes.
+
+    Raises:
+        OptionError: there is none of them.
+
+    Example:
+        >>> row_axes(Mesh(np.array(jax.devices()[:1]), ("data",)))
+        ('data',)
+    """
+    axes = tuple(name for name in ("data", "fsdp") if name in mesh.shape)
+    if not axes:
+        raise OptionError(
+            f"the mesh has the axes {tuple(mesh.shape)}; rows are divided over axes named 'data' or 'fsdp'"
+        )
+    return axes
+
+
+def row_parts(mesh: AnyMesh | None) -> int:
+    """Over how many devices the rows of a batch are divided, of which batches have a multiple of rows.
+
+    Args:
+        mesh: the devices; None: one.
+
+    Returns:
+        The number; one for a mesh of other axes, whose devices share every row.
+
+    Example:
+        >>> row_parts(None)
+        1
+    """
+    return 1 if mesh is None else math.prod(mesh.shape[name] for name in ("data", "fsdp") if name in mesh.shape)
+
+
 def divide_rows(tree: PyTree, mesh: Mesh | None, *, axis: int = 0) -> PyTree:
-    """Divide the rows of a batch over the axis `data` of a mesh.
+    """Divide the rows of a batch over the axes `data` and `fsdp` of a mesh.
 
     Args:
         tree: arrays whose axis `axis` is the rows, a multiple of the devices.
-        mesh: with an axis `data`; None: one device.
+        mesh: with an axis `data`, `fsdp`, or both; None: one device.
         axis: of the rows.
 
     Returns:
@@ -101,5 +144,5 @@ def divide_rows(tree: PyTree, mesh: Mesh | None, *, axis: int = 0) -> PyTree:
     """
     if mesh is None:
         return jax.tree.map(jnp.asarray, tree)
-    rows = NamedSharding(mesh, PartitionSpec(*(None,) * axis, "data"))
+    rows = NamedSharding(mesh, PartitionSpec(*(None,) * axis, row_axes(mesh)))
     return jax.tree.map(lambda leaf: jax.device_put(leaf, rows), tree)

@@ -59,3 +59,13 @@ def test_an_empty_prompt_is_refused(folder, capsys):
         main(["generate", " ", "--model", str(folder), "--max-new-tokens", "6"])
     assert ended.value.code == 2
     assert "empty" in capsys.readouterr().err
+
+
+def test_a_mesh_changes_no_answer(folder, model, capsys):  # noqa: F811
+    (expected,) = generate(model, "hello", max_new_tokens=6, sampling=GREEDY)
+    main(["generate", "hello", "--model", str(folder), "--max-new-tokens", "6", "--mesh", "data=2,tensor=2"])
+    assert capsys.readouterr().out == expected.text + "\n"
+    with pytest.raises(SystemExit) as stopped:
+        main(["generate", "hello", "--model", str(folder), "--mesh", "rows=2"])
+    assert stopped.value.code == 2
+    assert "such as data=2,tensor=4" in capsys.readouterr().err

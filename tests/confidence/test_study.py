@@ -66,6 +66,27 @@ def test_a_killed_run_continues_to_the_same_numbers(tmp_path):
         confidence.run_study(configured(tmp_path / "whole", data, seed=1), model=model())
 
 
+def close(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(close, one, other))
+    return one == pytest.approx(other, abs=1e-4) if isinstance(one, float) else one == other
+
+
+@pytest.mark.long
+def test_a_mesh_gives_the_numbers_of_one_device_and_goes_on_with_its_folder(tmp_path):
+    data = questions(tmp_path / "mine.jsonl")
+    own = {"measures": ("single", "samples")}
+    confidence.run_study(configured(tmp_path / "one", data, **own), model=model())
+    confidence.run_study(configured(tmp_path / "eight", data, mesh="data=4,tensor=2", **own), model=model())
+    assert close(numbers(tmp_path / "eight"), numbers(tmp_path / "one"))
+    again = confidence.run_study(configured(tmp_path / "eight", data, **own), model=model())  # nothing is left to do
+    assert again.record["status"] == "complete"
+    with pytest.raises(ValueError, match="such as data=2,tensor=4"):
+        confidence.run_study(configured(tmp_path / "none", data, mesh="data"), model=model())
+
+
 @pytest.mark.long
 def test_workers_of_a_cluster_answer_as_one_process_does(tmp_path, monkeypatch):
     """As Ray calls them, but one after the other and here."""

@@ -164,7 +164,7 @@ def test_what_does_not_fit_is_refused(mesh):
         compute(model(), [], questions())
     with pytest.raises(ValueError, match="no projection 'dct'"):
         compute(model(), STATES, questions(), kind="dct")
-    with pytest.raises(ValueError, match="an axis named 'data'"):
+    with pytest.raises(ValueError, match="axes named 'data' or 'fsdp'"):
         compute(model(), STATES, questions(), mesh=jax.sharding.Mesh(np.array(jax.devices()), ("rows",)))
 
 

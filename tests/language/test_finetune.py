@@ -217,7 +217,7 @@ def test_what_does_not_fit_is_refused():
             MESH,
             "6 rows at a time cannot be divided over 8",
         ),
-        (FinetuneConfig(adapters, max_length=16), model, jax.sharding.Mesh(MESH.devices, ("x",)), "axis named 'data'"),
+        (FinetuneConfig(adapters, max_length=16), model, jax.sharding.Mesh(MESH.devices, ("x",)), "axes named 'data'"),
         (FinetuneConfig(None, max_length=16), model._replace(params=quantize_params(model.params)), None, "quantised"),
         (FinetuneConfig(None, max_length=16), model._replace(lora={}), None, "merge them"),
         (FinetuneConfig(adapters, max_length=16), model._replace(lora={}), None, "the model has the adapters None"),

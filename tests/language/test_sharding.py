@@ -22,7 +22,7 @@ def test_rules_split_heads_inner_width_and_vocabulary(grid):
     params = load("qwen3").params
     specs = partition_specs(params, grid)
     assert specs["embedding"] == PartitionSpec("tensor", "data")
-    assert specs["unembedding"] == PartitionSpec("data", "tensor")
+    assert specs["unembedding"] == PartitionSpec(None, ("tensor", "data"))
     for name in ("query", "key", "value", "gate", "up"):
         assert specs["layers"][name]["kernel"] == PartitionSpec(None, "data", "tensor")
     for name in ("output", "down"):

@@ -244,6 +244,8 @@ EXAMPLES: dict[str, Any] = {
     "visible": Example(lambda places: visible(places, places, window=2), (_PLACES,)),
 }
 HOST: dict[str, str] = {
+    "ACTIVATION_RULES": "a table",
+    "constrain": "places arrays; tests/compiled",
     "quick_adapter_gradients": "a context to trace in; tests/networks/test_linear.py",
     "AtomInputs": "a type",
     "Attention": "a type",

@@ -4,8 +4,18 @@ from typing import Any
 
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
+    "MESH_AXES": "a tuple of names",
+    "count_flops": "reads a function; tests/parallel/test_compiled.py",
+    "mesh_axes": "reads words",
+    "mesh_of": "makes a mesh",
     "STRATEGIES": "a tuple of names",
+    "Collective": "a record of the host",
+    "CompiledProgram": "a record of the host",
+    "ProgramArray": "a record of the host",
     "RowBatch": "a record of the host",
+    "read_compiled": "reads a program; tests/parallel/test_compiled.py",
+    "row_axes": "names of axes",
+    "row_parts": "counts devices on the host",
     "in_order": "an order on the host",
     "pad_rows": "NumPy rows on the host",
     "plan_rows": "plans on the host",

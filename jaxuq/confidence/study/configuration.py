@@ -11,6 +11,7 @@ from jaxuq.confidence._measure import OF_SAMPLES
 from jaxuq.confidence.measures import needs_of
 from jaxuq.confidence.text.assess import Plan
 from jaxuq.confidence.text.options import ChainOptions
+from jaxuq.parallel import mesh_axes
 from jaxuq.questions import QuestionError
 from jaxuq.study import Options
 from jaxuq.study import options_of as options_of_fields
@@ -64,6 +65,9 @@ class StudyConfiguration(CrewOptions):
     batch_size: int = 16
     """Questions that run together."""
 
+    mesh: str = ""
+    """Devices to divide the work over, such as data=4,tensor=2; otherwise one."""
+
     seed: int = 0
     """Of the further answers and of the questions that --limit takes."""
 
@@ -93,6 +97,8 @@ def check_configuration(configuration: StudyConfiguration) -> None:
         QuestionError: an option out of range.
     """
     check_fields(configuration, QuestionError)
+    if configuration.mesh:
+        mesh_axes(configuration.mesh)
     if configuration.reduction not in ("max", "mean"):
         raise QuestionError(f"--reduction {configuration.reduction}: expected max or mean")
     for name, least in (("samples", 0), ("batch_size", 1), ("similar_tokens", 1)):
@@ -157,4 +163,4 @@ def options_of(configuration: StudyConfiguration, one_line: bool) -> Options:
     """Everything that decides the numbers, for `run.json`."""
     longest = plan_of(configuration, one_line).max_new_tokens
     names = ("data", "model", "responses")
-    return options_of_fields(configuration, left_out=("folder",), names=names, max_new_tokens=longest)
+    return options_of_fields(configuration, left_out=("folder", "mesh"), names=names, max_new_tokens=longest)

@@ -24,7 +24,7 @@ from jaxuq.confidence.study.lines import Batch, Lines, line_of
 from jaxuq.confidence.study.scores import write_answers, write_scores
 from jaxuq.confidence.text.assess import assess, check_model
 from jaxuq.language import PromptError, encode_prompt, encode_reply, model_digest
-from jaxuq.parallel import plan_rows
+from jaxuq.parallel import mesh_of, plan_rows, row_parts
 from jaxuq.questions import Question, QuestionError, QuestionSet, add_responses, load_questions, spread
 from jaxuq.questions.sets import Source
 from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
@@ -95,6 +95,9 @@ def run_study(
         model = load_model
     if callable(model):
         model = model(configuration.model)
+    if configuration.mesh:
+        model = model.on_mesh(mesh_of(configuration.mesh))
+    parts = row_parts(model.mesh)
     check_model(model, chosen)
     weights = model_digest(model)
     with open_run(
@@ -121,7 +124,7 @@ def run_study(
         def work(missing: list[Plan]) -> Iterator[tuple[Plan, list[dict[str, Any]]]]:
             for one in missing:
                 key = named_key(jax.random.key(configuration.seed), "samples", one.about[0].id)
-                assessed = assess(model, one.about, key, plan=plan, rows=rows)
+                assessed = assess(model, one.about, key, plan=plan, rows=-(-rows // parts) * parts)
                 yield one, [line_of(question, result) for question, result in zip(one.about, assessed)]
 
         compute_cells(folder, cells, work, rows=_Told(listener, len(kept)).rows)

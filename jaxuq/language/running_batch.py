@@ -247,10 +247,15 @@ class RunningBatch:
             )
         self._tickets += 1
         self._waiting.append(prompt)
+        self._begin_some()
         return prompt.ticket
 
+    def _begin_some(self) -> None:
+        while self._waiting and len(self._reading) + len(self._ready) < _SIDE_BY_SIDE:
+            self._reading.append(self._waiting.popleft())
+
     def waits(self, ticket: int) -> bool:
-        """Whether nothing of a prompt is read.
+        """Whether nothing of a prompt is begun.
 
         Args:
             ticket: of `add`.
@@ -285,8 +290,7 @@ class RunningBatch:
         left = _READ
         while True:
             self._join_ready()
-            while self._waiting and len(self._reading) + len(self._ready) < _SIDE_BY_SIDE:
-                self._reading.append(self._waiting.popleft())
+            self._begin_some()
             if left <= 0 or not self._reading:
                 break
             prompt = self._reading.popleft()

@@ -6,6 +6,7 @@ right: all that Venn-Abers calibration and a promised risk are made from, readab
 
 import functools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -105,8 +106,8 @@ class KeptConfidence:
     def threshold(self, risk: float, *, delta: float = 0.1) -> float:
         """The score (`sign` times the measure) from which on to answer: at most `risk` of those answers are wrong.
 
-        With probability 1 - delta over the labelled answers. Thresholds are tried at fixed shares of the scores, from
-        the twentieth part that is most confident on.
+        With probability 1 - delta over the labelled answers. Thresholds are tried where fixed numbers of them are
+        accepted, twenty from three times as many on as could prove the risk if all were right.
 
         Args:
             risk: wanted error rate among the answers given.
@@ -116,7 +117,12 @@ class KeptConfidence:
             The threshold; infinity if no answer can be given.
         """
         check_number("risk", risk, 0.0, 1.0, open_low=True, open_high=True)
-        tried = np.quantile(self.scores, 1.0 - np.arange(1, 21) / 20.0)
+        check_number("delta", delta, 0.0, 1.0, open_low=True, open_high=True)
+        count, fewest = len(self.scores), math.ceil(3.0 * math.log(delta) / math.log1p(-risk))
+        if fewest > count:
+            return math.inf
+        accepted = np.linspace(fewest, count, 20).round().astype(int)
+        tried = np.sort(self.scores)[::-1][accepted - 1]
         scores, correct = jnp.asarray(self.scores), jnp.asarray(self.correct)
         return float(_threshold(scores, correct, jnp.asarray(tried, jnp.float32), level=risk, delta=delta))
 

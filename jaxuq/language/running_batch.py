@@ -41,7 +41,7 @@ from jaxuq.language.slots import (
 )
 from jaxuq.networks import Decoder, Model, as_model, capability
 
-_READ = 128  # tokens of prompts that are read between two chunks of steps
+_PIECES = 4  # of prompts that are read between two chunks of steps where few answers run yet; one where most do
 _SIDE_BY_SIDE = 4  # prompts that are read in turns, a piece of each
 _SECONDS = 0.2  # that a chunk of steps should take, so that who comes or leaves meanwhile does not wait
 
@@ -287,7 +287,9 @@ class RunningBatch:
         Returns:
             What has grown; perhaps nothing.
         """
-        left = _READ
+        pending = len(self._reading) + len(self._waiting)
+        pieces = min(pending, _PIECES * pending // max(pending + self.running, 1))
+        left = max(1, pieces) * PIECES[-1]
         while True:
             self._join_ready()
             self._begin_some()

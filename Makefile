@@ -68,6 +68,7 @@ bench: $(READY)  ## speed and memory against peers; prints ratios
 	$(BIN)/python experiments/benchmarks/memory.py
 	$(BIN)/python experiments/benchmarks/hmm.py
 	$(BIN)/python experiments/benchmarks/decode.py
+	$(BIN)/python experiments/benchmarks/serve.py
 	$(BIN)/python experiments/benchmarks/confidence.py
 	$(BIN)/python experiments/benchmarks/tagging_epoch.py
 	$(BIN)/python experiments/benchmarks/gradients.py

@@ -45,10 +45,10 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     On a mesh with explicit axes the annotations say more: a result is divided along the axes along which the arguments
     are (see `jaxuq._placement`).
 
-    Axes of one name have one size over all arguments, and over the fields of records (NamedTuples) among them; `*name`
-    stands for any number of axes; numbers are sizes. Values that are no arrays (None, Python numbers, pytrees) are
-    passed over, and so are axes with `#` or arithmetic. Where nothing but an array will do, a list of numbers is made
-    one, and text, functions and the like are an ArrayError.
+    Axes of one name have one size over all arguments, and over the fields of records (NamedTuples) among them, unless
+    two are of one kind; `*name` stands for any number of axes; numbers are sizes. Values that are no arrays (None,
+    Python numbers, pytrees) are passed over, and so are axes with `#` or arithmetic. Where nothing but an array will
+    do, a list of numbers is made one, and text, functions and the like are an ArrayError.
 
     Args:
         function: annotated with jaxtyping, such as `Float[Array, "*batch classes"]`.
@@ -101,6 +101,7 @@ def compared(function: Callable[_P, _R]) -> Callable[_P, _R]:
 def _layout_of(function: Callable[..., Any]) -> _Layout:
     positional, rest, axes, arrays, records = [], None, {}, set(), {}
     signature = inspect.signature(function, eval_str=True)
+    annotations = [parameter.annotation for parameter in signature.parameters.values()]
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             positional.append(name)
@@ -111,7 +112,7 @@ def _layout_of(function: Callable[..., Any]) -> _Layout:
             axes[name] = found
         if found and _nothing_else(parameter.annotation):
             arrays.add(name)
-        inside = _fields_of(parameter.annotation)
+        inside = _fields_of(parameter.annotation) if annotations.count(parameter.annotation) == 1 else {}
         axes |= {f"{name}.{field}": found for field, found in inside.items()}
         if inside:
             records[name] = tuple(inside)

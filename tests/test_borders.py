@@ -126,7 +126,7 @@ def test_a_negative_count_is_named():
         (lambda: confidence.kernel_language_entropy(jnp.ones((3, 3)), kernel="matern", length=0.0), "length is 0"),
         (lambda: confidence.ensemble_uncertainty(jnp.ones((2, 3)), jnp.ones(2)), "weights sums to 2 .*: divide by"),
         (lambda: confidence.ensemble_uncertainty(jnp.ones((2, 3)), jnp.array([2.0, -1.0])), "weights holds -1"),
-        (lambda: confidence.mahalanobis_distance(_fitted(), jnp.ones((3, 5))), "hidden has shape .*of 2 numbers"),
+        (lambda: confidence.mahalanobis_distance(_fitted(), jnp.ones((3, 5))), "hidden has shape .*of size 2"),
         (lambda: confidence.sequence_entropy(jnp.ones(2), jnp.array([3, -1])), "lengths holds -1"),
         (lambda: experts.cluster_features(np.array([[1.0, np.nan], [1, 2]]), rng_key=KEY), "example 0 are not finite"),
         (lambda: experts.cluster_features(np.eye(9), rng_key=KEY, threshold=-1.0), "threshold is -1"),

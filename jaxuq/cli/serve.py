@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 import tyro
 
@@ -29,21 +30,43 @@ class ServeCommand:
     most_waiting: int = 256
     """Requests that may wait; further ones are told to come again."""
 
+    slots: int = 32
+    """Answers that are made side by side."""
+
+    tokens: int = 32768
+    """Tokens of all of them with their prompts, padding included, that there is memory for; others wait."""
+
+    confidence: Path | None = None
+    """Results of `jaxuq confidence` with this model: replies then tell calibrated probabilities to who asks."""
+
+    measure: str = "uqac_similarity"
+    """The measure of --confidence whose values become probabilities."""
+
+    abstain_risk: float | None = None
+    """Answers are held back until they are judged, and withheld unless at most this share of those given is wrong."""
+
     def run(self) -> None:
         """Load and serve until interrupted."""
         from jaxuq.cli.compiled import keep_compiled_programs
         from jaxuq.cli.generate import load_named_model
-        from jaxuq.serving import LocalBackend, ServingError, address_of, is_loopback, listen, make_app, serve
+        from jaxuq.confidence import load_kept
+        from jaxuq.serving import Judge, LocalBackend, ServingError, address_of, is_loopback, listen, make_app, serve
 
         if not 0 <= self.port <= 65535:
             raise ServingError(f"--port is {self.port}; expected 0 to 65535")
         if self.most_waiting < 1:
             raise ServingError(f"--most-waiting is {self.most_waiting}; expected at least 1")
+        if self.slots < 1 or self.tokens < 128:
+            raise ServingError(f"--slots is {self.slots} and --tokens {self.tokens}; expected at least 1 and 128")
         key = os.environ.get(KEY_VARIABLE, "").strip()
         listening = listen(self.host, self.port)
         keep_compiled_programs()
-        backend = LocalBackend(load_named_model(self.model), self.model)
+        model = load_named_model(self.model)
+        kept = None if self.confidence is None else load_kept(self.confidence, self.measure)
+        judge = Judge(model, kept, self.abstain_risk)
+        backend = LocalBackend(model, self.model, slots=self.slots, most_tokens=self.tokens, judge=judge)
         app = make_app(backend, host=self.host, hosts=self.allow_host, key=key, most_waiting=self.most_waiting)
+        say(f"{self.slots} answers side by side; their caches take at most {backend.bytes / 2**30:.1f} GiB")
         asked = f"clients need the key in {KEY_VARIABLE}" if key else "no key is asked for"
         say(f"{self.model} at {address_of(listening)}  ({asked}; Ctrl-C ends it)")
         if not key and not is_loopback(self.host):

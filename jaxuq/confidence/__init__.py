@@ -85,6 +85,7 @@ from jaxuq.confidence.similarity_graph import (
 )
 from jaxuq.confidence.stop_tokens import stop_tokens
 from jaxuq.confidence.study.configuration import StudyConfiguration
+from jaxuq.confidence.study.kept import CalibratedScore, KeptConfidence, load_kept
 from jaxuq.confidence.study.run import run_study
 from jaxuq.confidence.text.assess import Assessment, Link
 from jaxuq.confidence.text.explain import explain, explain_figure
@@ -133,6 +134,7 @@ __all__ = [
     "Assessment",
     "AttentionChain",
     "BalancedScores",
+    "CalibratedScore",
     "ChainConfidence",
     "ChainOptions",
     "ChainScores",
@@ -140,6 +142,7 @@ __all__ = [
     "EnsembleUncertainty",
     "FoundAnswer",
     "Grades",
+    "KeptConfidence",
     "Link",
     "LogisticState",
     "MahalanobisState",
@@ -197,6 +200,7 @@ __all__ = [
     "inverse_entropy",
     "jaccard_similarities",
     "kernel_language_entropy",
+    "load_kept",
     "load_questions",
     "log_probability_quantile",
     "logistic_confidence",

@@ -20,6 +20,7 @@ from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, 
 from jaxuq.language.logit_blocks import hidden_gradient, map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
 from jaxuq.language.peft import load_peft, save_peft
+from jaxuq.language.running_batch import Ask, Grown, RunningBatch
 from jaxuq.language.sampling import (
     GREEDY,
     PLAIN,
@@ -56,6 +57,7 @@ __all__ = [
     "PLAIN",
     "Alternatives",
     "Answer",
+    "Ask",
     "BatchPlan",
     "Captured",
     "CheckpointError",
@@ -66,12 +68,14 @@ __all__ = [
     "FinetuneState",
     "Finetuned",
     "Generation",
+    "Grown",
     "Instruction",
     "InstructionFile",
     "LanguageModel",
     "NewToken",
     "PromptError",
     "Rejected",
+    "RunningBatch",
     "Sampling",
     "ScheduledLoss",
     "Scores",

@@ -275,7 +275,11 @@ def sample_token(
     if logits.ndim > 1:
         keys = jax.random.split(rng_key, logits.shape[0])
         return jax.vmap(lambda key, row: sample_token(key, row, sampling))(keys, logits)
-    weights = jnp.exp(filter_logits(logits, sampling))
+    return drawn_token(rng_key, jnp.exp(filter_logits(logits, sampling)))
+
+
+def drawn_token(rng_key: Key[Array, ""], weights: Float[Array, "vocab"]) -> Int[Array, ""]:
+    """A token in proportion to its weight: a block of the vocabulary first, then one of its tokens."""
     blocks = jnp.pad(weights, (0, -weights.shape[0] % _BLOCK)).reshape(-1, _BLOCK)
     block_key, token_key = jax.random.split(rng_key)
     block = _draw(block_key, blocks.sum(-1))

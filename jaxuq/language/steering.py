@@ -5,7 +5,7 @@ $$x'_v = x_v + b_v - \alpha_f\, c_v - \alpha_p\, [c_v > 0]$$
 with $c_v$ the number of times that token v is in the answer so far.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +59,12 @@ def steer_logits(
     def counted(row: Array) -> Array:
         return jnp.zeros(vocabulary, logits.dtype).at[jnp.where(row < 0, vocabulary, row)].add(1.0, mode="drop")
 
-    counts = jax.vmap(counted)(tokens)
+    bias = None if steering.bias is None else steering.bias[None]
+    return steered(logits, jax.vmap(counted)(tokens), bias, steering.frequency, steering.presence)
+
+
+def steered(logits: Array, counts: Array, bias: Array | None, frequency: Any, presence: Any) -> Array:
+    """Logits with bias and penalties, of tokens that were said so many times; everything broadcasts."""
     said = (counts > 0).astype(logits.dtype)
-    steered = logits - steering.frequency * counts - steering.presence * said
-    return steered if steering.bias is None else steered + steering.bias[None]
+    found = logits - frequency * counts - presence * said
+    return found if bias is None else found + bias

@@ -61,11 +61,16 @@ class CacheRows(NamedTuple):
         extend: `extend(cache, slots) -> cache` with so many empty slots more.
         arrange: `arrange(cache, positions, slots=None) -> cache` with other positions, -1 to empty a slot; with
             `slots`, `[batch, time]`, of those slots in that order, the next token coming behind them.
+        put: `put(cache, other, row) -> cache` with the first slots of a row taken from `other`, a cache of one row and
+            at most as many slots; None: answers cannot join a batch that runs.
+        seek: `seek(cache, slot) -> cache` whose next token goes into that slot, in every row; None: the same.
     """
 
     take: Callable[[Any, Int[Array, "taken"]], Any]
     extend: Callable[[Any, int], Any]
     arrange: Callable[..., Any]
+    put: Callable[[Any, Any, Int[Array, ""]], Any] | None = None
+    seek: Callable[[Any, Int[Array, ""]], Any] | None = None
 
 
 class Model(NamedTuple):
@@ -168,6 +173,8 @@ _PURPOSE = {
     "init_cache": "to generate; give it `init_cache(params, rows, slots)` and let `read` append to that cache",
     "attention": "for rows of attention and chains; give it an `Attention`, and let `read` return queries",
     "rows": "to divide its cache; give it `CacheRows`",
+    "rows.put": "for answers that join a batch that runs; give its `CacheRows` a `put`",
+    "rows.seek": "for answers that join a batch that runs; give its `CacheRows` a `seek`",
     "join": "for gradients of a part of its parameters; give it `join(params, trained)`",
     "segments": "for several texts in a row; let `read` take `segments=` and name it in `options`, or do not pack",
     "rng_key": "for dropout; let `read` take `rng_key=` and name it in `options`",
@@ -180,7 +187,7 @@ def capability(model: "Model | Decoder", name: str) -> Any:
 
     Args:
         model: or a decoder.
-        name: of an optional field of `Model`, or of an option of `read`.
+        name: of an optional field of `Model` (`rows.put`: of one of its `rows`), or of an option of `read`.
 
     Returns:
         The field; True for an option.
@@ -197,7 +204,9 @@ def capability(model: "Model | Decoder", name: str) -> Any:
     if isinstance(model, Decoder) and model.lora is None and name == "join":
         raise CapabilityError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
     model = as_model(model)
-    found = name in model.options or getattr(model, name, None)
+    found = name in model.options or functools.reduce(
+        lambda part, step: getattr(part, step, None), name.split("."), model
+    )
     if not found:
         raise CapabilityError(f"this model has no `{name}`, which is needed {_PURPOSE[name]}")
     return found
@@ -300,7 +309,7 @@ def _of_decoder(decoder: Decoder) -> Model:
             tuple(config.window(layer) for layer in range(config.num_layers)),
             config.attention_softcap,
         ),
-        CacheRows(_take, _extend, _arrange),
+        CacheRows(_take, _extend, _arrange, _put, _seek),
         None if decoder.lora is None else lambda params, lora: {**params, "lora": lora},
         trained_logits=False,
         options=("segments", "rng_key"),
@@ -363,3 +372,23 @@ def _on_cache(cache: KeyValueCache, function: Callable[[Array, int], Array], **o
         return constrain(function(leaf, batch), "keys")
 
     return cache._replace(keys=on_layers(cache.keys, one), values=on_layers(cache.values, one), **others)
+
+
+def _put(cache: KeyValueCache, other: KeyValueCache, row: Int[Array, ""]) -> KeyValueCache:
+    def placed(batch: int) -> Callable[[Array, Array], Array]:
+        def place(leaf: Array, part: Array) -> Array:
+            at = [row if axis == batch else 0 for axis in range(leaf.ndim)]
+            return jax.lax.dynamic_update_slice(leaf, part.astype(leaf.dtype), at)
+
+        return place
+
+    def layers(whole: PyTree, part: PyTree) -> PyTree:
+        return jax.tree.map(placed(0 if isinstance(whole, tuple) else 1), whole, part)
+
+    rest = cache.positions.shape[1] - other.positions.shape[1]
+    positions = placed(0)(cache.positions, jnp.pad(other.positions, ((0, 0), (0, rest)), constant_values=-1))
+    return KeyValueCache(layers(cache.keys, other.keys), layers(cache.values, other.values), positions, cache.length)
+
+
+def _seek(cache: KeyValueCache, slot: Int[Array, ""]) -> KeyValueCache:
+    return cache._replace(length=jnp.asarray(slot, jnp.int32))

@@ -3,22 +3,26 @@
 from jaxuq.serving.app import make_app
 from jaxuq.serving.endpoint import Patience, open_endpoint
 from jaxuq.serving.errors import ServingError
-from jaxuq.serving.jobs import Backend, BadRequest, Growth, Job, TokenText
+from jaxuq.serving.jobs import Asked, Backend, BadRequest, Growth, Job, TokenText
+from jaxuq.serving.judging import Judge, Verdict
 from jaxuq.serving.local_backend import LocalBackend
 from jaxuq.serving.running import address_of, listen, serve, serving
 from jaxuq.serving.secrecy import KEY_VARIABLES, Secrets, is_loopback, key_for, plain_url
 
 __all__ = [
     "KEY_VARIABLES",
+    "Asked",
     "Backend",
     "BadRequest",
     "Growth",
     "Job",
+    "Judge",
     "LocalBackend",
     "Patience",
     "Secrets",
     "ServingError",
     "TokenText",
+    "Verdict",
     "address_of",
     "is_loopback",
     "key_for",

@@ -90,6 +90,11 @@ class AnswerText:
         self._read = self._shown = 0
 
     @property
+    def tokens(self) -> list[int]:
+        """Numbers of the tokens so far."""
+        return self._stream.tokens
+
+    @property
     def count(self) -> int:
         """Tokens so far."""
         return len(self._stream.tokens)

@@ -2,20 +2,21 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from jaxuq._extras import needed_package
 from jaxuq.serving.counters import Counters
 from jaxuq.serving.fields import refuse_constants
-from jaxuq.serving.guard import Application, Guard
+from jaxuq.serving.guard import Guard
 from jaxuq.serving.jobs import Backend, BadRequest, Growth, TokenText
 from jaxuq.serving.requests import Completion, read_chat, read_completion, read_embedding
 from jaxuq.serving.responses import embedding_list, error_object, head, part_choice, usage, whole_choice
-from jaxuq.serving.worker import Busy, Task, Worker
+from jaxuq.serving.worker import Busy, Task, Work, Worker
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -29,12 +30,12 @@ _LOG = logging.getLogger("jaxuq.serving")
 
 def make_app(
     backend: Backend, *, host: str = "127.0.0.1", hosts: Iterable[str] = (), key: str = "", most_waiting: int = 256
-) -> Application:
+) -> Guard:
     """A server, as an ASGI application.
 
     `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`; `GET /v1/models`, `/v1/models/{id}`, `/health`,
-    `/metrics`. Requests are answered one after another, in the order in which they came. What the protocol has and
-    the server does not is refused by its name.
+    `/metrics`. Requests are answered side by side; those for whom there is no room yet wait, in the order in which
+    they came. What the protocol has and the server does not is refused by its name.
 
     Args:
         backend: the model.
@@ -55,7 +56,7 @@ def make_app(
     from starlette.responses import JSONResponse
     from starlette.routing import Route
 
-    service = _Service(backend, Worker(most_waiting), Counters())
+    service = _Service(backend, Worker(backend, most_waiting), Counters())
 
     async def refuse(error: BadRequest, scope: Any, receive: Any, send: Any) -> None:
         await _refused(error)(scope, receive, send)
@@ -82,7 +83,8 @@ def make_app(
 def _refused(error: BadRequest) -> "Response":
     from starlette.responses import JSONResponse
 
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": _RETRY_AFTER}}.get(error.status)
+    again = {"Retry-After": _RETRY_AFTER}
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: again, 503: again}.get(error.status)
     content = error_object(str(error), error.status, error.param, error.code)
     return JSONResponse(content, error.status, headers=headers)
 
@@ -189,21 +191,20 @@ class _Service:
         async def endpoint(request: "Request") -> Any:
             content = await _content(request)
             wanted = await asyncio.to_thread(read, content, self._backend)
-            task = self._worker.submit(lambda gone: self._steps(wanted, gone))
+            task = self._worker.submit(self._work(wanted))
             return _Events(self, wanted, task) if wanted.stream else await self._whole(request, wanted, task)
 
         return _answered(endpoint)
 
-    def _steps(self, wanted: Completion, gone: Callable[[], bool]) -> Iterator[tuple[int, Any]]:
-        """In the model's thread: by number of the prompt, its tokens for `echo` and then what its answers grow by."""
-        for number, job in enumerate(wanted.jobs):
-            if gone():
-                return
-            if wanted.echo and wanted.log_probs:
-                yield number, self._backend.score(job.prompt, job.alternatives)
-            if job.max_tokens:
-                for growth in self._backend.generate(job, gone):
-                    yield number, growth
+    def _work(self, wanted: Completion) -> Work:
+        """Of every prompt, by its number: its tokens for `echo`, and what its answers grow by."""
+        scored = wanted.echo and wanted.log_probs
+        calls = [
+            (number, functools.partial(self._backend.score, job.prompt, job.alternatives))
+            for number, job in enumerate(wanted.jobs)
+            if scored
+        ]
+        return Work([(number, job) for number, job in enumerate(wanted.jobs) if job.max_tokens], calls)
 
     async def _whole(self, request: "Request", wanted: Completion, task: Task) -> "Response":
         from starlette.responses import JSONResponse
@@ -250,7 +251,7 @@ class _Service:
         async for number, growth in task:
             index = number * answers + growth.answer
             counts[index] = growth.count
-            if growth.text or growth.tokens or growth.finish:
+            if growth.text or growth.tokens or growth.finish or growth.verdict is not None:
                 yield {**begin, "choices": [part_choice(wanted, index, growth, read.get(index, 0))], **more}
             read[index] = read.get(index, 0) + len(growth.text)
         counted = self._usage(wanted, counts)
@@ -261,9 +262,10 @@ class _Service:
         from starlette.responses import JSONResponse
 
         wanted = await asyncio.to_thread(read_embedding, await _content(request), self._backend)
-        task = self._worker.submit(lambda gone: (self._backend.embed(tokens) for tokens in wanted.inputs))
+        calls = [(at, functools.partial(self._backend.embed, tokens)) for at, tokens in enumerate(wanted.inputs)]
+        task = self._worker.submit(Work(calls=calls))
         async with _watched(request.receive, task, self.counters):
-            vectors = [vector async for vector in task]
+            vectors = [vector async for _, vector in task]
         tokens = sum(map(len, wanted.inputs))
         self.counters.add("prompt_tokens_total", tokens)
         return JSONResponse(embedding_list(vectors, self._backend.name, tokens, wanted.base64))

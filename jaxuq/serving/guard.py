@@ -50,6 +50,10 @@ def split_host(value: str) -> str:
 class Guard:
     """An ASGI application around another, which refuses what should not come in, and counts.
 
+    Attributes:
+        under_way: requests that are being answered.
+        stopping: whether further ones are refused (503), because the server ends once those under way are answered.
+
     Args:
         inner: the application.
         refuse: sends an error.
@@ -72,6 +76,7 @@ class Guard:
         self._inner, self._refuse, self._counters = inner, refuse, counters
         self._hosts = {split_host(one) for one in hosts} | {host.casefold()}
         self._local, self._key = is_loopback(host), key.encode()
+        self.under_way, self.stopping = 0, False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, pass on, count."""
@@ -84,12 +89,15 @@ class Guard:
             status = message.get("status", status)
             await send(message)
 
+        self.under_way += 1
         try:
             self._check(scope)
         except BadRequest as error:
             await self._refuse(error, scope, receive, counted)
         else:
             await self._inner(scope, receive, counted)
+        finally:
+            self.under_way -= 1
         path = scope["path"].rstrip("/")
         path = path if path in PATHS else "/v1/models" if path.startswith("/v1/models/") else "other"
         self._counters.add("requests_total", path=path, status=status)
@@ -113,6 +121,8 @@ class Guard:
             right = hmac.compare_digest(word.strip().encode("latin-1"), self._key)
             if len(given) != 1 or scheme.casefold() != "bearer" or not right:
                 raise BadRequest("the key is missing or wrong", status=401, code="invalid_api_key")
+        if self.stopping and scope["path"].rstrip("/") != "/metrics":
+            raise BadRequest("the server is stopping", status=503, code="stopping")
         if scope["method"] == "POST":
             kinds = headers.get("content-type", [""])
             if len(kinds) != 1 or kinds[0].partition(";")[0].strip().casefold() != "application/json":

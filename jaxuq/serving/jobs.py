@@ -1,10 +1,22 @@
 """What a model is asked for, and what it gives back token by token; what any backend of the server speaks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 MOST_ANSWERS = 16
 MOST_ALTERNATIVES = 20
+
+
+class Asked(NamedTuple):
+    """What a request wants to know of how sure the model is.
+
+    Attributes:
+        chain: whether the tokens are wanted that the answer rests on.
+        kind: how the final answer is read, see `jaxuq.questions.find_answer`; empty: as the server was told.
+    """
+
+    chain: bool = False
+    kind: str = ""
 
 
 class Job(NamedTuple):
@@ -26,6 +38,7 @@ class Job(NamedTuple):
         presence_penalty: taken off once it was said.
         alternatives: how many of the likeliest tokens to tell.
         eager: whether somebody reads along, so that each token is wanted at once.
+        confidence: what is wanted to be known of how sure the model is; None: nothing.
     """
 
     prompt: tuple[int, ...]
@@ -43,6 +56,7 @@ class Job(NamedTuple):
     presence_penalty: float = 0.0
     alternatives: int = 0
     eager: bool = False
+    confidence: Asked | None = None
 
 
 class TokenText(NamedTuple):
@@ -69,7 +83,8 @@ class Growth(NamedTuple):
         text: that it grows by; perhaps empty, within a character or where a stop text may be beginning.
         tokens: whose bytes are part of the answer's text, in order; none of a stop token's or of a stop text's.
         count: tokens generated, those included.
-        finish: `stop` or `length` at its end, else empty.
+        finish: `stop` or `length` at its end, `content_filter` if it is withheld; else empty.
+        verdict: how sure the model is, after the end.
     """
 
     answer: int
@@ -77,6 +92,7 @@ class Growth(NamedTuple):
     tokens: tuple[TokenText, ...] = ()
     count: int = 0
     finish: str = ""
+    verdict: Mapping[str, Any] | None = None
 
 
 class BadRequest(ValueError):
@@ -102,6 +118,8 @@ class Backend(Protocol):
     context: int
     vocabulary: int
     dimension: int
+    kinds: Sequence[str]
+    """How final answers can be read, which `Asked` may name; empty: it cannot say how sure it is."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Tokens of a chat; raises `BadRequest`."""
@@ -111,12 +129,33 @@ class Backend(Protocol):
         """Tokens of a text; raises `BadRequest`."""
         ...
 
+    def check(self, job: Job) -> None:
+        """Raise `BadRequest` for what the model can never answer; called like the encoders."""
+        ...
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens."""
         ...
 
-    def generate(self, job: Job, gone: Callable[[], bool]) -> Iterator[Growth]:
-        """Answers, as they grow; ends early once `gone`."""
+    @property
+    def busy(self) -> bool:
+        """Whether there are answers to be made."""
+        ...
+
+    def add(self, job: Job) -> Any:
+        """Take a job in, beside those that run; what it is known by."""
+        ...
+
+    def waits(self, ticket: Any) -> bool:
+        """Whether nothing of a job is begun."""
+        ...
+
+    def leave(self, ticket: Any) -> None:
+        """Nobody wants a job any more."""
+        ...
+
+    def advance(self) -> Sequence[tuple[Any, "Growth | Exception", bool]]:
+        """Go on with all answers: what has grown, by ticket, and whether it is the last of its job."""
         ...
 
     def score(self, tokens: Sequence[int], alternatives: int) -> list[TokenText]:

@@ -7,32 +7,66 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jaxuq.serving.answer_text import AnswerText, TokenBytes
-from jaxuq.serving.jobs import BadRequest, Growth, Job, TokenText
+from jaxuq.serving.jobs import MOST_ALTERNATIVES, Asked, BadRequest, Growth, Job, TokenText
+from jaxuq.serving.judging import Answered, Judge, Verdict
 
 if TYPE_CHECKING:
-    from jaxuq.language import LanguageModel
+    from jaxuq.language import Grown, LanguageModel
 
-_CHUNK = 16  # tokens between two looks at who still listens
 _MARGIN = 64  # characters a token of the context may have; a longer text is refused before it is encoded
+
+
+class _Running:
+    """A job whose answers are being made."""
+
+    def __init__(self, job: Job, texts: list[AnswerText], judged: bool):
+        self.job, self.texts, self.judged, self.left = job, texts, judged, len(texts)
+        self.held: dict[int, list[Growth]] = {}
 
 
 class LocalBackend:
     """A model of `jaxuq.language`.
 
-    Answers are those of `jaxuq.language.generate` with the same seed (for a seed below $2^{32}$).
+    Answers are those of `jaxuq.language.generate` with the same seed (for a seed below $2^{32}$), whoever else is
+    answered meanwhile.
 
     Args:
         model: from `jaxuq.language.load_model`.
         name: for clients; None takes its own.
+        slots: answers that are made side by side.
+        most_tokens: of all of them with their prompts, see `RunningBatch`.
+        judge: says how sure the model is; None: nobody does.
+
+    Raises:
+        CapabilityError: answers cannot join a running batch of this model.
     """
 
-    def __init__(self, model: "LanguageModel", name: str | None = None):
-        from jaxuq.language import stop_tokens
+    def __init__(
+        self,
+        model: "LanguageModel",
+        name: str | None = None,
+        *,
+        slots: int = 32,
+        most_tokens: int = 32768,
+        judge: Judge | None = None,
+    ):
+        from jaxuq.language import RunningBatch, stop_tokens
+        from jaxuq.language.slots import shapes_of
 
-        config = model.decoder.config
-        self.name, self.context = name or model.name, config.max_positions
-        self.vocabulary, self.dimension = config.vocab_size, config.hidden_size
-        self._model, self._stops = model, stop_tokens(model)
+        self._running: dict[int, _Running]
+        self._ended: list[tuple[int, int]]
+        functions = model.functions
+        hidden, logits = shapes_of(functions, model.variables)
+        self.name, self.context = name or model.name, functions.max_positions
+        self.vocabulary, self.dimension = logits.shape[-1], hidden.shape[-1]
+        self._model, self._most_tokens = model, most_tokens
+        self._new_batch = functools.partial(
+            RunningBatch, model.functions, model.variables, stop_tokens=stop_tokens(model), most_rows=slots,
+            most_tokens=most_tokens, most_alternatives=MOST_ALTERNATIVES,
+        )  # fmt: skip
+        self._batch = self._new_batch()
+        self._running, self._ended, self._judge = {}, [], judge
+        self.kinds = () if judge is None else judge.kinds
         self._token_bytes = TokenBytes(model.tokenizer)
         self._encoder, self._lock = copy.deepcopy(model.tokenizer), threading.Lock()  # encoding borrows a tokenizer
 
@@ -65,63 +99,139 @@ class LocalBackend:
         with self._lock:
             return decode_tokens(self._encoder, tokens, skip_special=False)
 
-    def generate(self, job: Job, gone: Callable[[], bool]) -> Iterator[Growth]:
-        """Answers, as they grow; ends early once `gone`."""
+    def check(self, job: Job) -> None:
+        """Raise `BadRequest` for an answer that there is never memory for."""
+        from jaxuq.language.running_batch import slots_of
+
+        if slots_of(len(job.prompt), job.max_tokens) > self._most_tokens:
+            raise BadRequest(
+                f"the prompt has {len(job.prompt)} tokens and the answer may have {job.max_tokens}: this server has "
+                f"memory for {self._most_tokens} at a time; ask for less, or start it with more --tokens",
+                code="context_length_exceeded",
+            )
+
+    @property
+    def bytes(self) -> int:
+        """Of the caches at their largest."""
+        return self._batch.bytes
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are answers to be made."""
+        return self._batch.busy or bool(self._ended)
+
+    def add(self, job: Job) -> int:
+        """Take a job in, beside those that run."""
         import jax
-        import jax.numpy as jnp
-        import numpy as np
 
-        from jaxuq.language import Sampling, Steering, continue_generation, start_generation
-        from jaxuq.parallel import pad_rows, rung
+        from jaxuq.language import Ask, Sampling
 
-        model = self._model
-        sampling = Sampling(job.temperature, job.top_k, job.top_p, job.min_p)
-        steering = None
-        if job.bias or job.frequency_penalty or job.presence_penalty:
-            bias = np.zeros(self.vocabulary, np.float32)
-            bias[list(job.bias)] = list(job.bias.values())
-            steering = Steering(jnp.asarray(bias), job.frequency_penalty, job.presence_penalty)
-        options: dict[str, Any] = {"sampling": sampling, "steering": steering, "stop_tokens": self._stops}
-        tokens, lengths = map(jnp.asarray, pad_rows([job.prompt]))
-        state = start_generation(
-            model.decoder,
-            model.variables,
-            tokens,
-            lengths,
-            jax.random.fold_in(_key(job.seed), job.number)[None],
-            capacity=rung(job.max_tokens),
-            num_samples=min(16, 1 << (job.answers - 1).bit_length()),
-            top_alternatives=min(self.vocabulary, 20) if job.alternatives else 0,
-            **options,
+        ticket = self._batch.add(
+            Ask(
+                job.prompt,
+                job.max_tokens,
+                jax.random.fold_in(_key(job.seed), job.number),
+                job.answers,
+                Sampling(job.temperature, job.top_k, job.top_p, job.min_p),
+                job.bias,
+                job.frequency_penalty,
+                job.presence_penalty,
+                bool(job.alternatives),
+                job.eager,
+            )
         )
-        texts = [AnswerText(index, model.tokenizer, self._token_bytes, job.stop) for index in range(job.answers)]
-        chunk = _CHUNK if not job.eager else (1 if jax.default_backend() == "cpu" else 4)
-        while True:
-            made, counts, running, log_probs, others = jax.device_get(
-                (state.tokens, state.num_generated, state.running, state.log_probs, state.alternatives)
-            )
-            step, running = int(state.step), np.array(running)
-            running[job.answers :] = False
-            for row, text in enumerate(texts):
-                ended = not running[row] or step >= job.max_tokens
-                finish = "length" if running[row] else "stop"
-                last = min(int(counts[row]), job.max_tokens)
-                for index in range(text.count, last):
-                    if text.ended:
-                        break
-                    likely = _pairs(others, row, index, job.alternatives)
-                    said = finish if ended and index + 1 == last else ""
-                    yield text.push(int(made[row, index]), float(log_probs[row, index]), likely, said)
-                running[row] &= not text.ended
-            if step >= job.max_tokens or not running.any() or gone():
+        texts = [AnswerText(index, self._model.tokenizer, self._token_bytes, job.stop) for index in range(job.answers)]
+        self._running[ticket] = _Running(job, texts, self._judged(job))
+        return ticket
+
+    def _judged(self, job: Job) -> bool:
+        return self._judge is not None and (job.confidence is not None or self._judge.risk is not None)
+
+    def waits(self, ticket: int) -> bool:
+        """Whether nothing of a job is begun."""
+        return self._batch.waits(ticket)
+
+    def leave(self, ticket: int) -> None:
+        """Nobody wants a job any more: its rows are free for others."""
+        self._batch.leave(ticket)
+        self._running.pop(ticket, None)
+
+    def advance(self) -> list[tuple[int, Growth | Exception, bool]]:
+        """Some tokens more of all answers; what cannot be written as text, or judged, costs its job only."""
+        try:
+            made = self._batch.advance()
+        except BaseException:
+            self._batch, self._running, self._ended = self._new_batch(), {}, []
+            raise
+        grown: list[tuple[int, Growth | Exception, bool]] = []
+        for one in made:
+            if one.ticket in self._running:
+                grown += self._safely(one.ticket, self._texts, one)
+        ended, self._ended = [one for one in self._ended if one[0] in self._running], []
+        if ended:
+            grown += self._verdicts(ended)
+        return grown
+
+    def _safely(
+        self, ticket: int, events: Callable[..., Iterator[tuple[int, Growth, bool]]], *given: Any
+    ) -> Iterator[tuple[int, Growth | Exception, bool]]:
+        try:
+            yield from events(*given)
+        except Exception as error:
+            self.leave(ticket)
+            yield ticket, error, True
+
+    def _texts(self, grown: "Grown") -> Iterator[tuple[int, Growth, bool]]:
+        running = self._running[grown.ticket]
+        text, last = running.texts[grown.sample], len(grown.tokens) - 1
+        for index, (token, log_prob) in enumerate(zip(grown.tokens.tolist(), grown.log_probs.tolist())):
+            likely = _pairs(grown.alternatives, index, running.job.alternatives)
+            growth = text.push(token, log_prob, likely, grown.finish if index == last else "")
+            if text.ended and not (index == last and grown.finish):
+                self._batch.leave(grown.ticket, grown.sample)
+            if text.ended and running.judged:
+                self._ended.append((grown.ticket, grown.sample))
+            if running.judged and self._judge is not None and self._judge.risk is not None:
+                running.held.setdefault(grown.sample, []).append(growth)
+            else:
+                yield grown.ticket, growth, text.ended and not running.judged and self._over(grown.ticket)
+            if text.ended:
                 return
-            state = continue_generation(
-                model.decoder,
-                model.variables,
-                state._replace(running=jnp.asarray(running)),
-                until=min(step + chunk, job.max_tokens),
-                **options,
-            )
+
+    def _over(self, ticket: int) -> bool:
+        """Count an answer that has ended, in all respects; whether it was the last of its job."""
+        running = self._running[ticket]
+        running.left -= 1
+        if not running.left:
+            del self._running[ticket]
+        return not running.left
+
+    def _verdicts(self, ended: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Growth | Exception, bool]]:
+        assert self._judge is not None
+        answers = []
+        for ticket, sample in ended:
+            job, text = self._running[ticket].job, self._running[ticket].texts[sample]
+            answers.append(Answered(job.prompt, text.tokens, job.confidence or Asked()))
+        try:
+            verdicts = self._judge.judge(answers)
+        except Exception as error:
+            for ticket in {ticket for ticket, _ in ended}:
+                self.leave(ticket)
+                yield ticket, error, True
+            return
+        for (ticket, sample), verdict in zip(ended, verdicts):
+            yield from self._safely(ticket, self._judgement, ticket, sample, verdict)
+
+    def _judgement(self, ticket: int, sample: int, verdict: Verdict) -> Iterator[tuple[int, Growth, bool]]:
+        running = self._running[ticket]
+        count, over = running.texts[sample].count, self._over(ticket)
+        given = running.held.pop(sample, [])
+        if not verdict.accepted:
+            given = [Growth(sample, "", (), count, "content_filter")]
+        said = verdict.said if running.job.confidence is not None or not verdict.accepted else None
+        given.append(Growth(sample, "", (), count, "", said))
+        for growth in given:
+            yield ticket, growth, over and growth is given[-1]
 
     def score(self, tokens: Sequence[int], alternatives: int) -> list[TokenText]:
         """Every token of a text with its probability after those before it; None for the first."""
@@ -134,16 +244,17 @@ class LocalBackend:
         text = jnp.asarray(pad_rows([list(tokens)])[0])
         slots = jnp.arange(text.shape[1], dtype=jnp.int32)[None]
         scores = score_tokens(
-            self._model.decoder,
+            self._model.functions,
             self._model.variables,
             text,
             jnp.where(slots < len(tokens), slots, -1),
             top_alternatives=min(self.vocabulary, 20) if alternatives else 0,
         )
         log_probs, others = jax.device_get((scores.log_probs, scores.alternatives))
+        others = None if others is None else jax.tree.map(lambda part: part[0], others)
         shown = [self._token_bytes.shown(tokens[0], None)]
         for index in range(1, len(tokens)):
-            likely = _pairs(others, 0, index, alternatives)
+            likely = _pairs(others, index, alternatives)
             shown.append(self._token_bytes.shown(tokens[index], float(log_probs[0, index]), likely))
         return shown
 
@@ -156,7 +267,9 @@ class LocalBackend:
 
         text = jnp.asarray(pad_rows([list(tokens)])[0])
         slots = jnp.arange(text.shape[1], dtype=jnp.int32)[None]
-        hidden = _hidden()(self._model.decoder, self._model.variables, text, jnp.where(slots < len(tokens), slots, -1))
+        hidden = _hidden()(
+            self._model.functions, self._model.variables, text, jnp.where(slots < len(tokens), slots, -1)
+        )
         return np.asarray(hidden, np.float32)[0, : len(tokens)].mean(0, dtype=np.float64)
 
 
@@ -164,8 +277,8 @@ class LocalBackend:
 def _hidden() -> Callable[..., Any]:
     import jax
 
-    def hidden(decoder: Any, variables: Any, text: Any, positions: Any) -> Any:
-        return decoder.apply(variables, text, positions).hidden
+    def hidden(model: Any, variables: Any, text: Any, positions: Any) -> Any:
+        return model.hidden_of(variables, text, positions)[0]
 
     return jax.jit(hidden, static_argnums=0)
 
@@ -180,8 +293,8 @@ def _key(seed: int) -> Any:
     return jax.random.fold_in(key, np.uint32(high)) if high else key
 
 
-def _pairs(others: Any, row: int, index: int, count: int) -> list[tuple[int, float]]:
+def _pairs(others: Any, index: int, count: int) -> list[tuple[int, float]]:
     if others is None or not count:
         return []
-    tokens, log_probs = others.tokens[row, index, :count], others.log_probs[row, index, :count]
+    tokens, log_probs = others.tokens[index, :count], others.log_probs[index, :count]
     return [(int(token), float(value)) for token, value in zip(tokens, log_probs)]

@@ -4,7 +4,7 @@ import secrets
 from typing import Any, NamedTuple
 
 from jaxuq.serving.fields import Fields, read_bias, read_inputs, read_messages
-from jaxuq.serving.jobs import MOST_ALTERNATIVES, MOST_ANSWERS, Backend, BadRequest, Job
+from jaxuq.serving.jobs import MOST_ALTERNATIVES, MOST_ANSWERS, Asked, Backend, BadRequest, Job
 
 _LONGEST_ANSWER = 1024  # tokens, where a chat does not say
 _LONGEST_COMPLETION = 16  # as the protocol has it
@@ -71,12 +71,14 @@ def read_chat(content: Any, backend: Backend) -> Completion:
     name = "max_tokens" if both[0] is None else "max_completion_tokens"
     wanted = fields.integer(name, 0, 1, 10**9) if any(one is not None for one in both) else None
     stream, usage = _stream(fields)
-    sampled = _sampling(fields, backend, alternatives, stream)
+    sampled = _sampling(fields, backend, alternatives, stream)._replace(confidence=_confidence(fields, backend))
     fields.end()
     prompt = backend.encode_chat(messages)
     longest = max(1, min(_LONGEST_ANSWER, backend.context - len(prompt))) if wanted is None else wanted
+    job = sampled._replace(prompt=tuple(prompt), max_tokens=longest)
     _check_room(len(prompt), longest, backend)
-    return Completion((sampled._replace(prompt=tuple(prompt), max_tokens=longest),), True, stream, usage, log_probs)
+    backend.check(job)
+    return Completion((job,), True, stream, usage, log_probs)
 
 
 def read_completion(content: Any, backend: Backend) -> Completion:
@@ -113,6 +115,7 @@ def read_completion(content: Any, backend: Backend) -> Completion:
         tokens = backend.encode_text(prompt) if isinstance(prompt, str) else prompt
         _check_room(len(tokens), longest, backend)
         jobs.append(sampled._replace(prompt=tuple(tokens), max_tokens=longest, number=number))
+        backend.check(jobs[-1])
         texts.append(prompt if isinstance(prompt, str) else None)
     return Completion(tuple(jobs), False, stream, usage, log_probs, echo, tuple(texts))
 
@@ -193,6 +196,23 @@ def _sampling(fields: Fields, backend: Backend, alternatives: int, stream: bool)
         alternatives=alternatives,
         eager=stream,
     )
+
+
+def _confidence(fields: Fields, backend: Backend) -> Asked | None:
+    """The field `jaxuq`."""
+    given = fields.take("jaxuq", {})
+    if not isinstance(given, dict):
+        raise BadRequest("jaxuq is an object such as {'confidence': true, 'chain': true}", param="jaxuq")
+    inner = Fields(given)
+    wanted, chain, kind = inner.flag("confidence"), inner.flag("chain"), inner.take("kind", "")
+    inner.end()
+    if not (wanted or chain):
+        return None
+    if not backend.kinds:
+        raise BadRequest("this model cannot say how sure it is", param="jaxuq", code="unsupported_parameter")
+    if kind != "" and kind not in backend.kinds:
+        raise BadRequest(f"jaxuq.kind is one of {', '.join(backend.kinds)}", param="jaxuq")
+    return Asked(chain, kind)
 
 
 def _share(fields: Fields) -> float:

@@ -101,9 +101,12 @@ def whole_choice(
     Returns:
         An entry of `choices`.
     """
-    said, finish = "".join(one.text for one in grown), grown[-1].finish if grown else "length"
+    said, finish = "".join(one.text for one in grown), next((one.finish for one in grown if one.finish), "length")
     tokens = [token for one in grown for token in one.tokens]
     choice: dict[str, Any] = {"index": index, "finish_reason": finish, "logprobs": None}
+    verdict = next((one.verdict for one in grown if one.verdict is not None), None)
+    if verdict is not None:
+        choice["jaxuq"] = dict(verdict)
     if request.chat:
         choice["message"] = {"role": "assistant", "content": said, "refusal": None}
         choice["logprobs"] = chat_log_probs(tokens) if request.log_probs else None
@@ -126,6 +129,8 @@ def part_choice(request: Completion, index: int, grown: Growth, offset: int) -> 
         The entry.
     """
     choice: dict[str, Any] = {"index": index, "finish_reason": grown.finish or None, "logprobs": None}
+    if grown.verdict is not None:
+        choice["jaxuq"] = dict(grown.verdict)
     if request.chat:
         choice["delta"] = {"content": grown.text} if grown.text or grown.tokens else {}
         choice["logprobs"] = chat_log_probs(grown.tokens) if request.log_probs and grown.tokens else None

@@ -4,18 +4,20 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from jaxuq._extras import needed_package
 from jaxuq.serving.errors import ServingError
-from jaxuq.serving.guard import Application
+from jaxuq.serving.guard import Guard
 
 if TYPE_CHECKING:
     from uvicorn import Server
 
 _BACKLOG = 1024  # connections that wait to be accepted
-_GRACE = 30  # seconds that requests under way have when the server is told to stop
+_GRACE = 30.0  # seconds that requests under way have when the server is told to stop
+_LAST = 3  # seconds that connections have to close after that
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -39,8 +41,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise ServingError(f"cannot listen at {host}:{port}: {said}; choose another --port") from None
 
 
-def serve(app: Application, listening: socket.socket) -> None:
-    """Serve until SIGTERM or Ctrl-C: no new requests then, and those under way are answered first.
+def serve(app: Guard, listening: socket.socket) -> None:
+    """Serve until SIGTERM or Ctrl-C: new requests are refused then (503), and those under way are answered first.
 
     Args:
         app: of `make_app`.
@@ -58,7 +60,7 @@ def serve(app: Application, listening: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def serving(app: Application, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def serving(app: Guard, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """A server beside the rest of a program.
 
     Args:
@@ -101,10 +103,26 @@ def _run(server: "Server", listening: socket.socket) -> Callable[[], None]:
     return lambda: server.run(sockets=[listening])
 
 
-def _server(app: Application) -> "Server":
+def _server(app: Guard) -> "Server":
     uvicorn = needed_package("uvicorn", "serving")
+
+    class Stopping(uvicorn.Server):
+        """Told to stop, it still speaks: those under way are answered, others refused; told again, it ends at once."""
+
+        deadline = 0.0
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            if app.stopping:
+                super().handle_exit(sig, frame)
+            else:
+                app.stopping, self.deadline = True, time.monotonic() + _GRACE
+
+        async def on_tick(self, counter: int) -> bool:
+            over = app.stopping and (not app.under_way or time.monotonic() > self.deadline)
+            return await super().on_tick(counter) or over
+
     known: Any = app
-    return uvicorn.Server(
+    return Stopping(
         uvicorn.Config(
             known,
             http="h11",
@@ -118,6 +136,6 @@ def _server(app: Application) -> "Server":
             proxy_headers=False,
             backlog=_BACKLOG,
             timeout_keep_alive=30,
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=_LAST,
         )
     )

@@ -374,6 +374,9 @@ LIMITS: dict[str, dict[int, tuple[float, ...]]] = {
 HOST: dict[str, str] = {
     "AttentionChain": "a result type",
     "BalancedScores": "a result type",
+    "CalibratedScore": "a result type",
+    "KeptConfidence": "of answers on the host; tests/confidence/test_kept.py",
+    "load_kept": "reads a file",
     "ChainConfidence": "a result type",
     "DeferralCurve": "a result type",
     "EnsembleUncertainty": "a result type",

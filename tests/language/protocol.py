@@ -124,6 +124,9 @@ LABELS: dict[str, int] = {"cross_entropy": 1, "token_scores": 1}
 HOST: dict[str, str] = {
     "Alternatives": _TYPE,
     "Answer": _TYPE,
+    "Ask": _TYPE,
+    "Grown": _TYPE,
+    "RunningBatch": "orders the work of compiled loops; test_running_batch",
     "Captured": _TYPE,
     "GREEDY": "a constant",
     "Generation": _TYPE,

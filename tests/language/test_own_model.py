@@ -28,9 +28,11 @@ from jaxuq.experts import (
 )
 from jaxuq.language import (
     GREEDY,
+    Ask,
     FinetuneConfig,
     Instruction,
     LanguageModel,
+    RunningBatch,
     Sampling,
     TokenBatch,
     attention_rows,
@@ -161,6 +163,23 @@ def _arrange(cache, positions, slots=None):
     return {"layers": layers, "positions": positions, "next": jnp.asarray(slots.shape[1], jnp.int32)}
 
 
+def _put(cache, other, row):
+    def put(whole, part):
+        return jax.lax.dynamic_update_slice(whole, part, (row, *[0] * (whole.ndim - 1)))
+
+    empty = jnp.full((1, cache["positions"].shape[1]), -1)
+    positions = put(put(cache["positions"], empty), other["positions"])
+    return {
+        "layers": jax.tree.map(put, cache["layers"], other["layers"]),
+        "positions": positions,
+        "next": cache["next"],
+    }
+
+
+def _seek(cache, slot):
+    return cache | {"next": jnp.asarray(slot, jnp.int32)}
+
+
 _ATTENTION = Attention(_keys, lambda cache: cache["positions"], CONFIG.head_dim**-0.5, (None, None))
 
 
@@ -203,7 +222,7 @@ def _functions(build, **more):
         vocab_size=CONFIG.vocab_size,
         max_positions=CONFIG.max_positions,
         attention=_ATTENTION,
-        rows=CacheRows(_take, _extend, _arrange),
+        rows=CacheRows(_take, _extend, _arrange, _put, _seek),
         **more,
     )
 
@@ -273,6 +292,19 @@ def test_it_generates_as_ours(ours, theirs, num_samples):
         found.append((answer.tokens, answer.num_generated, answer.log_probs, answer.alternatives))
     _close(found[1], found[0])
     _close(found[2], found[0])
+
+
+def test_it_answers_in_a_running_batch_as_ours(ours, theirs):
+    decoder, params, lora = ours
+    said = []
+    for model, state in ((decoder, {"params": params, "lora": lora}), (theirs.model, theirs.state)):
+        batch = RunningBatch(model, state, most_rows=2, most_alternatives=0)
+        texts = {batch.add(Ask([3, 5, 7 + seed], 5, jax.random.key(seed))): [] for seed in range(3)}
+        while batch.busy:
+            for grown in batch.advance():
+                texts[grown.ticket] += grown.tokens.tolist()
+        said.append(texts)
+    assert said[0] == said[1] and [len(one) for one in said[0].values()] == [5, 5, 5]
 
 
 def test_its_chains_and_substituted_chains_are_ours(ours, theirs):

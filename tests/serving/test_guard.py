@@ -3,7 +3,10 @@
 import concurrent.futures
 import json
 import logging
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -179,11 +182,50 @@ def test_two_hundred_connections_at_once_are_all_answered():
 
 
 def test_too_many_that_wait_are_told_to_come_again():
-    with serve_scripted(Scripted(seconds=0.2), most_waiting=1) as url, concurrent.futures.ThreadPoolExecutor(8) as pool:
+    backend = Scripted(seconds=0.2, slots=1)
+    with serve_scripted(backend, most_waiting=1) as url, concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: post(url), range(8)))
     statuses = [answer.status_code for answer in answers]
     assert set(statuses) == {200, 429} and statuses.count(200) >= 2
     assert all("retry-after" in one.headers for one in answers if one.status_code == 429)
+
+
+def test_requests_are_answered_side_by_side():
+    backend = Scripted(("word",) * 20, seconds=0.01)
+    with serve_scripted(backend) as url, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        first = pool.submit(post, url)
+        while not backend.made:
+            time.sleep(0.001)
+        said = backend.asked[1]
+        late = pool.submit(post, url, {**CHAT, "max_tokens": 1}).result()
+        assert late.status_code == 200 and said[1] < 20  # the first is not through
+        assert first.result().json()["choices"][0]["message"]["content"] == "word" * 20
+
+
+def test_told_to_stop_it_answers_whom_it_has_and_refuses_others():
+    """In a process of its own, by a signal."""
+    program = (
+        "from tests.serving.scripted import Scripted; from jaxuq.serving import *\n"
+        "listening = listen('127.0.0.1', 0); print(address_of(listening), flush=True)\n"
+        "serve(make_app(Scripted(('word',) * 40, seconds=0.05)), listening); print('ended', flush=True)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    try:
+        url = process.stdout.readline().strip()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            running = pool.submit(post, url)
+            while metrics(url)["jaxuq_requests_running"] < 1:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGTERM)
+            while (late := post(url)).status_code == 200:
+                time.sleep(0.01)
+            assert (
+                late.status_code == 503 and "retry-after" in late.headers and late.json()["error"]["code"] == "stopping"
+            )
+            assert running.result().json()["choices"][0]["message"]["content"] == "word" * 40
+        assert process.wait(timeout=30) == 0 and "ended" in process.stdout.read()
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -20,6 +20,7 @@ from jaxuq.confidence.study.configuration import (
     options_of,
     plan_of,
 )
+from jaxuq.confidence.study.kept import write_kept
 from jaxuq.confidence.study.lines import Batch, Lines, line_of
 from jaxuq.confidence.study.scores import write_answers, write_scores
 from jaxuq.confidence.text.assess import assess, check_model
@@ -60,7 +61,8 @@ def run_study(
         listener: is told of questions that are done, how many of them are right, and how many have no answer.
 
     Returns:
-        The result folder: `predictions.jsonl`, `predictions.csv`, `results.csv`, `summary.csv`, `run.json`.
+        The result folder: `predictions.jsonl`, `predictions.csv`, `results.csv`, `summary.csv`, `confidence.json`,
+        `run.json`.
 
     Raises:
         QuestionError: questions or responses that cannot be read, options out of range.
@@ -132,6 +134,7 @@ def run_study(
         about = {one.name: facts_of(one) for one in chosen}
         notes = write_scores(folder.path, done, found.name, configuration.seed, about, plan.options.convention)
         write_answers(folder.path, done, about)
+        write_kept(folder.path, done, about, weights)
         folder.write_record(notes=notes)
         for note in notes:
             listener.message(note)

@@ -176,7 +176,48 @@ def assess(
         locate_answer(model, np.asarray(prompt, np.int32), np.asarray(reply, np.int32), one, answer=answer)
         for one, prompt, reply, answer in zip(batch, prompts, tokens, answers or [None] * len(batch))
     ]
-    work = _Batch(model, batch, prompts, responses, rows, plan, needs, clock)
+    return _assessed(_Batch(model, batch, prompts, responses, rows, plan, needs, clock), generation, rng_key, measures)
+
+
+def assess_tokens(
+    model: "LanguageModel",
+    batch: Sequence[Question],
+    prompts: Sequence[Sequence[int]],
+    replies: Sequence[Sequence[int]],
+    *,
+    plan: Plan = _PLAIN,
+    rows: int,
+) -> list[Assessment]:
+    """Assess answers that are tokens already, such as those that a server has just given; one pass over them.
+
+    Args:
+        model: that gave them.
+        batch: the questions; each says by its kind how its answer is read.
+        prompts: tokens of the prompts.
+        replies: tokens of the answers, at least one each.
+        plan: what to do; no samples, and nothing asked.
+        rows: see `assess`.
+
+    Returns:
+        One `Assessment` for each question.
+
+    Raises:
+        CapabilityError: see `assess`.
+    """
+    measures = chosen_measures(["single"]) if plan.measures is None else plan.measures
+    check_model(model, measures)
+    responses = [
+        locate_answer(model, np.asarray(prompt, np.int32), np.asarray(reply, np.int32), one)
+        for one, prompt, reply in zip(batch, prompts, replies)
+    ]
+    listed = [list(prompt) for prompt in prompts]
+    work = _Batch(model, batch, listed, responses, rows, plan, needs_of(measures), _Clock())
+    return _assessed(work, None, jax.random.key(0), measures)
+
+
+def _assessed(work: _Batch, generation: Any, rng_key: Key[Array, ""], measures: Sequence[Entry]) -> list[Assessment]:
+    """The measures of answers that were found in their texts."""
+    batch, responses, rows, plan, clock = work.questions, work.responses, work.rows, work.plan, work.clock
     texts = make_texts(responses, rows=rows)
     reading, fields = _read(work, texts, generation, measures)
     samples: list[list[tuple[str, FoundAnswer | None]]] = [[] for _ in batch]

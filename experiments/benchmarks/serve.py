@@ -1,0 +1,130 @@
+"""Many clients of `jaxuq serve` at once against one after another, with SmolLM2-135M on this machine.
+
+    python experiments/benchmarks/serve.py [--clients 32] [--new-tokens 64] [--rounds 2]
+
+One process serves (a subprocess), this one asks: prompts of 20 to 120 words, answers of 64 tokens, streamed. In turns,
+in one run: `alone`, each request sent when the last is answered (a few of them: every one takes as long as the next);
+and `together`, all clients at once. Printed are tokens a second, the ratio, seconds to the first token, and whether the
+texts are equal; a first round, in which programs are compiled, does not count. Other work on a machine slows both.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+WORDS = (
+    "river",
+    "stone",
+    "winter",
+    "garden",
+    "question",
+    "number",
+    "music",
+    "window",
+    "letter",
+    "city",
+    "bird",
+    "road",
+)
+
+
+def body(number: int, new_tokens: int) -> dict:
+    """The request of a client: a prompt of its own, of a length of its own."""
+    words = " ".join(WORDS[(number * 7 + at * (number % 5 + 1)) % len(WORDS)] for at in range(20 + number * 37 % 100))
+    return {
+        "messages": [{"role": "user", "content": f"Write a story with these words: {words}"}],
+        "max_tokens": new_tokens, "temperature": 0.7, "seed": number, "stream": True,
+        "stream_options": {"include_usage": True},
+    }  # fmt: skip
+
+
+def ask(url: str, content: dict) -> tuple[str, int, float, float]:
+    """The text, its tokens, seconds to the first of them and to the last."""
+    began, first, text, tokens = time.perf_counter(), 0.0, "", 0
+    request = urllib.request.Request(
+        f"{url}/chat/completions", json.dumps(content).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=3600) as answer:
+        for line in answer:
+            if line.startswith(b"data: {"):
+                event = json.loads(line[6:])
+                tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+                new = "".join(choice["delta"].get("content") or "" for choice in event["choices"])
+                if new and not text:
+                    first = time.perf_counter() - began
+                text += new
+    return text, tokens, first, time.perf_counter() - began
+
+
+def ask_all(url: str, contents: list[dict], at_once: int) -> tuple[list[tuple[str, int, float, float]], float]:
+    """Answers, and tokens a second of all of them."""
+    began = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        answers = list(pool.map(lambda content: ask(url, content), contents))
+    return answers, sum(answer[1] for answer in answers) / (time.perf_counter() - began)
+
+
+@contextlib.contextmanager
+def server(options: argparse.Namespace) -> Iterator[str]:
+    """A server in a process of its own; its address."""
+    command = [sys.executable, "-m", "jaxuq", "serve", options.model, "--port", "0", *options.more]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert process.stdout is not None
+        while not (found := re.search(r"http://\S+/v1", line := process.stdout.readline())):
+            assert line, "the server has ended"
+            print(line.strip())
+        yield found[0]
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--alone", type=int, default=4, help="requests one after another, in each round")
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=2)
+    options, options.more = parser.parse_known_args()
+    contents = [body(number, options.new_tokens) for number in range(options.clients)]
+    few = contents[:: max(1, len(contents) // options.alone)][: options.alone]
+    rates: dict[str, list[float]] = {"alone": [], "together": []}
+    firsts: dict[str, list[float]] = {"alone": [], "together": []}
+    equal = compared = 0
+    with server(options) as url:
+        for number in range(options.rounds + 1):
+            alone, rate_alone = ask_all(url, few, 1)
+            together, rate_together = ask_all(url, contents, options.clients)
+            by_prompt = {content["seed"]: answer[0] for content, answer in zip(contents, together)}
+            if number:
+                equal += sum(by_prompt[content["seed"]] == answer[0] for content, answer in zip(few, alone))
+                compared += len(few)
+                for kind, rate, answers in (("alone", rate_alone, alone), ("together", rate_together, together)):
+                    rates[kind].append(rate)
+                    firsts[kind] += [answer[2] for answer in answers]
+            print(f"round {number}: alone {rate_alone:.1f}, together {rate_together:.1f} tokens a second", flush=True)
+    print(f"{options.model}, {options.clients} clients, {options.new_tokens} tokens each, {os.cpu_count()} cores")
+    for kind in rates:
+        median, worst = statistics.median(firsts[kind]), max(firsts[kind])
+        print(
+            f"{kind:<9} {statistics.median(rates[kind]):7.1f} tokens a second; first token after {median:.1f} s "
+            f"(median), {worst:.1f} s (worst)"
+        )
+    ratios = [together / alone for alone, together in zip(rates["alone"], rates["together"])]
+    print(f"ratio     {', '.join(f'{ratio:.2f}' for ratio in ratios)}; {equal} of {compared} texts equal")
+
+
+if __name__ == "__main__":
+    main()

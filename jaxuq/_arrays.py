@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Integer, Shaped
 
 from jaxuq._errors import ArrayError
@@ -78,7 +79,7 @@ def _apart(extra: int, extra_of_first: int) -> str:
 def concrete(*values: Any) -> bool:
     """Whether all values are there to be looked at: none is None, traced by a transform, or on another machine."""
     return not any(
-        value is None or isinstance(value, jax.core.Tracer) or not getattr(value, "is_fully_addressable", True)
+        value is None or isinstance(value, Tracer) or not getattr(value, "is_fully_addressable", True)
         for value in values
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 Axes = tuple[tuple[str, ...], ...]  # alternatives, each the names of the axes of an array
@@ -90,7 +91,7 @@ def placed(
 def _devices(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """The mesh with its devices that an array is divided over; None while tracing, where a mesh has none."""
     for leaf in jax.tree.leaves((args, kwargs)):
-        if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+        if isinstance(leaf, jax.Array) and not isinstance(leaf, Tracer):
             sharding = leaf.sharding
             if isinstance(sharding, NamedSharding) and any(part is not None for part in sharding.spec):
                 return sharding.mesh
@@ -99,7 +100,7 @@ def _devices(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
 
 def _spread(leaf: Any, devices: Any) -> Any:
     """What lies on one device, such as a layer or what depends on it alone, on each device of the mesh."""
-    if devices is None or not isinstance(leaf, jax.Array) or isinstance(leaf, jax.core.Tracer):
+    if devices is None or not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
         return leaf
     if isinstance(leaf.sharding, NamedSharding):
         return leaf

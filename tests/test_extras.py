@@ -35,6 +35,7 @@ _CALLS = {
     "tune": ["tune", "--model", "some", "--data", "some"],
     "generate": ["generate", "--model", "some", "a prompt"],
     "serve": ["serve", "some"],
+    "plan": ["plan", "--model", "some"],
     "data": ["data"],
     "report": ["report", "some"],
 }

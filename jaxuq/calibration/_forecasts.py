@@ -1,6 +1,8 @@
 """What calibrators share: which labels count and how much, new logits in a forecast, deviations, interpolation."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -21,10 +23,18 @@ def expect(forecast: Any, kinds: tuple[type, ...], method: str, instead: str) ->
         raise TypeError(f"{method} takes a {names}, got {type(forecast).__name__}; use {instead}")
 
 
-def check_state(of_row: Float[Array, "n *tasks"], **arrays: Shaped[Array, "*tasks"]) -> None:
-    """Raise an ArrayError unless every array of a fitted state has one entry a task; `of_row` is of the forecast."""
-    for name, array in arrays.items():
-        check_shapes(**{"a row of the forecast": jax.ShapeDtypeStruct(of_row.shape[1:], bool), name: array})
+def check_state(
+    of_row: Float[Array, "n *tasks"],
+    rows: Mapping[str, Shaped[Array, "rows *tasks"]] = MappingProxyType({}),
+    **arrays: Shaped[Array, "*tasks"],
+) -> None:
+    """Raise an ArrayError unless every array of a fitted state has one entry a task, in each of its `rows` if it has
+    some; `of_row` is of the forecast."""
+    shapes = {name: array.shape for name, array in arrays.items()}
+    shapes |= {name: array.shape[1:] for name, array in rows.items()}
+    for name, shape in shapes.items():
+        known, other = (jax.ShapeDtypeStruct(one, bool) for one in (of_row.shape[1:], shape))
+        check_shapes(**{"a row of the forecast": known, name: other})
 
 
 class Evidence(NamedTuple):

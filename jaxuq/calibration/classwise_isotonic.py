@@ -106,7 +106,7 @@ def classwise_isotonic() -> Calibrator:
 
     def apply(state: ClasswiseState, forecast: CategoricalForecast) -> CategoricalForecast:
         probabilities, impossible = inputs(forecast)
-        check_state(forecast.logits, predicted=state.predicted[0], observed=state.observed[0])
+        check_state(forecast.logits, {"predicted": state.predicted, "observed": state.observed})
         check_state(forecast.aleatoric, floor=state.floor, identity=state.identity)
         knots, heights = (as_float(values, probabilities) for values in (state.predicted, state.observed))
         mapped = divided_like(interpolate_per_task, probabilities, probabilities, knots, heights)

@@ -189,7 +189,7 @@ def conformal_classification(
     ) -> Bool[Array, "n *tasks classes"]:
         check_shapes(**check(forecast, rng_key))
         scores = class_scores(forecast, rng_key)
-        check_state(scores[..., 0], thresholds=state.thresholds[0])
+        check_state(forecast.aleatoric, {"thresholds": state.thresholds})
         if by_class:
             check_state(scores, thresholds=jnp.moveaxis(state.thresholds, 0, -1))
             return ~(scores > as_float(jnp.moveaxis(state.thresholds, 0, -1), scores)[None])

@@ -137,7 +137,7 @@ def conformal_regression(
     ) -> Interval:
         check_shapes(**arrays(forecast))
         first, second = (as_float(array) for array in arrays(forecast).values())
-        check_state(first, thresholds=state.thresholds[0])
+        check_state(first, {"thresholds": state.thresholds})
         width = as_float(threshold_of_each(state.thresholds, groups), first)
         everything = jnp.broadcast_to(width == jnp.inf, first.shape)
         width = jnp.where(width == jnp.inf, 0, width)

@@ -118,7 +118,7 @@ def isotonic_calibration(*, min_probability: float = 1e-6) -> Calibrator:
     def apply(state: IsotonicState, forecast: BernoulliForecast) -> BernoulliForecast:
         expect(forecast, (BernoulliForecast,), "isotonic_calibration", "temperature_scaling or isotonic_quantiles")
         check_shapes(logits=forecast.logits, aleatoric=forecast.aleatoric)
-        check_state(forecast.aleatoric, predicted=state.predicted[0], observed=state.observed[0])
+        check_state(forecast.aleatoric, {"predicted": state.predicted, "observed": state.observed})
         probabilities = jax.nn.sigmoid(as_float(forecast.logits))
         knots, heights = (as_float(values, probabilities) for values in (state.predicted, state.observed))
         probabilities = divided_like(interpolate_per_task, probabilities, probabilities, knots, heights)

@@ -141,7 +141,7 @@ def isotonic_quantiles() -> QuantileCalibrator:
     def check(state: QuantileState, forecast: GaussianForecast, **arrays: Array) -> None:
         expect(forecast, (GaussianForecast,), "isotonic_quantiles", "isotonic_calibration")
         check_shapes(mean=forecast.mean, variance=forecast.total, **arrays)
-        check_state(forecast.mean, shift=state.shift, identity=state.identity, residuals=state.residuals[0])
+        check_state(forecast.mean, {"residuals": state.residuals}, shift=state.shift, identity=state.identity)
 
     def apply(state: QuantileState, forecast: GaussianForecast) -> GaussianForecast:
         check(state, forecast)

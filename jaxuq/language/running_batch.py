@@ -355,7 +355,8 @@ class RunningBatch:
         if not running:
             if (rows, width) != (len(self._rows), self._width):
                 self._slots = empty_rows(self._model, self._params, rows=rows, width=width)
-                self._rows, self._width = [None] * rows, width
+                self._rows = [None] * rows
+                self._width = width
             self._used = 0
         elif rows != len(self._rows) or prompt.width > self._width:
             self._move(rows, width)
@@ -366,7 +367,7 @@ class RunningBatch:
         kept: list[_Row | None] = [self._rows[number] for number in live]
         self._used = max(row.filled for row in kept if row is not None)
         self._slots = move_rows(self._model, self._slots, order, np.int32(self._used), width=width)
-        self._rows, self._width = kept + [None] * (rows - len(live)), width
+        self._rows, self._width = [*kept, *[None] * (rows - len(live))], width
 
     def _join(self, prompt: _Prompt, sample: int) -> None:
         ask, row = prompt.ask, self._rows.index(None)
@@ -375,14 +376,15 @@ class RunningBatch:
         if ask.bias:
             bias = np.zeros(self._vocabulary, np.float32)
             bias[list(ask.bias)] = list(ask.bias.values())
-        own: Any = RowSettings(
-            jax.random.fold_in(ask.rng_key, sample),
-            RowSampling(  # pyright: ignore[reportArgumentType]
-                np.float32(temperature or 0.0), np.int32(top_k or 0), np.float32(top_p or 1.0), np.float32(min_p or 0.0)
-            ),
-            np.float32(ask.frequency), np.float32(ask.presence), bias, np.int32(ask.max_new_tokens),
-            np.bool_(ask.alternatives),
-        )  # fmt: skip
+        chosen: Any = (
+            np.float32(temperature or 0.0),
+            np.int32(top_k or 0),
+            np.float32(top_p or 1.0),
+            np.float32(min_p or 0),
+        )
+        steered: Any = np.float32(ask.frequency), np.float32(ask.presence), bias
+        told: Any = np.int32(ask.max_new_tokens), np.bool_(ask.alternatives)
+        own = RowSettings(jax.random.fold_in(ask.rng_key, sample), RowSampling(*chosen), *steered, *told)
         length = len(ask.prompt)
         self._used = max(self._used, length)
         self._slots = join_row(
@@ -412,13 +414,14 @@ class RunningBatch:
         steps, shows = self._steps(), any(row is not None and row.prompt.ask.alternatives for row in self._rows)
         began = time.perf_counter()
         stays = np.asarray([row is not None for row in self._rows])
-        self._slots, said, number = advance_rows(
+        slots, said, number = advance_rows(
             self._model, self._params, self._slots, stays, np.int32(self._used), np.int32(steps), self._stops,
             most_alternatives=self._others,
         )  # fmt: skip
+        self._slots = slots
         if not shows:
             said = said._replace(alternatives=None)
-        said, running, number = jax.device_get((said, self._slots.running, number))
+        said, running, number = jax.device_get((said, slots.running, number))
         self._used += int(number)
         self._pace[len(self._rows), self._width] = (time.perf_counter() - began) / max(int(number), 1)
         grown = []
@@ -433,7 +436,8 @@ class RunningBatch:
             )
             others = None
             if row.prompt.ask.alternatives and said.alternatives is not None:
-                others = Alternatives(*(np.array(part[at, :made]) for part in said.alternatives))
+                likeliest: Any = (np.array(part[at, :made]) for part in said.alternatives)
+                others = Alternatives(*likeliest)
             finish = ""
             if not running[at]:
                 finish = "stop" if tokens[-1] in self._stops else "length"

@@ -25,7 +25,7 @@ def _lower_tail(z: Array) -> Array:
         place, log_weight = node
         return total + jnp.exp(log_weight + 2 * jax.scipy.special.log_ndtr(z - place / rate)) / rate, None
 
-    nodes = tuple(jnp.asarray(array, z.dtype) for array in (_NODES, np.log(_WEIGHTS) + _NODES))
+    nodes = jnp.asarray(_NODES, z.dtype), jnp.asarray(np.log(_WEIGHTS) + _NODES, z.dtype)
     return jax.lax.scan(add, vary_like(jnp.zeros_like(z), z), nodes)[0]
 
 

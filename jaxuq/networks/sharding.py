@@ -17,6 +17,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, PyTree, Shaped
 
 from jaxuq._arguments import typed
+from jaxuq._options import check_choice
 
 PARTITION_RULES: tuple[tuple[str, PartitionSpec], ...] = (
     (r"(^|/)embedding$", PartitionSpec("tensor", "fsdp")),
@@ -174,6 +175,7 @@ def place_params(params: PyTree, mesh: Mesh | None) -> PyTree:
     return jax.tree_util.tree_map_with_path(one, params)
 
 
+@typed()
 def constrain(array: Shaped[Array, "..."], rule: str) -> Shaped[Array, "..."]:
     """The same array, to be split as a rule of `ACTIVATION_RULES` says, over the automatic axes of its mesh.
 
@@ -187,11 +189,15 @@ def constrain(array: Shaped[Array, "..."], rule: str) -> Shaped[Array, "..."]:
     Returns:
         The array.
 
+    Raises:
+        OptionError: a name that is not in the table.
+
     Example:
         >>> import jax.numpy as jnp
         >>> constrain(jnp.ones((2, 3, 4)), "residual").shape
         (2, 3, 4)
     """
+    check_choice("rule", rule, tuple(ACTIVATION_RULES))
     return _constrained(array, ACTIVATION_RULES[rule])
 
 

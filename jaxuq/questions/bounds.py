@@ -14,7 +14,7 @@ _SIGNS = {
     r"|\\geq?(?:slant)?(?![a-z])",
 }
 _LONGEST = 200
-_NAMES = dict(zip(("less", "more", "most", "least"), _SIGNS))
+_NAMES: dict[str, str] = dict(zip(("less", "more", "most", "least"), _SIGNS))
 _BEFORE = re.compile(
     rf"(?:^|[\s(*_$:,]|(?<![A-Za-z])(?P<name>[A-Za-z]){GAP})(?:"
     + "|".join(rf"(?P<{name}>{_SIGNS[sign]})" for name, sign in _NAMES.items() if sign in "≤≥")

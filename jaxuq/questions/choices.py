@@ -29,6 +29,10 @@ class _Held(NamedTuple):
     letter: str
 
 
+def _index(words: str, word: str) -> int:
+    return words.split().index(word)
+
+
 def choices_of(question: Question) -> dict[str, str]:
     """The choices of a question by their letters, be they its own or listed after "Options:" in what it asks.
 
@@ -149,7 +153,7 @@ def _held(text: str, choices: dict[str, str], start: int = 0, end: int | None = 
         order, count = (one["order"] or "").lower(), (one["count"] or "").lower()
         number = int(one["nth"] or (count if count.isdigit() else 0) or 0)
         number = len(choices) if one["last"] else number
-        number = number or (_ORDER.split().index(order) if order else _COUNT.split().index(count)) + 1
+        number = number or (_index(_ORDER, order) if order else _index(_COUNT, count)) + 1
         if number <= len(choices):
             held.append(_Held(*one.span(), ALPHABET[number - 1]))
     apart = [

@@ -132,7 +132,7 @@ def compare_expressions(first: str, second: str, *, verify: bool = True) -> tupl
         return True, "text"
     if modulus and modulus_of_other and re.fullmatch(r"-?\d+,-?\d+,[1-9]\d*", f"{one},{other},{modulus}"):
         return (int(one) - int(other)) % int(modulus) == 0, "reader"
-    return _compare_lists(*(_in_order(parts_of(text)) for text in (one, other)), (one, other), verify)
+    return _compare_lists(_in_order(parts_of(one)), _in_order(parts_of(other)), (one, other), verify)
 
 
 def _compare_matrices(one: Matrix, other: Matrix, verify: bool) -> tuple[bool, str]:

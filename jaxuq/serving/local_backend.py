@@ -66,7 +66,7 @@ class LocalBackend:
         )  # fmt: skip
         self._batch = self._new_batch()
         self._running, self._ended, self._judge = {}, [], judge
-        self.kinds = () if judge is None else judge.kinds
+        self.kinds: Sequence[str] = () if judge is None else judge.kinds
         self._token_bytes = TokenBytes(model.tokenizer)
         self._encoder, self._lock = copy.deepcopy(model.tokenizer), threading.Lock()  # encoding borrows a tokenizer
 

@@ -84,7 +84,7 @@ def vocabulary_sum(x: Shaped[Array, "*batch vocab"]) -> Shaped[Array, "*batch"]:
     parts = vocabulary_parts(x)
     x = x.reshape(*x.shape[:-1], parts, x.shape[-1] // parts)
     padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -x.shape[-1] % _BLOCK)])
-    return padded.reshape(*x.shape[:-1], -1, _BLOCK).sum(-2).sum(-1).sum(-1)
+    return padded.reshape(*x.shape[:-1], padded.shape[-1] // _BLOCK, _BLOCK).sum(-2).sum(-1).sum(-1)
 
 
 def _like(x: Array, like: Array) -> Array:

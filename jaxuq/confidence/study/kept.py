@@ -184,9 +184,10 @@ def load_kept(folder: str | os.PathLike, measure: str = "uqac_similarity") -> Ke
         sign, correct = int(known[measure]["sign"]), np.asarray(content["correct"], np.float32)
         values = np.asarray([np.nan if one is None else one for one in known[measure]["values"]], np.float32)
         kind, weights = str(content["kind"]), str(content["weights"])
-        if values.shape != correct.shape or values.ndim != 1 or not set(correct.tolist()) <= {0.0, 1.0}:
-            raise ValueError
+        whole = values.shape == correct.shape and values.ndim == 1 and set(correct.tolist()) <= {0.0, 1.0}
     except (KeyError, TypeError, ValueError):
-        raise OptionError(f"{path} is damaged; run the study again") from None
+        whole = False
+    if not whole:
+        raise OptionError(f"{path} is damaged; run the study again")
     there = np.isfinite(values)
     return KeptConfidence(measure, sign * values[there], correct[there], sign=sign, kind=kind, weights=weights)

@@ -110,10 +110,10 @@ def test_an_acquisition_of_ones_own_chooses_as_its_scores_say(given):
     expected = tuning.choose_questions(jax.random.key(1), "entropy", log_probs, 6, where=where)
     found = tuning.choose_questions(jax.random.key(1), given, log_probs, 6, where=where)
     assert found.tolist() == expected.tolist() and where[found].all()
-    nan_first = tuning.choose_questions(
+    unknown = tuning.choose_questions(
         jax.random.key(1), lambda pool: jnp.full(20, jnp.nan).at[7].set(0.0), log_probs, 3, where=where
     )
-    assert nan_first.tolist() == [7, 1, 2]  # what has no score comes last, and nothing that cannot be chosen
+    assert unknown.tolist() == [7]  # what has no score is not chosen
     with pytest.raises(JaxuqError, match=r"scores of shape \(3,\) for 20 questions"):
         tuning.choose_questions(jax.random.key(1), lambda pool: jnp.zeros(3), log_probs, 3, where=where)
 

@@ -187,7 +187,10 @@ def _opening(text: str, letters: str) -> Letter | None:
 
 
 def _last_formula(text: str, start: int) -> tuple[int, int] | None:
-    """All of a text that is a formula, what is last between signs of mathematics, or else the last formula."""
+    """All of a text that is a formula, what is last between signs of mathematics, or else the last formula; nothing
+    where a box was begun and not ended."""
+    if re.search(r"\\f?boxed\s*\{[^{}]*$", text[start:]):
+        return None
     whole = trimmed(text, start, len(text), _OUTER + ".")
     if len(text) <= _SHORT and not _PROSE.search(text) and is_formula(clean(text[slice(*whole)])[0]):
         return whole

@@ -2,13 +2,15 @@
 
 Compiling takes nearly all the time here: an eager call compiles each of its operations, and costs more than the rest
 together. So an example is compiled twice. The first program gives its value and its gradient; the second maps over a
-new axis, with arguments divided over eight devices. That the first equals an eager call is one of the long tests.
+new axis, with arguments divided over eight devices, for one function in three and in the long tests for all. That the
+first equals an eager call is one of the long tests.
 """
 
 import functools
 import importlib
 import inspect
 import itertools
+import zlib
 from typing import Any
 
 import jax
@@ -128,6 +130,11 @@ def _names():
     return [pytest.param(name, marks=[] if name.endswith("-0") else [pytest.mark.long]) for name in EXAMPLES]
 
 
+def _is_mapped(name):
+    """One function in three, by its name: the others are mapped and divided by `make test-all`."""
+    return zlib.crc32(name.encode()) % 3 == 0
+
+
 @pytest.mark.parametrize("name", _names())
 def test_transforms(name, mesh):
     example = EXAMPLES[name]
@@ -140,11 +147,25 @@ def test_transforms(name, mesh):
     if example.where is not None:
         _assert_close(compiled(*_poisoned(example, args)), (expected, gradients))
 
+    if _is_mapped(name):
+        _assert_equal_mapped_and_divided(example, function, args, lambda *args: compiled(*args)[0], mesh)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if not _is_mapped(name)])
+def test_mapped_and_divided(name, mesh):
+    function, args = _of_arrays(EXAMPLES[name])
+    _assert_equal_mapped_and_divided(EXAMPLES[name], function, args, jax.jit(function), mesh)
+
+
+def _assert_equal_mapped_and_divided(example, function, args, compiled, mesh):
+    """Two problems by `vmap`, their arguments divided over the devices, are what each of them alone is."""
+    expected = compiled(*args)
     if example.vmappable:
         turned = jax.tree.map(lambda leaf: leaf if _is_key(leaf) or leaf.ndim == 0 else jnp.flip(leaf, axis=0), args)
         both = jax.tree.map(lambda *leaves: jnp.stack(leaves), args, turned)
         mapped = jax.jit(jax.vmap(function))(*(_divided(both, mesh, axis=1) if example.shardable else both))
-        for index, single in enumerate((expected, compiled(*turned)[0])):
+        for index, single in enumerate((expected, compiled(*turned))):
             _assert_close(jax.tree.map(lambda leaf, i=index: leaf[i], mapped), single)
     elif example.shardable:
         _assert_close(jax.jit(function)(*_divided(args, mesh, axis=0)), expected)

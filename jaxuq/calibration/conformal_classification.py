@@ -19,15 +19,17 @@ from jaxuq.posterior import BernoulliForecast, CategoricalForecast
 
 
 class ConformalClassification(NamedTuple):
-    """Two pure functions.
+    """Two pure functions, and the number of groups.
 
     Attributes:
         fit: `(forecast, labels, *, level, where=None, weights=None, groups=None, rng_key=None) -> ConformalState`.
         prediction_set: `(state, forecast, *, groups=None, rng_key=None) -> bool [n, *tasks, classes]`.
+        num_groups: of how many groups of examples both want to know; 1 if of none.
     """
 
     fit: Callable[..., ConformalState]
     prediction_set: Callable[..., Bool[Array, "n *tasks classes"]]
+    num_groups: int = 1
 
 
 def _cumulative(probabilities, included, penalty, free_rank):
@@ -195,4 +197,4 @@ def conformal_classification(
             return ~(scores > as_float(jnp.moveaxis(state.thresholds, 0, -1), scores)[None])
         return ~(scores > as_float(threshold_of_each(state.thresholds, groups), scores)[..., None])
 
-    return ConformalClassification(fit, prediction_set)
+    return ConformalClassification(fit, prediction_set, num_groups)

@@ -37,15 +37,17 @@ class ConformalState(NamedTuple):
 
 
 class ConformalRegression(NamedTuple):
-    """Two pure functions.
+    """Two pure functions, and the number of groups.
 
     Attributes:
         fit: `(forecast, labels, *, level, where=None, weights=None, groups=None) -> ConformalState`.
         interval: `(state, forecast, *, groups=None) -> Interval`.
+        num_groups: of how many groups of examples both want to know; 1 if of none.
     """
 
     fit: Callable[..., ConformalState]
     interval: Callable[..., Interval]
+    num_groups: int = 1
 
 
 def conformal_regression(
@@ -153,4 +155,4 @@ def conformal_regression(
             jnp.where(everything | endless[0], -jnp.inf, lower), jnp.where(everything | endless[1], jnp.inf, upper)
         )
 
-    return ConformalRegression(fit, interval)
+    return ConformalRegression(fit, interval, num_groups)

@@ -11,7 +11,7 @@ The model itself, `apply_fn`, is code and stays in yours.
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, PyTree, Real, Shaped
+from jaxtyping import Array, Bool, Integer, PyTree, Real, Shaped
 
 from jaxuq._arrays import check_shapes
 from jaxuq._entries import Entries
@@ -19,6 +19,7 @@ from jaxuq._errors import ArrayError, OptionError
 from jaxuq._options import check_number
 from jaxuq.calibration.base import Calibrator
 from jaxuq.calibration.beta import beta_calibration
+from jaxuq.calibration.by_group import GroupCalibrator
 from jaxuq.calibration.classwise_isotonic import classwise_isotonic
 from jaxuq.calibration.conformal_classification import ConformalClassification, conformal_classification
 from jaxuq.calibration.conformal_regression import ConformalRegression, Interval, conformal_regression
@@ -67,7 +68,7 @@ class Fitted(NamedTuple):
     Attributes:
         samples: what `method.sample` returns, or parameters with a leading sample axis on every array.
         likelihood: how outputs are read, a name of `LIKELIHOODS` or a record.
-        calibrator: a name of `CALIBRATORS`, a record, or None for none.
+        calibrator: a name of `CALIBRATORS`, a record (`calibration_by_group`, say), or None for none.
         conformal: a name of `CONFORMAL`, a record (one with groups, say), or None for none.
         level: coverage of the conformal intervals or sets, in (0, 1); needed with `conformal`.
         calibrator_state: as `recalibrate` fits it; None until then.
@@ -78,7 +79,7 @@ class Fitted(NamedTuple):
 
     samples: Any
     likelihood: str | Likelihood
-    calibrator: str | Calibrator | QuantileCalibrator | None = None
+    calibrator: str | Calibrator | QuantileCalibrator | GroupCalibrator | None = None
     conformal: str | ConformalRegression | ConformalClassification | None = None
     level: float | None = None
     calibrator_state: Any = None
@@ -91,6 +92,7 @@ def predict_fitted(
     apply_fn: Any,
     inputs: PyTree[Shaped[Array, "n ..."]],
     *,
+    groups: Integer[Array, " n"] | None = None,
     batch_size: int | None = None,
     sample_chunk: int = 1,
 ) -> Any:
@@ -100,6 +102,7 @@ def predict_fitted(
         fitted: what was fitted.
         apply_fn: the model, `apply_fn(params, inputs) -> outputs`, the same code that the samples belong to.
         inputs: any pytree of arrays whose leading axis is the examples.
+        groups: the group of each example, for a calibrator by group.
         batch_size: inputs at a time; see `predict_forecast`.
         sample_chunk: samples side by side; see `predict_forecast`.
 
@@ -107,7 +110,8 @@ def predict_fitted(
         The likelihood's forecast of `n` examples.
 
     Raises:
-        OptionError: an unknown name, or a calibrator that `recalibrate` has not fitted yet.
+        OptionError: an unknown name, a calibrator that `recalibrate` has not fitted yet, or groups where the
+            calibrator has none, or none where it needs them.
 
     Example:
         >>> import jax.numpy as jnp
@@ -119,10 +123,13 @@ def predict_fitted(
     forecast = predict_forecast(
         apply_fn, fitted.samples, inputs, fitted.likelihood, batch_size=batch_size, sample_chunk=sample_chunk
     )
-    if fitted.calibrator is None:
+    calibrator = None if fitted.calibrator is None else record_of(CALIBRATORS, fitted.calibrator)
+    by_group = _needs_groups(calibrator)
+    _check_groups(groups, {"calibrator": by_group})
+    if calibrator is None:
         return forecast
     _expect_state(fitted.calibrator_state, "calibrator")
-    return record_of(CALIBRATORS, fitted.calibrator).apply(fitted.calibrator_state, forecast)
+    return calibrator.apply(fitted.calibrator_state, forecast, *([groups] if by_group else []))
 
 
 def conformal_prediction(fitted: Fitted, forecast: Any, **options: Any) -> Interval | Bool[Array, "n *tasks classes"]:
@@ -164,6 +171,7 @@ def recalibrate(
     where: Bool[Array, "n *tasks"] | None = None,
     weights: Real[Array, "n *tasks"] | None = None,
     conformal_rows: Bool[Array, " n"] | None = None,
+    groups: Integer[Array, " n"] | None = None,
     batch_size: int | None = None,
     sample_chunk: int = 1,
     **options: Any,
@@ -182,15 +190,16 @@ def recalibrate(
         weights: >= 0, of each label.
         conformal_rows: True at the rows for the thresholds, the others are the calibrator's; None: every second row.
             Ignored unless there are both.
+        groups: the group of each example, for the calibrator, the conformal method, or both: for those that have them.
         batch_size: see `predict_forecast`.
         sample_chunk: see `predict_forecast`.
-        **options: `groups` or `rng_key`, of conformal methods that have them.
+        **options: `rng_key`, of conformal methods that have one.
 
     Returns:
         The same with new states.
 
     Raises:
-        OptionError: there is nothing to fit, or no level.
+        OptionError: there is nothing to fit, no level, groups that nothing here takes, or none where they are needed.
         ArrayError: shapes that do not belong together.
 
     Example:
@@ -209,6 +218,8 @@ def recalibrate(
         if fitted.level is None:
             raise OptionError("this Fitted has a conformal method and no level; set level=, such as 0.9")
         check_number("level", fitted.level, 0.0, 1.0, open_low=True, open_high=True)
+    by_group, grouped_sets = _needs_groups(calibrator), _needs_groups(conformal)
+    _check_groups(groups, {"calibrator": by_group, "conformal method": grouped_sets})
     check_shapes(labels=labels, where=where, weights=weights)
     mine = theirs = where
     if calibrator is not None and conformal is not None:
@@ -217,9 +228,11 @@ def recalibrate(
         apply_fn, fitted.samples, inputs, fitted.likelihood, batch_size=batch_size, sample_chunk=sample_chunk
     )
     if calibrator is not None:
-        state = calibrator.fit(forecast, labels, where=mine, weights=weights)
-        fitted, forecast = fitted._replace(calibrator_state=state), calibrator.apply(state, forecast)
+        mine_by_group = [groups] if by_group else []
+        state = calibrator.fit(forecast, labels, *mine_by_group, where=mine, weights=weights)
+        fitted, forecast = fitted._replace(calibrator_state=state), calibrator.apply(state, forecast, *mine_by_group)
     if conformal is not None:
+        options |= {"groups": groups} if grouped_sets else {}
         state = conformal.fit(forecast, labels, level=fitted.level, where=theirs, weights=weights, **options)
         fitted = fitted._replace(conformal_state=state)
     return fitted
@@ -234,6 +247,19 @@ def _divided(labels: Array, where: Array | None, rows: Array | None) -> tuple[Ar
     known = jnp.ones(labels.shape, bool) if where is None else jnp.asarray(where)
     rows = rows.reshape((n,) + (1,) * (labels.ndim - 1))
     return known & ~rows, known & rows
+
+
+def _needs_groups(record: Any) -> bool:
+    return isinstance(record, GroupCalibrator) or getattr(record, "num_groups", 1) > 1
+
+
+def _check_groups(groups: Any, needed: dict[str, bool]) -> None:
+    parts = " or ".join(f"a {part}" for part in needed)
+    if groups is not None and not any(needed.values()):
+        raise OptionError(f"groups are given, and this Fitted has no {parts[2:]} with groups; leave them out")
+    for part, needs in needed.items():
+        if needs and groups is None:
+            raise OptionError(f"the {part} of this Fitted has groups; give groups=, the number of each example's")
 
 
 def record_of(table: Entries[Any], value: Any) -> Any:

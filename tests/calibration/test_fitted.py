@@ -90,6 +90,43 @@ def test_groups_and_sets_of_classes():
     assert float(jnp.mean(jnp.take_along_axis(sets, labels[:, None], 1))) > 0.85
 
 
+@pytest.mark.parametrize("conformal", [None, "absolute", calibration.conformal_regression("absolute", num_groups=2)])
+def test_a_calibrator_by_group_is_part_of_it(conformal, tmp_path):
+    x, y = noisy(jax.random.key(8), 200)
+    groups = jnp.arange(200) % 4 // 2
+    method = calibration.calibration_by_group(calibration.variance_scaling(), 2, fewest=20)
+    plain = Fitted(BOTH.samples, BOTH.likelihood, method, conformal, None if conformal is None else 0.8)
+    fitted = recalibrate(plain, model, x, y, groups=groups)
+    raw = predict_forecast(model, BOTH.samples, x, BOTH.likelihood)
+    kept = jnp.ones_like(y, bool) if conformal is None else (jnp.arange(200) % 2 == 0)[:, None]
+    for group in (0, 1):  # each alone
+        mine = np.flatnonzero(groups == group)
+        state = calibration.variance_scaling().fit(raw, y, where=kept & (groups == group)[:, None])
+        expected = calibration.variance_scaling().apply(state, raw).aleatoric[mine]
+        found = predict_fitted(fitted, model, x, groups=groups).aleatoric[mine]
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    table = calibration.CALIBRATORS
+    table["by-half"] = method
+    try:
+        save_fitted(tmp_path, fitted._replace(calibrator="by-half", conformal=None, conformal_state=None))
+        again = load_fitted(tmp_path)
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            predict_fitted(again, model, x, groups=groups),
+            predict_fitted(fitted, model, x, groups=groups),
+        )
+    finally:
+        del table["by-half"]
+    with pytest.raises(OptionError, match="calibrator of this Fitted has groups; give groups="):
+        predict_fitted(fitted, model, x)
+    with pytest.raises(OptionError, match="calibrator of this Fitted has groups; give groups="):
+        recalibrate(plain, model, x, y)
+    with pytest.raises(OptionError, match="no calibrator or a conformal method with groups; leave them out"):
+        recalibrate(BOTH, model, x, y, groups=groups)
+    with pytest.raises(OptionError, match="no calibrator with groups; leave them out"):
+        predict_fitted(recalibrate(BOTH, model, x, y), model, x, groups=groups)
+
+
 _OF_CLASSES = ("vector", "matrix", "dirichlet", "classwise-isotonic")
 
 

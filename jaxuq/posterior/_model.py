@@ -78,7 +78,7 @@ def map_numbers(function: Callable[..., Any], tree: Params, *others: PyTree) -> 
     Another tree may have `None`, or anything at all, where the first has no floating numbers, as gradients do.
     """
     leaves, structure = jax.tree.flatten(tree)
-    columns = [aligned(tree, other) for other in others]
+    columns = [parts_at(tree, other) for other in others]
     mapped = [
         function(leaf, *(column[i] for column in columns)) if is_number(leaf) else leaf for i, leaf in enumerate(leaves)
     ]
@@ -99,7 +99,25 @@ def split_numbers(params: Params) -> tuple[list[Array], Callable[[list[Array]], 
     return [leaves[i] for i in places], whole
 
 
-def aligned(tree: Params, other: PyTree) -> list[Any]:
+def aligned(tree: Params, other: PyTree, *, stacked: bool = False) -> list[Any]:
+    """`parts_at`, whose arrays must have the shapes of the tree's, or of one of its entries where those are `stacked`.
+
+    An ArrayError names the first that has another: it would broadcast, or fail where nothing tells which it was.
+    """
+    parts = parts_at(tree, other)
+    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    for path, leaf, part in zip(paths, jax.tree.leaves(tree), parts):
+        expected = leaf.shape[1:] if stacked else leaf.shape
+        if part is not None and (not _is_array(part) or part.shape != expected):
+            name = f"the leaf {jax.tree_util.keystr(path)}" if path else "the array"
+            found = f"shape {part.shape}" if _is_array(part) else f"a {type(part).__name__}"
+            raise ArrayError(
+                f"{name} has {found}, and the parameters have shape {expected} there; pass one of its shape"
+            )
+    return parts
+
+
+def parts_at(tree: Params, other: PyTree) -> list[Any]:
     """What another tree, frozen or not, has at the places of the arrays of a frozen tree; `None` included."""
     whole = thaw(tree)
     try:

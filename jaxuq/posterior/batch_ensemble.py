@@ -15,7 +15,7 @@ from jaxuq._arrays import widest
 from jaxuq._errors import ArrayError, OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
-from jaxuq.posterior._model import ApplyFn, Params, freeze_numbers, is_number, map_numbers, thaw
+from jaxuq.posterior._model import ApplyFn, Params, aligned, freeze_numbers, is_number, map_numbers, thaw
 from jaxuq.posterior.draws import Draws
 from jaxuq.posterior.method import Method
 
@@ -107,9 +107,14 @@ def batch_ensemble(
                 return [leaf for leaf in jax.tree.leaves(one) if is_number(leaf)]
 
             places, pull = jax.vjp(member, trained)
-            found = gradients(thaw(_filled(state.shared, places)))
-            slopes = [leaf for leaf in jax.tree.leaves(found) if is_number(jnp.asarray(leaf))]
-            return pull([jnp.asarray(slope).astype(place.dtype) for slope, place in zip(slopes, places)])[0]
+            found = aligned(state.shared, gradients(thaw(_filled(state.shared, places))))
+            slopes = [slope for slope, leaf in zip(found, jax.tree.leaves(state.shared)) if is_number(leaf)]
+            return pull(
+                [
+                    jnp.zeros_like(place) if slope is None else jnp.asarray(slope).astype(place.dtype)
+                    for slope, place in zip(slopes, places)
+                ]
+            )[0]
 
         each = jax.lax.map(pulled, jnp.arange(num_members))
         moves = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), each)

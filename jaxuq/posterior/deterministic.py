@@ -7,7 +7,7 @@ is zero. The samples are copies of the parameters.
 from jaxtyping import Array, Key
 
 from jaxuq._options import check_count
-from jaxuq.posterior._model import Params, Samples, freeze, stacked, thaw
+from jaxuq.posterior._model import Params, Samples, aligned, freeze, stacked, thaw
 from jaxuq.posterior.method import Method
 from jaxuq.posterior.optax_form import observing
 
@@ -47,5 +47,6 @@ def point(rng_key: Key[Array, ""], params: Params) -> Params:
 
 def newest(rng_key: Key[Array, ""], state: Params, params: Params) -> Params:
     """Its update: the newest parameters."""
-    del rng_key, state
+    del rng_key
+    aligned(state, params)
     return freeze(params)

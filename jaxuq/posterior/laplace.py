@@ -244,7 +244,8 @@ def best_prior(
         precisions: candidates; None for 57 from 1e-4 to 1e10, four a decade.
 
     Returns:
-        The state with its `prior_precision` replaced.
+        The state with its `prior_precision` replaced; NaN where no candidate has an evidence, as after a label that is
+        no label.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -258,8 +259,9 @@ def best_prior(
         precisions = tuple(np.geomspace(1e-4, 1e10, 57).tolist())
     candidates = jnp.asarray(precisions, state.prior_precision.dtype)
     evidence = jax.lax.map(lambda tau: log_marginal_likelihood(state, tau), candidates)
-    evidence = jnp.where(jnp.isnan(evidence), -jnp.inf, evidence)  # a prior too weak for single precision
-    return state._replace(prior_precision=candidates[jnp.argmax(evidence)])
+    known = ~jnp.isnan(evidence)  # not of a prior too weak for single precision
+    best = candidates[jnp.argmax(jnp.where(known, evidence, -jnp.inf))]
+    return state._replace(prior_precision=jnp.where(jnp.any(known), best, jnp.nan))
 
 
 def output_variance(

@@ -42,7 +42,7 @@ def collect(trace: Trace, params: Params, due: Bool[Array, ""] | bool = True) ->
         kept = jax.lax.dynamic_index_in_dim(buffer, place, keepdims=False)
         return jax.lax.dynamic_update_index_in_dim(buffer, jnp.where(due, leaf, kept), place, axis=0)
 
-    stored = [store(buffer, leaf) for buffer, leaf in zip(leaves, aligned(trace.samples, params))]
+    stored = [store(buffer, leaf) for buffer, leaf in zip(leaves, aligned(trace.samples, params, stacked=True))]
     return Trace(structure.unflatten(stored), trace.count + due.astype(jnp.int32))
 
 

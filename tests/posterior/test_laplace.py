@@ -407,6 +407,8 @@ def test_the_evidence_prefers_the_precision_that_made_the_weights(rng, rng_key):
     state = jax.jit(lambda state, x, y: method.update(rng_key, state, dense, x, y))(state, *data)
     best = best_prior(state, jnp.logspace(-2, 3, 51)).prior_precision
     assert abs(np.log10(best) - np.log10(4.0)) < 0.25
+    spoilt = method.update(rng_key, method.init(rng_key, params), dense, data[0], data[1].at[0].set(jnp.nan))
+    assert jnp.isnan(best_prior(spoilt).prior_precision)  # no label has an evidence then, whatever the prior
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import numpy as np
 import optax
 import pytest
 
+from jaxuq import posterior
+from jaxuq._errors import ArrayError
 from jaxuq.posterior import (
     laplace,
     merge,
@@ -289,6 +291,39 @@ def test_an_empty_trace_gives_nan_and_a_small_one_says_so(rng_key):
         path.append(state.position)
     assert int(state.trace.count) == 2
     np.testing.assert_array_equal(method.sample(rng_key, state, 2), np.stack([path[2], path[4]]))
+
+
+_TAKE_A_TREE = {
+    "sgld": sgld(0.1),
+    "psgld": psgld(0.1),
+    "sghmc": sghmc(0.1),
+    "sgnht": posterior.sgnht(0.1),
+    "cyclical-sgld": posterior.cyclical_sgld(0.1, num_steps=80, num_cycles=2),
+    "bbp": posterior.bbp(optimizer=optax.sgd(0.1)),
+    "batch-ensemble": posterior.batch_ensemble(2, optimizer=optax.sgd(0.1)),
+    "swag": posterior.swag(),
+    "ensemble": posterior.ensemble(2),
+    "deterministic": posterior.deterministic(),
+    "mc-dropout": posterior.mc_dropout(),
+}
+
+
+@pytest.mark.parametrize("name", _TAKE_A_TREE)
+def test_what_would_only_broadcast_to_the_parameters_is_an_error(name):
+    """Gradients, or a snapshot, of a leaf in another shape, none at all of one, or of another tree."""
+    method = _TAKE_A_TREE[name]
+    state = method.init(jax.random.key(0), {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)})
+    of_functions = name in ("bbp", "batch-ensemble")
+    wrong = {
+        r"\['b'\] has shape \(1,\)": {"w": jnp.ones((3, 2)), "b": jnp.ones(1)},
+        r"\['w'\] has shape \(2,\)": {"w": jnp.ones(2), "b": jnp.ones(2)},
+        r"\['b'\] has a float": {"w": jnp.ones((3, 2)), "b": 0.0},
+        r"\['b'\] has a dict": {"w": jnp.ones((3, 2)), "b": {"c": jnp.ones(2)}},
+        "the trees differ": {"w": jnp.ones((3, 2))},
+    }
+    for message, tree in wrong.items():
+        with pytest.raises(ArrayError, match=message):
+            method.update(jax.random.key(1), state, (lambda params, tree=tree: tree) if of_functions else tree)
 
 
 def _without_params(optimizer):

@@ -221,11 +221,11 @@ def run_train(configuration: TrainConfiguration) -> None:
     """
     from jaxuq.cli.compiled import keep_compiled_programs, use_all_cores
     from jaxuq.cli.display import Display
-    from jaxuq.cli.generate import load_named_model
+    from jaxuq.cli.generate import load_named_model, use_devices
     from jaxuq.experts.pipeline.training import run_training
 
     keep_compiled_programs()
-    use_all_cores()
+    use_devices(configuration.mesh) if configuration.mesh else use_all_cores()
     with Display() as display:
         folder = run_training(configuration, model=load_named_model, listener=display.listener())
     sizes = ", ".join(map(str, folder.record["clusters"]))

@@ -142,16 +142,26 @@ def load_named_model(name: str, *, mesh: str = "") -> "LanguageModel":
             fetch_model(name, progress=sys.stderr.isatty())
         except CheckpointError as error:
             raise CheckpointError(f"{error}. Where there is a network: jaxuq models fetch {name}") from None
-    return load_model(name, mesh=None if not mesh else _mesh(mesh))
+    if not mesh:
+        return load_model(name)
+    from jaxuq.parallel import mesh_of
+
+    use_devices(mesh)
+    return load_model(name, mesh=mesh_of(mesh))
 
 
-def _mesh(text: str) -> Any:
+def use_devices(mesh: str) -> None:
+    """Let a CPU pretend as many devices as a mesh has; to be called before anything is computed.
+
+    Args:
+        mesh: as for `load_named_model`; empty: nothing is done.
+    """
     import math
 
-    from jaxuq.parallel import mesh_axes, mesh_of, use_cpu_cores
+    from jaxuq.parallel import mesh_axes, use_cpu_cores
 
-    use_cpu_cores(math.prod(mesh_axes(text).values()))
-    return mesh_of(text)
+    if mesh:
+        use_cpu_cores(math.prod(mesh_axes(mesh).values()))
 
 
 def _show(text: str) -> None:

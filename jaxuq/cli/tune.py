@@ -16,10 +16,12 @@ def run(configuration: TuneConfiguration) -> None:
         configuration: the options.
     """
     from jaxuq.cli.display import run_and_report
+    from jaxuq.cli.generate import use_devices
     from jaxuq.tuning.configuration import asks_judge, normalised
     from jaxuq.tuning.study import run_tuning
 
     configuration = normalised(configuration)
+    use_devices(configuration.mesh)
     judge = None
     if asks_judge(configuration.loss, configuration.uncertainty) and configuration.judge is not None:
         judge = _judge(configuration.judge, configuration.judge_model)

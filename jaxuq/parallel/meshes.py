@@ -1,5 +1,6 @@
 """A mesh of devices from its description in words, as commands take it: `data=2,tensor=4`."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +41,26 @@ def mesh_axes(text: str) -> dict[str, int]:
             )
         sizes[name] = int(number)
     return sizes
+
+
+def check_rows(option: str, rows: int, mesh: str) -> None:
+    """Refuse a number of rows that the devices of a mesh cannot share evenly.
+
+    Args:
+        option: where the number is from, for the message.
+        rows: of a batch.
+        mesh: as for `mesh_axes`; empty: one device.
+
+    Raises:
+        OptionError: the number is no multiple of the devices along `data` and `fsdp`, or the mesh is no description.
+    """
+    if not mesh:
+        return
+    parts = math.prod(size for axis, size in mesh_axes(mesh).items() if axis in ("data", "fsdp"))
+    if rows % parts:
+        raise OptionError(
+            f"{option} is {rows}, and the mesh {mesh} divides rows over {parts} devices; take a multiple of {parts}"
+        )
 
 
 @typed()

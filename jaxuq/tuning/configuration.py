@@ -10,6 +10,7 @@ from jaxuq._arguments import check_fields
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
+from jaxuq.parallel.meshes import check_rows
 from jaxuq.study import CrewOptions, Options, from_packages, options_of
 from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.errors import TuningError
@@ -134,6 +135,9 @@ class TuneConfiguration(CrewOptions):
     graded: str = "choice"
     """With --teach: choice grades the likeliest of the answers to choose from, written what the model writes itself."""
 
+    mesh: str = ""
+    """Devices to divide the work over, such as data=2,tensor=4; otherwise one."""
+
     merge: bool = False
     """Also save the model with the adapters of the first loss and seed merged into it."""
 
@@ -199,6 +203,7 @@ def normalised(configuration: TuneConfiguration, choices: Choices | None = None)
         raise TuningError(f"--graded {configuration.graded}: choose choice or written")
     if configuration.direction not in ("increasing", "decreasing"):
         raise TuningError(f"--direction {configuration.direction}: choose increasing or decreasing")
+    check_rows("--batch-size", configuration.batch_size, configuration.mesh)
     judge = configuration.judge or choices.judge
     if asks_judge(lists["loss"], uncertainty, choices) and judge is None:
         raise TuningError(f"--uncertainty {uncertainty} needs --judge, the address of a server or a model")
@@ -246,7 +251,7 @@ def run_options(configuration: TuneConfiguration) -> Options:
         Options; those that name data and model are compared by content.
     """
     return options_of(
-        configuration, left_out=("merge",), names=("data", "test", "shifted", "texts", "model"), free=("seeds",)
+        configuration, left_out=("merge", "mesh"), names=("data", "test", "shifted", "texts", "model"), free=("seeds",)
     )
 
 

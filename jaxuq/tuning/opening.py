@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jaxuq.language import model_digest
+from jaxuq.parallel import mesh_of
 from jaxuq.study import Listener, RunFolder, check_folder, digest, open_run
 from jaxuq.tuning.choices import Choices
 from jaxuq.tuning.configuration import TuneConfiguration, run_options
@@ -71,6 +72,8 @@ def open_tuning(
         from jaxuq.language import load_model
 
         model = load_model(configuration.model, scan=True)
+    if configuration.mesh:
+        model = model.on_mesh(mesh_of(configuration.mesh))
     weights = model_digest(model)
     with open_run(
         configuration.output,

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxuq._arguments import typed
 from jaxuq.networks import Decoder
-from jaxuq.parallel import RowBatch, in_order, pad_rows, plan_rows
+from jaxuq.parallel import RowBatch, divide_rows, in_order, on_every_device, pad_rows, plan_rows, row_parts
 from jaxuq.posterior import Draws, predict, predict_forecast, summarise
 from jaxuq.tuning.answers import bind_answers
 from jaxuq.tuning.prompts import AnswerPrompts
@@ -70,8 +70,9 @@ def forecast_answers(
     """
     varying = samples.varying if isinstance(samples, Draws) else samples
     together = sample_chunk or jax.tree.leaves(varying)[0].shape[0]
+    samples = on_every_device(samples, model.mesh)
     plans, parts = [], []
-    for plan, batch in question_batches(prompts, batch_size):
+    for plan, batch in question_batches(prompts, batch_size, model.mesh):
         plans.append(plan)
         parts.append(jax.device_get(_forecast(model.decoder, model.params, samples, batch, together)))
     return AnswerForecast(*(in_order(plans, part) for part in zip(*parts)))
@@ -92,8 +93,9 @@ def sample_answers(
     Returns:
         Log-probabilities, on the host; `average_answers` makes them a forecast.
     """
+    samples = on_every_device(samples, model.mesh)
     plans, parts = [], []
-    for plan, batch in question_batches(prompts, batch_size):
+    for plan, batch in question_batches(prompts, batch_size, model.mesh):
         plans.append(plan)
         parts.append(np.asarray(_each(model.decoder, model.params, samples, batch)).swapaxes(0, 1))
     return in_order(plans, parts).swapaxes(0, 1)
@@ -122,19 +124,22 @@ def _summary(log_probs: Array) -> Any:
     return tuple(summarise(log_probs, "categorical"))
 
 
-def question_batches(prompts: AnswerPrompts, batch_size: int) -> Iterator[tuple[RowBatch, AnswerPrompts]]:
+def question_batches(
+    prompts: AnswerPrompts, batch_size: int, mesh: jax.sharding.Mesh | None = None
+) -> Iterator[tuple[RowBatch, AnswerPrompts]]:
     """Questions of similar length together, in batches of few shapes, see `plan_rows`.
 
     Args:
         prompts: the questions.
         batch_size: rows of a batch; the last one repeats its last question to fill them.
+        mesh: devices that the rows are divided over, of which a batch has a multiple of rows; None: one.
 
     Yields:
         Which questions, and the batch, whose further rows are to be left out.
     """
     lengths, tokens = np.asarray(prompts.lengths), np.asarray(prompts.tokens)
-    for batch in plan_rows(lengths, max_rows=batch_size, full=True):
+    for batch in plan_rows(lengths, max_rows=batch_size, full=True, devices=row_parts(mesh)):
         filled = np.pad(batch.rows, (0, batch.size - len(batch.rows)), mode="edge")
         texts, _ = pad_rows([tokens[row, : lengths[row]] for row in filled], batch)
         arrays = (texts, *(np.asarray(array)[filled] for array in prompts[1:]))
-        yield batch, AnswerPrompts(*(jnp.asarray(array) for array in arrays))
+        yield batch, divide_rows(AnswerPrompts(*arrays), mesh)

@@ -1,6 +1,7 @@
 """Training in steps that continue where they stopped, and the mistakes that a user can make."""
 
 import csv
+import dataclasses
 import io
 import json
 import shutil
@@ -48,6 +49,16 @@ def trained(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "elrea"
     run_training(configuration(data, folder), model=tiny_model())
     return folder
+
+
+def test_a_training_on_a_mesh_gives_the_adapters_of_one_device(trained, data, tmp_path):
+    divided = dataclasses.replace(configuration(data, tmp_path / "divided"), mesh="data=2,tensor=2")
+    run_training(divided, model=tiny_model())
+    model = prepared_model(configuration(data, trained), tiny_model())
+    for name in ("base", "expert-0"):
+        found, expected = (read_adapter(folder / "adapters" / name, model) for folder in (divided.output, trained))
+        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxuq import tuning
+from jaxuq._errors import OptionError
 from jaxuq.language import load_peft
 from jaxuq.study import Listener, RunFolderError, read_arrays
 from tests.language.finetune_run import tiny_model
@@ -146,3 +147,19 @@ def test_the_page_and_the_terminal_show_every_method(whole, capsys):
         assert title in page and title in said
     assert "could not be drawn" not in page and "sums-shifted" in page
     assert (whole.path / "figures/sums-reliability.png").is_file()
+
+
+@pytest.mark.parametrize("mesh", ["data=2,tensor=2", "fsdp=2"])
+def test_a_run_on_a_mesh_gives_the_forecasts_of_one_device(mesh, whole, model, configuration, tmp_path):
+    divided = dataclasses.replace(configuration, output=tmp_path / "divided", mesh=mesh)
+    folder = tuning.run_tuning(divided, model=model)
+    for method in METHODS:
+        found, expected = (read_arrays(run.predictions / f"{method}-0.npz") for run in (folder, whole))
+        for name in ("sums/log_probs", "sums-shifted/log_probs"):
+            np.testing.assert_allclose(found[name], expected[name], atol=2e-3, err_msg=f"{method} {name}")
+
+
+def test_rows_that_devices_cannot_share_are_refused_before_anything_is_loaded(configuration, tmp_path):
+    divided = dataclasses.replace(configuration, output=tmp_path, mesh="data=4,tensor=2")
+    with pytest.raises(OptionError, match="--batch-size is 2, and the mesh data=4,tensor=2 divides rows over 4 devices"):
+        tuning.run_tuning(divided)

@@ -12,6 +12,7 @@ from jaxuq.experts.errors import ExpertsError
 from jaxuq.experts.projection import PROJECTIONS
 from jaxuq.language import FinetuneConfig
 from jaxuq.networks import LoraConfig
+from jaxuq.parallel.meshes import check_rows
 from jaxuq.study import CrewOptions, Options, from_packages, options_of
 
 
@@ -79,6 +80,10 @@ class TrainConfiguration(CrewOptions):
 
     per_family: int = 60
     """With families: instructions of each."""
+
+    mesh: str = ""
+    """Devices to divide gradients and training over, such as data=2,tensor=4; otherwise gradients over all that there
+    are, and one for the rest."""
 
     micro_batch: int = 8
     """Instructions whose gradients are computed at a time."""
@@ -163,6 +168,7 @@ def check_training(configuration: TrainConfiguration) -> None:
     for name in ("learning_rate", "expert_learning_rate"):
         if not 0 < getattr(configuration, name) < float("inf"):
             raise ExpertsError(f"--{name.replace('_', '-')} is {getattr(configuration, name)}; expected above 0")
+    check_rows("--batch-size", configuration.batch_size, configuration.mesh)
     if configuration.max_length < 8:
         raise ExpertsError(f"--max-length is {configuration.max_length}; a row needs at least 8 tokens")
     known = {"clustering": [name for name, one in CLUSTERINGS.items() if "fit" in one.functions]}
@@ -218,4 +224,4 @@ def run_options(configuration: TrainConfiguration | EvaluateConfiguration) -> Op
         be others each time.
     """
     free = ("baselines", "routing", "top_k") if isinstance(configuration, EvaluateConfiguration) else ()
-    return options_of(configuration, left_out=("list",), names=("data", "model", "runs"), free=free)
+    return options_of(configuration, left_out=("list", "mesh"), names=("data", "model", "runs"), free=free)

@@ -114,7 +114,7 @@ def compute_features(
         batch_size=configuration.micro_batch,
         tokens="instruction",
         folder=folder / "features" / f"{name}-{dimension}",
-        mesh=data_mesh(),
+        mesh=model.mesh or data_mesh(),
         on_progress=told,
     )
     rows = np.asarray(found.features, np.float32)

@@ -26,6 +26,7 @@ from jaxuq.language import model_digest
 from jaxuq.networks import stack_layers
 from jaxuq.networks.model import check_decoder
 from jaxuq.questions import QuestionSet
+from jaxuq.parallel import mesh_of
 from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
 
 if TYPE_CHECKING:
@@ -176,7 +177,8 @@ def prepared_model(
     if not decoder.scan:
         decoder, params = decoder.clone(scan=True), stack_layers(params, decoder.config.num_layers)
     lora = lora_of(configuration, decoder.config.linear_layers)
-    return model._replace(decoder=decoder.clone(lora=lora), params=params, lora=None)
+    model = model._replace(decoder=decoder.clone(lora=lora), params=params, lora=None)
+    return model.on_mesh(mesh_of(configuration.mesh)) if configuration.mesh else model
 
 
 def adapter_folder(configuration: TrainConfiguration, name: str) -> Path:

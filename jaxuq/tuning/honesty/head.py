@@ -67,7 +67,7 @@ def last_states(
     texts = [f"{one.prompt}{answer}" for one, answer in zip(records, answers)]
     prompts = verdict_prompts(model.tokenizer, texts)
     variables, plans, found = {"params": model.params, "lora": lora}, [], []
-    for plan, batch in question_batches(prompts, 16):
+    for plan, batch in question_batches(prompts, 16, model.mesh):
         plans.append(plan)
         found.append(np.asarray(_last_states(model.functions, variables, batch)))
     return in_order(plans, found)

@@ -87,7 +87,7 @@ def fit_adapter_laplace(
     first = model.decoder.config.num_layers - 1 if last_block else 0
     params = jax.tree.map(lambda leaf: leaf[first:], lora)
     state = laplace("categorical").init(jax.random.key(0), params)  # draws nothing
-    for plan, batch in question_batches(prompts, batch_size):
+    for plan, batch in question_batches(prompts, batch_size, model.mesh):
         counted = jnp.asarray(np.arange(plan.size) < len(plan.rows))
         right = jnp.asarray(np.pad(np.asarray(labels)[plan.rows], (0, plan.size - len(plan.rows)), mode="edge"))
         factors, log_likelihood = _factors(model.decoder, model.params, model.lora, batch, right, counted)

@@ -5,6 +5,7 @@ Safetensors and JSON; nothing that could run code is read. Domain rooms build on
 backbones are converted (`convert_backbone`) by a reader that takes a pickle's instructions as data and calls nothing.
 """
 
+from jaxuq.checkpoints.backbone_weights import BACKBONE_WEIGHTS
 from jaxuq.checkpoints.backbones import LoadedBackbone, backbone_kinds, convert_backbone, load_backbone
 from jaxuq.checkpoints.encoders import (
     LoadedEncoder,
@@ -23,6 +24,7 @@ from jaxuq.checkpoints.subwords import SubwordTokenizer, load_subwords
 from jaxuq.checkpoints.torch_files import TorchFile, read_torch_file
 
 __all__ = [
+    "BACKBONE_WEIGHTS",
     "CheckpointError",
     "CheckpointWarning",
     "LoadedBackbone",

@@ -15,37 +15,47 @@ from flax import traverse_util
 from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
+from jaxuq.checkpoints.dmpnn import read_dmpnn
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.grover import read_grover
 from jaxuq.checkpoints.safetensors import fill_array, read_json, stored_tensors
 from jaxuq.checkpoints.torch_files import TorchFile, read_torch_file
 from jaxuq.checkpoints.torchmdnet import read_torchmdnet
 from jaxuq.checkpoints.unimol import read_unimol
+from jaxuq.networks.dmpnn_config import DMPNNConfig, dmpnn_config
 from jaxuq.networks.grover_layers import GroverConfig
 from jaxuq.networks.torchmdnet_layers import TorchMDNetConfig
 from jaxuq.networks.unimol import UniMolConfig
 
-BackboneConfig = UniMolConfig | TorchMDNetConfig | GroverConfig
+BackboneConfig = UniMolConfig | TorchMDNetConfig | GroverConfig | DMPNNConfig
 
 
 class _Kind(NamedTuple):
     """An architecture whose checkpoints can be converted."""
 
     read: Callable[[TorchFile], tuple[Any, PyTree]]
-    config: type
+    config: Callable[..., Any]
     entry: str
-    sign: str
+    signs: tuple[str, ...]
 
 
 _KINDS: Mapping[str, _Kind] = MappingProxyType(
     {
-        "unimol": _Kind(read_unimol, UniMolConfig, "model", "gbf.means.weight"),
+        "unimol": _Kind(read_unimol, UniMolConfig, "model", ("gbf.means.weight",)),
         "torchmdnet": _Kind(
-            read_torchmdnet, TorchMDNetConfig, "state_dict", "representation_model.distance_expansion.means"
+            read_torchmdnet, TorchMDNetConfig, "state_dict", ("representation_model.distance_expansion.means",)
         ),
-        "grover": _Kind(read_grover, GroverConfig, "state_dict", "grover.encoders.node_blocks.0.W_i.weight"),
+        "grover": _Kind(read_grover, GroverConfig, "state_dict", ("grover.encoders.node_blocks.0.W_i.weight",)),
+        "dmpnn": _Kind(read_dmpnn, dmpnn_config, "state_dict", ("message_passing.W_i.weight", "W_i.weight")),
     }
 )
+_STRANGERS: Mapping[str, str] = MappingProxyType(
+    {
+        "encoder.encoder.0.W_i.weight": "a model of chemprop 1, which `chemprop convert` turns into one of chemprop 2",
+        "message_passing.blocks.0.W_i.weight": "a model of chemprop for several molecules, which is not supported",
+    }
+)
+"""Tensors by which files are known that cannot be converted."""
 
 
 class LoadedBackbone(NamedTuple):
@@ -53,9 +63,10 @@ class LoadedBackbone(NamedTuple):
 
     Attributes:
         path: the folder it came from.
-        kind: `"unimol"`, `"torchmdnet"` or `"grover"`.
+        kind: `"unimol"`, `"torchmdnet"`, `"grover"` or `"dmpnn"`.
         config: its shape.
-        params: its parameters, without the head that fine-tuning adds; NumPy arrays.
+        params: its parameters, without the head that fine-tuning adds; NumPy arrays. A D-MPNN has all of its layers,
+            and `config.outputs` says what the last are of.
         digest: identifies weights and shape.
         source: name of the file that was converted.
         source_sha256: of that file.
@@ -78,19 +89,34 @@ def backbone_kinds() -> tuple[str, ...]:
 
     Example:
         >>> backbone_kinds()
-        ('unimol', 'torchmdnet', 'grover')
+        ('unimol', 'torchmdnet', 'grover', 'dmpnn')
     """
     return tuple(_KINDS)
 
 
-def _looks_like(file: TorchFile) -> str | None:
-    """The architecture whose characteristic tensor a file holds."""
-    for kind, known in _KINDS.items():
-        found = file.content.get(known.entry, {}) if isinstance(file.content, dict) else {}
-        names = found if isinstance(found, dict) else {}
-        if any(str(name).removeprefix("model.") == known.sign for name in names):
-            return kind
-    return None
+def _names(found: Any) -> set[str]:
+    """Names of tensors in a dictionary, without the beginning that a wrapper adds."""
+    return {str(name).removeprefix("model.") for name in found} if isinstance(found, dict) else set()
+
+
+def _check_kind(kind: str, file: TorchFile) -> None:
+    """Refuse a file of another architecture, and say of which it is and what to do."""
+    content = file.content if isinstance(file.content, dict) else {}
+    known = _KINDS[kind]
+    for name, other in _KINDS.items():
+        if _names(content.get(other.entry)).intersection(other.signs):
+            if name == kind:
+                return
+            hint = f"it looks like one of {name}: use --kind {name}"
+            raise CheckpointError(f"{file.path} is no checkpoint of {kind} ({known.signs[0]} is not in it); {hint}")
+        if name == kind and _names(content).intersection(other.signs):
+            raise CheckpointError(
+                f"{file.path} holds the tensors of {kind} themselves, and has no entry {other.entry!r}, in which such "
+                "a checkpoint keeps them"
+            )
+    tensors = _names(content) | _names(content.get("state_dict")) | _names(content.get("model"))
+    hint = next((what for name, what in _STRANGERS.items() if name in tensors), "of an unknown architecture")
+    raise CheckpointError(f"{file.path} is no checkpoint of {kind} ({known.signs[0]} is not in it); it is {hint}")
 
 
 @typed()
@@ -102,7 +128,8 @@ def convert_backbone(kind: str, source: str | Path, target: str | Path) -> Loade
 
     Args:
         kind: one of `backbone_kinds()`.
-        source: `mol_pre_no_h_220816.pt`, `denoised-pcqm4mv2.ckpt`, `grover_base.pt` or one of their layout.
+        source: `mol_pre_no_h_220816.pt`, `denoised-pcqm4mv2.ckpt`, `grover_base.pt` or one of their layout; for a
+            D-MPNN any file of chemprop 2, or `chemeleon_mp.pt`.
         target: a folder that does not exist yet; it appears when it is complete.
 
     Returns:
@@ -123,10 +150,7 @@ def convert_backbone(kind: str, source: str | Path, target: str | Path) -> Loade
     if target.exists():
         raise CheckpointError(f"{target} exists already; name a new folder")
     file = read_torch_file(source)
-    found = _looks_like(file)
-    if found != kind:
-        hint = f"it looks like one of {found}: use --kind {found}" if found else "it is of an unknown architecture"
-        raise CheckpointError(f"{file.path} is no checkpoint of {kind} ({_KINDS[kind].sign} is not in it); {hint}")
+    _check_kind(kind, file)
     config, params = _KINDS[kind].read(file)
     _write(target, kind, config, params, file)
     return load_backbone(target)

@@ -7,15 +7,14 @@ from typing import Any
 from jaxtyping import PyTree
 
 from jaxuq.checkpoints.errors import CheckpointError
-from jaxuq.checkpoints.places import Place, fill_places, linear, norm
+from jaxuq.checkpoints.places import Place, fill_places, linear, norm, refuse_heads
 from jaxuq.checkpoints.torch_files import TorchFile
 from jaxuq.networks.grover_graph import ATOM_FEATURES, BOND_FEATURES
 from jaxuq.networks.grover_layers import GroverConfig
 
-# Heads of the pre-training tasks, and of a fine-tuned model.
-GROVER_UNUSED = (
-    "av_task_", "bv_task_", "fg_task_", "readout.", "mol_atom_from_", "atom_output_layer.", "bond_output_layer.",
-)  # fmt: skip
+# Heads of the pre-training tasks.
+GROVER_UNUSED = ("av_task_", "bv_task_", "fg_task_")
+GROVER_HEADS = ("mol_atom_from_", "readout.", "atom_output_layer.", "bond_output_layer.")
 _REQUIRED = {
     "bias": False,
     "activation": "PReLU",
@@ -126,7 +125,8 @@ def read_grover(file: TorchFile) -> tuple[GroverConfig, PyTree]:
         The shape, and parameters of everything but the heads.
 
     Raises:
-        CheckpointError: as `grover_config` and `fill_places`.
+        CheckpointError: as `grover_config`, `refuse_heads` and `fill_places`.
     """
-    config = grover_config(file.settings("args"), file.path)
-    return config, fill_places(grover_places(config), file.tensors("state_dict"), GROVER_UNUSED, file.path)
+    config, stored = grover_config(file.settings("args"), file.path), file.tensors("state_dict")
+    refuse_heads(stored, GROVER_HEADS, file.path)
+    return config, fill_places(grover_places(config), stored, GROVER_UNUSED, file.path)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array
 
 
@@ -113,3 +114,23 @@ def fill_places(
             tree = tree.setdefault(key, {})
         tree[path[-1]] = array
     return params
+
+
+def refuse_heads(stored: Mapping[str, StoredTensor], heads: tuple[str, ...], source: Path) -> None:
+    """Refuse a file whose trained heads would be left out.
+
+    Args:
+        stored: the checkpoint's tensors.
+        heads: beginnings of the names of a fine-tuned model's heads.
+        source: named in the message.
+
+    Raises:
+        CheckpointError: there is one.
+    """
+    found = [name for name in stored if name.startswith(heads)]
+    if found:
+        raise CheckpointError(
+            f"{source} is of a fine-tuned model: its trained heads ({', '.join(found)[:400]}) have no place in a "
+            "backbone, and without them the model would forecast what it was trained for no more. Convert the "
+            "pretrained checkpoint that it started from"
+        )

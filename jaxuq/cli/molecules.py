@@ -36,6 +36,12 @@ class FitMolecules(Labels):
     """temperature, platt, beta, isotonic, venn-abers (classification), variance-scaling (regression), none; auto:
     variance scaling or a temperature."""
 
+    checkpoint: pathlib.Path | None = None
+    """Pretrained weights from which a dmpnn starts: a folder of jaxuq models convert --kind dmpnn."""
+
+    frozen_backbone: bool = False
+    """Train the output layer only."""
+
     def run(self) -> None:
         """Fit, save, and say how good it is on the test part."""
         from jaxuq.cli.compiled import keep_compiled_programs
@@ -56,7 +62,10 @@ class FitMolecules(Labels):
 
         data, rows = self.read(self.data)
         calibrator = None if self.calibrator == "none" else self.calibrator
-        recipe = self.recipe(members=self.members, level=self.level, calibrator=calibrator)
+        recipe = self.recipe(
+            members=self.members, level=self.level, calibrator=calibrator, checkpoint=self.checkpoint,
+            frozen_backbone=self.frozen_backbone,
+        )  # fmt: skip
         with Display() as display:
             fitted = fit_molecules(jax.random.key(self.seed), data, rows, recipe, listener=display.listener())
             if self.new is not None:

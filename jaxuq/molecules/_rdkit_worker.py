@@ -198,19 +198,18 @@ def _number(atom):
 
 
 def _chemprop_atom(atom):
-    """Categories of an atom as chemprop 2 divides them, and its mass; the last category of each is "other"."""
-    from rdkit.Chem import HybridizationType as Kind
+    """Element and hybridisation by RDKit's numbers, categories as chemprop 2 divides them, and the mass.
 
-    number, charge = atom.GetAtomicNum(), atom.GetFormalCharge()
-    kinds = (Kind.S, Kind.SP, Kind.SP2, Kind.SP2D, Kind.SP3, Kind.SP3D, Kind.SP3D2)
-    hybridisation = atom.GetHybridization()
+    Each of chemprop's sets of features has places of its own for elements and hybridisations; the last category of the
+    others is "other".
+    """
     return [
-        number - 1 if 1 <= number <= 36 else 36 if number == 53 else 37,
+        atom.GetAtomicNum(),
         min(atom.GetTotalDegree(), 6),
-        {-1: 0, -2: 1, 1: 2, 2: 3, 0: 4}.get(charge, 5),
+        {-1: 0, -2: 1, 1: 2, 2: 3, 0: 4}.get(atom.GetFormalCharge(), 5),
         min(int(atom.GetChiralTag()), 4),
         min(atom.GetTotalNumHs(), 5),
-        kinds.index(hybridisation) if hybridisation in kinds else 7,
+        int(atom.GetHybridization()),
         int(atom.GetIsAromatic()),
         round(atom.GetMass(), 4),
     ]

@@ -22,10 +22,10 @@ def molecular_graphs(
 ) -> MolecularGraphs:
     """The graphs of molecules, one padded row each, for `jaxuq.networks.GIN` and `DMPNN`.
 
-    Features of atoms are their atomic number (`"numbers"`), or the eight of chemprop 2: categories of element, degree,
-    charge, chirality, hydrogens, hybridisation and aromaticity, and the mass. Bonds have none, or four categories:
-    kind, conjugation, ring, stereo. A wildcard has number 0; isotopes differ by the mass alone; what is not bound to
-    the rest (salts) stays in the graph.
+    Features of atoms are their atomic number (`"numbers"`), or what all of chemprop 2's sets of features are made of:
+    atomic number, categories of degree, charge, chirality and hydrogens, hybridisation by RDKit's number, aromaticity,
+    and the mass. Bonds have none, or four categories: kind, conjugation, ring, stereo. A wildcard has number 0;
+    isotopes differ by the mass alone; what is not bound to the rest (salts) stays in the graph.
 
     Args:
         smiles: the molecules; one that RDKit cannot read is a graph without atoms, named in a warning.
@@ -59,11 +59,12 @@ def molecular_graphs(
         ends = [len(stored["atoms"]), len(stored["bonds"])]
         return all(len(row) == len(smiles) and row.sum() == end for row, end in zip(rows, ends))
 
-    kind = f"graphs-{features}{'-h' if hydrogens else ''}"
+    kind = f"graphs-{_STORED[features]}{'-h' if hydrogens else ''}"
     return _padded(cached_features(kind, smiles, compute, good, cache, "their graphs have no atoms"), features)
 
 
 _WIDTHS = {"numbers": (1, 0), "chemprop": (8, 4)}
+_STORED = {"numbers": "numbers", "chemprop": "chemprop-2"}  # changes with what is computed: stored ones are then left
 
 
 def _flat(graphs: list, features: str) -> dict[str, np.ndarray]:

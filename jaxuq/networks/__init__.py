@@ -13,6 +13,7 @@ from jaxuq.networks.decoder import (
     KeyValueCache,
 )
 from jaxuq.networks.dmpnn import DMPNN
+from jaxuq.networks.dmpnn_config import DMPNNConfig, DMPNNOutputs, dmpnn_config
 from jaxuq.networks.dnn import DNN
 from jaxuq.networks.dropout import Dropout, keep_mask
 from jaxuq.networks.expert_mlp import Experts
@@ -56,6 +57,8 @@ __all__ = [
     "Attention",
     "CacheRows",
     "CapabilityError",
+    "DMPNNConfig",
+    "DMPNNOutputs",
     "Decoder",
     "DecoderConfig",
     "DecoderOutput",
@@ -94,6 +97,7 @@ __all__ = [
     "capability",
     "constrain",
     "dequantize",
+    "dmpnn_config",
     "draw_conformers",
     "exponential_basis",
     "init_adapter",

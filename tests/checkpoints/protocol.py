@@ -4,6 +4,7 @@ from typing import Any
 
 EXAMPLES: dict[str, Any] = {}
 HOST: dict[str, str] = {
+    "BACKBONE_WEIGHTS": "a table of files",
     "LoadedBackbone": "a type",
     "TorchFile": "a type",
     "backbone_kinds": "gives strings",

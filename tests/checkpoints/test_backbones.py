@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxuq.checkpoints import CheckpointError, convert_backbone, load_backbone, read_torch_file
-from jaxuq.checkpoints.grover import grover_config, grover_places
-from jaxuq.checkpoints.torchmdnet import torchmdnet_config, torchmdnet_places
+from jaxuq.checkpoints.grover import grover_config, grover_places, read_grover
+from jaxuq.checkpoints.torchmdnet import read_torchmdnet, torchmdnet_config, torchmdnet_places
 from jaxuq.checkpoints.unimol import UNIMOL_UNUSED, unimol_places
 from jaxuq.networks import GroverConfig, TorchMDNetConfig, UniMolConfig
 from tests.checkpoints.torch_writer import write_torch
@@ -125,6 +125,38 @@ def test_variants_that_are_not_supported_are_named(tmp_path):
     for change, message in (({"rbf_type": "gauss"}, "rbf_type 'gauss'"), ({"embedding_dimension": 15}, "width is 15")):
         with pytest.raises(CheckpointError, match=message):
             torchmdnet_config(hyper | change, tmp_path)
+
+
+@pytest.mark.parametrize("head", ["mol_atom_from_atom_ffn.1.weight", "mol_atom_from_bond_ffn.4.bias", "readout.W1"])
+def test_the_trained_heads_of_a_fine_tuned_grover_are_not_dropped_in_silence(head):
+    file = read_torch_file(GOLDEN / "grover.pt")
+    tensors = file.content["state_dict"]
+    tensors[head] = tensors["grover.encoders.act_func_node.weight"]
+    with pytest.raises(CheckpointError, match=rf"grover.pt is of a fine-tuned model: its trained heads \({head}\)"):
+        read_grover(file)
+
+
+def test_the_trained_heads_of_a_fine_tuned_unimol_are_named(tmp_path):
+    tensors = _unimol_tensors() | {"classification_heads.esol.dense.weight": np.ones((8, 8))}
+    path = write_torch(tmp_path / "tuned.pt", {"model": tensors})
+    with pytest.raises(CheckpointError, match=r"trained heads \(classification_heads.esol.dense.weight\)"):
+        convert_backbone("unimol", path, tmp_path / "folder")
+
+
+def test_an_entry_that_is_missing_is_named(tmp_path):
+    path = write_torch(tmp_path / "bare.pt", _unimol_tensors())
+    with pytest.raises(CheckpointError, match=r"holds the tensors of unimol themselves, and has no entry 'model'"):
+        convert_backbone("unimol", path, tmp_path / "folder")
+
+
+def test_a_normalisation_of_which_the_settings_do_not_tell_is_named():
+    file = read_torch_file(GOLDEN / "torchmdnet.pt")
+    assert file.content["hyper_parameters"].pop("layernorm_on_vec") == "whitened"
+    with pytest.raises(CheckpointError, match=r"lack layernorm_on_vec, .* its tensor .*out_norm_vec.weight"):
+        read_torchmdnet(file)
+    name = next(name for name in file.content["state_dict"] if name.endswith("out_norm_vec.weight"))
+    del file.content["state_dict"][name]
+    assert read_torchmdnet(file)[0].vector_norm == "none"
 
 
 def test_a_converted_folder_that_was_changed_is_refused(tmp_path):

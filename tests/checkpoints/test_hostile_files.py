@@ -2,8 +2,10 @@
 
 import io
 import json
+import pathlib
 import pickle
 import resource
+import shutil
 import zipfile
 
 import numpy as np
@@ -19,10 +21,12 @@ from jaxuq.checkpoints import (
     stored_tensors,
     torch_pickle,
 )
+from jaxuq.checkpoints.dmpnn import read_dmpnn
 from jaxuq.checkpoints.torch_pickle import read_pickle
 from tests.checkpoints.mutations import MUTATIONS, check_reader
 from tests.checkpoints.torch_writer import write_torch
 
+GOLDEN = pathlib.Path(__file__).parent / "golden"
 CONTENT = {"state_dict": {"a.weight": np.ones((3, 4)), "b": np.arange(5.0)}, "args": {"depth": 3, "name": "x"}}
 
 
@@ -157,6 +161,10 @@ def _read_torch(path):
     file.settings("args")
 
 
+def _read_dmpnn(path):
+    read_dmpnn(read_torch_file(path))
+
+
 def _read_safetensors(path):
     for tensor in stored_tensors(path.parent).values():
         tensor.read()
@@ -188,6 +196,7 @@ def _compressed(path):
 READERS = {
     "torch": ("x.pt", write_torch_at, _read_torch),
     "torch compressed": ("x.pt", _compressed, _read_torch),
+    "dmpnn": ("x.pt", lambda path: shutil.copyfile(GOLDEN / "dmpnn_classification.pt", path), _read_dmpnn),
     "safetensors": (
         "model.safetensors",
         lambda path: save_file({"a": np.ones((3, 4), np.float32), "b": np.ones(2, np.float16)}, path),

@@ -8,10 +8,13 @@ from jaxuq.checkpoints import load_backbone
 from jaxuq.cli import main
 from tests.networks.golden_backbones import GOLDEN
 
+SOURCES = {kind: GOLDEN / f"{kind}.pt" for kind in ("unimol", "torchmdnet", "grover")}
+SOURCES["dmpnn"] = GOLDEN.parents[1] / "checkpoints" / "golden" / "dmpnn_classification.pt"
 
-@pytest.mark.parametrize("kind", ["unimol", "torchmdnet", "grover"])
+
+@pytest.mark.parametrize("kind", SOURCES)
 def test_a_public_checkpoint_becomes_a_folder_and_its_hash_is_shown(kind, capsys, tmp_path):
-    source = GOLDEN / f"{kind}.pt"
+    source = SOURCES[kind]
     main(["models", "convert", "--kind", kind, str(source), str(tmp_path / "folder")])
     shown = capsys.readouterr().out
     digest = hashlib.sha256(source.read_bytes()).hexdigest()

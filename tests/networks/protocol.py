@@ -12,6 +12,7 @@ from jaxuq.networks import (
     AtomInputs,
     Decoder,
     DecoderConfig,
+    DMPNNConfig,
     Encoder,
     EncoderConfig,
     Grover,
@@ -102,7 +103,7 @@ _GRAPHS = MolecularGraphs(  # eight times: three atoms in a row, or the first tw
     num_edges=jnp.full(8, 4),
 )
 _RICH = _GRAPHS.replace(atoms=(jnp.ones((8, 3, 7), jnp.int32), jnp.ones((8, 3))), bonds=jnp.ones((8, 4, 4), jnp.int32))
-_GIN, _DMPNN = GIN(2, 4, 2, 9), DMPNN(2, 4)
+_GIN, _DMPNN = GIN(2, 4, 2, 9), DMPNN(2, DMPNNConfig(width=4))
 _GIN_PARAMS = random_variables(_GIN, _GRAPHS)["params"]
 _DMPNN_PARAMS = random_variables(_DMPNN, _RICH)["params"]
 _TO = jnp.tile(jnp.array([[0, 16], [1, 0]]), (7, 1))
@@ -255,6 +256,9 @@ HOST: dict[str, str] = {
     "as_model": "functions of a module; covered by all that takes a model",
     "capability": "looks a field up",
     "on_layers": "applies a function",
+    "DMPNNConfig": "a configuration",
+    "dmpnn_config": "makes a configuration",
+    "DMPNNOutputs": "says what outputs mean; tests/checkpoints/test_dmpnn.py",
     "GroverConfig": "a configuration",
     "GroverInputs": "a type",
     "TorchMDNetConfig": "a configuration",

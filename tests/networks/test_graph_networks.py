@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxuq.molecules import molecular_graphs
-from jaxuq.networks import DMPNN, GIN, MolecularGraphs, Spread, apply_function, pack_graphs, relation_sum
+from jaxuq.networks import DMPNN, GIN, DMPNNConfig, MolecularGraphs, Spread, apply_function, pack_graphs, relation_sum
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 KINDS = {"gin": ("numbers", True), "dmpnn": ("chemprop", False)}
@@ -47,7 +47,7 @@ class Case:
         features, hydrogens = KINDS[name]
         graphs = molecular_graphs(self.smiles, features, hydrogens=hydrogens, cache=False)
         self.graphs = jax.tree.map(jnp.asarray, graphs)
-        self.module = {"gin": GIN(2, 6, 3, 20), "dmpnn": DMPNN(2, 5)}[name]
+        self.module = {"gin": GIN(2, 6, 3, 20), "dmpnn": DMPNN(2, DMPNNConfig(width=5))}[name]
         self.params = _params(name, self.stored, "weight")
         self.gradients = _params(name, self.stored, "gradient")
         self.apply = jax.jit(apply_function(self.module))

@@ -1,5 +1,8 @@
 """Fit an ensemble of networks to molecules, calibrate it, and keep all that a forecast needs."""
 
+import dataclasses
+import json
+import pathlib
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -14,13 +17,14 @@ from jaxuq.molecules.descriptors import morgan_fingerprints
 from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of, model_function
 from jaxuq.molecules.fitted.parts import PartRows
 from jaxuq.molecules.fitted.shift import Shift
-from jaxuq.molecules.muben.backbones import Backbone
+from jaxuq.molecules.muben.backbones import Backbone, make_backbone
+from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.forecasting import told_epochs, told_features
 from jaxuq.molecules.muben.heads import likelihood_head
 from jaxuq.molecules.muben.problem import Problem, make_problem
 from jaxuq.molecules.muben.setting import Setting
 from jaxuq.molecules.muben.trainings import train_members
-from jaxuq.molecules.records import MoleculeDataset, Split
+from jaxuq.molecules.records import DataError, MoleculeDataset, Split
 from jaxuq.molecules.scaling import LabelScaler
 from jaxuq.posterior import predict_forecast
 from jaxuq.study import Listener
@@ -34,7 +38,7 @@ class MoleculeRecipe(NamedTuple):
     """What is fitted.
 
     Attributes:
-        backbone: a name of `BACKBONES` that starts at random: dnn, morgan, gin, dmpnn.
+        backbone: a name of `BACKBONES` that may start at random: dnn, morgan, gin, dmpnn.
         features: of the dnn: rdkit or morgan.
         members: networks of the ensemble.
         calibrator: a name of `jaxuq.calibration.CALIBRATORS`; "auto": variance scaling or a temperature; None: none.
@@ -47,6 +51,8 @@ class MoleculeRecipe(NamedTuple):
         width: units of the network's layers; None: the backbone's.
         depth: layers; None: the backbone's.
         dropout: share of units that training leaves out; None: the backbone's.
+        checkpoint: a folder of `jaxuq.checkpoints.convert_backbone` from which a dmpnn starts; None: at random.
+        frozen_backbone: whether only the output layer is trained.
     """
 
     backbone: str = "dnn"
@@ -62,11 +68,32 @@ class MoleculeRecipe(NamedTuple):
     width: int | None = None
     depth: int | None = None
     dropout: float | None = None
+    checkpoint: str | pathlib.Path | None = None
+    frozen_backbone: bool = False
 
     @property
     def network(self) -> MoleculeNetwork:
         """The network that is fitted."""
-        return MoleculeNetwork(self.backbone, self.features, self.width, self.depth, self.dropout)
+        shape = None
+        if (pretrained := self.pretrained) is not None:
+            shape = json.dumps(dataclasses.asdict(pretrained.network(1).config))
+        return MoleculeNetwork(self.backbone, self.features, self.width, self.depth, self.dropout, shape)
+
+    @property
+    def pretrained(self) -> Backbone | None:
+        """The backbone of the checkpoint, with its weights.
+
+        Raises:
+            DataError: the backbone reads none, or one is needed for a frozen backbone and not there.
+        """
+        if self.checkpoint is None:
+            if self.frozen_backbone:
+                raise DataError("a frozen backbone that starts at random learns nothing; name a --checkpoint")
+            return None
+        if self.backbone != "dmpnn":
+            raise DataError(f"models of the backbone {self.backbone} start from no checkpoint; use --backbone dmpnn")
+        named = {"checkpoint": str(self.checkpoint), "frozen_backbone": self.frozen_backbone}
+        return make_backbone("dmpnn", MubenConfiguration(backbone="dmpnn", **named))
 
 
 class FittedMolecules(NamedTuple):
@@ -213,7 +240,10 @@ def train_recipe(
 
     # Epochs are compared in standard units: in those of the labels one task may outweigh, or overflow, the others.
     unit = LabelScaler(*(np.full_like(np.asarray(part), fill) for part, fill in zip(problem.scaler, (0.0, 1.0))))
-    setting = _setting(problem._replace(scaler=unit), backbone_of(recipe.network), recipe, run)
+    backbone, pretrained = backbone_of(recipe.network), recipe.pretrained
+    if pretrained is not None:
+        backbone = backbone._replace(pretrained=pretrained.pretrained)
+    setting = _setting(problem._replace(scaler=unit), backbone, recipe, run)
     return train_members(setting, name, likelihood_head(problem.task_type), keys).state
 
 
@@ -224,7 +254,8 @@ def _setting(problem: Problem, backbone: Backbone, recipe: MoleculeRecipe, run: 
         make_network=backbone.network,
         recipe=backbone.recipe._replace(**{name: value for name, value in chosen.items() if value is not None}),
         samples=1,
-        frozen_backbone=False,
+        frozen_backbone=recipe.frozen_backbone,
+        pretrained=None if backbone.pretrained is None else backbone.pretrained(),
         muben=False,
         fit=run,
         molecules_at_once=backbone.molecules_at_once,

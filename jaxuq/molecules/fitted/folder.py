@@ -66,7 +66,7 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
     try:
         network = MoleculeNetwork(**about["network"])
         backbone_of(network)
-    except (JaxuqError, TypeError, KeyError) as error:
+    except (JaxuqError, TypeError, KeyError, ValueError) as error:
         raise FittedError(f"{folder} needs what is not here: {error}") from error
     return FittedMolecules(
         forecaster=fitted._replace(about=None),

@@ -1,5 +1,7 @@
 """The function of a kept model's parameters, made again from the names that its folder holds."""
 
+import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,8 +12,9 @@ from jaxuq._options import check_count, check_number
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.heads import likelihood_head, read_outputs
+from jaxuq.molecules.muben.pretrained import dmpnn_backbone
 from jaxuq.molecules.records import DataError
-from jaxuq.networks import apply_function
+from jaxuq.networks import apply_function, dmpnn_config
 
 
 class MoleculeNetwork(NamedTuple):
@@ -23,6 +26,7 @@ class MoleculeNetwork(NamedTuple):
         width: units of its layers; None: the backbone's.
         depth: layers; None: the backbone's.
         dropout: in [0, 1); None: the backbone's.
+        shape: of a D-MPNN that began from a checkpoint, its `DMPNNConfig` as JSON.
     """
 
     backbone: str = "dnn"
@@ -30,10 +34,11 @@ class MoleculeNetwork(NamedTuple):
     width: int | None = None
     depth: int | None = None
     dropout: float | None = None
+    shape: str | None = None
 
 
 def backbone_of(network: MoleculeNetwork) -> Backbone:
-    """A backbone that starts at random.
+    """A backbone with parameters at random.
 
     Args:
         network: which one.
@@ -45,7 +50,7 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
         DataError: it needs pretrained weights, which a kept model does not carry yet.
         OptionError: a width, depth or dropout out of its range, or a backbone that has none.
     """
-    name, features, width, depth, dropout = network
+    name, features, width, depth, dropout, shape = network
     if "weights" in BACKBONES[name].needs:
         plain = ", ".join(entry for entry in BACKBONES if "weights" not in BACKBONES[entry].needs)
         raise DataError(
@@ -53,7 +58,6 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
         )
     if features not in ("rdkit", "morgan"):
         raise DataError(f"features are {features!r}; expected 'rdkit' or 'morgan'")
-    backbone = make_backbone(name, MubenConfiguration(backbone=name, features=features))
     changes: dict[str, Any] = {}
     if width is not None:
         changes["width"] = check_count("width", width)
@@ -61,9 +65,18 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
         changes["depth"] = check_count("depth", depth)
     if dropout is not None:
         changes["dropout_rate"] = check_number("dropout", dropout, 0.0, 1.0, open_high=True)
-    if absent := [field for field in changes if not hasattr(backbone.network(1), field)]:
-        raise OptionError(f"the backbone {name} has no {absent[0]}; leave it out")
+    if shape is None:
+        backbone = make_backbone(name, MubenConfiguration(backbone=name, features=features))
+    elif changes.keys() & {"width", "depth"}:
+        raise OptionError("width and depth of a pretrained network are those of its checkpoint; leave them out")
+    else:
+        backbone = dmpnn_backbone(dmpnn_config(**json.loads(shape)))
     make = backbone.network
+    config = getattr(make(1), "config", None)
+    if absent := [field for field in changes if not hasattr(make(1) if config is None else config, field)]:
+        raise OptionError(f"the backbone {name} has no {absent[0]}; leave it out")
+    if config is not None:
+        changes = {"config": dataclasses.replace(config, **changes)}
     return backbone._replace(network=lambda num_outputs: make(num_outputs).clone(**changes))
 
 

@@ -19,7 +19,7 @@ from jaxuq.molecules.descriptors import morgan_fingerprints, rdkit_descriptors
 from jaxuq.molecules.graphs import molecular_graphs
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.recipe import Recipe
-from jaxuq.networks import DMPNN, DNN, GIN
+from jaxuq.networks import DNN, GIN
 
 Count = Callable[[int, int], None] | None
 
@@ -82,15 +82,6 @@ def _gin(configuration: MubenConfiguration) -> Backbone:
     )
 
 
-def _dmpnn(configuration: MubenConfiguration) -> Backbone:
-    return Backbone(
-        lambda smiles, progress: molecular_graphs(smiles, "chemprop", hydrogens=False, progress=progress),
-        lambda num_outputs: DMPNN(num_outputs=num_outputs, dropout_rate=0.1),
-        Recipe(1e-3, 64, 50, 50, schedule="linear", warmup=0.04),
-        molecules_at_once=256,
-    )
-
-
 def _later(name: str, file: str = "pretrained") -> Callable[[MubenConfiguration], Backbone]:
     def make(configuration: MubenConfiguration) -> Backbone:
         module = importlib.import_module(f"jaxuq.molecules.muben.{file}")  # which needs `Backbone`
@@ -111,7 +102,7 @@ BACKBONES: Entries[Entry] = Entries(
         for entry in (
             _entry("dnn", "DNN", _dnn),
             _entry("gin", "GIN", _gin),
-            _entry("dmpnn", "D-MPNN", _dmpnn),
+            _entry("dmpnn", "D-MPNN", _later("dmpnn")),
             _entry("morgan", "DNN on Morgan fingerprints", _morgan),
             _entry("chemberta", "ChemBERTa", _later("chemberta", "smiles_backbones"), "weights"),
             _entry("rxnfp", "rxnfp", _later("rxnfp", "smiles_backbones"), "weights"),

@@ -1,4 +1,4 @@
-"""The benchmark's backbones that read a converted checkpoint: Uni-Mol, TorchMD-NET, GROVER."""
+"""The benchmark's backbones that read a converted checkpoint: Uni-Mol, TorchMD-NET, GROVER, D-MPNN."""
 
 import dataclasses
 from typing import Any
@@ -6,13 +6,23 @@ from typing import Any
 from jaxtyping import PyTree
 
 from jaxuq.checkpoints import LoadedBackbone, load_backbone
+from jaxuq.molecules.graphs import molecular_graphs
 from jaxuq.molecules.grover_inputs import grover_inputs
 from jaxuq.molecules.muben.backbones import Backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.recipe import Recipe
 from jaxuq.molecules.records import DataError
 from jaxuq.molecules.structures import atom_inputs, unimol_inputs
-from jaxuq.networks import Grover, GroverConfig, TorchMDNet, TorchMDNetConfig, UniMol, UniMolConfig
+from jaxuq.networks import (
+    DMPNN,
+    DMPNNConfig,
+    Grover,
+    GroverConfig,
+    TorchMDNet,
+    TorchMDNetConfig,
+    UniMol,
+    UniMolConfig,
+)
 
 _PUBLIC = {
     "unimol": "mol_pre_no_h_220816.pt",
@@ -101,6 +111,53 @@ def grover(configuration: MubenConfiguration) -> Backbone:
         molecules_at_once=256,
         branches=_DISTANCE,
         **_weights(loaded, left_out=("edge_from_atom", "edge_from_edge", "unused_slopes")),
+    )
+
+
+def dmpnn(configuration: MubenConfiguration) -> Backbone:
+    """Chemprop's D-MPNN, at random with dropout 0.1, or from a checkpoint with its own shape.
+
+    All trained layers but the last are kept. A checkpoint of message passing alone gets a hidden layer behind it,
+    unless the backbone is frozen: a layer at random would then stay so.
+
+    Args:
+        configuration: may name a checkpoint.
+
+    Returns:
+        The backbone.
+
+    Raises:
+        DataError: the checkpoint reads descriptors beside molecules.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    named = configuration.checkpoint_of("dmpnn") is not None
+    loaded = _loaded(configuration, "dmpnn") if named else None
+    config: Any = DMPNNConfig(dropout_rate=0.1) if loaded is None else loaded.config
+    if config.num_descriptors:
+        raise DataError(
+            f"{configuration.checkpoint_of('dmpnn')} reads {config.num_descriptors} descriptors of each molecule, of "
+            "which it does not say how they are computed; a backbone reads the molecule alone"
+        )
+    if loaded is not None and config.outputs is None:
+        config = dataclasses.replace(config, hidden=() if configuration.frozen_backbone else None)
+    return dmpnn_backbone(config)._replace(**_weights(loaded, left_out=("output",)))
+
+
+def dmpnn_backbone(config: DMPNNConfig) -> Backbone:
+    """A D-MPNN of any shape, at random.
+
+    Args:
+        config: the shape; what its outputs meant is left out.
+
+    Returns:
+        The backbone.
+    """
+    config = dataclasses.replace(config, outputs=None)
+    return Backbone(
+        lambda smiles, progress: molecular_graphs(smiles, "chemprop", hydrogens=False, progress=progress),
+        lambda num_outputs: DMPNN(num_outputs, config),
+        Recipe(1e-3, 64, 50, 50, schedule="linear", warmup=0.04),
+        molecules_at_once=256,
     )
 
 

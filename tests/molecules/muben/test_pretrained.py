@@ -59,6 +59,58 @@ def test_the_published_forms_are_a_switch(folders):
     assert [network("grover", convention).padding_row for convention in ("exact", "muben")] == ["none", "batch"]
 
 
+@pytest.fixture(scope="module")
+def chemprop(tmp_path_factory):
+    """Folders of models of chemprop."""
+    folder = tmp_path_factory.mktemp("chemprop")
+    files = GOLDEN.parents[1] / "checkpoints" / "golden"
+    names = ("classification", "foundation", "regression")
+    return {name: convert_backbone("dmpnn", files / f"dmpnn_{name}.pt", folder / name) for name in names}
+
+
+def test_a_dmpnn_starts_at_random_or_from_all_trained_layers_but_the_last(chemprop):
+    plain = make_backbone("dmpnn", MubenConfiguration())
+    assert plain.pretrained is None and plain.network(1).config.dropout_rate == 0.1
+    loaded = chemprop["classification"]
+    backbone = make_backbone("dmpnn", MubenConfiguration(checkpoint=str(loaded.path)))
+    assert backbone.weights == loaded.digest
+    inputs = jax.tree.map(jnp.asarray, backbone.featurise(["CCO", "CN", "C"], None))
+    inputs = inputs.replace(atom_spread=None, edge_spread=None)
+    problem = Problem("regression", "rmse", ("a",), Arrays(inputs, None, None), None, None, None)
+    setting = Setting(problem, backbone.network, backbone.recipe, 1, True, False, lambda *_: None)
+
+    @jax.jit
+    def compute(key, pretrained):
+        params = init_params(setting, 2, key, pretrained)
+        network = backbone.network(2)
+        return params, network.apply({"params": params}, inputs, method="features")
+
+    params, features = compute(jax.random.key(0), backbone.pretrained())
+    assert params["output"]["kernel"].shape == (5, 2)
+    trained = {name: part for name, part in loaded.params.items() if name != "output"}
+    jax.tree.map(np.testing.assert_array_equal, {name: params[name] for name in trained}, trained)
+    theirs = jax.nn.sigmoid(features @ loaded.params["output"]["kernel"] + loaded.params["output"]["bias"][None])
+    stored = np.load(GOLDEN.parents[1] / "checkpoints" / "golden" / "dmpnn.npz")
+    assert stored["smiles"][[0, 8]].tolist() == ["CCO", "C"]
+    np.testing.assert_allclose(theirs[jnp.array([0, 2])], stored["classification"][[0, 8]], rtol=1e-5)
+
+
+def test_message_passing_alone_gets_a_hidden_layer_where_it_can_be_trained(chemprop):
+    path = str(chemprop["foundation"].path)
+    layers = [
+        make_backbone("dmpnn", MubenConfiguration(checkpoint=path, frozen_backbone=frozen)).network(1).config.layers
+        for frozen in (False, True)
+    ]
+    assert layers == [(6,), ()]
+
+
+def test_a_dmpnn_of_more_than_molecules_or_of_another_kind_is_refused(chemprop, folders):
+    with pytest.raises(DataError, match="reads 3 descriptors of each molecule, of which it does not say how"):
+        make_backbone("dmpnn", MubenConfiguration(checkpoint=str(chemprop["regression"].path)))
+    with pytest.raises(DataError, match="holds weights of grover, not of dmpnn: use --backbone grover"):
+        make_backbone("dmpnn", MubenConfiguration(checkpoint=str(folders["grover"].path)))
+
+
 def test_grovers_loss_is_that_of_both_branches_and_their_distance(folders):
     backbone = make_backbone("grover", MubenConfiguration(checkpoint=str(folders["grover"].path)))
     inputs = jax.tree.map(jnp.asarray, backbone.featurise(["CCO", "CN", "C"], None))

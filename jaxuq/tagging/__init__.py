@@ -41,6 +41,7 @@ from jaxuq.tagging.span_guarantees import (
     promise_precision,
     promise_recall,
 )
+from jaxuq.tagging.span_promises import SpanPromise, calibrating_half, wanted_promise
 from jaxuq.tagging.sparse_chmm import sparse_chmm
 from jaxuq.tagging.sparse_parameters import SparseCHMMParams, SparseOptions
 from jaxuq.tagging.sparse_reliability import sparse_reliabilities
@@ -65,6 +66,7 @@ __all__ = [
     "MajorityParams",
     "NeuralFitted",
     "NeuralLabelModel",
+    "SpanPromise",
     "SpanThresholds",
     "SparseCHMMParams",
     "SparseOptions",
@@ -79,6 +81,7 @@ __all__ = [
     "bayesian_dawid_skene",
     "best_consensus",
     "bio_label_names",
+    "calibrating_half",
     "candidate_spans",
     "chmm",
     "chmm_fixed_emissions",
@@ -125,6 +128,7 @@ __all__ = [
     "sparse_reliabilities",
     "true_emissions",
     "viterbi",
+    "wanted_promise",
     "wxor_counts",
     "wxor_scores",
 ]

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 from jaxuq.study.crew import CrewOptions
 from jaxuq.study.options import from_packages, options_of
 
+APPLIED = ("apply", "recall", "precision", "delta", "calibrate")
+"""Options of labelling with a saved model, which change no fit."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TaggingConfiguration(CrewOptions):
@@ -73,12 +76,27 @@ class TaggingConfiguration(CrewOptions):
     apply: pathlib.Path | None = None
     """A saved model, such as runs/ncbi/models/NCBI-Disease/hmm/seed-0: label --data with it instead of fitting."""
 
+    recall: float | None = None
+    """With --apply: keep the spans of which this share of the right ones of each type is there, on average over new
+    texts (conformal risk control); spans may then overlap."""
+
+    precision: float | None = None
+    """With --apply: keep the spans of which this share is right, on average over new texts (learn then test)."""
+
+    delta: float = 0.1
+    """The chance that a promised precision does not hold."""
+
+    calibrate: str | None = None
+    """Where texts with gold labels are that --recall or --precision learn from, and that the model was not fitted to:
+    train, valid or test, another part of --data, or a data set or file like --data. By default half of the sentences of
+    --data, which are then not labelled."""
+
     resume: bool = True
     """Go on with an interrupted run in the same folder."""
 
     def cell_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The options that the numbers of one model with one seed follow from, besides data and encoder; defaults."""
-        known = options_of(self, left_out=("data", "model", "embeddings", "seeds", "apply"))
+        known = options_of(self, left_out=("data", "model", "embeddings", "seeds", *APPLIED))
         return dict(known.configuration), dict(known.defaults)
 
     def models(self) -> list[str]:

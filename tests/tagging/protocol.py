@@ -83,7 +83,6 @@ EXAMPLES: dict[str, Any] = {
     ),
     "log_likelihood": [
         *_both(tagging.log_likelihood),
-        Example(jax.jit(partial(tagging.log_likelihood, associative=True)), _SHARED, differentiable=(0, 1, 2), rows=2),
         Example(jax.jit(partial(tagging.log_likelihood, checkpoint=True)), _SHARED, differentiable=(0, 1, 2), rows=2),
     ],
     "majority_vote": [_label_model(tagging.majority_vote(3, scheme)) for scheme in ("types", "tokens")],

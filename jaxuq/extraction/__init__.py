@@ -50,6 +50,14 @@ from jaxuq.extraction.locating import (
 from jaxuq.extraction.parsing import STATUSES, ParsedRows, parse_rows
 from jaxuq.extraction.passages import Passage, make_passages, read_passages
 from jaxuq.extraction.pipeline import Extraction, extract
+from jaxuq.extraction.promised import (
+    Calibrating,
+    Promised,
+    calibrated_confidences,
+    keep_promised,
+    scored_spans,
+    set_aside,
+)
 from jaxuq.extraction.prompts import STRATEGIES, Plan, fill, read_prompts, steps
 from jaxuq.extraction.published_relations import (
     published_pair_counts,
@@ -98,6 +106,7 @@ __all__ = [
     "PUBLISHED_EARLY",
     "STATUSES",
     "STRATEGIES",
+    "Calibrating",
     "ChatModel",
     "ChatSettings",
     "Conversation",
@@ -111,6 +120,7 @@ __all__ = [
     "ParsedRows",
     "Passage",
     "Plan",
+    "Promised",
     "Reader",
     "RelationType",
     "Reply",
@@ -126,6 +136,7 @@ __all__ = [
     "agreement",
     "bio_columns",
     "brat_annotations",
+    "calibrated_confidences",
     "cell_confidence",
     "check_formats",
     "clean_cell",
@@ -142,6 +153,7 @@ __all__ = [
     "is_nothing",
     "join_tokens",
     "json_line",
+    "keep_promised",
     "local_chat",
     "locate",
     "make_haystack",
@@ -172,8 +184,10 @@ __all__ = [
     "resolve",
     "run_extraction",
     "says_yes",
+    "scored_spans",
     "scores_from_counts",
     "scripted_chat",
+    "set_aside",
     "settle_types",
     "span_record",
     "steps",

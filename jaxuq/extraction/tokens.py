@@ -1,17 +1,16 @@
 """Words of a text with their places, so that every span can be verified: `text[start:end]`."""
 
 import functools
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jaxuq._extras import needed_package
 from jaxuq.extraction.errors import ExtractionError
+from jaxuq.tagging.words import word_places
 
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)*|[^\w\s]")
 TOKENIZERS = ("words", "spacy")
 
 
@@ -61,7 +60,7 @@ def tokenize(text: str, tokenizer: str = "words") -> TokenizedText:
         ('A', 'gap', 'of', '1.6', 'eV', '.')
     """
     if tokenizer == "words":
-        found = [(match.start(), match.end()) for match in _WORD.finditer(text)]
+        found = word_places(text)
     elif tokenizer == "spacy":
         found = [(token.idx, token.idx + len(token.text)) for token in _spacy()(text)]
     else:

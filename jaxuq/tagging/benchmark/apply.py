@@ -2,12 +2,13 @@
 
 import json
 import pathlib
-import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxuq.study import Listener, write_json, write_text
+from jaxuq.tagging.annotations import AnnotatedText, label_studio_task, prodigy_record
 from jaxuq.tagging.benchmark.cells import prediction_lines
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.evaluation import entities, forecast_scores
@@ -18,7 +19,7 @@ from jaxuq.tagging.benchmark.source import read_text_to_label, told_vectors
 from jaxuq.tagging.embeddings import embed_text
 from jaxuq.tagging.label_model import LabelForecast
 from jaxuq.tagging.neural_model import EmbeddedText
-from jaxuq.tagging.records import TaggingDataError, WeakLabels, make_weak_labels, read_text
+from jaxuq.tagging.records import TaggingDataError, WeakLabels
 from jaxuq.tagging.span_promises import wanted_promise
 
 
@@ -69,6 +70,7 @@ def apply_model(
         scores[name] = None if found is None else found._asdict()
     target = configuration.folder() if configuration.output else pathlib.Path("runs") / "tag-applied"
     write_text(target / "predictions.jsonl", "".join(lines))
+    _further(target, configuration.formats, lines)
     if promise is not None:
         write_json(target / "promise.json", promised)
     return target / "predictions.jsonl", scores
@@ -90,14 +92,28 @@ def _labelled(
 
 def _read(entry: str, configuration: TaggingConfiguration, model: SavedModel) -> WeakLabels:
     path, names = pathlib.Path(entry), tuple(model.record["label_names"])
-    if not (path.is_file() and path.suffix == ".txt"):
-        data = read_text_to_label(entry, configuration)
-        return data.with_labels(names) if set(data.label_names) <= set(names) else data  # `check` says what differs
-    if known(model.method, "votes"):
+    data = read_text_to_label(entry, configuration)
+    if known(model.method, "votes") and not data.function_names:
         raise TaggingDataError(
             f"{path} holds text only, and {model.name} labels by what labelling functions say; use a tagger (fit with "
-            "--tagger, apply <model>+tagger), or a folder with weak labels"
+            "--tagger, apply <model>+tagger), or add --functions with the file of them"
         )
-    lines = [re.split(r"[ \t]+", line.strip(" \t")) for line in read_text(path).split("\n")]
-    sentences = [words for words in lines if any(words)]
-    return make_weak_labels(sentences, [np.zeros((len(words), 0), np.int32) for words in sentences], None, names, [])
+    return data.with_labels(names) if set(data.label_names) <= set(names) else data  # `check` says what differs
+
+
+def _further(target: pathlib.Path, formats: Sequence[str], lines: Sequence[str]) -> None:
+    """What is found, in files of annotation programs; the text is the tokens with a blank between each two."""
+    texts = []
+    for record in map(json.loads, lines):
+        ends = np.cumsum([len(word) + 1 for word in record["tokens"]]).tolist()
+        places = tuple((end - 1 - len(word), end - 1) for word, end in zip(record["tokens"], ends))
+        spans = [(one["start"], one["end"], one["type"]) for one in record["entities"]]
+        scores = [one["confidence"] for one in record["entities"]]
+        texts.append((AnnotatedText(str(record["id"]), " ".join(record["tokens"]), places, None), spans, scores))
+    for name in formats:
+        make = prodigy_record if name == "prodigy" else label_studio_task
+        records = [json.dumps(make(text, spans, scores=scores), ensure_ascii=False) for text, spans, scores in texts]
+        if name == "prodigy":
+            write_text(target / "prodigy.jsonl", "".join(record + "\n" for record in records))
+        else:
+            write_text(target / "label-studio.json", "[" + ",\n".join(records) + "]\n")

@@ -30,8 +30,9 @@ class ExtractCommand(CrewOptions):
     data: pathlib.Path
     """The texts: .txt (one a line), .json or .jsonl with text, and gold where it is known."""
 
-    types: pathlib.Path
-    """What to look for: a .json file such as ["person", {"name": "place", "description": "...", "examples": []}]."""
+    types: pathlib.Path | None = None
+    """What to look for: a .json file such as ["person", {"name": "place", "description": "...", "examples": []}], or a
+    JSON schema. By default what the data name: a meta.json beside them, or the types of their gold entities."""
 
     model: str = "smollm2"
     """A server that speaks the OpenAI protocol (http://localhost:8000/v1), a model of jaxuq's, or replay:FILE."""
@@ -93,7 +94,7 @@ class ExtractCommand(CrewOptions):
     convention: Literal["corrected", "published"] = "corrected"
     """Of the scores: published leaves failed texts out and mixes predictions into the recall."""
 
-    formats: tuple[Literal["jsonl", "bio", "brat", "docbin", "tagging"], ...] = ("jsonl",)
+    formats: tuple[Literal["jsonl", "bio", "brat", "docbin", "tagging", "prodigy", "label-studio"], ...] = ("jsonl",)
     """Files of what was found; tagging is one more labelling function for jaxuq's label models."""
 
     limit: int | None = None
@@ -165,7 +166,7 @@ class ExtractCommand(CrewOptions):
                 raise ExtractionError(
                     "--resolve-conflicts takes spans away, whatever is promised; leave one of them out"
                 )
-            flat = [name for name in self.formats if name not in ("jsonl", "brat")]
+            flat = [name for name in self.formats if name in ("bio", "docbin", "tagging")]
             if flat:
                 raise ExtractionError(
                     f"entities kept for a promise may overlap, which {flat[0]} cannot hold; write jsonl"
@@ -189,7 +190,7 @@ class ExtractCommand(CrewOptions):
                 "model": f"{plain_url(self.model)} {self.server_model}" if "://" in self.model else self.model,
                 "temperature": temperature,
                 "data": data_name(self.data),
-                "types": str(self.types),
+                "types": None if self.types is None else str(self.types),
                 "prompts": None if self.prompts is None else str(self.prompts),
                 "calibrate": None if self.calibrate is None else str(self.calibrate),
             },
@@ -256,13 +257,14 @@ def hold_conversations(
         read_prompts,
         read_schema,
         run_extraction,
+        schema_of_data,
         set_aside,
     )
     from jaxuq.study import Listener, digest, open_run
     from jaxuq.tagging import wanted_promise
 
     temperature = command._check()
-    schema = read_schema(command.types)
+    schema = schema_of_data(command.data) if command.types is None else read_schema(command.types)
     passages = read_passages(command.data, schema, tokenizer=command.tokenizer)[: command.limit]
     prompts = read_prompts(command.prompts)
     promise = wanted_promise(command.recall, command.precision, command.delta)

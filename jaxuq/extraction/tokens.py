@@ -1,6 +1,7 @@
 """Words of a text with their places, so that every span can be verified: `text[start:end]`."""
 
 import functools
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,34 @@ if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer
 
 TOKENIZERS = ("words", "spacy")
+
+
+_PLAIN = str.maketrans({
+    **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0e\ufe0f"),  # nothing to see
+    **dict.fromkeys("‐‑‒–—―−﹣", "-"),
+    **dict.fromkeys("‘’‚‛′ʼ", "'"),
+    **dict.fromkeys("“”„‟″«»", '"'),
+    **dict.fromkeys("\u2044\u2215", "/"),
+})  # fmt: skip
+
+
+def plain_text(text: str) -> str:
+    """Text in the letters that a model may write it with: one form for all that reads alike.
+
+    Compatible characters decomposed (NFKD: full width, sub- and superscripts, ligatures, accents), signs of no width
+    dropped, dashes and quotes in their ASCII forms. For comparing only: places are always those of the text itself.
+
+    Args:
+        text: any.
+
+    Returns:
+        The text, which may have another length.
+
+    Example:
+        >>> plain_text("Ｈ₂Ｏ"), plain_text("e\u0301") == plain_text("é"), plain_text("co\u200b‑op")
+        ('H2O', True, 'co-op')
+    """
+    return unicodedata.normalize("NFKD", text).translate(_PLAIN)
 
 
 class TokenizedText(NamedTuple):

@@ -146,12 +146,13 @@ def test_bad_columns_are_refused_with_sentence_and_token(tmp_path, text, message
         _read(tmp_path, text)
 
 
-def test_mutated_columns_are_read_or_refused(tmp_path):
+@pytest.mark.parametrize("count", [400, pytest.param(20_000, marks=pytest.mark.long)])
+def test_mutated_columns_are_read_or_refused(count, tmp_path):
     rng = np.random.default_rng(3)
     text = _write(tmp_path, [["NN"] * n for n, _ in SPANS], _tags("BIOES"), _tags("IOB1")).read_text()
     pieces = ["\t", " ", "\n", "\n\n", "#", "B-X", "I-", "-", "S-X", "\u2028", "\ufeff", "-DOCSTART-", "\0", "O"]
     kinds = set()
-    for _ in range(400):
+    for _ in range(count):
         mutated = text
         for _ in range(rng.integers(1, 4)):
             start, size = rng.integers(len(mutated) + 1), rng.integers(6)

@@ -30,8 +30,9 @@ class ExtractCommand(CrewOptions):
     data: pathlib.Path
     """The texts: .txt (one a line), .json or .jsonl with text, and gold where it is known."""
 
-    types: pathlib.Path
-    """What to look for: a .json file such as ["person", {"name": "place", "description": "...", "examples": []}]."""
+    types: pathlib.Path | None = None
+    """What to look for: a .json file such as ["person", {"name": "place", "description": "...", "examples": []}], or a
+    JSON schema. By default what the data name: a meta.json beside them, or the types of their gold entities."""
 
     model: str = "smollm2"
     """A server that speaks the OpenAI protocol (http://localhost:8000/v1), a model of jaxuq's, or replay:FILE."""
@@ -69,6 +70,21 @@ class ExtractCommand(CrewOptions):
     log_probs: bool = True
     """Ask for the probabilities of tokens, which give every span a confidence."""
 
+    recall: float | None = None
+    """Keep the entities of which this share of the right ones of each type is there, on average over new texts
+    (conformal risk control); they may overlap. Spans are ranked by agreement of --samples or by their probability."""
+
+    precision: float | None = None
+    """Keep the entities of which this share is right, on average over new texts (learn then test)."""
+
+    delta: float = 0.1
+    """The chance that a promised precision does not hold."""
+
+    calibrate: pathlib.Path | None = None
+    """Texts with gold entities, which are asked about too: --recall and --precision learn from them, and the confidence
+    of each entity becomes the share of those like it that are right. By default a promise takes half of the texts of
+    --data that have gold; no results are written for those."""
+
     prompts: pathlib.Path | None = None
     """A TOML file with your own prompts in place of some or all of jaxuq's."""
 
@@ -78,7 +94,7 @@ class ExtractCommand(CrewOptions):
     convention: Literal["corrected", "published"] = "corrected"
     """Of the scores: published leaves failed texts out and mixes predictions into the recall."""
 
-    formats: tuple[Literal["jsonl", "bio", "brat", "docbin", "tagging"], ...] = ("jsonl",)
+    formats: tuple[Literal["jsonl", "bio", "brat", "docbin", "tagging", "prodigy", "label-studio"], ...] = ("jsonl",)
     """Files of what was found; tagging is one more labelling function for jaxuq's label models."""
 
     limit: int | None = None
@@ -145,6 +161,16 @@ class ExtractCommand(CrewOptions):
             raise ExtractionError(f"{self.samples} samples at temperature 0 are the same; add --temperature 0.7")
         if not 0 < self.least_agreement <= 1:
             raise ExtractionError(f"--least-agreement is {self.least_agreement}; expected a share in (0, 1]")
+        if self.recall is not None or self.precision is not None:
+            if self.resolve_conflicts:
+                raise ExtractionError(
+                    "--resolve-conflicts takes spans away, whatever is promised; leave one of them out"
+                )
+            flat = [name for name in self.formats if name in ("bio", "docbin", "tagging")]
+            if flat:
+                raise ExtractionError(
+                    f"entities kept for a promise may overlap, which {flat[0]} cannot hold; write jsonl"
+                )
         return temperature
 
     def _options(self, temperature: float) -> "Options":
@@ -156,6 +182,7 @@ class ExtractCommand(CrewOptions):
         names = (
             *("strategy", "reasoning", "clean_up", "resolve_conflicts", "samples", "least_agreement", "max_tokens"),
             *("tokenizer", "convention", "limit", "seed", "log_probs"),
+            *("recall", "precision", "delta"),
         )
         return Options(
             {name: getattr(self, name) for name in names}
@@ -163,12 +190,13 @@ class ExtractCommand(CrewOptions):
                 "model": f"{plain_url(self.model)} {self.server_model}" if "://" in self.model else self.model,
                 "temperature": temperature,
                 "data": data_name(self.data),
-                "types": str(self.types),
+                "types": None if self.types is None else str(self.types),
                 "prompts": None if self.prompts is None else str(self.prompts),
+                "calibrate": None if self.calibrate is None else str(self.calibrate),
             },
             {field.name: field.default for field in dataclasses.fields(self) if field.name in names}
-            | {"temperature": temperature},
-            names=("model", "data", "types", "prompts"),
+            | {"temperature": temperature, "calibrate": None},
+            names=("model", "data", "types", "prompts", "calibrate"),
         )
 
     def _model(self, temperature: float, usage: "Usage") -> "ChatModel":
@@ -220,6 +248,7 @@ def hold_conversations(
         The folder, and what the run has left (of a worker's share, nothing).
     """
     from jaxuq.extraction import (
+        ExtractionError,
         Plan,
         Usage,
         check_formats,
@@ -228,17 +257,29 @@ def hold_conversations(
         read_prompts,
         read_schema,
         run_extraction,
+        schema_of_data,
+        set_aside,
     )
     from jaxuq.study import Listener, digest, open_run
+    from jaxuq.tagging import wanted_promise
 
     temperature = command._check()
-    schema = read_schema(command.types)
+    schema = schema_of_data(command.data) if command.types is None else read_schema(command.types)
     passages = read_passages(command.data, schema, tokenizer=command.tokenizer)[: command.limit]
     prompts = read_prompts(command.prompts)
+    promise = wanted_promise(command.recall, command.precision, command.delta)
+    calibrating = None
+    if promise is not None or command.calibrate is not None:
+        if schema.relations:
+            raise ExtractionError("--recall, --precision and --calibrate are of entities; these types are relations")
+        file, where = command.calibrate, f"half of those of {command.data.name} with gold, set aside"
+        labelled = None if file is None else read_passages(file, schema, tokenizer=command.tokenizer)
+        passages, calibrating = set_aside(passages, labelled, where if file is None else file.name, promise)
     check_formats(command.formats, relations=bool(schema.relations))
     usage = Usage()
     model = command._model(temperature, usage)
     content = {"data": digest(passages), "types": digest(schema), "prompts": digest(prompts)}
+    content |= {} if calibrating is None else {"calibrate": digest(calibrating.passages)}
     dataset, found = data_name(command.data), []
     opened = open_run(
         command.output,
@@ -267,6 +308,7 @@ def hold_conversations(
             seed=command.seed,
             usage=usage if "://" in command.model else None,
             prices=command.prices,
+            calibrating=calibrating,
             listener=listener or Listener(),
         )
         found.append((result, usage))

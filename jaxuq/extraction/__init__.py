@@ -36,9 +36,11 @@ from jaxuq.extraction.formats import (
     write_formats,
 )
 from jaxuq.extraction.joining import read_conversations
+from jaxuq.extraction.json_schema import types_of_json_schema
 from jaxuq.extraction.local import local_chat
 from jaxuq.extraction.locating import (
     CORRECTED,
+    EXACT,
     PUBLISHED,
     PUBLISHED_EARLY,
     Haystack,
@@ -48,8 +50,16 @@ from jaxuq.extraction.locating import (
     make_haystack,
 )
 from jaxuq.extraction.parsing import STATUSES, ParsedRows, parse_rows
-from jaxuq.extraction.passages import Passage, make_passages, read_passages
+from jaxuq.extraction.passages import Passage, make_passages, read_passages, schema_of_data
 from jaxuq.extraction.pipeline import Extraction, extract
+from jaxuq.extraction.promised import (
+    Calibrating,
+    Promised,
+    calibrated_confidences,
+    keep_promised,
+    scored_spans,
+    set_aside,
+)
 from jaxuq.extraction.prompts import STRATEGIES, Plan, fill, read_prompts, steps
 from jaxuq.extraction.published_relations import (
     published_pair_counts,
@@ -78,6 +88,7 @@ from jaxuq.extraction.scoring import (
     scores_from_counts,
 )
 from jaxuq.extraction.spans import CONFLICT_RULES, Span, merge_overlaps, overlap, settle_types
+from jaxuq.extraction.structured import separated_rows, structured_tables
 from jaxuq.extraction.tables import (
     Table,
     clean_cell,
@@ -86,18 +97,20 @@ from jaxuq.extraction.tables import (
     published_tables,
     reply_tables,
 )
-from jaxuq.extraction.tokens import TokenizedText, join_tokens, tokenize
+from jaxuq.extraction.tokens import TokenizedText, join_tokens, plain_text, tokenize
 
 __all__ = [
     "CONFLICT_RULES",
     "CORRECTED",
     "COUNTS",
+    "EXACT",
     "FORMATS",
     "METRICS",
     "PUBLISHED",
     "PUBLISHED_EARLY",
     "STATUSES",
     "STRATEGIES",
+    "Calibrating",
     "ChatModel",
     "ChatSettings",
     "Conversation",
@@ -111,6 +124,7 @@ __all__ = [
     "ParsedRows",
     "Passage",
     "Plan",
+    "Promised",
     "Reader",
     "RelationType",
     "Reply",
@@ -126,6 +140,7 @@ __all__ = [
     "agreement",
     "bio_columns",
     "brat_annotations",
+    "calibrated_confidences",
     "cell_confidence",
     "check_formats",
     "clean_cell",
@@ -142,6 +157,7 @@ __all__ = [
     "is_nothing",
     "join_tokens",
     "json_line",
+    "keep_promised",
     "local_chat",
     "locate",
     "make_haystack",
@@ -151,6 +167,7 @@ __all__ = [
     "merge_overlaps",
     "overlap",
     "parse_rows",
+    "plain_text",
     "plan_conversations",
     "plan_resolutions",
     "published_pair_counts",
@@ -172,12 +189,18 @@ __all__ = [
     "resolve",
     "run_extraction",
     "says_yes",
+    "schema_of_data",
+    "scored_spans",
     "scores_from_counts",
     "scripted_chat",
+    "separated_rows",
+    "set_aside",
     "settle_types",
     "span_record",
     "steps",
+    "structured_tables",
     "tagging_records",
     "tokenize",
+    "types_of_json_schema",
     "write_formats",
 ]

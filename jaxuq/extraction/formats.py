@@ -12,8 +12,9 @@ from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Extraction
 from jaxuq.extraction.spans import Span
 from jaxuq.study import write_bytes, write_text
+from jaxuq.tagging import AnnotatedText, label_studio_task, prodigy_record
 
-FORMATS = ("jsonl", "bio", "brat", "docbin", "tagging")
+FORMATS = ("jsonl", "bio", "brat", "docbin", "tagging", "prodigy", "label-studio")
 
 
 def span_record(passage: Passage, span: Span) -> dict[str, Any]:
@@ -202,6 +203,17 @@ def doc_bin(passages: Sequence[Passage], extractions: Sequence[Extraction]) -> b
     return documents.to_bytes()
 
 
+def _annotated(pairs: Sequence[tuple[Passage, Extraction]], program: str) -> list[dict[str, Any]]:
+    """What was found, for an annotation program; spans without a confidence have the score of their match."""
+    make = prodigy_record if program == "prodigy" else label_studio_task
+    records = []
+    for passage, found in pairs:
+        text = AnnotatedText(passage.id, passage.text.text, tuple(zip(passage.text.starts, passage.text.ends)), None)
+        scores = [span.score if math.isnan(span.confidence) else span.confidence for span in found.spans]
+        records.append(make(text, [span[:3] for span in found.spans], scores=scores))
+    return records
+
+
 def write_formats(
     folder: pathlib.Path,
     formats: Sequence[str],
@@ -245,6 +257,12 @@ def write_formats(
             write_text(path / "train.json", json.dumps(tagging_records(passages, extractions), ensure_ascii=False))
             meta = {"entity_types": list(types), "lf": [function], "lf_rec": [function]}
             write_text(path / "meta.json", json.dumps(meta, ensure_ascii=False))
+        elif name == "prodigy":
+            path = folder / "prodigy.jsonl"
+            write_text(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in _annotated(pairs, name)))
+        elif name == "label-studio":
+            path = folder / "label-studio.json"
+            write_text(path, json.dumps(_annotated(pairs, name), ensure_ascii=False))
         else:
             path = folder / "brat"
             for number, (passage, found) in enumerate(pairs):

@@ -26,6 +26,7 @@ def read_conversations(
     num_samples: int = 1,
     least_agreement: float = 0.5,
     plan: Plan = DEFAULT_PLAN,
+    every: bool = False,
 ) -> tuple[dict[str, list[Span]], dict[str, tuple[Arguments, ...]], dict[str, str]]:
     """What the conversations about a passage say, type by type.
 
@@ -41,6 +42,7 @@ def read_conversations(
         num_samples: how many samples there should be; a missing one counts as a failed one.
         least_agreement: share of samples, in (0, 1].
         plan: how was asked.
+        every: keep all spans of any sample, also those of less agreement and those that overlap.
 
     Returns:
         Spans of each type, relations of each type, and the status of each.
@@ -55,12 +57,12 @@ def read_conversations(
         read = [_read_all(passage, said.get((passage.id, ALL, sample)), labels, reader) for sample in samples]
         statuses[ALL] = _joint_status([status for _, status in read])
         for name in labels:
-            spans[name] = _settle_samples([found.get(name, []) for found, _ in read], least_agreement)
+            spans[name] = _settle_samples([found.get(name, []) for found, _ in read], least_agreement, every)
         return spans, relations, statuses
     for kind in schema.entities:
         pairs = [_read_one(said.get((passage.id, kind.name, sample)), kind, reader) for sample in samples]
         statuses[kind.name] = _joint_status([status for _, status in pairs])
-        spans[kind.name] = _settle_samples([found for found, _ in pairs], least_agreement)
+        spans[kind.name] = _settle_samples([found for found, _ in pairs], least_agreement, every)
     for kind in schema.relations:
         results = [_read_relation(said.get((passage.id, kind.name, sample)), kind, reader) for sample in samples]
         statuses[kind.name] = _joint_status([status for _, status in results])
@@ -79,9 +81,11 @@ def _joint_status(statuses: Sequence[str]) -> str:
     return statuses[0]
 
 
-def _settle_samples(samples: Sequence[list[Span]], least_agreement: float) -> list[Span]:
+def _settle_samples(samples: Sequence[list[Span]], least_agreement: float, every: bool) -> list[Span]:
     if len(samples) == 1:
         return list(samples[0])
+    if every:
+        return agreement(samples)
     kept = [span for span in agreement(samples) if span.confidence >= least_agreement]
     return settle_types({"": kept}) if kept else []
 

@@ -36,6 +36,7 @@ class LocatingRules(NamedTuple):
 
 
 CORRECTED = LocatingRules()
+EXACT = LocatingRules(threshold=1.0, narrower=0, wider=0, long=10**9)  # letter by letter, at the bounds of tokens
 PUBLISHED = LocatingRules(short_without_spaces=False, repeats=False, last_token=False)
 # One stored report (GPT-3.5, G&O, conll04) was made with these.
 PUBLISHED_EARLY = PUBLISHED._replace(threshold=0.7, wider=2, last_token=True)

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from jaxuq.extraction.structured import separated_rows, structured_tables
 from jaxuq.extraction.tables import (
     Table,
     find_column,
+    header_cell,
     is_nothing,
     published_tables,
     reply_tables,
@@ -34,9 +36,9 @@ class ParsedRows(NamedTuple):
 def parse_rows(reply: str, columns: Sequence[str], *, convention: str = "corrected") -> ParsedRows:
     """Read the wanted columns of the last table of a reply.
 
-    The last table that has all columns counts (`find_column`); without one, for a single wanted column, the last table
-    of one column, and without that the last list of bullets. Cells that say that there is nothing become empty, and
-    rows of nothing but those are dropped. Time is linear in the reply.
+    The last table that has all columns counts (`find_column`), of Markdown, JSON, HTML or comma-separated values;
+    without one, for a single wanted column, the last table of one column, and without that the last list. Cells that
+    say that there is nothing become empty, and rows of nothing but those are dropped. Time is linear in the reply.
 
     `convention="published"` takes the last strict table whatever its columns, drops a table whose longest row is not as
     long as its header (pandas refuses it), reads the header itself where a name appears twice, and passes cells on as
@@ -90,21 +92,36 @@ def _published_rows(reply: str, columns: Sequence[str]) -> ParsedRows:
 
 
 def _corrected_rows(reply: str, columns: Sequence[str]) -> ParsedRows:
-    tables = reply_tables(reply)
-    if not tables:
-        if is_nothing(reply):
-            return ParsedRows((), "nothing")
-        return ParsedRows((), "no table")
+    tables = [_with_header(table, columns) for table in [*structured_tables(reply), *reply_tables(reply)]]
     for table in reversed(tables):
         numbers = [find_column(table.header, name) for name in columns]
         if -1 not in numbers and len(set(numbers)) == len(numbers):
             return _parsed(_pick(table, numbers))
+    separated = separated_rows(reply, columns)
+    if separated is not None:
+        return _parsed(_pick(Table(tuple(columns), tuple(separated)), range(len(columns))))
+    if not tables:
+        return ParsedRows((), "nothing" if is_nothing(reply) or reply.strip() in ("[]", "{}") else "no table")
     if len(columns) == 1:
-        for kind in ("table", "bullets"):
+        for kinds in (("table", "rows"), ("bullets",)):
             for table in reversed(tables):
-                if table.kind == kind and len(table.header) <= 1 and all(len(row) == 1 for row in table.rows):
+                if table.kind in kinds and len(table.header) <= 1 and all(len(row) == 1 for row in table.rows):
                     return _parsed(_pick(table, [0]))
+    if all(not table.rows or table.kind == "rows" for table in tables) and len(columns) > 1:
+        for table in reversed(tables):
+            if table.kind == "rows" and not table.header and all(len(row) == len(columns) for row in table.rows):
+                return _parsed(_pick(table, range(len(columns))))
     return ParsedRows((), "no column")
+
+
+def _with_header(table: Table, columns: Sequence[str]) -> Table:
+    """A table of which nothing said whether it has a header: it has, where its first row names a column."""
+    if table.kind != "rows" or not table.rows:
+        return table
+    first = [header_cell(cell) for cell in table.rows[0]]
+    if all(find_column(first, name) >= 0 for name in columns):
+        return Table(tuple(first), table.rows[1:])
+    return table
 
 
 def _pick(table: Table, numbers: Sequence[int]) -> list[tuple[str, ...]]:

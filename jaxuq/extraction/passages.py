@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxuq.extraction.errors import ExtractionError
-from jaxuq.extraction.schema import Schema, read_json
+from jaxuq.extraction.schema import Schema, make_schema, read_json
 from jaxuq.extraction.scoring import Arguments
 from jaxuq.extraction.spans import Span
 from jaxuq.extraction.tokens import TokenizedText, join_tokens, tokenize
@@ -45,7 +45,7 @@ def read_lines(path: str | pathlib.Path, what: str) -> list[Any]:
     path = pathlib.Path(path)
     try:
         content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except FileNotFoundError:
         raise ExtractionError(f"there is no file {path} of {what}") from None
     except (OSError, EOFError, UnicodeDecodeError) as error:
@@ -63,9 +63,10 @@ def read_passages(path: str | pathlib.Path, schema: Schema, *, tokenizer: str = 
 
     `.txt`: one text a line. `.jsonl` (or `.jsonl.gz`) and `.json`: a list of texts or records, or an object of records
     by id. A record has its text as `text`, `sentence` or `tokens`, optionally an `id`, and optionally gold: `entities`,
-    each `{"type", "pos": [start, end]}` (or `start` and `end`) in characters, or `label`, each `[start, end, type]` in
-    tokens; or `relations`, each `{"type", "head": {"pos"}, "tail": {"pos"}}` or `{"type", "entities": [[start, end],
-    ...]}` in characters. The layout of `jaxuq.tagging` (`{id: {label, data: {text}}}`) is one of these.
+    each `{"type", "pos": [start, end]}` (or `start` and `end`) in characters, `spans`, each `{"start", "end", "label"}`
+    in characters, as of Prodigy, or `label`, each `[start, end, type]` in tokens; or `relations`, each `{"type",
+    "head": {"pos"}, "tail": {"pos"}}` or `{"type", "entities": [[start, end], ...]}` in characters. The layout of
+    `jaxuq.tagging` (`{id: {label, data: {text}}}`) is one of these.
 
     Args:
         path: the file.
@@ -78,11 +79,53 @@ def read_passages(path: str | pathlib.Path, schema: Schema, *, tokenizer: str = 
     Raises:
         ExtractionError: the file or one of its records is wrong; the message names the record.
     """
+    return make_passages(_content(path), schema, tokenizer=tokenizer)
+
+
+def schema_of_data(path: str | pathlib.Path) -> Schema:
+    """The types of entities that data themselves name: of a `meta.json` beside them, else those of their gold.
+
+    Args:
+        path: as of `read_passages`.
+
+    Returns:
+        `Schema`.
+
+    Raises:
+        ExtractionError: the file is wrong, or names no type.
+    """
+    path = pathlib.Path(path)
+    meta = path.parent / "meta.json"
+    content = _content(path)  # a file that is missing is told as such
+    if meta.is_file():
+        found = read_json(meta, "types")
+        if isinstance(found, Mapping) and {"entity2columns", "relation2columns", "entity_types"} & set(found):
+            return make_schema(found)
+    records = content.values() if isinstance(content, Mapping) else content
+    names: dict[str, None] = {}
+    for record in records:
+        fields = record if isinstance(record, Mapping) else {}
+        for entity in _listed(fields.get("entities")):
+            names |= {str(entity["type"]): None} if isinstance(entity, Mapping) and entity.get("type") else {}
+        for span in _listed(fields.get("label")):
+            names |= {str(span[2]): None} if isinstance(span, list) and len(span) == 3 else {}
+        for span in _listed(fields.get("spans")):
+            names |= {str(span["label"]): None} if isinstance(span, Mapping) and span.get("label") else {}
+    if not names:
+        raise ExtractionError(f"{path} names no types of entities; say what to look for with --types")
+    return make_schema(sorted(names))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _content(path: str | pathlib.Path) -> Any:
     path = pathlib.Path(path)
     name = path.name.removesuffix(".gz")
     if name.endswith(".txt"):
         try:
-            content: Any = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            content: Any = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
         except FileNotFoundError:
             raise ExtractionError(f"there is no file {path} of texts") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -93,7 +136,7 @@ def read_passages(path: str | pathlib.Path, schema: Schema, *, tokenizer: str = 
         content = read_json(path, "texts")
     else:
         raise ExtractionError(f"the file {path} of texts is no .txt, .json or .jsonl file")
-    return make_passages(content, schema, tokenizer=tokenizer)
+    return content
 
 
 def make_passages(
@@ -159,9 +202,9 @@ def _passage(number: int, record: Any, schema: Schema, tokenizer: str) -> Passag
 
 
 def _gold_entities(fields: Mapping[str, Any], text: TokenizedText, schema: Schema) -> tuple[Span, ...] | None:
-    if not schema.entities or ("entities" not in fields and "label" not in fields):
+    if not schema.entities or not {"entities", "label", "spans"} & set(fields):
         return None
-    spans = []
+    spans = [Span(*_tokens(text, one["start"], one["end"]), str(one["label"])) for one in fields.get("spans") or ()]
     for entity in fields.get("entities", ()):
         start, end = entity["pos"] if "pos" in entity else (entity["start"], entity["end"])
         spans.append(Span(*_tokens(text, start, end), str(entity["type"])))

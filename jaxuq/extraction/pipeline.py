@@ -62,6 +62,7 @@ def extract(
     least_agreement: float = 0.5,
     resolve_conflicts: bool = False,
     tokenizer: str = "words",
+    every: bool = False,
     known: Iterable[Conversation] = (),
     retry: bool = True,
     on_conversation: Callable[[Conversation], None] | None = None,
@@ -79,6 +80,8 @@ def extract(
         least_agreement: share of samples that must have a span.
         resolve_conflicts: ask once more about each text in which types overlap (CR).
         tokenizer: of the passages.
+        every: keep all spans of any sample, overlapping ones and those with two types too, before any resolution: the
+            candidates of a promise.
         known: conversations that were held before; one in which the very same was asked is not held again.
         retry: whether one that failed is held again all the same.
         on_conversation: called with every new conversation.
@@ -138,9 +141,11 @@ def extract(
             num_samples=num_samples,
             least_agreement=least_agreement,
             plan=plan,
+            every=every,
         )
         for passage in passages
     }
+    resolve_conflicts = resolve_conflicts and not every
     if resolve_conflicts and schema.entities:
         found = {item: spans for item, (spans, _, _) in read.items()}
         hold(plan_resolutions(passages, schema, found, said, reasoning=plan.reasoning, prompts=prompts))
@@ -150,7 +155,9 @@ def extract(
         resolution = said.get((passage.id, CONFLICT, 0))
         if resolve_conflicts and resolution is not None:
             statuses[CONFLICT] = resolution.error or _resolve(resolution, spans, schema, readers[passage.id])
-        results.append(Extraction(passage.id, tuple(settle_types(spans)), relations, statuses))
+        results.append(
+            Extraction(passage.id, tuple(settle_types(spans, rule="keep" if every else "best")), relations, statuses)
+        )
     return results, list(said.values())
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from jaxuq.extraction.locating import CORRECTED, PUBLISHED, Haystack, LocatingRules, Match, locate, make_haystack
+from jaxuq.extraction.locating import CORRECTED, EXACT, PUBLISHED, Haystack, LocatingRules, Match, locate, make_haystack
 from jaxuq.extraction.parsing import ParsedRows, parse_rows
 from jaxuq.extraction.scoring import Arguments
 from jaxuq.extraction.spans import Span, merge_overlaps
-from jaxuq.extraction.tables import is_nothing
-from jaxuq.extraction.tokens import TokenizedText, tokenize
+from jaxuq.extraction.tables import MARKS, NAMES, is_nothing
+from jaxuq.extraction.tokens import TokenizedText, plain_text, tokenize
 
 
 class Reader(NamedTuple):
@@ -16,8 +16,8 @@ class Reader(NamedTuple):
 
     Attributes:
         text: the text.
-        haystack: its tokens in lower case.
-        exact: its tokens as they are.
+        haystack: its tokens in lower case, in plain letters (`plain_text`; but not as published).
+        exact: the same with their case.
         count: how many tokens a phrase has.
         rules: of locating.
         convention: of parsing, `"corrected"` or `"published"`.
@@ -31,15 +31,27 @@ class Reader(NamedTuple):
     convention: str
 
     def find(self, phrase: str, num_tokens: int | None = None, *, ignore_case: bool = True) -> list[Match]:
-        """All places of a phrase; see `locate`."""
+        """All places of a phrase, in tokens of the text; see `locate`."""
         if is_nothing(phrase, convention=self.convention):
             return []
+        if self.convention == "published":
+            return self._locate(phrase, num_tokens, self.rules, ignore_case)
+        if phrase in NAMES:  # as likely a none-word as a name, which the text alone can tell
+            return self._locate(phrase, num_tokens, EXACT, ignore_case=False)
+        phrase = plain_text(phrase)
+        bare = phrase.strip(MARKS)
+        if bare == phrase or not bare:
+            return self._locate(phrase, num_tokens, self.rules, ignore_case)
+        exact = self._locate(phrase, num_tokens, EXACT, ignore_case)  # marks that belong to the name
+        return exact or self._locate(bare, num_tokens, self.rules, ignore_case)
+
+    def _locate(self, phrase: str, num_tokens: int | None, rules: LocatingRules, ignore_case: bool) -> list[Match]:
         phrase = phrase.lower() if ignore_case else phrase
         return locate(
             phrase,
             self.haystack if ignore_case else self.exact,
             num_tokens=self.count(phrase) if num_tokens is None else num_tokens,
-            rules=self.rules,
+            rules=rules,
         )
 
 
@@ -73,7 +85,8 @@ def make_reader(
     def count(phrase: str) -> int:
         return len(tokenize(phrase, tokenizer).tokens)
 
-    lower, exact = make_haystack(text.tokens), make_haystack(text.tokens, ignore_case=False)
+    tokens = text.tokens if convention == "published" else [plain_text(token) for token in text.tokens]
+    lower, exact = make_haystack(tokens), make_haystack(tokens, ignore_case=False)
     if convention not in ("corrected", "published"):
         raise ValueError(f"convention is {convention!r}; expected 'corrected' or 'published'")
     rules = rules or (PUBLISHED if convention == "published" else CORRECTED)

@@ -14,6 +14,7 @@ from jaxuq.extraction.evaluation import METRICS, Evaluation, evaluate
 from jaxuq.extraction.formats import check_formats, write_formats
 from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.pipeline import Extraction, extract
+from jaxuq.extraction.promised import Calibrating, keep_promised
 from jaxuq.extraction.prompts import Plan, Prompts
 from jaxuq.extraction.schema import Schema
 from jaxuq.extraction.spans import Span
@@ -64,6 +65,7 @@ def run_extraction(
     seed: int = 0,
     usage: Usage | None = None,
     prices: tuple[float, float] | None = None,
+    calibrating: Calibrating | None = None,
     listener: Listener = Listener(),  # noqa: B008
 ) -> RunResult:
     """Extract into a result folder.
@@ -89,7 +91,8 @@ def run_extraction(
         seed: of the bootstrap, and a column of the tables.
         usage: of the model, for `run.json`.
         prices: of a million tokens read and written.
-        listener: is told of conversations that have ended, of all that are wanted.
+        calibrating: labelled texts that are asked about too, and what is promised by them; see `set_aside`.
+        listener: is told of conversations that have ended, of all that are wanted, and what is promised.
 
     Returns:
         `RunResult`.
@@ -103,9 +106,18 @@ def run_extraction(
     options |= {"resolve_conflicts": resolve_conflicts, "tokenizer": tokenizer}
     talks = _Talks(log, model, functools.partial(extract, schema=schema, plan=plan, **options), listener)
     before = {(one[:3], asked_in(one)) for one in talks.known if not one.error}
-    cells = [study.Plan(passage.id, _Text(talks, passage, []), passage) for passage in passages]
+    asked = [*passages, *(calibrating.passages if calibrating else ())]
+    cells = [study.Plan(passage.id, _Text(talks, passage, []), passage) for passage in asked]
     compute_cells(folder, cells, talks.hold, listener=listener)
-    extractions, conversations = talks.read(passages, retry=False)
+    extractions, conversations = talks.read(asked, retry=False)
+    extractions, promised = extractions[: len(passages)], None
+    if calibrating is not None:
+        every, _ = talks.read(asked, retry=False, every=True)
+        found, labelled = every[: len(passages)], every[len(passages) :]
+        promised = keep_promised(calibrating, labelled, found, extractions, schema.names)
+        extractions = promised.extractions
+        for line in promised.lines:
+            listener.message(line)
     log.settle(one.record() for one in conversations)
     written = write_formats(
         folder.path, formats, passages, extractions, types=schema.names, function=_method(plan, False, 1)
@@ -122,6 +134,8 @@ def run_extraction(
         facts["without an answer"] = len(broken)
     if evaluation is not None:
         facts["texts with gold"] = len(evaluation.items)
+    if promised is not None:
+        facts["labelled texts"] = "; ".join(promised.lines)
     texts = [_shown(passage, found) for passage, found in zip(passages, extractions, strict=True)]
     write_text(folder.path / "predictions" / "texts.jsonl", sealed_lines(texts, ascii=True))
     write_table(folder.path / "predictions" / "found.csv", _found(texts), _FOUND)
@@ -132,6 +146,7 @@ def run_extraction(
         failed_conversations=len(broken),
         statuses=_count_statuses(extractions),
         usage=None if usage is None else usage.record(prices),
+        promise=None if promised is None else promised.record,
     )
     new = sum((one[:3], asked_in(one)) not in before for one in conversations)
     first = broken[0].error if broken else ""
@@ -204,9 +219,11 @@ class _Talks:
                 continue
         return found
 
-    def read(self, passages: Sequence[Passage], *, retry: bool) -> tuple[list[Extraction], list[Conversation]]:
+    def read(
+        self, passages: Sequence[Passage], *, retry: bool, every: bool = False
+    ) -> tuple[list[Extraction], list[Conversation]]:
         """What was found, from conversations that have been held; `_Missing` if some have not."""
-        return self._extracted(_NOBODY, passages, known=self.known, retry=retry)
+        return self._extracted(_NOBODY, passages, known=self.known, retry=retry, every=every)
 
     def refresh(self) -> None:
         """Other processes may have held some."""

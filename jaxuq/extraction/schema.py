@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jaxuq.extraction.errors import ExtractionError
+from jaxuq.extraction.json_schema import is_json_schema, types_of_json_schema
 
 
 class EntityType(NamedTuple):
@@ -79,8 +80,9 @@ def make_schema(content: Mapping[str, Any] | Sequence[Any]) -> Schema:
 
     A list of types, or `{"entities": [...]}`, or `{"relations": [...]}`. A type of entity is its name, or
     `{"name", "label", "description", "examples", "question", "column"}`, of which all but the name may be left out; a
-    type of relation has `"columns"` too (two or more), and may have `"check"` and `"optional"`. The `meta.json` of the
-    published data (`entity2columns`, `relation2columns` and so on) is understood as well.
+    type of relation has `"columns"` too (two or more), and may have `"check"` and `"optional"`. A JSON schema, as
+    Pydantic writes it (`types_of_json_schema`), and the `meta.json` of the published data (`entity2columns`,
+    `relation2columns` and so on; of `jaxuq.tagging` `entity_types`) are understood as well.
 
     Args:
         content: of a JSON file.
@@ -96,8 +98,12 @@ def make_schema(content: Mapping[str, Any] | Sequence[Any]) -> Schema:
         'Which parts of the following text are instances of "Place"?'
     """
     if isinstance(content, Mapping):
+        if is_json_schema(content):
+            content = types_of_json_schema(content)
         if "entity2columns" in content or "relation2columns" in content:
             return _checked(_from_published(content))
+        if "entity_types" in content:
+            content = {"entities": content["entity_types"]}
         unknown = set(content) - {"entities", "relations"}
         if unknown:
             raise ExtractionError(
@@ -140,7 +146,7 @@ def read_json(path: str | pathlib.Path, what: str) -> Any:
         ExtractionError: it is missing or no JSON.
     """
     try:
-        return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        return json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ExtractionError(f"there is no file {path} of {what}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:

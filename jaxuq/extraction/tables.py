@@ -10,14 +10,17 @@ COLUMN_CUTOFF = 0.8  # least similarity of a column's name to the expected one, 
 _DASHES = frozenset(" \t\r\x0b\x0c|:=–—-")
 _PUBLISHED_SEPARATOR = re.compile(r"\|[-| :]+\|")
 _BULLET = re.compile(r"\s*(?:[-*+•‣▪●]|\(?\d{1,4}[.)])\s+(?=\S)")
+LINES = re.compile(r"\r\n|\r|\n")  # other separators of lines may stand in a name
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _TAG = re.compile(
     r"</?(?:a|b|code|div|em|font|i|li|p|s|small|span|strong|sub|sup|table|tbody|td|th|thead|tr|u|ul)(?:\s[^<>]{0,200})?>",
     re.IGNORECASE,
 )
-_BOLD = re.compile(r"\*\*([^*]+)\*\*|__([^_]+)__")
+_BOLD = re.compile(r"\*\*([^*]+\**?)\*\*(?!\*)|(?<!\w)__(?=[^_]*\s)([^_]+)__(?!\w)")
+_PAIRS = (("**", "**"), ("*", "*"), ("`", "`"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"))
+NAMES = frozenset({"Na", "Nil"})  # as names are written; they mean nothing only where the text has no such word
 _QUOTED = re.compile(r"[\"“«']([^\"”»]+)[\"”»'](?!\w)")
-_MARKS = " \t\r\x0b\x0c`*_\"'“”‘’«»"
+MARKS = " \t\r\x0b\x0c`*_\"'“”‘’«»"
 PUBLISHED_NOTHING = frozenset({"none", "n/a", "null", "-"})
 _NOTHING = PUBLISHED_NOTHING | frozenset(
     {
@@ -53,7 +56,8 @@ class Table(NamedTuple):
     Attributes:
         header: names of the columns; empty for a list of bullets.
         rows: cells of each row, as many as it has.
-        kind: `"table"`, `"plain"` (one column, no pipes) or `"bullets"`.
+        kind: `"table"`, `"rows"` (nothing says whether the first line is a header), `"field"`
+            (a column beside others of their own), `"plain"` (one column, no pipes) or `"bullets"`.
     """
 
     header: tuple[str, ...]
@@ -79,9 +83,11 @@ def is_nothing(cell: str, *, convention: str = "corrected") -> bool:
         >>> is_nothing("None."), is_nothing("None.", convention="published"), is_nothing("Nonesuch")
         (True, False, False)
     """
+    if cell in NAMES and convention != "published":
+        return False
     if convention == "published":
         return not cell or cell.lower() in PUBLISHED_NOTHING
-    plain = cell.strip(_MARKS + "()[].").lower()
+    plain = cell.strip(MARKS + "()[].").lower()
     return plain in _NOTHING or cell.strip().lower() in _NOTHING
 
 
@@ -161,11 +167,12 @@ def reply_tables(reply: str) -> list[Table]:
     """All tables and lists of a reply, tolerantly.
 
     A table is a run of lines with pipes, of which one of the first is a line of dashes; outer pipes, code fences, quote
-    marks (`>`) and blank lines around it do not matter, nor do rows with more or fewer cells than the header. Without a
-    line of dashes, two or more lines with pipes on both sides are a table with the first as its header. A line under
-    which dashes stand, and the lines down to a blank one, are a table of one column without pipes. A run of bullets or
-    numbers is a list. Cells are unescaped; emphasis, quotes and tags around them are taken off; `<br>` makes
-    two rows. Time is linear in the reply.
+    marks (`>`) and blank lines around it do not matter, nor do rows with more or fewer cells than the header. Further
+    lines of dashes are rules between rows, or rows that say nothing; they begin another table only under the same
+    header or one of another width. Without a line of dashes, lines with pipes on both sides are rows, whose first may
+    be the header. A line under which dashes stand, and the lines down to a blank one, are a table of one column without
+    pipes. A run of bullets or numbers is a list. Cells are unescaped; emphasis, quotes and tags around them are taken
+    off; `<br>` makes two rows. Time is linear in the reply.
 
     Args:
         reply: what the model wrote.
@@ -184,10 +191,10 @@ def reply_tables(reply: str) -> list[Table]:
     bullets: list[str] = []
     plain: list[str] | None = None  # rows of a table of one column without any pipe
     previous = ""
-    for line in [*reply.splitlines(), ""]:
+    for line in [*LINES.split(reply), ""]:
         line = line.strip().lstrip(">").strip()
         if plain is not None and (not line or "|" in line or line.startswith("```")):
-            tables.append(Table((clean_cell(previous),), tuple(_rows(plain)), "plain"))
+            tables.append(Table((header_cell(previous),), tuple(_rows(plain)), "plain"))
             plain = None
         if plain is not None:
             plain.append(line)
@@ -229,33 +236,65 @@ def clean_cell(cell: str) -> str:
         cell: as written.
 
     Returns:
-        Its text: entities unescaped, tags, emphasis, back-quotes and quotes around it taken off.
+        Its text: entities unescaped; tags, emphasis, back-quotes and quotes that stand on both sides taken off. A mark
+        on one side, and underscores around a word, belong to the name: `A*`, `5'`, `__init__`.
 
     Example:
-        >>> clean_cell(" **`J91` &amp; co** ")
-        'J91` & co'
+        >>> [clean_cell(cell) for cell in (" **`J91` &amp; co** ", "**A***", "`5'`", "`__init__`", "__Ada Bo__")]
+        ['`J91` & co', 'A*', "5'", '__init__', 'Ada Bo']
     """
-    return html.unescape(_BOLD.sub(r"\1\2", _TAG.sub("", cell))).strip(_MARKS)
+    cell = html.unescape(_BOLD.sub(r"\1\2", _TAG.sub("", cell))).strip()
+    while len(cell) > 2:
+        pair = next((p for p in _PAIRS if _wrapped(cell, *p)), None)
+        if pair is None:
+            break
+        cell = cell[len(pair[0]) : -len(pair[1])].strip()
+    return "" if not cell.strip(MARKS) else cell
+
+
+def _wrapped(cell: str, first: str, last: str) -> bool:
+    inner = cell[len(first) : -len(last)]
+    return cell.startswith(first) and cell.endswith(last) and bool(inner.strip(MARKS)) and not inner.endswith("\\")
+
+
+def header_cell(cell: str) -> str:
+    """The name of a column: a cell without any mark around it.
+
+    Example:
+        >>> header_cell("__Person__:")
+        'Person'
+    """
+    return clean_cell(cell).strip(MARKS + ":")
 
 
 def _table(block: list[str]) -> list[Table]:
     if not block:
         return []
     dashes = [number for number, line in enumerate(block) if _is_dashes(line)]
-    if not dashes:
-        if len(block) < 2 or not all(line.startswith("|") or line.endswith("|") for line in block):
+    one_dash = len(block) == 2 and dashes == [1] and all(cell == "-" for cell in _cells(block[1]))
+    if not dashes or one_dash:  # a row and a cell that says nothing, rather than a header without rows
+        piped = [(line.startswith("|"), line.endswith("|")) for line in block]
+        if not all(any(ends) if len(block) > 1 else all(ends) for ends in piped):
             return []
-        block, dashes = [block[0], "---", *block[1:]], [1]  # the first line is the header all the same
-    known = set(dashes)
-    starts = [number for number in dashes if number and number - 1 not in known]
+        return [Table((), tuple(_rows([line for line in block if not _is_dashes(line)])), "rows")]
+    known, starts = set(dashes), []
+    for number in dashes:
+        if number and number - 1 not in known and (not starts or _is_header(block[number - 1], block[starts[0] - 1])):
+            starts.append(number)
     if not starts:
         return [Table((), tuple(_rows([line for line in block if not _is_dashes(line)])))]
     tables = []
     for start, stop in zip(starts, [*(number - 1 for number in starts[1:]), len(block)]):
-        header = tuple(clean_cell(cell) for cell in _cells(block[start - 1]))
+        header = tuple(header_cell(cell) for cell in _cells(block[start - 1]))
         body = [line for line in block[start + 1 : stop] if not _is_dashes(line)]
         tables.append(Table(header, tuple(_rows(body))))
     return tables
+
+
+def _is_header(line: str, known: str) -> bool:
+    """Whether a line above dashes begins another table: it is the header again, or has another number of cells."""
+    cells, first = ([header_cell(cell).lower() for cell in _cells(one)] for one in (line, known))
+    return cells == first or len(cells) != len(first)
 
 
 def _rows(lines: Sequence[str]) -> list[tuple[str, ...]]:

@@ -1,18 +1,46 @@
 """Words of a text with their places, so that every span can be verified: `text[start:end]`."""
 
 import functools
-import re
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jaxuq._extras import needed_package
 from jaxuq.extraction.errors import ExtractionError
+from jaxuq.tagging.words import word_places
 
 if TYPE_CHECKING:
     from spacy.tokenizer import Tokenizer
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)*|[^\w\s]")
 TOKENIZERS = ("words", "spacy")
+
+
+_PLAIN = str.maketrans({
+    **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0e\ufe0f"),  # nothing to see
+    **dict.fromkeys("‐‑‒–—―−﹣", "-"),
+    **dict.fromkeys("‘’‚‛′ʼ", "'"),
+    **dict.fromkeys("“”„‟″«»", '"'),
+    **dict.fromkeys("\u2044\u2215", "/"),
+})  # fmt: skip
+
+
+def plain_text(text: str) -> str:
+    """Text in the letters that a model may write it with: one form for all that reads alike.
+
+    Compatible characters decomposed (NFKD: full width, sub- and superscripts, ligatures, accents), signs of no width
+    dropped, dashes and quotes in their ASCII forms. For comparing only: places are always those of the text itself.
+
+    Args:
+        text: any.
+
+    Returns:
+        The text, which may have another length.
+
+    Example:
+        >>> plain_text("Ｈ₂Ｏ"), plain_text("e\u0301") == plain_text("é"), plain_text("co\u200b‑op")
+        ('H2O', True, 'co-op')
+    """
+    return unicodedata.normalize("NFKD", text).translate(_PLAIN)
 
 
 class TokenizedText(NamedTuple):
@@ -61,7 +89,7 @@ def tokenize(text: str, tokenizer: str = "words") -> TokenizedText:
         ('A', 'gap', 'of', '1.6', 'eV', '.')
     """
     if tokenizer == "words":
-        found = [(match.start(), match.end()) for match in _WORD.finditer(text)]
+        found = word_places(text)
     elif tokenizer == "spacy":
         found = [(token.idx, token.idx + len(token.text)) for token in _spacy()(text)]
     else:

@@ -1,5 +1,12 @@
 """Labels for tokens from many unreliable labelling functions, and the hidden Markov engine behind it."""
 
+from jaxuq.tagging.annotations import (
+    AnnotatedText,
+    annotated_labels,
+    label_studio_task,
+    prodigy_record,
+    read_annotations,
+)
 from jaxuq.tagging.bayesian_dawid_skene import BayesianTokenParams, bayesian_dawid_skene
 from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
 from jaxuq.tagging.columns import read_columns
@@ -17,6 +24,7 @@ from jaxuq.tagging.emission_prior import (
 )
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.finetuning import FinetunedParams, finetune_tagger
+from jaxuq.tagging.function_files import FunctionFile, read_functions, with_functions
 from jaxuq.tagging.functions import apply_labelling_functions, gazetteer_function, heuristic_function, regex_function
 from jaxuq.tagging.hmm import HMMParams, hmm
 from jaxuq.tagging.inference import (
@@ -41,6 +49,7 @@ from jaxuq.tagging.span_guarantees import (
     promise_precision,
     promise_recall,
 )
+from jaxuq.tagging.span_promises import SpanPromise, calibrating_half, wanted_promise
 from jaxuq.tagging.sparse_chmm import sparse_chmm
 from jaxuq.tagging.sparse_parameters import SparseCHMMParams, SparseOptions
 from jaxuq.tagging.sparse_reliability import sparse_reliabilities
@@ -50,6 +59,7 @@ from jaxuq.tagging.token_models import TokenParams, dawid_skene, snorkel
 from jaxuq.tagging.wxor import WXORCounts, wxor_counts, wxor_scores
 
 __all__ = [
+    "AnnotatedText",
     "BayesianTokenParams",
     "BestPaths",
     "CHMMParams",
@@ -58,6 +68,7 @@ __all__ = [
     "ExpectedCounts",
     "FinetunedParams",
     "Fitted",
+    "FunctionFile",
     "HMMParams",
     "LabelForecast",
     "LabelModel",
@@ -65,6 +76,7 @@ __all__ = [
     "MajorityParams",
     "NeuralFitted",
     "NeuralLabelModel",
+    "SpanPromise",
     "SpanThresholds",
     "SparseCHMMParams",
     "SparseOptions",
@@ -75,10 +87,12 @@ __all__ = [
     "TrainOptions",
     "WXORCounts",
     "WeakLabels",
+    "annotated_labels",
     "apply_labelling_functions",
     "bayesian_dawid_skene",
     "best_consensus",
     "bio_label_names",
+    "calibrating_half",
     "candidate_spans",
     "chmm",
     "chmm_fixed_emissions",
@@ -102,6 +116,7 @@ __all__ = [
     "initial_transition",
     "k_best_viterbi",
     "keep_spans",
+    "label_studio_task",
     "load_weak_labels",
     "log_dirichlet_mean",
     "log_dirichlet_sample",
@@ -112,9 +127,12 @@ __all__ = [
     "pairwise_marginals",
     "path_entropy",
     "posterior_sample",
+    "prodigy_record",
     "promise_precision",
     "promise_recall",
+    "read_annotations",
     "read_columns",
+    "read_functions",
     "regex_function",
     "scale_reliability",
     "silence_probability",
@@ -125,6 +143,8 @@ __all__ = [
     "sparse_reliabilities",
     "true_emissions",
     "viterbi",
+    "wanted_promise",
+    "with_functions",
     "wxor_counts",
     "wxor_scores",
 ]

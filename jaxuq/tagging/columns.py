@@ -18,6 +18,9 @@ from jaxuq.tagging.records import (
     spans_to_labels,
 )
 
+TOKEN_NAMES = ("token", "form", "word")
+IGNORED_NAMES = ("-", "_", "id", "lemma", "pos", "upos", "xpos", "chunk", "feats", "head", "deprel", "deps", "misc")
+_HEADER = re.compile(r"#\s*global\.columns\s*=\s*(\S.*)", re.IGNORECASE)
 _TAG = re.compile(r"O|[BIESLUM]-.+", re.DOTALL)
 _BORDERS = {"S": "B", "U": "B", "B": "B", "E": "I", "L": "I", "M": "I", "I": "I", "O": "O"}  # BIOES, BILOU, BMES
 
@@ -29,7 +32,9 @@ class _Row(NamedTuple):
     cells: list[str]
 
 
-def read_columns(path: str | os.PathLike, *, gold: bool = True) -> WeakLabels:
+def read_columns(
+    path: str | os.PathLike, *, gold: bool | None = True, columns: Sequence[str] | None = None
+) -> WeakLabels:
     """Read columns as in CoNLL: one token a line, tabs or blanks between columns, an empty line between sentences.
 
     The first column is the token. With `gold` the last is the right tag; every other column of tags is a labelling
@@ -38,6 +43,10 @@ def read_columns(path: str | os.PathLike, *, gold: bool = True) -> WeakLabels:
     BILOU or BMES, and becomes IOB2; a column that is none of them throughout is refused, since a damaged tag cannot be
     told from another scheme. The entity types are those that occur, sorted.
 
+    Names say more: `token` (or `form`, `word`) is the token, `gold` the right tag, `-`, `pos`, `chunk`, `lemma` and
+    other names of CoNLL-U are left out, and a column of any other name is the labelling function of that name. They are
+    given as `columns`, or by the file itself in a line `# global.columns = FORM UPOS gold` (CoNLL-U Plus).
+
     Where every line has a tab, columns are divided by tabs alone, so that a token may hold a blank; else by tabs and
     blanks. A no-break space or a line separator (U+00A0, U+2028) belongs to its token. A byte order mark, `-DOCSTART-`
     lines and comments (lines with `#` that are no row of the table) are left out.
@@ -45,15 +54,16 @@ def read_columns(path: str | os.PathLike, *, gold: bool = True) -> WeakLabels:
     Args:
         path: a text file in UTF-8.
         gold: whether the last column of tags holds the right ones. Nothing in a file says so: with False it is a
-            labelling function like the others.
+            labelling function like the others, with None columns without names are refused. Names decide by themselves.
+        columns: a name for each column, in any case; None takes those that the file gives, if any.
 
     Returns:
-        `WeakLabels` with the functions named `column 1`, `column 2`, ... by their places in the file, the token's being
-        column 0.
+        `WeakLabels` with the functions named as their columns, or `column 1`, `column 2`, ... by their places in the
+        file, the first column being 0.
 
     Raises:
         TaggingDataError: if there is no column of tags, or their number changes, or a column is of no scheme, with the
-            sentence and the token.
+            sentence and the token; or names do not fit the columns.
 
     Example:
         >>> import pathlib, tempfile
@@ -68,12 +78,25 @@ def read_columns(path: str | os.PathLike, *, gold: bool = True) -> WeakLabels:
         Tjong Kim Sang, De Meulder. Introduction to the CoNLL-2003 shared task. CoNLL 2003.
         Ratinov, Roth. Design challenges and misconceptions in named entity recognition. CoNLL 2009 (BILOU).
     """
-    sentences = _rows(path)
+    sentences, named = _rows(path)
+    names = [name.lower() for name in columns or named]
     width = len(sentences[0][0].cells)
     cells = [row.cells for rows in sentences for row in rows]
-    places = [place for place in range(1, width) if all(_TAG.fullmatch(row[place]) for row in cells)]
-    if not places:
-        raise TaggingDataError(_no_tags(path, sentences, width))
+    tags = [place for place in range(width) if all(_TAG.fullmatch(row[place]) for row in cells)]
+    if names:
+        roles = _named_roles(path, columns or named, tags, width, sentences)
+    elif gold is None:
+        raise TaggingDataError(
+            f"nothing in {path} says whether its last column of tags holds the right ones or what another labelling "
+            "function says; add --gold last or --gold none, or name the columns with --columns"
+        )
+    else:
+        places = [place for place in tags if place]
+        if not places:
+            raise TaggingDataError(_no_tags(path, sentences, width))
+        functions = places[:-1] if gold else places
+        roles = _Roles(0, {place: f"column {place}" for place in functions}, places[-1] if gold else None)
+    places = [*roles.functions, *([] if roles.gold is None else [roles.gold])]
     spans = {place: _spans(path, sentences, place) for place in places}
     label_names = bio_label_names(sorted({kind for found in spans.values() for row in found for _, _, kind in row}))
     labels = {
@@ -83,19 +106,55 @@ def read_columns(path: str | os.PathLike, *, gold: bool = True) -> WeakLabels:
         ]
         for place, found in spans.items()
     }
-    functions = places[:-1] if gold else places
     empty = [np.zeros((len(rows), 0), np.int32) for rows in sentences]
     return make_weak_labels(
-        [[row.cells[0] for row in rows] for rows in sentences],
-        [np.stack(columns, axis=1) for columns in zip(*(labels[place] for place in functions))] or empty,
-        labels[places[-1]] if gold else None,
+        [[row.cells[roles.token] for row in rows] for rows in sentences],
+        [np.stack(said, axis=1) for said in zip(*(labels[place] for place in roles.functions))] or empty,
+        None if roles.gold is None else labels[roles.gold],
         label_names,
-        [f"column {place}" for place in functions],
+        list(roles.functions.values()),
     )
 
 
-def _rows(path: str | os.PathLike) -> list[list[_Row]]:
-    """The sentences, all rows of the same number of cells."""
+class _Roles(NamedTuple):
+    """What each column is: the token, labelling functions by place, and the right tags if there are any."""
+
+    token: int
+    functions: dict[int, str]
+    gold: int | None
+
+
+def _named_roles(
+    path: str | os.PathLike,
+    names: Sequence[str],
+    tags: Sequence[int],
+    width: int,
+    sentences: Sequence[Sequence[_Row]],
+) -> _Roles:
+    if len(names) != width:
+        raise TaggingDataError(f"{path} has {width} columns and {len(names)} names of columns: {', '.join(names)}")
+    folded = [name.lower() for name in names]
+    words = [place for place, name in enumerate(folded) if name in TOKEN_NAMES]
+    right = [place for place, name in enumerate(folded) if name == "gold"]
+    if len(words) != 1 or len(right) > 1:
+        raise TaggingDataError(
+            f"{path}: the columns are named {', '.join(names)}; expected one token, and gold once at most"
+        )
+    functions = {
+        place: names[place] for place, name in enumerate(folded) if name not in (*TOKEN_NAMES, *IGNORED_NAMES, "gold")
+    }
+    if len(set(functions.values())) < len(functions):
+        raise TaggingDataError(f"{path}: two columns have one name among {', '.join(functions.values())}")
+    for place in (*functions, *right):
+        if place not in tags:
+            raise TaggingDataError(
+                f"{_no_tags(path, sentences, width, place)}; a column {names[place]!r} that holds none is called -"
+            )
+    return _Roles(words[0], functions, right[0] if right else None)
+
+
+def _rows(path: str | os.PathLike) -> tuple[list[list[_Row]], list[str]]:
+    """The sentences, all rows of the same number of cells; and the names of the columns, if the file has them."""
     text = read_text(Path(path))
     lines = [line.strip(" ") for line in text.split("\n")]  # whatever ended them in the file
     plain = [line for line in lines if line.strip(" \t") and not line.startswith(("#", "-DOCSTART-"))]
@@ -123,7 +182,8 @@ def _rows(path: str | os.PathLike) -> list[list[_Row]]:
                 raise TaggingDataError(f"{where}: {len(row.cells)} columns; expected {width} as before")
             if not row.cells[0]:
                 raise TaggingDataError(f"{where}: the token is empty")
-    return found
+    header = next((match[1].split() for line in lines if (match := _HEADER.fullmatch(line))), [])
+    return found, header
 
 
 def _is_row(cells: Sequence[str], width: int) -> bool:
@@ -131,19 +191,21 @@ def _is_row(cells: Sequence[str], width: int) -> bool:
     return len(cells) > 1 and (not width or len(cells) == width) and bool(_TAG.fullmatch(cells[-1]))
 
 
-def _no_tags(path: str | os.PathLike, sentences: Sequence[Sequence[_Row]], width: int) -> str:
-    """Why no column is one of tags: what spoils the last."""
+def _no_tags(path: str | os.PathLike, sentences: Sequence[Sequence[_Row]], width: int, place: int | None = None) -> str:
+    """Why a column is none of tags, or no column is: what spoils the last."""
     if width < 2:
         return f"{path}, sentence 0, token 0: {width} column; expected a token and at least one tag"
+    at = width - 1 if place is None else place
     number, token, cell = next(
-        (sentence, token, row.cells[-1])
+        (sentence, token, row.cells[at])
         for sentence, rows in enumerate(sentences)
         for token, row in enumerate(rows)
-        if not _TAG.fullmatch(row.cells[-1])
+        if not _TAG.fullmatch(row.cells[at])
     )
+    others = ", and no other column holds tags alone" if place is None else ""
     return (
-        f"{path}, sentence {number}, token {token}, column {width - 1}: the tag is {cell!r}; expected O, B-type or "
-        "I-type (or E-, S-, L-, U-, M-), and no other column holds tags alone"
+        f"{path}, sentence {number}, token {token}, column {at}: the tag is {cell!r}; expected O, B-type or "
+        f"I-type (or E-, S-, L-, U-, M-){others}"
     )
 
 

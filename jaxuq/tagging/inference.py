@@ -19,7 +19,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxuq._shapes import checked
-from jaxuq.tagging._associative import associative_forward, associative_smoothed
 from jaxuq.tagging._chain import (
     Initial,
     Transition,
@@ -62,7 +61,6 @@ def log_likelihood(
     log_evidence: Float[Array, "batch time state"],
     lengths: Int[Array, " batch"] | None = None,
     *,
-    associative: bool = False,
     checkpoint: bool = False,
 ) -> Float[Array, " batch"]:
     r"""Log-likelihood of each sequence, all label paths summed.
@@ -73,21 +71,20 @@ def log_likelihood(
     expected transitions. Not to be confused with the score of the best path, which `viterbi` returns.
 
     The gradient holds some four arrays of the size of `log_evidence`, or, with `checkpoint`, of $2\sqrt T$ of its time
-    steps, for a second forward pass. `associative` holds `[batch, time, state, state]`.
+    steps, for a second forward pass.
 
     Args:
         log_initial: log-probabilities of the first state.
         log_transition: log-transitions, shared or per token.
         log_evidence: log-evidence of each state at each token.
         lengths: number of tokens of each sequence, in [0, time]; None for all of them.
-        associative: compute by a parallel scan; worth it only for long chains with few states on an accelerator.
         checkpoint: keep the memory of the gradient at $O(\sqrt T)$.
 
     Returns:
         `[batch]`; minus infinity, with gradient 0, where no path is possible; 0 for an empty sequence.
 
     Raises:
-        ValueError: if the shapes do not fit, or `associative` is combined with `checkpoint`.
+        ValueError: if the shapes do not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -103,12 +100,6 @@ def log_likelihood(
         Technology, 2025, section C.1.
     """
     chain = make_chain(log_initial, log_transition, log_evidence, lengths)
-    if associative:
-        if checkpoint:
-            raise ValueError(
-                "associative and checkpoint are both True; a parallel scan keeps all its products: choose one"
-            )
-        return associative_forward(chain)[1]
     first, first_shift = start(chain)
 
     def step(log_alpha, inputs):
@@ -125,8 +116,6 @@ def filtered_marginals(
     log_transition: Transition,
     log_evidence: Float[Array, "batch time state"],
     lengths: Int[Array, " batch"] | None = None,
-    *,
-    associative: bool = False,
 ) -> Float[Array, "batch time state"]:
     r"""Probability of each state given the tokens so far.
 
@@ -139,7 +128,6 @@ def filtered_marginals(
         log_transition: log-transitions, shared or per token.
         log_evidence: log-evidence of each state at each token.
         lengths: number of tokens of each sequence; None for all of them.
-        associative: compute by a parallel scan, which holds `[batch, time, state, state]`.
 
     Returns:
         Probabilities; zero in padding and from where on no path is possible.
@@ -159,8 +147,7 @@ def filtered_marginals(
         Technology, 2025, section C.1.
     """
     chain = make_chain(log_initial, log_transition, log_evidence, lengths)
-    log_alpha = associative_forward(chain)[0] if associative else forward(chain).log_alpha
-    return batch_first(mask_lengths(normalise(log_alpha), chain))
+    return batch_first(mask_lengths(normalise(forward(chain).log_alpha), chain))
 
 
 @checked
@@ -169,8 +156,6 @@ def smoothed_marginals(
     log_transition: Transition,
     log_evidence: Float[Array, "batch time state"],
     lengths: Int[Array, " batch"] | None = None,
-    *,
-    associative: bool = False,
 ) -> Float[Array, "batch time state"]:
     r"""Probability of each state given the whole sequence.
 
@@ -189,7 +174,6 @@ def smoothed_marginals(
         log_transition: log-transitions, shared or per token.
         log_evidence: log-evidence of each state at each token.
         lengths: number of tokens of each sequence; None for all of them.
-        associative: compute by a parallel scan, which holds `[batch, time, state, state]`.
 
     Returns:
         Probabilities; zero in padding and in a sequence that has no possible path.
@@ -210,7 +194,7 @@ def smoothed_marginals(
         Särkkä. Bayesian Filtering and Smoothing. Cambridge University Press, 2013, Eq. 8.2.
     """
     chain = make_chain(log_initial, log_transition, log_evidence, lengths)
-    return batch_first(associative_smoothed(chain) if associative else smoothed(chain))
+    return batch_first(smoothed(chain))
 
 
 @checked

@@ -85,6 +85,23 @@ class WeakLabels(NamedTuple):
         columns = [self.function_names.index(name) for name in names]
         return self._replace(observations=self.observations[:, :, columns], function_names=tuple(names))
 
+    def with_labels(self, label_names: Sequence[str]) -> "WeakLabels":
+        """The same with other label names, among which are all of its own.
+
+        Raises:
+            TaggingDataError: one of its own is not.
+        """
+        if tuple(label_names) == self.label_names:
+            return self
+        unknown = [name for name in self.label_names if name not in label_names]
+        if unknown:
+            raise TaggingDataError(
+                f"the labels {', '.join(unknown)} of the data are not among {', '.join(label_names)}"
+            )
+        places = np.array([*(list(label_names).index(name) for name in self.label_names), -1], np.int32)  # -1: padding
+        labels = None if self.labels is None else places[self.labels]
+        return self._replace(observations=places[self.observations], labels=labels, label_names=tuple(label_names))
+
     def tags(self, labels: Int[np.ndarray, "batch time"]) -> list[list[str]]:
         """Label indices as tag strings, without the padding, for `jaxuq.metrics.entity_scores`."""
         values = np.asarray(labels)

@@ -102,7 +102,8 @@ def promise_recall(
 
     for the right spans $G$ of a type in a text that has some, by conformal risk control: the calibration texts and the
     new one are exchangeable, and no tagger was trained on either. A right span that is no candidate is missed at every
-    threshold.
+    threshold, so a share that is hardly reached by all candidates is promised for some calibration texts and not for
+    others; the mean above is then over both, nothing being missed where nothing is promised.
 
     Args:
         candidates: of each calibration text; see `candidate_spans`.

@@ -1,5 +1,7 @@
 """What other programs read: BIO, brat, spaCy, the layout of the tagging room."""
 
+import json
+
 import pytest
 
 from jaxuq._extras import MissingPackageError
@@ -71,6 +73,30 @@ def test_files_are_written_and_read_again(tmp_path):
         check_formats(["conll"])
     with pytest.raises(ExtractionError, match="no relations"):
         check_formats(["bio"], relations=True)
+
+
+def test_annotation_programs_get_the_entities_at_their_places(tmp_path):
+    from jaxuq.tagging import read_annotations
+
+    write_formats(tmp_path, ["prodigy", "label-studio", "docbin"], PASSAGES, FOUND)
+    expected = [[(TEXTS[int(one.item)], *span[:3]) for span in one.spans] for one in FOUND if one.spans]
+    for name in ("prodigy.jsonl", "extractions.spacy"):
+        texts = [one for one in read_annotations(tmp_path / name) if one.entities]
+        assert [[(one.text, *span) for span in one.entities] for one in texts] == expected
+    tasks = json.loads((tmp_path / "label-studio.json").read_text())
+    for text, task, one in zip(TEXTS, tasks, FOUND, strict=True):
+        values = [result["value"] for result in task["predictions"][0]["result"]]
+        assert task["data"]["text"] == text and [value["labels"][0] for value in values] == [s.type for s in one.spans]
+        assert all(text[value["start"] : value["end"]] == value["text"] for value in values)
+
+
+def test_a_byte_order_mark_and_unusual_separators_are_no_part_of_the_texts(tmp_path):
+    (tmp_path / "a.txt").write_bytes("\ufeffAda\u2028met\r\nBo\x0bwrote\n".encode())
+    (tmp_path / "a.jsonl").write_bytes('\ufeff{"text": "Ada\u2028met"}\n{"text": "Bo"}\n'.encode())
+    (tmp_path / "a.json").write_bytes('\ufeff["Ada"]'.encode())
+    read = lambda name: [one.text.text for one in read_passages(tmp_path / name, SCHEMA)]  # noqa: E731
+    assert read("a.txt") == ["Ada\u2028met", "Bo\x0bwrote"]
+    assert read("a.jsonl") == ["Ada\u2028met", "Bo"] and read("a.json") == ["Ada"]
 
 
 def test_spacy_documents_have_the_text_and_the_entities():

@@ -8,8 +8,18 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from jaxuq.extraction import CORRECTED, PUBLISHED, join_tokens, locate, make_haystack, make_reader, tokenize
+from jaxuq.extraction import (
+    CORRECTED,
+    PUBLISHED,
+    join_tokens,
+    locate,
+    make_haystack,
+    make_reader,
+    plain_text,
+    tokenize,
+)
 from jaxuq.extraction.spans import Span, merge_overlaps, settle_types
+from jaxuq.extraction.tables import MARKS
 from jaxuq.extraction.tokens import TOKENIZERS
 
 WORDS = ["ada", "lovelace", "lovelac", "met", "bo", "-", ",", ".", "poly", "polymer", "x", "12", "12.5"]
@@ -118,12 +128,14 @@ def test_offsets_lie_within_the_text_and_matches_are_there(text, phrase):
         assert 0 <= match.start < match.end <= len(words.tokens)
         start, end = words.characters(match.start, match.end)
         assert 0 <= start < end <= len(text)
-        found = [token.lower() for token in words.tokens[match.start : match.end]]
-        wanted = phrase.strip().lower()
+        found = [plain_text(token).lower() for token in words.tokens[match.start : match.end]]
+        plain = plain_text(phrase).lower()
+        wanted = {plain.strip(), plain.strip(MARKS).strip()}  # marks around a phrase may be its own, or a model's
         if match.score == 1.0:
-            assert wanted.replace(" ", "") in "".join(found).replace(" ", "")
+            assert any(one.replace(" ", "") in "".join(found).replace(" ", "") for one in wanted)
         else:
-            assert difflib.SequenceMatcher(None, wanted, written(found)).ratio() == match.score >= 0.75
+            ratios = [difflib.SequenceMatcher(None, one, written(found)).ratio() for one in wanted]
+            assert match.score in ratios and match.score >= 0.75
 
 
 @settings(max_examples=60, deadline=None)

@@ -78,6 +78,41 @@ def test_without_gold_every_column_is_a_function(tmp_path):
     assert read_columns(_write(tmp_path, _tags("IOB2")), gold=False).function_names == ("column 1",)
 
 
+NAMED = "-DOCSTART- -X- -X- O\n\nAda NNP B-NP B-PER\nsaw VB B-VP O\n\nRome NNP I-NP B-LOC\n"
+
+
+def test_names_say_what_each_column_is(tmp_path):
+    """Chunks are tags too, and no entities: only a name can tell."""
+    data = _read(tmp_path, NAMED, gold=None, columns=("token", "POS", "chunk", "gold"))
+    assert data.tags(data.labels) == [["B-PER", "O"], ["B-LOC"]] and data.function_names == ()
+    assert data.label_names == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    as_function = _read(tmp_path, NAMED, columns=("token", "-", "_", "mine"))
+    assert as_function.labels is None and as_function.function_names == ("mine",)
+    plus = _read(tmp_path, f"# global.columns = FORM UPOS CHUNK gold\n{NAMED}", gold=None)
+    np.testing.assert_array_equal(plus.labels, data.labels)
+    last = _read(tmp_path, "O Ada B-PER\nB-PER Bo O\n", columns=("gold", "form", "other"))
+    assert last.tokens == (("Ada", "Bo"),) and last.tags(last.labels) == [["O", "B-PER"]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("token", "gold"), "has 4 columns and 2 names of columns: token, gold"),
+        (("a", "pos", "chunk", "gold"), "expected one token, and gold once at most"),
+        (("token", "gold", "chunk", "gold"), "expected one token, and gold once at most"),
+        (
+            ("token", "tagger", "chunk", "gold"),
+            "column 1: the tag is '-X-'.* a column 'tagger' that holds none is called -",
+        ),
+        (("token", "-", "f", "f"), "two columns have one name among f, f"),
+        (None, "says whether its last column .* or name the columns with --columns"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(columns, message, tmp_path):
+    with pytest.raises(TaggingDataError, match=message):
+        _read(tmp_path, NAMED.replace("-DOCSTART-", "saw").replace("-X- O", "O O"), gold=None, columns=columns)
+
+
 @pytest.mark.parametrize("blank", ["\u00a0", "\u2028", "\u2029", "\u0085", "\u3000", "\u000b", "\u000c", "\u001c"])
 def test_unusual_blanks_belong_to_their_token(blank, tmp_path):
     for separator in " \t":
@@ -111,12 +146,13 @@ def test_bad_columns_are_refused_with_sentence_and_token(tmp_path, text, message
         _read(tmp_path, text)
 
 
-def test_mutated_columns_are_read_or_refused(tmp_path):
+@pytest.mark.parametrize("count", [400, pytest.param(20_000, marks=pytest.mark.long)])
+def test_mutated_columns_are_read_or_refused(count, tmp_path):
     rng = np.random.default_rng(3)
     text = _write(tmp_path, [["NN"] * n for n, _ in SPANS], _tags("BIOES"), _tags("IOB1")).read_text()
     pieces = ["\t", " ", "\n", "\n\n", "#", "B-X", "I-", "-", "S-X", "\u2028", "\ufeff", "-DOCSTART-", "\0", "O"]
     kinds = set()
-    for _ in range(400):
+    for _ in range(count):
         mutated = text
         for _ in range(rng.integers(1, 4)):
             start, size = rng.integers(len(mutated) + 1), rng.integers(6)

@@ -33,21 +33,7 @@ def _everything(initial, transition, evidence, lengths):
     }
 
 
-def _associative(initial, transition, evidence, lengths):
-    chain = (initial, transition, evidence, lengths)
-
-    def total(evidence):
-        return jnp.sum(log_likelihood(initial, transition, evidence, lengths, associative=True))
-
-    return {
-        "log_likelihood": log_likelihood(*chain, associative=True),
-        "filtered": filtered_marginals(*chain, associative=True),
-        "smoothed": smoothed_marginals(*chain, associative=True),
-        "gradient": jax.grad(total)(evidence),
-    }
-
-
-_EVERYTHING, _ASSOCIATIVE = jax.jit(_everything), jax.jit(_associative)
+_EVERYTHING = jax.jit(_everything)
 _SOME = jax.jit(lambda *chain: (log_likelihood(*chain), smoothed_marginals(*chain)))
 
 
@@ -91,13 +77,6 @@ def test_sums_over_all_paths(per_token, dtype, tolerance):
             chain = chain._replace(**{f: getattr(chain, f).astype(np.float32) for f in chain._fields[:3]})
             truth = brute_force(RandomChain(*(a.astype(np.float64) for a in chain[:3]), chain.lengths), 1)
             _compare(_EVERYTHING(*_cast(chain, dtype)), truth, tolerance)
-
-
-def test_the_parallel_scan_gives_the_same():
-    with jax.enable_x64(True):
-        for seed, per_token, hard in ((0, False, True), (1, True, False)):
-            chain = random_chain(seed, 4, 5, 3, per_token=per_token, hard=hard)
-            _compare(_ASSOCIATIVE(*_cast(chain, np.float64)), brute_force(chain, 1), 1e-10)
 
 
 def test_padding_may_hold_anything():
@@ -158,8 +137,3 @@ def test_checkpointing_keeps_the_gradient_in_the_root_of_the_length():
     kept, recomputed = temporary(4096, False), temporary(4096, True)
     assert recomputed < kept / 2
     assert recomputed < 1.2 * input_size + 24 * 64 * 16 * 8 * 4
-
-
-def test_two_ways_at_once_are_refused():
-    with pytest.raises(ValueError, match="associative and checkpoint"):
-        log_likelihood(jnp.zeros(3), jnp.zeros((3, 3)), jnp.zeros((1, 4, 3)), associative=True, checkpoint=True)

@@ -4,8 +4,12 @@ import dataclasses
 import pathlib
 from typing import Annotated, Any, Literal
 
+from jaxuq._errors import OptionError
 from jaxuq.study.crew import CrewOptions
 from jaxuq.study.options import from_packages, options_of
+
+APPLIED = ("apply", "formats", "recall", "precision", "delta", "calibrate")
+"""Options of labelling with a saved model, which change no fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,8 +18,9 @@ class TaggingConfiguration(CrewOptions):
 
     data: tuple[str, ...]
     """Data sets: folders with meta.json and train, valid, test.json, or their names below JAXUQ_DATA/ner_weak; or files
-    of columns (.conll, .tsv, .bio, .iob2) with --gold. With --apply also a text file, one sentence a line, words
-    separated by blanks. Without a valid part a fifth of what is fitted to is held out to choose epochs by."""
+    of columns (.conll, .tsv, .bio, .iob2) with --gold or --columns, of Prodigy (.jsonl), Label Studio (.json) or spaCy
+    (.spacy), or of text (.txt), one sentence a line, words separated by blanks. Without a valid part a fifth of what is
+    fitted to is held out to choose epochs by."""
 
     model: Annotated[str, from_packages("jaxuq.label_models")] = "majority-vote,snorkel,dawid-skene,hmm,best-consensus"
     """Label models, separated by commas: majority-vote, snorkel, dawid-skene, hmm, chmm, sparse-chmm, connet; with gold
@@ -47,12 +52,18 @@ class TaggingConfiguration(CrewOptions):
     """How the best epoch is chosen on the validation part: F1 against its gold labels, as published, or the likelihood,
     which needs none. Without gold labels there it is the likelihood."""
 
-    functions: Literal["recommended", "all"] = "recommended"
-    """Labelling functions: those that meta.json recommends (lf_rec), or all."""
+    functions: str = "recommended"
+    """Labelling functions, separated by commas: recommended (those that meta.json or the columns give) or all, and
+    files of your own: mine.py, which is run, or rules.toml with gazetteers and regular expressions. Files alone replace
+    those of the data; recommended,mine.py adds to them."""
 
     gold: Literal["last", "none"] | None = None
-    """Of files of columns, which do not say it: the last column of tags holds the right ones, or it is one more
-    labelling function."""
+    """Of files of columns without names, which do not say it: the last column of tags holds the right ones, or it is
+    one more labelling function. Of annotations: they are the right ones (the default), or a labelling function."""
+
+    columns: tuple[str, ...] | None = None
+    """Of files of columns: what each is, such as token pos chunk gold; names like pos, chunk or - are left out, and any
+    other name is the labelling function of that name."""
 
     outside: Literal["abstain", "votes"] = "abstain"
     """What a function's O means at a token where another function marks an entity: nothing, or a vote for O."""
@@ -70,20 +81,55 @@ class TaggingConfiguration(CrewOptions):
     part: Literal["train", "valid", "test"] = "test"
     """The part of the data that is labelled and, if it has gold labels, scored."""
 
+    formats: tuple[Literal["prodigy", "label-studio"], ...] = ()
+    """With --apply: further files of what is found: prodigy.jsonl, label-studio.json."""
+
     apply: pathlib.Path | None = None
     """A saved model, such as runs/ncbi/models/NCBI-Disease/hmm/seed-0: label --data with it instead of fitting."""
+
+    recall: float | None = None
+    """With --apply: keep the spans of which this share of the right ones of each type is there, on average over new
+    texts (conformal risk control); spans may then overlap."""
+
+    precision: float | None = None
+    """With --apply: keep the spans of which this share is right, on average over new texts (learn then test)."""
+
+    delta: float = 0.1
+    """The chance that a promised precision does not hold."""
+
+    calibrate: str | None = None
+    """Where texts with gold labels are that --recall or --precision learn from, and that the model was not fitted to:
+    train, valid or test, another part of --data, or a data set or file like --data. By default half of the sentences of
+    --data, which are then not labelled."""
 
     resume: bool = True
     """Go on with an interrupted run in the same folder."""
 
     def cell_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The options that the numbers of one model with one seed follow from, besides data and encoder; defaults."""
-        known = options_of(self, left_out=("data", "model", "embeddings", "seeds", "apply"))
+        known = options_of(self, left_out=("data", "model", "embeddings", "seeds", *APPLIED))
         return dict(known.configuration), dict(known.defaults)
 
     def models(self) -> list[str]:
         """The names in `model`, each once."""
         return list(dict.fromkeys(name.strip() for name in self.model.split(",") if name.strip()))
+
+    def own_functions(self) -> Literal["recommended", "all", "none"]:
+        """Which of the data's labelling functions are wanted."""
+        named = self._functions()
+        others = [name for name in named if name not in ("recommended", "all") and not name.endswith((".py", ".toml"))]
+        if others or not named:
+            raise OptionError(
+                f"--functions is {self.functions!r}: expected recommended or all, and files that end in .py or .toml"
+            )
+        return "all" if "all" in named else "recommended" if "recommended" in named else "none"
+
+    def function_files(self) -> list[pathlib.Path]:
+        """Files of further labelling functions."""
+        return [pathlib.Path(name) for name in self._functions() if name.endswith((".py", ".toml"))]
+
+    def _functions(self) -> list[str]:
+        return [name.strip() for name in self.functions.split(",") if name.strip()]
 
     def folder(self) -> pathlib.Path:
         """Where results go."""

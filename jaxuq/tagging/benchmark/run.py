@@ -22,7 +22,7 @@ from jaxuq.study import (
     write_table,
 )
 from jaxuq.tagging.benchmark.cells import SHOWN, Cell, cell_content, cell_rows, intervals_of, write_labelled
-from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
+from jaxuq.tagging.benchmark.configuration import APPLIED, TaggingConfiguration
 from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, Outcome, Problem, alternate, known, teach
 from jaxuq.tagging.benchmark.saved import save_model
 from jaxuq.tagging.benchmark.settings import ABLATIONS
@@ -61,7 +61,7 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
     with open_run(
         configuration.folder(),
         system="tag",
-        options=options_of(configuration, left_out=("apply",), names=("data", "embeddings"), free=("seeds",)),
+        options=options_of(configuration, left_out=APPLIED, names=("data", "embeddings"), free=("seeds",)),
         content={"data": digest(digests)} | ({} if encoder is None else {"embeddings": encoder}),
         resume=configuration.resume,
         crew=configuration.crew(run_tagging, configuration),
@@ -101,6 +101,9 @@ def _check(configuration: TaggingConfiguration) -> list[str]:
         raise TaggingDataError(
             f"--seeds is {configuration.seeds} and --alternate {configuration.alternate}; expected at least 1 and 0"
         )
+    for name in ("recall", "precision", "calibrate"):
+        if getattr(configuration, name) is not None:
+            raise TaggingDataError(f"--{name} is for labelling with a saved model; add --apply with its folder")
     for name in ("epochs", "batch_size"):
         value = getattr(configuration, name)
         if value is not None and value < 1:

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,14 +10,16 @@ import numpy as np
 
 from jaxuq.checkpoints import encoder_digest, find_encoder
 from jaxuq.study import Listener, digest
+from jaxuq.tagging.annotations import ANNOTATED, annotated_labels, read_annotations
 from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 from jaxuq.tagging.benchmark.methods import Problem, no_embeddings
 from jaxuq.tagging.benchmark.settings import settings_for
 from jaxuq.tagging.columns import read_columns
 from jaxuq.tagging.embeddings import embed_text
+from jaxuq.tagging.function_files import read_functions, with_functions
 from jaxuq.tagging.neural_model import EmbeddedText
 from jaxuq.tagging.reading import load_weak_labels
-from jaxuq.tagging.records import TaggingDataError, WeakLabels
+from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, read_text
 
 _COLUMNS = (".conll", ".tsv", ".bio", ".iob2")
 
@@ -124,14 +127,11 @@ def told_vectors(listener: Listener, name: str) -> Callable[[int, int], None]:
 
 
 def read_text_to_label(entry: str, configuration: TaggingConfiguration) -> WeakLabels:
-    """The part of a data set that the configuration names, whole: of a folder, a name, or a file of columns.
+    """The part of a data set that the configuration names, whole: of a folder, a name, or a file.
 
     Raises:
         TaggingDataError: it is not there, or damaged.
     """
-    path = pathlib.Path(entry)
-    if path.is_file():
-        return _read_file(path, configuration)
     found = _load(entry, configuration.part, configuration)
     if found is None:
         raise TaggingDataError(f"{entry} has no part {configuration.part!r}; choose another --part")
@@ -139,7 +139,7 @@ def read_text_to_label(entry: str, configuration: TaggingConfiguration) -> WeakL
 
 
 def read_texts(entry: str, configuration: TaggingConfiguration) -> Texts:
-    """The parts of a data set: a folder, a name, or a file of columns.
+    """The parts of a data set: a folder, a name, or a file.
 
     Without a part to choose epochs by, a fifth of what is fitted to is held out for it; where that is also what is
     scored, because there is nothing else, the held-out sentences are not scored.
@@ -149,8 +149,17 @@ def read_texts(entry: str, configuration: TaggingConfiguration) -> Texts:
     """
     test, name = read_text_to_label(entry, configuration), pathlib.Path(entry).name
     train = valid = None
+    if not test.function_names:
+        raise TaggingDataError(
+            f"{entry} has no labelling functions (a single column of tags, or annotations, are the right ones unless "
+            "--gold none says otherwise); add some with --functions mine.py or rules.toml"
+        )
     if not pathlib.Path(entry).is_file():
         train, valid = (_load(entry, part, configuration) for part in ("train", "valid"))
+        known = [part for part in (train, valid, test) if part is not None]
+        names = tuple(dict.fromkeys(name for part in known for name in part.label_names))  # functions may mark more
+        train, valid = (None if part is None else part.with_labels(names) for part in (train, valid))
+        test = test.with_labels(names)
     if valid is not None:
         same = configuration.part == "valid" and test.labels is not None
         remark = f"{name}: epochs of the neural models are chosen on the part that is scored" if same else ""
@@ -169,30 +178,35 @@ def read_texts(entry: str, configuration: TaggingConfiguration) -> Texts:
 
 
 def _load(entry: str, part: str, configuration: TaggingConfiguration) -> WeakLabels | None:
-    """A part of a folder, None where there is no such part."""
-    try:
-        return load_weak_labels(entry, part, functions=configuration.functions)  # type: ignore[arg-type]
-    except TaggingDataError as error:
-        if "has no part" in str(error):
-            return None
-        raise
+    """A part of a folder, None where there is no such part; or a file, whole; with the functions that are wanted."""
+    path, own = pathlib.Path(entry), configuration.own_functions()
+    files = [read_functions(file) for file in configuration.function_files()]
+    if path.is_file():
+        data = _read_file(path, configuration)
+    else:
+        try:
+            data = load_weak_labels(entry, part, functions="all" if own == "all" else "recommended")  # type: ignore[arg-type]
+        except TaggingDataError as error:
+            if "has no part" in str(error):
+                return None
+            raise
+    data = data.functions(()) if own == "none" else data
+    return with_functions(data, files) if files else data
 
 
 def _read_file(path: pathlib.Path, configuration: TaggingConfiguration) -> WeakLabels:
-    if path.suffix not in _COLUMNS:
+    if path.suffix in _COLUMNS:
+        gold = None if configuration.gold is None else configuration.gold == "last"
+        return read_columns(path, gold=gold, columns=configuration.columns)
+    if path.suffix in ANNOTATED:
+        return annotated_labels(read_annotations(path), gold=configuration.gold != "none")
+    if path.suffix != ".txt":
         raise TaggingDataError(
-            f"{path} is a file; expected a folder with meta.json, or columns in a file that ends in "
-            f"{', '.join(_COLUMNS)}"
+            f"{path} is a file; expected a folder with meta.json, columns in a file that ends in "
+            f"{', '.join(_COLUMNS)}, annotations in {', '.join(ANNOTATED)}, or text in .txt"
         )
-    if configuration.gold is None:
-        raise TaggingDataError(
-            f"nothing in {path} says whether its last column of tags holds the right ones or what another labelling "
-            "function says; add --gold last or --gold none"
-        )
-    data = read_columns(path, gold=configuration.gold == "last")
-    if not data.function_names:
-        raise TaggingDataError(
-            f"{path}: one column of tags, which --gold last takes as the right ones; expected token, labelling "
-            "functions, gold tag, or --gold none"
-        )
-    return data
+    lines = [re.split(r"[ \t]+", line.strip(" \t")) for line in read_text(path).split("\n")]
+    sentences = [words for words in lines if any(words)]
+    return make_weak_labels(
+        sentences, [np.zeros((len(words), 0), np.int32) for words in sentences], None, bio_label_names(()), []
+    )

@@ -1,8 +1,9 @@
 """The function of a kept model's parameters, made again from the names that its folder holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 from jaxtyping import Array, PyTree
 
 from jaxuq._errors import OptionError
@@ -11,7 +12,7 @@ from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.heads import likelihood_head, read_outputs
 from jaxuq.molecules.records import DataError
-from jaxuq.networks import apply_function
+from jaxuq.networks import SeveralMolecules, apply_function
 
 
 class MoleculeNetwork(NamedTuple):
@@ -23,6 +24,7 @@ class MoleculeNetwork(NamedTuple):
         width: units of its layers; None: the backbone's.
         depth: layers; None: the backbone's.
         dropout: in [0, 1); None: the backbone's.
+        molecules: of a row; several are read by one network with the same parameters (`SeveralMolecules`).
     """
 
     backbone: str = "dnn"
@@ -30,6 +32,7 @@ class MoleculeNetwork(NamedTuple):
     width: int | None = None
     depth: int | None = None
     dropout: float | None = None
+    molecules: int = 1
 
 
 def backbone_of(network: MoleculeNetwork) -> Backbone:
@@ -45,7 +48,7 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
         DataError: it needs pretrained weights, which a kept model does not carry yet.
         OptionError: a width, depth or dropout out of its range, or a backbone that has none.
     """
-    name, features, width, depth, dropout = network
+    name, features, width, depth, dropout, molecules = network
     if "weights" in BACKBONES[name].needs:
         plain = ", ".join(entry for entry in BACKBONES if "weights" not in BACKBONES[entry].needs)
         raise DataError(
@@ -64,23 +67,43 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
     if absent := [field for field in changes if not hasattr(backbone.network(1), field)]:
         raise OptionError(f"the backbone {name} has no {absent[0]}; leave it out")
     make = backbone.network
-    return backbone._replace(network=lambda num_outputs: make(num_outputs).clone(**changes))
+    changed = backbone._replace(network=lambda num_outputs: make(num_outputs).clone(**changes))
+    return changed if molecules == 1 else _of_several(changed, molecules)
 
 
-def model_function(backbone: Backbone, task_type: str, num_tasks: int) -> Callable[..., Array]:
+def _of_several(backbone: Backbone, molecules: int) -> Backbone:
+    """A backbone that reads several molecules a row, each as it would read one."""
+
+    def featurise(rows: Sequence[Any], progress: Any) -> PyTree:
+        features = backbone.featurise([text for row in rows for text in row], progress)
+        return jax.tree.map(lambda leaf: leaf.reshape(len(rows), -1, *leaf.shape[1:]), features)
+
+    def network(num_outputs: int) -> SeveralMolecules:
+        body = backbone.network(num_outputs)
+        sizes = {field: getattr(body, field) for field in ("width", "dropout_rate") if hasattr(body, field)}
+        return SeveralMolecules(body, num_outputs, **sizes)
+
+    at_once = max(backbone.molecules_at_once // molecules, 1)
+    return backbone._replace(featurise=featurise, network=network, molecules_at_once=at_once)
+
+
+def model_function(
+    backbone: Backbone, task_type: str, num_tasks: int, classes: Sequence[int] = ()
+) -> Callable[..., Array]:
     """`apply_fn(params, inputs, *, rng_key=None) -> outputs`, as forecasts read them.
 
     Args:
         backbone: the network.
-        task_type: `"classification"` or `"regression"`.
+        task_type: `"classification"`, `"regression"` or `"multiclass"`.
         num_tasks: of the labels.
+        classes: of several classes, how many each task has.
 
     Returns:
         The function.
     """
-    apply_fn = apply_function(backbone.network(num_tasks * likelihood_head(task_type).outputs_per_task))
+    apply_fn = apply_function(backbone.network(num_tasks * likelihood_head(task_type, classes).outputs_per_task))
 
     def outputs(params: PyTree, inputs: PyTree, *, rng_key: Array | None = None) -> Array:
-        return read_outputs(task_type, num_tasks, apply_fn(params, inputs, rng_key=rng_key))
+        return read_outputs(task_type, num_tasks, apply_fn(params, inputs, rng_key=rng_key), classes)
 
     return outputs

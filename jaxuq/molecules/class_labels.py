@@ -50,7 +50,14 @@ def looks_like_classes(texts: Sequence[str]) -> bool:
 
 
 def whole_numbers(texts: Sequence[str]) -> bool:
-    """Whether all that is there are whole numbers, few of them different, so that they may number classes."""
+    """Whether all that is there are whole numbers, few of them different, so that they may number classes.
+
+    Args:
+        texts: of all records.
+
+    Returns:
+        Whether they may.
+    """
     there = [text for text in tidied(texts) if text]
     different = {match[1] if (match := _WHOLE.fullmatch(text)) else None for text in there}
     return None not in different and 2 <= len(different) <= MOST and 2 * len(different) <= len(there)

@@ -42,7 +42,15 @@ def readable_rows(
 
 
 def columns_of(rows: Sequence[Row], count: int) -> list[list[str]]:
-    """The first, second, … molecules of all rows."""
+    """The first, second, … molecules of all rows.
+
+    Args:
+        rows: cleaned.
+        count: molecules a row.
+
+    Returns:
+        A list for each place in the row.
+    """
     if count == 1:
         return [[str(row) for row in rows]]
     return [[row[place] for row in rows] for place in range(count)]

@@ -239,7 +239,14 @@ def check_range(data: MoleculeDataset, label_range: tuple[float, float]) -> None
 
 
 def content_of(data: MoleculeDataset) -> list[Any]:
-    """What a model learns from, for digests: what only some tables have counts only there."""
+    """What a model learns from, for digests: what only some tables have counts only there.
+
+    Args:
+        data: the molecules.
+
+    Returns:
+        Parts of the data; a table with one molecule a row and no classes by name has the same as ever.
+    """
     further = [part for part in (data.beside, data.classes) if part]
     return [data.smiles, data.labels, data.mask, data.weights, data.bounds, *further]
 

@@ -28,13 +28,20 @@ class FitMolecules(Labels):
     level: float = 0.9
     """Share of new labels that the intervals (or sets of classes) shall hold."""
 
+    label_range: tuple[float, float] | None = None
+    """The ends of what labels can be, such as 0 100: forecasts and intervals end there too. Default: any number."""
+
     new: pathlib.Path | None = None
     """A table or list of molecules for which the intervals (or sets) shall hold, where they differ from those of the
     file: calibration molecules are weighted by how often their kind comes there."""
 
     calibrator: Annotated[str, from_packages("jaxuq.calibrators")] = "auto"
-    """temperature, platt, beta, isotonic, venn-abers (classification), variance-scaling (regression), none; auto:
-    variance scaling or a temperature."""
+    """temperature, platt, beta, isotonic, venn-abers (two classes), temperature, vector, matrix, dirichlet,
+    classwise-isotonic (several), variance-scaling (regression), none; auto: variance scaling or a temperature."""
+
+    conformal: Annotated[str, from_packages("jaxuq.conformal")] = "auto"
+    """What intervals and sets are made of: normalised, absolute (regression), lac, aps, raps, saps (classes), none;
+    auto: normalised or lac."""
 
     checkpoint: pathlib.Path | None = None
     """Pretrained weights from which a dmpnn starts: a folder of jaxuq models convert --kind dmpnn."""
@@ -61,22 +68,25 @@ class FitMolecules(Labels):
         from jaxuq.molecules.rows import read_smiles
 
         data, rows = self.read(self.data)
-        calibrator = None if self.calibrator == "none" else self.calibrator
+        calibrator, conformal = (None if one == "none" else one for one in (self.calibrator, self.conformal))
         recipe = self.recipe(
-            members=self.members, level=self.level, calibrator=calibrator, checkpoint=self.checkpoint,
-            frozen_backbone=self.frozen_backbone,
+            members=self.members, level=self.level, calibrator=calibrator, conformal=conformal,
+            checkpoint=self.checkpoint, frozen_backbone=self.frozen_backbone,
         )  # fmt: skip
         with Display() as display:
-            fitted = fit_molecules(jax.random.key(self.seed), data, rows, recipe, listener=display.listener())
+            fitted = fit_molecules(
+                jax.random.key(self.seed), data, rows, recipe, label_range=self.label_range, listener=display.listener()
+            )
             if self.new is not None:
-                fitted = promise_for(fitted, data.take(rows.calibrate), read_smiles(self.new))
+                wanted = read_smiles(self.new, self.smiles_columns, molecules=data.molecule_columns)
+                fitted = promise_for(fitted, data.take(rows.calibrate), wanted)
                 if (shift := fitted.shift) is not None:
                     count = len(shift.ratios)
                     say(f"for {self.new} the {count} molecules of the intervals count as {shift.size:.1f}")
             save_molecules(self.output, fitted)
             if len(rows.test):
                 test = data.take(rows.test)
-                forecast = predict_molecules(fitted, test.smiles, listener=display.listener())
+                forecast = predict_molecules(fitted, test.rows, listener=display.listener())
         files = [("fitted.json", "the model: networks, scale, calibration, intervals")]
         if len(rows.test):
             write_forecast(self.output / "test.csv", forecast)
@@ -148,7 +158,9 @@ class PredictMolecules(Table):
         if str(self.data) == "-":
             rows = read_lines(sys.stdin)
         else:
-            rows = read_in_batches(self.data, self.smiles_column, separator=self.separator)
+            rows = read_in_batches(
+                self.data, self.smiles_columns, molecules=fitted.molecule_columns, separator=self.separator
+            )
         output = self.output or self.model / "forecasts.csv"
         with Display() as display:
             said = predict_to_file(
@@ -179,6 +191,9 @@ class ChooseMolecules(Table):
     task: str | None = None
     """Of a model with several tasks, which one; default: the first."""
 
+    of_class: str | None = None
+    """Of a task with several classes, the one whose probability high and low are about."""
+
     output: pathlib.Path | None = None
     """The CSV file of the choice; default: chosen.csv beside the model."""
 
@@ -196,13 +211,17 @@ class ChooseMolecules(Table):
         if self.task is not None and self.task not in fitted.task_names:
             raise DataError(f"the model has no task {self.task!r}; it has {', '.join(fitted.task_names)}")
         task = 0 if self.task is None else fitted.task_names.index(self.task)
-        rows = read_in_batches(self.data, self.smiles_column, separator=self.separator)
+        rows = read_in_batches(
+            self.data, self.smiles_columns, molecules=fitted.molecule_columns, separator=self.separator
+        )
         batches = list(rows.batches)
         smiles = [one for given, _ in batches for one in given]
         fields = [one for _, others in batches for one in others]
         with Display() as display:
             listener = display.listener()
-            choice = choose_molecules(fitted, smiles, self.count, goal=self.goal, task=task, listener=listener)
+            choice = choose_molecules(
+                fitted, smiles, self.count, goal=self.goal, task=task, of_class=self.of_class, listener=listener
+            )
         output = self.output or self.model / "chosen.csv"
         write_forecast(output, choice.forecast, rows=choice.rows, gain=choice.gain, beside=(rows.columns, fields))
         say(f"{self.count} of {len(smiles)} molecules, which tell {choice.gain.sum():.2f} nats together")
@@ -235,7 +254,9 @@ class FingerprintMolecules(Table):
         from jaxuq.molecules.rows import read_smiles
 
         fitted = load_molecules_model(self.model)
-        smiles = read_smiles(self.data, self.smiles_column, separator=self.separator)
+        smiles = read_smiles(
+            self.data, self.smiles_columns, molecules=fitted.molecule_columns, separator=self.separator
+        )
         with Display() as display:
             found = represent_molecules(fitted, smiles, member=self.member, listener=display.listener())
         output = self.output or self.model / "fingerprints.csv"

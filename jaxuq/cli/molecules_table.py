@@ -15,8 +15,9 @@ from jaxuq.study.options import from_packages
 class Table:
     """How a table is read."""
 
-    smiles_column: str | None = None
-    """The column with the SMILES; default: one with a usual name."""
+    smiles_columns: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--smiles-column"])] = ()
+    """The column with the SMILES; default: one with a usual name. Several, such as solute,solvent, where a row is so
+    many molecules: one network reads them all."""
 
     separator: str | None = None
     """Between fields, one of , ; | or tab; default: recognised."""
@@ -39,12 +40,13 @@ class Labels(Table):
     weight_column: str | None = None
     """A column with how much each molecule counts in training."""
 
-    task_type: Literal["classification", "regression"] | None = None
-    """Default: classification where all labels are 0 or 1."""
+    task_type: Literal["classification", "regression", "multiclass"] | None = None
+    """Default: classification where all labels are 0 or 1, multiclass where they are names that come again. Whole
+    numbers are classes only where multiclass is said."""
 
     split: Literal["scaffold", "random"] = "scaffold"
     """How molecules are divided into training, validation, calibration and test part. scaffold: for new chemistry;
-    random: for molecules like those of the file."""
+    random: for molecules like those of the file. Of several molecules a row the scaffold is the first's."""
 
     fractions: tuple[float, float, float, float] = (0.7, 0.1, 0.1, 0.1)
     """Of training, validation, calibration and test part; the last may be 0."""
@@ -91,14 +93,17 @@ class Labels(Table):
     def read(self, source: str):
         """The molecules and their parts; says what was taken for what."""
         from jaxuq.molecules.fitted import divide_molecules, named_parts
+        from jaxuq.molecules.fitted.model import backbone_of
 
+        backbone_of(self.recipe().network)  # what cannot be fitted is said before a file is read
         data = _molecules(self, source)
         if self.part_column is None:
             rows = divide_molecules(data.smiles, self.split, fractions=self.fractions, seed=self.seed)
         else:
             rows = named_parts(data, seed=self.seed)
-        say(_taken(source, data, rows, self.part_column or self.split))
-        for note in _shared(data, rows):
+        of_first = f" of {data.molecule_columns[0]}" if data.beside and self.split == "scaffold" else ""
+        say(_taken(source, data, rows, self.part_column or f"{self.split}{of_first}"))
+        for note in (*_shared(data, rows), *_unlearnt(data, rows)):
             warn(note)
         return data, rows
 
@@ -112,7 +117,7 @@ def _molecules(options: Labels, source: str):
         warnings.simplefilter("always", DataWarning)
         data = load_csv(
             source,
-            options.smiles_column,
+            options.smiles_columns or None,
             list(options.task_columns) or None,
             task_type=options.task_type,
             separator=options.separator,
@@ -134,17 +139,29 @@ def _taken(source, data, rows, split: str) -> str:
     if data.rejected:
         first = data.rejected[0]
         lost = f"; {len(data.rejected)} rows left out, the first in line {first.row}: {first.text!r}, {first.reason}"
-    return f"{source}: {len(data.smiles)} molecules, {what}; by {split}: {parts}{lost}"
+    return f"{source}: {len(data.smiles)} {'rows' if data.beside else 'molecules'}, {what}; by {split}: {parts}{lost}"
 
 
 def _shared(data, rows) -> list[str]:
     """What to say of molecules that are in two parts."""
     from jaxuq.molecules import DataWarning
-    from jaxuq.molecules.repeats import canonical_smiles, warn_of_shared
+    from jaxuq.molecules.repeats import canonical_rows, warn_of_shared
 
-    forms = canonical_smiles(data.smiles)
+    forms = canonical_rows(data)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)
         parts = zip(rows._fields, rows)
         warn_of_shared({name: [forms[row] for row in part] for name, part in parts})
     return [str(item.message) for item in caught]
+
+
+def _unlearnt(data, rows) -> list[str]:
+    """What to say of classes that no training molecule has: networks cannot learn them."""
+    notes = []
+    for task, (name, classes) in enumerate(zip(data.task_names, data.classes)):
+        labels = data.labels[rows.train, task][data.mask[rows.train, task]].astype(int)
+        absent = [one for number, one in enumerate(classes) if number not in set(labels.tolist())]
+        if absent:
+            shown = ", ".join(absent[:5]) + (", ..." if len(absent) > 5 else "")
+            notes.append(f"no training molecule has {name} {shown}, so that no network can learn it")
+    return notes

@@ -52,7 +52,7 @@ def load_molecules(
     data = read_molecules(
         table,
         ReadOptions(
-            info.smiles_column,
+            (info.smiles_column,),
             tasks,
             task_type=info.task_type,
             metric=info.metric,
@@ -150,6 +150,17 @@ def load_dataset(
             weight_column=weight_column,
             workers=workers,
         )
+        if data.beside:
+            raise DataError(
+                f"the benchmark reads one molecule a row, and {', '.join(data.molecule_columns)} are named: name one "
+                "with --smiles-column, or learn from all with `jaxuq molecules fit`"
+            )
+        if data.classes:
+            raise DataError(
+                f"the labels of {path} are classes by name ({data.task_names[0]}: {', '.join(data.classes[0][:5])}), "
+                "and the methods of the benchmark are for numbers and for two classes: learn from them with `jaxuq "
+                "molecules fit`"
+            )
         if data.bounds is not None:
             raise DataError(
                 f"{np.count_nonzero(data.bounds)} labels of {path} are bounds such as '>10', which a benchmark cannot "

@@ -60,7 +60,7 @@ Kind = Literal["blank", "numbers", "classes", "dates", "bounds", "texts"]
 
 
 class LabelError(ValueError):
-    """A text is no label; `row` says which, counted from 0."""
+    """A text is no label; `row` says which, counted from 0, or is -1 where the column as a whole is at fault."""
 
     def __init__(self, row: int, message: str):
         super().__init__(message)

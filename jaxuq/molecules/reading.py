@@ -10,29 +10,24 @@ import numpy as np
 from jaxtyping import Int8
 
 from jaxuq.molecules._workers import run_rdkit
-from jaxuq.molecules.columns import find_targets, named_columns, smiles_column, target_labels
+from jaxuq.molecules.columns import PARTS, named_columns, smiles_columns
 from jaxuq.molecules.labels import LabelError, look_at, read_labels
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rejected, TaskType
-from jaxuq.molecules.repeats import canonical_smiles, warn_of_repeats
-from jaxuq.molecules.tables import FileTable, column_position, open_table, table_name, words
-
-PARTS = {
-    spelling: part
-    for part, spellings in {
-        "train": "train training tr trn learn",
-        "valid": "valid validation val dev development tune",
-        "calibrate": "calibrate calibration cal calib",
-        "test": "test testing te tst holdout hold-out held-out",
-    }.items()
-    for spelling in spellings.split()
-}
-"""Spellings of the parts in a column of parts, in any case."""
-_PART_NAMES = ("split", "part", "set", "subset", "partition", "fold")
+from jaxuq.molecules.remarks import (
+    may_have_a_role,
+    refuse_two_kinds,
+    warn_of_many_classes,
+    warn_of_unused,
+    what_was_taken,
+)
+from jaxuq.molecules.repeats import canonical_rows, row_text, warn_of_repeats
+from jaxuq.molecules.tables import FileTable, column_position, open_table, table_name
+from jaxuq.molecules.targets import find_targets, target_labels
 
 
 def load_csv(
     path: str | os.PathLike,
-    smiles_column: str | None = None,
+    smiles_column: str | Sequence[str] | None = None,
     task_columns: Sequence[str] | None = None,
     *,
     task_type: str | None = None,
@@ -45,7 +40,7 @@ def load_csv(
     weight_column: str | None = None,
     workers: int | None = None,
 ) -> MoleculeDataset:
-    """Read a table with one molecule a row: CSV, SDF, or what pandas reads.
+    """Read a table with a molecule a row, or several, such as a solute and its solvent: CSV, SDF, or what pandas reads.
 
     Blank labels (and `nan`, `NA`, `null`, …) are missing labels; `>10` and `<0.5` are bounds of labels. Blanks around a
     SMILES, and characters that take no place on paper, are removed. A record without a usable SMILES is left out and
@@ -54,12 +49,15 @@ def load_csv(
 
     Args:
         path: the file; see `open_table` for its kinds.
-        smiles_column: the column with the SMILES; None looks for the usual names (smiles, mol, …) in any case.
+        smiles_column: the column with the SMILES; None looks for the usual names (smiles, mol, …) in any case. Several
+            columns: each row holds so many molecules.
         task_columns: the columns with the labels: numbers, or two classes (0 and 1, true and false, yes and no, active
             and inactive, …). None takes all such columns but identifiers, dates and properties of the structure;
             those that are left must be of one kind, all of two classes or all of other numbers.
-        task_type: `"classification"` or `"regression"`; None: classification where all labels are 0 or 1.
-        metric: kept with the data set; None: `"roc-auc"` for classification, `"rmse"` for regression.
+        task_type: `"classification"` (two classes), `"regression"` or `"multiclass"` (classes by name or whole number);
+            None: classification where all labels are 0 or 1, multi-class where they are names that come again.
+        metric: kept with the data set; None: `"roc-auc"` for classification, `"rmse"` for regression,
+            `"cross-entropy"` for several classes.
         name: what to call the data set; None: the name of the file.
         drop_unparsable: whether to leave out SMILES that RDKit does not read.
         separator: between fields: `","`, `";"`, `"tab"` or `"|"`; None: recognised.
@@ -88,18 +86,23 @@ def load_csv(
     """
     if isinstance(task_columns, str):
         raise DataError(f"task_columns must be a list of names, not one string: write [{task_columns!r}]")
-    table = open_table(Path(path), separator=separator, smiles_column=smiles_column)
-    options = ReadOptions(smiles_column, task_columns, task_type, metric, name, drop_unparsable, decimal, workers)
+    molecules = _listed(smiles_column)
+    table = open_table(Path(path), separator=separator, smiles_columns=molecules)
+    options = ReadOptions(molecules, task_columns, task_type, metric, name, drop_unparsable, decimal, workers)
     data = read_molecules(table, options, part_column=part_column, weight_column=weight_column)
-    forms = canonical_smiles(data.smiles, workers=workers)
-    warn_of_repeats(str(table.path), data.smiles, forms, data.labels, data.exact().mask)
+    forms = canonical_rows(data, workers=workers)
+    warn_of_repeats(str(table.path), [row_text(row) for row in data.rows], forms, data.labels, data.exact().mask)
     return data
+
+
+def _listed(smiles_column: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if smiles_column is None else (smiles_column,) if isinstance(smiles_column, str) else tuple(smiles_column)
 
 
 class ReadOptions(NamedTuple):
     """The options of `load_csv` of the same names."""
 
-    smiles_column: str | None = None
+    smiles_columns: Sequence[str] = ()
     task_columns: Sequence[str] | None = None
     task_type: str | None = None
     metric: str | None = None
@@ -114,69 +117,62 @@ def read_molecules(
 ) -> MoleculeDataset:
     """The molecules and labels of a table, without a look at repeats; see `load_csv`."""
     path, header = table.path, table.header
-    molecules = smiles_column(table, options.smiles_column)
-    at = column_position(path, header, molecules)
+    molecules = smiles_columns(table, options.smiles_columns)
+    at = [column_position(path, header, column) for column in molecules]
     roles = [None if c is None else column_position(path, header, c) for c in (part_column, weight_column)]
     if options.task_columns is None:
         candidates = [
-            position for position, column in enumerate(header) if position != at and position not in roles and column
+            position
+            for position, column in enumerate(header)
+            if position not in at and position not in roles and column
         ]
     else:
         targets = named_columns(path, header, options.task_columns)
         candidates = [header.index(column) for column in targets]
-
-    smiles, rows, rejected = [], [], []
-    texts: list[list[str]] = [[] for _ in candidates]
-    further: list[list[str]] = [[], []]
-    for row, fields in table.records():
-        if len(fields) != len(header):
-            text = fields[at] if at < len(fields) else ""
-            rejected.append(Rejected(row, text, f"{len(fields)} fields where the header has {len(header)}"))
-            continue
-        text = fields[at].strip()
-        if not text:
-            rejected.append(Rejected(row, fields[at], "no SMILES"))
-            continue
-        smiles.append(text)
-        rows.append(row)
-        for column, position in zip(texts, candidates):
-            column.append(fields[position])
-        for column, position in zip(further, roles):
-            if position is not None:
-                column.append(fields[position])
+    unused = [n for n, column in enumerate(header) if column and n not in (*at, *roles) and may_have_a_role(column)]
+    texts, smiles, rows, rejected = _records(table, molecules, at, {*candidates, *roles, *unused} - {None})
 
     by_name: dict[str, list[str]] = {}
-    for position, column in zip(candidates, texts):
-        if header.count(header[position]) > 1 and look_at(column).kind in ("numbers", "classes", "bounds"):
-            column_position(path, header, header[position])  # which says that there are two
-        by_name[header[position]] = column
+    for position in candidates:
+        name = header[position]
+        if header.count(name) > 1 and look_at(texts[position]).kind in ("numbers", "classes", "bounds"):
+            column_position(path, header, name)  # which says that there are two
+        by_name[name] = texts[position]
     left_out: dict[str, str] = {}
     if options.task_columns is None:
-        targets, left_out = find_targets(table, by_name, molecules)
-        _warn_of_ignored(table, by_name, smiles, part_column)
-    labels, sign = target_labels(table, by_name, targets, rows, options.decimal)
+        targets, left_out = find_targets(table, by_name, ", ".join(molecules), options.task_type)
+    elif taken := [name for name in targets if name in molecules]:
+        raise DataError(f"{path}: column {taken[0]!r} holds the molecules, and cannot be a label too")
+    beside = {header[n]: texts[n] for n in unused if header[n] not in targets}
+    warn_of_unused(table, beside, molecules, part_column)
+    labels, sign, classes = target_labels(table, by_name, targets, rows, options.decimal, options.task_type)
     numbers, bounds = (
-        np.stack([labels[name][part] for name in targets], axis=1) if targets else np.zeros((len(smiles), 0))
+        np.stack([labels[name][part] for name in targets], axis=1) if targets else np.zeros((len(smiles[0]), 0))
         for part in (0, 1)
     )
-    parts = None if part_column is None else _parts(table, part_column, further[0], rows)
-    weights = (
-        None if weight_column is None else _weights(table, weight_column, further[1], rows, options.decimal or sign)
-    )
+    parts, weights = None, None
+    if part_column is not None and roles[0] is not None:
+        parts = _parts(table, part_column, texts[roles[0]], rows)
+    if weight_column is not None and roles[1] is not None:
+        weights = _weights(table, weight_column, texts[roles[1]], rows, options.decimal or sign)
 
-    kept = np.arange(len(smiles))
-    if options.drop_unparsable and smiles:
-        heavy = run_rdkit("heavy_atoms", smiles, {}, workers=options.workers).values
-        rejected += [Rejected(rows[i], smiles[i], "RDKit cannot read it") for i in np.flatnonzero(heavy < 0)]
-        kept = np.flatnonzero(heavy >= 0)
+    kept = np.arange(len(smiles[0]))
+    if options.drop_unparsable and len(kept):
+        for column, name in zip(smiles, molecules):
+            heavy = run_rdkit("heavy_atoms", column, {}, workers=options.workers).values
+            unreadable = kept[heavy[kept] < 0]
+            where = f"RDKit cannot read {'it' if len(molecules) == 1 else name}"
+            rejected += [Rejected(rows[i], row_text(tuple(part[i] for part in smiles)), where) for i in unreadable]
+            kept = kept[heavy[kept] >= 0]
     if not len(kept):
         reasons = "; ".join(f"line {r.row}: {r.text!r}, {r.reason}" for r in rejected[:3])
         raise DataError(
             f"{path} holds no usable molecule" + (f" ({len(rejected)} rejected: {reasons})" if reasons else "")
         )
+    first, *others = ([column[i] for i in kept] for column in smiles)
     data = make_dataset(
         options.name or table_name(path),
-        [smiles[i] for i in kept],
+        first,
         numbers[kept],
         targets,
         source=str(path),
@@ -184,15 +180,46 @@ def read_molecules(
         metric=options.metric,
         rejected=sorted(rejected),
         bounds=bounds[kept].astype(np.int8),
+        classes=classes,
     )
     if options.task_type is None:
-        _refuse_two_kinds(data, str(path))
-        _warn_of_many_classes(data, str(path))
-    return data._replace(
+        refuse_two_kinds(data, str(path))
+        warn_of_many_classes(data, str(path))
+    data = data._replace(
         parts=None if parts is None else tuple(parts[i] for i in kept),
         weights=None if weights is None else weights[kept],
-        taken=_taken(table, molecules, data, left_out, sign, part_column, weight_column, options.task_columns is None),
+        beside=tuple(others),
+        molecule_columns=molecules if others else ("smiles",),
     )
+    roles_taken = {"parts": part_column, "weights": weight_column}
+    said = what_was_taken(table, molecules, data, left_out, sign, roles_taken, guessed=options.task_columns is None)
+    return data._replace(taken=said)
+
+
+def _records(
+    table: FileTable, molecules: Sequence[str], at: Sequence[int], wanted: set[int]
+) -> tuple[dict[int, list[str]], list[list[str]], list[int], list[Rejected]]:
+    """Texts of the columns that are wanted, SMILES of each column of molecules, lines, and what was left out."""
+    texts: dict[int, list[str]] = {position: [] for position in wanted}
+    smiles: list[list[str]] = [[] for _ in at]
+    rows, rejected = [], []
+    for row, fields in table.records():
+        if len(fields) != len(table.header):
+            text = fields[at[0]] if at[0] < len(fields) else ""
+            rejected.append(Rejected(row, text, f"{len(fields)} fields where the header has {len(table.header)}"))
+            continue
+        found = [fields[position].strip() for position in at]
+        if not all(found):
+            blank = molecules[found.index("")]
+            given = row_text(tuple(fields[position] for position in at))
+            rejected.append(Rejected(row, given, "no SMILES" if len(at) == 1 else f"no SMILES in {blank}"))
+            continue
+        rows.append(row)
+        for column, text in zip(smiles, found):
+            column.append(text)
+        for position, column in texts.items():
+            column.append(fields[position])
+    return texts, smiles, rows, rejected
 
 
 def make_dataset(
@@ -206,8 +233,9 @@ def make_dataset(
     metric: str | None = None,
     rejected: Sequence[Rejected] = (),
     bounds: Int8[np.ndarray, "molecules tasks"] | None = None,
+    classes: tuple[tuple[str, ...], ...] = (),
 ) -> MoleculeDataset:
-    """A data set from float64 labels with NaN where they are missing."""
+    """A data set from float64 labels with NaN where they are missing; numbers of classes, if these have names."""
     bounds = None if bounds is None or not bounds.any() else bounds
     mask = ~np.isnan(numbers)
     if not mask.any():
@@ -219,9 +247,10 @@ def make_dataset(
         shown = ", ".join(unlabelled[:5]) + (", …" if len(unlabelled) > 5 else "")
         warnings.warn(f"{len(unlabelled)} tasks of {source} have no label at all: {shown}", DataWarning, stacklevel=3)
     binary = bounds is None and bool(np.isin(numbers[mask], (0.0, 1.0)).all())
-    if task_type not in (None, "classification", "regression"):
-        raise DataError(f"task_type must be 'classification' or 'regression', got {task_type!r}")
+    if task_type not in (None, "classification", "regression", "multiclass"):
+        raise DataError(f"task_type must be 'classification', 'regression' or 'multiclass', got {task_type!r}")
     kind: TaskType = "classification" if (task_type or "classification" * binary) == "classification" else "regression"
+    kind = "multiclass" if classes else kind
     if kind == "classification" and bounds is not None:
         row, column = np.argwhere(bounds)[0]
         raise DataError(
@@ -232,7 +261,8 @@ def make_dataset(
         row, column = np.argwhere(mask & (numbers != 0) & (numbers != 1))[0]
         raise DataError(
             f"classification labels must be 0 or 1, but molecule {smiles[row]!r} in {source} has "
-            f"{numbers[row, column]:g} for {task_names[column]!r}: use task_type='regression' or recode the column"
+            f"{numbers[row, column]:g} for {task_names[column]!r}: say task_type='multiclass' (--task-type multiclass) "
+            "if these are classes, task_type='regression' if they are numbers"
         )
     return MoleculeDataset(
         name=name,
@@ -241,9 +271,10 @@ def make_dataset(
         mask=mask,
         task_names=tuple(task_names),
         task_type=kind,
-        metric=metric or ("roc-auc" if kind == "classification" else "rmse"),
+        metric=metric or {"classification": "roc-auc", "regression": "rmse", "multiclass": "cross-entropy"}[kind],
         rejected=tuple(rejected),
         bounds=bounds,
+        classes=classes,
     )
 
 
@@ -277,86 +308,3 @@ def _weights(table: FileTable, column: str, texts: list[str], lines: list[int], 
     if len(weights) and not weights.any():
         raise DataError(f"{table.path}: every weight in column {column!r} is 0; nothing would be learnt")
     return weights
-
-
-def _warn_of_ignored(table: FileTable, texts: dict[str, list[str]], smiles: list[str], part_column: str | None) -> None:
-    """A second molecule a row, or a column of parts that nobody has asked to be used."""
-    for name, column in texts.items():
-        there = [text.strip() for text in column if text.strip()]
-        if not there:
-            continue
-        if part_column is None and {text.lower() for text in there} <= set(PARTS):
-            warnings.warn(
-                f"column {name!r} of {table.path} says which part each molecule belongs to, and is not used: say "
-                f"--part-column {name} to use it",
-                DataWarning,
-                stacklevel=4,
-            )
-        elif {"smiles", "smi", "solvent", "mol", "molecule"} & set(words(name)) and column != smiles:
-            some = list(dict.fromkeys(there))[:50]
-            if np.mean(run_rdkit("heavy_atoms", some, {}, workers=1).values > 0) > 0.9:
-                warnings.warn(
-                    f"column {name!r} of {table.path} holds molecules too, and is not used: a row is one molecule here",
-                    DataWarning,
-                    stacklevel=4,
-                )
-
-
-def _refuse_two_kinds(data: MoleculeDataset, source: str) -> None:
-    """Columns of 0 and 1 beside others are one kind of task only if the user says so."""
-    if data.task_type == "classification":
-        return
-    columns = [(name, data.labels[data.mask[:, k], k]) for k, name in enumerate(data.task_names)]
-    two = [name for name, values in columns if len(values) and np.isin(values, (0.0, 1.0)).all()]
-    if two:
-        other = next(name for name, values in columns if len(values) and name not in two)
-        raise DataError(
-            f"{source}: {two[0]!r} holds 0 and 1 and {other!r} other numbers, but a model is for one kind: name those "
-            "of one kind with --targets (task_columns in Python), or say --task-type regression"
-        )
-
-
-def _warn_of_many_classes(data: MoleculeDataset, source: str) -> None:
-    """Whole numbers from 0 or 1 to a few may be classes, which are not what regression learns."""
-    if data.task_type == "classification":
-        return
-    for task, name in enumerate(data.task_names):
-        values = np.unique(data.labels[data.mask[:, task], task])
-        count = int(data.mask[:, task].sum())
-        if 3 <= len(values) <= 10 and count >= 3 * len(values) and (np.diff(values) == 1).all() and values[0] in (0, 1):
-            warnings.warn(
-                f"the labels {name!r} of {source} are the whole numbers {values[0]:g} to {values[-1]:g}, and are taken "
-                "as numbers; if they are classes, give a column of 0 and 1 for each, or say --task-type regression",
-                DataWarning,
-                stacklevel=4,
-            )
-
-
-def _taken(
-    table: FileTable,
-    molecules: str,
-    data: MoleculeDataset,
-    left_out: dict[str, str],
-    sign: str | None,
-    part_column: str | None,
-    weight_column: str | None,
-    guessed: bool,
-) -> str:
-    """What was taken for what, in one line."""
-
-    def listed(names: Sequence[str]) -> str:
-        return ", ".join(names[:5]) + (f", … ({len(names)})" if len(names) > 5 else "")
-
-    said = f"SMILES from {molecules}, {data.task_type} of {listed(data.task_names)}"
-    said += f", parts from {part_column}" if part_column else ""
-    said += f", weights from {weight_column}" if weight_column else ""
-    if table.separator not in ("", ","):
-        said += f", parted by {'tabs' if table.separator == chr(9) else table.separator}"
-    said += ", with decimal commas" if sign == "," else ""
-    if data.bounds is not None:
-        said += f"; {np.count_nonzero(data.bounds)} labels are bounds, which are learnt from and not scored"
-    if left_out:
-        said += f"; not labels: {listed([f'{name} ({reason})' for name, reason in left_out.items()])}"
-    if guessed and (left_out or len(data.task_names) > 1):
-        said += "; --targets names others"
-    return said

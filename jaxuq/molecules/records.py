@@ -8,7 +8,9 @@ from jaxtyping import Bool, Float, Int8, Integer
 
 from jaxuq._errors import JaxuqError
 
-TaskType = Literal["classification", "regression"]
+TaskType = Literal["classification", "regression", "multiclass"]
+Row = str | tuple[str, ...]
+"""The SMILES of a row: a text, or several of them, such as a solute's and its solvent's."""
 
 
 class DataError(JaxuqError, ValueError):
@@ -42,22 +44,29 @@ class Rejected(NamedTuple):
 class MoleculeDataset(NamedTuple):
     """Molecules with one or several labels each, some of which may be missing.
 
+    A row may hold several molecules, such as a solute and its solvent: `smiles` has the first of each row, `beside` the
+    others.
+
     A missing label is 0 in `labels` and False in `mask`, so both arrays are finite. Labels are kept in double precision
     on the host, so that those of 1e-30 or around 1e7 lose nothing; `scale_labels` takes them to what a device holds.
 
     Attributes:
         name: what the data set is called.
         smiles: one SMILES per molecule, blanks around it removed.
-        labels: `[molecules, tasks]`, in the units of the source (regression) or 0 and 1 (classification).
+        labels: `[molecules, tasks]`, in the units of the source (regression), 0 and 1 (classification) or numbers of
+            classes from 0 (multi-class).
         mask: `[molecules, tasks]`, True where the label was measured.
         task_names: one name per task.
-        task_type: `"classification"` (every task is binary) or `"regression"`.
-        metric: what selects a model on the validation part: `"roc-auc"`, `"rmse"` or `"mae"`.
+        task_type: `"classification"` (every task is binary), `"regression"` or `"multiclass"`.
+        metric: what selects a model on the validation part: `"roc-auc"`, `"rmse"`, `"mae"` or `"cross-entropy"`.
         rejected: the records left out while reading.
         weights: how much each molecule counts in training, at least 0; None: all alike.
         parts: of each molecule `train`, `valid`, `calibrate` or `test`, where the file says; None where it does not.
         taken: what was taken for what while reading, in one line.
         bounds: 0 where the label is what `labels` says, 1 where it is at least that, -1 where at most; None: all 0.
+        classes: of multi-class tasks the names of their classes, in the order of their numbers.
+        beside: the further molecules of each row, a list for each column.
+        molecule_columns: what the molecules of a row are called.
 
     Example:
         >>> from jaxuq.molecules import load_molecules
@@ -80,6 +89,14 @@ class MoleculeDataset(NamedTuple):
     parts: tuple[str, ...] | None = None
     taken: str = ""
     bounds: Int8[np.ndarray, "molecules tasks"] | None = None
+    classes: tuple[tuple[str, ...], ...] = ()
+    beside: tuple[list[str], ...] = ()
+    molecule_columns: tuple[str, ...] = ("smiles",)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The SMILES of each row: a text, or a tuple of several."""
+        return list(zip(self.smiles, *self.beside)) if self.beside else list(self.smiles)
 
     def exact(self) -> "MoleculeDataset":
         """The same molecules without the labels of which only a bound is known: no score and no promise is of those."""
@@ -96,6 +113,7 @@ class MoleculeDataset(NamedTuple):
             weights=None if self.weights is None else self.weights[rows],
             parts=None if self.parts is None else tuple(self.parts[row] for row in rows),
             bounds=None if self.bounds is None else self.bounds[rows],
+            beside=tuple([column[row] for row in rows] for column in self.beside),
         )
 
 

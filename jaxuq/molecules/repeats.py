@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxuq.molecules._workers import run_rdkit
-from jaxuq.molecules.records import DataWarning
+from jaxuq.molecules.records import DataWarning, MoleculeDataset, Row
 
 
 def canonical_smiles(smiles: Sequence[str], *, workers: int | None = None) -> list[str]:
@@ -27,6 +27,30 @@ def canonical_smiles(smiles: Sequence[str], *, workers: int | None = None) -> li
     """
     found = run_rdkit("canonical", smiles, {}, workers=workers).values
     return [text if form is None else form for text, form in zip(smiles, found)]
+
+
+def row_text(row: Row) -> str:
+    """A row in one line: its SMILES, several with strokes between.
+
+    Example:
+        >>> row_text("CCO"), row_text(("CCO", "O"))
+        ('CCO', 'CCO | O')
+    """
+    return row if isinstance(row, str) else " | ".join(row)
+
+
+def canonical_rows(data: MoleculeDataset, *, workers: int | None = None) -> list[str]:
+    """What tells the rows of a data set apart: RDKit's own SMILES of all their molecules, in the order of the columns.
+
+    Args:
+        data: the molecules.
+        workers: processes that parse; None chooses, 1 stays in this process.
+
+    Returns:
+        One text a row.
+    """
+    forms = [canonical_smiles(column, workers=workers) for column in (data.smiles, *data.beside)]
+    return [" | ".join(row) for row in zip(*forms)]
 
 
 def warn_of_repeats(

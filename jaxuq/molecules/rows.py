@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxuq.molecules._workers import run_rdkit
-from jaxuq.molecules.columns import smiles_column
+from jaxuq.molecules.columns import smiles_columns
+from jaxuq.molecules.records import DataError, Row
 from jaxuq.molecules.tables import SMILES_NAMES, column_position, open_table, seen, words
 
 
@@ -20,18 +21,25 @@ class MoleculeRows(NamedTuple):
     """
 
     columns: list[str]
-    batches: Iterator[tuple[list[str], list[list[str]]]]
+    batches: Iterator[tuple[list[Row], list[list[str]]]]
     count: int
 
 
 def read_in_batches(
-    path: str | os.PathLike, smiles: str | None = None, *, size: int = 8192, separator: str | None = None
+    path: str | os.PathLike,
+    smiles: str | Sequence[str] | None = None,
+    *,
+    molecules: Sequence[str] = ("smiles",),
+    size: int = 8192,
+    separator: str | None = None,
 ) -> MoleculeRows:
     """The rows of a table, or of a list with one SMILES a line; every record gives a row, whatever it says.
 
     Args:
         path: see `load_csv`. A file whose first line names no column is a list of SMILES, maybe with names behind.
-        smiles: the column; None looks for the usual names.
+        smiles: the column, or the columns of several molecules a row; None looks for the usual names, or for those of
+            `molecules`.
+        molecules: what the molecules of a row are called, as a model says it.
         size: records at a time.
         separator: see `load_csv`.
 
@@ -39,23 +47,39 @@ def read_in_batches(
         The rows; a SMILES is empty where there is none. Only one batch is held.
 
     Raises:
-        DataError: the file is missing or empty, or a column is missing or ambiguous.
+        DataError: the file is missing or empty, or a column is missing or ambiguous, or there are too many or few.
     """
-    table = open_table(Path(path), separator=separator, smiles_column=smiles)
+    several = len(molecules) > 1
+    wanted = (smiles,) if isinstance(smiles, str) else tuple(smiles or (molecules if several else ()))
+    table = open_table(Path(path), separator=separator, smiles_columns=wanted)
     header = table.header
-    listed = smiles is None and _is_list(header)
-    at = 0 if listed else column_position(table.path, header, smiles_column(table, smiles))
-    columns = [f"column {n + 1}" if listed else name for n, name in enumerate(header) if n != at]
+    if several and not smiles and (absent := [name for name in molecules if name not in header]):
+        raise DataError(
+            f"the model reads {len(molecules)} molecules a row, {', '.join(molecules)}, and {path} has no column "
+            f"{absent[0]!r}; its columns are {', '.join(header[:20])}: name them in that order with --smiles-columns"
+        )
+    listed = not several and not smiles and _is_list(header)
+    at = [0] if listed else [column_position(table.path, header, name) for name in smiles_columns(table, wanted)]
+    if len(at) != len(molecules):
+        raise DataError(
+            f"the model reads {len(molecules)} molecules a row ({', '.join(molecules)}), and {len(at)} "
+            f"{'column is' if len(at) == 1 else 'columns are'} named: {', '.join(header[n] for n in at)}"
+        )
+    columns = [f"column {n + 1}" if listed else name for n, name in enumerate(header) if n not in at]
 
-    def batches() -> Iterator[tuple[list[str], list[list[str]]]]:
-        found: list[str] = []
+    def row_of(fields: list[str]) -> Row:
+        found = tuple(fields[n].strip() if n < len(fields) else "" for n in at)
+        return found if several else found[0]
+
+    def batches() -> Iterator[tuple[list[Row], list[list[str]]]]:
+        found: list[Row] = []
         others: list[list[str]] = []
         for _, fields in [(1, header)] if listed else ():
             found.append(fields[0])
             others.append(fields[1:])
         for _, fields in table.records():
-            found.append(fields[at].strip() if at < len(fields) else "")
-            beside = [field.strip() for n, field in enumerate(fields[: len(header)]) if n != at]
+            found.append(row_of(fields))
+            beside = [field.strip() for n, field in enumerate(fields[: len(header)]) if n not in at]
             others.append(beside + [""] * (len(columns) - len(beside)))
             if len(found) == size:
                 yield found, others
@@ -78,21 +102,26 @@ def read_lines(lines: Iterable[str], *, size: int = 8192) -> MoleculeRows:
     """
     smiles = clean_smiles([line for line in lines if line.strip()])
     starts = range(0, len(smiles), size)
-    return MoleculeRows([], ((smiles[start : start + size], []) for start in starts), len(smiles))
+    return MoleculeRows([], ((list(smiles[start : start + size]), []) for start in starts), len(smiles))
 
 
 def read_smiles(
-    path: str | os.PathLike, smiles_column: str | None = None, *, separator: str | None = None
-) -> list[str]:
+    path: str | os.PathLike,
+    smiles_column: str | Sequence[str] | None = None,
+    *,
+    molecules: Sequence[str] = ("smiles",),
+    separator: str | None = None,
+) -> list[Row]:
     """The SMILES of a table, or of a list with one a line; every record gives a row, whatever it says.
 
     Args:
         path: see `read_in_batches`.
-        smiles_column: the column; None looks for the usual names.
+        smiles_column: see `read_in_batches`.
+        molecules: see `read_in_batches`.
         separator: see `load_csv`.
 
     Returns:
-        One text a record; empty where there is none.
+        One text a record, or one tuple of texts where a row is several molecules; empty where there is none.
 
     Raises:
         DataError: the file is missing or empty, or a column is missing or ambiguous.
@@ -105,7 +134,39 @@ def read_smiles(
         ...     read_smiles(path)
         ['CCO', '']
     """
-    return [text for found, _ in read_in_batches(path, smiles_column, separator=separator).batches for text in found]
+    rows = read_in_batches(path, smiles_column, molecules=molecules, separator=separator)
+    return [row for found, _ in rows.batches for row in found]
+
+
+def clean_rows(rows: Sequence[Row | Sequence[str]], molecules: Sequence[str] = ("smiles",)) -> list[Row]:
+    """Rows as a model reads them, cleaned.
+
+    Args:
+        rows: texts, or, for several molecules a row, sequences of so many texts.
+        molecules: what they are called.
+
+    Returns:
+        Texts, or tuples of texts.
+
+    Raises:
+        DataError: a row has another number of molecules.
+
+    Example:
+        >>> clean_rows([["CCO ", "O"]], ("solute", "solvent"))
+        [('CCO', 'O')]
+    """
+    wanted = len(molecules)
+    if isinstance(rows, str):
+        raise DataError(f"smiles must be a sequence of rows, not one string: write [{rows[:40]!r}]")
+    for number, row in enumerate(rows):
+        count = 1 if isinstance(row, str) else len(row)
+        if count != wanted or (wanted == 1) != isinstance(row, str):
+            raise DataError(
+                f"row {number} has {count} molecules, {row!r}; the model reads {wanted} a row: {', '.join(molecules)}"
+            )
+    if wanted == 1:
+        return list(clean_smiles([str(row) for row in rows]))
+    return [tuple(clean_smiles(row)) for row in rows]
 
 
 def clean_smiles(smiles: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ import io
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ class FileTable(NamedTuple):
     separator: str = ""
 
 
-def open_table(path: Path, *, separator: str | None = None, smiles_column: str | None = None) -> FileTable:
+def open_table(path: Path, *, separator: str | None = None, smiles_columns: Sequence[str] = ()) -> FileTable:
     """Open a table of molecules, of whatever kind it is by its content (SDF by its ending).
 
     Args:
@@ -48,7 +48,7 @@ def open_table(path: Path, *, separator: str | None = None, smiles_column: str |
             `smiles` and whose properties the others; Excel or parquet, if the package for it is installed.
         separator: between the fields of a text file: `","`, `";"`, `"tab"` or `"|"`; None: of the first three the one
             that parts off a column for SMILES, or else the most columns.
-        smiles_column: whose name helps to recognise the separator.
+        smiles_columns: whose names, alone or with commas between, help to recognise the separator.
 
     Returns:
         The table. Marks that nobody sees, such as zero-width spaces, are not in it.
@@ -70,7 +70,7 @@ def open_table(path: Path, *, separator: str | None = None, smiles_column: str |
         return _frame(path, "Excel")
     if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"BZh", b"\xfd7zXZ")):
         raise DataError(f"{path} is an archive or an old Excel file; give it as CSV, plain or gzipped")
-    return _text(path, separator, smiles_column)
+    return _text(path, separator, smiles_columns)
 
 
 def column_position(path: Path, header: list[str], column: str) -> int:
@@ -94,7 +94,7 @@ def seen(text: str) -> str:
     return _UNSEEN.sub("", text) if not text.isascii() else text
 
 
-def _text(path: Path, separator: str | None, smiles_column: str | None) -> FileTable:
+def _text(path: Path, separator: str | None, smiles_columns: Sequence[str]) -> FileTable:
     with _lines(path) as (lines, _):
         first = list(itertools.islice((line for line in lines if line.strip()), 50))  # a header may be several lines
     if not first:
@@ -102,7 +102,7 @@ def _text(path: Path, separator: str | None, smiles_column: str | None) -> FileT
     stated = re.fullmatch(r"sep=(.)", first[0].strip(), re.IGNORECASE)  # a line of Excel's
     if stated and separator is None:
         separator = {"\t": "tab"}.get(stated[1], stated[1])
-    between = _separator(path, first[bool(stated) :], smiles_column) if separator is None else SEPARATORS[separator]
+    between = _separator(path, first[bool(stated) :], smiles_columns) if separator is None else SEPARATORS[separator]
 
     def records() -> Iterator[tuple[int, list[str]]]:
         with _lines(path) as (lines, problem):
@@ -162,9 +162,10 @@ class _lines:
         self.stream.close()
 
 
-def _separator(path: Path, lines: list[str], smiles_column: str | None) -> str:
+def _separator(path: Path, lines: list[str], smiles_columns: Sequence[str]) -> str:
     """The one that parts off a column for SMILES, or else the most columns."""
-    wanted = {smiles_column.strip().lower()} if smiles_column else set(SMILES_NAMES)
+    pieces = {piece.strip().lower() for text in smiles_columns for piece in (text, *text.split(","))}
+    wanted = pieces or set(SMILES_NAMES)
 
     def ranked(separator: str) -> tuple[int, int]:
         try:
@@ -172,7 +173,7 @@ def _separator(path: Path, lines: list[str], smiles_column: str | None) -> str:
         except (csv.Error, StopIteration):
             return 0, 0
         names = [seen(field).strip().lower() for field in header]
-        said = any(smiles_column is None and "smiles" in words(name) for name in names)
+        said = any(not pieces and "smiles" in words(name) for name in names)
         return 2 * any(name in wanted for name in names) or int(said), len(header)
 
     found = sorted(((*ranked(separator), separator) for separator in _RECOGNISED), key=lambda one: one[:2])

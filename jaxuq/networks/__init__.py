@@ -38,6 +38,7 @@ from jaxuq.networks.quantized import (
     quantize_params,
 )
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
+from jaxuq.networks.several_molecules import SeveralMolecules
 from jaxuq.networks.sharding import ACTIVATION_RULES, constrain
 from jaxuq.networks.smiles_encoder import SmilesEncoder, TokenRows
 from jaxuq.networks.spectral import SpectralState, largest_singular_value, spectral_bound
@@ -79,6 +80,7 @@ __all__ = [
     "Places",
     "QuantizedKernel",
     "Rotary",
+    "SeveralMolecules",
     "SmilesEncoder",
     "SpectralState",
     "Spread",

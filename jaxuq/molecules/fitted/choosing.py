@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from jaxuq._options import check_choice, check_count, check_number
-from jaxuq.molecules.descriptors import morgan_fingerprints
+from jaxuq.molecules.fitted.batches import row_bits
 from jaxuq.molecules.fitted.fitting import FittedMolecules
 from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules
-from jaxuq.molecules.records import DataError
+from jaxuq.molecules.records import DataError, Row
 from jaxuq.molecules.scaling import LabelScaler
 from jaxuq.study import Listener
 
@@ -35,11 +35,12 @@ class Choice(NamedTuple):
 
 def choose_molecules(
     fitted: FittedMolecules,
-    smiles: Sequence[str],
+    smiles: Sequence[Row],
     count: int,
     *,
     goal: Goal = "learn",
     task: int = 0,
+    of_class: str | None = None,
     optimism: float = 2.0,
     listener: Listener | None = None,
 ) -> Choice:
@@ -53,7 +54,8 @@ def choose_molecules(
 
     and tells $\frac12 \log(1 + s_i^2 / a_i)$ nats. "learn" takes the molecule that tells most; "high" and "low" the one
     with the best optimistic label, $m_i \pm \beta s_i$, whose optimism shrinks near what is chosen already. Classes are
-    treated alike, as logits, with the mutual information in place of the gain.
+    treated alike, as logits, with the mutual information in place of the gain; of several classes "high" and "low" are
+    about the probability of one of them.
 
     Args:
         fitted: the model.
@@ -61,6 +63,7 @@ def choose_molecules(
         count: how many.
         goal: see above.
         task: of several tasks, which one.
+        of_class: of a task with several classes, whose probability "high" and "low" are about.
         optimism: $\beta \ge 0$ of "high" and "low".
         listener: is told how far it is.
 
@@ -83,18 +86,20 @@ def choose_molecules(
     check_number("optimism", optimism, 0.0)
     if task >= len(fitted.task_names):
         raise DataError(f"task is {task}, but the model has {len(fitted.task_names)}: {', '.join(fitted.task_names)}")
+    number = _class_number(fitted, goal, task, of_class)
     forecast = predict_molecules(fitted, smiles, listener=listener)
     readable = np.flatnonzero([not error for error in forecast.errors])
-    bits = morgan_fingerprints([forecast.smiles[row] for row in readable]).astype(np.float32)
+    bits = row_bits([forecast.smiles[row] for row in readable], len(fitted.molecule_columns)).astype(np.float32)
     packed = np.packbits(bits.astype(bool), axis=1)
+    told = forecast.mean if forecast.probabilities is None else forecast.probabilities
     copies: dict[tuple[bytes, bytes], int] = {}  # what has the same bits and the same forecast is the same molecule
     for place, row in enumerate(readable):
-        copies.setdefault((packed[place].tobytes(), forecast.mean[row].tobytes()), place)
+        copies.setdefault((packed[place].tobytes(), told[row].tobytes()), place)
     first = np.array(list(copies.values()), int)
     readable, bits = readable[first], bits[first]
     if len(readable) < count:
         raise DataError(f"{count} molecules are asked for, but the pool has {len(readable)} different readable ones")
-    mean, known, noise = _gaussian(forecast, readable, task, fitted.scaler)
+    mean, known, noise = _gaussian(forecast, readable, task, fitted.scaler, number)
     signs = {"learn": 0.0, "high": 1.0, "low": -1.0}
     rows, gain = _greedy(
         jnp.asarray(bits, jnp.float32),
@@ -108,8 +113,27 @@ def choose_molecules(
     return Choice(readable[np.asarray(rows)], np.asarray(gain), forecast)
 
 
+def _class_number(fitted: FittedMolecules, goal: Goal, task: int, of_class: str | None) -> int | None:
+    """Which class "high" and "low" are about."""
+    if fitted.task_type != "multiclass":
+        if of_class is not None:
+            raise DataError(f"of_class is {of_class!r}, but the model has no task with several classes; leave it out")
+        return None
+    names = fitted.classes[task]
+    if of_class is None:
+        if goal != "learn":
+            raise DataError(
+                f"goal {goal!r} needs a class of {fitted.task_names[task]!r} whose probability it is about; name one "
+                f"with --of-class (of_class in Python): {', '.join(names)}"
+            )
+        return None
+    if of_class not in names:
+        raise DataError(f"{fitted.task_names[task]!r} has no class {of_class!r}; it has {', '.join(names)}")
+    return names.index(of_class)
+
+
 def _gaussian(
-    forecast: MoleculeForecast, rows: np.ndarray, task: int, scaler: LabelScaler
+    forecast: MoleculeForecast, rows: np.ndarray, task: int, scaler: LabelScaler, of_class: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, epistemic variance and noise of each molecule, in standard units; of classes in units of the logit."""
     mean, known, noise = (part[rows, task] for part in (forecast.mean, forecast.epistemic, forecast.aleatoric))
@@ -117,7 +141,9 @@ def _gaussian(
         shift, size = float(scaler.mean[task]), float(scaler.scale[task])
         least = np.finfo(np.float32).tiny
         return (mean - shift) / size, known / size / size, np.maximum(noise / size / size, least)
-    share = np.clip(mean, 1e-6, 1 - 1e-6)
+    if of_class is not None and forecast.probabilities is not None:
+        mean = forecast.probabilities[rows, task, of_class]
+    share = np.clip(mean, 1e-6, 1 - 1e-6)  # without a class only the ratio of the two variances counts
     curvature = share * (1 - share)
     return np.log(share / (1 - share)), np.expm1(2 * known) / curvature, 1 / curvature
 

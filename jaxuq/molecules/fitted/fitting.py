@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from jaxuq._digest import digest
+from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq._options import check_count, check_number
 from jaxuq.calibration import Fitted, recalibrate
-from jaxuq.molecules.descriptors import morgan_fingerprints
+from jaxuq.molecules.fitted.batches import row_bits
 from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of, model_function
 from jaxuq.molecules.fitted.parts import PartRows
 from jaxuq.molecules.fitted.shift import Shift
@@ -25,13 +26,24 @@ from jaxuq.molecules.muben.problem import Problem, make_problem
 from jaxuq.molecules.muben.setting import Setting
 from jaxuq.molecules.muben.trainings import train_members
 from jaxuq.molecules.records import DataError, MoleculeDataset, Split
+from jaxuq.molecules.repeats import row_text
 from jaxuq.molecules.scaling import LabelScaler
 from jaxuq.posterior import predict_forecast
 from jaxuq.study import Listener
 from jaxuq.training import Training, TrainState, fit
 
-CALIBRATOR = {"regression": "variance-scaling", "classification": "temperature"}
-CONFORMAL = {"regression": "normalised", "classification": "lac"}
+CALIBRATOR = {"regression": "variance-scaling", "classification": "temperature", "multiclass": "temperature"}
+CONFORMAL = {"regression": "normalised", "classification": "lac", "multiclass": "lac"}
+_OF_TWO = "temperature", "platt", "beta", "isotonic", "venn-abers"
+_OF_CLASSES = "temperature", "vector", "matrix", "dirichlet", "classwise-isotonic"
+_SETS = "lac", "aps", "raps", "saps"
+_APPLY = {
+    "regression": (("variance-scaling", "isotonic-quantiles"), ("normalised", "absolute")),
+    "classification": (_OF_TWO, _SETS),
+    "multiclass": (_OF_CLASSES, _SETS),
+}
+_OF_NOTHING_HERE = {"quantile"}  # for networks that forecast quantiles
+_CALLED = {"regression": "numbers", "classification": "two classes", "multiclass": "several classes"}
 
 
 class MoleculeRecipe(NamedTuple):
@@ -41,8 +53,10 @@ class MoleculeRecipe(NamedTuple):
         backbone: a name of `BACKBONES` that may start at random: dnn, morgan, gin, dmpnn.
         features: of the dnn: rdkit or morgan.
         members: networks of the ensemble.
-        calibrator: a name of `jaxuq.calibration.CALIBRATORS`; "auto": variance scaling or a temperature; None: none.
-        conformal: a name of `jaxuq.calibration.CONFORMAL`; "auto": normalised residuals or lac; None: no promise.
+        calibrator: a name of `jaxuq.calibration.CALIBRATORS` that applies to the labels; "auto": variance scaling or a
+            temperature; None: none.
+        conformal: a name of `jaxuq.calibration.CONFORMAL`, likewise; "auto": normalised residuals or lac; None: no
+            promise.
         level: share of new labels that intervals and sets shall hold.
         learning_rate: None: the backbone's.
         batch_size: None: the backbone's.
@@ -103,13 +117,16 @@ class FittedMolecules(NamedTuple):
         forecaster: networks, likelihood, calibrator and intervals, on the scale on which networks were trained.
         network: which one.
         task_names: of the labels.
-        task_type: `"classification"` or `"regression"`.
+        task_type: `"classification"`, `"regression"` or `"multiclass"`.
         scaler: from that scale to the labels' own.
         fingerprints: Morgan bits of the training molecules, packed, for how near a new molecule is.
         usual: epistemic uncertainty of the calibration molecules, in ascending order: what is usual for this model.
         sizes: molecules of the four parts.
         data: digest of molecules, labels and parts.
         shift: how calibration counts for other molecules, if the promise is for those; see `promise_for`.
+        classes: of several classes, their names for each task.
+        molecule_columns: what the molecules of a row are called.
+        label_range: the ends of what labels can be; None: any number.
     """
 
     forecaster: Fitted
@@ -122,6 +139,9 @@ class FittedMolecules(NamedTuple):
     sizes: tuple[int, ...]
     data: str
     shift: Shift | None = None
+    classes: tuple[tuple[str, ...], ...] = ()
+    molecule_columns: tuple[str, ...] = ("smiles",)
+    label_range: tuple[float, float] | None = None
 
 
 def fit_molecules(
@@ -130,6 +150,7 @@ def fit_molecules(
     rows: PartRows,
     recipe: MoleculeRecipe | None = None,
     *,
+    label_range: tuple[float, float] | None = None,
     listener: Listener | None = None,
     strategy: str = "auto",
 ) -> FittedMolecules:
@@ -145,6 +166,8 @@ def fit_molecules(
             no epoch and calibrate nothing.
         rows: which train, choose the epoch, calibrate and test; see `divide_molecules`.
         recipe: what is fitted; None: `MoleculeRecipe()`.
+        label_range: of regression, the ends of what labels can be, such as (0, 100): forecasts and intervals end there
+            too, which costs no coverage.
         listener: is told how far it is.
         strategy: how members are mapped over devices, see `jaxuq.parallel.map_members`.
 
@@ -152,7 +175,7 @@ def fit_molecules(
         The model; save it with `save_molecules`.
 
     Raises:
-        DataError: a part without molecules or labels, or a backbone that cannot be kept.
+        DataError: a part without molecules or labels, a label out of its range, or a backbone that cannot be kept.
         OptionError: a number of the recipe out of its range, or an unknown name.
         DivergedError: the training diverged.
     """
@@ -160,7 +183,11 @@ def fit_molecules(
     recipe = MoleculeRecipe() if recipe is None else recipe
     check_count("members", recipe.members)
     check_number("level", recipe.level, 0.0, 1.0, open_low=True, open_high=True)
-    backbone = backbone_of(recipe.network)
+    network = recipe.network._replace(molecules=len(data.molecule_columns))
+    backbone = backbone_of(network)
+    check_applies(recipe, data.task_type)
+    if label_range is not None:
+        check_range(data, label_range)
     problem = problem_of(data, rows, backbone, listener)
     keys = jnp.stack([named_key(rng_key, "member", member) for member in range(recipe.members)])
     samples = train_recipe(keys, problem, recipe, listener=listener, strategy=strategy).best_params
@@ -171,24 +198,84 @@ def fit_molecules(
         CONFORMAL[problem.task_type] if recipe.conformal == "auto" else recipe.conformal,
         recipe.level if recipe.conformal else None,
     )
-    model = model_function(backbone, problem.task_type, len(problem.task_names))
+    model = model_function(backbone, problem.task_type, len(problem.task_names), problem.classes)
     held, at_once = problem.test, backbone.molecules_at_once
     raw = predict_forecast(model, samples, held.inputs, problem.likelihood, batch_size=at_once)
     if fitted.calibrator or fitted.conformal:
         labels = held.labels if problem.task_type == "regression" else held.labels.astype(jnp.int32)
         fitted = recalibrate(fitted, model, held.inputs, labels, where=held.mask, batch_size=at_once)
-    bits = morgan_fingerprints(data.take(rows.train).smiles).astype(bool)
+    bits = row_bits(data.take(rows.train).rows, len(data.molecule_columns)).astype(bool)
     return FittedMolecules(
         forecaster=fitted,
-        network=recipe.network,
+        network=network,
         task_names=problem.task_names,
         task_type=problem.task_type,
         scaler=problem.scaler,
         fingerprints=np.packbits(bits, axis=1),
         usual=np.sort(np.asarray(raw.epistemic), axis=0),
         sizes=tuple(len(part) for part in rows),
-        data=digest(data.smiles, data.labels, data.mask, data.weights, data.bounds, [part.tolist() for part in rows]),
+        data=digest(*content_of(data), [part.tolist() for part in rows]),
+        classes=data.classes,
+        molecule_columns=data.molecule_columns,
+        label_range=None if label_range is None else (float(label_range[0]), float(label_range[1])),
     )
+
+
+def check_applies(recipe: MoleculeRecipe, task_type: str) -> None:
+    """Refuse what comes with jaxuq and is for labels of another kind; what comes from elsewhere knows itself.
+
+    Args:
+        recipe: names a calibrator and a conformal method.
+        task_type: of the labels.
+
+    Raises:
+        OptionError: names what there is.
+    """
+    for what, name, place in (("calibrator", recipe.calibrator, 0), ("conformal method", recipe.conformal, 1)):
+        fits = _APPLY[task_type][place]
+        packaged = _OF_NOTHING_HERE.union(*(both[place] for both in _APPLY.values()))
+        if name in packaged and name not in fits:
+            raise OptionError(
+                f"the {what} {name} is not for labels of {_CALLED[task_type]}; for these there are {', '.join(fits)}"
+            )
+
+
+def check_range(data: MoleculeDataset, label_range: tuple[float, float]) -> None:
+    """Refuse a range that is none, or that a label is out of.
+
+    Args:
+        data: of regression.
+        label_range: both ends.
+
+    Raises:
+        OptionError: the ends are not in order, or labels are classes.
+        DataError: names the first label out of the range.
+    """
+    low, high = label_range
+    if data.task_type != "regression":
+        raise OptionError(f"label_range is for labels that are numbers; these are {_CALLED[data.task_type]}")
+    if not low < high:
+        raise OptionError(f"label_range is {low:g} to {high:g}; expected its lower end first, such as 0 100")
+    outside = np.argwhere(data.mask & ~((data.labels >= low) & (data.labels <= high)))
+    if len(outside):
+        row, task = outside[0]
+        raise DataError(
+            f"{len(outside)} labels are out of the range {low:g} to {high:g}, the first {data.labels[row, task]:g} for "
+            f"{data.task_names[task]!r} of {row_text(data.rows[row])!r}"
+        )
+
+
+def content_of(data: MoleculeDataset) -> list[Any]:
+    """What a model learns from, for digests: what only some tables have counts only there.
+
+    Args:
+        data: the molecules.
+
+    Returns:
+        Parts of the data; a table with one molecule a row and no classes by name has the same as ever.
+    """
+    further = [part for part in (data.beside, data.classes) if part]
+    return [data.smiles, data.labels, data.mask, data.weights, data.bounds, *further]
 
 
 def problem_of(data: MoleculeDataset, rows: PartRows, backbone: Backbone, listener: Listener) -> Problem:
@@ -228,7 +315,7 @@ def train_recipe(
 
     Returns:
         The states: `best_params`, and `best_score` on the validation part, lower is better: root mean squared error
-        in standard deviations of the labels, or minus the area under the ROC curve.
+        in standard deviations of the labels, minus the area under the ROC curve, or cross entropy of several classes.
     """
     told = Listener() if listener is None else listener
 
@@ -240,11 +327,12 @@ def train_recipe(
 
     # Epochs are compared in standard units: in those of the labels one task may outweigh, or overflow, the others.
     unit = LabelScaler(*(np.full_like(np.asarray(part), fill) for part, fill in zip(problem.scaler, (0.0, 1.0))))
-    backbone, pretrained = backbone_of(recipe.network), recipe.pretrained
+    network, pretrained = recipe.network._replace(molecules=problem.molecules), recipe.pretrained
+    backbone = backbone_of(network)
     if pretrained is not None:
         backbone = backbone._replace(pretrained=pretrained.pretrained)
     setting = _setting(problem._replace(scaler=unit), backbone, recipe, run)
-    return train_members(setting, name, likelihood_head(problem.task_type), keys).state
+    return train_members(setting, name, likelihood_head(problem.task_type, problem.classes), keys).state
 
 
 def _setting(problem: Problem, backbone: Backbone, recipe: MoleculeRecipe, run: Any) -> Setting:

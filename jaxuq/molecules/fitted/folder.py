@@ -12,7 +12,7 @@ from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of
 from jaxuq.molecules.fitted.shift import Shift
 from jaxuq.molecules.scaling import LabelScaler
 
-_KIND, _VERSION = "jaxuq.molecules", 1
+_KIND, _VERSION = "jaxuq.molecules", 2  # 1 had no several classes, and one molecule a row
 
 
 def save_molecules(folder: str | pathlib.Path, fitted: FittedMolecules) -> None:
@@ -39,6 +39,9 @@ def save_molecules(folder: str | pathlib.Path, fitted: FittedMolecules) -> None:
         "sizes": list(fitted.sizes),
         "data": fitted.data,
         "shift": None if fitted.shift is None else fitted.shift._asdict(),
+        "classes": [list(names) for names in fitted.classes],
+        "molecule_columns": list(fitted.molecule_columns),
+        "label_range": None if fitted.label_range is None else list(fitted.label_range),
     }
     save_fitted(folder, fitted.forecaster._replace(about=about))
 
@@ -59,9 +62,9 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
     about: Any = fitted.about
     if not isinstance(about, dict) or about.get("kind") != _KIND:
         raise FittedError(f"{folder} holds a fitted model, but none of molecules; name a folder of jaxuq molecules fit")
-    if about["version"] != _VERSION:
+    if about["version"] not in (1, _VERSION):
         raise FittedError(
-            f"{folder} has version {about['version']} of a model of molecules; this jaxuq reads {_VERSION}"
+            f"{folder} has version {about['version']} of a model of molecules; this jaxuq reads 1 and {_VERSION}"
         )
     try:
         network = MoleculeNetwork(**about["network"])
@@ -79,4 +82,7 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
         sizes=tuple(about["sizes"]),
         data=about["data"],
         shift=None if about.get("shift") is None else Shift(**about["shift"]),
+        classes=tuple(tuple(names) for names in about.get("classes", ())),
+        molecule_columns=tuple(about.get("molecule_columns", ("smiles",))),
+        label_range=None if about.get("label_range") is None else tuple(about["label_range"]),
     )

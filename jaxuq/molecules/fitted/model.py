@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 from jaxtyping import Array, PyTree
 
 from jaxuq._errors import OptionError
@@ -14,7 +15,7 @@ from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.heads import likelihood_head, read_outputs
 from jaxuq.molecules.muben.pretrained import dmpnn_backbone
 from jaxuq.molecules.records import DataError
-from jaxuq.networks import apply_function, dmpnn_config
+from jaxuq.networks import SeveralMolecules, apply_function, dmpnn_config
 
 
 class MoleculeNetwork(NamedTuple):
@@ -27,6 +28,7 @@ class MoleculeNetwork(NamedTuple):
         depth: layers; None: the backbone's.
         dropout: in [0, 1); None: the backbone's.
         shape: of a D-MPNN that began from a checkpoint, its `DMPNNConfig` as JSON.
+        molecules: of a row; several are read by one network with the same parameters (`SeveralMolecules`).
     """
 
     backbone: str = "dnn"
@@ -35,6 +37,7 @@ class MoleculeNetwork(NamedTuple):
     depth: int | None = None
     dropout: float | None = None
     shape: str | None = None
+    molecules: int = 1
 
 
 def backbone_of(network: MoleculeNetwork) -> Backbone:
@@ -50,7 +53,7 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
         DataError: it needs pretrained weights, which a kept model does not carry yet.
         OptionError: a width, depth or dropout out of its range, or a backbone that has none.
     """
-    name, features, width, depth, dropout, shape = network
+    name, features, width, depth, dropout, shape, molecules = network
     if "weights" in BACKBONES[name].needs:
         plain = ", ".join(entry for entry in BACKBONES if "weights" not in BACKBONES[entry].needs)
         raise DataError(
@@ -77,23 +80,48 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
         raise OptionError(f"the backbone {name} has no {absent[0]}; leave it out")
     if config is not None:
         changes = {"config": dataclasses.replace(config, **changes)}
-    return backbone._replace(network=lambda num_outputs: make(num_outputs).clone(**changes))
+    changed = backbone._replace(network=lambda num_outputs: make(num_outputs).clone(**changes))
+    if molecules == 1:
+        return changed
+    if shape is not None:
+        raise DataError(f"a pretrained {name} reads one molecule, and the rows have {molecules}; leave the checkpoint out")
+    return _of_several(changed, molecules)
 
 
-def model_function(backbone: Backbone, task_type: str, num_tasks: int) -> Callable[..., Array]:
+def _of_several(backbone: Backbone, molecules: int) -> Backbone:
+    """A backbone that reads several molecules a row, each as it would read one."""
+
+    def featurise(rows: Sequence[Any], progress: Any) -> PyTree:
+        features = backbone.featurise([text for row in rows for text in row], progress)
+        return jax.tree.map(lambda leaf: leaf.reshape(len(rows), -1, *leaf.shape[1:]), features)
+
+    def network(num_outputs: int) -> SeveralMolecules:
+        body = backbone.network(num_outputs)
+        shape = getattr(body, "config", body)
+        sizes = {field: getattr(shape, field) for field in ("width", "dropout_rate") if hasattr(shape, field)}
+        return SeveralMolecules(body, num_outputs, **sizes)
+
+    at_once = max(backbone.molecules_at_once // molecules, 1)
+    return backbone._replace(featurise=featurise, network=network, molecules_at_once=at_once)
+
+
+def model_function(
+    backbone: Backbone, task_type: str, num_tasks: int, classes: Sequence[int] = ()
+) -> Callable[..., Array]:
     """`apply_fn(params, inputs, *, rng_key=None) -> outputs`, as forecasts read them.
 
     Args:
         backbone: the network.
-        task_type: `"classification"` or `"regression"`.
+        task_type: `"classification"`, `"regression"` or `"multiclass"`.
         num_tasks: of the labels.
+        classes: of several classes, how many each task has.
 
     Returns:
         The function.
     """
-    apply_fn = apply_function(backbone.network(num_tasks * likelihood_head(task_type).outputs_per_task))
+    apply_fn = apply_function(backbone.network(num_tasks * likelihood_head(task_type, classes).outputs_per_task))
 
     def outputs(params: PyTree, inputs: PyTree, *, rng_key: Array | None = None) -> Array:
-        return read_outputs(task_type, num_tasks, apply_fn(params, inputs, rng_key=rng_key))
+        return read_outputs(task_type, num_tasks, apply_fn(params, inputs, rng_key=rng_key), classes)
 
     return outputs

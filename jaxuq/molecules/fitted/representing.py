@@ -12,8 +12,8 @@ from jaxuq._options import check_count
 from jaxuq.molecules.fitted.batches import input_batches, readable_rows
 from jaxuq.molecules.fitted.fitting import FittedMolecules
 from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of
-from jaxuq.molecules.records import DataError
-from jaxuq.molecules.rows import clean_smiles
+from jaxuq.molecules.records import DataError, Row
+from jaxuq.molecules.rows import clean_rows
 from jaxuq.networks import apply_function
 from jaxuq.posterior import predict
 from jaxuq.study import Listener
@@ -26,21 +26,23 @@ class MoleculeFeatures(NamedTuple):
         smiles: as given.
         features: what the output layer of one network sees.
         errors: why there is none; empty where there is one.
+        molecule_columns: what the molecules of a row are called.
     """
 
-    smiles: list[str]
+    smiles: list[Row]
     features: Float[np.ndarray, "molecules width"]
     errors: list[str]
+    molecule_columns: tuple[str, ...] = ("smiles",)
 
 
 def represent_molecules(
-    fitted: FittedMolecules, smiles: Sequence[str], *, member: int = 0, listener: Listener | None = None
+    fitted: FittedMolecules, smiles: Sequence[Row], *, member: int = 0, listener: Listener | None = None
 ) -> MoleculeFeatures:
     """The features of molecules that one network of a model has learnt, 8,192 molecules at a time.
 
     Args:
         fitted: from `fit_molecules` or `load_molecules_model`.
-        smiles: any number of molecules.
+        smiles: any number of molecules; of several a row, tuples.
         member: which network, from 0; features of two networks have nothing to do with each other.
         listener: is told how far it is.
 
@@ -53,8 +55,8 @@ def represent_molecules(
     members = len(jax.tree.leaves(fitted.forecaster.samples)[0])
     if check_count("member", member, 0) >= members:
         raise DataError(f"the model has {members} networks, numbered from 0; there is none of number {member}")
-    smiles = clean_smiles(smiles)
-    rows, errors = readable_rows(smiles)
+    smiles = clean_rows(smiles, fitted.molecule_columns)
+    rows, errors = readable_rows(smiles, fitted.molecule_columns)
     backbone = backbone_of(fitted.network)
     features = _compiled(fitted.network)
     one = jax.tree.map(lambda leaf: leaf[member : member + 1], fitted.forecaster.samples)
@@ -66,7 +68,7 @@ def represent_molecules(
     whole = np.full((len(smiles), width), np.nan, np.float32)
     if found:
         whole[rows] = np.concatenate(found)
-    return MoleculeFeatures(smiles, whole, errors)
+    return MoleculeFeatures(smiles, whole, errors, fitted.molecule_columns)
 
 
 @functools.cache  # one function a network, so that its programs are compiled once

@@ -14,7 +14,7 @@ from jaxuq._digest import digest
 from jaxuq._files import write_text
 from jaxuq._keys import named_key
 from jaxuq._options import check_count
-from jaxuq.molecules.fitted.fitting import MoleculeRecipe, problem_of, train_recipe
+from jaxuq.molecules.fitted.fitting import MoleculeRecipe, content_of, problem_of, train_recipe
 from jaxuq.molecules.fitted.model import backbone_of
 from jaxuq.molecules.fitted.parts import PartRows
 from jaxuq.molecules.records import DataError, MoleculeDataset
@@ -111,9 +111,10 @@ def search_recipe(
     listener = Listener() if listener is None else listener
     space = search_space(recipe.backbone) if space is None else space
     changes = _drawn(rng_key, recipe, space, check_count("trials", trials, 2))
-    problem = problem_of(data, rows, backbone_of(recipe.network), listener)
+    network = recipe.network._replace(molecules=len(data.molecule_columns))
+    problem = problem_of(data, rows, backbone_of(network), listener)
     shared = digest(
-        [data.smiles, data.labels, data.mask, data.weights, data.bounds, rows.train, rows.valid],
+        [*content_of(data), rows.train, rows.valid],
         jax.random.key_data(rng_key),
     )
     path = None if folder is None else pathlib.Path(folder) / SCORES

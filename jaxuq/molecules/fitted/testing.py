@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from jaxuq import metrics
 from jaxuq.molecules.fitted.predicting import MoleculeForecast
@@ -19,8 +20,9 @@ def score_forecast(forecast: MoleculeForecast, data: MoleculeDataset) -> dict[st
         data: with labels; bounds of labels do not score.
 
     Returns:
-        For each task: of regression `rmse`, `mae`, `nll`, `coverage` and `width`; of classification `auroc`, `brier`,
-        `ece`, `coverage` and `size` (mean number of classes in a set). NaN where a score does not exist.
+        For each task: of regression `rmse`, `mae`, `nll`, `coverage` and `width`; of two classes `auroc`, `brier`, of
+        several `accuracy`, `nll`, `brier` (the sum over classes), and of both `ece`, `coverage` and `size` (mean number
+        of classes in a set). NaN where a score does not exist.
     """
     found, data = {}, data.exact()
     for task, name in enumerate(forecast.task_names):
@@ -44,12 +46,10 @@ def score_forecast(forecast: MoleculeForecast, data: MoleculeDataset) -> dict[st
                 scores["coverage"] = metrics.interval_coverage(lower, upper, labels, where=where)
                 scores["width"] = size * float(metrics.interval_width(lower, upper, where=where))
         else:
-            labels, mean = (jnp.asarray(x[:, task], jnp.float32) for x in (data.labels, forecast.mean))
-            scores = {
-                "auroc": metrics.area_under_roc(mean, labels, where=where),
-                "brier": metrics.brier_score(mean, labels, where=where),
-                "ece": metrics.binary_calibration_error(mean, labels, where=where),
-            }
+            several = data.task_type == "multiclass" and forecast.probabilities is not None
+            told = forecast.probabilities if several else forecast.mean
+            labels, given = (jnp.asarray(x[:, task], jnp.float32) for x in (data.labels, told))
+            scores = _of_classes(given, labels.astype(jnp.int32), where) if several else _of_two(given, labels, where)
             if forecast.classes is not None:
                 held = np.asarray(forecast.classes[:, task])
                 rows = np.flatnonzero(np.asarray(where))
@@ -58,3 +58,22 @@ def score_forecast(forecast: MoleculeForecast, data: MoleculeDataset) -> dict[st
                 scores["size"] = held[rows].sum(axis=1).mean() if len(rows) else np.nan
         found[name] = {key: float(value) for key, value in scores.items()}
     return found
+
+
+def _of_two(probability: Array, labels: Array, where: Array) -> dict[str, Any]:
+    return {
+        "auroc": metrics.area_under_roc(probability, labels, where=where),
+        "brier": metrics.brier_score(probability, labels, where=where),
+        "ece": metrics.binary_calibration_error(probability, labels, where=where),
+    }
+
+
+def _of_classes(probabilities: Array, labels: Array, where: Array) -> dict[str, Any]:
+    likeliest = jnp.argmax(probabilities, axis=-1).astype(labels.dtype)
+    certainty = jnp.max(probabilities, axis=-1)
+    return {
+        "accuracy": metrics.accuracy(likeliest, labels, where=where),
+        "nll": metrics.categorical_negative_log_likelihood(jnp.log(probabilities), labels, where=where),
+        "brier": metrics.multiclass_brier_score(probabilities, labels, where=where),
+        "ece": metrics.expected_calibration_error(certainty, likeliest == labels, where=where),
+    }

@@ -15,6 +15,7 @@ from jaxuq._files import write_arrays
 from jaxuq.molecules.fitted.fitting import FittedMolecules
 from jaxuq.molecules.fitted.predicting import MoleculeForecast, predict_molecules
 from jaxuq.molecules.fitted.representing import MoleculeFeatures
+from jaxuq.molecules.records import Row
 from jaxuq.study import Listener
 
 
@@ -58,12 +59,12 @@ class Forecasted(NamedTuple):
 
     count: int
     failed: int
-    first: tuple[str, str] | None
+    first: tuple[Row, str] | None
 
 
 def predict_to_file(
     fitted: FittedMolecules,
-    batches: Iterable[tuple[Sequence[str], Sequence[Sequence[str]]]],
+    batches: Iterable[tuple[Sequence[Row], Sequence[Sequence[str]]]],
     path: str | pathlib.Path,
     *,
     columns: Sequence[str] = (),
@@ -74,7 +75,8 @@ def predict_to_file(
 
     Args:
         fitted: the model.
-        batches: SMILES and the fields of further columns, some at a time, as `read_in_batches` gives them.
+        batches: SMILES (tuples, where a row is several molecules) and the fields of further columns, some at a time, as
+            `read_in_batches` gives them.
         path: of the file.
         columns: names of the further columns, which stand behind the SMILES; one whose name a column of the forecast
             has gets `_given` behind its own.
@@ -122,9 +124,9 @@ def write_features(path: str | pathlib.Path, found: MoleculeFeatures) -> None:
         return
     with _appearing(path) as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["smiles", *(f"feature_{n}" for n in range(found.features.shape[1])), "error"])
+        writer.writerow([*found.molecule_columns, *(f"feature_{n}" for n in range(found.features.shape[1])), "error"])
         for smiles, row, error in zip(found.smiles, found.features, found.errors):
-            writer.writerow([smiles, *("" if error else f"{value:.6g}" for value in row), error])
+            writer.writerow([*_texts(smiles), *("" if error else f"{value:.6g}" for value in row), error])
 
 
 class _appearing:
@@ -153,9 +155,10 @@ class _appearing:
 
 
 def _header(forecast: MoleculeForecast, columns: Sequence[str], gain: bool) -> list[str]:
-    own = [name for task in forecast.task_names for name in _columns(forecast, task)]
+    own = [name for task in range(len(forecast.task_names)) for name in _columns(forecast, task)]
     own = [*own, "similarity", *(["gain"] if gain else []), "error"]
-    taken = {"smiles", *own}
+    own_rows = forecast.molecule_columns
+    taken = {*own_rows, *own}
     beside: list[str] = []
     for column in columns:
         name = column
@@ -163,17 +166,24 @@ def _header(forecast: MoleculeForecast, columns: Sequence[str], gain: bool) -> l
             name += "_given"
         taken.add(name)
         beside.append(name)
-    return ["smiles", *beside, *own]
+    return [*own_rows, *beside, *own]
 
 
 def _row(forecast: MoleculeForecast, row: int, beside: Sequence[str], gain: float | None) -> list[str]:
     cells = [cell for task in range(len(forecast.task_names)) for cell in _cells(forecast, row, task)]
     cells += [_number(forecast.similarity[row])] + ([] if gain is None else [_number(gain)])
-    return [forecast.smiles[row], *beside, *cells, forecast.errors[row]]
+    return [*_texts(forecast.smiles[row]), *beside, *cells, forecast.errors[row]]
 
 
-def _columns(forecast: MoleculeForecast, task: str) -> list[str]:
-    names = [task if forecast.task_type == "regression" else f"{task}_probability"]
+def _texts(row: Row) -> tuple[str, ...]:
+    return (row,) if isinstance(row, str) else row
+
+
+def _columns(forecast: MoleculeForecast, number: int) -> list[str]:
+    task = forecast.task_names[number]
+    names = [f"{task}_probability" if forecast.task_type == "classification" else task]
+    if forecast.task_type == "multiclass":
+        names += [f"{task}_probability_{name}" for name in forecast.class_names[number]]
     names += [f"{task}_lower", f"{task}_upper"] if forecast.lower is not None else []
     names += [f"{task}_set"] if forecast.classes is not None else []
     return [*names, f"{task}_aleatoric", f"{task}_epistemic", f"{task}_familiarity"]
@@ -182,12 +192,20 @@ def _columns(forecast: MoleculeForecast, task: str) -> list[str]:
 def _cells(forecast: MoleculeForecast, row: int, task: int) -> Iterator[str]:
     deviation = math.sqrt(forecast.aleatoric[row, task] + forecast.epistemic[row, task])
     regression = forecast.task_type == "regression"
-    yield _number(forecast.mean[row, task], deviation if regression else 0.0)
+    if forecast.task_type == "multiclass" and forecast.probabilities is not None:
+        names = forecast.class_names[task]
+        shares = forecast.probabilities[row, task, : len(names)]
+        yield "" if forecast.errors[row] else names[int(np.argmax(shares))]
+        yield from map(_number, shares.tolist())
+    else:
+        yield _number(forecast.mean[row, task], deviation if regression else 0.0)
     if forecast.lower is not None and forecast.upper is not None:
         yield _number(forecast.lower[row, task], deviation)
         yield _number(forecast.upper[row, task], deviation)
     if forecast.classes is not None:
-        yield " ".join(str(label) for label in (0, 1) if forecast.classes[row, task, label])
+        between = " | " if forecast.task_type == "multiclass" else " "  # names may have blanks
+        held = zip(forecast.class_names[task], forecast.classes[row, task])
+        yield between.join(name for name, there in held if there)
     for part in (forecast.aleatoric, forecast.epistemic, forecast.familiarity):
         yield _number(part[row, task])
 

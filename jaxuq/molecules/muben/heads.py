@@ -1,9 +1,10 @@
 """How one loss reads the network's outputs: their number per task, the loss itself, and the point prediction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxuq import losses
@@ -16,26 +17,39 @@ class Head(NamedTuple):
         outputs_per_task: width of the head for each task.
         loss: `loss(outputs [n, tasks, k], labels, where, weights=None, bounds=None) -> scalar`, with a weight a
             molecule; bounds as in `MoleculeDataset`, for the likelihood of regression alone.
-        point: `point(outputs) -> [n, tasks]`, the prediction that selects the best epoch.
+        point: `point(outputs) -> [n, tasks]`, the prediction that selects the best epoch; of several classes their
+            logits, `[n, tasks, classes]`.
     """
 
     outputs_per_task: int
     loss: Callable[..., Float[Array, ""]]
-    point: Callable[[Float[Array, "n tasks k"]], Float[Array, "n tasks"]]
+    point: Callable[[Float[Array, "n tasks k"]], Float[Array, "n tasks ..."]]
 
 
-def read_outputs(task_type: str, num_tasks: int, outputs: Float[Array, "n outputs"]) -> Float[Array, "n ..."]:
+def read_outputs(
+    task_type: str, num_tasks: int, outputs: Float[Array, "n outputs"], classes: Sequence[int] = ()
+) -> Float[Array, "n ..."]:
     """What a network of the likelihood's head gives, as `predict_forecast` reads it.
 
     Args:
-        task_type: `"classification"` or `"regression"`.
+        task_type: `"classification"`, `"regression"` or `"multiclass"`.
         num_tasks: of the head.
         outputs: task by task.
+        classes: of several classes, how many each task has.
 
     Returns:
-        `[n, tasks, 2]` for a Gaussian likelihood, `[n, tasks]` for a Bernoulli one.
+        `[n, tasks, 2]` for a Gaussian likelihood, `[n, tasks]` for a Bernoulli one, `[n, tasks, classes]` for a
+        categorical one, minus infinity at classes that a task has not.
     """
+    if task_type == "multiclass":
+        return _possible(outputs.reshape(outputs.shape[0], num_tasks, max(classes)), classes)
     return outputs.reshape(outputs.shape[0], num_tasks, 2) if task_type == "regression" else outputs
+
+
+def _possible(outputs: Float[Array, "n tasks classes"], classes: Sequence[int]) -> Float[Array, "n tasks classes"]:
+    """Minus infinity at the classes that only other tasks have."""
+    there = np.arange(outputs.shape[-1]) < np.array(classes)[:, None]
+    return jnp.where(there[None], outputs, -jnp.inf)
 
 
 def _mean_of(loss: Callable[..., Float[Array, "n tasks"]]) -> Callable[..., Float[Array, ""]]:
@@ -51,8 +65,23 @@ def _mean_of(loss: Callable[..., Float[Array, "n tasks"]]) -> Callable[..., Floa
     return mean
 
 
-def likelihood_head(task_type: str) -> Head:
-    """Gaussian likelihood (mean and softplus variance), or one logit a task."""
+def likelihood_head(task_type: str, classes: Sequence[int] = ()) -> Head:
+    """Gaussian likelihood (mean and softplus variance), one logit a task, or one for each class of a task.
+
+    Args:
+        task_type: `"classification"`, `"regression"` or `"multiclass"`.
+        classes: of several classes, how many each task has.
+
+    Returns:
+        The head.
+    """
+    if task_type == "multiclass":
+
+        def categorical(outputs: Array, labels: Array, where: Array) -> Array:
+            numbers = jnp.where(where, labels, 0).astype(jnp.int32)
+            return losses.categorical_cross_entropy(_possible(outputs, classes), numbers, where=where)
+
+        return Head(max(classes), _mean_of(categorical), lambda outputs: _possible(outputs, classes))
     if task_type == "regression":
 
         def gaussian(outputs: Array, labels: Array, where: Array, bounds: Array | None = None) -> Array:

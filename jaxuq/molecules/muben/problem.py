@@ -9,8 +9,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer, PyTree
 
 from jaxuq.molecules.muben.backbones import Backbone
-from jaxuq.molecules.records import DataError, MoleculeDataset, Split
+from jaxuq.molecules.records import DataError, MoleculeDataset, Split, TaskType
 from jaxuq.molecules.scaling import LabelScaler, fit_label_scaler, scale_labels
+
+_LIKELIHOODS: dict[str, Literal["gaussian", "bernoulli", "categorical"]] = {
+    "regression": "gaussian",
+    "classification": "bernoulli",
+    "multiclass": "categorical",
+}
 
 
 class Arrays(NamedTuple):
@@ -18,7 +24,7 @@ class Arrays(NamedTuple):
 
     Attributes:
         inputs: what the backbone reads.
-        labels: as the loss wants them: 0 and 1, or standardised.
+        labels: as the loss wants them: 0 and 1, numbers of classes, or standardised.
         mask: which labels exist.
         weights: how much each molecule counts in losses; None: all alike.
         bounds: of the labels to learn from, see `MoleculeDataset`; None: all are exact.
@@ -35,27 +41,31 @@ class Problem(NamedTuple):
     """What every method of a run is given.
 
     Attributes:
-        task_type: `"classification"` or `"regression"`.
-        metric: what selects the best epoch on the validation part: `"roc-auc"`, `"rmse"` or `"mae"`.
+        task_type: `"classification"`, `"regression"` or `"multiclass"`.
+        metric: what selects the best epoch on the validation part: `"roc-auc"`, `"rmse"`, `"mae"` or `"cross-entropy"`.
         task_names: one name per task.
         train: training part.
         valid: validation part.
         test: test part; its labels are read by the scores only.
-        scaler: label standardisation, identity for classification.
+        scaler: label standardisation, identity for classes.
+        classes: of several classes, how many each task has.
+        molecules: of a row.
     """
 
-    task_type: Literal["classification", "regression"]
+    task_type: TaskType
     metric: str
     task_names: tuple[str, ...]
     train: Arrays
     valid: Arrays
     test: Arrays
     scaler: LabelScaler
+    classes: tuple[int, ...] = ()
+    molecules: int = 1
 
     @property
-    def likelihood(self) -> Literal["gaussian", "bernoulli"]:
+    def likelihood(self) -> Literal["gaussian", "bernoulli", "categorical"]:
         """How network outputs are read; see `jaxuq.posterior.summarise`."""
-        return "gaussian" if self.task_type == "regression" else "bernoulli"
+        return _LIKELIHOODS[self.task_type]
 
 
 def make_problem(
@@ -84,9 +94,9 @@ def make_problem(
             only = " but bounds" if part.mask.any() else " at all"
             raise DataError(f"the {name} part of {part.name} has no label{only}; check the label columns")
     first = split.train
-    inputs = backbone.featurise([text for part in split for text in part.smiles], progress)
+    inputs = backbone.featurise([row for part in split for row in part.rows], progress)
     borders = np.cumsum([0, *(len(part.smiles) for part in split)])
-    if first.task_type == "classification":
+    if first.task_type != "regression":
         tasks = first.labels.shape[1]
         scaler = LabelScaler(np.zeros(tasks), np.ones(tasks))
     else:
@@ -101,7 +111,17 @@ def make_problem(
 
     used = (first, *(part.exact() for part in split[1:]))  # bounds neither choose an epoch nor score
     train, valid, test = (arrays(*where) for where in zip(used, borders[:-1].tolist(), borders[1:].tolist()))
-    return Problem(first.task_type, first.metric, tuple(first.task_names), train, valid, test, scaler)
+    return Problem(
+        first.task_type,
+        first.metric,
+        tuple(first.task_names),
+        train,
+        valid,
+        test,
+        scaler,
+        tuple(map(len, first.classes)),
+        1 + len(first.beside),
+    )
 
 
 def check_label_range(part: MoleculeDataset) -> None:
@@ -113,7 +133,7 @@ def check_label_range(part: MoleculeDataset) -> None:
     Raises:
         DataError: names the task and the remedy.
     """
-    if part.task_type == "classification":
+    if part.task_type != "regression":
         return
     scaler = fit_label_scaler(part.labels, where=part.mask)
     finest = np.finfo(np.float32)

@@ -173,6 +173,24 @@ def test_the_command_fits_and_forecasts(tmp_path, some, capsys):
         assert ended.value.code == 2 and said in capsys.readouterr().err
 
 
+def test_forecasts_end_where_labels_do(fitted, some, tmp_path):
+    rows, model = fitted
+    test = some.take(rows.test)
+    plain = predict_molecules(model, test.smiles)
+    low, high = float(plain.lower.mean()), float(plain.upper.mean())
+    save_molecules(tmp_path, model._replace(label_range=(low, high)))
+    ended = predict_molecules(load_molecules_model(tmp_path), test.smiles)
+    for name in ("mean", "lower", "upper"):
+        np.testing.assert_array_equal(getattr(ended, name), np.clip(getattr(plain, name), low, high))
+    assert (ended.lower > plain.lower).any() and (ended.upper < plain.upper).any()
+    labels = np.random.default_rng(0).uniform(low, high, plain.mean.shape)
+    held = [(one.lower <= labels) & (labels <= one.upper) for one in (plain, ended)]
+    np.testing.assert_array_equal(*held)
+    for wrong, said in (((0.0, 1.0), "labels are out of the range 0 to 1, the first"), ((1.0, 0.0), "lower end first")):
+        with pytest.raises(ValueError, match=said):
+            fit_molecules(jax.random.key(0), some, rows, RECIPE, label_range=wrong)
+
+
 _LONG = [pytest.param(1e30, 0.0, marks=pytest.mark.long), pytest.param(1.0, 1e7, marks=pytest.mark.long)]
 
 

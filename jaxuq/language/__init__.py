@@ -20,7 +20,8 @@ from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, 
 from jaxuq.language.logit_blocks import hidden_gradient, map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
 from jaxuq.language.peft import load_peft, save_peft
-from jaxuq.language.running_batch import Ask, Grown, RunningBatch
+from jaxuq.language.prefill import Ask
+from jaxuq.language.running_batch import Grown, RunningBatch
 from jaxuq.language.sampling import (
     GREEDY,
     PLAIN,

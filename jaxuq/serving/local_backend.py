@@ -101,7 +101,7 @@ class LocalBackend:
 
     def check(self, job: Job) -> None:
         """Raise `BadRequest` for an answer that there is never memory for."""
-        from jaxuq.language.running_batch import slots_of
+        from jaxuq.language.prefill import slots_of
 
         if slots_of(len(job.prompt), job.max_tokens) > self._most_tokens:
             raise BadRequest(

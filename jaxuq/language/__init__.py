@@ -10,8 +10,15 @@ from jaxuq.language.attention import Captured, attention_rows
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
 from jaxuq.language.catalogue import fetch_model, model_names
 from jaxuq.language.config_json import config_json
+from jaxuq.language.constrained_shares import (
+    AnswerShares,
+    ChoiceProbabilities,
+    choice_probabilities,
+    weigh_answers,
+)
+from jaxuq.language.constraints import Constraint, choices_constraint, regex_constraint, schema_constraint
 from jaxuq.language.digest import model_digest
-from jaxuq.language.errors import CheckpointError, PromptError
+from jaxuq.language.errors import CheckpointError, ConstraintError, PromptError
 from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune
 from jaxuq.language.finetune_bar import finetune_bar
 from jaxuq.language.generated import Generation, take_rows
@@ -58,11 +65,15 @@ __all__ = [
     "PLAIN",
     "Alternatives",
     "Answer",
+    "AnswerShares",
     "Ask",
     "BatchPlan",
     "Captured",
     "CheckpointError",
     "CheckpointInfo",
+    "ChoiceProbabilities",
+    "Constraint",
+    "ConstraintError",
     "FinetuneConfig",
     "FinetuneHistory",
     "FinetuneProgress",
@@ -88,6 +99,8 @@ __all__ = [
     "TokenScores",
     "attention_rows",
     "check_sampling",
+    "choice_probabilities",
+    "choices_constraint",
     "config_json",
     "continue_generation",
     "cross_entropy",
@@ -119,10 +132,12 @@ __all__ = [
     "model_names",
     "partition_specs",
     "plan_batches",
+    "regex_constraint",
     "response_loss",
     "sample_token",
     "save_model",
     "save_peft",
+    "schema_constraint",
     "score",
     "score_tokens",
     "shard_params",
@@ -135,4 +150,5 @@ __all__ = [
     "token_scores",
     "top_k_mask",
     "top_p_mask",
+    "weigh_answers",
 ]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxuq._arrays import as_float
+from jaxuq.language.masking import mask_logits
 from jaxuq.language.row_sampling import sample_rows
 from jaxuq.language.scoring import Alternatives, token_scores
 from jaxuq.language.slots import Slots
@@ -30,6 +31,7 @@ class Said(NamedTuple):
         tokens: `[rows, CHUNK]`.
         log_probs: by the model's own distribution.
         entropies: of it.
+        allowed_log_probs: of all tokens together that were allowed; None if all were in all rows.
         alternatives: its most likely tokens, in rows that want them; None if none can have them.
         observed: what the model's `observe` said.
     """
@@ -37,6 +39,7 @@ class Said(NamedTuple):
     tokens: Int[Array, "rows chunk"]
     log_probs: Float[Array, "rows chunk"]
     entropies: Float[Array, "rows chunk"]
+    allowed_log_probs: Float[Array, "rows chunk"] | None
     alternatives: Alternatives | None
     observed: PyTree
 
@@ -50,6 +53,7 @@ def advance_rows(
     used: Array,
     steps: Array,
     stops: Array,
+    allowed: Array | None,
     *,
     most_alternatives: int,
 ) -> tuple[Slots, Said, Array]:
@@ -63,6 +67,7 @@ def advance_rows(
         used: slots used, of which `steps` more are there.
         steps: at most `CHUNK`.
         stops: tokens that end an answer.
+        allowed: which tokens may be chosen in each row, see `masking`, for one step; None: all, for any number.
         most_alternatives: how many of the likeliest tokens are told where they are wanted.
 
     Returns:
@@ -82,6 +87,10 @@ def advance_rows(
             lambda logits: logits,
             logits,
         )
+        mass = None
+        if allowed is not None:
+            mass = mask_logits(logits, allowed)[1]
+            changed = mask_logits(changed, allowed)[0]
         keys = jax.vmap(jax.random.fold_in)(settings.rng_keys, slots.counts)
         chosen = sample_rows(keys, changed, settings.sampling)
         scores = token_scores(logits, chosen)
@@ -95,7 +104,7 @@ def advance_rows(
                 logits,
             )
         observed = None if model.observe is None else model.observe(params, slots.hidden, chosen)
-        return chosen, (chosen, scores.log_probs, scores.entropies, others, observed)
+        return chosen, (chosen, scores.log_probs, scores.entropies, mass, others, observed)
 
     def column(slots: Slots) -> Any:
         return choose(slots)[1]

@@ -15,6 +15,7 @@ from jaxtyping import Array, Key, PyTree
 
 from jaxuq._errors import OptionError
 from jaxuq._options import check_count
+from jaxuq.language.constraints import Grammar
 from jaxuq.language.prefixes import Prefixes
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling
 from jaxuq.language.slots import slot_width
@@ -39,6 +40,8 @@ class Ask(NamedTuple):
         presence: the same.
         alternatives: whether the likeliest tokens are wanted.
         eager: whether somebody reads along, so that every token is wanted at once.
+        grammar: what its text must be, of `ready_grammar`; None: anything.
+        condition: what the model is given with the prompt, see `CacheRows`; None: nothing.
     """
 
     prompt: Sequence[int]
@@ -51,6 +54,8 @@ class Ask(NamedTuple):
     presence: float = 0.0
     alternatives: bool = False
     eager: bool = False
+    grammar: Grammar | None = None
+    condition: PyTree = None
 
 
 def slots_of(prompt: int, max_new_tokens: int) -> int:
@@ -165,6 +170,8 @@ class Prefill:
                 prompt.cache = empty_prompt(model, self._params, width=prompt.width)
             else:
                 prompt.cache = begin_prompt(model, prefix.cache, np.int32(known), width=prompt.width)
+            if prompt.ask.condition is not None:
+                prompt.cache = capability(model, "rows.condition")(prompt.cache, prompt.ask.condition)
             prompt.read = known
         left, room = len(tokens) - prompt.read, prompt.width - prompt.read
         size = max(one for one in PIECES if one == PIECES[0] or (one <= room and left > PIECES[0]))

@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
 from jaxuq._options import check_count
+from jaxuq.language.constraints import DEAD_END
 from jaxuq.language.decode_loop import CHUNK, advance_rows
 from jaxuq.language.prefill import PIECES, Ask, Prefill, Prompt
 from jaxuq.language.row_sampling import RowSampling
@@ -48,7 +49,8 @@ class Grown(NamedTuple):
         entropies: of that distribution.
         alternatives: the likeliest tokens; None if not asked for.
         observed: what the model's `observe` said.
-        finish: `stop` or `length` at its end, else empty.
+        finish: `stop` or `length` at its end, or `dead end` if nothing that its grammar allows can follow; else empty.
+        allowed_log_probs: of all tokens together that the grammar allowed; None without one.
     """
 
     ticket: int
@@ -59,6 +61,7 @@ class Grown(NamedTuple):
     alternatives: Alternatives | None
     observed: Any
     finish: str
+    allowed_log_probs: np.ndarray | None
 
 
 class _Row:
@@ -66,6 +69,7 @@ class _Row:
 
     def __init__(self, prompt: Prompt, sample: int):
         self.prompt, self.sample, self.count = prompt, sample, 0
+        self.follower = None if prompt.ask.grammar is None else prompt.ask.grammar.follow()
 
     @property
     def filled(self) -> int:
@@ -84,7 +88,8 @@ class RunningBatch:
     An answer is that of `generate_tokens` with the same key, whatever else runs (but for rounding: where two tokens
     are equally likely to the last bits, the other may be chosen). Prompts are read in pieces of 32 or 128 tokens
     between chunks of steps, so that a long one stops nobody; several answers to one prompt read it once, and so do
-    prompts with a common beginning of at least 32 tokens.
+    prompts with a common beginning of at least 32 tokens. While an answer is kept to a grammar, all grow by one token
+    between two looks.
 
     The cache has `rows * slots` places, at most `most_tokens`: answers that would need more wait, in the order in which
     they came. While rows are moved there are two caches, and beginnings of prompts take a quarter more; beside them
@@ -286,10 +291,21 @@ class RunningBatch:
         most = min(CHUNK, self._width - self._used, max(row.left for row in live))
         if waits:
             most = min(most, min(row.left for row in live))
+        if any(row.follower is not None for row in live):
+            most = 1
         if any(row.prompt.ask.eager for row in live):
             most = min(most, 1 if jax.default_backend() == "cpu" else 4)
         pace = self._pace.get((len(self._rows), self._width), _SECONDS)
         return max(1, min(most, int(_SECONDS / max(pace, 1e-6))))
+
+    def _allowed(self) -> np.ndarray | None:
+        """What all rows may say next; None if that is anything."""
+        followers = [None if row is None else row.follower for row in self._rows]
+        kept = [one for one in followers if one is not None]
+        if not kept:
+            return None
+        everything = np.full_like(kept[0].bits, 0xFFFFFFFF)
+        return np.stack([everything if one is None else one.bits for one in followers])
 
     def _make_tokens(self) -> list[Grown]:
         steps, shows = self._steps(), any(row is not None and row.prompt.ask.alternatives for row in self._rows)
@@ -297,7 +313,7 @@ class RunningBatch:
         stays = np.asarray([row is not None for row in self._rows])
         slots, said, number = advance_rows(
             self._model, self._params, self._slots, stays, np.int32(self._used), np.int32(steps), self._stops,
-            most_alternatives=self._others,
+            self._allowed(), most_alternatives=self._others,
         )  # fmt: skip
         self._slots = slots
         if not shows:
@@ -319,9 +335,16 @@ class RunningBatch:
             if row.prompt.ask.alternatives and said.alternatives is not None:
                 likeliest: Any = (np.array(part[at, :made]) for part in said.alternatives)
                 others = Alternatives(*likeliest)
-            finish = ""
+            finish, follower, allowed = "", row.follower, None
             if not running[at]:
                 finish = "stop" if tokens[-1] in self._stops else "length"
+            if follower is not None:
+                allowed = np.array(said.allowed_log_probs[at, :made])
+                for token in tokens.tolist():
+                    follower.take(token, last=bool(finish))
+                finish = DEAD_END if follower.dead else finish
+            if finish:
                 self._rows[at] = None
-            grown.append(Grown(row.prompt.ticket, row.sample, tokens, log_probs, entropies, others, observed, finish))
+            ticket, sample = row.prompt.ticket, row.sample
+            grown.append(Grown(ticket, sample, tokens, log_probs, entropies, others, observed, finish, allowed))
         return grown

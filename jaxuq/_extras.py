@@ -13,6 +13,7 @@ EXTRAS = {
     "tagging": ("pandas", "tokenizers", "transformers"),
     "extraction": ("httpx2",),
     "serve": ("starlette", "uvicorn"),
+    "constrained": ("llguidance",),
     "spacy": ("spacy",),
     "reports": ("jinja2", "matplotlib", "pandas"),
     "cluster": ("ray",),

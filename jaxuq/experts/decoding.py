@@ -49,7 +49,8 @@ class ExpertParams(NamedTuple):
     weights: Float[Array, "batch members"]
 
 
-_MEMBERS = KeyValueCache(0, 0, None, None)  # type: ignore[arg-type]  # positions and length are shared
+MEMBERS_AXES = KeyValueCache(0, 0, None, None)  # type: ignore[arg-type]
+"""Of a cache with an axis of members: positions and length are shared."""
 
 
 @typed()
@@ -102,8 +103,8 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
             return base.read(variables(params.params, lora), tokens, positions, cache)[:2]
 
         if params.experts is not None and mix is None:
-            axes = (0, None if cache is None else _MEMBERS)
-            hidden, cache = jax.vmap(one, in_axes=axes, out_axes=(2, _MEMBERS))(params.experts, cache)
+            axes = (0, None if cache is None else MEMBERS_AXES)
+            hidden, cache = jax.vmap(one, in_axes=axes, out_axes=(2, MEMBERS_AXES))(params.experts, cache)
             return hidden, cache, None
         context = contextlib.nullcontext()
         if mix is not None and decoder.lora is not None:
@@ -134,7 +135,7 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
 
         if params.experts is None or mix is not None:
             return empty(None)
-        return jax.vmap(empty, out_axes=_MEMBERS)(jnp.arange(params.weights.shape[1]))
+        return jax.vmap(empty, out_axes=MEMBERS_AXES)(jnp.arange(params.weights.shape[1]))
 
     return Model(read, logits, init_cache, base.vocab_size, base.max_positions, trained_logits=False, observe=observe)
 

@@ -10,8 +10,15 @@ from jaxuq.language.attention import Captured, attention_rows
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
 from jaxuq.language.catalogue import fetch_model, model_names
 from jaxuq.language.config_json import config_json
+from jaxuq.language.constrained_shares import (
+    AnswerShares,
+    ChoiceProbabilities,
+    choice_probabilities,
+    weigh_answers,
+)
+from jaxuq.language.constraints import Constraint, choices_constraint, regex_constraint, schema_constraint
 from jaxuq.language.digest import model_digest
-from jaxuq.language.errors import CheckpointError, PromptError
+from jaxuq.language.errors import CheckpointError, ConstraintError, PromptError
 from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress, finetune
 from jaxuq.language.finetune_bar import finetune_bar
 from jaxuq.language.generated import Generation, take_rows
@@ -20,7 +27,8 @@ from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, 
 from jaxuq.language.logit_blocks import hidden_gradient, map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
 from jaxuq.language.peft import load_peft, save_peft
-from jaxuq.language.running_batch import Ask, Grown, RunningBatch
+from jaxuq.language.prefill import Ask
+from jaxuq.language.running_batch import Grown, RunningBatch
 from jaxuq.language.sampling import (
     GREEDY,
     PLAIN,
@@ -57,11 +65,15 @@ __all__ = [
     "PLAIN",
     "Alternatives",
     "Answer",
+    "AnswerShares",
     "Ask",
     "BatchPlan",
     "Captured",
     "CheckpointError",
     "CheckpointInfo",
+    "ChoiceProbabilities",
+    "Constraint",
+    "ConstraintError",
     "FinetuneConfig",
     "FinetuneHistory",
     "FinetuneProgress",
@@ -87,6 +99,8 @@ __all__ = [
     "TokenScores",
     "attention_rows",
     "check_sampling",
+    "choice_probabilities",
+    "choices_constraint",
     "config_json",
     "continue_generation",
     "cross_entropy",
@@ -118,10 +132,12 @@ __all__ = [
     "model_names",
     "partition_specs",
     "plan_batches",
+    "regex_constraint",
     "response_loss",
     "sample_token",
     "save_model",
     "save_peft",
+    "schema_constraint",
     "score",
     "score_tokens",
     "shard_params",
@@ -134,4 +150,5 @@ __all__ = [
     "token_scores",
     "top_k_mask",
     "top_p_mask",
+    "weigh_answers",
 ]

@@ -17,6 +17,7 @@ from jaxuq.language._prompt_batches import (
     listed_prompts,
 )
 from jaxuq.language.attention import Captured
+from jaxuq.language.constraints import DEAD_END, Constraint, Follower, ready_grammar
 from jaxuq.language.generated import Generation
 from jaxuq.language.generation import continue_generation, start_generation
 from jaxuq.language.model import LanguageModel
@@ -37,14 +38,16 @@ class Answer(NamedTuple):
         sample: index among the answers to that prompt.
         text: without special tokens, and cut before a stop string.
         tokens: numbers; the stop token, or the tokens of the stop string, included.
-        finish: `stop` (a stop token, the last of `tokens`), `stop string`, `length` (as long as was allowed), or
-            `given` (scored, not generated).
+        finish: `stop` (a stop token, the last of `tokens`), `stop string`, `length` (as long as was allowed),
+            `dead end` (nothing that the constraint allows could follow), or `given` (scored, not generated).
         log_probs: of each token by the model's own distribution, at temperature 1 and without filters.
         entropies: of that distribution, over the whole vocabulary.
         alternatives: the most likely tokens at each place, `[tokens, alternatives]`; None if not asked for.
         hidden: the last hidden state from which each token was predicted; None if not asked for.
         captured: what `attention_rows` needs, a batch of one on the device; None if not asked for.
         prompt_tokens: of the prompt, which come before the answer's in `captured`.
+        allowed_log_probs: of all tokens together that the constraint allowed in the place of each, by the model's own
+            distribution; None without a constraint.
     """
 
     prompt: int
@@ -58,6 +61,7 @@ class Answer(NamedTuple):
     hidden: np.ndarray | None
     captured: Captured | None
     prompt_tokens: np.ndarray
+    allowed_log_probs: np.ndarray | None = None
 
 
 class NewToken(NamedTuple):
@@ -87,6 +91,7 @@ class _Row(NamedTuple):
     prompt: int
     sample: int
     stream: TextStream
+    follower: Follower | None = None
 
 
 def _watched(
@@ -106,17 +111,21 @@ def _watched(
         )
         log_probs, entropies = np.array(generation.log_probs), np.array(generation.entropies)
         step = int(generation.step)
-        for row, prompt, sample, stream in rows:
+        for row, prompt, sample, stream, follower in rows:
             ended = not running[row] or step >= until
             for index in range(len(stream.tokens), min(int(counts[row]), until)):
                 if stream.stopped:
                     break
                 token = int(tokens[row, index])
-                text = stream.push(token, last=bool(ended and index + 1 == counts[row]))
+                last = bool(ended and index + 1 == counts[row])
+                if follower is not None:
+                    follower.take(token, last=last)
+                    last |= follower.dead
+                text = stream.push(token, last=last)
                 if on_token is not None:
                     told = float(log_probs[row, index]), float(entropies[row, index])
                     on_token(NewToken(prompt, sample, token, text, *told))
-            running[row] &= not stream.stopped
+            running[row] &= not (stream.stopped or (follower is not None and follower.dead))
         if step >= until or not running.any():
             return generation
         generation = continue_generation(
@@ -125,8 +134,20 @@ def _watched(
             generation._replace(running=jnp.asarray(running)),
             until=min(step + chunk, until),
             sampling=sampling,
+            allowed=_allowed(rows, len(running)),
             stop_tokens=stops,
         )
+
+
+def _allowed(rows: Sequence[_Row], size: int) -> jax.Array | None:
+    """What all rows of a batch may say next; rows that are no answers may say anything."""
+    if not rows or rows[0].follower is None:
+        return None
+    bits = np.full((size, len(rows[0].follower.bits)), 0xFFFFFFFF, np.uint32)
+    for row in rows:
+        assert row.follower is not None
+        bits[row.row] = row.follower.bits
+    return jnp.asarray(bits)
 
 
 def _key(rng_key: Key[Array, ""] | int) -> Key[Array, ""]:
@@ -144,6 +165,7 @@ def generate(
     rng_key: Key[Array, ""] | int = 0,
     stop: str | Sequence[str] = (),
     chat: bool = True,
+    constraint: Constraint | None = None,
     on_token: Callable[[NewToken], None] | None = None,
     batch_size: int = 8,
     overflow: Literal["error", "truncate"] = "error",
@@ -157,6 +179,10 @@ def generate(
     Prompts are sorted by length, padded to a few lengths, and run in batches; the answers come in the order of the
     prompts. An answer depends on its prompt, its index and `rng_key` alone (but for rounding, see `generate_tokens`).
 
+    With a `constraint` an answer of finish `stop` is a whole text of that form, whatever the model would rather say:
+    each token is drawn from those that can still make one. Such draws are not the model's answers given that
+    they have the form; `weigh_answers` makes up for that. The device comes back to the host at every token.
+
     With `on_token` or `stop` the device comes back to the host every few tokens (each token with `on_token` on a CPU);
     a stop string is therefore noticed a little late, and what was generated after it is cut off.
 
@@ -169,6 +195,8 @@ def generate(
         rng_key: a key or a seed.
         stop: strings that end an answer, beside the model's stop tokens; they are not part of its text.
         chat: whether a string is a message to be put into the chat template, or text to be continued as it is.
+        constraint: what the text of an answer must be, see `schema_constraint`, `regex_constraint`,
+            `choices_constraint`; None: anything.
         on_token: called for every token, in order within an answer.
         batch_size: answers made at a time.
         overflow: a prompt that leaves no room for `max_new_tokens` in the model's context is an `error`, or its
@@ -184,6 +212,7 @@ def generate(
 
     Raises:
         PromptError: an empty or too long prompt, an invalid chat.
+        ConstraintError: the constraint is not supported, too complex, or impossible with the model's tokens.
         ValueError: numbers out of range.
     """
     model, listed = model.on_mesh(mesh), listed_prompts(prompts)
@@ -193,7 +222,8 @@ def generate(
     encoded = encode_prompts(model, listed, chat, [max_new_tokens] * len(listed), overflow)
     sampling, stops = check_sampling(sampling), stop_tokens(model)
     strings = tuple(filter(None, (stop,) if isinstance(stop, str) else stop))
-    watch = bool(strings) or on_token is not None
+    grammar = None if constraint is None else ready_grammar(constraint, model)
+    watch = bool(strings) or on_token is not None or grammar is not None
     chunk = _CHUNK if on_token is None else (1 if jax.default_backend() == "cpu" else 4)
     size = max(1, batch_size // num_samples)
     key = _key(rng_key)
@@ -202,6 +232,14 @@ def generate(
         group = batch.rows.tolist()
         tokens, lengths = map(jnp.asarray, pad_rows([encoded[index] for index in group], batch))
         indices = jnp.asarray(np.pad(batch.rows, (0, batch.size - len(group))))
+        rows = [
+            _Row(
+                at * num_samples + sample, index, sample, TextStream(model.tokenizer, strings),
+                None if grammar is None else grammar.follow(),
+            )
+            for at, index in enumerate(group)
+            for sample in range(num_samples)
+        ]  # fmt: skip
         generation = start_generation(
             model.functions,
             model.variables,
@@ -210,17 +248,13 @@ def generate(
             jax.vmap(jax.random.fold_in, (None, 0))(key, indices),
             capacity=rung(max_new_tokens),
             sampling=sampling,
+            allowed=_allowed(rows, batch.size * num_samples),
             stop_tokens=stops,
             num_samples=num_samples,
             top_alternatives=top_alternatives,
             keep_hidden=keep_hidden,
             keep_queries=keep_queries,
         )
-        rows = [
-            _Row(at * num_samples + sample, index, sample, TextStream(model.tokenizer, strings))
-            for at, index in enumerate(group)
-            for sample in range(num_samples)
-        ]
         if watch:
             generation = _watched(model, generation, rows, max_new_tokens, chunk, sampling, stops, on_token)
         else:
@@ -235,13 +269,14 @@ def _collected(
     model: LanguageModel, generation: Generation, rows: Sequence[_Row], encoded: Sequence[Sequence[int]], watched: bool
 ) -> list[Answer]:
     fetched = jax.device_get(
-        (generation.tokens, generation.log_probs, generation.entropies, generation.alternatives, generation.hidden)
-    )
+        (generation.tokens, generation.log_probs, generation.entropies, generation.alternatives, generation.hidden,
+         generation.allowed_log_probs)
+    )  # fmt: skip
     counts, running = np.asarray(generation.num_generated), np.asarray(generation.running)
     answers = []
-    for row, prompt, sample, stream in rows:
+    for row, prompt, sample, stream, follower in rows:
         length = len(stream.tokens) if watched else int(counts[row])
-        tokens, log_probs, entropies, alternatives, hidden = jax.tree.map(
+        tokens, log_probs, entropies, alternatives, hidden, allowed = jax.tree.map(
             lambda part, row=row, length=length: np.array(part[row, :length]), fetched
         )
         answers.append(
@@ -250,13 +285,22 @@ def _collected(
                 sample,
                 stream.text if watched else decode_tokens(model.tokenizer, tokens.tolist()),
                 tokens,
-                "stop string" if stream.stopped else ("length" if running[row] else "stop"),
+                _finish(stream, follower, bool(running[row])),
                 log_probs,
                 entropies,
                 alternatives,
                 hidden,
                 None if generation.queries is None else captured_row(generation.captured(model.functions), row),
                 np.asarray(encoded[prompt], np.int32),
+                allowed,
             )
         )
     return answers
+
+
+def _finish(stream: TextStream, follower: Follower | None, running: bool) -> str:
+    if stream.stopped:
+        return "stop string"
+    if follower is not None and follower.dead:
+        return DEAD_END
+    return "length" if running else "stop"

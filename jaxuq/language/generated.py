@@ -27,6 +27,7 @@ class Generation(NamedTuple):
         running: rows that have not met a stop token (nor were empty prompts).
         log_probs: of each token, by the model's own distribution (temperature 1, no filter), in nats.
         entropies: of that distribution.
+        allowed_log_probs: of all tokens together that were allowed; None if all were.
         alternatives: its most likely tokens; None if not asked for.
         hidden: the last hidden state from which each token was predicted, that is, the state of the token before it;
             None if not asked for.
@@ -43,6 +44,7 @@ class Generation(NamedTuple):
     running: Bool[Array, "batch"]
     log_probs: Float[Array, "batch new"]
     entropies: Float[Array, "batch new"]
+    allowed_log_probs: Float[Array, "batch new"] | None
     alternatives: Alternatives | None
     hidden: Float[Array, "batch new ..."] | None
     observed: PyTree

@@ -5,13 +5,15 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Key, PyTree
+from jaxtyping import Array, Int, Key, PyTree, UInt
 
 from jaxuq._arguments import typed
 from jaxuq._arrays import check_between, concrete
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq._shapes import checked
 from jaxuq.language.generated import Generation
+from jaxuq.language.masking import mask_logits
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
 from jaxuq.language.steering import Steering, steer_logits
@@ -27,10 +29,15 @@ def _choose(
     sampling: Sampling,
     steering: Steering | None,
     stops: Array,
+    allowed: Array | None,
 ) -> Generation:
     """The next token of every running row, and all about it, written into the next column."""
     logits = constrain_rows(model.token_logits(params, hidden), "draws")
     steered = logits if steering is None else steer_logits(logits, state.tokens, steering)
+    mass = None
+    if allowed is not None:
+        mass = mask_logits(logits, allowed)[1]
+        steered = mask_logits(steered, allowed)[0]
     if sampling.temperature is None:
         chosen = sample_token(state.rng_keys[0], steered, sampling)
     else:
@@ -51,6 +58,7 @@ def _choose(
         running=running & ~(chosen[:, None] == stops[None]).any(1) if stops.size else running,
         log_probs=write(state.log_probs, scores.log_probs),
         entropies=write(state.entropies, scores.entropies),
+        allowed_log_probs=None if state.allowed_log_probs is None else write(state.allowed_log_probs, mass),
         alternatives=jax.tree.map(write, state.alternatives, scores.alternatives),
         hidden=None if state.hidden is None else write(state.hidden, hidden),
         observed=None
@@ -72,6 +80,7 @@ def _start(
     sampling: Sampling,
     steering: Steering | None,
     stops: Array,
+    allowed: Array | None,
     *,
     capacity: int,
     num_samples: int,
@@ -120,6 +129,7 @@ def _start(
         running=lengths > 0,
         log_probs=jnp.zeros(shape),
         entropies=jnp.zeros(shape),
+        allowed_log_probs=None if allowed is None else jnp.zeros(shape),
         alternatives=alternatives,
         hidden=jnp.zeros((*shape, *hidden.shape[1:]), hidden.dtype) if keep_hidden else None,
         observed=observed,
@@ -129,7 +139,7 @@ def _start(
         lengths=lengths,
         step=jnp.zeros((), jnp.int32),
     )
-    return _choose(model, params, state, hidden, sampling, steering, stops)
+    return _choose(model, params, state, hidden, sampling, steering, stops, allowed)
 
 
 @functools.partial(jax.jit, static_argnames=("model",), donate_argnames=("state",))
@@ -141,6 +151,7 @@ def _continue(
     sampling: Sampling,
     steering: Steering | None,
     stops: Array,
+    allowed: Array | None,
 ) -> Generation:
     def unfinished(state: Generation) -> Array:
         return (state.step < until) & state.running.any()
@@ -160,7 +171,7 @@ def _continue(
 
             queries = jax.tree.unflatten(jax.tree.structure(queries), [put(*pair) for pair in pairs])
         state = state._replace(cache=cache, queries=queries)
-        return _choose(model, params, state, hidden[:, 0], sampling, steering, stops)
+        return _choose(model, params, state, hidden[:, 0], sampling, steering, stops, allowed)
 
     params = constrain_tables(params)
     return jax.lax.while_loop(unfinished, advance, state)
@@ -178,6 +189,7 @@ def start_generation(
     capacity: int,
     sampling: Sampling = PLAIN,
     steering: Steering | None = None,
+    allowed: UInt[Array, "rows words"] | None = None,
     stop_tokens: tuple[int, ...] = (),
     num_samples: int = 1,
     top_alternatives: int = 0,
@@ -197,6 +209,8 @@ def start_generation(
         capacity: the most tokens that an answer may have; memory is taken for all of them.
         sampling: how tokens are chosen; its numbers may be traced.
         steering: added to the logits before a token is chosen; the scores stay the model's own.
+        allowed: which tokens may be chosen in each of the `batch * num_samples` rows, token v being bit v mod 32 of
+            word v div 32, at least one a row; None: all.
         stop_tokens: tokens that end an answer.
         num_samples: answers to each prompt; the prompt is read once.
         top_alternatives: how many of the most likely tokens to keep at each place.
@@ -235,7 +249,7 @@ def start_generation(
         capability(model, "attention")
     return _start(
         model, params, prompts, lengths, rng_keys, check_sampling(sampling), steering,
-        jnp.asarray(stop_tokens, jnp.int32),
+        jnp.asarray(stop_tokens, jnp.int32), allowed,
         capacity=capacity, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
         keep_queries=keep_queries,
     )  # fmt: skip
@@ -251,6 +265,7 @@ def continue_generation(
     until: int | Int[Array, ""],
     sampling: Sampling = PLAIN,
     steering: Steering | None = None,
+    allowed: UInt[Array, "rows words"] | None = None,
     stop_tokens: tuple[int, ...] = (),
 ) -> Generation:
     """Generate until every row has stopped or the answers have `until` tokens.
@@ -266,17 +281,25 @@ def continue_generation(
         until: tokens; more than the capacity means all of it.
         sampling: the same.
         steering: the same.
+        allowed: which tokens may be chosen next, see `start_generation`; one token is generated then, whatever `until`.
         stop_tokens: the same.
 
     Returns:
         The generation, further on.
 
+    Raises:
+        OptionError: `allowed` for some tokens only.
+
     Example:
         See `start_generation`.
     """
     until = jnp.minimum(jnp.asarray(until, jnp.int32), generation.tokens.shape[1])
+    if (allowed is None) != (generation.allowed_log_probs is None):
+        raise OptionError("allowed is for every token of an answer or for none; give it from start_generation on")
+    if allowed is not None:
+        until = jnp.minimum(until, generation.step + 1)
     stops = jnp.asarray(stop_tokens, jnp.int32)
-    return _continue(as_model(model), params, generation, until, check_sampling(sampling), steering, stops)
+    return _continue(as_model(model), params, generation, until, check_sampling(sampling), steering, stops, allowed)
 
 
 @typed()

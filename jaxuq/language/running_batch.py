@@ -7,71 +7,35 @@ while batch.busy:
 """
 
 import time
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
-from jaxuq._errors import OptionError
 from jaxuq._options import check_count
-from jaxuq.language.prefixes import Prefixes
+from jaxuq.language.constraints import DEAD_END
+from jaxuq.language.decode_loop import CHUNK, advance_rows
+from jaxuq.language.prefill import PIECES, Ask, Prefill, Prompt
 from jaxuq.language.row_sampling import RowSampling
-from jaxuq.language.sampling import PLAIN, Sampling, check_sampling
 from jaxuq.language.scoring import Alternatives
 from jaxuq.language.slots import (
-    CHUNK,
-    PIECES,
     SIZES,
     RowSettings,
     Slots,
-    advance_rows,
-    begin_prompt,
     cache_bytes,
-    empty_prompt,
     empty_rows,
     join_row,
     move_rows,
-    read_piece,
     shapes_of,
     slot_width,
 )
 from jaxuq.networks import Decoder, Model, as_model, capability
 
 _PIECES = 4  # of prompts that are read between two chunks of steps where few answers run yet; one where most do
-_SIDE_BY_SIDE = 4  # prompts that are read in turns, a piece of each
 _SECONDS = 0.2  # that a chunk of steps should take, so that who comes or leaves meanwhile does not wait
-
-
-class Ask(NamedTuple):
-    """What is to be answered, and how.
-
-    Attributes:
-        prompt: token numbers.
-        max_new_tokens: the longest answer.
-        rng_key: sample s draws its token t with `fold_in(fold_in(rng_key, s), t)`.
-        num_samples: answers.
-        sampling: how tokens are chosen.
-        bias: added to the logits of tokens, by number.
-        frequency: see `Steering`.
-        presence: the same.
-        alternatives: whether the likeliest tokens are wanted.
-        eager: whether somebody reads along, so that every token is wanted at once.
-    """
-
-    prompt: Sequence[int]
-    max_new_tokens: int
-    rng_key: Key[Array, ""]
-    num_samples: int = 1
-    sampling: Sampling = PLAIN
-    bias: Mapping[int, float] = {}
-    frequency: float = 0.0
-    presence: float = 0.0
-    alternatives: bool = False
-    eager: bool = False
 
 
 class Grown(NamedTuple):
@@ -85,7 +49,8 @@ class Grown(NamedTuple):
         entropies: of that distribution.
         alternatives: the likeliest tokens; None if not asked for.
         observed: what the model's `observe` said.
-        finish: `stop` or `length` at its end, else empty.
+        finish: `stop` or `length` at its end, or `dead end` if nothing that its grammar allows can follow; else empty.
+        allowed_log_probs: of all tokens together that the grammar allowed; None without one.
     """
 
     ticket: int
@@ -96,38 +61,15 @@ class Grown(NamedTuple):
     alternatives: Alternatives | None
     observed: Any
     finish: str
-
-
-def slots_of(prompt: int, max_new_tokens: int) -> int:
-    """Slots that an answer may come to need; those of a `RunningBatch` must be as many at least."""
-    return slot_width(prompt + max_new_tokens)
-
-
-class _Prompt:
-    """A prompt that is being read, or whose answers wait for rows."""
-
-    def __init__(self, ticket: int, ask: Ask):
-        self.ticket, self.ask = ticket, ask
-        self.waiting = deque(range(ask.num_samples))
-        self.read, self.cache, self.hidden = 0, None, None
-        self.width = slot_width(len(ask.prompt))
-
-    @property
-    def total(self) -> int:
-        """Slots of a row when its answer is as long as it may be."""
-        return len(self.ask.prompt) + self.ask.max_new_tokens
-
-    @property
-    def whole(self) -> bool:
-        """Whether it was read."""
-        return self.read == len(self.ask.prompt)
+    allowed_log_probs: np.ndarray | None
 
 
 class _Row:
     """An answer that is being made."""
 
-    def __init__(self, prompt: _Prompt, sample: int):
+    def __init__(self, prompt: Prompt, sample: int):
         self.prompt, self.sample, self.count = prompt, sample, 0
+        self.follower = None if prompt.ask.grammar is None else prompt.ask.grammar.follow()
 
     @property
     def filled(self) -> int:
@@ -146,7 +88,8 @@ class RunningBatch:
     An answer is that of `generate_tokens` with the same key, whatever else runs (but for rounding: where two tokens
     are equally likely to the last bits, the other may be chosen). Prompts are read in pieces of 32 or 128 tokens
     between chunks of steps, so that a long one stops nobody; several answers to one prompt read it once, and so do
-    prompts with a common beginning of at least 32 tokens.
+    prompts with a common beginning of at least 32 tokens. While an answer is kept to a grammar, all grow by one token
+    between two looks.
 
     The cache has `rows * slots` places, at most `most_tokens`: answers that would need more wait, in the order in which
     they came. While rows are moved there are two caches, and beginnings of prompts take a quarter more; beside them
@@ -197,11 +140,7 @@ class RunningBatch:
         self._others = min(check_count("most_alternatives", most_alternatives, 0), self._vocabulary)
         self._stops = np.asarray(tuple(stop_tokens), np.int32)
         self._sizes = [*(size for size in SIZES if size < most_rows), most_rows]
-        self._prefixes = Prefixes(most_tokens // 4, PIECES[0])
-        self._tickets = 0
-        self._waiting: deque[_Prompt] = deque()
-        self._reading: deque[_Prompt] = deque()
-        self._ready: deque[_Prompt] = deque()
+        self._prefill = Prefill(self._model, params, self._most_tokens)
         self._rows: list[_Row | None] = []
         self._slots: Slots | None = None
         self._used, self._width = 0, 0
@@ -215,7 +154,7 @@ class RunningBatch:
     @property
     def busy(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self._waiting or self._reading or self._ready or self.running)
+        return bool(self._prefill.answers or self.running)
 
     @property
     def bytes(self) -> int:
@@ -235,24 +174,7 @@ class RunningBatch:
         Raises:
             OptionError: it is empty, numbers are out of range, or its answer needs more tokens than there may be.
         """
-        check_count("max_new_tokens", ask.max_new_tokens)
-        check_count("num_samples", ask.num_samples)
-        if not len(ask.prompt):
-            raise OptionError("the prompt has no tokens; give at least one")
-        prompt = _Prompt(self._tickets, ask._replace(sampling=check_sampling(ask.sampling)))
-        if slots_of(len(ask.prompt), ask.max_new_tokens) > self._most_tokens:
-            raise OptionError(
-                f"prompt and answer take {prompt.total} tokens, more than there is memory for; most_tokens is "
-                f"{self._most_tokens}"
-            )
-        self._tickets += 1
-        self._waiting.append(prompt)
-        self._begin_some()
-        return prompt.ticket
-
-    def _begin_some(self) -> None:
-        while self._waiting and len(self._reading) + len(self._ready) < _SIDE_BY_SIDE:
-            self._reading.append(self._waiting.popleft())
+        return self._prefill.add(ask)
 
     def waits(self, ticket: int) -> bool:
         """Whether nothing of a prompt is begun.
@@ -260,7 +182,7 @@ class RunningBatch:
         Args:
             ticket: of `add`.
         """
-        return bool(self._waiting) and ticket >= self._waiting[0].ticket
+        return self._prefill.waits(ticket)
 
     def leave(self, ticket: int, sample: int | None = None) -> None:
         """Nobody wants an answer any more: its row is free at the next chunk.
@@ -269,14 +191,7 @@ class RunningBatch:
             ticket: of `add`.
             sample: which of its answers; None: all.
         """
-        for queue in (self._waiting, self._reading, self._ready):
-            for prompt in [one for one in queue if one.ticket == ticket]:
-                if sample is None:
-                    prompt.waiting.clear()
-                elif sample in prompt.waiting:
-                    prompt.waiting.remove(sample)
-                if not prompt.waiting:
-                    queue.remove(prompt)
+        self._prefill.leave(ticket, sample)
         for number, row in enumerate(self._rows):
             if row is not None and row.prompt.ticket == ticket and sample in (None, row.sample):
                 self._rows[number] = None
@@ -287,53 +202,24 @@ class RunningBatch:
         Returns:
             What has grown; perhaps nothing.
         """
-        pending = len(self._reading) + len(self._waiting)
+        pending = self._prefill.pending
         pieces = min(pending, _PIECES * pending // max(pending + self.running, 1))
-        left = max(1, pieces) * PIECES[-1]
-        while True:
+        for _ in self._prefill.read(max(1, pieces) * PIECES[-1]):
             self._join_ready()
-            self._begin_some()
-            if left <= 0 or not self._reading:
-                break
-            prompt = self._reading.popleft()
-            left -= self._read_some(prompt)
-            (self._ready if prompt.whole else self._reading).append(prompt)
         return self._make_tokens() if self.running else []
-
-    def _read_some(self, prompt: _Prompt) -> int:
-        """Read the next piece of a prompt; its length."""
-        tokens, model = prompt.ask.prompt, self._model
-        if prompt.cache is None:
-            known, prefix = self._prefixes.longest(tokens)
-            if prefix is None:
-                prompt.cache = empty_prompt(model, self._params, width=prompt.width)
-            else:
-                prompt.cache = begin_prompt(model, prefix.cache, np.int32(known), width=prompt.width)
-            prompt.read = known
-        left, room = len(tokens) - prompt.read, prompt.width - prompt.read
-        size = max(one for one in PIECES if one == PIECES[0] or (one <= room and left > PIECES[0]))
-        piece = np.zeros((1, size), np.int32)
-        length = min(size, left)
-        piece[0, :length] = tokens[prompt.read : prompt.read + length]
-        prompt.hidden, prompt.cache = read_piece(
-            model, self._params, prompt.cache, piece, np.int32(prompt.read), np.int32(length)
-        )
-        prompt.read += length
-        if prompt.whole:
-            self._prefixes.keep(tokens, prompt.cache, prompt.width)
-        return size
 
     def _size(self, rows: int) -> int:
         return next((size for size in self._sizes if size >= rows), self._sizes[-1])
 
-    def _widest(self, *more: _Prompt) -> int:
+    def _widest(self, *more: Prompt) -> int:
         """The width that answers and `more` of them may come to need."""
         totals = [row.prompt.total for row in self._rows if row is not None] + [one.total for one in more]
         return slot_width(max(totals, default=1))
 
     def _join_ready(self) -> None:
-        while self._ready:
-            prompt, running = self._ready[0], self.running
+        ready = self._prefill.ready
+        while ready:
+            prompt, running = ready[0], self.running
             widest = self._widest(prompt)
             if running == self._sizes[-1] or (running and self._size(running + 1) * widest > self._most_tokens):
                 return
@@ -341,12 +227,12 @@ class RunningBatch:
             sample = prompt.waiting.popleft()
             self._join(prompt, sample)
             if not prompt.waiting:
-                self._ready.popleft()
+                ready.popleft()
 
-    def _make_room(self, prompt: _Prompt, widest: int) -> None:
+    def _make_room(self, prompt: Prompt, widest: int) -> None:
         """A free row, and slots for a prompt and the next steps."""
         running = self.running
-        demand = running + sum(len(one.waiting) for one in (*self._ready, *self._reading, *self._waiting))
+        demand = running + self._prefill.answers
         affordable = [size for size in {*self._sizes, len(self._rows)} if size * widest <= self._most_tokens]
         rows = min(self._size(demand), max(affordable, default=1))
         rows = max(rows, self._size(running + 1), len(self._rows) if running and len(self._rows) in affordable else 1)
@@ -369,7 +255,7 @@ class RunningBatch:
         self._slots = move_rows(self._model, self._slots, order, np.int32(self._used), width=width)
         self._rows, self._width = [*kept, *[None] * (rows - len(live))], width
 
-    def _join(self, prompt: _Prompt, sample: int) -> None:
+    def _join(self, prompt: Prompt, sample: int) -> None:
         ask, row = prompt.ask, self._rows.index(None)
         temperature, top_k, top_p, min_p = ask.sampling
         bias = None
@@ -396,7 +282,7 @@ class RunningBatch:
     def _steps(self) -> int:
         """Steps of the next chunk, for which there is room afterwards."""
         live = [row for row in self._rows if row is not None]
-        filled, waits = max(row.filled for row in live), bool(self._waiting or self._reading or self._ready)
+        filled, waits = max(row.filled for row in live), bool(self._prefill.answers)
         fewer = next(size for size in self._sizes if size >= len(live))
         if not waits and fewer < len(self._rows) and len(live) <= max(1, fewer * 3 // 4):
             self._move(fewer, min(slot_width(filled + CHUNK), self._widest()))
@@ -405,10 +291,21 @@ class RunningBatch:
         most = min(CHUNK, self._width - self._used, max(row.left for row in live))
         if waits:
             most = min(most, min(row.left for row in live))
+        if any(row.follower is not None for row in live):
+            most = 1
         if any(row.prompt.ask.eager for row in live):
             most = min(most, 1 if jax.default_backend() == "cpu" else 4)
         pace = self._pace.get((len(self._rows), self._width), _SECONDS)
         return max(1, min(most, int(_SECONDS / max(pace, 1e-6))))
+
+    def _allowed(self) -> np.ndarray | None:
+        """What all rows may say next; None if that is anything."""
+        followers = [None if row is None else row.follower for row in self._rows]
+        kept = [one for one in followers if one is not None]
+        if not kept:
+            return None
+        everything = np.full_like(kept[0].bits, 0xFFFFFFFF)
+        return np.stack([everything if one is None else one.bits for one in followers])
 
     def _make_tokens(self) -> list[Grown]:
         steps, shows = self._steps(), any(row is not None and row.prompt.ask.alternatives for row in self._rows)
@@ -416,7 +313,7 @@ class RunningBatch:
         stays = np.asarray([row is not None for row in self._rows])
         slots, said, number = advance_rows(
             self._model, self._params, self._slots, stays, np.int32(self._used), np.int32(steps), self._stops,
-            most_alternatives=self._others,
+            self._allowed(), most_alternatives=self._others,
         )  # fmt: skip
         self._slots = slots
         if not shows:
@@ -438,9 +335,16 @@ class RunningBatch:
             if row.prompt.ask.alternatives and said.alternatives is not None:
                 likeliest: Any = (np.array(part[at, :made]) for part in said.alternatives)
                 others = Alternatives(*likeliest)
-            finish = ""
+            finish, follower, allowed = "", row.follower, None
             if not running[at]:
                 finish = "stop" if tokens[-1] in self._stops else "length"
+            if follower is not None:
+                allowed = np.array(said.allowed_log_probs[at, :made])
+                for token in tokens.tolist():
+                    follower.take(token, last=bool(finish))
+                finish = DEAD_END if follower.dead else finish
+            if finish:
                 self._rows[at] = None
-            grown.append(Grown(row.prompt.ticket, row.sample, tokens, log_probs, entropies, others, observed, finish))
+            ticket, sample = row.prompt.ticket, row.sample
+            grown.append(Grown(ticket, sample, tokens, log_probs, entropies, others, observed, finish, allowed))
         return grown

@@ -1,13 +1,10 @@
-"""A running batch on the device: rows that answers join and leave, and the compiled loop over all of them.
+"""Rows of a running batch on the device, which answers join and leave; `decode_loop` goes on with all of them.
 
-Every row has settings of its own, and draws token t with `fold_in(key of the row, t)`, as `generate_tokens` does: what
-it says follows from its prompt, settings and key, not from its neighbours (but for rounding). All rows write into the
-same slot of the cache, `used`, which moves on by one a step; a row sees its own tokens only, since positions decide
-that. When the slots are used up, `move_rows` brings the tokens of every row to the front.
+All rows write into the same slot of the cache, `used`, which moves on by one a step; a row sees its own tokens only,
+since positions decide that. When the slots are used up, `move_rows` brings the tokens of every row to the front.
 
 Compiled once for each pair of a number of rows and a width of the cache, of which there are few (`SIZES`,
-`slot_width`): `advance_rows`, `join_row`, and `move_rows` for each pair of pairs that occurs; `read_piece` for each
-length of a piece and width of a cache of one row.
+`slot_width`): `join_row`, and `move_rows` for each pair of pairs that occurs.
 """
 
 import functools
@@ -17,18 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from jaxuq._arrays import as_float
-from jaxuq.language.row_sampling import RowSampling, sample_rows
-from jaxuq.language.scoring import Alternatives, token_scores
-from jaxuq.language.steering import steered
+from jaxuq.language.row_sampling import RowSampling
 from jaxuq.networks import Model, capability
 
 SIZES = (1, 4, 16, 32, 64, 128)
 """Numbers of rows that there are programs for."""
-PIECES = (32, 128)
-"""Lengths of the pieces that prompts are read in; each a multiple of those before it."""
-CHUNK = 16
-"""The most steps between two looks at a running batch."""
 _NARROWEST = 128  # slots of the narrowest cache
 
 
@@ -83,24 +73,6 @@ class Slots(NamedTuple):
     settings: Any
 
 
-class Said(NamedTuple):
-    """What a chunk of steps has made; -1 (tokens) or 0 where a row did not run.
-
-    Attributes:
-        tokens: `[rows, CHUNK]`.
-        log_probs: by the model's own distribution.
-        entropies: of it.
-        alternatives: its most likely tokens, in rows that want them; None if none can have them.
-        observed: what the model's `observe` said.
-    """
-
-    tokens: Int[Array, "rows chunk"]
-    log_probs: Float[Array, "rows chunk"]
-    entropies: Float[Array, "rows chunk"]
-    alternatives: Alternatives | None
-    observed: PyTree
-
-
 def shapes_of(model: Model, params: PyTree) -> tuple[Any, Any]:
     """Shapes and types of the hidden state of one token, `[1, ...]`, and of its logits, `[1, vocab]`."""
 
@@ -146,30 +118,6 @@ def empty_rows(model: Model, params: PyTree, *, rows: int, width: int) -> Slots:
             jnp.zeros(rows, bool),
         ),
     )
-
-
-@functools.partial(jax.jit, static_argnames=("model", "width"))
-def empty_prompt(model: Model, params: PyTree, *, width: int) -> Any:
-    """The cache of one row, before a prompt is read."""
-    return capability(model, "init_cache")(params, 1, width)
-
-
-@functools.partial(jax.jit, static_argnames=("model", "width"))
-def begin_prompt(model: Model, cache: Any, known: Array, *, width: int) -> Any:
-    """A copy of the cache of one row, in which nothing but the first `known` tokens is left; `width` slots."""
-    rows = capability(model, "rows")
-    slots = jnp.arange(width, dtype=jnp.int32)[None]
-    cache = rows.extend(cache, width)  # at least as wide; cut to `width` by arranging
-    return capability(model, "rows.seek")(rows.arrange(cache, jnp.where(slots < known, slots, -1), slots), known)
-
-
-@functools.partial(jax.jit, static_argnames=("model",), donate_argnames=("cache",))
-def read_piece(model: Model, params: PyTree, cache: Any, tokens: Array, begin: Array, length: Array) -> tuple[Any, Any]:
-    """Read `length` tokens of a prompt, those from `begin` on; the hidden state of the last, and the cache."""
-    slots = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
-    hidden, cache, _ = model.hidden_of(params, tokens, jnp.where(slots < length, begin + slots, -1), cache)
-    last = jax.lax.dynamic_index_in_dim(hidden, length - 1, axis=1, keepdims=False)
-    return last, capability(model, "rows.seek")(cache, begin + length)
 
 
 @functools.partial(jax.jit, static_argnames=("model",), donate_argnames=("slots",))
@@ -234,101 +182,3 @@ def move_rows(model: Model, slots: Slots, rows: Array, used: Array, *, width: in
         cache = ways.extend(cache, width - old)
         places = jnp.pad(places, ((0, 0), (0, width - old)), constant_values=-1)
     return taken._replace(cache=capability(model, "rows.seek")(cache, used), places=places, running=running)
-
-
-@functools.partial(jax.jit, static_argnames=("model", "most_alternatives"), donate_argnames=("slots",))
-def advance_rows(
-    model: Model,
-    params: PyTree,
-    slots: Slots,
-    stays: Array,
-    used: Array,
-    steps: Array,
-    stops: Array,
-    *,
-    most_alternatives: int,
-) -> tuple[Slots, Said, Array]:
-    """Some steps of all rows that run; ends early when none does.
-
-    Args:
-        model: that answers.
-        params: of the model.
-        slots: the batch.
-        stays: False for rows that are called off.
-        used: slots used, of which `steps` more are there.
-        steps: at most `CHUNK`.
-        stops: tokens that end an answer.
-        most_alternatives: how many of the likeliest tokens are told where they are wanted.
-
-    Returns:
-        The batch, what was said, and the number of steps.
-    """
-    rows, settings = slots.running.shape[0], slots.settings
-    slots = slots._replace(running=slots.running & stays, settings=None)  # which no step changes
-    steers = (settings.frequency != 0) | (settings.presence != 0) | (settings.bias != 0).any(1)
-
-    def choose(slots: Slots) -> tuple[Array, Any]:
-        logits = as_float(model.token_logits(params, slots.hidden))
-        changed = jax.lax.cond(
-            (steers & slots.running).any(),
-            lambda logits: steered(
-                logits, slots.said, settings.bias, settings.frequency[:, None], settings.presence[:, None]
-            ).astype(logits.dtype),
-            lambda logits: logits,
-            logits,
-        )
-        keys = jax.vmap(jax.random.fold_in)(settings.rng_keys, slots.counts)
-        chosen = sample_rows(keys, changed, settings.sampling)
-        scores = token_scores(logits, chosen)
-        others = None
-        if most_alternatives:
-            shape = (rows, most_alternatives)
-            others = jax.lax.cond(
-                (settings.shows & slots.running).any(),
-                lambda logits: token_scores(logits, chosen, top_alternatives=most_alternatives).alternatives,
-                lambda logits: Alternatives(jnp.zeros(shape, jnp.int32), jnp.zeros(shape, logits.dtype)),
-                logits,
-            )
-        observed = None if model.observe is None else model.observe(params, slots.hidden, chosen)
-        return chosen, (chosen, scores.log_probs, scores.entropies, others, observed)
-
-    def column(slots: Slots) -> Any:
-        return choose(slots)[1]
-
-    def blank(leaf: Any) -> Array:
-        return jnp.zeros((rows, CHUNK, *leaf.shape[1:]), leaf.dtype)
-
-    said = jax.tree.map(blank, jax.eval_shape(column, slots))
-    said = (said[0] - 1, *said[1:])
-
-    def unfinished(carry: tuple[Slots, Any, Array]) -> Array:
-        return (carry[2] < steps) & carry[0].running.any()
-
-    def step(carry: tuple[Slots, Any, Array]) -> tuple[Slots, Any, Array]:
-        slots, said, number = carry
-        running = slots.running
-        chosen, about = choose(slots)
-
-        def write(whole: Array, new: Array) -> Array:
-            old = jax.lax.dynamic_index_in_dim(whole, number, axis=1, keepdims=False)
-            mask = running.reshape(-1, *(1,) * (new.ndim - 1))
-            return jax.lax.dynamic_update_index_in_dim(whole, jnp.where(mask, new, old), number, axis=1)
-
-        counts = slots.counts + running.astype(jnp.int32)
-        goes_on = running & (counts < settings.limit)
-        if stops.size:
-            goes_on &= ~(chosen[:, None] == stops[None]).any(1)
-        positions = jnp.where(goes_on, slots.lengths + counts - 1, -1)[:, None]
-        hidden, cache, _ = model.hidden_of(params, chosen[:, None], positions, slots.cache)
-        slots = slots._replace(
-            cache=cache,
-            places=jax.lax.dynamic_update_slice_in_dim(slots.places, positions, used + number, axis=1),
-            hidden=hidden[:, 0].astype(slots.hidden.dtype),
-            counts=counts,
-            said=slots.said.at[jnp.arange(rows), chosen].add(running.astype(slots.said.dtype)),
-            running=goes_on,
-        )
-        return slots, jax.tree.map(write, said, about), number + 1
-
-    slots, said, number = jax.lax.while_loop(unfinished, step, (slots, said, jnp.zeros((), jnp.int32)))
-    return slots._replace(settings=settings), Said(*said), number

@@ -64,6 +64,8 @@ class CacheRows(NamedTuple):
         put: `put(cache, other, row) -> cache` with the first slots of a row taken from `other`, a cache of one row and
             at most as many slots; None: answers cannot join a batch that runs.
         seek: `seek(cache, slot) -> cache` whose next token goes into that slot, in every row; None: the same.
+        condition: `condition(cache, given) -> cache` of one row with what is given with its prompt, such as weights of
+            experts; tokens read before must not depend on it. None: nothing can be given.
     """
 
     take: Callable[[Any, Int[Array, "taken"]], Any]
@@ -71,6 +73,7 @@ class CacheRows(NamedTuple):
     arrange: Callable[..., Any]
     put: Callable[[Any, Any, Int[Array, ""]], Any] | None = None
     seek: Callable[[Any, Int[Array, ""]], Any] | None = None
+    condition: Callable[[Any, Any], Any] | None = None
 
 
 class Model(NamedTuple):
@@ -175,6 +178,7 @@ _PURPOSE = {
     "rows": "to divide its cache; give it `CacheRows`",
     "rows.put": "for answers that join a batch that runs; give its `CacheRows` a `put`",
     "rows.seek": "for answers that join a batch that runs; give its `CacheRows` a `seek`",
+    "rows.condition": "where something is given with a prompt; give its `CacheRows` a `condition`",
     "join": "for gradients of a part of its parameters; give it `join(params, trained)`",
     "segments": "for several texts in a row; let `read` take `segments=` and name it in `options`, or do not pack",
     "rng_key": "for dropout; let `read` take `rng_key=` and name it in `options`",

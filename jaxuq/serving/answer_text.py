@@ -1,6 +1,5 @@
 """From token numbers to what clients see: bytes of tokens, and the text of an answer as it grows."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -9,61 +8,26 @@ from jaxuq.serving.jobs import Growth, TokenText
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-
-def _byte_letters() -> dict[str, int]:
-    """The letters by which byte-level vocabularies write bytes: printable ones as themselves, others from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = (byte for byte in range(256) if byte not in set(printable))
-    return {chr(byte): byte for byte in printable} | {chr(0x100 + n): byte for n, byte in enumerate(others)}
+    from jaxuq.language.token_bytes import TokenBytes
 
 
-class TokenBytes:
-    """The bytes of every token of a vocabulary.
+def shown_token(
+    token_bytes: "TokenBytes", token: int, log_prob: float | None, alternatives: Sequence[tuple[int, float]] = ()
+) -> TokenText:
+    """A token as the protocol shows it.
 
     Args:
-        tokenizer: of the model; byte-level vocabularies, and those of SentencePiece with `▁` and `<0x0A>`.
+        token_bytes: of the vocabulary.
+        token: the number.
+        log_prob: its log-probability.
+        alternatives: numbers and log-probabilities of others.
+
+    Returns:
+        The token with its text.
     """
-
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase"):
-        self._tokenizer = tokenizer
-        self._added = {int(number): str(token) for number, token in tokenizer.added_tokens_decoder.items()}
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        decoder = getattr(backend, "decoder", None)
-        self._letters = _byte_letters() if b"ByteLevel" in (decoder.__getstate__() if decoder else b"") else None
-        self._known: dict[int, bytes] = {}
-
-    def __getitem__(self, token: int) -> bytes:
-        if token not in self._known:
-            self._known[token] = self._bytes(token)
-        return self._known[token]
-
-    def _bytes(self, token: int) -> bytes:
-        if token in self._added:
-            return self._added[token].encode()
-        piece = self._tokenizer.convert_ids_to_tokens(token)
-        if not isinstance(piece, str):
-            return b""  # the network has rows that the tokenizer does not name
-        if self._letters is not None:
-            letters = self._letters
-            return b"".join(bytes([letters[one]]) if one in letters else one.encode() for one in piece)
-        if found := re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", piece):
-            return bytes([int(found[1], 16)])
-        return piece.replace("\N{LOWER ONE EIGHTH BLOCK}", " ").encode()
-
-    def shown(self, token: int, log_prob: float | None, alternatives: Sequence[tuple[int, float]] = ()) -> TokenText:
-        """A token as the protocol shows it.
-
-        Args:
-            token: the number.
-            log_prob: its log-probability.
-            alternatives: numbers and log-probabilities of others.
-
-        Returns:
-            The token with its text.
-        """
-        raw = self[token]
-        others = tuple(self.shown(number, value) for number, value in alternatives)
-        return TokenText(raw.decode("utf-8", "replace"), raw, log_prob, others)
+    raw = token_bytes[token]
+    others = tuple(shown_token(token_bytes, number, value) for number, value in alternatives)
+    return TokenText(raw.decode("utf-8", "replace"), raw, log_prob, others)
 
 
 class AnswerText:
@@ -79,7 +43,9 @@ class AnswerText:
         stop: texts that end it.
     """
 
-    def __init__(self, answer: int, tokenizer: "PreTrainedTokenizerBase", token_bytes: TokenBytes, stop: Sequence[str]):
+    def __init__(
+        self, answer: int, tokenizer: "PreTrainedTokenizerBase", token_bytes: "TokenBytes", stop: Sequence[str]
+    ):
         from jaxuq.language import TextStream
 
         self.answer, self.ended = answer, False
@@ -118,7 +84,7 @@ class AnswerText:
         """
         text = self._stream.push(token, last=bool(finish))
         if token not in self._special:
-            shown = self._bytes.shown(token, log_prob, alternatives)
+            shown = shown_token(self._bytes, token, log_prob, alternatives)
             if self._read == 0 and shown.raw.startswith(b" ") and not self._stream.text.startswith(" "):
                 shown = shown._replace(text=shown.text[1:], raw=shown.raw[1:])  # decoders drop the space before a text
             self._waiting.append((self._read, shown))

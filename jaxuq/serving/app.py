@@ -175,15 +175,17 @@ class _Service:
     async def models(self, request: "Request") -> "Response":
         from starlette.responses import JSONResponse
 
-        entry = {"id": self._backend.name, "object": "model", "created": 0, "owned_by": "jaxuq"}
+        entries = {
+            one: {"id": one, "object": "model", "created": 0, "owned_by": "jaxuq"} for one in self._backend.names
+        }
         name = request.path_params.get("name")
         if name is None:
-            return JSONResponse({"object": "list", "data": [entry]})
-        if name != self._backend.name:
+            return JSONResponse({"object": "list", "data": [*entries.values()]})
+        if name not in entries:
             return _refused(
                 BadRequest("there is no such model here", status=404, param="model", code="model_not_found")
             )
-        return JSONResponse(entry)
+        return JSONResponse(entries[name])
 
     def answering(self, read: Callable[[Any, Backend], Completion]) -> Callable[..., Awaitable["Response"]]:
         """An endpoint that makes text of requests that `read` reads."""
@@ -224,7 +226,7 @@ class _Service:
                 parts = grown.get((number, answer), [])
                 choices.append(whole_choice(wanted, len(choices), parts, before.get(number, ()), text))
         counted = self._usage(wanted, {place: parts[-1].count for place, parts in grown.items()})
-        return JSONResponse({**head(wanted, self._backend.name), "choices": choices, "usage": counted})
+        return JSONResponse({**head(wanted, wanted.jobs[0].model), "choices": choices, "usage": counted})
 
     def _prompt_text(self, wanted: Completion, number: int) -> str:
         text = wanted.texts[number]
@@ -238,7 +240,7 @@ class _Service:
 
     async def events(self, wanted: Completion, task: Task) -> AsyncIterator[dict[str, Any]]:
         """The objects of a stream."""
-        begin = head(wanted, self._backend.name, chunk=True)
+        begin = head(wanted, wanted.jobs[0].model, chunk=True)
         more: dict[str, Any] = {"usage": None} if wanted.usage else {}
         answers = wanted.jobs[0].answers
         if wanted.chat:

@@ -10,7 +10,6 @@ from jaxuq.serving.jobs import BadRequest
 _ABOUT = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key"})
 # Values that ask for what is done anyway.
 _AS_IT_IS: dict[str, tuple[Any, ...]] = {
-    "response_format": ({"type": "text"},),
     "store": (False,),
     "service_tier": ("auto", "default"),
     "modalities": (["text"],),

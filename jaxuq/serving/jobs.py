@@ -1,7 +1,10 @@
 """What a model is asked for, and what it gives back token by token; what any backend of the server speaks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from jaxuq.language import Constraint
 
 MOST_ANSWERS = 16
 MOST_ALTERNATIVES = 20
@@ -39,6 +42,8 @@ class Job(NamedTuple):
         alternatives: how many of the likeliest tokens to tell.
         eager: whether somebody reads along, so that each token is wanted at once.
         confidence: what is wanted to be known of how sure the model is; None: nothing.
+        constraint: what the text of an answer must be; None: anything.
+        model: which of the backend's names was asked for; empty: any.
     """
 
     prompt: tuple[int, ...]
@@ -57,6 +62,8 @@ class Job(NamedTuple):
     alternatives: int = 0
     eager: bool = False
     confidence: Asked | None = None
+    constraint: "Constraint | None" = None
+    model: str = ""
 
 
 class TokenText(NamedTuple):
@@ -84,7 +91,7 @@ class Growth(NamedTuple):
         tokens: whose bytes are part of the answer's text, in order; none of a stop token's or of a stop text's.
         count: tokens generated, those included.
         finish: `stop` or `length` at its end, `content_filter` if it is withheld; else empty.
-        verdict: how sure the model is, after the end.
+        verdict: how sure the model is, after the end; where the answer was kept to a form, how probable that is.
     """
 
     answer: int
@@ -120,6 +127,8 @@ class Backend(Protocol):
     dimension: int
     kinds: Sequence[str]
     """How final answers can be read, which `Asked` may name; empty: it cannot say how sure it is."""
+    names: Sequence[str]
+    """All models that a request may name; `name` is the first."""
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Tokens of a chat; raises `BadRequest`."""

@@ -6,12 +6,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jaxuq.serving.answer_text import AnswerText, TokenBytes
+from jaxuq.serving.answer_text import AnswerText, shown_token
+from jaxuq.serving.fields import finite
 from jaxuq.serving.jobs import MOST_ALTERNATIVES, Asked, BadRequest, Growth, Job, TokenText
 from jaxuq.serving.judging import Answered, Judge, Verdict
 
 if TYPE_CHECKING:
     from jaxuq.language import Grown, LanguageModel
+    from jaxuq.language.constraints import Grammar
 
 _MARGIN = 64  # characters a token of the context may have; a longer text is refused before it is encoded
 
@@ -22,6 +24,9 @@ class _Running:
     def __init__(self, job: Job, texts: list[AnswerText], judged: bool):
         self.job, self.texts, self.judged, self.left = job, texts, judged, len(texts)
         self.held: dict[int, list[Growth]] = {}
+        self.allowed = [0.0] * len(texts)  # logarithms of the probability of all that the form allowed
+        self.weights: Any = ()
+        self.disagreed: dict[int, list[float]] = {}
 
 
 class LocalBackend:
@@ -52,6 +57,7 @@ class LocalBackend:
     ):
         from jaxuq.language import RunningBatch, stop_tokens
         from jaxuq.language.slots import shapes_of
+        from jaxuq.language.token_bytes import TokenBytes
 
         self._running: dict[int, _Running]
         self._ended: list[tuple[int, int]]
@@ -59,6 +65,7 @@ class LocalBackend:
         hidden, logits = shapes_of(functions, model.variables)
         self.name, self.context = name or model.name, functions.max_positions
         self.vocabulary, self.dimension = logits.shape[-1], hidden.shape[-1]
+        self.names: Sequence[str] = (self.name,)
         self._model, self._most_tokens = model, most_tokens
         self._new_batch = functools.partial(
             RunningBatch, model.functions, model.variables, stop_tokens=stop_tokens(model), most_rows=slots,
@@ -100,8 +107,16 @@ class LocalBackend:
             return decode_tokens(self._encoder, tokens, skip_special=False)
 
     def check(self, job: Job) -> None:
-        """Raise `BadRequest` for an answer that there is never memory for."""
-        from jaxuq.language.running_batch import slots_of
+        """Raise `BadRequest` for an answer that there is never memory for, or of a form that it cannot have."""
+        from jaxuq._extras import MissingPackageError
+        from jaxuq.language import ConstraintError
+        from jaxuq.language.prefill import slots_of
+
+        try:
+            self._grammar(job)
+        except (ConstraintError, MissingPackageError) as error:
+            where = "response_format" if job.constraint and job.constraint.kind == "schema" else "jaxuq"
+            raise BadRequest(f"{where}: {error}", param=where, code="unsupported_parameter") from None
 
         if slots_of(len(job.prompt), job.max_tokens) > self._most_tokens:
             raise BadRequest(
@@ -109,6 +124,11 @@ class LocalBackend:
                 f"memory for {self._most_tokens} at a time; ask for less, or start it with more --tokens",
                 code="context_length_exceeded",
             )
+
+    def _grammar(self, job: Job) -> "Grammar | None":
+        from jaxuq.language.constraints import ready_grammar
+
+        return None if job.constraint is None else ready_grammar(job.constraint, self._model)
 
     @property
     def bytes(self) -> int:
@@ -138,11 +158,25 @@ class LocalBackend:
                 job.presence_penalty,
                 bool(job.alternatives),
                 job.eager,
+                self._grammar(job),
+                self._condition(job),
             )
         )
         texts = [AnswerText(index, self._model.tokenizer, self._token_bytes, job.stop) for index in range(job.answers)]
         self._running[ticket] = _Running(job, texts, self._judged(job))
         return ticket
+
+    def _condition(self, job: Job) -> Any:
+        """What the model is given with a prompt."""
+        return None
+
+    def _about(self, grown: "Grown") -> dict[str, Any]:
+        """What is told of an answer, with all that has grown, whether or not somebody asks how sure the model is."""
+        if grown.allowed_log_probs is None:
+            return {}
+        allowed = self._running[grown.ticket].allowed
+        allowed[grown.sample] += float(grown.allowed_log_probs.sum(dtype=float))
+        return {"allowed_logprob": finite(allowed[grown.sample])}
 
     def _judged(self, job: Job) -> bool:
         return self._judge is not None and (job.confidence is not None or self._judge.risk is not None)
@@ -182,12 +216,18 @@ class LocalBackend:
             yield ticket, error, True
 
     def _texts(self, grown: "Grown") -> Iterator[tuple[int, Growth, bool]]:
+        from jaxuq.language.constraints import DEAD_END
+
         running = self._running[grown.ticket]
         text, last = running.texts[grown.sample], len(grown.tokens) - 1
+        finish = "length" if grown.finish == DEAD_END else grown.finish
+        about = self._about(grown)
         for index, (token, log_prob) in enumerate(zip(grown.tokens.tolist(), grown.log_probs.tolist())):
             likely = _pairs(grown.alternatives, index, running.job.alternatives)
-            growth = text.push(token, log_prob, likely, grown.finish if index == last else "")
-            if text.ended and not (index == last and grown.finish):
+            growth = text.push(token, log_prob, likely, finish if index == last else "")
+            if text.ended and about:
+                growth = growth._replace(verdict=about)
+            if text.ended and not (index == last and finish):
                 self._batch.leave(grown.ticket, grown.sample)
             if text.ended and running.judged:
                 self._ended.append((grown.ticket, grown.sample))
@@ -252,10 +292,10 @@ class LocalBackend:
         )
         log_probs, others = jax.device_get((scores.log_probs, scores.alternatives))
         others = None if others is None else jax.tree.map(lambda part: part[0], others)
-        shown = [self._token_bytes.shown(tokens[0], None)]
+        shown = [shown_token(self._token_bytes, tokens[0], None)]
         for index in range(1, len(tokens)):
             likely = _pairs(others, index, alternatives)
-            shown.append(self._token_bytes.shown(tokens[index], float(log_probs[0, index]), likely))
+            shown.append(shown_token(self._token_bytes, tokens[index], float(log_probs[0, index]), likely))
         return shown
 
     def embed(self, tokens: Sequence[int]) -> Any:

@@ -1,11 +1,16 @@
 """Requests of the protocol, read whole: every field is of its type, or the request is refused by the field's name."""
 
 import secrets
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxuq.serving.fields import Fields, read_bias, read_inputs, read_messages
+from jaxuq.serving.forms import read_form, read_response_format
 from jaxuq.serving.jobs import MOST_ALTERNATIVES, MOST_ANSWERS, Asked, Backend, BadRequest, Job
 
+if TYPE_CHECKING:
+    from jaxuq.language import Constraint
+
+_UNSUPPORTED = "unsupported_parameter"
 _LONGEST_ANSWER = 1024  # tokens, where a chat does not say
 _LONGEST_COMPLETION = 16  # as the protocol has it
 _ANY_NAME = "default"
@@ -59,7 +64,7 @@ def read_chat(content: Any, backend: Backend) -> Completion:
         BadRequest: a field is missing, wrong or not supported.
     """
     fields = Fields(content)
-    _check_model(fields, backend)
+    model = _check_model(fields, backend)
     messages = read_messages(fields.take("messages"))
     log_probs = fields.flag("logprobs")
     alternatives = fields.integer("top_logprobs", 0, 0, MOST_ALTERNATIVES)
@@ -71,7 +76,12 @@ def read_chat(content: Any, backend: Backend) -> Completion:
     name = "max_tokens" if both[0] is None else "max_completion_tokens"
     wanted = fields.integer(name, 0, 1, 10**9) if any(one is not None for one in both) else None
     stream, usage = _stream(fields)
-    sampled = _sampling(fields, backend, alternatives, stream)._replace(confidence=_confidence(fields, backend))
+    formed = read_response_format(fields.take("response_format"))
+    sampled = _sampling(fields, backend, alternatives, stream)
+    confidence, form = _extension(fields, backend)
+    if formed is not None and form is not None:
+        raise BadRequest("response_format and jaxuq ask for two forms; give one", param="response_format")
+    sampled = sampled._replace(confidence=confidence, constraint=formed or form, model=model)
     fields.end()
     prompt = backend.encode_chat(messages)
     longest = max(1, min(_LONGEST_ANSWER, backend.context - len(prompt))) if wanted is None else wanted
@@ -95,7 +105,7 @@ def read_completion(content: Any, backend: Backend) -> Completion:
         BadRequest: a field is missing, wrong or not supported.
     """
     fields = Fields(content)
-    _check_model(fields, backend)
+    model = _check_model(fields, backend)
     prompts = read_inputs(fields.take("prompt"), "prompt", backend.vocabulary)
     echo = fields.flag("echo")
     log_probs = fields.take("logprobs") is not None
@@ -105,8 +115,12 @@ def read_completion(content: Any, backend: Backend) -> Completion:
     if echo and stream:
         raise BadRequest("echo is not supported in a stream; leave one of them out", param="echo")
     sampled = _sampling(fields, backend, alternatives, stream)
+    confidence, form = _extension(fields, backend)
+    if confidence is not None:
+        raise BadRequest("confidence is told of chats; ask /v1/chat/completions", param="jaxuq", code=_UNSUPPORTED)
+    sampled = sampled._replace(constraint=form, model=model)
     if fields.take("best_of", sampled.answers) != sampled.answers:
-        raise BadRequest("best_of is not supported; leave it out", param="best_of", code="unsupported_parameter")
+        raise BadRequest("best_of is not supported; leave it out", param="best_of", code=_UNSUPPORTED)
     if len(prompts) * sampled.answers > 2048:
         raise BadRequest(f"{len(prompts)} prompts with {sampled.answers} answers each; ask for at most 2048", param="n")
     fields.end()
@@ -146,15 +160,17 @@ def read_embedding(content: Any, backend: Backend) -> Embedding:
     return Embedding(tuple(encoded), form == "base64")
 
 
-def _check_model(fields: Fields, backend: Backend) -> None:
+def _check_model(fields: Fields, backend: Backend) -> str:
     name = fields.take("model", _ANY_NAME)
-    if name not in (backend.name, _ANY_NAME):
+    if name not in (*backend.names, _ANY_NAME):
+        shown = ", ".join(map(repr, backend.names))
         raise BadRequest(
-            f"there is no such model here; this server has {backend.name!r} (or {_ANY_NAME!r})",
+            f"there is no such model here; this server has {shown} (or {_ANY_NAME!r})",
             status=404,
             param="model",
             code="model_not_found",
         )
+    return backend.name if name == _ANY_NAME else name
 
 
 def _check_room(prompt: int, longest: int, backend: Backend) -> None:
@@ -198,21 +214,22 @@ def _sampling(fields: Fields, backend: Backend, alternatives: int, stream: bool)
     )
 
 
-def _confidence(fields: Fields, backend: Backend) -> Asked | None:
-    """The field `jaxuq`."""
+def _extension(fields: Fields, backend: Backend) -> "tuple[Asked | None, Constraint | None]":
+    """The field `jaxuq`: what is to be known of an answer, and its form."""
     given = fields.take("jaxuq", {})
     if not isinstance(given, dict):
         raise BadRequest("jaxuq is an object such as {'confidence': true, 'chain': true}", param="jaxuq")
     inner = Fields(given)
     wanted, chain, kind = inner.flag("confidence"), inner.flag("chain"), inner.take("kind", "")
+    form = read_form(inner)
     inner.end()
     if not (wanted or chain):
-        return None
+        return None, form
     if not backend.kinds:
-        raise BadRequest("this model cannot say how sure it is", param="jaxuq", code="unsupported_parameter")
+        raise BadRequest("this model cannot say how sure it is", param="jaxuq", code=_UNSUPPORTED)
     if kind != "" and kind not in backend.kinds:
         raise BadRequest(f"jaxuq.kind is one of {', '.join(backend.kinds)}", param="jaxuq")
-    return Asked(chain, kind)
+    return Asked(chain, kind), form
 
 
 def _share(fields: Fields) -> float:

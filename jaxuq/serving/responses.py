@@ -104,9 +104,9 @@ def whole_choice(
     said, finish = "".join(one.text for one in grown), next((one.finish for one in grown if one.finish), "length")
     tokens = [token for one in grown for token in one.tokens]
     choice: dict[str, Any] = {"index": index, "finish_reason": finish, "logprobs": None}
-    verdict = next((one.verdict for one in grown if one.verdict is not None), None)
-    if verdict is not None:
-        choice["jaxuq"] = dict(verdict)
+    verdicts = [one.verdict for one in grown if one.verdict is not None]
+    if verdicts:
+        choice["jaxuq"] = {name: value for verdict in verdicts for name, value in verdict.items()}
     if request.chat:
         choice["message"] = {"role": "assistant", "content": said, "refusal": None}
         choice["logprobs"] = chat_log_probs(tokens) if request.log_probs else None

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import jaxuq
-from jaxuq.language import Ask, RunningBatch, Sampling, Steering, generate_tokens
-from jaxuq.language import slots as compiled
+from jaxuq.language import Ask, RunningBatch, Sampling, Steering, decode_loop, generate_tokens, prefill
 from jaxuq.language.row_sampling import RowSampling, sample_rows
 from jaxuq.language.sampling import check_sampling, sample_token
 from jaxuq.networks import CapabilityError, Decoder, as_model
@@ -136,10 +135,8 @@ def test_one_of_several_samples_may_leave(direct):
 
 def test_a_common_beginning_is_read_once(direct, monkeypatch):
     read = []
-    whole = compiled.read_piece
-    monkeypatch.setattr(
-        "jaxuq.language.running_batch.read_piece", lambda *given: read.append(given[-1]) or whole(*given)
-    )
+    whole = prefill.read_piece
+    monkeypatch.setattr("jaxuq.language.prefill.read_piece", lambda *given: read.append(given[-1]) or whole(*given))
     shared, batch = PROMPTS[3], batch_of()
     run(batch, [ask(shared[:140], 0)])
     assert sum(map(int, read)) == 140
@@ -148,9 +145,9 @@ def test_a_common_beginning_is_read_once(direct, monkeypatch):
     assert sum(map(int, read)) == 150 - 128  # the beginning is known up to a multiple of 32
     for sample in range(3):
         same(found[0, sample], direct, MIXED[1], 3, sample)
-    assert batch._prefixes.slots <= 4096 // 4
+    assert batch._prefill._prefixes.slots <= 4096 // 4
     run(batch, [ask(np.roll(shared, at).tolist(), 0, tokens=1) for at in range(12)])
-    assert batch._prefixes.slots <= 4096 // 4
+    assert batch._prefill._prefixes.slots <= 4096 // 4
 
 
 def test_a_long_prompt_stops_nobody():
@@ -159,7 +156,7 @@ def test_a_long_prompt_stops_nobody():
     batch.advance()
     batch.add(ask((PROMPTS[3] * 5)[:700], 1, tokens=1))
     heard = 0
-    while batch._waiting or batch._reading:
+    while batch._prefill.pending:
         grown = batch.advance()
         heard += sum(one.ticket == first for one in grown)
     assert heard >= 700 // 128
@@ -212,13 +209,13 @@ def test_memory_is_bounded_whatever_comes():
 
 def test_few_programs_are_compiled():
     rng, batch = np.random.default_rng(2), batch_of(most_tokens=4 * 512)
-    compiled.advance_rows.clear_cache()
+    decode_loop.advance_rows.clear_cache()
     for number in range(60):
         batch.add(ask(rng.integers(4, 40, int(rng.integers(1, 300))).tolist(), number, tokens=int(rng.integers(1, 40))))
         batch.advance()
     while batch.busy:
         batch.advance()
-    assert compiled.advance_rows._cache_size() <= 2 * 3  # rows 1, 4; slots 128, 256, 512
+    assert decode_loop.advance_rows._cache_size() <= 2 * 3  # rows 1, 4; slots 128, 256, 512
 
 
 @pytest.mark.parametrize("field", ["put", "seek"])

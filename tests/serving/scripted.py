@@ -10,6 +10,7 @@ class Scripted:
 
     def __init__(self, words=("Ada", " met", " Bo"), *, seconds=0.0, fails_at=None, context=4000, slots=99):
         self.name, self.context, self.vocabulary, self.dimension = "ada", context, 100, 2
+        self.names = (self.name,)
         self.words, self.seconds, self.fails_at = words, seconds, fails_at
         self.slots, self.asked, self.kinds = slots, {}, ()
         self.jobs, self.made = [], 0

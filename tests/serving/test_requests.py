@@ -38,7 +38,7 @@ def test_wrong_values_are_refused_by_name(field, value):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("response_format", {"type": "json_schema"}), ("tools", [{}]), ("tool_choice", "required"), ("audio", {}),
+        ("response_format", {"type": "grammar"}), ("tools", [{}]), ("tool_choice", "required"), ("audio", {}),
         ("functions", [{}]), ("modalities", ["audio"]), ("prediction", {}), ("reasoning_effort", "low"),
         ("store", True), ("web_search_options", {}), ("best_of", 2), ("guided_json", {}), ("anything", 0),
         ("echo", True), ("prompt", "x"), ("service_tier", "flex"), ("x" * 5000, 1),

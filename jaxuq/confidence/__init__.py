@@ -12,7 +12,11 @@ Every measure is a function of arrays; `MEASURES` says of each what it needs, wh
 | ... and attention and hidden states | UQAC: `attention_chain`, `similarity_filter`, `chain_confidence`, |
 | | and for the marginal `substitutions`, `answer_approximation` |
 | several answers | `self_consistency`, `greedy_clusters` and `semantic_entropy`, `degree_uncertainty` |
-| no probabilities at all | `parse_confidence`, `p_true`, `relative_confidence` |
+| no probabilities at all | `parse_confidence`, `read_hedges`, `p_true`, `relative_confidence` |
+| several right answers to a question | `iterated_mutual_information`, `pair_prediction`: of what is not known alone |
+| long reasoning, or several traces of it | `trace_confidence`, `weighted_vote`; at any prefix `backward_integration` |
+| a conversation | `turn_calibration_error`, `turn_monotonicity` of a confidence after each turn |
+| examples in the prompt | `order_average` over their orders |
 | labelled answers too | `calibrate_scores` (any score to a probability), `fit_logistic` (several scores to one) |
 
 Guarantees are in `jaxuq.calibration`: `answer_set`, `learn_then_test`, `abstention_threshold`. Cascades:
@@ -47,7 +51,35 @@ from jaxuq.confidence.ensembles import (
     mahalanobis_distance,
 )
 from jaxuq.confidence.evaluation import BalancedScores, balanced_scores, selective_accuracy
+from jaxuq.confidence.group_confidence import (
+    Groups,
+    Vote,
+    begin_groups,
+    extend_groups,
+    group_confidence,
+    stopped_at,
+    stopping_threshold,
+    token_confidence,
+    trace_confidence,
+    weighted_vote,
+)
+from jaxuq.confidence.hedges import HEDGES, Hedges, fit_hedges, read_hedges
+from jaxuq.confidence.iterated_prompting import (
+    IteratedAnswers,
+    iterated_bound,
+    iterated_mutual_information,
+    missing_mass,
+    tuple_mutual_information,
+)
 from jaxuq.confidence.measures import MEASURES, chosen_measures
+from jaxuq.confidence.order_average import OrderAverage, order_average
+from jaxuq.confidence.pair_prediction import PairInterval, PairPrediction, pair_interval, pair_prediction
+from jaxuq.confidence.prefix_confidence import (
+    PrefixTargets,
+    backward_integration,
+    integrated_confidence,
+    prefix_targets,
+)
 from jaxuq.confidence.recency import RECENCY_FACTORS, recency_factors, recency_profile, reweight_recent
 from jaxuq.confidence.relevance import claim_conditioned_probability, sentence_sar, token_sar
 from jaxuq.confidence.sample_agreement import (
@@ -114,6 +146,7 @@ from jaxuq.confidence.token_probabilities import (
     sequence_log_probability,
     token_log_probs,
 )
+from jaxuq.confidence.turns import turn_calibration_error, turn_monotonicity
 from jaxuq.questions import (
     FoundAnswer,
     Grades,
@@ -128,6 +161,7 @@ from jaxuq.questions import (
 )
 
 __all__ = [
+    "HEDGES",
     "MEASURES",
     "NEEDS",
     "RECENCY_FACTORS",
@@ -142,10 +176,17 @@ __all__ = [
     "EnsembleUncertainty",
     "FoundAnswer",
     "Grades",
+    "Groups",
+    "Hedges",
+    "IteratedAnswers",
     "KeptConfidence",
     "Link",
     "LogisticState",
     "MahalanobisState",
+    "OrderAverage",
+    "PairInterval",
+    "PairPrediction",
+    "PrefixTargets",
     "Question",
     "QuestionError",
     "QuestionSet",
@@ -156,6 +197,7 @@ __all__ = [
     "StudyConfiguration",
     "Substitutions",
     "Texts",
+    "Vote",
     "aggregate_heads",
     "agreement_ratio",
     "alternatives_confidence",
@@ -164,7 +206,9 @@ __all__ = [
     "attention_chain",
     "attention_score",
     "backtrack",
+    "backward_integration",
     "balanced_scores",
+    "begin_groups",
     "boosted_probability",
     "calibrate_scores",
     "chain_confidence",
@@ -189,15 +233,21 @@ __all__ = [
     "equivalent_answers",
     "explain",
     "explain_figure",
+    "extend_groups",
     "find_answer",
     "fisher_rao_distance",
+    "fit_hedges",
     "fit_logistic",
     "fit_mahalanobis",
     "focus",
     "grade_answers",
     "greedy_clusters",
     "greedy_negative_log_likelihood",
+    "group_confidence",
+    "integrated_confidence",
     "inverse_entropy",
+    "iterated_bound",
+    "iterated_mutual_information",
     "jaccard_similarities",
     "kernel_language_entropy",
     "load_kept",
@@ -210,13 +260,19 @@ __all__ = [
     "mean_probability",
     "measure",
     "minimum_probability",
+    "missing_mass",
     "number_of_sets",
+    "order_average",
     "p_true",
+    "pair_interval",
+    "pair_prediction",
     "parse_confidence",
     "perplexity",
     "pointwise_mutual_information",
     "predictive_entropy",
+    "prefix_targets",
     "rauq",
+    "read_hedges",
     "recency_factors",
     "recency_profile",
     "relative_confidence",
@@ -235,10 +291,18 @@ __all__ = [
     "sequence_log_probability",
     "similarity_filter",
     "stop_tokens",
+    "stopped_at",
+    "stopping_threshold",
     "substituted_tokens",
     "substitutions",
+    "token_confidence",
     "token_entropy",
     "token_log_probs",
     "token_sar",
+    "trace_confidence",
+    "tuple_mutual_information",
+    "turn_calibration_error",
+    "turn_monotonicity",
     "uqac",
+    "weighted_vote",
 ]

@@ -113,6 +113,7 @@ def measure(
     *,
     needs: Sequence[str] = ("tokens",),
     token: Callable[..., Any] | None = None,
+    likeliest: Callable[..., Any] | None = None,
     higher: Literal["confident", "uncertain"] = "confident",
     bounded: bool | Literal["one minus"] = False,
     group: str = "",
@@ -129,6 +130,8 @@ def measure(
         needs: names of `NEEDS`, or in other words what a run does not have.
         token: a reduction of the distributions, `token(logits [..., vocabulary], tokens [...]) -> [...]`, which `score`
             finds as `values`.
+        likeliest: the same from the log-probabilities of the likeliest tokens alone, `likeliest(log_probs [...,
+            likeliest]) -> [...]`, which is all that files of other programs have.
         higher: what a higher number means.
         bounded: whether it is a confidence in [0, 1] as it is, so that it has a calibration error; `"one minus"` if one
             minus it is.
@@ -160,7 +163,7 @@ def measure(
     for need, found in {"chain": "uqac", "samples": "samples", "labels": "learned"}.items():
         usual = found if need in needs else usual
     usual = "asking" if {"judge", "judge_attention", "stated", "unprompted"} & set(needs) else usual
-    functions = {"score": score, "token": token}
+    functions = {"score": score, "token": token, "likeliest": likeliest}
     return Entry(
         name, title or name, {kind: one for kind, one in functions.items() if one is not None}, tuple(citation),
         tuple(needs), formula=formula, about={"group": group or usual, "higher": higher, "bounded": bounded},

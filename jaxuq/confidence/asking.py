@@ -59,7 +59,7 @@ class StatedConfidences(NamedTuple):
 
 
 # Tian et al. 2023, Figure 3 and appendix: the median probability that people attach to each phrase.
-_PHRASES = {
+PHRASES = {
     "almost certain": 0.95,
     "highly likely": 0.9,
     "very good chance": 0.8,
@@ -134,10 +134,10 @@ def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "h
                 return float("nan")
             return share(float(found[-1][1]), found[-1][2], whole)
         text = " ".join(reply.lower().split())
-        for phrase in sorted(_PHRASES, key=len, reverse=True):
+        for phrase in sorted(PHRASES, key=len, reverse=True):
             if said := re.search(rf"\b{phrase}\b", text):
                 denied = _DENIED.search(text[: said.start()]) or _OF_ERROR.search(text[said.end() :])
-                return float("nan") if denied else _PHRASES[phrase]
+                return float("nan") if denied else PHRASES[phrase]
         return float("nan")
 
     values = [read(reply) for reply in replies]

@@ -35,6 +35,7 @@ from jaxuq.losses.language_model import (
     uncertainty_aware_clm_loss,
 )
 from jaxuq.losses.mean import mean_loss
+from jaxuq.losses.preferences import bradley_terry_loss, direct_preference_loss
 from jaxuq.losses.stated_confidence import stated_confidence_loss
 from jaxuq.losses.task_weighting import homoscedastic_weighting
 
@@ -45,10 +46,12 @@ __all__ = [
     "behaviour_divergence",
     "bernoulli_cross_entropy",
     "beta_negative_log_likelihood",
+    "bradley_terry_loss",
     "categorical_cross_entropy",
     "categorical_focal_loss",
     "censored_negative_log_likelihood",
     "confidence_reward",
+    "direct_preference_loss",
     "dirichlet_concentrations",
     "dirichlet_moments",
     "earth_mover_loss",

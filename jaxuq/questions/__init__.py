@@ -11,6 +11,7 @@ from jaxuq.questions.choices import letters_of
 from jaxuq.questions.comparing import Verdict, compare_answers, equivalent_answers
 from jaxuq.questions.families import FAMILIES, family_answer, make_families, write_families
 from jaxuq.questions.grading import Grade, Grades, grade, grade_answers, judge_answer, read_answer, right_answers
+from jaxuq.questions.known_truth import KnownQuestion, drawn_answers, make_known_truth
 from jaxuq.questions.layouts import LAYOUTS, lay_out
 from jaxuq.questions.published import PUBLISHED, find_published, read_published
 from jaxuq.questions.records import Question, QuestionError, QuestionSet, Rejected
@@ -25,6 +26,7 @@ __all__ = [
     "FoundAnswer",
     "Grade",
     "Grades",
+    "KnownQuestion",
     "Question",
     "QuestionError",
     "QuestionSet",
@@ -33,6 +35,7 @@ __all__ = [
     "add_responses",
     "answer_tokens",
     "compare_answers",
+    "drawn_answers",
     "equivalent_answers",
     "family_answer",
     "find_answer",
@@ -44,6 +47,7 @@ __all__ = [
     "letters_of",
     "load_questions",
     "make_families",
+    "make_known_truth",
     "make_question",
     "of_part",
     "read_answer",

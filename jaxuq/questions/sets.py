@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxuq._entries import Entries, Entry
 from jaxuq.questions.families import read_families
+from jaxuq.questions.known_truth import read_known_truth
 from jaxuq.questions.layouts import LAYOUTS, lay_out, layout_of
 from jaxuq.questions.published import PUBLISHED
 from jaxuq.questions.reading import read_entries
@@ -41,6 +42,8 @@ SETS: Entries[Any] = Entries(
                        about={"layout": "short", "shifted": ("arithmetic", "two-steps")}),
         "families": Entry("families", "Four families of instructions", {"read": read_families},
                           options={"seed": 0, "per_family": 60}, about={"layout": "instruction"}),
+        "known": Entry("known", "Known answer distributions", {"read": read_known_truth},
+                       options={"seed": 0, "twins": 240, "unanswerable": 120}, about={"layout": "short"}),
         **PUBLISHED,
     },
 )  # fmt: skip
@@ -62,7 +65,8 @@ def load_questions(
     """Load a set of questions, each with its prompt; all commands read them so.
 
     Names: `facts` (packaged: short factual questions written for this project), `families` (made: four families of
-    instructions), and as published `gsm8k`, `math`, `svamp`, `mathqa`, `bbh`, `mmlu`, with or without a path, such as
+    instructions), `known` (made: answer distributions that are known), and as published `gsm8k`, `math`, `svamp`,
+    `mathqa`, `bbh`, `mmlu`, with or without a path, such as
     `mmlu:/data/mmlu`. A file has a JSON object a line, a JSON list of objects, or is CSV with a header; the fields are
     those of `make_question`. What cannot be read costs itself alone, and is in `rejected`.
 

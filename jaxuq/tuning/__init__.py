@@ -44,6 +44,13 @@ from jaxuq.tuning.posteriors.tuned import Tuned
 from jaxuq.tuning.predicting import AnswerForecast, average_answers, forecast_answers, sample_answers
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
 from jaxuq.tuning.responses import ResponseScores, response_scores
+from jaxuq.tuning.rewards import (
+    Preference,
+    RewardHeads,
+    cautious_reward,
+    fit_reward_heads,
+    preference_information,
+)
 from jaxuq.tuning.selection import PrunedSamples, prune_samples, token_error
 from jaxuq.tuning.split import Split, load_split
 from jaxuq.tuning.study import run_tuning
@@ -80,8 +87,10 @@ __all__ = [
     "LinearProbe",
     "LossSettings",
     "Pool",
+    "Preference",
     "PrunedSamples",
     "ResponseScores",
+    "RewardHeads",
     "SampleUncertainty",
     "Samples",
     "Split",
@@ -101,6 +110,7 @@ __all__ = [
     "batch_bald",
     "bind_answers",
     "blob",
+    "cautious_reward",
     "choose_questions",
     "column_uncertainty",
     "confidence_scores",
@@ -109,6 +119,7 @@ __all__ = [
     "encode_questions",
     "fit_adapter_laplace",
     "fit_linear_probe",
+    "fit_reward_heads",
     "flipout",
     "flipout_noise",
     "forecast_answers",
@@ -129,6 +140,7 @@ __all__ = [
     "option_logits",
     "perplexity_uncertainty",
     "placed_prompts",
+    "preference_information",
     "probe_confidence",
     "prune_samples",
     "read_judgement",

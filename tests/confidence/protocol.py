@@ -352,6 +352,80 @@ EXAMPLES: dict[str, Any] = {
         for name in ("exact", "published")
     ],
     "token_sar": Example(confidence.token_sar, (LOG_PROBS, UNIT), where=WHERE, masked=(0, 1), differentiable=(0, 1)),
+    "iterated_mutual_information": Example(
+        lambda log_probs, repeated, *, where: confidence.iterated_mutual_information(
+            log_probs, repeated, jnp.asarray(CLUSTERS), joint_floor=0.01, where=where
+        ),
+        (SAMPLE_LOG_PROBS, -np.abs(_float(SAMPLES, SAMPLES))),
+        where=DRAWN,
+        masked=(0, 1),
+        differentiable=(0, 1),
+        rows=None,
+    ),
+    "tuple_mutual_information": Example(
+        confidence.tuple_mutual_information,
+        (SAMPLE_LOG_PROBS, _rng.integers(0, 3, (SAMPLES, 2)).astype(np.int32)),
+        where=DRAWN,
+        masked=(0, 1),
+        differentiable=(0,),
+    ),
+    "missing_mass": Example(confidence.missing_mass, (CLUSTERS,), where=DRAWN, masked=(0,)),
+    "iterated_bound": Example(confidence.iterated_bound, (UNIT,), {"samples": 20, "support": 9}, differentiable=(0,)),
+    "pair_prediction": Example(confidence.pair_prediction, (UNIT[:SAMPLES], PAIRS), where=DRAWN, masked=(0, 1)),
+    "pair_interval": Example(confidence.pair_interval, (UNIT, UNIT[::-1].copy()), differentiable=(0, 1)),
+    "prefix_targets": Example(
+        confidence.prefix_targets,
+        ((_rng.random((SAMPLES, 4)) < 0.5).astype(np.int32),),
+        where=_rng.random((SAMPLES, 4)) < 0.7,
+        masked=(0,),
+    ),
+    "integrated_confidence": Example(
+        confidence.integrated_confidence, (UNIT[:SAMPLES], PAIRS[:, :3].copy()), differentiable=(0, 1)
+    ),
+    "backward_integration": Example(confidence.backward_integration, (UNIT,), where=WHERE, masked=(0,)),
+    "token_confidence": Example(confidence.token_confidence, (ALTERNATIVE_LOG_PROBS,), differentiable=(0,)),
+    "extend_groups": Example(
+        lambda confidences, *, where: confidence.extend_groups(confidence.begin_groups(3), confidences, where=where),
+        (UNIT,),
+        where=WHERE,
+        masked=(0,),
+    ),
+    "group_confidence": Example(confidence.group_confidence, (UNIT,), {"window": 3}, where=WHERE, masked=(0,)),
+    "trace_confidence": [
+        Example(
+            confidence.trace_confidence,
+            (UNIT,),
+            {"window": 3, "kind": kind, "share": 0.4},
+            where=WHERE,
+            masked=(0,),
+            differentiable=(0,),
+        )
+        for kind in ("mean", "tail", "lowest", "bottom")
+    ],
+    "stopping_threshold": Example(confidence.stopping_threshold, (UNIT,), where=WHERE, masked=(0,)),
+    "stopped_at": Example(lambda groups: confidence.stopped_at(groups, jnp.asarray(0.3)), (UNIT,)),
+    "weighted_vote": Example(
+        confidence.weighted_vote, (CLUSTERS, UNIT[:SAMPLES]), {"kept": 0.7}, where=DRAWN, masked=(0, 1)
+    ),
+    "turn_calibration_error": Example(
+        confidence.turn_calibration_error,
+        (PAIRS[:, :4].copy(), (PAIRS[:, 4:] < 0.5).astype(np.int32)),
+        {"bins": 3},
+        where=_rng.random((SAMPLES, 4)) < 0.7,
+        masked=(0, 1),
+        differentiable=(0,),
+    ),
+    "turn_monotonicity": Example(
+        confidence.turn_monotonicity, (PAIRS[:, :4].copy(),), where=_rng.random((SAMPLES, 4)) < 0.7, masked=(0,)
+    ),
+    "order_average": Example(
+        confidence.order_average,
+        (LOGITS[:SAMPLES],),
+        {"total": 24},
+        where=DRAWN,
+        masked=(0,),
+        differentiable=(0,),
+    ),
 }
 # Where each takes labels of a known range: a label outside it makes the result NaN, or that of its entry alone.
 LABELS: dict[str, int] = {
@@ -405,6 +479,18 @@ HOST: dict[str, str] = {
     "rouge_similarities": "reads strings",
     "stop_tokens": "reads strings",
     "Assessment": "a result type",
+    "Groups": "a state",
+    "HEDGES": "a constant",
+    "Hedges": "a result type",
+    "IteratedAnswers": "a result type",
+    "OrderAverage": "a result type",
+    "PairInterval": "a result type",
+    "PairPrediction": "a result type",
+    "PrefixTargets": "a result type",
+    "Vote": "a result type",
+    "begin_groups": "makes the state of `extend_groups`",
+    "fit_hedges": "reads strings",
+    "read_hedges": "reads strings",
     "ChainOptions": "options",
     "Link": "a result type",
     "Question": "a record",

@@ -27,6 +27,17 @@ EXAMPLES: dict[str, Any] = {
         Example(losses.bernoulli_cross_entropy, (_a, _labels.astype(np.float32)), **_pair),
     ],
     "beta_negative_log_likelihood": Example(losses.beta_negative_log_likelihood, (_a, np.exp(_b), _y), **_triple),
+    "bradley_terry_loss": Example(
+        losses.bradley_terry_loss, (_a, _b), where=_where, masked=(0, 1), differentiable=(0, 1)
+    ),
+    "direct_preference_loss": Example(
+        losses.direct_preference_loss,
+        (_a, _b, _y, _a[::-1].copy()),
+        {"flipped": 0.1},
+        where=_where,
+        masked=(0, 1, 2, 3),
+        differentiable=(0, 1),
+    ),
     "categorical_cross_entropy": Example(losses.categorical_cross_entropy, (_four, _classes), **_pair),
     "categorical_focal_loss": Example(losses.categorical_focal_loss, (_four, _classes), **_pair),
     "censored_negative_log_likelihood": Example(

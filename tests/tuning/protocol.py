@@ -86,6 +86,16 @@ EXAMPLES = {
     "confidence_scores": Example(
         tuning.confidence_scores, (np.exp(_LOG_PROBS[0, :, 0]), _LABELS), where=_ROWS, masked=(0, 1)
     ),
+    "cautious_reward": Example(tuning.cautious_reward, (_normal(3, 8),), differentiable=(0,), rows=None),
+    "fit_reward_heads": Example(
+        lambda chosen, rejected, *, where: tuning.fit_reward_heads(_KEY, chosen, rejected, members=3, where=where),
+        (_normal(8, 3), _normal(8, 3)), where=_ROWS, masked=(0, 1), shardable=False,
+    ),
+    "preference_information": Example(
+        tuning.preference_information,
+        (_normal(3, 8), np.arange(8, dtype=np.int32), np.arange(8, dtype=np.int32)[::-1].copy()),
+        shardable=False, rows=None,
+    ),
     "bald": Example(tuning.bald, (_LOG_PROBS,), differentiable=(0,), shardable=False),
     "base_tuned_gap": Example(tuning.base_tuned_gap, (_normal(8), _normal(8), 0.3), where=_ROWS, masked=(0, 1)),
     "batch_bald": Example(
@@ -153,6 +163,8 @@ LABELS: dict[str, int] = {
 }
 
 HOST = {
+    "Preference": "type",
+    "RewardHeads": "type",
     "ACQUISITIONS": "an open table",
     "VERDICTS": "texts",
     "WAYS": "an open table",

@@ -31,8 +31,8 @@ class StudyConfiguration(CrewOptions):
     """A name (jaxuq models list), a folder with safetensors, a .gguf file, or organisation/model on the hub."""
 
     data: str = "facts"
-    """facts, families, gsm8k, math, svamp, mathqa, bbh, mmlu (or mmlu:/path); or a file of JSON lines or CSV with
-    `question` and `answer`."""
+    """facts, families, known, gsm8k, math, svamp, mathqa, bbh, mmlu (or mmlu:/path); or a file of JSON lines or CSV
+    with `question` and `answer`."""
 
     layout: str = ""
     """How questions are put to the model: short, boxed, line, instruction; otherwise as their set usually is."""
@@ -51,7 +51,9 @@ class StudyConfiguration(CrewOptions):
     """The result folder; the same command goes on with it."""
 
     responses: Path | None = None
-    """A JSONL file with `id` and `response` on each line: score these instead of letting the model answer."""
+    """A JSONL file with `id` and `response` on each line: score these instead of letting the model answer. Or what
+    another program wrote: samples of lm-evaluation-harness, completions of the OpenAI protocol (vLLM), a data frame of
+    uqlm (CSV, parquet); then no model is loaded, and the measures that the file allows are taken."""
 
     folder: Path | None = None
     """Where the published sets are; otherwise JAXUQ_DATA and the cache."""

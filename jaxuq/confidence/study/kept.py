@@ -132,7 +132,13 @@ def _forecast(scores: Any) -> BernoulliForecast:
     return BernoulliForecast(logits, jnp.zeros_like(logits), jnp.zeros_like(logits))
 
 
-def write_kept(path: Path, lines: Sequence[Mapping[str, Any]], about: Mapping[str, MeasureFacts], weights: str) -> None:
+def write_kept(
+    path: Path,
+    lines: Sequence[Mapping[str, Any]],
+    about: Mapping[str, MeasureFacts],
+    weights: str,
+    groups: Sequence[str] = _OF_ONE_ANSWER,
+) -> None:
     """Write `confidence.json` beside the results of a study.
 
     Args:
@@ -140,6 +146,7 @@ def write_kept(path: Path, lines: Sequence[Mapping[str, Any]], about: Mapping[st
         lines: of the study.
         about: its measures.
         weights: digest of the model's numbers.
+        groups: of measures that are kept.
     """
     kept = [line for line in lines if line["correct"] is not None]
     kinds = [line["kind"] for line in kept]
@@ -151,7 +158,7 @@ def write_kept(path: Path, lines: Sequence[Mapping[str, Any]], about: Mapping[st
         "measures": {
             name: {"sign": one.sign, "values": [line["measures"].get(name) for line in kept]}
             for name, one in about.items()
-            if one.group in _OF_ONE_ANSWER
+            if one.group in groups
         },
     }
     write_text(path / FILE, json.dumps(content, allow_nan=False) + "\n")

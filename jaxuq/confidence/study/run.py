@@ -11,6 +11,7 @@ from jaxuq._arguments import typed
 from jaxuq._entries import Entry, identity_of
 from jaxuq._keys import named_key
 from jaxuq.confidence._measure import Seen
+from jaxuq.confidence.files.reading import kind_of
 from jaxuq.confidence.measures import chosen_measures, facts_of
 from jaxuq.confidence.study.configuration import (
     StudyConfiguration,
@@ -20,6 +21,7 @@ from jaxuq.confidence.study.configuration import (
     options_of,
     plan_of,
 )
+from jaxuq.confidence.study.files import run_files
 from jaxuq.confidence.study.kept import write_kept
 from jaxuq.confidence.study.lines import Batch, Lines, line_of
 from jaxuq.confidence.study.scores import write_answers, write_scores
@@ -72,6 +74,8 @@ def run_study(
     """
     again = functools.partial(run_study, model=model, measures=measures, questions=questions)
     check_configuration(configuration)
+    if configuration.responses is not None and (kind := kind_of(configuration.responses)):
+        return run_files(configuration, configuration.responses, kind, measures=measures, listener=listener)
     chosen = chosen_measures(configuration.measures, measures)
     check_samples(configuration, chosen)
     source = configuration.data if questions is None else questions

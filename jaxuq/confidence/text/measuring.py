@@ -122,6 +122,28 @@ def _number(score: Score, seen: Seen) -> Array:
     return found.astype(jnp.float32)
 
 
+def measurable(one: Entry, fields: Mapping[str, Any], texts: Mapping[str, Any]) -> bool:
+    """Whether a measure asks for nothing but what is known; nothing is computed unless it needs texts.
+
+    Args:
+        one: the measure.
+        fields: the arrays of `Seen` that are known, a row an answer.
+        texts: the texts of the first answer.
+    """
+    if "score" not in one.functions:
+        return False
+    row = jax.tree.map(lambda leaf: leaf[:1], dict(fields))
+    score = Score(one.name, one.needs, one.functions["score"])
+    try:
+        if "text" in one.needs:
+            measured([one], row, [texts])
+        else:
+            jax.eval_shape(lambda given: _measured(given, scores=(score,), convention="text"), row)
+    except (JaxuqError, KeyError):
+        return False
+    return True
+
+
 def measured(
     measures: Sequence[Entry],
     fields: Mapping[str, Any],

@@ -1,0 +1,119 @@
+"""Data frames of uqlm (`UQResult.to_df()`), as CSV or parquet: an answer a row, further answers, the scores of uqlm."""
+
+import ast
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxuq.confidence.files.records import (
+    GivenAnswer,
+    GivenSample,
+    Unusable,
+    grade,
+    log_probability,
+    number,
+    texts_of,
+)
+
+_PROMPTS, _RESPONSES = ("prompt", "prompts"), ("response", "responses")
+_SAMPLES, _LOG_PROBS = ("sampled_responses", "candidate_responses"), ("logprob", "logprobs")
+_SAMPLE_LOG_PROBS = ("sampled_logprob", "sampled_logprobs", "multiple_logprobs", "multiple_logprob")
+_TRUTHS, _GRADES = (
+    ("answer", "answers", "ground_truth", "ideal_answer", "target"),
+    ("correct", "is_correct", "response_correct"),
+)
+_LONGEST = 1 << 24
+
+
+def is_frame(entry: Mapping[str, Any]) -> bool:
+    """Whether a row has a response and what uqlm says of it: sampled responses, log-probabilities or a prompt."""
+    return _has(entry, _RESPONSES) and (
+        _has(entry, _SAMPLES) or _has(entry, _LOG_PROBS) or (_has(entry, _PROMPTS) and bool(_scores(entry)))
+    )
+
+
+def _has(entry: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return any(name in entry for name in names)
+
+
+def _first(entry: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((entry[name] for name in names if name in entry), None)
+
+
+def listed(value: Any) -> Any:
+    """A list that a cell of a CSV file holds as text; anything else as it is. Nothing in it is executed.
+
+    Raises:
+        Unusable: it begins like a list and is none.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    if len(value) > _LONGEST:
+        raise Unusable(f"a list has {len(value)} characters; the most are {_LONGEST}")
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        raise Unusable(f"{value!r:.40} is no list") from None
+
+
+def _scores(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Columns of numbers between 0 and 1: uqlm's scores, all of which are confidences."""
+    known = {*_PROMPTS, *_RESPONSES, *_SAMPLES, *_LOG_PROBS, *_SAMPLE_LOG_PROBS, *_TRUTHS, *_GRADES, "id", "index"}
+    found = {}
+    for name, value in entry.items():
+        try:
+            one = number(value, name) if name and name not in known and not name.startswith("Unnamed") else math.nan
+        except Unusable:
+            continue
+        if 0.0 <= one <= 1.0 and name.replace("_", "").replace("-", "").isalnum():
+            found[name] = one
+    return found
+
+
+def read_frame(entry: Mapping[str, Any]) -> GivenAnswer:
+    """The answer of a row.
+
+    Raises:
+        Unusable: why there is none.
+    """
+    text = _first(entry, _RESPONSES)
+    if not isinstance(text, str) or not text.strip():
+        raise Unusable("its response is missing or empty")
+    asked = listed(_first(entry, _PROMPTS))
+    if isinstance(asked, list):  # messages
+        said = [one.get("content") for one in asked if isinstance(one, Mapping)]
+        asked = next((one for one in reversed(said) if isinstance(one, str)), "")
+    further = listed(_first(entry, _SAMPLES))
+    pieces, log_probs = _tokens(listed(_first(entry, _LOG_PROBS)))
+    samples = []
+    if isinstance(further, list):
+        theirs = listed(_first(entry, _SAMPLE_LOG_PROBS))
+        rows = theirs if isinstance(theirs, list) and len(theirs) == len(further) else [None] * len(further)
+        for one, told in zip(further, rows):
+            if not isinstance(one, str):
+                raise Unusable(f"a sampled response is {one!r:.40}; expected text")
+            _, values = _tokens(told)
+            samples.append(GivenSample(one, len(values) or None, sum(values) if values else None))
+    return GivenAnswer(
+        str(entry["id"]) if "id" in entry else "", asked if isinstance(asked, str) else "", text,
+        texts_of(listed(_first(entry, _TRUTHS))), grade(_first(entry, _GRADES)), None, pieces, log_probs,
+        samples=tuple(samples), scores=_scores(entry),
+    )  # fmt: skip
+
+
+def _tokens(given: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Tokens and log-probabilities of uqlm's `logprob`: objects of the OpenAI protocol, or numbers."""
+    if not isinstance(given, list) or not given:
+        return (), ()
+    values = [one.get("logprob") if isinstance(one, Mapping) else one for one in given]
+    pieces = tuple(str(one["token"]) for one in given if isinstance(one, Mapping) and isinstance(one.get("token"), str))
+    return pieces if len(pieces) == len(given) else (), tuple(
+        log_probability(one, "a log-probability") for one in values
+    )

@@ -1,0 +1,123 @@
+"""Which program wrote a file of answers, by what its lines hold; and its answers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxuq.confidence.files.completions import is_completion, read_completion
+from jaxuq.confidence.files.frames import is_frame, read_frame
+from jaxuq.confidence.files.harness import filter_of, is_harness, read_harness
+from jaxuq.confidence.files.records import GivenAnswer, Unusable
+from jaxuq.questions import QuestionError, Rejected
+from jaxuq.questions.reading import read_entries
+
+
+class Kind(NamedTuple):
+    """A program's way to write answers down.
+
+    Attributes:
+        name: for people.
+        knows: whether a line is of it.
+        read: the answer of a line.
+    """
+
+    name: str
+    knows: Callable[[Mapping[str, Any]], bool]
+    read: Callable[[Mapping[str, Any]], GivenAnswer]
+
+
+KINDS = (
+    Kind("samples of lm-evaluation-harness", is_harness, read_harness),
+    Kind("completions of the OpenAI protocol", is_completion, read_completion),
+    Kind("a data frame of uqlm", is_frame, read_frame),
+)
+"""In the order in which they are tried."""
+
+
+class GivenAnswers(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        kind: of the file, for people.
+        answers: of it, each with an id of its own.
+        rejected: lines that cost themselves, and why.
+    """
+
+    kind: str
+    answers: list[GivenAnswer]
+    rejected: list[Rejected]
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Any]]:
+    if path.name.lower().endswith((".parquet", ".pq")):
+        import pandas as pd
+
+        try:
+            frame = pd.read_parquet(path)
+        except ImportError:
+            raise QuestionError(f"{path} is parquet, which needs pyarrow: pip install pyarrow") from None
+        except (OSError, ValueError, KeyError) as error:
+            raise QuestionError(f"{path} cannot be read ({error})") from None
+        for place, row in enumerate(frame.to_dict("records"), 1):
+            yield f"{path.name}, row {place}", {str(name): value for name, value in row.items() if value is not None}
+        return
+    yield from read_entries(path)
+
+
+def kind_of(path: Path) -> Kind | None:
+    """The kind of the first line that is of one; None: of no other program, so it is jaxuq's own `id` and `response`.
+
+    Args:
+        path: of a file of responses.
+
+    Raises:
+        QuestionError: it cannot be read.
+    """
+    if not path.is_file():
+        return None
+    for _, entry in _entries(path):
+        if isinstance(entry, Mapping):
+            own = isinstance(entry.get("response"), str) and "id" in entry
+            found = next((kind for kind in KINDS if kind.knows(entry)), None)
+            if found is not None or own:
+                return found
+    return None
+
+
+def read_answers(path: Path, kind: Kind) -> GivenAnswers:
+    """The answers of a file.
+
+    Args:
+        path: of it.
+        kind: of `kind_of`.
+
+    Returns:
+        `GivenAnswers`.
+
+    Raises:
+        QuestionError: it has none.
+    """
+    answers: list[GivenAnswer] = []
+    rejected: list[Rejected] = []
+    used: dict[str, int] = {}
+    filters: list[str] = []
+    for place, entry in _entries(path):
+        try:
+            if isinstance(entry, ValueError):
+                raise Unusable(str(entry))
+            if not isinstance(entry, Mapping) or not kind.knows(entry):
+                raise Unusable(f"it is not of {kind.name}, as lines before it are")
+            filters = filters or [filter_of(entry)]
+            if filter_of(entry) != filters[0] and kind.read is read_harness:
+                raise Unusable(f"it is of the filter {filter_of(entry)!r}; {filters[0]!r}, the first, is read")
+            one = kind.read(entry)
+        except Unusable as error:
+            rejected.append(Rejected(place, str(error)))
+            continue
+        name = one.id or f"{len(answers) + 1}"
+        used[name] = used.get(name, 0) + 1
+        answers.append(one._replace(id=name if used[name] == 1 else f"{name} ({used[name]})"))
+    if not answers:
+        first = f"; the first: {rejected[0].reason}" if rejected else ""
+        raise QuestionError(f"{path} was taken for {kind.name}, and has no answer{first}")
+    return GivenAnswers(kind.name, answers, rejected)

@@ -92,7 +92,8 @@ def tuned_adapters(
     if not cell.sealed:
         try:
             tuned = finetune(
-                rng_key, model, examples, finetune_config(configuration), token_loss=loss, mesh=model.mesh, checkpoint=checkpoint,
+                rng_key, model, examples, finetune_config(configuration), token_loss=loss, mesh=model.mesh,
+                checkpoint=checkpoint,
                 on_progress=lambda progress: listener.progress(
                     f"tune {name}", progress.step, progress.num_steps, f"steps, loss {progress.loss:.3f}"
                 ),

@@ -161,5 +161,7 @@ def test_a_run_on_a_mesh_gives_the_forecasts_of_one_device(mesh, whole, model, c
 
 def test_rows_that_devices_cannot_share_are_refused_before_anything_is_loaded(configuration, tmp_path):
     divided = dataclasses.replace(configuration, output=tmp_path, mesh="data=4,tensor=2")
-    with pytest.raises(OptionError, match="--batch-size is 2, and the mesh data=4,tensor=2 divides rows over 4 devices"):
+    with pytest.raises(
+        OptionError, match="--batch-size is 2, and the mesh data=4,tensor=2 divides rows over 4 devices"
+    ):
         tuning.run_tuning(divided)

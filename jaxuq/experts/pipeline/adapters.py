@@ -55,9 +55,7 @@ def train_adapter(
         if on_progress is not None:
             on_progress(progress.step, progress.num_steps)
 
-    tuned = finetune(
-        rng_key, model, data, config, mesh=model.mesh, checkpoint=folder / "checkpoints", on_progress=told
-    )
+    tuned = finetune(rng_key, model, data, config, mesh=model.mesh, checkpoint=folder / "checkpoints", on_progress=told)
     assert config.adapters is not None
     save_peft(folder, config.adapters, tuned.model.lora, base_model=model.name)
     losses = [float(loss) for loss in tuned.history.loss]

@@ -25,8 +25,8 @@ from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records
 from jaxuq.language import model_digest
 from jaxuq.networks import stack_layers
 from jaxuq.networks.model import check_decoder
-from jaxuq.questions import QuestionSet
 from jaxuq.parallel import mesh_of
+from jaxuq.questions import QuestionSet
 from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
 
 if TYPE_CHECKING:

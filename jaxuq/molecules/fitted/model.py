@@ -84,7 +84,9 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
     if molecules == 1:
         return changed
     if shape is not None:
-        raise DataError(f"a pretrained {name} reads one molecule, and the rows have {molecules}; leave the checkpoint out")
+        raise DataError(
+            f"a pretrained {name} reads one molecule, and the rows have {molecules}; leave the checkpoint out"
+        )
     return _of_several(changed, molecules)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, first_true, masked, select, undefined_unless, weighted_mean, widened
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_count, check_number
@@ -76,6 +77,7 @@ def begin_groups(window: int = _WINDOW) -> Groups:
     return Groups(jnp.zeros(check_count("window", window), jnp.float32), jnp.zeros((), jnp.int32))
 
 
+@typed()
 @checked
 @widened
 def extend_groups(

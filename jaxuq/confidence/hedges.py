@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,16 +12,14 @@ from jaxuq._options import check_number
 from jaxuq.confidence._measure import measure
 from jaxuq.confidence.asking import PHRASES
 
-HEDGES: Mapping[str, float] = MappingProxyType(
-    {
-        **PHRASES, "certainly": 0.95, "definitely": 0.95, "almost certainly": 0.95, "very likely": 0.9,
-        "without a doubt": 0.95, "i am sure": 0.9, "i'm sure": 0.9, "i am confident": 0.9, "i'm confident": 0.9,
-        "i believe": 0.7, "i think": 0.65, "possibly": 0.4, "perhaps": 0.4, "maybe": 0.4, "might be": 0.4,
-        "could be": 0.4, "may be": 0.4, "not certain": 0.3, "not sure": 0.3, "unsure": 0.3, "not confident": 0.3,
-        "not likely": 0.2, "very unlikely": 0.05, "i guess": 0.35, "i doubt": 0.2, "i don't know": 0.05,
-        "i do not know": 0.05, "no idea": 0.05,
-    }
-)  # fmt: skip
+HEDGES: dict[str, float] = {
+    **PHRASES, "certainly": 0.95, "definitely": 0.95, "almost certainly": 0.95, "very likely": 0.9,
+    "without a doubt": 0.95, "i am sure": 0.9, "i'm sure": 0.9, "i am confident": 0.9, "i'm confident": 0.9,
+    "i believe": 0.7, "i think": 0.65, "possibly": 0.4, "perhaps": 0.4, "maybe": 0.4, "might be": 0.4,
+    "could be": 0.4, "may be": 0.4, "not certain": 0.3, "not sure": 0.3, "unsure": 0.3, "not confident": 0.3,
+    "not likely": 0.2, "very unlikely": 0.05, "i guess": 0.35, "i doubt": 0.2, "i don't know": 0.05,
+    "i do not know": 0.05, "no idea": 0.05,
+}  # fmt: skip
 """Phrases and the confidence that they are taken for before any answer was graded.
 
 Those of `parse_confidence` are medians of people's readings; the rest stand in their order beside them, and want to be
@@ -172,7 +169,7 @@ def fit_hedges(
         means = [sum(fitted[one] * (strength + len(said[one])) for one in of[level]) / weight
                  for level, weight in zip(levels, weights)]  # fmt: skip
         for level, value in zip(levels, isotonic_regression(means, weights=weights).x.tolist()):
-            fitted.update(dict.fromkeys(of[level], value))
+            fitted |= {one: float(value) for one in of[level]}
     return fitted
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxuq._arguments import typed
 from jaxuq._extras import needed_package
 from jaxuq.language.errors import ConstraintError
 from jaxuq.language.masking import bit_words
@@ -46,6 +47,7 @@ class Constraint(NamedTuple):
     source: str
 
 
+@typed()
 def schema_constraint(schema: Mapping[str, Any] | bool) -> Constraint:
     """JSON of a schema, without anything before or after it.
 
@@ -75,6 +77,7 @@ def schema_constraint(schema: Mapping[str, Any] | bool) -> Constraint:
     return Constraint("schema", _bounded(text, "the schema"))
 
 
+@typed()
 def regex_constraint(pattern: str) -> Constraint:
     r"""Texts that a regular expression matches from beginning to end.
 
@@ -95,6 +98,7 @@ def regex_constraint(pattern: str) -> Constraint:
     return Constraint("regex", _bounded(pattern, "the expression"))
 
 
+@typed()
 def choices_constraint(choices: Sequence[str]) -> Constraint:
     """One of some texts.
 

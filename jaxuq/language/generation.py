@@ -58,7 +58,9 @@ def _choose(
         running=running & ~(chosen[:, None] == stops[None]).any(1) if stops.size else running,
         log_probs=write(state.log_probs, scores.log_probs),
         entropies=write(state.entropies, scores.entropies),
-        allowed_log_probs=None if state.allowed_log_probs is None else write(state.allowed_log_probs, mass),
+        allowed_log_probs=None
+        if state.allowed_log_probs is None or mass is None
+        else write(state.allowed_log_probs, mass),
         alternatives=jax.tree.map(write, state.alternatives, scores.alternatives),
         hidden=None if state.hidden is None else write(state.hidden, hidden),
         observed=None

@@ -63,7 +63,8 @@ def _run(path: Path) -> FunctionFile:
         exec(compile(read_text(path), str(path), "exec"), names)  # the user's own program, named on the command line
     except Exception as error:
         raise TaggingDataError(f"{path} could not be run: {type(error).__name__}: {error}") from error
-    functions, types = names.get("FUNCTIONS"), names.get("TYPES", ())
+    functions: Any = names.get("FUNCTIONS")
+    types: Any = names.get("TYPES", ())
     if functions is None:
         functions = {
             name: value

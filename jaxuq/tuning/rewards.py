@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxuq._arguments import typed
 from jaxuq._arrays import counted, widened
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_count, check_number
@@ -27,6 +28,7 @@ class RewardHeads(NamedTuple):
     precision: Float[Array, "dim dim"]
 
 
+@typed()
 @checked
 @widened
 def fit_reward_heads(

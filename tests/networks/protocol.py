@@ -245,6 +245,7 @@ EXAMPLES: dict[str, Any] = {
     "visible": Example(lambda places: visible(places, places, window=2), (_PLACES,)),
 }
 HOST: dict[str, str] = {
+    "SeveralMolecules": "a network around another; tests/molecules/fitted/test_classes_and_pairs.py",
     "ACTIVATION_RULES": "a table",
     "constrain": "places arrays; tests/compiled",
     "quick_adapter_gradients": "a context to trace in; tests/networks/test_linear.py",

@@ -47,7 +47,7 @@ def score_forecast(forecast: MoleculeForecast, data: MoleculeDataset) -> dict[st
                 scores["width"] = size * float(metrics.interval_width(lower, upper, where=where))
         else:
             several = data.task_type == "multiclass" and forecast.probabilities is not None
-            told = forecast.probabilities if several else forecast.mean
+            told: Any = forecast.probabilities if several else forecast.mean
             labels, given = (jnp.asarray(x[:, task], jnp.float32) for x in (data.labels, told))
             scores = _of_classes(given, labels.astype(jnp.int32), where) if several else _of_two(given, labels, where)
             if forecast.classes is not None:

@@ -8,7 +8,7 @@ padding repacks the rows of a batch inside its own network (see `jaxuq.networks.
 
 import importlib
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import numpy as np
@@ -29,8 +29,8 @@ class Backbone(NamedTuple):
 
     Attributes:
         featurise: `featurise(smiles, progress) -> inputs`, a pytree of NumPy arrays, each with a leading axis of
-            molecules; called once with the molecules of all three parts. Leaves that are no arrays must be static
-            parts of the tree (`flax.struct.field(pytree_node=False)`).
+            molecules (of rows, where a row has several); called once with those of all three parts. Leaves that are no
+            arrays must be static parts of the tree (`flax.struct.field(pytree_node=False)`).
         network: `network(num_outputs) -> module`, whose last layer is a dense one named `output` on what the module's
             method `features` returns. Whatever is random in it (dropout, the choice of a conformer) draws from the
             stream `dropout` and is absent or averaged without one.
@@ -44,7 +44,7 @@ class Backbone(NamedTuple):
             the mean squared difference of each branch from the first.
     """
 
-    featurise: Callable[[Sequence[str], Count], PyTree[np.ndarray]]
+    featurise: Callable[[Sequence[Any], Count], PyTree[np.ndarray]]
     network: Callable[[int], nn.Module]
     recipe: Recipe
     molecules_at_once: int = 4096

@@ -112,5 +112,5 @@ def _line(data: WeakLabels, row: int, spans: list[Span], sure: Candidates) -> di
 def _scores(kept: list[list[Span]], gold: list[list[Span]]) -> EntityScores:
     correct = sum(len(set(some) & set(true)) for some, true in zip(kept, gold))
     predicted, there = sum(map(len, kept)), sum(map(len, gold))
-    shares = (correct / max(whole, 1) for whole in (predicted, there, (predicted + there) / 2))
-    return EntityScores(*shares, correct, predicted, there)
+    precision, recall, f1 = (correct / max(whole, 1) for whole in (predicted, there, (predicted + there) / 2))
+    return EntityScores(precision, recall, f1, correct, predicted, there)

@@ -41,8 +41,8 @@ def read_response_format(value: Any) -> "Constraint | None":
         raise BadRequest(
             f"{where}.type is {shown}, which is not supported; expected text, json_object or json_schema "
             "(expressions and choices: jaxuq.regex and jaxuq.choices)",
-            param=where,
-        )
+            param=where, code=_UNSUPPORTED,
+        )  # fmt: skip
     if kind != "json_schema":
         if given is not None:
             raise BadRequest(f"{where}.json_schema needs the type json_schema", param=where)

@@ -432,8 +432,10 @@ LABELS: dict[str, int] = {
     "balanced_scores": 2,
     "boosted_probability": 1,
     "fit_logistic": 1,
+    "prefix_targets": 0,
     "selective_accuracy": 1,
     "token_log_probs": 1,
+    "turn_calibration_error": 1,
 }
 # Which arguments may hold which values at the edge of their range, where value and gradient are limits, not NaN.
 LIMITS: dict[str, dict[int, tuple[float, ...]]] = {

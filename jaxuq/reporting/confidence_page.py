@@ -86,11 +86,10 @@ def write_confidence_report(folder: str | Path) -> Path:
     both = len(set(found.correct.tolist())) == 2 and len(summary) > 0
     cited = dict.fromkeys(key for one in about.values() for key in one.citation)
     pictures, undrawn = render_drawings(_drawings(found, summary, both), path / "figures")
-    configuration = run["configuration"]
     scores = _grid(path, summary, about)
     return write_page(
         path,
-        title=f"Confidence of {source_name(configuration.get('model'))} on {source_name(configuration.get('data'))}",
+        title=_title(run),
         command="jaxuq confidence",
         sections=[
             Section(
@@ -98,6 +97,7 @@ def write_confidence_report(folder: str | Path) -> Path:
                 [Text(_said(summary), soft=True), scores] if scores.groups else [Text("There are no scores (yet).")],
                 "Scores",
             ),
+            *_promises(path, about),
             Section("Figures", [Pictures(pictures) if pictures else Text("There is nothing to draw.")]),
             Section("The most confident wrong answers", _mistakes(found), "Confident mistakes"),
             Section("What is missing", _missing(lines, run.get("rejected"))),
@@ -108,6 +108,37 @@ def write_confidence_report(folder: str | Path) -> Path:
         missing=undrawn,
         notes=[str(note) for note in as_list(run.get("notes"))],
     )
+
+
+def _title(run: Mapping[str, Any]) -> str:
+    if given := run.get("answers_of"):  # of another program: no model was loaded
+        return f"Confidence of the answers in {given}"
+    configuration = run["configuration"]
+    return f"Confidence of {source_name(configuration.get('model'))} on {source_name(configuration.get('data'))}"
+
+
+def _promises(path: Path, about: Mapping[str, MeasureFacts]) -> list[Section]:
+    """From which value on to answer, where the run worked that out."""
+    import pandas as pd
+
+    try:
+        found = pd.read_csv(path / "abstention.csv")
+    except FileNotFoundError:
+        return []
+    items = []
+    for row in found.to_dict("records"):
+        known, answered = math.isfinite(row["value"]), float(row["answered"])
+        measure = about[row["method"]]
+        value = f"{'≥' if measure.sign > 0 else '≤'} {format_number(row['value'], _DIGITS)}" if known else "none"
+        share = f"{answered:.0%}" if known else "no promise"
+        items.append((measure.title, f"{row['risk']:.0%}", value, share, str(int(row["labelled"]))))
+    said = (
+        "From which value on to answer, so that of the answers given at most this share is wrong: a promise that holds "
+        "with probability 0.9 over the answers that were graded here, for a measure that was chosen before looking, on "
+        "answers like these. Where no value keeps it, more graded answers, another share or a better measure is needed."
+    )
+    columns = ("Measure", "At most wrong", "Answer where it is", "Answered", "Graded answers")
+    return [Section("When to answer", [Text(said, soft=True), pairs_grid(items, *columns)])]
 
 
 def _said(summary: Frame) -> str:
@@ -279,10 +310,9 @@ def _drawings(found: Evaluated, summary: Frame, both: bool) -> list[Drawing]:
     if both and bounded:
         wanted.append(("reliability", "Reliability diagrams", partial(confidence_reliability, found)))
     if both:
-        wanted += [
-            ("risk-coverage", "Risk against coverage", partial(confidence_risk_coverage, found, summary)),
-            ("cost", "Cost against quality", partial(confidence_cost, found, summary)),
-        ]
+        wanted.append(("risk-coverage", "Risk against coverage", partial(confidence_risk_coverage, found, summary)))
+    if both and summary["seconds"].max() > 0:  # nothing was measured of answers that were there already
+        wanted.append(("cost", "Cost against quality", partial(confidence_cost, found, summary)))
     if both and bounded:
         draw = partial(error_against_auroc, summary, found.about)
         wanted.append(("calibration-and-ranking", "Calibration error against AUROC", draw))

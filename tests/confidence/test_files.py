@@ -233,6 +233,7 @@ def test_the_command_makes_a_page_of_it(tmp_path):
         assert float({row["method"]: row for row in csv.DictReader(file)}["minimum_probability"]["auroc_all"]) > 0.6
     assert "Taken for completions" in json.loads((folder / "run.json").read_text())["notes"][0]
     page = (folder / "report.html").read_text()
+    assert "Confidence of the answers in a.jsonl" in page and "When to answer" in page and "smollm2 on" not in page
     assert "Lowest group confidence" in page and "could not be drawn" not in page
     assert (folder / "abstention.csv").exists() and (folder / "confidence.json").exists()
     main(command)

@@ -128,7 +128,7 @@ def run_files(
         measures={name: one._asdict() for name, one in found.about.items()},
     ) as folder:  # fmt: skip
         rejected = [list(one) for one in found.given.rejected]
-        folder.write_record(rejected=rejected, questions=len(found.lines), notes=[found.said])
+        folder.write_record(rejected=rejected, questions=len(found.lines), notes=[found.said], answers_of=path.name)
         lines = Lines(folder.log("predictions.jsonl", formula=_FORMULA, rows=len(found.lines), lines=content))
         if lines.of(found.questions) is None:
             lines.add(found.questions, found.lines)

@@ -41,7 +41,7 @@ def test_every_measure_has_a_direction_and_a_source_and_can_be_had():
         assert name == one.name and one.about["higher"] in ("confident", "uncertain") and one.title
         assert "score" in one.functions or "labels" in one.needs or callable(getattr(c, name)), name
         assert not one.citation or jaxuq.citation(*one.citation)
-    assert sum("score" in one.functions for one in c.MEASURES.values()) == 45
+    assert sum("score" in one.functions for one in c.MEASURES.values()) == 48
 
 
 def test_confidence_that_is_denied_or_unclear_is_none_and_shares_are_of_what_they_say():

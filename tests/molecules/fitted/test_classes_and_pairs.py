@@ -245,8 +245,8 @@ def test_a_graph_network_reads_each_molecule_with_the_same_parameters():
         return body.apply(whole, graphs, method="features")
 
     both = jnp.concatenate([read([first for first, _ in pairs]), read([second for _, second in pairs])], axis=1)
-    hidden = jax.nn.relu(both @ params["hidden"]["kernel"] + params["hidden"]["bias"])
-    expected = hidden @ params["output"]["kernel"] + params["output"]["bias"]
+    hidden = jax.nn.relu(both @ params["hidden"]["kernel"] + params["hidden"]["bias"][None])
+    expected = hidden @ params["output"]["kernel"] + params["output"]["bias"][None]
     found = model_function(backbone, "regression", 1)(params, inputs)[:, 0]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxuq._arguments import typed
 from jaxuq._extras import needed_package
+from jaxuq.checkpoints import plain_tokens
 from jaxuq.language.errors import ConstraintError
 from jaxuq.language.masking import bit_words
 from jaxuq.language.slots import shapes_of
@@ -241,7 +242,7 @@ class _Tokens:
     def __call__(self, text: str) -> list[int]:
         """Tokens of a text that must come: the tokenizer's own, or the longest that fit where it adds something."""
         with self._lock:
-            found = list(self._encoder(text, add_special_tokens=False)["input_ids"])
+            (found,) = plain_tokens(self._encoder, [text])
         wanted = text.encode()
         if b"".join(self.tokens[number] for number in found if number < len(self.tokens)) == wanted:
             return found

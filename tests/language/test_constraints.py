@@ -247,7 +247,7 @@ HOSTILE = [
     (lambda: regex_constraint(r"(a|b)\1"), "backreferences are not supported"),
     (lambda: regex_constraint("[^\\x00-\\U0010FFFF]"), "no text of this model's tokens fits the expression"),
     (lambda: choices_constraint([]), "needs a list of texts"),
-    (lambda: choices_constraint("ab"), "needs a list of texts"),
+    (lambda: choices_constraint("ab"), "expected a list of texts"),
     (lambda: choices_constraint(["a", ""]), "none of them empty"),
     (lambda: choices_constraint(["a", "a"]), "the same"),
 ]  # fmt: skip
@@ -255,9 +255,16 @@ HOSTILE = [
 
 @pytest.mark.parametrize(("make", "said"), HOSTILE, ids=[said for _, said in HOSTILE])
 def test_what_cannot_be_is_refused_by_name_and_costs_little(bytewise, make, said):
-    with pytest.raises(ConstraintError, match=said) as caught:
+    with pytest.raises(JaxuqError, match=said) as caught:
         generate(bytewise, "u", max_new_tokens=4, constraint=make())
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_the_name_of_a_token_that_steers_is_a_text_like_any_other(bytewise):
+    """What a schema says never becomes such a token, however surely it must come."""
+    (answer,) = generate(bytewise, ["x"], max_new_tokens=12, constraint=choices_constraint(["<a>"]))
+    assert answer.text == "<a>" and len(answer.tokens) >= 3
+    assert not set(map(int, answer.tokens[:-1])) & set(bytewise.tokenizer.all_special_ids)
 
 
 def test_words_are_no_bytes(model):  # noqa: F811

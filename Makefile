@@ -47,7 +47,7 @@ mutants: $(VENV)/.mutants  ## do the tests fail when an operator is wrong? rando
 lint: $(READY)  ## style, types, hooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --threads 2 --pythonpath $(BIN)/python
 
 format: $(READY)  ## let ruff rewrite the files
 	$(BIN)/ruff check --fix .

@@ -51,7 +51,7 @@ def _some(names):
         yield pytest.param(name, marks=[] if zlib.crc32(name.encode()) % 4 == 0 else [pytest.mark.long])
 
 
-@pytest.mark.parametrize("name", _some(EXAMPLES))
+@pytest.mark.parametrize("name", [*_some(EXAMPLES)])
 def test_lists_of_numbers_are_as_good_as_arrays(name):
     """... to every public function of arrays, with the same numbers."""
     example = EXAMPLES[name]

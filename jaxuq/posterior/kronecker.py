@@ -16,7 +16,7 @@ from jaxuq._arrays import as_float, counted, widened, widest
 from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.posterior._ggn import Batch, sum_over
-from jaxuq.posterior._model import Params, Static
+from jaxuq.posterior._model import Params, Static, wide
 from jaxuq.posterior._taps import Layer, Tapped, layers_of, num_rows, run_tapped
 from jaxuq.posterior.curvature import numbers_of
 
@@ -254,7 +254,8 @@ def _map(function: Callable[[Array], Array], arrays: Array) -> Array:
 
 
 def _rows(x: Array) -> Array:
-    return x.reshape(-1, x.shape[-1])
+    """As rows, in at least single precision, in which their products are summed."""
+    return wide(x.reshape(-1, x.shape[-1]))
 
 
 def _like_outputs(root: Array, batch: Batch) -> Array:

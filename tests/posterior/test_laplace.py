@@ -411,6 +411,20 @@ def test_the_evidence_prefers_the_precision_that_made_the_weights(rng, rng_key):
     assert jnp.isnan(best_prior(spoilt).prior_precision)  # no label has an evidence then, whatever the prior
 
 
+@pytest.mark.parametrize("structure", ["full", "columns", "kronecker", "diagonal"])
+def test_squares_of_large_inputs_in_half_precision_do_not_overflow(structure, rng_key):
+    """1e4 squared is no number of float16: the sums are those of single precision."""
+    inputs = (1e4 * jax.random.normal(rng_key, (20, 3))).astype(jnp.float16)
+    labels = (inputs.sum(1, keepdims=True) > 0).astype(jnp.float16)
+    found = []
+    for dtype in (jnp.float16, jnp.float32):
+        method = laplace("bernoulli", structure)
+        state = method.init(rng_key, {"kernel": jnp.zeros((3, 1), dtype), "bias": jnp.zeros(1, dtype)})
+        with jax.numpy_dtype_promotion("standard"):  # parameters are widened, the model's inputs are the caller's
+            found.append(method.update(rng_key, state, dense, inputs.astype(dtype), labels.astype(dtype)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3), *(one.curvature for one in found))
+
+
 @pytest.mark.parametrize(
     ("arguments", "keywords", "message"),
     [

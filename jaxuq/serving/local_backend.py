@@ -159,16 +159,11 @@ class LocalBackend:
                 bool(job.alternatives),
                 job.eager,
                 self._grammar(job),
-                self._condition(job),
             )
         )
         texts = [AnswerText(index, self._model.tokenizer, self._token_bytes, job.stop) for index in range(job.answers)]
         self._running[ticket] = _Running(job, texts, self._judged(job))
         return ticket
-
-    def _condition(self, job: Job) -> Any:
-        """What the model is given with a prompt."""
-        return None
 
     def _about(self, grown: "Grown") -> dict[str, Any]:
         """What is told of an answer, with all that has grown, whether or not somebody asks how sure the model is."""

@@ -251,6 +251,11 @@ def test_a_graph_network_reads_each_molecule_with_the_same_parameters():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_hidden_layer_over_pairs_is_as_wide_as_a_dmpnn_is():
+    network = backbone_of(MoleculeNetwork("dmpnn", width=8, depth=2, dropout=0.2, molecules=2)).network(2)
+    assert (network.width, network.dropout_rate, network.body.config.depth) == (8, 0.2, 2)
+
+
 def test_repetitions_are_of_whole_rows(tmp_path):
     path = tmp_path / "pairs.csv"
     path.write_text("a,b,y\nCCO,O,1.5\nOCC,O,2.5\nCCO,CCO,3.5\nCCO,,4.5\nCCC,bad(,4.5\n")

@@ -131,6 +131,9 @@ def diagonal(params: Params) -> DiagonalCurvature:
 class LowRankCurvature(NamedTuple):
     """The leading eigenvectors of H: `rank` times the parameters.
 
+    An eigenvalue below 1e-7 of the largest is lost in single precision: its direction keeps the prior's variance, which
+    is too large and never too small. Inputs of one scale, as a standardised table has them, avoid it.
+
     Attributes:
         vectors: orthonormal, one a row; zero where there are fewer.
         values: eigenvalues, largest first.
@@ -153,8 +156,11 @@ class LowRankCurvature(NamedTuple):
 
         return _leading(rng_key, times, size, rank, (like, self))
 
-    def _parts(self, vector: Array) -> Array:
-        return self.vectors @ vector
+    def _divided(self, vector: Array) -> tuple[Array, Array]:
+        """The leading parts of a vector, and what is left of it, which has no part in them to the last digit."""
+        parts = self.vectors @ vector
+        left = vector - parts @ self.vectors
+        return parts, left - (self.vectors @ left) @ self.vectors
 
     def log_det(self, tau: Float[Array, ""]) -> Float[Array, ""]:
         """All directions that are not among the leading have the prior's precision."""
@@ -162,16 +168,17 @@ class LowRankCurvature(NamedTuple):
         return jnp.sum(jnp.log(self.values + tau)) + (size - rank) * jnp.log(tau)
 
     def solve(self, tau: Float[Array, ""], vector: list[Array]) -> list[Array]:
-        """The prior's covariance, less what the data say in the leading directions."""
-        flat = ravel(vector)
-        shrink = self.values / (self.values + tau)
-        return unravel((flat - (shrink * self._parts(flat)) @ self.vectors) / tau, vector)
+        """The posterior's covariance in the leading directions, the prior's elsewhere.
+
+        The two are added: the prior's in all less what the data say would cancel where eigenvalues are large.
+        """
+        parts, left = self._divided(ravel(vector))
+        return unravel((parts / (self.values + tau)) @ self.vectors + left / tau, vector)
 
     def colour(self, tau: Float[Array, ""], noise: list[Array]) -> list[Array]:
         """The symmetric root."""
-        flat = ravel(noise)
-        shrink = 1 - jnp.sqrt(tau / (self.values + tau))
-        return unravel((flat - (shrink * self._parts(flat)) @ self.vectors) / jnp.sqrt(tau), noise)
+        parts, left = self._divided(ravel(noise))
+        return unravel((parts / jnp.sqrt(self.values + tau)) @ self.vectors + left / jnp.sqrt(tau), noise)
 
 
 def low_rank(rank: int) -> Callable[[Params], LowRankCurvature]:

@@ -76,7 +76,7 @@ def test_importing_jaxuq_does_not_import_jax():
 def test_help_and_a_wrong_command_import_neither_jax_nor_a_room():
     script = (
         "import sys\nfrom jaxuq.cli.main import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit as ended:\n    code = ended.code or 0\n"
+        "code = 0\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as ended:\n    code = ended.code or 0\n"
         "rooms = {name.split('.')[1] for name in sys.modules if name.startswith('jaxuq.')}\n"
         "print(code, 'jax' in sys.modules, *sorted(rooms & set(sys.modules['jaxuq']._ROOMS)))"
     )
@@ -88,11 +88,11 @@ def test_help_and_a_wrong_command_import_neither_jax_nor_a_room():
 def test_the_help_has_every_commands_own_words():
     import importlib
 
-    from jaxuq.cli.main import _COMMANDS, _described
+    from jaxuq.cli.main import _COMMANDS, description
 
     for module, name, _ in _COMMANDS.values():
         kind = getattr(importlib.import_module(module), name)
-        assert _described(module, name).__doc__.split() == kind.__doc__.split()
+        assert description(module, name).split() == kind.__doc__.split()
 
 
 def test_no_room_imports_a_heavy_package(loaded):

@@ -3,18 +3,17 @@ SIGTERM, a traceback only for ours."""
 
 import ast
 import contextlib
-import dataclasses
 import difflib
 import importlib
 import os
 import pathlib
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
-
-import tyro
 
 import jaxuq
 from jaxuq._errors import JaxuqError, OptionError
@@ -87,15 +86,14 @@ def _main(given: list[str]) -> None:
         near = difflib.get_close_matches(name, _COMMANDS, n=1)
         meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(_COMMANDS)}"
         raise OptionError(f"there is no command {name!r}: {meant} (jaxuq --help tells what each does)")
-    else:
-        tyro.extras.subcommand_cli_from_dict(
-            {name: _described(*place[:2]) for name, place in _COMMANDS.items()},
-            prog="jaxuq",
-            description="How sure is this answer, and how far can few labels go? "
-            f"With {SWITCH}, or {VARIABLE}=1, a command shows results and warnings alone; --version tells which jaxuq.",
-            args=given,
-        )
+    elif name in ("-h", "--help"):
+        print(_help())
         return
+    else:
+        wrong = f"there is no option {name!r} before a command" if name else "a command is missing"
+        raise OptionError(f"{wrong}: there are {', '.join(_COMMANDS)} (jaxuq --help tells what each does)")
+    import tyro
+
     options = getattr(importlib.import_module(place[0]), place[1])
     command = tyro.cli(options, prog=f"jaxuq {name}", args=given[1:])
     check_extras(place[2], f"jaxuq {name}")
@@ -107,12 +105,33 @@ def _main(given: list[str]) -> None:
         raise missing_package(error.name, f"jaxuq {name}") from error
 
 
-def _described(module: str, name: str) -> Any:
-    """A class that says what the options of a command are for, as their file does, without importing them."""
+def _help() -> str:
+    """What `jaxuq --help` shows, without importing JAX or what parses the options of a command."""
+    width = min(shutil.get_terminal_size().columns, 120)
+    commands = [
+        textwrap.fill(
+            description(*place[:2]).partition("\n\n")[0],
+            width,
+            initial_indent=f"  {name:<12}",
+            subsequent_indent=" " * 14,
+            break_on_hyphens=False,
+        )
+        for name, place in _COMMANDS.items()
+    ]
+    after = (
+        f"jaxuq COMMAND --help tells the options of a command. With {SWITCH}, or {VARIABLE}=1, a command shows results "
+        "and warnings alone; jaxuq --version tells which jaxuq this is."
+    )
+    usage = "usage: jaxuq COMMAND [OPTIONS]\n\nHow sure is this answer, and how far can few labels go?\n"
+    return "\n".join([usage, *commands, "", textwrap.fill(after, width)])
+
+
+def description(module: str, name: str) -> str:
+    """What the class with the options of a command says that they are for, without importing it."""
     file = pathlib.Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
     for one in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(one, ast.ClassDef) and one.name == name:
-            return dataclasses.make_dataclass(name, [], namespace={"__doc__": ast.get_docstring(one)})
+            return ast.get_docstring(one) or ""
     raise LookupError(f"{file} has no class {name}")
 
 

@@ -15,6 +15,7 @@ Every measure is a function of arrays; `MEASURES` says of each what it needs, wh
 | no probabilities at all | `parse_confidence`, `read_hedges`, `p_true`, `relative_confidence` |
 | several right answers to a question | `iterated_mutual_information`, `pair_prediction`: of what is not known alone |
 | long reasoning, or several traces of it | `trace_confidence`, `weighted_vote`; at any prefix `backward_integration` |
+| ... and a question on which to stop early | `think_in_traces`: stops unsure traces while they are written, and votes |
 | a conversation | `turn_calibration_error`, `turn_monotonicity` of a confidence after each turn |
 | examples in the prompt | `order_average` over their orders |
 | labelled answers too | `calibrate_scores` (any score to a probability), `fit_logistic` (several scores to one) |
@@ -53,16 +54,13 @@ from jaxuq.confidence.ensembles import (
 from jaxuq.confidence.evaluation import BalancedScores, balanced_scores, selective_accuracy
 from jaxuq.confidence.group_confidence import (
     Groups,
-    Vote,
     begin_groups,
     extend_groups,
     group_confidence,
-    stopped_at,
-    stopping_threshold,
     token_confidence,
     trace_confidence,
-    weighted_vote,
 )
+from jaxuq.confidence.group_stopping import Vote, group_halting, stopped_at, stopping_threshold, weighted_vote
 from jaxuq.confidence.hedges import HEDGES, Hedges, fit_hedges, read_hedges
 from jaxuq.confidence.iterated_prompting import (
     IteratedAnswers,
@@ -120,6 +118,7 @@ from jaxuq.confidence.study.configuration import StudyConfiguration
 from jaxuq.confidence.study.kept import CalibratedScore, KeptConfidence, load_kept
 from jaxuq.confidence.study.run import run_study
 from jaxuq.confidence.text.assess import Assessment, Link
+from jaxuq.confidence.text.deep_thinking import Thinking, think_in_traces
 from jaxuq.confidence.text.explain import explain, explain_figure
 from jaxuq.confidence.text.marginal import ChainScores, chain_scores
 from jaxuq.confidence.text.options import ChainOptions
@@ -197,6 +196,7 @@ __all__ = [
     "StudyConfiguration",
     "Substitutions",
     "Texts",
+    "Thinking",
     "Vote",
     "aggregate_heads",
     "agreement_ratio",
@@ -244,6 +244,7 @@ __all__ = [
     "greedy_clusters",
     "greedy_negative_log_likelihood",
     "group_confidence",
+    "group_halting",
     "integrated_confidence",
     "inverse_entropy",
     "iterated_bound",
@@ -295,6 +296,7 @@ __all__ = [
     "stopping_threshold",
     "substituted_tokens",
     "substitutions",
+    "think_in_traces",
     "token_confidence",
     "token_entropy",
     "token_log_probs",

@@ -23,6 +23,7 @@ from jaxuq.language.finetune import Finetuned, FinetuneHistory, FinetuneProgress
 from jaxuq.language.finetune_bar import finetune_bar
 from jaxuq.language.generated import Generation, take_rows
 from jaxuq.language.generation import continue_generation, generate_tokens, start_generation
+from jaxuq.language.halting import Halting
 from jaxuq.language.instructions import Instruction, InstructionFile, Rejected, encode_instruction
 from jaxuq.language.logit_blocks import hidden_gradient, map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
@@ -81,6 +82,7 @@ __all__ = [
     "Finetuned",
     "Generation",
     "Grown",
+    "Halting",
     "Instruction",
     "InstructionFile",
     "LanguageModel",

@@ -20,6 +20,7 @@ from jaxuq.language.attention import Captured
 from jaxuq.language.constraints import DEAD_END, Constraint, Follower, ready_grammar
 from jaxuq.language.generated import Generation
 from jaxuq.language.generation import continue_generation, start_generation
+from jaxuq.language.halting import Halting
 from jaxuq.language.model import LanguageModel
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling
 from jaxuq.language.scoring import Alternatives
@@ -39,7 +40,8 @@ class Answer(NamedTuple):
         text: without special tokens, and cut before a stop string.
         tokens: numbers; the stop token, or the tokens of the stop string, included.
         finish: `stop` (a stop token, the last of `tokens`), `stop string`, `length` (as long as was allowed),
-            `dead end` (nothing that the constraint allows could follow), or `given` (scored, not generated).
+            `dead end` (nothing that the constraint allows could follow), `halted` (by a rule), or `given` (scored, not
+            generated).
         log_probs: of each token by the model's own distribution, at temperature 1 and without filters.
         entropies: of that distribution, over the whole vocabulary.
         alternatives: the most likely tokens at each place, `[tokens, alternatives]`; None if not asked for.
@@ -166,6 +168,7 @@ def generate(
     stop: str | Sequence[str] = (),
     chat: bool = True,
     constraint: Constraint | None = None,
+    halting: Halting | None = None,
     on_token: Callable[[NewToken], None] | None = None,
     batch_size: int = 8,
     overflow: Literal["error", "truncate"] = "error",
@@ -197,6 +200,8 @@ def generate(
         chat: whether a string is a message to be put into the chat template, or text to be continued as it is.
         constraint: what the text of an answer must be, see `schema_constraint`, `regex_constraint`,
             `choices_constraint`; None: anything.
+        halting: a rule that may end an answer by what the model thinks of its tokens, as `group_halting` of
+            `jaxuq.confidence` makes one.
         on_token: called for every token, in order within an answer.
         batch_size: answers made at a time.
         overflow: a prompt that leaves no room for `max_new_tokens` in the model's context is an `error`, or its
@@ -249,6 +254,7 @@ def generate(
             capacity=rung(max_new_tokens),
             sampling=sampling,
             allowed=_allowed(rows, batch.size * num_samples),
+            halting=halting,
             stop_tokens=stops,
             num_samples=num_samples,
             top_alternatives=top_alternatives,
@@ -273,6 +279,7 @@ def _collected(
          generation.allowed_log_probs)
     )  # fmt: skip
     counts, running = np.asarray(generation.num_generated), np.asarray(generation.running)
+    halted = np.zeros_like(running) if generation.halted is None else np.asarray(generation.halted)
     answers = []
     for row, prompt, sample, stream, follower in rows:
         length = len(stream.tokens) if watched else int(counts[row])
@@ -285,7 +292,7 @@ def _collected(
                 sample,
                 stream.text if watched else decode_tokens(model.tokenizer, tokens.tolist()),
                 tokens,
-                _finish(stream, follower, bool(running[row])),
+                _finish(stream, follower, bool(running[row]), bool(halted[row])),
                 log_probs,
                 entropies,
                 alternatives,
@@ -298,9 +305,11 @@ def _collected(
     return answers
 
 
-def _finish(stream: TextStream, follower: Follower | None, running: bool) -> str:
+def _finish(stream: TextStream, follower: Follower | None, running: bool, halted: bool) -> str:
     if stream.stopped:
         return "stop string"
     if follower is not None and follower.dead:
         return DEAD_END
+    if halted:
+        return "halted"
     return "length" if running else "stop"

@@ -11,6 +11,7 @@ from jaxuq._arguments import typed
 from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
+from jaxuq.language.halting import Halting
 from jaxuq.language.scoring import Alternatives
 from jaxuq.networks import Decoder, Model, as_model, capability, on_layers
 
@@ -37,6 +38,8 @@ class Generation(NamedTuple):
         rng_keys: one a row.
         lengths: of the prompts.
         step: columns filled.
+        halting: the rule that may end answers, with its state of each; None if there is none.
+        halted: rows that the rule ended before a stop token did; None without a rule.
     """
 
     tokens: Int[Array, "batch new"]
@@ -53,6 +56,8 @@ class Generation(NamedTuple):
     rng_keys: Key[Array, "batch"]
     lengths: Int[Array, "batch"]
     step: Int[Array, ""]
+    halting: Halting | None = None
+    halted: Bool[Array, "batch"] | None = None
 
     def captured(self, model: Model | Decoder) -> Captured:
         """What `attention_rows` needs; generate with `keep_queries`."""

@@ -13,6 +13,7 @@ from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq._shapes import checked
 from jaxuq.language.generated import Generation
+from jaxuq.language.halting import Halting
 from jaxuq.language.masking import mask_logits
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling, sample_token
 from jaxuq.language.scoring import Alternatives, token_scores
@@ -46,6 +47,8 @@ def _choose(
     count = 0 if state.alternatives is None else state.alternatives.tokens.shape[-1]
     scores = token_scores(logits, chosen, top_alternatives=count)
     running = state.running
+    ends = running & (chosen[:, None] == stops[None]).any(1) if stops.size else jnp.zeros_like(running)
+    halting, halted = _halt(state, logits, chosen, ends)
 
     def write(whole: Array, column: Array, empty: int = 0) -> Array:
         mask = running.reshape(-1, *(1,) * (column.ndim - 1))
@@ -55,7 +58,7 @@ def _choose(
     return state._replace(
         tokens=write(state.tokens, chosen, -1),
         num_generated=state.num_generated + running.astype(jnp.int32),
-        running=running & ~(chosen[:, None] == stops[None]).any(1) if stops.size else running,
+        running=running & ~ends if halted is None else running & ~ends & ~halted,
         log_probs=write(state.log_probs, scores.log_probs),
         entropies=write(state.entropies, scores.entropies),
         allowed_log_probs=None
@@ -67,7 +70,23 @@ def _choose(
         if model.observe is None
         else jax.tree.map(write, state.observed, model.observe(params, hidden, chosen)),
         step=state.step + 1,
+        halting=halting,
+        halted=halted,
     )
+
+
+def _halt(state: Generation, logits: Array, chosen: Array, ends: Array) -> tuple[Halting | None, Array | None]:
+    """The rule after the next token of every running row, and the rows that it has ended."""
+    if state.halting is None or state.halted is None:
+        return None, None
+    new, halt = jax.vmap(state.halting.step)(state.halting.state, logits, chosen)
+
+    def of_running(new: Array, old: Array) -> Array:
+        running = state.running.reshape(-1, *(1,) * (new.ndim - 1))
+        return jnp.where(jnp.broadcast_to(running, new.shape), new, old)
+
+    kept = jax.tree.map(of_running, new, state.halting.state)
+    return Halting(state.halting.step, kept), state.halted | (state.running & halt & ~ends)
 
 
 @functools.partial(
@@ -83,6 +102,7 @@ def _start(
     steering: Steering | None,
     stops: Array,
     allowed: Array | None,
+    halting: Halting | None,
     *,
     capacity: int,
     num_samples: int,
@@ -140,6 +160,8 @@ def _start(
         rng_keys=sample_keys.reshape(rows),
         lengths=lengths,
         step=jnp.zeros((), jnp.int32),
+        halting=jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rows, *jnp.shape(leaf))), halting),
+        halted=None if halting is None else jnp.zeros(rows, bool),
     )
     return _choose(model, params, state, hidden, sampling, steering, stops, allowed)
 
@@ -192,6 +214,7 @@ def start_generation(
     sampling: Sampling = PLAIN,
     steering: Steering | None = None,
     allowed: UInt[Array, "rows words"] | None = None,
+    halting: Halting | None = None,
     stop_tokens: tuple[int, ...] = (),
     num_samples: int = 1,
     top_alternatives: int = 0,
@@ -213,6 +236,7 @@ def start_generation(
         steering: added to the logits before a token is chosen; the scores stay the model's own.
         allowed: which tokens may be chosen in each of the `batch * num_samples` rows, token v being bit v mod 32 of
             word v div 32, at least one a row; None: all.
+        halting: a rule that may end answers, beside the stop tokens; `continue_generation` goes on with it.
         stop_tokens: tokens that end an answer.
         num_samples: answers to each prompt; the prompt is read once.
         top_alternatives: how many of the most likely tokens to keep at each place.
@@ -251,7 +275,7 @@ def start_generation(
         capability(model, "attention")
     return _start(
         model, params, prompts, lengths, rng_keys, check_sampling(sampling), steering,
-        jnp.asarray(stop_tokens, jnp.int32), allowed,
+        jnp.asarray(stop_tokens, jnp.int32), allowed, halting,
         capacity=capacity, num_samples=num_samples, top_alternatives=top_alternatives, keep_hidden=keep_hidden,
         keep_queries=keep_queries,
     )  # fmt: skip
@@ -316,6 +340,7 @@ def generate_tokens(
     max_new_tokens: int,
     sampling: Sampling = PLAIN,
     steering: Steering | None = None,
+    halting: Halting | None = None,
     stop_tokens: tuple[int, ...] = (),
     num_samples: int = 1,
     top_alternatives: int = 0,
@@ -338,6 +363,7 @@ def generate_tokens(
         max_new_tokens: the longest answer; memory is taken for all of it.
         sampling: how tokens are chosen.
         steering: added to the logits before a token is chosen.
+        halting: a rule that may end answers, looked at after every token inside the loop.
         stop_tokens: tokens that end an answer; they are part of it.
         num_samples: answers to each prompt, which is read once; row `i * num_samples + s` is sample s of prompt i.
         top_alternatives: how many of the most likely tokens to keep at each place.
@@ -363,8 +389,8 @@ def generate_tokens(
     max_new_tokens = check_count("max_new_tokens", max_new_tokens)
     state = start_generation(
         model, params, prompts, lengths, rng_keys, capacity=max_new_tokens, sampling=sampling,
-        steering=steering, stop_tokens=stop_tokens, num_samples=num_samples, top_alternatives=top_alternatives,
-        keep_hidden=keep_hidden, keep_queries=keep_queries,
+        steering=steering, halting=halting, stop_tokens=stop_tokens, num_samples=num_samples,
+        top_alternatives=top_alternatives, keep_hidden=keep_hidden, keep_queries=keep_queries,
     )  # fmt: skip
     return continue_generation(
         model, params, state, until=max_new_tokens, sampling=sampling, steering=steering, stop_tokens=stop_tokens

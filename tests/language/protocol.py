@@ -139,6 +139,7 @@ HOST: dict[str, str] = {
     "Captured": _TYPE,
     "GREEDY": "a constant",
     "Generation": _TYPE,
+    "Halting": _TYPE,
     "NewToken": _TYPE,
     "PLAIN": "a constant",
     "Sampling": _TYPE,

@@ -42,6 +42,8 @@ from jaxuq.tuning.posteriors.laplace_fit import fit_adapter_laplace, laplace_dra
 from jaxuq.tuning.posteriors.rank_dropout import log_uniform_kl, useless_ranks
 from jaxuq.tuning.posteriors.tuned import Tuned
 from jaxuq.tuning.predicting import AnswerForecast, average_answers, forecast_answers, sample_answers
+from jaxuq.tuning.preference_acquisition import diverse_preferences
+from jaxuq.tuning.preference_pairs import PreferencePairs, hedged_pairs, listener_pairs
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
 from jaxuq.tuning.responses import ResponseScores, response_scores
 from jaxuq.tuning.rewards import (
@@ -88,6 +90,7 @@ __all__ = [
     "LossSettings",
     "Pool",
     "Preference",
+    "PreferencePairs",
     "PrunedSamples",
     "ResponseScores",
     "RewardHeads",
@@ -116,6 +119,7 @@ __all__ = [
     "confidence_scores",
     "decoder_adapters",
     "disagreement_uncertainty",
+    "diverse_preferences",
     "encode_questions",
     "fit_adapter_laplace",
     "fit_linear_probe",
@@ -126,6 +130,7 @@ __all__ = [
     "graded_answers",
     "growing_kl_weight",
     "head_confidence",
+    "hedged_pairs",
     "isotropic_samples",
     "judge_prompt",
     "judged_uncertainty",
@@ -133,6 +138,7 @@ __all__ = [
     "laplace_draws",
     "largest_scale",
     "last_states",
+    "listener_pairs",
     "load_split",
     "log_uniform_kl",
     "make_choices",

@@ -96,6 +96,11 @@ EXAMPLES = {
         (_normal(3, 8), np.arange(8, dtype=np.int32), np.arange(8, dtype=np.int32)[::-1].copy()),
         shardable=False, rows=None,
     ),
+    "diverse_preferences": Example(
+        functools.partial(tuning.diverse_preferences, count=3, neighbours=2, weight=0.2),
+        (_normal(8) ** 2, _normal(8, 3), _normal(2, 3)), where=_ROWS, masked=(0, 1), shardable=False, rows=None,
+        differentiable=(),
+    ),
     "bald": Example(tuning.bald, (_LOG_PROBS,), differentiable=(0,), shardable=False),
     "base_tuned_gap": Example(tuning.base_tuned_gap, (_normal(8), _normal(8), 0.3), where=_ROWS, masked=(0, 1)),
     "batch_bald": Example(
@@ -163,6 +168,9 @@ LABELS: dict[str, int] = {
 }
 
 HOST = {
+    "PreferencePairs": "a result type",
+    "hedged_pairs": "reads texts",
+    "listener_pairs": "reads answers on the host",
     "Preference": "type",
     "RewardHeads": "type",
     "ACQUISITIONS": "an open table",

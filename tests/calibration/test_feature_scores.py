@@ -85,7 +85,7 @@ def test_energy_tells_apart_what_the_softmax_does_not():
     assert energy[1] > energy[0]
 
 
-@pytest.mark.parametrize("scale", [1e-25, 1e25])
+@pytest.mark.parametrize("scale", [pytest.param(1e-25, marks=pytest.mark.long), 1e25])
 def test_units_do_not_matter(scale):
     """Features whose squares single precision cannot hold, a class of one example among them."""
     rng = np.random.default_rng(5)

@@ -369,3 +369,10 @@ def root(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The square root with gradient 0, not infinity, at 0."""
     positive = values != 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, jnp.ones_like(values))), jnp.zeros_like(values))
+
+
+def length(vectors: Float[Array, "*batch dimension"]) -> Float[Array, "*batch"]:
+    """The Euclidean length of vectors of any scale, whose squares may be beyond the range; with gradient 0 at 0."""
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), axis=-1, initial=0))
+    scale = jnp.where((largest > 0) & (largest < jnp.inf), largest, jnp.ones_like(largest))
+    return scale * root(jnp.sum(jnp.square(vectors / scale[..., None]), axis=-1))

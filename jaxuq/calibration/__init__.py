@@ -47,6 +47,7 @@ from jaxuq.calibration.isotonic import IsotonicState, isotonic_calibration
 from jaxuq.calibration.isotonic_quantiles import QuantileCalibrator, QuantileState, isotonic_quantiles
 from jaxuq.calibration.jackknife import jackknife_plus
 from jaxuq.calibration.linear_scaling import LinearState, dirichlet_calibration, matrix_scaling, vector_scaling
+from jaxuq.calibration.p_values import conformal_p_values, p_values_along
 from jaxuq.calibration.platt import PlattState, platt_scaling
 from jaxuq.calibration.predictive_system import PredictiveState, PredictiveSystem, predictive_system
 from jaxuq.calibration.risk_bounds import conformal_risk_control, hoeffding_bound, risk_p_values
@@ -103,6 +104,7 @@ __all__ = [
     "claim_nonconformity",
     "classwise_isotonic",
     "conformal_classification",
+    "conformal_p_values",
     "conformal_prediction",
     "conformal_regression",
     "conformal_risk_control",
@@ -124,6 +126,7 @@ __all__ = [
     "mahalanobis_distance",
     "matrix_scaling",
     "nearest_features",
+    "p_values_along",
     "platt_scaling",
     "predict_fitted",
     "predicted_risk",

@@ -106,7 +106,7 @@ def adaptive_threshold(
     wanted = (count + 1).astype(scores.dtype) * (1 - miscoverage)
     rank = jnp.ceil(wanted * (1 - 1e-6)).astype(jnp.int32)  # a tie in exact arithmetic is no miss
     ordered = jnp.concatenate([jnp.full(1, -jnp.inf, scores.dtype), jnp.sort(chosen), jnp.full(1, jnp.inf)])
-    found = jnp.where(rank > count, jnp.inf, ordered[jnp.clip(rank, 0, scores.shape[0] + 1)])
+    found = jnp.where((rank > count) | (miscoverage <= 0), jnp.inf, ordered[jnp.clip(rank, 0, scores.shape[0] + 1)])
     valid = ~jnp.any(counts & jnp.isnan(scores)) & ~jnp.isnan(miscoverage)
     return undefined_unless(valid, found)
 
@@ -122,8 +122,8 @@ def exchangeability_wealth(
       C^\epsilon_t = f_\epsilon(p_t)\Big[(1-J)\,C^\epsilon_{t-1} + \tfrac J3 \textstyle\sum_{\epsilon'}
       C^{\epsilon'}_{t-1}\Big],\qquad \epsilon \in \{-1, 0, 1\}$$
 
-    The p-values are conformal (of each new score among those before it, ties broken at random), hence uniform and
-    independent as long as the examples are exchangeable; then wealth is a martingale that starts at 1, and
+    The p-values are conformal (`p_values_along`: of each new score among those before it, ties broken at random), hence
+    uniform and independent as long as the examples are exchangeable; then wealth is a martingale that starts at 1, and
     $P(\max_t \text{wealth} \ge c) \le 1/c$ (Ville). So wealth above 100 is evidence at one in a hundred that a
     conformal promise no longer holds, whenever you look. Feed it one p-value a time, or a whole series.
 

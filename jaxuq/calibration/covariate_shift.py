@@ -30,7 +30,8 @@ def shifted_thresholds(
     `level`, if the ratios are right up to a factor. Estimate them with `density_ratios`, and look at
     `effective_sample_size` and at the share of infinite thresholds before you believe the result: where the two
     distributions hardly overlap, most thresholds are infinite, and that is the honest answer. Clipping the ratios buys
-    finite thresholds with the guarantee. With equal ratios it is `conformal_threshold`.
+    finite thresholds with the guarantee. Infinite ratios (a classifier that is certain) count alike, and finite ones
+    beside them nothing. With equal ratios it is `conformal_threshold`.
 
     Args:
         scores: nonconformity of the calibration examples under their true labels; larger is stranger.
@@ -64,11 +65,12 @@ def shifted_thresholds(
     valid = ~jnp.any(jnp.isnan(scores) | ~(mass >= 0), axis=0)
 
     def one(scores: Array, mass: Array) -> Array:
+        mass, new = _relative(mass, new_ratios)
         scores = jnp.where(mass > 0, scores, jnp.inf)
         order = jnp.argsort(scores)
         reached = jnp.cumsum(mass[order])
         total = jnp.sum(mass)
-        needed = level * (1 - 1e-6) * (total + new_ratios)  # a tie in exact arithmetic is no miss
+        needed = level * (1 - 1e-6) * (total + new)  # a tie in exact arithmetic is no miss
         heights = jnp.concatenate([scores[order], jnp.full(1, jnp.inf, scores.dtype)])
         threshold = heights[jnp.searchsorted(reached, needed)]
         return undefined_unless(new_ratios >= 0, threshold)
@@ -76,6 +78,17 @@ def shifted_thresholds(
     flat = (array.reshape(array.shape[0], int(np.prod(tasks))) for array in (scores, mass))
     found = jax.vmap(one, in_axes=1, out_axes=1)(*flat).reshape(new_ratios.shape[0], *tasks)
     return undefined_unless(jnp.broadcast_to(valid, found.shape), found)
+
+
+def _relative(ratios: Array, others: Array) -> tuple[Array, Array]:
+    """Both in units of the greatest of the first; if that is infinite, what is infinite counts 1, all else nothing."""
+    largest = jnp.max(ratios, initial=0)
+    endless, scale = largest == jnp.inf, jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
+
+    def one(values: Array) -> Array:
+        return jnp.where(endless & ~jnp.isnan(values), (values == jnp.inf).astype(values.dtype), values / scale)
+
+    return one(ratios), one(others)
 
 
 @checked
@@ -128,7 +141,8 @@ def effective_sample_size(ratios: Float[Array, " n"], *, where: Bool[Array, " n"
         where: True for the entries that count; None counts all.
 
     Returns:
-        Between 1 and n; NaN if no weight is above 0, or one is NaN or below 0.
+        Between 1 and n; the number of infinite weights if there are some; NaN if no weight is above 0, or one is NaN or
+        below 0.
 
     Raises:
         ArrayError: the shapes differ.
@@ -142,9 +156,8 @@ def effective_sample_size(ratios: Float[Array, " n"], *, where: Bool[Array, " n"
         L. Kish, "Survey Sampling", Wiley, 1965, section 11.7.
     """
     _, ratios = weighted(where, None, ratios=ratios)
-    largest = jnp.max(ratios, initial=0)
-    positive = largest > 0
-    shares = ratios / jnp.where(positive, largest, 1)
+    positive = jnp.max(ratios, initial=0) > 0
+    shares, _ = _relative(ratios, ratios)
     squares = jnp.sum(jnp.square(shares))
     size = jnp.square(jnp.sum(shares)) / jnp.where(positive, squares, 1)
     return undefined_unless(positive & jnp.all(ratios >= 0), size)

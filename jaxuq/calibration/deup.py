@@ -121,7 +121,8 @@ def predicted_risk(*, ridge: float = 1e-3) -> FeatureScore:
     Its excess over the aleatoric part, $u(x) = \hat e(x) - a(x)$, is DEUP's epistemic uncertainty: of a squared error
     $a$ is the noise variance (from replicates, or 0), of a log loss the entropy of the true classes. Features that say
     something about new inputs: log density or distance of features, log variance of an ensemble. Unlike variances, the
-    estimate sees what all members get wrong alike. Report u before it is clipped at 0: its negative values say how
+    estimate sees what all members get wrong alike. Beyond the features of the fit it grows as an exponential: clip them
+    to the range that was seen, or take ranks alone. Report u before it is clipped at 0: its negative values say how
     noisy it is.
 
     The objective is convex, and its mean prediction is the mean error exactly; a model of the logarithm of errors,

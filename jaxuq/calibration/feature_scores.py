@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from jaxuq._arrays import class_numbers, select, undefined_unless, widened, within_classes
+from jaxuq._arrays import class_numbers, length, select, undefined_unless, widened, within_classes
 from jaxuq._errors import ArrayError
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
@@ -54,6 +54,9 @@ def _gaussians(
     known = within_classes(labels, num_classes)
     known = known if where is None else known & where
     features = select(features, known)
+    largest = jnp.max(jnp.abs(features), initial=0)
+    unit = jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
+    features = features / unit
     mine = select(jax.nn.one_hot(class_numbers(labels, num_classes), num_classes, dtype=features.dtype), known)
     counts = jnp.sum(mine, axis=0)
     safe = jnp.maximum(counts, 1)
@@ -72,12 +75,14 @@ def _gaussians(
         covariances = jax.lax.map(scatter, (mine.T, means)) / safe[:, None, None]
     dimension = features.shape[-1]
     size = jnp.trace(covariances, axis1=-2, axis2=-1) / max(dimension, 1)
-    size = jnp.where(size > 0, size, 1)[:, None, None] * jnp.eye(dimension, dtype=features.dtype)[None]
-    factors = jnp.linalg.cholesky((1 - shrinkage) * covariances + shrinkage * size)
+    within = counts @ size / jnp.maximum(total, 1)
+    size = jnp.where(size > 0, size, jnp.where(within > 0, within, 1))[:, None, None]
+    identity = jnp.eye(dimension, dtype=features.dtype)[None]
+    factors = jnp.linalg.cholesky((1 - shrinkage) * covariances + shrinkage * size * identity)
     log_priors = jnp.where(counts > 0, jnp.log(jnp.where(counts > 0, counts, 1)), -jnp.inf) - jnp.log(
         jnp.maximum(total, 1)
     )
-    return ClassGaussians(means, factors, log_priors)
+    return ClassGaussians(unit * means, unit * factors, log_priors)
 
 
 @checked
@@ -101,6 +106,7 @@ def feature_density(num_classes: int, *, priors: bool = True, shrinkage: float =
     Use it for epistemic uncertainty from one network, trained with spectral normalisation; the entropy of its softmax
     is the aleatoric part. Densities rank inputs; their values mean little. Covariances are shrunk towards a multiple of
     the identity, $(1-s)\Sigma_c + s\,\mathrm{tr}(\Sigma_c)/d\, I$: classes with fewer examples than dimensions need it.
+    A class without any spread, as of one example, is shrunk towards the mean of all classes' variances.
 
     Args:
         num_classes: K.
@@ -248,8 +254,8 @@ def nearest_features(count: int = 50, *, normalised: bool = True) -> FeatureScor
 def _directions(features: Array, normalised: bool) -> Array:
     if not normalised:
         return features
-    square = jnp.sum(jnp.square(features), axis=-1, keepdims=True)
-    return features / jnp.sqrt(jnp.where(square > 0, square, 1))
+    size = length(features)[..., None]
+    return features / jnp.where(size > 0, size, 1)
 
 
 @checked
@@ -275,12 +281,9 @@ def _nearest(
     short = max(count - references.shape[0], 0)
 
     def one(direction: Array) -> Array:
-        square = jnp.sum(jnp.square(references - direction[None]), axis=-1)
-        square = jnp.where(counts, square, jnp.inf)
-        square = jnp.concatenate([square, jnp.full(short, jnp.inf, square.dtype)])
-        nearest = -jax.lax.top_k(-square, count)[0][-1]
-        positive = nearest > 0
-        return jnp.where(positive, jnp.sqrt(jnp.where(positive, nearest, 1)), nearest)
+        away = jnp.where(counts, length(references - direction[None]), jnp.inf)
+        away = jnp.concatenate([away, jnp.full(short, jnp.inf, away.dtype)])
+        return -jax.lax.top_k(-away, count)[0][-1]
 
     return jax.lax.map(one, _directions(features, normalised))
 

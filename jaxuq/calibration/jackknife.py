@@ -66,6 +66,7 @@ def jackknife_plus(
         kept = True if counts is None else counts
         least = jnp.min(predictions, axis=0, where=kept, initial=jnp.inf)
         most = jnp.max(predictions, axis=0, where=kept, initial=-jnp.inf)
-        return Interval(least - wide, most + wide)
+        endless = wide == jnp.inf  # of no example at all the extremes are infinite too, and on the wrong side
+        return Interval(jnp.where(endless, -wide, least - wide), jnp.where(endless, wide, most + wide))
     upper = conformal_threshold(predictions + spread, level=level, where=counts)[0]
     return Interval(-conformal_threshold(spread - predictions, level=level, where=counts)[0], upper)

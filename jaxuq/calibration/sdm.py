@@ -15,9 +15,9 @@ from jaxuq._arrays import (
     counted,
     first_true,
     is_class,
+    length,
     no_nan,
     product,
-    root,
     take_class,
     undefined_unless,
     widened,
@@ -74,12 +74,9 @@ def sdm_similarity(
     def one(query: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         feature, of_class, place = query
         apart = references - feature[None]
-        largest = jnp.max(jnp.abs(apart), axis=-1, initial=0)
-        unit = apart / jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)[:, None]
-        away = jnp.where(largest > 0, largest * root(jnp.sum(jnp.square(unit), axis=-1)), 0)
         own = (places == place) & leave_own_out
         known = ~jnp.any(jnp.isnan(apart) & ~own[:, None])
-        away = jnp.where(own, jnp.inf, jnp.where(largest == jnp.inf, jnp.inf, away))
+        away = jnp.where(own, jnp.inf, length(apart))
         order = jnp.argsort(away)
         matches = (right & (reference_predicted == of_class) & ~own)[order]
         nearest, similarity = jnp.min(away, initial=jnp.inf), first_true(~matches).astype(away.dtype)

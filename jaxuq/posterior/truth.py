@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxuq._arrays import root, widened
+from jaxuq._arrays import no_nan, root, undefined_unless, widened
 from jaxuq._entropies import log_softmax
 from jaxuq._errors import ArrayError
 from jaxuq._options import check_choice, check_count, check_number
@@ -165,7 +165,7 @@ def distance_to_truth(
     return TruthDistance(
         sliced_wasserstein(rng_key, *flat, num_slices=num_slices),
         jnp.mean(divergence),
-        jnp.mean(inside.astype(outputs.dtype)),
+        undefined_unless(no_nan(outputs, truth), jnp.mean(inside.astype(outputs.dtype))),
     )
 
 

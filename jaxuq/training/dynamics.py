@@ -5,14 +5,14 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Integer
 
-from jaxuq._arrays import as_float, is_class, select, take_class, undefined_unless, widened, within_classes
+from jaxuq._arrays import as_float, is_class, length, select, take_class, undefined_unless, widened, within_classes
 from jaxuq._entropies import log_softmax
 from jaxuq._options import check_count
 from jaxuq._shapes import checked
 
 
 class DynamicsState(NamedTuple):
-    """Running statistics of each example; eight numbers an example, whatever the number of epochs.
+    """Running statistics of each example; seven numbers an example, whatever the number of epochs.
 
     Attributes:
         seen: how often it was observed.
@@ -250,7 +250,6 @@ def gradient_variability(
         C. Agarwal, D. D'souza, S. Hooker, "Estimating Example Difficulty using Variance of Gradients", CVPR 2022, Eq. 1
         to 3.
     """
-    square = jnp.mean(jnp.square(gradients - jnp.mean(gradients, axis=0, keepdims=True)), axis=0)
-    varied = square > 0
-    deviation = jnp.where(varied, jnp.sqrt(jnp.where(varied, square, 1)), square)
+    centred = gradients - jnp.mean(gradients, axis=0, keepdims=True)
+    deviation = length(jnp.moveaxis(centred, 0, -1)) / jnp.sqrt(jnp.asarray(gradients.shape[0], gradients.dtype))
     return jnp.mean(deviation, axis=tuple(range(1, deviation.ndim)))

@@ -144,6 +144,9 @@ EXAMPLES: dict[str, Any] = {
     "effective_sample_size": Example(
         calibration.effective_sample_size, (_unit,), where=_known, masked=(0,), differentiable=(0,)
     ),
+    "conformal_p_values": Example(
+        calibration.conformal_p_values, (_y, _gaussian.mean), where=_where, masked=(0,), differentiable=(0, 1)
+    ),
     "exchangeability_wealth": Example(
         calibration.exchangeability_wealth, (_unit,), where=_known, masked=(0,), differentiable=(0,)
     ),
@@ -182,6 +185,7 @@ EXAMPLES: dict[str, Any] = {
             _of(_platt, calibration.PlattState), ((_two, _two), _binary), differentiable=(0, 1), keeps_type=True, rows=1
         ),
     ],
+    "p_values_along": Example(calibration.p_values_along, (_unit,), where=_known, masked=(0,), differentiable=(0,)),
     "predictive_system": [
         Example(_system.fit, (_gaussian, _y), **_fit),
         Example(partial(_system.cdf, _system_state), (_gaussian, _y[::-1].copy())),

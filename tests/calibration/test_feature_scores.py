@@ -83,3 +83,36 @@ def test_energy_tells_apart_what_the_softmax_does_not():
     energy = calibration.free_energy(logits, temperature=2.0)
     np.testing.assert_allclose(energy, [-2 * special.logsumexp(z) for z in np.asarray(logits) / 2], rtol=1e-6)
     assert energy[1] > energy[0]
+
+
+@pytest.mark.parametrize("scale", [pytest.param(1e-25, marks=pytest.mark.long), 1e25])
+def test_units_do_not_matter(scale):
+    """Features whose squares single precision cannot hold, a class of one example among them."""
+    rng = np.random.default_rng(5)
+    features, new = rng.normal(3, 1, (9, 2)), rng.normal(3, 2, (4, 2))
+    labels = jnp.asarray([0, 0, 0, 0, 1, 1, 1, 1, 2])
+    for method, power, shift in (
+        (calibration.feature_density(3), 0, 2 * np.log(scale)),
+        (calibration.mahalanobis_distance(3), 0, 0),
+        (calibration.nearest_features(3), 0, 0),
+        (calibration.nearest_features(3, normalised=False), 1, 0),
+    ):
+        plain, large = (
+            method.score(
+                method.fit(jnp.asarray(unit * features, jnp.float32), labels), jnp.asarray(unit * new, jnp.float32)
+            )
+            for unit in (1.0, scale)
+        )
+        np.testing.assert_allclose(large / np.float32(scale) ** power, plain + shift, rtol=1e-4)
+
+
+def test_a_class_of_one_example_is_as_wide_as_the_others():
+    rng = np.random.default_rng(6)
+    features, shrinkage = rng.normal(0, 0.01, (7, 2)), 0.2
+    labels = np.array([0, 0, 0, 1, 1, 1, 2])
+    within = sum(np.var(features[labels == c], axis=0).sum() / 2 * 3 for c in (0, 1)) / 7
+    state = calibration.feature_density(3, shrinkage=shrinkage).fit(
+        jnp.asarray(features, jnp.float32), jnp.asarray(labels)
+    )
+    expected = np.sqrt(shrinkage * within) * np.eye(2)
+    np.testing.assert_allclose(state.factors[2], expected, rtol=1e-5)

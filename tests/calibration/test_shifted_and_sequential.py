@@ -43,6 +43,22 @@ def test_nothing_known_is_infinite_and_nan_is_nan():
     assert np.isnan(calibration.shifted_thresholds(scores.at[0].set(jnp.nan), ones, ones, level=0.5)).all()
 
 
+def test_infinite_and_huge_ratios_are_their_limits():
+    """A certain classifier gives infinite ratios: examples that have one share the mass, others have none."""
+    scores, new = jnp.array([0.1, 0.9, 0.5, 0.2]), jnp.array([1.0, jnp.inf, 0.0])
+    found = calibration.shifted_thresholds(scores, jnp.array([jnp.inf, jnp.inf, 1.0, 0.0]), new, level=0.6)
+    np.testing.assert_array_equal(found, np.array([0.9, 0.9, 0.9], np.float32))
+    found = calibration.shifted_thresholds(scores, jnp.array([jnp.inf, jnp.inf, 1.0, 0.0]), new, level=0.7)
+    np.testing.assert_array_equal(found, np.array([0.9, np.inf, 0.9], np.float32))
+    found = calibration.shifted_thresholds(scores, jnp.ones(4), new, level=0.6)
+    np.testing.assert_array_equal(found, np.array([0.5, np.inf, 0.5], np.float32))
+    for factor in (1e-35, 1.0, 2e37):  # whose sum is beyond single precision
+        found = calibration.shifted_thresholds(scores, factor * jnp.ones(4), factor * new, level=0.4)
+        np.testing.assert_array_equal(found, np.array([0.2, np.inf, 0.2], np.float32))
+        np.testing.assert_allclose(calibration.effective_sample_size(factor * jnp.ones(40)), 40, rtol=1e-6)
+    assert float(calibration.effective_sample_size(jnp.array([jnp.inf, 3.0, jnp.inf]))) == 2
+
+
 @pytest.mark.long
 def test_weighted_conformal_covers_where_plain_does_not():
     """Inputs N(0, 1) at calibration and N(1, 1) afterwards, exact ratios: about .91 against .83 at level .9."""
@@ -135,6 +151,19 @@ def test_adaptive_threshold_is_the_conformal_one():
     for level in (0.3, 0.5, 0.8, 0.9, 0.96, 0.98):
         found = calibration.adaptive_threshold(scores, jnp.asarray(1 - level))
         assert found == calibration.conformal_threshold(scores, level=level)[0]
+
+
+@pytest.mark.long
+def test_the_end_of_the_level_is_infinite_for_millions():
+    assert calibration.adaptive_threshold(jnp.ones(2_000_000), jnp.float32(0)) == np.inf
+
+
+def test_intervals_of_no_example_are_infinite():
+    for nothing in (jnp.zeros(3, bool), None):
+        numbers = jnp.zeros((3 if nothing is not None else 0, 2))
+        for minmax in (False, True):
+            ends = calibration.jackknife_plus(numbers, numbers[:, 0], level=0.8, minmax=minmax, where=nothing)
+            np.testing.assert_array_equal(jnp.stack(ends), [[-np.inf] * 2, [np.inf] * 2])
 
 
 def test_wealth_by_loops_and_what_an_honest_game_pays():

@@ -109,3 +109,10 @@ def test_many_samples_overflow_nothing():
     np.testing.assert_allclose(found, np.sqrt(np.mean((np.sort(first, 0) - np.sort(second, 0)) ** 2)), rtol=1e-4)
     same = jnp.ones((3, 2))
     assert not np.isnan(jax.grad(lambda one: sliced_wasserstein(jax.random.key(0), one, same))(same)).any()
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_sample_that_is_none_covers_nothing(side):
+    both = [jnp.zeros((4, 2)), jnp.zeros((5, 2))]
+    both[side] = both[side].at[1, 0].set(jnp.nan)
+    assert np.isnan(jnp.stack(distance_to_truth(jax.random.key(0), *both, "bernoulli"))).all()

@@ -82,3 +82,10 @@ def test_flipped_labels_have_low_confidence():
     norms = training.error_norm(inputs @ params[0] + params[1][None], given)
     for score in (-found.confidence, -found.margin, -found.correctness, norms):
         assert roc_auc_score(flipped, np.asarray(score)) > 0.9
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e25])
+def test_gradients_of_any_scale(scale):
+    gradients = np.random.default_rng(4).normal(size=(4, 5, 3)).astype(np.float32)
+    found = training.gradient_variability(jnp.asarray(scale * gradients, jnp.float32))
+    np.testing.assert_allclose(found / np.float32(scale), np.std(gradients, axis=0).mean(axis=-1), rtol=1e-5)

@@ -9,6 +9,7 @@ from jaxuq._arrays import as_float, counted, select, undefined_unless
 from jaxuq._errors import OptionError
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
+from jaxuq.calibration._weights import relative_weights
 
 
 @checked
@@ -38,7 +39,8 @@ def conformal_threshold(
         level: wanted coverage, in (0, 1).
         where: True where the label is known; None keeps all.
         weights: >= 0 of each example, in units of the new example's weight: the threshold is then the smallest score
-            with $\sum_{s_i \le q} w_i \ge \text{level} \cdot (\sum_i w_i + 1)$. None weighs all as much as the new one.
+            with $\sum_{s_i \le q} w_i \ge \text{level} \cdot (\sum_i w_i + 1)$. Infinite ones count alike, and the rest
+            beside them nothing. None weighs all as much as the new one.
         groups: group number of each example in [0, num_groups); None puts all in one.
         num_groups: how many groups; 1 without `groups`.
 
@@ -101,9 +103,10 @@ def _ranked(scores, count, level):
 
 def _weighted(scores, mass, level):
     """The smallest score at or below which lies the share `level` of the mass, the new example's 1 included."""
+    mass, new = relative_weights(mass, jnp.ones(mass.shape[1:], mass.dtype))
     order = jnp.argsort(scores, axis=0)
     ordered, masses = (jnp.take_along_axis(array, order, axis=0) for array in (scores, mass))
-    needed = (jnp.sum(mass, axis=0) + 1) * (level * (1 - 1e-6))  # a tie in exact arithmetic is no miss
+    needed = (jnp.sum(mass, axis=0) + new) * (level * (1 - 1e-6))  # a tie in exact arithmetic is no miss
     enough = jnp.cumsum(masses, axis=0) >= needed[None]
     return jnp.min(jnp.where(enough, ordered, jnp.inf), axis=0, initial=jnp.inf)
 

@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxuq._arrays import as_float, select, undefined_unless, weighted, widened
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
+from jaxuq.calibration._weights import relative_weights
 
 
 @checked
@@ -65,7 +66,7 @@ def shifted_thresholds(
     valid = ~jnp.any(jnp.isnan(scores) | ~(mass >= 0), axis=0)
 
     def one(scores: Array, mass: Array) -> Array:
-        mass, new = _relative(mass, new_ratios)
+        mass, new = relative_weights(mass, new_ratios)
         scores = jnp.where(mass > 0, scores, jnp.inf)
         order = jnp.argsort(scores)
         reached = jnp.cumsum(mass[order])
@@ -78,17 +79,6 @@ def shifted_thresholds(
     flat = (array.reshape(array.shape[0], int(np.prod(tasks))) for array in (scores, mass))
     found = jax.vmap(one, in_axes=1, out_axes=1)(*flat).reshape(new_ratios.shape[0], *tasks)
     return undefined_unless(jnp.broadcast_to(valid, found.shape), found)
-
-
-def _relative(ratios: Array, others: Array) -> tuple[Array, Array]:
-    """Both in units of the greatest of the first; if that is infinite, what is infinite counts 1, all else nothing."""
-    largest = jnp.max(ratios, initial=0)
-    endless, scale = largest == jnp.inf, jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
-
-    def one(values: Array) -> Array:
-        return jnp.where(endless & ~jnp.isnan(values), (values == jnp.inf).astype(values.dtype), values / scale)
-
-    return one(ratios), one(others)
 
 
 @checked
@@ -157,7 +147,7 @@ def effective_sample_size(ratios: Float[Array, " n"], *, where: Bool[Array, " n"
     """
     _, ratios = weighted(where, None, ratios=ratios)
     positive = jnp.max(ratios, initial=0) > 0
-    shares, _ = _relative(ratios, ratios)
+    shares, _ = relative_weights(ratios, ratios)
     squares = jnp.sum(jnp.square(shares))
     size = jnp.square(jnp.sum(shares)) / jnp.where(positive, squares, 1)
     return undefined_unless(positive & jnp.all(ratios >= 0), size)

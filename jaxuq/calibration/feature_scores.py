@@ -296,6 +296,9 @@ def free_energy(logits: Float[Array, "*batch classes"], *, temperature: float = 
     Unlike the greatest probability it keeps the size of the logits, which is what far inputs lack. `-logits.max(-1)`,
     the greatest logit, is its limit for small T.
 
+    The logits of a network with rectifiers grow with the distance from the data, so inputs far outside can look more
+    familiar than the data: compare with a distance, as `nearest_features` or `feature_density`.
+
     Args:
         logits: of the classes, unnormalised: log probabilities have energy 0.
         temperature: T > 0.

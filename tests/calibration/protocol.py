@@ -145,7 +145,7 @@ EXAMPLES: dict[str, Any] = {
         calibration.effective_sample_size, (_unit,), where=_known, masked=(0,), differentiable=(0,)
     ),
     "conformal_p_values": Example(
-        calibration.conformal_p_values, (_y, _gaussian.mean), where=_where, masked=(0,), differentiable=(0, 1)
+        calibration.conformal_p_values, (_y, _gaussian.mean[:5]), where=_where, masked=(0,), differentiable=(0, 1)
     ),
     "exchangeability_wealth": Example(
         calibration.exchangeability_wealth, (_unit,), where=_known, masked=(0,), differentiable=(0,)

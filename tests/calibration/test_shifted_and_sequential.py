@@ -52,11 +52,19 @@ def test_infinite_and_huge_ratios_are_their_limits():
     np.testing.assert_array_equal(found, np.array([0.9, np.inf, 0.9], np.float32))
     found = calibration.shifted_thresholds(scores, jnp.ones(4), new, level=0.6)
     np.testing.assert_array_equal(found, np.array([0.5, np.inf, 0.5], np.float32))
-    for factor in (1e-35, 1.0, 2e37):  # whose sum is beyond single precision
+    for factor in (1e-35, 1.0, 2e38):  # whose sum is beyond single precision
         found = calibration.shifted_thresholds(scores, factor * jnp.ones(4), factor * new, level=0.4)
         np.testing.assert_array_equal(found, np.array([0.2, np.inf, 0.2], np.float32))
         np.testing.assert_allclose(calibration.effective_sample_size(factor * jnp.ones(40)), 40, rtol=1e-6)
     assert float(calibration.effective_sample_size(jnp.array([jnp.inf, 3.0, jnp.inf]))) == 2
+
+    weights = jnp.array([jnp.inf, jnp.inf, 1.0, 0.0])[:, None]
+    for level, expected in ((0.5, 0.1), (0.6, 0.9)):
+        found = calibration.conformal_threshold(scores[:, None], level=level, weights=weights)
+        np.testing.assert_array_equal(found, np.full((1, 1), expected, np.float32))
+    for factor, level, expected in ((2e38, 0.5, 0.2), (2e38, 0.51, 0.5), (1e-30, 0.5, np.inf)):
+        found = calibration.conformal_threshold(scores[:, None], level=level, weights=factor * jnp.ones((4, 1)))
+        np.testing.assert_array_equal(found, np.full((1, 1), expected, np.float32))
 
 
 @pytest.mark.long

@@ -1,11 +1,13 @@
 """What the site makes from the code: reference, a page a method, command line, results; and formulas as MathML."""
 
+import contextlib
 import html
 import importlib
 import inspect
+import io
+import os
 import pathlib
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -235,10 +237,20 @@ def _commands() -> str:
 
 
 def _help(*words: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "jaxuq", *words, "--help"], cwd=ROOT, capture_output=True, text=True, check=True,
-        env={"PATH": "/usr/bin:/bin", "COLUMNS": "96", "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
-    ).stdout.strip()  # fmt: skip
+    from jaxuq.cli.main import main
+
+    said = io.StringIO()
+    before = dict(os.environ)
+    os.environ.update(COLUMNS="96", HOME="/nonexistent")
+    try:
+        with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+            main([*words, "--help"])
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    if not said.getvalue():
+        raise PluginError(f"jaxuq {' '.join(words)} --help says nothing")
+    return said.getvalue().strip()
 
 
 def _columns() -> str:

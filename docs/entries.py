@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from mkdocs.exceptions import PluginError
-
 ROOT = pathlib.Path(__file__).parent.parent
 
 TABLES = (
@@ -142,7 +140,7 @@ def entry_page(table: tuple[str, str, str], name: str) -> str:
         name: of the entry.
 
     Raises:
-        PluginError: nothing that could be shown tells what the entry is.
+        LookupError: nothing that could be shown tells what the entry is.
     """
     path, called, folder = table
     entry, key = found(path)[name], f"{folder}/{name}"
@@ -152,7 +150,7 @@ def entry_page(table: tuple[str, str, str], name: str) -> str:
     if key in _SAID:
         lines.append(_SAID[key] + "\n")
     if not told and key not in _SAID:
-        raise PluginError(f"{path}[{name!r}] has no page: write the docstring of its function, or see docs/entries.py")
+        raise LookupError(f"{path}[{name!r}] has no page: write the docstring of its function, or see docs/entries.py")
     lines += told
     for function in functions:
         lines.append(f"Arguments, shapes and an example: [`{public(function)}`][{place(function, '')}].\n")

@@ -28,12 +28,6 @@ GUIDES = ("molecules", "benchmark", "language", "confidence", "labels", "extract
 """Pages below `guides`, in their order."""
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Search from disk needs a script, which the plugin takes from another host: it is in `pages`."""
-    config["extra_javascript"] = [one for one in config["extra_javascript"] if "://" not in str(one)]
-    return config
-
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that follow from the code, and the order of all."""
     pages: dict[str, str] = {}
@@ -116,7 +110,11 @@ def _generated() -> Iterator[tuple[str, str | bytes]]:
     for path, title, folder in entries.TABLES:
         table = entries.found(path)
         for name in table:
-            yield f"methods/{folder}/{_file(name)}.md", entries.entry_page((path, title, folder), name)
+            try:
+                page = entries.entry_page((path, title, folder), name)
+            except LookupError as error:
+                raise PluginError(str(error)) from None
+            yield f"methods/{folder}/{_file(name)}.md", page
     for page in sorted((ROOT / "experiments").glob("*/*.md")):
         yield f"results/{page.parent.name}-{page.stem.lower()}.md", _result(page)
     for picture in sorted((ROOT / "experiments").glob("*/*.png")):

@@ -22,7 +22,9 @@ def test_help_shows_what_a_network_has_of_its_own(name):
     kind = getattr(networks, name)
     said = pydoc.plain(pydoc.render_doc(kind))
     assert len(said.splitlines()) < 110
-    own = {one for one, given in vars(kind).items() if inspect.isfunction(given) and one[0] != "_"} - set(dir(nn.Module))
+    own = {one for one, given in vars(kind).items() if inspect.isfunction(given) and one[0] != "_"} - set(
+        dir(nn.Module)
+    )
     assert all(one in said for one in own)
     assert "inherited from flax" not in said
 

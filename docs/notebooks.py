@@ -69,12 +69,12 @@ def page(path: pathlib.Path) -> tuple[str, dict[str, bytes]]:
     Returns:
         The page, and its pictures by name.
     """
-    kept, note = _kept(path), f"\n*This is `notebooks/{path.name}`, as it ran when this site was made.*\n"
+    kept, note = _kept(path), f"*This is `notebooks/{path.name}`, as it ran when this site was made.*"
     if kept.exists():
         notebook = nbformat.read(kept, as_version=4)
     elif os.environ.get(_ONLY_KEPT) == "kept":
         notebook = nbformat.read(path, as_version=4)
-        note = f"\n*This is `notebooks/{path.name}`, which did not run when this site was made: no outputs here.*\n"
+        note = f"*This is `notebooks/{path.name}`, which did not run when this site was made: no outputs here.*"
     else:
         print(f"running {path.name}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ def page(path: pathlib.Path) -> tuple[str, dict[str, bytes]]:
             parts.append(f"```python\n{cell.source}\n```")
             parts += filter(None, (_output(one, path.stem, pictures) for one in _joined(cell.outputs)))
     title, _, rest = parts[0].partition("\n")
-    return "\n\n".join([title, note, rest, *parts[1:]]) + "\n", pictures
+    return "\n\n".join([title, note, rest.strip(), *parts[1:]]) + "\n", pictures
 
 
 def _kept(path: pathlib.Path) -> pathlib.Path:

@@ -1,25 +1,17 @@
 """Every notebook runs from a clean kernel, and is stored without outputs."""
 
-import os
+import importlib.util
 import pathlib
-import sys
 
 import nbformat
 import pytest
-from jupyter_client.kernelspec import KernelSpec
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
 
 ROOT = pathlib.Path(__file__).parent.parent
+_SPEC = importlib.util.spec_from_file_location("site_notebooks", ROOT / "docs" / "notebooks.py")
+assert _SPEC is not None and _SPEC.loader is not None
+site = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(site)
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-
-class ThisPython(AsyncKernelManager):
-    """Starts the kernel with the Python that runs the tests, whichever kernels are installed."""
-
-    @property
-    def kernel_spec(self):
-        return KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"])
 
 
 def test_there_are_notebooks():
@@ -72,13 +64,30 @@ def test_runs_with_minilm(path, tmp_path, monkeypatch):
 
 
 def _run(path, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook, timeout=1200, kernel_manager_class=ThisPython, resources={"metadata": {"path": str(tmp_path)}}
-    )
-    client.execute()  # raises CellExecutionError, with the cell and its traceback
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code = [cell for cell in site.execute(path, tmp_path).cells if cell.cell_type == "code"]  # as the site does
     assert all(cell.execution_count for cell in code)
     assert any("image/png" in output.get("data", {}) for cell in code for output in cell.outputs)
+
+
+def test_a_page_of_a_notebook_has_its_outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "KEPT", tmp_path / "kept")
+    monkeypatch.setenv("JAXUQ_NOTEBOOKS", "kept")
+    cells = [
+        nbformat.v4.new_markdown_cell("# A title\n\nText."),
+        nbformat.v4.new_code_cell(
+            "import sys\nfrom IPython.display import Image\nprint(6 * 7)\nprint('progress', file=sys.stderr)\n"
+            "Image(data=bytes.fromhex('89504e470d0a1a0a') + bytes(40))"
+        ),
+    ]
+    path = tmp_path / "own.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    page, pictures = site.page(path)
+    assert page.startswith("# A title\n\n*This is `notebooks/own.ipynb`, which did not run") and "42" not in page
+    site.execute(path, tmp_path)
+    page, pictures = site.page(path)
+    assert "as it ran when this site was made" in page and "progress\n" not in page
+    assert page.endswith("```\n\n```text\n42\n```\n\n![what the cell above draws](own-1.png)\n")
+    assert list(pictures) == ["own-1.png"] and pictures["own-1.png"].startswith(b"\x89PNG")
+    path.write_text(path.read_text().replace("6 * 7", "6 * 8"))  # other cells: what was kept is not theirs
+    assert "which did not run" in site.page(path)[0]

@@ -91,3 +91,17 @@ def test_counts_of_a_run_from_python_are_checked_before_it_begins(name, value):
     object.__setattr__(configuration, name, value)  # as where nobody checks types
     with pytest.raises(TuningError, match=f"--{name} is .*(whole number|starts at)"):
         normalised(configuration)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant", "other"),
+    [(["muben", "--sed", "3"], "--seeds", "--samples INT"), (["muben", "--model", "x"], "", "experts")],
+)
+def test_a_mistyped_option_suggests_options_of_the_same_command(typed, meant, other, capsys):
+    from jaxuq.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(typed)
+    said = "".join(capsys.readouterr())
+    assert ended.value.code == 2 and typed[1] in said and meant in said and other not in said
+    assert ("Perhaps" in said or "similar" in said) == bool(meant)

@@ -16,6 +16,7 @@ from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.linear import Linear, LoraConfig
+from jaxuq.networks.module import Module
 
 _MASKED = -1e30
 
@@ -117,7 +118,7 @@ def _norm(config: EncoderConfig, name: str, dtype: Any) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=config.norm_eps, dtype=dtype, param_dtype=dtype, use_fast_variance=False, name=name)
 
 
-class Encoder(nn.Module):
+class Encoder(Module):
     r"""BERT (or RoBERTa) without a head: $h^{(l+1)} = \mathrm{LN}(a + \mathrm{MLP}(a))$,
     $a = \mathrm{LN}(h^{(l)} + \mathrm{attention}(h^{(l)}))$, every token seeing every real token.
 

@@ -16,6 +16,7 @@ from jaxuq.networks.activations import ACTIVATIONS, Activation
 from jaxuq.networks.attention import Places, attend
 from jaxuq.networks.expert_mlp import ExpertMLP, Experts
 from jaxuq.networks.linear import LINEAR_LAYERS, Linear, LoraConfig
+from jaxuq.networks.module import Module
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_tables
 from jaxuq.networks.sharding import constrain, rows_are_mapped
 
@@ -255,7 +256,7 @@ class _Block(nn.Module):
         return x, ((key, value), query, x if self.keep_layers else None)
 
 
-class Decoder(nn.Module):
+class Decoder(Module):
     """A causal language model: tokens in, hidden states out; `logits` turns those into logits.
 
         output = decoder.apply({"params": params}, tokens)

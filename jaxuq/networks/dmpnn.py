@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Integer, PyTree
 from jaxuq.networks.dmpnn_config import DMPNN_ACTIVATIONS, DMPNNConfig
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.initializers import plain_dense
+from jaxuq.networks.module import Module
 from jaxuq.networks.molecular_graphs import PackedGraphs, relation_sum
 
 _SCALE = 0.01
@@ -50,7 +51,7 @@ def feature_widths(atoms: str) -> tuple[int, int]:
     return elements + sum(_CATEGORIES) + len(_HYBRIDISATIONS[atoms]) + 3, sum(_BOND_CATEGORIES) + 1
 
 
-class DMPNN(nn.Module):
+class DMPNN(Module):
     r"""Messages along directed bonds, which do not turn back; chemprop 2's network.
 
     With atom features $x_v$ (72) and bond features $e_{vw}$ (14): $h^{(0)}_{vw} = W_i [x_v, e_{vw}]$, and `depth` - 1

@@ -7,12 +7,13 @@ import jax
 from jaxtyping import Array, Float
 
 from jaxuq.networks.dropout import Dropout
+from jaxuq.networks.module import Module
 
 _XAVIER = nn.initializers.xavier_uniform()
 _BIAS = nn.initializers.constant(0.01)
 
 
-class DNN(nn.Module):
+class DNN(Module):
     r"""A multi-layer perceptron: an input layer, `depth` hidden layers, an output layer.
 
     $h_0 = x$; $h_{l+1} = \mathrm{dropout}(\phi(W_l h_l + b_l))$ for $l = 0 \dots$ `depth`; output $W h + b$.

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key, UInt32
 from jaxuq._arguments import typed
 from jaxuq._errors import OptionError
 from jaxuq._meshes import divided_like
+from jaxuq.networks.module import Module
 
 _GOLDEN_RATIO = 0x9E3779B1  # 2**32 / phi, odd: multiplying by it spreads neighbouring counters over all words
 
@@ -55,7 +56,7 @@ def keep_mask(rng_key: Key[Array, ""], shape: tuple[int, ...], rate: float) -> B
     return hashed >= jnp.uint32(min(round(rate * 2**32), 2**32 - 1))
 
 
-class Dropout(nn.Module):
+class Dropout(Module):
     """Zero each unit with probability `rate` and scale the rest by `1 / (1 - rate)`, if there is a `dropout` key.
 
     Without a key in `rngs` the layer is the identity, so whether dropout acts is decided by the caller alone:

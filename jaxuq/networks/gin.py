@@ -9,13 +9,14 @@ from jaxtyping import Array, Float
 
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.initializers import plain_dense
+from jaxuq.networks.module import Module
 from jaxuq.networks.molecular_graphs import MolecularGraphs, PackedGraphs, relation_sum
 
 _XAVIER = nn.initializers.xavier_uniform()
 _BIAS = nn.initializers.constant(0.01)
 
 
-class GIN(nn.Module):
+class GIN(Module):
     r"""A graph isomorphism network on atomic numbers, summed over the atoms of a molecule.
 
     $h^{(l+1)}_i = \mathrm{dropout}(\mathrm{ReLU}(\mathrm{MLP}_l(h^{(l)}_i + \sum_{j \sim i} h^{(l)}_j)))$ from the

@@ -16,6 +16,7 @@ from jaxuq.networks.grover_graph import (
     with_padding_rows,
 )
 from jaxuq.networks.grover_layers import BranchHead, GroverConfig, Readout, View
+from jaxuq.networks.module import Module
 
 
 def _branch_init(rng_key: Any, shape: tuple[int, int], dtype: Any) -> Array:
@@ -24,7 +25,7 @@ def _branch_init(rng_key: Any, shape: tuple[int, int], dtype: Any) -> Array:
     return halves(rng_key, (2, shape[0] // 2, shape[1]), dtype).reshape(shape)
 
 
-class Grover(nn.Module):
+class Grover(Module):
     r"""GROVER with the benchmark's two branches.
 
     Two blocks run apart, over atoms and over directed bonds. In each, every one of four heads has three message-passing

@@ -15,6 +15,7 @@ from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq._shapes import checked
 from jaxuq.networks.dropout import Dropout
+from jaxuq.networks.module import Module
 from jaxuq.networks.quantized import QuantizedKernel, kernel_product
 
 LINEAR_LAYERS = ("query", "key", "value", "output", "gate", "up", "down")
@@ -59,7 +60,7 @@ class LoraConfig:
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
 
-class Linear(nn.Module):
+class Linear(Module):
     r"""$y = x W + b$, plus $s\, x A B$ if the variables hold a `lora` collection for this layer.
 
     The base product is computed once and is shared by whatever is mapped over adapters: under

@@ -7,11 +7,12 @@ import jax
 from jaxtyping import Array, Float, PyTree, Shaped
 
 from jaxuq.networks.dropout import Dropout
+from jaxuq.networks.module import Module
 
 _XAVIER = nn.initializers.xavier_uniform()
 
 
-class SeveralMolecules(nn.Module):
+class SeveralMolecules(Module):
     r"""One network that reads each molecule of a row, and a hidden layer on what it has read of them.
 
     Of graphs, $h = \mathrm{ReLU}(W [f(x_1); \dots; f(x_m)] + b)$ with the same $f$ for all molecules (few labels

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxuq.networks.bert import Encoder, EncoderConfig
+from jaxuq.networks.module import Module
 
 _SHARES = (0.5, 0.875)  # of a batch, from the shortest on: what two narrower groups end at
 _DEVIATIONS = 3.0  # of the rank of a group's last row in the data set
@@ -79,7 +80,7 @@ def _table(tokens: Array, lengths: Array, width: int) -> tuple[Array, Array]:
     return tokens[:, :width].astype(jnp.int32), where
 
 
-class SmilesEncoder(nn.Module):
+class SmilesEncoder(Module):
     r"""An encoder of SMILES with an output layer: $V \tanh(W h_{[CLS]} + b) + c$.
 
     The published benchmark reads ChemBERTa through a pooler, $\tanh(W h_{[CLS]} + b)$, which its checkpoint does not

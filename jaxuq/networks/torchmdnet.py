@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from jaxuq._meshes import vary_like
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.layer_norm import layer_norm
+from jaxuq.networks.module import Module
 from jaxuq.networks.torchmdnet_layers import (
     XAVIER,
     AtomInputs,
@@ -19,7 +20,7 @@ from jaxuq.networks.torchmdnet_layers import (
 from jaxuq.networks.whitening import whiten_vectors
 
 
-class TorchMDNet(nn.Module):
+class TorchMDNet(Module):
     r"""The equivariant transformer of TorchMD-NET with the benchmark's head.
 
     For atoms $j$ within the cut-off of $i$, and per head, $a_{ij} = \mathrm{SiLU}(\sum_c q_i k_j f^k_{ij}) C(d_{ij})$;

@@ -16,6 +16,7 @@ from jaxuq.networks.attention import mixture
 from jaxuq.networks.dropout import Dropout
 from jaxuq.networks.geometry import pair_distances
 from jaxuq.networks.layer_norm import layer_norm
+from jaxuq.networks.module import Module
 
 _NORMAL = nn.initializers.normal(0.02)
 _MASKED = -1e30
@@ -134,7 +135,7 @@ class _Layer(nn.Module):
         return (x + Dropout(self.dropout_rate)(_dense(width, "down")(inner)), scores), None
 
 
-class UniMol(nn.Module):
+class UniMol(Module):
     r"""Uni-Mol (version 1) with the benchmark's head.
 
     An atom is a token; a pair starts as $p^{(0)}_{ij} = \mathrm{MLP}(\phi(a_{t_i t_j} d_{ij} + b_{t_i t_j}))$ with

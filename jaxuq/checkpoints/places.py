@@ -34,10 +34,17 @@ class Place(NamedTuple):
     kept: tuple[int, ...] | None = None
     start: int | None = None
 
-    def fill(self, target: np.ndarray, stored: StoredTensor) -> None:
-        """Read the stored tensor, or its rows, into an array of the parameter's shape, see `fill_array`."""
-        rows = None if self.start is None else slice(self.start, self.start + self.shape[0])
-        fill_array(target, stored, transposed=self.transposed, rows=rows)
+    def fill(self, target: np.ndarray, stored: StoredTensor, own: tuple[slice, ...] | None = None) -> None:
+        """Read the stored tensor, or its rows, into an array of the parameter's shape, see `fill_array`.
+
+        With `own`, a slice for each axis of one tensor as a parameter, the array has that part's shape.
+        """
+        if own is None and self.start is None:
+            return fill_array(target, stored, transposed=self.transposed)
+        part = list(own[::-1] if self.transposed else own) if own is not None else [slice(0, n) for n in self.shape]
+        if self.start is not None:
+            part[0] = slice(self.start + part[0].start, self.start + part[0].stop)
+        return fill_array(target, stored, transposed=self.transposed, part=tuple(part))
 
 
 def linear(name: str, path: tuple[str, ...], inputs: int, outputs: int, *, bias: bool = True, **stacked: Any) -> dict:

@@ -27,6 +27,7 @@ class StoredTensor(NamedTuple):
         shape: as Hugging Face has it.
         kind: how numbers are stored, such as `BF16` or `Q4_1`.
         read: gives the numbers; raises `CheckpointError` if the file is damaged.
+        read_part: gives those of a part, a slice for each axis, and reads no others; None: there is no such way.
     """
 
     file: Path
@@ -34,6 +35,7 @@ class StoredTensor(NamedTuple):
     shape: tuple[int, ...]
     kind: str
     read: Callable[[], np.ndarray]
+    read_part: Callable[[tuple[slice, ...]], np.ndarray] | None = None
 
 
 def read_text(path: Path) -> str:
@@ -131,7 +133,8 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
                     continue
                 part = opened.get_slice(name)
                 shape, kind = tuple(part.get_shape()), str(part.get_dtype())
-                tensors[name] = StoredTensor(file, name, shape, kind, _reader(opened, file, name, kind))
+                read = _reader(opened, file, name, kind)
+                tensors[name] = StoredTensor(file, name, shape, kind, read, read)
         except (SafetensorError, OSError, OverflowError, MemoryError) as error:
             raise CheckpointError(f"{file} is damaged or incomplete: {error}") from error
     missing = sorted(set(listed or ()) - set(tensors))
@@ -146,8 +149,8 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     return tensors
 
 
-def _reader(opened: Any, file: Path, name: str, kind: str) -> Callable[[], np.ndarray]:
-    def read() -> np.ndarray:
+def _reader(opened: Any, file: Path, name: str, kind: str) -> Callable[..., np.ndarray]:
+    def read(part: tuple[slice, ...] | None = None) -> np.ndarray:
         from safetensors import SafetensorError
 
         if kind not in _KINDS:
@@ -156,7 +159,7 @@ def _reader(opened: Any, file: Path, name: str, kind: str) -> Callable[[], np.nd
                 "Use the unquantised checkpoint"
             )
         try:
-            return opened.get_tensor(name)
+            return opened.get_tensor(name) if part is None else opened.get_slice(name)[part]
         except (SafetensorError, OSError, ValueError, TypeError) as error:
             raise CheckpointError(f"tensor {name} in {file} cannot be read: {error}") from error
 
@@ -198,7 +201,7 @@ def compare_names(
 
 @typed()
 def fill_array(
-    target: np.ndarray, tensor: StoredTensor, *, transposed: bool = False, rows: slice | None = None
+    target: np.ndarray, tensor: StoredTensor, *, transposed: bool = False, part: tuple[slice, ...] | None = None
 ) -> None:
     """Read a stored tensor into an array, which decides the type.
 
@@ -206,12 +209,15 @@ def fill_array(
         target: written.
         tensor: what is read.
         transposed: whether it is stored the other way round.
-        rows: of the stored tensor that are taken; None: all.
+        part: of the stored tensor that is taken, a slice for each axis; None: all.
 
     Raises:
         CheckpointError: the file is damaged, or holds numbers that are not finite in the target's type.
     """
-    array = tensor.read() if rows is None else tensor.read()[rows]
+    if part is None or tensor.read_part is None:
+        array = tensor.read() if part is None else tensor.read()[part]
+    else:
+        array = tensor.read_part(part)
     with np.errstate(over="ignore"):  # reported below, with the tensor's name
         target[...] = array.T if transposed else array
     flat = target.reshape(-1)

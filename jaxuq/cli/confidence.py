@@ -50,6 +50,9 @@ class AskCommand:
     seed: int = 0
     """Of the further answers."""
 
+    mesh: str = ""
+    """Devices to divide the model over, such as tensor=4; otherwise one."""
+
     explain: str | None = None
     """Write a page here that shows the chain step by step."""
 

@@ -17,6 +17,7 @@ def answer_question(command: "AskCommand") -> None:
     from jaxuq.cli.generate import load_named_model
     from jaxuq.confidence.measures import chosen_measures
     from jaxuq.confidence.text.assess import Plan, assess
+    from jaxuq.parallel import row_parts
     from jaxuq.questions import Question, QuestionError, lay_out
     from jaxuq.questions.answers import KINDS
 
@@ -30,17 +31,18 @@ def answer_question(command: "AskCommand") -> None:
     question = sys.stdin.read() if command.question == "-" else command.question
     if not question.strip():
         raise QuestionError("the question is empty")
-    model = load_named_model(command.model)
+    model = load_named_model(command.model, mesh=command.mesh)
+    rows = row_parts(model.mesh)
     kind = "text" if command.kind == "auto" else command.kind
     names = ["single", "asking", *(["samples"] if command.samples else [])]
     plan = Plan(command.max_new_tokens, not command.chat, command.samples or 1, measures=chosen_measures(names))
     bare = Question("asked", question.strip(), kind=kind, response=command.response)
     asked = lay_out(bare, "instruction" if command.chat else "short")
     key, known = jax.random.key(command.seed), [command.answer]
-    found = assess(model, [asked], key, plan=plan, rows=1, answers=known)[0]
+    found = assess(model, [asked], key, plan=plan, rows=rows, answers=known)[0]
     if command.kind == "auto" and found.found is None and command.answer is None:
         numbered = asked._replace(kind="number", response=found.text)
-        found = assess(model, [numbered], key, plan=plan, rows=1, answers=known)[0]
+        found = assess(model, [numbered], key, plan=plan, rows=rows, answers=known)[0]
     _print(found)
     if command.explain is not None:
         from jaxuq.confidence.text.explain import explain

@@ -9,6 +9,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from jaxuq.cli.telling import progress_console, say, warn
+from jaxuq.parallel.processes import is_first
 from jaxuq.study.folder import RunFolder
 from jaxuq.study.listener import Listener
 
@@ -32,6 +33,8 @@ def run_and_report(run: Callable[[Listener], RunFolder], files: Sequence[tuple[s
     keep_compiled_programs()
     with Display() as display:
         folder = run(display.listener())
+    if not is_first():
+        return folder
     write_report(folder.path)
     print_report(folder.path)
     display.over(folder.path, files)

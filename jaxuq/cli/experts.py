@@ -38,9 +38,12 @@ class RouteCommand:
     top_k: int | None = None
     """Keep the k best experts only."""
 
+    mesh: str = ""
+    """Devices to divide the model and the questions over, such as data=4,tensor=2; otherwise gradients over all."""
+
     def run(self) -> None:
         """Print a JSON object a question."""
-        run, asked, weights = _routed(self.run_folder, self.questions, self.top_k)
+        run, asked, weights = _routed(self.run_folder, self.questions, self.top_k, mesh=self.mesh)
         for question, row in zip(asked, weights):
             named = {name: round(float(weight), 5) for name, weight in zip(_names(run), row)}
             print(json.dumps({"question": question, "weights": named}, ensure_ascii=False))
@@ -71,6 +74,9 @@ class ExpertsGenerateCommand:
     seed: int = 0
     """Of sampling."""
 
+    mesh: str = ""
+    """Devices to divide the model and the answers over, such as data=4,tensor=2; otherwise one."""
+
     json: bool = False
     """Print one JSON object a question: weights, tokens, and what every member thought of them."""
 
@@ -91,7 +97,7 @@ class ExpertsGenerateCommand:
             sampling = check_sampling(Sampling(self.temperature))
         except ValueError as error:
             raise ExpertsError(str(error)) from None
-        run, asked, weights = _routed(self.run_folder, self.questions, self.top_k, self.max_new_tokens)
+        run, asked, weights = _routed(self.run_folder, self.questions, self.top_k, self.max_new_tokens, self.mesh)
         encoded = encode_questions(run, typed_questions(run.configuration, asked), self.max_new_tokens)
         answers = answer_by_experts(
             run.model,
@@ -177,9 +183,10 @@ def _names(run: "TrainedRun") -> list[str]:
 
 
 def _routed(
-    folder: Path, questions: tuple[str, ...], top_k: int | None, room: int = 1
+    folder: Path, questions: tuple[str, ...], top_k: int | None, room: int = 1, mesh: str = ""
 ) -> tuple["TrainedRun", list[str], Any]:
     from jaxuq.cli.compiled import keep_compiled_programs
+    from jaxuq.cli.generate import use_devices
     from jaxuq.experts.errors import ExpertsError
     from jaxuq.experts.pipeline.questions import encode_questions, read_training
     from jaxuq.experts.pipeline.records import typed_questions
@@ -192,7 +199,8 @@ def _routed(
     if not asked:
         raise ExpertsError('there is no question; for example: jaxuq experts route runs/experts "How many?"')
     keep_compiled_programs()
-    run = read_training(folder)
+    use_devices(mesh)
+    run = read_training(folder, mesh=mesh)
     encoded = encode_questions(run, typed_questions(run.configuration, asked), room)
     if encoded.rejected:
         raise ExpertsError(f"question {encoded.rejected[0].place}: {encoded.rejected[0].reason}")
@@ -241,6 +249,7 @@ def run_evaluate(options: EvaluateConfiguration) -> None:
         options: the options.
     """
     from jaxuq.cli.display import run_and_report
+    from jaxuq.cli.generate import use_devices
     from jaxuq.experts.pipeline.evaluation import run_evaluation
     from jaxuq.experts.pipeline.methods import METHODS
 
@@ -248,4 +257,5 @@ def run_evaluate(options: EvaluateConfiguration) -> None:
         for name, entry in METHODS.items():
             print(f"{name:22} {entry.title}")
         return
+    use_devices(options.mesh)
     run_and_report(lambda listener: run_evaluation(options, listener=listener), _FILES)

@@ -106,6 +106,9 @@ class ExtractCommand(CrewOptions):
     batch_size: int = 8
     """Conversations at a time with a model of jaxuq."""
 
+    mesh: str = ""
+    """Devices to divide a model of jaxuq and its conversations over, such as data=4,tensor=2; otherwise one."""
+
     concurrency: int = 8
     """Requests at a time to a server."""
 
@@ -222,7 +225,8 @@ class ExtractCommand(CrewOptions):
         from jaxuq.cli.generate import load_named_model
 
         keep_compiled_programs()
-        return local_chat(load_named_model(self.model), settings, batch_size=self.batch_size, name=self.model)
+        model = load_named_model(self.model, mesh=self.mesh)
+        return local_chat(model, settings, batch_size=self.batch_size, name=self.model)
 
 
 def _device(model: str) -> str:

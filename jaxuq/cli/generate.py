@@ -1,7 +1,9 @@
 """`jaxuq generate`: a language model answers on the terminal, or as JSON with every token's probability."""
 
 import dataclasses
+import importlib
 import json
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -144,10 +146,13 @@ def load_named_model(name: str, *, mesh: str = "") -> "LanguageModel":
             raise CheckpointError(f"{error}. Where there is a network: jaxuq models fetch {name}") from None
     if not mesh:
         return load_model(name)
-    from jaxuq.parallel import mesh_of
+    from jaxuq.parallel import meet_processes, mesh_of
 
     use_devices(mesh)
-    return load_model(name, mesh=mesh_of(mesh))
+    devices = mesh_of(mesh)
+    model = load_model(name, mesh=devices)
+    meet_processes(devices)
+    return model
 
 
 def use_devices(mesh: str) -> None:
@@ -158,10 +163,17 @@ def use_devices(mesh: str) -> None:
     """
     import math
 
-    from jaxuq.parallel import mesh_axes, use_cpu_cores
+    from jaxuq.parallel import is_first, join_processes, mesh_axes, use_cpu_cores
+    from jaxuq.parallel.processes import LAUNCHED
 
     if mesh:
-        use_cpu_cores(math.prod(mesh_axes(mesh).values()))
+        if os.environ.get(LAUNCHED):
+            importlib.import_module("transformers")  # what takes long is imported before the processes meet
+        devices = math.prod(mesh_axes(mesh).values())
+        if not join_processes(devices):
+            use_cpu_cores(devices)
+        if not is_first():
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def _show(text: str) -> None:

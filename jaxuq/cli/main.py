@@ -30,6 +30,7 @@ _COMMANDS = {
     "tune": ("jaxuq.tuning.configuration", "TuneConfiguration", ("language", "reports")),
     "generate": ("jaxuq.cli.generate", "GenerateCommand", ("language",)),
     "serve": ("jaxuq.cli.serve", "ServeCommand", ("language", "serve")),
+    "launch": ("jaxuq.cli.launch", "LaunchCommand", ("language",)),
     "plan": ("jaxuq.cli.plan", "PlanCommand", ("language",)),
     "models": ("jaxuq.cli.models", "ModelsCommand", ()),
     "data": ("jaxuq.cli.data", "DataCommand", ("molecules",)),
@@ -95,6 +96,9 @@ def _main(given: list[str]) -> None:
     import tyro
 
     options = getattr(importlib.import_module(place[0]), place[1])
+    if name == "launch":
+        _launch(options, given[1:])
+        return
     command = tyro.cli(options, prog=f"jaxuq {name}", args=given[1:])
     check_extras(place[2], f"jaxuq {name}")
     try:
@@ -103,6 +107,20 @@ def _main(given: list[str]) -> None:
         if error.name is None or error.name.startswith("jaxuq"):
             raise
         raise missing_package(error.name, f"jaxuq {name}") from error
+
+
+def _launch(options: Any, given: list[str]) -> None:
+    """Its own options stand before the command that it is to run."""
+    import tyro
+
+    at = next((number for number, part in enumerate(given) if part in _COMMANDS), len(given))
+    launch = tyro.cli(options, prog="jaxuq launch", args=given[:at])
+    launch.check(given[at:])
+    if launch.processes is None:  # a scheduler has begun this process and the others
+        os.environ["JAXUQ_LAUNCHED"] = "scheduler"
+        _main(given[at:])
+    elif code := launch.start(given[at:], launch.processes):
+        sys.exit(code)
 
 
 def _help() -> str:

@@ -18,15 +18,17 @@ _QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=fal
 class PlanCommand:
     """What a job will hold, send and take at least: jaxuq plan --model llama3-8b --mesh data=2,tensor=4."""
 
-    model: str = "llama3-8b"
+    model: str = ""
     """A shape by name (llama3-1b, -8b, -70b, qwen2.5-7b, -32b, mixtral-8x7b), a folder with config.json, or a name of
-    jaxuq models list; no weights are read."""
+    jaxuq models list; no weights are read. By default llama3-8b. Of molecules dnn or morgan, of tagging hmm-9 or hmm-37
+    (states)."""
 
     mesh: str = "data=8"
     """Devices, by axes: data, fsdp, tensor, expert."""
 
-    do: Literal["confidence", "features", "experts", "tune", "ensemble"] = "confidence"
-    """Answers with all that measures read; gradient features; answers by experts; tuning; texts scored by members."""
+    do: Literal["confidence", "features", "experts", "tune", "ensemble", "molecules", "tagging"] = "confidence"
+    """Answers with all that measures read; gradient features; answers by experts; tuning; texts scored by members; an
+    epoch of an ensemble on so many molecules; an iteration of EM over so many sentences."""
 
     tokens: int = 2048
     """Of a row, prompt and answer together."""
@@ -61,17 +63,21 @@ class PlanCommand:
         for size in mesh_axes(self.mesh).values():
             count *= size
         _pretend(count)
-        from jaxuq.planning import plan_job
+        from jaxuq.planning import SMALL_MODELS, plan_job
+
+        small = self.do in SMALL_MODELS
+        model = self.model or (SMALL_MODELS[self.do][0] if small else "llama3-8b")
+        dtype = "float32" if small else self.dtype
 
         with progress_console().status(f"compiling for {count} pretended devices"):
             plan = plan_job(
-                self.model, self.do, self.mesh, rows=self.rows, tokens=self.tokens, new_tokens=self.new_tokens,
-                members=self.members, rank=self.rank, dtype=self.dtype, device=self.device,
+                model, self.do, self.mesh, rows=self.rows, tokens=self.tokens, new_tokens=self.new_tokens,
+                members=self.members, rank=self.rank, dtype=dtype, device=self.device,
             )  # fmt: skip
         if self.json:
-            print(json.dumps(record(plan) | {"model": self.model, "dtype": self.dtype}))
+            print(json.dumps(record(plan) | {"model": model, "dtype": dtype}))
         else:
-            _show(self.model, plan)
+            _show(model, plan)
 
 
 def _pretend(count: int) -> None:
@@ -132,17 +138,19 @@ def _show(model: str, plan: "Plan") -> None:
     from rich.table import Table
 
     mesh = ", ".join(f"{name} {size}" for name, size in plan.mesh.items())
-    title = f"{model}: {plan.job}, {plan.rows} rows of {plan.tokens} tokens on {plan.device.title}, {mesh}"
+    rows = f"{plan.rows} molecules" if plan.job == "molecules" else f"{plan.rows} rows of {plan.tokens} tokens"
+    title = f"{model}: {plan.job}, {rows} on {plan.device.title}, {mesh}"
     table = Table(title=title, title_justify="left")
     table.add_column("on each device")
     for stage in plan.stages:
         name = stage.name if stage.times == 1 else f"{stage.name}, {stage.times} times"
         table.add_column(name, justify="right")
+    unit, size_of = ("GiB", 2**30) if plan.bytes >= 2**30 else ("MiB", 2**20)
     kinds = dict.fromkeys(kind for stage in plan.stages for kind, size in stage.held.items() if size)
     for kind in kinds:
-        table.add_row(f"{kind}, GiB", *(f"{stage.held.get(kind, 0) / 2**30:.2f}" for stage in plan.stages))
-    table.add_row("in all, GiB", *(f"{stage.bytes / 2**30:.2f}" for stage in plan.stages), style="bold")
-    table.add_row("sent, GiB", *(f"{stage.program.bytes_sent / 2**30:.3g}" for stage in plan.stages))
+        table.add_row(f"{kind}, {unit}", *(f"{stage.held.get(kind, 0) / size_of:.2f}" for stage in plan.stages))
+    table.add_row(f"in all, {unit}", *(f"{stage.bytes / size_of:.2f}" for stage in plan.stages), style="bold")
+    table.add_row(f"sent, {unit}", *(f"{stage.program.bytes_sent / size_of:.3g}" for stage in plan.stages))
     table.add_row("in exchanges", *(_exchanges(stage) for stage in plan.stages))
     table.add_row("products of all, TFLOP", *(f"{stage.flops / 1e12:.3g}" for stage in plan.stages))
     table.add_row("at least, ms", *(f"{1000 * stage.seconds:.3g} ({stage.bound})" for stage in plan.stages))
@@ -150,7 +158,7 @@ def _show(model: str, plan: "Plan") -> None:
     console.print(table)
     memory = plan.device.memory / 2**30
     fits = "fits" if plan.fits else "does not fit"
-    console.print(f"{plan.bytes / 2**30:.1f} of {memory:.1f} GiB: {fits} (8 % is left to the runtime).")
+    console.print(f"{plan.bytes / size_of:.1f} {unit} of {memory:.1f} GiB: {fits} (8 % is left to the runtime).")
     console.print(
         f"Largest batch: {plan.largest_rows} rows (the line through {plan.rows} and {2 * plan.rows}, both compiled)."
     )
@@ -160,6 +168,9 @@ def _show(model: str, plan: "Plan") -> None:
     )
     for advice in plan.advice:
         console.print(f"- {advice}")
+    if plan.job in ("molecules", "tagging"):
+        console.print("Nothing has been measured.")
+        return
     console.print("bfloat16 is compiled as float16, which a CPU does not widen; nothing has been measured.")
 
 

@@ -36,6 +36,9 @@ class ServeCommand:
     tokens: int = 32768
     """Tokens of all of them with their prompts, padding included, that there is memory for; others wait."""
 
+    mesh: str = ""
+    """Devices to divide the model and the answers over, such as data=4,tensor=2; otherwise one."""
+
     confidence: Path | None = None
     """Results of `jaxuq confidence` with this model: replies then tell calibrated probabilities to who asks."""
 
@@ -61,7 +64,7 @@ class ServeCommand:
         key = os.environ.get(KEY_VARIABLE, "").strip()
         listening = listen(self.host, self.port)
         keep_compiled_programs()
-        model = load_named_model(self.model)
+        model = load_named_model(self.model, mesh=self.mesh)
         kept = None if self.confidence is None else load_kept(self.confidence, self.measure)
         judge = Judge(model, kept, self.abstain_risk)
         backend = LocalBackend(model, self.model, slots=self.slots, most_tokens=self.tokens, judge=judge)

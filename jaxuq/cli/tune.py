@@ -24,7 +24,7 @@ def run(configuration: TuneConfiguration) -> None:
     use_devices(configuration.mesh)
     judge = None
     if asks_judge(configuration.loss, configuration.uncertainty) and configuration.judge is not None:
-        judge = _judge(configuration.judge, configuration.judge_model)
+        judge = _judge(configuration.judge, configuration.judge_model, configuration.mesh)
     run_and_report(lambda listener: run_tuning(configuration, judge=judge, listener=listener), _files(configuration))
 
 
@@ -56,7 +56,7 @@ def _files(configuration: TuneConfiguration) -> list[tuple[str, str]]:
     return [*files, ("merged/", "the model with the first adapters merged into it")] if configuration.merge else files
 
 
-def _judge(address: str, model: str) -> "Judge":
+def _judge(address: str, model: str, mesh: str) -> "Judge":
     """A server or a local model as a function from prompts to replies."""
     from jaxuq.extraction.chat import Request
     from jaxuq.extraction.local import local_chat
@@ -67,7 +67,7 @@ def _judge(address: str, model: str) -> "Judge":
     else:
         from jaxuq.cli.generate import load_named_model
 
-        chat = local_chat(load_named_model(address))
+        chat = local_chat(load_named_model(address, mesh=mesh))
 
     def ask(prompts: Sequence[str]) -> list[str]:
         return [reply.text for reply in chat.ask([Request(({"role": "user", "content": one},)) for one in prompts])]

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree
 
 from jaxuq.language import CheckpointError
+from jaxuq.parallel import on_host
 from jaxuq.study import write_json
 
 
@@ -24,9 +25,7 @@ class FeatureFile:
         folder: Any,
         shape: tuple[int, int],
         batches: int,
-        settings: Mapping[str, Any],
-        rng_key: Any,
-        arrays: PyTree,
+        record: Mapping[str, Any],
     ):
         """Make the file, or go on with the one that is there.
 
@@ -34,9 +33,7 @@ class FeatureFile:
             folder: None: in memory.
             shape: of the matrix.
             batches: after how many it is complete.
-            settings: what the rows depend on: options,
-            rng_key: the projection's key,
-            arrays: and the model.
+            record: what the rows depend on, see `fingerprint`; of rows in memory nothing is asked.
 
         Raises:
             CheckpointError: the folder's rows depend on something else.
@@ -48,7 +45,7 @@ class FeatureFile:
             self._rows = np.zeros(shape, np.float32)
             return
         self._path, self._state = self._folder / "features.npy", self._folder / "features.json"
-        self._record = _fingerprint(settings, rng_key, arrays) | {"shape": list(shape), "batches": batches}
+        self._record = dict(record) | {"shape": list(shape), "batches": batches}
         earlier = _read(self._state)
         if earlier is not None:
             different = [name for name, value in self._record.items() if earlier.get(name) != value]
@@ -134,12 +131,18 @@ class _DiskErrors:
             ) from error
 
 
-def _fingerprint(settings: Mapping[str, Any], rng_key: Any, arrays: PyTree) -> dict[str, Any]:
+def fingerprint(settings: Mapping[str, Any], rng_key: Any, arrays: PyTree) -> dict[str, Any]:
+    """What rows depend on: options, the projection's key, and a checksum of the model."""
     total = 0
     for leaf in jax.tree.leaves(arrays):
-        total = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), total)
+        total = zlib.crc32(np.ascontiguousarray(on_host(leaf)).tobytes(), total)
     key = zlib.crc32(np.asarray(jax.random.key_data(rng_key)).tobytes())
     return dict(settings) | {"key": key, "arrays": total}
+
+
+def batches_written(folder: pathlib.Path) -> int:
+    """Of the matrix in a folder, without touching it."""
+    return int((_read(folder / "features.json") or {}).get("done", 0))
 
 
 def _read(path: pathlib.Path) -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ from jaxuq.language import LanguageModel, decode_tokens
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.language.tokenization import stop_tokens
 from jaxuq.networks.model import check_decoder
-from jaxuq.parallel import pad_rows, plan_rows
+from jaxuq.networks.sharding import place_params
+from jaxuq.parallel import on_host, pad_rows, plan_rows, row_parts
 
 
 class ExpertAnswer(NamedTuple):
@@ -66,6 +67,7 @@ def answer_by_experts(
     batch_size: int = 8,
     mix: Mixing | None = None,
     gates: PyTree | None = None,
+    mesh: jax.sharding.Mesh | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[ExpertAnswer]:
     """Answer prompts by the weighted logits of experts, or by their mixture within layers.
@@ -84,6 +86,7 @@ def answer_by_experts(
         batch_size: prompts answered at a time.
         mix: see `generate_by_experts`.
         gates: see `generate_by_experts`.
+        mesh: devices to divide the work over, see `LanguageModel.on_mesh`; None: where the model lies.
         on_progress: called with prompts done and in all.
 
     Returns:
@@ -96,13 +99,17 @@ def answer_by_experts(
     weights = np.asarray(weights, np.float32)
     check_decoder(model.decoder, "answering with experts")
     _check(model, prompts, weights, max_new_tokens, batch_size)
+    model = model.on_mesh(mesh)
+    experts, gates = place_params((experts, gates), model.mesh)
     key = rng_key if isinstance(rng_key, jax.Array) else jax.random.key(rng_key)
     stops = tuple(stop_tokens(model))
     decoder = model.decoder if experts is not None else model.decoder.clone(lora=None)
     answers: list[ExpertAnswer] = []
     together = mix is not None or experts is None
     members = [tuple(np.flatnonzero(np.ones_like(row) if together else row).tolist()) for row in weights]
-    for batch in plan_rows([len(prompt) for prompt in prompts], max_rows=batch_size, groups=members):
+    for batch in plan_rows(
+        [len(prompt) for prompt in prompts], max_rows=batch_size, groups=members, devices=row_parts(model.mesh)
+    ):
         group = batch.rows.tolist()
         used = list(members[group[0]])
         chosen = experts
@@ -116,7 +123,7 @@ def answer_by_experts(
             decoder, model.params, chosen, jnp.asarray(shares), tokens, lengths, keys, max_new_tokens=max_new_tokens,
             sampling=sampling, stop_tokens=stops, mix=mix, gates=gates,
         )  # fmt: skip
-        found = jax.device_get(found._replace(rng_keys=None, cache=None))
+        found = on_host(found._replace(rng_keys=None, cache=None))
         for row, index in enumerate(group):
             count = int(found.num_generated[row])
             said = found.observed

@@ -15,7 +15,8 @@ from jaxuq._arguments import typed
 from jaxuq._entries import function_of, label_of
 from jaxuq._errors import OptionError
 from jaxuq._options import check_count
-from jaxuq.experts._feature_file import FeatureFile
+from jaxuq.experts._feature_file import FeatureFile, fingerprint
+from jaxuq.experts._feature_shards import compute_in_shards
 from jaxuq.experts.gradients import REDUCTIONS, TOKENS, Choosing, Reduction, example_gradients, gradient_tokens
 from jaxuq.experts.preconditioning import CONVENTIONS, AdapterCheckpoint, Convention, precondition
 from jaxuq.experts.projection import PROJECTIONS, Projection, project
@@ -31,7 +32,7 @@ from jaxuq.language import (
 )
 from jaxuq.networks import Decoder, Model, capability
 from jaxuq.networks.sharding import place_params
-from jaxuq.parallel import divide_rows, on_every_device, row_axes, row_parts
+from jaxuq.parallel import divide_rows, on_every_device, on_host, row_axes, row_parts
 
 
 class GradientFeatures(NamedTuple):
@@ -66,6 +67,7 @@ def gradient_features(
     convention: str | Convention = "elrea",
     reduction: str | Reduction = "mean",
     folder: str | pathlib.Path | None = None,
+    shards: int = 1,
     mesh: jax.sharding.Mesh | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> GradientFeatures:
@@ -96,6 +98,9 @@ def gradient_features(
         reduction: see `example_gradients`.
         folder: where to write `features.npy` as it comes; called again with the same arguments after an interruption,
             it goes on and ends with the same numbers. None: held in memory.
+        shards: parts of the work, each a file of its own in the folder until all are there. Any number of processes
+            that see the folder may make the same call at one time, on devices of their own: each takes parts that no
+            other has, and of one that dies another goes on. All of them get the whole.
         mesh: devices with an axis `data`, over which the rows of a batch are divided, and the model's parameters as
             `PARTITION_RULES` say unless they lie on that mesh already. None: one device.
         on_progress: `on_progress(done, total)`, in examples, after each batch.
@@ -105,7 +110,8 @@ def gradient_features(
         adapters' size), a block of the projection. On the host: 8 bytes an example, and what no folder takes.
 
     Raises:
-        ValueError: an option is not among its choices; no checkpoints; a checkpoint without optimiser state, or that
+        ValueError: an option is not among its choices; shards without a folder, or a folder and a mesh over several
+            processes; no checkpoints; a checkpoint without optimiser state, or that
             does not fit the model.
         CapabilityError: the decoder has no adapters, your model trains no part.
         PromptError: no example can be used.
@@ -134,6 +140,12 @@ def gradient_features(
         (PROJECTIONS, kind), (TOKENS, tokens), (CONVENTIONS, convention), (REDUCTIONS, reduction),
     )  # fmt: skip
     context = model.functions.max_positions
+    if check_count("shards", shards) > 1 and folder is None:
+        raise OptionError(f"{shards} shards need a folder, where all processes find them")
+    if folder is not None and mesh is not None and mesh.is_multi_process:
+        raise OptionError(
+            "a folder is written by processes with meshes of their own devices; make the mesh of jax.local_devices()"
+        )
     data = _Cut(instructions, tokens, min(max_length or context, context))
     lengths, dropped, content = _survey(data)
     kept = np.flatnonzero(lengths)
@@ -147,20 +159,25 @@ def gradient_features(
         "dimension": dimension, "kind": label_of(kind), "tokens": label_of(tokens), "preconditioned": preconditioned,
         "convention": label_of(convention), "reduction": label_of(reduction), "rows": rows, "data": content,
     }  # fmt: skip
-    file = FeatureFile(folder, (len(kept), dimension), len(plans), settings, rng_key, (checkpoints, model.params))
+    record = {} if folder is None else fingerprint(settings, rng_key, (checkpoints, model.params))
     arrays = (place_params(model.params, mesh), *on_every_device((tuple(checkpoints), rng_key), mesh))
-    done = 0
-    for number, plan in enumerate(plans):
-        examples = [row[0] for row in plan.rows]
-        done += len(examples)
-        if number < file.batches_done:
-            continue
-        batch = make_batch(data, plan, batch_size=rows)
-        features = np.asarray(compute(*arrays, divide_rows(batch, mesh)))[: len(examples)]
-        file.write(place[examples], features)
-        if on_progress is not None:
-            on_progress(done, len(kept))
-    features = file.finished()
+    batches = [place[[row[0] for row in plan.rows]] for plan in plans]
+    told = lambda done: None if on_progress is None else on_progress(done, len(kept))  # noqa: E731
+
+    def features_of(number: int) -> Float[np.ndarray, "batch dimension"]:
+        batch = make_batch(data, plans[number], batch_size=rows)
+        return on_host(compute(*arrays, divide_rows(batch, mesh)))[: len(batches[number])]
+
+    shape = len(kept), dimension
+    if folder is not None and shards > 1:
+        where = pathlib.Path(folder).expanduser()
+        features = compute_in_shards(where, shards, shape, batches, record, features_of, told)
+    else:
+        file, done = FeatureFile(folder, shape, len(plans), record), np.cumsum([len(batch) for batch in batches])
+        for number in range(file.batches_done, len(plans)):
+            file.write(batches[number], features_of(number))
+            told(int(done[number]))
+        features = file.finished()
     zero = np.array([not np.any(features[row]) for row in range(len(kept))], bool)
     return GradientFeatures(features, kept, dropped, zero)
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from jaxuq._arguments import typed
@@ -20,6 +19,8 @@ from jaxuq.language.tuning import (
     make_optimizer,
     response_loss,
 )
+from jaxuq.networks.sharding import place_params
+from jaxuq.parallel import divide_rows, row_parts
 
 
 @typed()
@@ -30,6 +31,7 @@ def train_gates(
     data: Sequence[Any],
     config: FinetuneConfig,
     *,
+    mesh: jax.sharding.Mesh | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PyTree:
     r"""Learn the vectors $w_c$ of $\lambda_c = \mathrm{softmax}_c(w_c^\top x)$ in every adapted layer, from zero.
@@ -43,13 +45,14 @@ def train_gates(
         experts: adapters with a leading axis.
         data: `Instruction`s.
         config: epochs, batches, learning rate.
+        mesh: devices to divide the rows of a step over, see `LanguageModel.on_mesh`; None: where the model lies.
         on_progress: called with steps done and in all.
 
     Returns:
         Gates for `mixture_adapters` and `generate_by_experts(mix="gate")`.
 
     Raises:
-        ValueError: the decoder has no adapters' configuration, or it is DoRA.
+        ValueError: the decoder has no adapters' configuration, or it is DoRA; the mesh cannot share the rows of a step.
 
     Example:
         See `mixing`.
@@ -61,6 +64,10 @@ def train_gates(
     lora = model.decoder.lora
     if lora is None:
         raise OptionError("this decoder has no adapters; make one that has: decoder.clone(lora=LoraConfig(rank=8))")
+    model = model.on_mesh(mesh)
+    mesh, parts = model.mesh, row_parts(model.mesh)
+    if config.batch_size % parts:
+        raise OptionError(f"{config.batch_size} rows at a time cannot be divided over {parts} devices evenly")
     decoder, scan = model.decoder.clone(lora=None), model.decoder.scan
     survey = survey_examples(data, max_length=config.max_length)
     seed = [int(part) for part in jax.random.key_data(named_key(rng_key, "order")).ravel()]
@@ -83,10 +90,11 @@ def train_gates(
     def step(state: Any, frozen: Any, batches: TokenBatch) -> Any:
         return finetune_step(state, frozen, batches, None, loss=loss, optimizer=optimizer)[0]
 
-    state = init_finetuning(init_gates(experts, scan=scan), optimizer)
+    experts = place_params(experts, mesh)
+    state = place_params(init_finetuning(init_gates(experts, scan=scan), optimizer), mesh)
     for number, plan in enumerate(plans):
-        batch = make_batch(data, plan, batch_size=config.batch_size)
-        state = step(state, (model.params, experts), jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], batch))
+        batch = jax.tree.map(lambda leaf: leaf[None], make_batch(data, plan, batch_size=config.batch_size))
+        state = step(state, (model.params, experts), divide_rows(batch, mesh, axis=1))
         if on_progress is not None:
             on_progress(number + 1, len(plans))
     return state.trained

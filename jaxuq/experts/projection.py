@@ -15,6 +15,7 @@ from jaxuq._errors import ArrayError, OptionError
 from jaxuq._meshes import divided_like, whole
 from jaxuq._options import check_count
 from jaxuq.experts._dense_projection import gaussian, rademacher
+from jaxuq.experts._rademacher_kernel import rademacher_kernel
 from jaxuq.experts._structured_projection import hadamard, sparse
 from jaxuq.experts._words import seed_words
 
@@ -25,9 +26,16 @@ follows from two 32-bit words, unscaled."""
 PROJECTIONS: Entries[Projection] = Entries(
     "projection",
     "jaxuq.projections",
-    {"rademacher": rademacher, "gaussian": gaussian, "sparse": sparse, "hadamard": hadamard},
+    {
+        "rademacher": rademacher,
+        "gaussian": gaussian,
+        "sparse": sparse,
+        "hadamard": hadamard,
+        "rademacher-pallas": rademacher_kernel,
+    },
 )
-"""Projections by name; put yours in, or declare an entry point of the group `jaxuq.projections`."""
+"""Projections by name; the last is the first as one Pallas kernel, never measured on an accelerator.
+Put yours in, or declare an entry point of the group `jaxuq.projections`."""
 
 
 @typed()
@@ -44,7 +52,7 @@ def project(
     $g' = R g / \sqrt d$ with a random $R$ of `dimension` rows, for which $\langle g_1', g_2' \rangle$ is
     $\langle g_1, g_2 \rangle$ in expectation, and off by $\lVert g_1 \rVert \lVert g_2 \rVert / \sqrt d$ or so. Kinds:
 
-    - `rademacher`: independent signs;
+    - `rademacher`: independent signs; `rademacher-pallas`: the same ones, in one kernel;
     - `gaussian`: independent standard normal numbers;
     - `sparse`: 8 signs a column, scaled; cost grows with 8 instead of `dimension`;
     - `hadamard`: blocks of $2 d$ coordinates or more get random signs and a fast Hadamard transform, of which

@@ -26,7 +26,7 @@ from jaxuq.language.sampling import PLAIN, Sampling, check_sampling
 from jaxuq.language.scoring import Alternatives
 from jaxuq.language.streaming import TextStream
 from jaxuq.language.tokenization import decode_tokens, stop_tokens
-from jaxuq.parallel import pad_rows, plan_rows, row_parts, rung
+from jaxuq.parallel import on_host, pad_rows, plan_rows, row_parts, rung
 
 _CHUNK = 16  # tokens between two looks for a stop string
 
@@ -109,9 +109,9 @@ def _watched(
     """Generate, looking at the texts every `chunk` tokens."""
     while True:
         tokens, counts, running = (
-            np.array(part) for part in (generation.tokens, generation.num_generated, generation.running)
+            np.array(part) for part in on_host((generation.tokens, generation.num_generated, generation.running))
         )
-        log_probs, entropies = np.array(generation.log_probs), np.array(generation.entropies)
+        log_probs, entropies = on_host((generation.log_probs, generation.entropies))
         step = int(generation.step)
         for row, prompt, sample, stream, follower in rows:
             ended = not running[row] or step >= until
@@ -274,12 +274,12 @@ def generate(
 def _collected(
     model: LanguageModel, generation: Generation, rows: Sequence[_Row], encoded: Sequence[Sequence[int]], watched: bool
 ) -> list[Answer]:
-    fetched = jax.device_get(
+    fetched = on_host(
         (generation.tokens, generation.log_probs, generation.entropies, generation.alternatives, generation.hidden,
          generation.allowed_log_probs)
     )  # fmt: skip
-    counts, running = np.asarray(generation.num_generated), np.asarray(generation.running)
-    halted = np.zeros_like(running) if generation.halted is None else np.asarray(generation.halted)
+    counts, running = on_host((generation.num_generated, generation.running))
+    halted = np.zeros_like(running) if generation.halted is None else on_host(generation.halted)
     answers = []
     for row, prompt, sample, stream, follower in rows:
         length = len(stream.tokens) if watched else int(counts[row])

@@ -12,6 +12,7 @@ $\mathbb{E}_q[w] = Z$, and the weighted share of an answer tends to $p(x) / Z$.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from jaxuq._arguments import typed
@@ -111,6 +112,7 @@ def choice_probabilities(
     *,
     chat: bool = True,
     batch_size: int = 8,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[ChoiceProbabilities]:
     r"""Probabilities of multiple choices, normalised over the choices.
 
@@ -125,6 +127,7 @@ def choice_probabilities(
         choices: different texts.
         chat: as for `generate`.
         batch_size: texts in a pass.
+        mesh: as for `generate`.
 
     Returns:
         One for each prompt.
@@ -139,7 +142,7 @@ def choice_probabilities(
         raise OptionError("the model has no token that ends an answer")
     replies = [[*encode_reply(model.tokenizer, choice), stop] for choice in choices for stop in stops]
     asked = [prompt for prompt in listed for _ in replies]
-    scored = score(model, asked, replies * len(listed), chat=chat, batch_size=batch_size)
+    scored = score(model, asked, replies * len(listed), chat=chat, batch_size=batch_size, mesh=mesh)
     log_probs = np.array([answer.log_probs.sum(dtype=np.float64) for answer in scored])
     each = np.logaddexp.reduce(log_probs.reshape(len(listed), len(choices), len(stops)), axis=-1)
     masses = np.logaddexp.reduce(each, axis=-1)

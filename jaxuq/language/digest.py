@@ -6,13 +6,13 @@ import re
 from typing import Any
 
 import jax
-import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
 from jaxuq._fingerprint import fingerprint
 from jaxuq.language.model import LanguageModel
 from jaxuq.networks import Decoder
+from jaxuq.parallel import on_host
 from jaxuq.study import digest
 
 
@@ -52,8 +52,9 @@ def model_digest(model: LanguageModel) -> str:
 
 def _tree(tree: PyTree) -> list[tuple[str, str]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda leaf: digest(np.asarray(leaf)), [leaf for _, leaf in leaves]))
+    here = all(getattr(leaf, "is_fully_addressable", True) for _, leaf in leaves)
+    with concurrent.futures.ThreadPoolExecutor(4 if here else 1) as pool:  # processes gather them in one order
+        found = list(pool.map(lambda leaf: digest(on_host(leaf)), [leaf for _, leaf in leaves]))
     return [(jax.tree_util.keystr(path), one) for (path, _), one in zip(leaves, found)]
 
 

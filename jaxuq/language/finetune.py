@@ -42,7 +42,7 @@ from jaxuq.language.tuning import (
 from jaxuq.networks import Decoder, Model, QuantizedKernel, as_model, capability
 from jaxuq.networks.model import check_decoder
 from jaxuq.networks.sharding import place_params
-from jaxuq.parallel import divide_rows, row_axes, row_parts
+from jaxuq.parallel import divide_rows, on_host, row_axes, row_parts
 from jaxuq.study import write_json
 from jaxuq.training import load_checkpoint, save_checkpoint
 
@@ -214,7 +214,7 @@ def finetune(
     for number, epoch, plan, batch in _ahead(prepared()):
         shaped = jax.tree.map(lambda leaf: leaf.reshape(-1, micro, leaf.shape[-1]), batch)
         state, report = step(state, frozen, divide_rows(shaped, mesh, axis=1), dropout)
-        report = StepReport(*jax.device_get(report))
+        report = StepReport(*on_host(report))
         for whole, value in zip(history, report):
             whole[number] = value
         failures = 0 if report.applied else failures + 1

@@ -16,7 +16,7 @@ from jaxuq.language.errors import PromptError
 from jaxuq.language.model import LanguageModel
 from jaxuq.language.scoring import score_tokens
 from jaxuq.language.tokenization import decode_tokens, encode_reply
-from jaxuq.parallel import pad_rows, plan_rows, row_parts
+from jaxuq.parallel import on_host, pad_rows, plan_rows, row_parts
 
 
 @typed()
@@ -84,7 +84,7 @@ def score(
             keep_hidden=keep_hidden,
             keep_queries=keep_queries,
         )
-        fetched = jax.device_get((scores.log_probs, scores.entropies, scores.alternatives, scores.hidden))
+        fetched = on_host((scores.log_probs, scores.entropies, scores.alternatives, scores.hidden))
         for row, index in enumerate(group):
             part = slice(len(encoded[index]), len(texts[index]))
             log_probs, entropies, alternatives, hidden = jax.tree.map(

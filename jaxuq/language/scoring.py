@@ -14,6 +14,7 @@ from jaxuq._shapes import checked
 from jaxuq.language.attention import Captured
 from jaxuq.language.logit_blocks import map_logits
 from jaxuq.language.sampling import vocabulary_sum
+from jaxuq.language.score_kernel import fused_scores
 from jaxuq.networks import Decoder, Model, as_model, capability
 
 
@@ -67,7 +68,11 @@ class Scores(NamedTuple):
 @checked
 @widened
 def token_scores(
-    logits: Float[Array, "*batch vocab"], tokens: Int[Array, "*batch"], *, top_alternatives: int = 0
+    logits: Float[Array, "*batch vocab"],
+    tokens: Int[Array, "*batch"],
+    *,
+    top_alternatives: int = 0,
+    kernel: bool = False,
 ) -> TokenScores:
     r"""Log-probability of a token, entropy, and the most likely tokens.
 
@@ -78,6 +83,8 @@ def token_scores(
         logits: finite.
         tokens: numbers; one outside the vocabulary has a log-probability of NaN.
         top_alternatives: how many of the most likely tokens to return; at most the vocabulary.
+        kernel: one Pallas kernel that reads the logits once, interpreted on a CPU. It has never been run, let alone
+            measured, on an accelerator, and it has no gradient; False: plain operations.
 
     Returns:
         `TokenScores`. Equal alternatives come in the order of their numbers.
@@ -93,6 +100,8 @@ def token_scores(
     """
     if not 0 <= top_alternatives <= logits.shape[-1]:
         raise OptionError(f"top_alternatives is {top_alternatives}; there are {logits.shape[-1]} tokens")
+    if kernel:
+        return _in_kernel(logits, tokens, top_alternatives)
     highest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     shifted = logits - highest
     weights = jnp.exp(shifted)
@@ -104,6 +113,16 @@ def token_scores(
         return TokenScores(log_probs, entropies, None)
     values, numbers = jax.lax.top_k(shifted, top_alternatives)
     return TokenScores(log_probs, entropies, Alternatives(numbers, values - log_total[..., None]))
+
+
+def _in_kernel(logits: Array, tokens: Array, likeliest: int) -> TokenScores:
+    batch, vocabulary = logits.shape[:-1], logits.shape[-1]
+    known = (tokens >= 0) & (tokens < vocabulary)
+    flat = jnp.where(known, tokens, 0).reshape(-1)
+    found = fused_scores(logits.reshape(-1, vocabulary), flat, likeliest)
+    log_probs, entropies, numbers, values = (one.reshape(*batch, *one.shape[1:]) for one in found)
+    others = Alternatives(numbers, values) if likeliest else None
+    return TokenScores(jnp.where(known, log_probs, jnp.nan), entropies, others)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "top_alternatives", "keep_hidden", "keep_queries", "keep_cache"))

@@ -1,9 +1,10 @@
 """From the tensors of a checkpoint to the parameters of a decoder, one tensor at a time, and back."""
 
 import dataclasses
+import functools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def load_weights(
 
     Besides the parameters this holds one tensor as stored and one parameter on the host: with `scan`, that is the
     stack of one tensor over all layers (and of an expert's over all experts). A tensor that holds several of ours is
-    read once for each.
+    read once for each. On a mesh a process reads what lies on its devices alone, if the files are safetensors.
 
     Args:
         config: the decoder's shape.
@@ -116,12 +117,45 @@ def load_weights(
     for path, members in _leaves(config, family, scan).items():
         place = members[0][1]
         shape = place.shape[::-1] if place.transposed else place.shape
-        array = np.empty((*place.stack, *shape), dtype)
-        for name, place in members:
-            place.fill(array[place.index], stored[name])
-        sharding = None if mesh is None else leaf_sharding(path, array.shape, mesh)
-        _insert(params, path, jax.device_put(array, sharding))
+        whole = (*place.stack, *shape)
+        read = functools.partial(_part, members, stored, whole, dtype)
+        if mesh is None:
+            leaf = jax.device_put(read(tuple((0, size) for size in whole)))
+        else:
+            leaf = _divided(whole, leaf_sharding(path, whole, mesh), read)
+        _insert(params, path, leaf)
     return params
+
+
+def _divided(whole: tuple[int, ...], sharding: Any, read: Callable[[Any], np.ndarray]) -> jax.Array:
+    """A parameter of which this process reads what lies on its devices, each part once."""
+    found: dict[Any, np.ndarray] = {}
+
+    def of_device(index: tuple[slice, ...]) -> np.ndarray:
+        bounds = tuple(part.indices(size)[:2] for part, size in zip(index, whole))
+        if bounds not in found:
+            found[bounds] = read(bounds)
+        return found[bounds]
+
+    return jax.make_array_from_callback(whole, sharding, of_device)
+
+
+def _part(
+    members: list[tuple[str, Place]],
+    stored: Mapping[str, StoredTensor],
+    whole: tuple[int, ...],
+    dtype: Any,
+    bounds: tuple[tuple[int, int], ...],
+) -> np.ndarray:
+    """The part of a parameter between bounds on each axis; tensors, and parts of them, beside it are not read."""
+    array = np.empty([end - begin for begin, end in bounds], dtype)
+    for name, place in members:
+        depth = len(place.stack)
+        if all(begin <= at < end for at, (begin, end) in zip(place.index, bounds)):
+            cut = bounds[depth:] != tuple((0, size) for size in whole[depth:])
+            own = tuple(slice(begin, end) for begin, end in bounds[depth:]) if cut else None
+            place.fill(array[tuple(at - begin for at, (begin, _) in zip(place.index, bounds))], stored[name], own)
+    return array
 
 
 def _leaves(config: DecoderConfig, family: str, scan: bool) -> dict[tuple[str, ...], list[tuple[str, Place]]]:

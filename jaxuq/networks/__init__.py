@@ -37,6 +37,7 @@ from jaxuq.networks.quantized import (
     quantize,
     quantize_params,
 )
+from jaxuq.networks.query_attention import query_attention
 from jaxuq.networks.rotary import Rotary, apply_rotary, rotary_frequencies, rotary_tables
 from jaxuq.networks.several_molecules import SeveralMolecules
 from jaxuq.networks.sharding import ACTIVATION_RULES, constrain
@@ -113,6 +114,7 @@ __all__ = [
     "plain_dense",
     "quantize",
     "quantize_params",
+    "query_attention",
     "quick_adapter_gradients",
     "relation_sum",
     "rotary_frequencies",

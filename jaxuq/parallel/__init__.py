@@ -1,7 +1,7 @@
 """The parallel room: members and rows of data divided over devices, and what a compiled program holds and sends."""
 
 from jaxuq.parallel.compiled import Collective, CompiledProgram, ProgramArray, read_compiled
-from jaxuq.parallel.data import data_mesh, divide_rows, on_every_device, row_axes, row_parts
+from jaxuq.parallel.data import data_mesh, divide_rows, on_every_device, on_host, row_axes, row_parts
 from jaxuq.parallel.flops import count_flops
 from jaxuq.parallel.members import (
     STRATEGIES,
@@ -14,6 +14,7 @@ from jaxuq.parallel.members import (
     use_cpu_cores,
 )
 from jaxuq.parallel.meshes import MESH_AXES, mesh_axes, mesh_of
+from jaxuq.parallel.processes import first_says, is_first, join_processes, meet_processes
 from jaxuq.parallel.rows import RowBatch, in_order, pad_rows, plan_rows, rung
 
 __all__ = [
@@ -28,12 +29,17 @@ __all__ = [
     "data_mesh",
     "divide_rows",
     "even_number",
+    "first_says",
     "gather_members",
     "in_order",
+    "is_first",
+    "join_processes",
     "map_members",
+    "meet_processes",
     "mesh_axes",
     "mesh_of",
     "on_every_device",
+    "on_host",
     "pad_members",
     "pad_rows",
     "plan_rows",

@@ -82,9 +82,43 @@ def on_every_device(tree: PyTree, mesh: AnyMesh | None) -> PyTree:
         if isinstance(leaf, Tracer):
             return leaf
         there = isinstance(leaf, jax.Array) and getattr(leaf.sharding, "mesh", None) == mesh
-        return leaf if there else jax.device_put(leaf, everywhere)
+        if there:
+            return leaf
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            words = jax.device_put(jax.random.key_data(leaf), everywhere)  # keys go to no device of another process
+            return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
+        return jax.device_put(jnp.asarray(leaf), everywhere)
 
     return jax.tree.map(place, tree)
+
+
+def on_host(tree: PyTree) -> PyTree:
+    """Arrays as NumPy has them, wherever they lie: on this process's devices, or in parts on those of several.
+
+    Where processes share a mesh (`jax.distributed`), all of them have to call it, with the same arrays, and each gets
+    the whole.
+
+    Args:
+        tree: arrays.
+
+    Returns:
+        The same numbers on the host; what is no array stays what it is.
+
+    Example:
+        >>> on_host({"rows": divide_rows(np.arange(8.0), data_mesh())})["rows"].tolist()
+        [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    """
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+            return jax.device_get(leaf)
+        if leaf.is_fully_replicated:
+            return np.asarray(leaf.addressable_data(0))
+        from jax.experimental.multihost_utils import process_allgather
+
+        return np.asarray(process_allgather(leaf, tiled=True))
+
+    return jax.tree.map(one, tree)
 
 
 def row_axes(mesh: AnyMesh) -> tuple[str, ...]:

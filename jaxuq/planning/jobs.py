@@ -29,7 +29,7 @@ class Request(NamedTuple):
     """What is asked of a plan.
 
     Attributes:
-        config: the model's shape.
+        config: the model's shape; of `molecules` and `tagging` a name.
         mesh: of devices that are only pretended.
         rows: of a batch, over all devices.
         tokens: of a row, prompt and answer together.
@@ -39,7 +39,7 @@ class Request(NamedTuple):
         dtype: of parameters and activations.
     """
 
-    config: DecoderConfig
+    config: Any
     mesh: Mesh
     rows: int
     tokens: int
@@ -209,13 +209,3 @@ def tune(request: Request) -> list[Stage]:
     arguments = (state, params, _batch(request, before=(1,)), None)
     kinds = {"weights": lambda given, _: given[1], "adapters": lambda given, _: given[0]}
     return [Stage("a step", step, arguments, 1, kinds)]
-
-
-JOBS: dict[str, Callable[[Request], list[Stage]]] = {
-    "confidence": confidence,
-    "features": features,
-    "experts": experts,
-    "tune": tune,
-    "ensemble": ensemble,
-}
-"""What can be planned, by name: functions from a `Request` to the programs of one batch."""

@@ -1,6 +1,7 @@
 """What a job on a mesh will hold, send and take at least, from compiled programs; no weights, no accelerator."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,9 +14,22 @@ from jaxuq._options import check_choice, check_count
 from jaxuq.networks import DecoderConfig
 from jaxuq.parallel import CompiledProgram, count_flops, mesh_of, read_compiled
 from jaxuq.planning.devices import DEVICES, Device
-from jaxuq.planning.jobs import JOBS, Request, Stage
+from jaxuq.planning.jobs import Request, Stage, confidence, ensemble, experts, features, tune
 from jaxuq.planning.shapes import model_shape
+from jaxuq.planning.small_jobs import INPUTS, STATES, molecules, tagging
 
+JOBS: dict[str, Callable[[Request], list[Stage]]] = {
+    "confidence": confidence,
+    "features": features,
+    "experts": experts,
+    "tune": tune,
+    "ensemble": ensemble,
+    "molecules": molecules,
+    "tagging": tagging,
+}
+"""What can be planned, by name: functions from a `Request` to the programs of one batch."""
+SMALL_MODELS: dict[str, tuple[str, ...]] = {"molecules": tuple(INPUTS), "tagging": tuple(STATES)}
+"""Models of the jobs that run no language model; they are planned in single precision."""
 _USABLE = 0.92  # of a device's memory: the rest is the runtime's
 _KINDS = {"bfloat16": jnp.float16, "float16": jnp.float16, "float32": jnp.float32}
 
@@ -27,7 +41,7 @@ class StagePlan(NamedTuple):
         name: what it does.
         times: that it runs for a batch.
         unit: what `times` counts.
-        held: bytes of `weights`, `adapters`, `cache`, `captured`, `other` (inputs and results) and `temporaries`.
+        held: bytes of `weights`, `adapters`, `cache`, `captured`, `data`, `other` (inputs and results), `temporaries`.
         program: as compiled.
         flops: operations of one run, of all devices together.
         seconds: that one run takes at least.
@@ -114,14 +128,16 @@ def plan_job(
     not have. What remains of that is one kernel's copy.
 
     Args:
-        model: a name of `MODEL_SHAPES`, a folder with `config.json`, a checkpoint; or a shape.
-        job: of `JOBS`: `confidence`, `features`, `experts`, `tune`, `ensemble`.
+        model: a name of `MODEL_SHAPES`, a folder with `config.json`, a checkpoint; or a shape; of small jobs a name of
+            `SMALL_MODELS`.
+        job: of `JOBS`: `confidence`, `features`, `experts`, `tune`, `ensemble`; `molecules` (an epoch of an ensemble on
+            `rows` molecules), `tagging` (an iteration of EM over `rows` sentences).
         mesh: such as `data=2,tensor=4`; JAX must see as many devices (`jaxuq.parallel.use_cpu_cores`, before it is
             used).
         rows: of a batch, over all devices.
         tokens: of a row, prompt and answer together.
         new_tokens: of an answer, where answers are made.
-        members: experts of a question, or members of an ensemble.
+        members: experts of a question, or members of an ensemble, which `molecules` divides over the devices.
         rank: of adapters.
         dtype: of parameters: `bfloat16`, `float16` or `float32`.
         device: of `DEVICES`, or one of yours.
@@ -149,7 +165,9 @@ def plan_job(
     if not isinstance(device, Device):
         check_choice("device", device, tuple(DEVICES))
         device = DEVICES[device]
-    config = model if isinstance(model, DecoderConfig) else model_shape(model)
+    if job in SMALL_MODELS:
+        check_choice("model", model, SMALL_MODELS[job])
+    config = model if isinstance(model, DecoderConfig) or job in SMALL_MODELS else model_shape(model)
     where = mesh_of(mesh)
     request = Request(config, where, rows, tokens, new_tokens, members, rank, _KINDS[dtype])
     stages, places = _stages(request, job, device, None)

@@ -3,7 +3,7 @@
 `minibatch_training` builds `init` and `run`, which live on the device; `fit` calls `run` for stacked members in chunks.
 """
 
-from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint
+from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint, start_checkpoint
 from jaxuq.training.dynamics import (
     DynamicsState,
     ExampleDynamics,
@@ -34,5 +34,6 @@ __all__ = [
     "load_checkpoint",
     "minibatch_training",
     "save_checkpoint",
+    "start_checkpoint",
     "update_dynamics",
 ]

@@ -1,9 +1,11 @@
 """Checkpoints of a training run: one pytree on disk, replaced atomically."""
 
+import contextlib
 import errno
 import os
 import pathlib
 import shutil
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +36,33 @@ def save_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> None:
         ...     load_checkpoint(folder + "/state", like={"mean": jnp.zeros(3)})
         {'mean': Array([0., 1., 2.], dtype=float32)}
     """
+    start_checkpoint(folder, tree)()
+
+
+def start_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> Callable[[], None]:
+    """`save_checkpoint` that copies the arrays to the host and writes them while the devices go on computing.
+
+    Args:
+        folder: as for `save_checkpoint`.
+        tree: as for `save_checkpoint`; its arrays may be donated once this returns. Of arrays on a mesh every process
+            writes what lies on its devices.
+
+    Returns:
+        What waits until all is written, to be called before the next one; until then the previous checkpoint is the one
+        that is read.
+
+    Raises:
+        OSError: the disk refuses, here or where it is waited for; the previous checkpoint stays.
+
+    Example:
+        >>> import tempfile, jax.numpy as jnp
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     finish = start_checkpoint(folder, jnp.arange(3.0))
+        ...     _ = jnp.arange(100).sum()  # meanwhile
+        ...     finish()
+        ...     load_checkpoint(folder, like=jnp.zeros(3))
+        Array([0., 1., 2.], dtype=float32)
+    """
     import orbax.checkpoint as ocp
 
     folder = pathlib.Path(folder).absolute()
@@ -41,15 +70,28 @@ def save_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> None:
     plain = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
     previous = _complete(folder)
     number = 1 + (int(previous.name) if previous is not None else 0)
+    checkpointer = ocp.StandardCheckpointer()
+    with _refusals(folder):
+        checkpointer.save(folder / str(number), plain, force=True)
+
+    def finish() -> None:
+        with _refusals(folder), checkpointer:
+            checkpointer.wait_until_finished()
+        if previous is not None:
+            shutil.rmtree(previous, ignore_errors=True)
+
+    return finish
+
+
+@contextlib.contextmanager
+def _refusals(folder: pathlib.Path) -> Iterator[None]:
+    """What the disk refuses is an OSError, however orbax and the store below it say it."""
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(folder / str(number), plain, force=True)
+        yield
     except OSError:
         raise
-    except Exception as error:  # of orbax and of the store below it, which say it in many ways
+    except Exception as error:
         raise _refusal(folder, error) or error from error
-    if previous is not None:
-        shutil.rmtree(previous)
 
 
 def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -> PyTree | None:

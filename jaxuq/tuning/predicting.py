@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxuq._arguments import typed
 from jaxuq.networks import Decoder
-from jaxuq.parallel import RowBatch, divide_rows, in_order, on_every_device, pad_rows, plan_rows, row_parts
+from jaxuq.parallel import RowBatch, divide_rows, in_order, on_every_device, on_host, pad_rows, plan_rows, row_parts
 from jaxuq.posterior import Draws, predict, predict_forecast, summarise
 from jaxuq.tuning.answers import bind_answers
 from jaxuq.tuning.prompts import AnswerPrompts
@@ -74,7 +74,7 @@ def forecast_answers(
     plans, parts = [], []
     for plan, batch in question_batches(prompts, batch_size, model.mesh):
         plans.append(plan)
-        parts.append(jax.device_get(_forecast(model.decoder, model.params, samples, batch, together)))
+        parts.append(on_host(_forecast(model.decoder, model.params, samples, batch, together)))
     return AnswerForecast(*(in_order(plans, part) for part in zip(*parts)))
 
 

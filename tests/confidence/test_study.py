@@ -1,8 +1,14 @@
 """Questions, a study that is killed and goes on, scores that are said to be undefined, and the page."""
 
+import contextlib
 import contextvars
 import functools
 import json
+import os
+import pathlib
+import signal
+import threading
+import time
 
 import jax
 import numpy as np
@@ -101,6 +107,39 @@ def test_workers_of_a_cluster_answer_as_one_process_does(tmp_path, monkeypatch):
     own = {"measures": ("single",)}
     confidence.run_study(configured(tmp_path / "whole", data, **own), model=model())
     confidence.run_study(configured(tmp_path / "shared", data, cluster="local", **own), model=model())
+    assert numbers(tmp_path / "shared") == numbers(tmp_path / "whole")
+
+
+def dying_model(name):
+    """The tiny model; the first worker that loads it is killed once it has answered a batch."""
+    leader, folder = os.environ["JAXUQ_TEST_LEADER"].split(":", 1)
+    folder = pathlib.Path(folder)
+    if os.getpid() != int(leader):
+        with contextlib.suppress(FileExistsError):
+            (folder / "dies").touch(exist_ok=False)
+
+            def watch():
+                while not any(file.stat().st_size for file in folder.glob("shared/parts/*/predictions.jsonl")):
+                    time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            threading.Thread(target=watch, daemon=True).start()
+    return model()
+
+
+@pytest.mark.long
+def test_of_two_workers_one_is_killed_and_the_total_is_the_same(tmp_path, monkeypatch):
+    """Two processes of Ray; what the dead one has answered is kept, and its share goes on in another one."""
+    pytest.importorskip("ray")
+    data = questions(tmp_path / "mine.jsonl")
+    own = {"measures": ("single",), "batch_size": 1}
+    confidence.run_study(configured(tmp_path / "whole", data, **own), model=model())
+    monkeypatch.setenv("JAXUQ_TEST_LEADER", f"{os.getpid()}:{tmp_path}")
+    told = []
+    shared = configured(tmp_path / "shared", data, cluster="local", workers=2, **own)
+    confidence.run_study(shared, model=dying_model, listener=Listener(message=told.append))
+    assert (tmp_path / "dies").exists()
+    assert sum("its last one died" in one for one in told) == 1
     assert numbers(tmp_path / "shared") == numbers(tmp_path / "whole")
 
 

@@ -4,14 +4,19 @@ import errno
 import functools
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxuq._errors import OptionError
 from jaxuq.experts import example_gradients, gradient_features, project
 from jaxuq.language import CheckpointError, Instruction, PromptError, TokenBatch
+from jaxuq.study import working_alone
 from tests.experts.tiny import CONFIG, DECODER, checkpoint, lora, model, params, questions
 
 KEY = jax.random.key(11)
@@ -174,3 +179,53 @@ def test_long_examples_are_cut(whole):
     longer = Instruction(np.pad(instruction, (0, CONFIG.max_positions)), np.zeros(len(instruction) + 64, bool))
     found = compute(model(), STATES, [longer, LONGEST], max_length=len(instruction))
     np.testing.assert_allclose(found.features[0], found.features[1], rtol=1e-5)
+
+
+def test_parts_are_taken_by_whoever_comes_and_joined_to_the_same_numbers(whole, tmp_path):
+    """While somebody else holds the first it goes on with the second, where it is interrupted."""
+    seen, part = [], tmp_path / "shard-00000-of-00003"
+
+    def stop(done, total):
+        seen.append((done, total))
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError), working_alone(part):
+        compute(model(), STATES, questions(), folder=tmp_path, shards=3, on_progress=stop)
+    assert len(seen) == 1 and 0 < seen[0][0] < seen[0][1] == 11 and not (part / "features.json").exists()
+    found = compute(model(), STATES, questions(), folder=tmp_path, shards=3)
+    np.testing.assert_array_equal(found.features, whole.features)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+    again = compute(model(), STATES, questions(), folder=tmp_path, shards=2, on_progress=stop)  # nothing is left to do
+    np.testing.assert_array_equal(again.features, whole.features)
+    with pytest.raises(CheckpointError, match="holds features with other data"):
+        compute(model(), STATES, questions(seed=5), folder=tmp_path, shards=3)
+    with pytest.raises(OptionError, match="3 shards need a folder"):
+        compute(model(), STATES, questions(), shards=3)
+
+
+KILLED = """
+import os, signal, sys
+from tests.experts.test_features import STATES, compute, model, questions
+
+def told(done, total):
+    open(os.path.join(sys.argv[2], "begun"), "w").close()
+    if sys.argv[1] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+compute(
+    model(), STATES, questions(), folder=os.path.join(sys.argv[2], "features"), shards=2, batch_size=2, on_progress=told
+)
+"""
+
+
+@pytest.mark.long
+def test_of_two_processes_one_is_killed_and_the_other_ends_with_the_whole(tmp_path):
+    """It dies within its part, of which it leaves one batch of three."""
+    dies, lives = (
+        subprocess.Popen([sys.executable, "-c", KILLED, name, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+        for name in ("dies", "lives")
+    )
+    assert dies.wait(timeout=500) == -signal.SIGKILL, dies.stderr.read()
+    assert lives.wait(timeout=500) == 0, lives.stderr.read()
+    expected = compute(model(), STATES, questions(), batch_size=2).features
+    np.testing.assert_array_equal(np.load(tmp_path / "features" / "features.npy"), expected)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxuq._errors import OptionError
 from jaxuq.experts import ExpertsError
 from jaxuq.experts.answering import ExpertAnswer
 from jaxuq.experts.pipeline import evaluation
@@ -70,6 +71,36 @@ def evaluated(trained, data, tmp_path_factory):
     )  # fmt: skip
     run_evaluation(options, model=tiny_model())
     return folder
+
+
+@pytest.mark.parametrize("mesh", ["data=2,tensor=2", "fsdp=2"])
+def test_an_evaluation_on_a_mesh_answers_as_one_device_does(mesh, trained, evaluated, data, tmp_path):
+    """Of the same adapters to rounding; of baselines that are trained on the mesh to what Adam makes of rounding."""
+    again = tmp_path / "again"
+    shutil.copytree(trained, again)
+    for path in (again / "adapters").iterdir():
+        if not path.name.startswith(("base", "expert-")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (again / "features").glob("questions*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    options = EvaluateConfiguration(
+        (again,), data=str(data), output=tmp_path / "divided", baselines=ALL, max_new_tokens=3, batch_size=16,
+        ensemble=1, samples=2, mesh=mesh,
+    )  # fmt: skip
+    run_evaluation(options, model=tiny_model())
+    for name in (*ALL.split(","), "elrea"):
+        given = [read_sealed(folder / "predictions" / f"0-{name}.jsonl") for folder in (options.output, evaluated)]
+        assert [line["text"] for line in given[0]] == [line["text"] for line in given[1]]
+        same = name in ("base-model", "base-adapter", "self-consistency", "elrea", "moe-routing", "moe-merging")
+        values = [[line["log_probability"] for line in lines] for lines in given]
+        np.testing.assert_allclose(*values, atol=5e-5 if same else 1e-2)
+        np.testing.assert_allclose(*([line["weights"] for line in lines] for lines in given), atol=2e-5)
+
+
+def test_rows_of_baselines_that_a_mesh_cannot_share_are_named_before_the_model_is_loaded(trained, data, tmp_path):
+    options = EvaluateConfiguration((trained,), data=str(data), output=tmp_path / "e", mesh="data=4")
+    with pytest.raises(OptionError, match=r"--batch-size of the training in .* is 2, .* take a multiple of 4"):
+        run_evaluation(options)
 
 
 def adapters(folder):

@@ -120,3 +120,14 @@ def test_bad_options():
         project(KEY, {"a": x, "b": jnp.ones((3, 3))})
     with pytest.raises(ValueError, match="one first axis of examples"):
         project(KEY, {})
+
+
+@pytest.mark.parametrize(("size", "start", "dimension"), [(3, 0, 5), (700, 2**31 + 7, 40), (1030, 5, 1100)])
+def test_the_kernel_multiplies_by_the_very_signs_of_the_plain_projection(size, start, dimension):
+    x = jnp.asarray(np.random.default_rng(size).integers(-9, 9, size=(3, size)), jnp.float32)  # sums are exact
+    seeds = jnp.array([12345, 2**32 - 3], jnp.uint32)
+    plain, kernel = (
+        jax.jit(PROJECTIONS[name], static_argnums=(2, 3))(seeds, x, start, dimension)
+        for name in ("rademacher", "rademacher-pallas")
+    )
+    np.testing.assert_array_equal(kernel, plain)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+import jaxuq.checkpoints.safetensors
 from jaxuq.language import load_model, partition_specs, shard_params
 from jaxuq.networks import Decoder, KeyValueCache, unstack_layers
 from tests.language.golden_decoders import load
@@ -88,3 +89,33 @@ def test_weights_are_spread_as_they_load(grid, tmp_path):
     ):
         assert actual.sharding == NamedSharding(grid, spec)
         np.testing.assert_array_equal(np.asarray(actual), np.asarray(wanted))
+
+
+def test_a_process_reads_what_lies_on_its_devices(grid, tmp_path, monkeypatch):
+    """As the first of two processes of four devices would: tensors that are split are read in part, others once."""
+    folder, read, expected = write_folder(tmp_path / "model", "qwen2"), [], []
+    make = jaxuq.checkpoints.safetensors._reader
+
+    def counting(*given):
+        reader = make(*given)
+
+        def counted(*part):
+            found = reader(*part)
+            read.append(found.size)
+            return found
+
+        return counted
+
+    def half(shape, sharding, of_device):
+        places = {device.id: index for device, index in sharding.devices_indices_map(shape).items()}
+        own = {str(places[number]): places[number] for number in sorted(places)[:4]}
+        parts = [of_device(index) for index in own.values()]
+        expected.append(sum(part.size for part in parts))
+        return jnp.zeros(shape, parts[0].dtype)
+
+    monkeypatch.setattr(jaxuq.checkpoints.safetensors, "_reader", counting)
+    monkeypatch.setattr(jax, "make_array_from_callback", half)
+    model = load_model(folder, scan=True, mesh=grid)
+    whole = sum(leaf.size for leaf in jax.tree.leaves(model.params))
+    assert sum(read) == sum(expected)
+    assert 0.5 * whole <= sum(read) < 0.6 * whole

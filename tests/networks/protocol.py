@@ -44,6 +44,7 @@ from jaxuq.networks import (
     pair_distances,
     quantize,
     quantize_params,
+    query_attention,
     relation_sum,
     rotary_tables,
     spectral_bound,
@@ -195,6 +196,12 @@ EXAMPLES: dict[str, Any] = {
         lambda query, key, places: attention_weights(query, key, places, places, scale=0.5),
         (_QUERY, _KEY, _PLACES),
         differentiable=(0, 1),
+    ),
+    "query_attention": Example(
+        lambda query, key, value, seen: query_attention(query, key, value, seen, scale=0.5)[0],
+        (_QUERY[:, 0], _KEY, _VALUE, _PLACES.positions >= 0),
+        differentiable=(0, 1, 2),
+        keeps_type=True,
     ),
     "dequantize": [
         Example(lambda x: dequantize(quantize(x, "int8")), (_X,), rows=None),

@@ -7,6 +7,7 @@ HOST: dict[str, str] = {
     "DEVICES": "a table",
     "JOBS": "a table",
     "MODEL_SHAPES": "a table",
+    "SMALL_MODELS": "a table",
     "Device": "a record",
     "Plan": "a record",
     "Request": "a record",

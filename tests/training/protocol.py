@@ -63,4 +63,5 @@ HOST: dict[str, str] = {
     "init_dynamics": "from a number; tests/training/test_dynamics.py",
     "load_checkpoint": "reads files",
     "save_checkpoint": "writes files",
+    "start_checkpoint": "writes files",
 }

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxuq import JaxuqError
-from jaxuq.parallel import balanced_order
-from jaxuq.training import DivergedError, fit, load_checkpoint, minibatch_training, save_checkpoint
+from jaxuq.parallel import balanced_order, mesh_of
+from jaxuq.training import DivergedError, fit, load_checkpoint, minibatch_training, save_checkpoint, start_checkpoint
 
 
 def _loss(weights, batch, where, rng_key):
@@ -177,3 +178,24 @@ def test_a_validation_score_of_infinity_is_never_the_best():
     data = {"x": jnp.ones((8, 4)), "y": jnp.ones(8)}
     with pytest.raises(DivergedError, match="no validation score is finite"):
         fit(endless, start, data, jnp.zeros(1), num_epochs=2, strategy="map")
+
+
+def test_what_one_mesh_has_written_meanwhile_another_reads_bit_by_bit(tmp_path):
+    """The old checkpoint is read until the new one is waited for; arrays may be donated at once."""
+    values = np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32)
+    values[0, :2] = np.nan, -0.0
+    written, read = mesh_of("data=4,tensor=2"), mesh_of("fsdp=8")
+
+    def placed(mesh, *axes):
+        return jax.device_put(values, NamedSharding(mesh, PartitionSpec(*axes)))
+
+    save_checkpoint(tmp_path / "c", {"kernel": jnp.zeros((16, 8))})
+    one = placed(written, "data", "tensor")
+    finish = start_checkpoint(tmp_path / "c", {"kernel": one})
+    jax.jit(lambda kernel: kernel + 1, donate_argnums=0)(one)
+    finish()
+    like = {"kernel": jnp.zeros_like(placed(read, "fsdp"), device=NamedSharding(read, PartitionSpec(None, "fsdp")))}
+    found = load_checkpoint(tmp_path / "c", like=like)["kernel"]
+    assert found.sharding == like["kernel"].sharding
+    np.testing.assert_array_equal(np.asarray(found).view(np.uint32), values.view(np.uint32))
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["2"]

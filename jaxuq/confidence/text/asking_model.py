@@ -15,7 +15,7 @@ from jaxuq.confidence.text.generating import all_stops, generate_greedy
 from jaxuq.confidence.text.passes import stacked
 from jaxuq.language import Captured, attention_rows, decode_tokens, encode_prompt, encode_reply
 from jaxuq.networks import Model, capability
-from jaxuq.parallel import RowBatch, pad_rows, rung
+from jaxuq.parallel import RowBatch, on_host, pad_rows, rung
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -97,7 +97,7 @@ def ask_true(
     texts = [[*before, *answer, *after] for before, answer in parts]
     tokens, lengths = pad_rows(texts, RowBatch(np.arange(len(texts)), rows, rung(max(map(len, texts)), least=32)))
     options = (jnp.asarray(_spellings(model, word), jnp.int32) for word in ("true", "false"))
-    true, false, attention = jax.device_get(
+    true, false, attention = on_host(
         _judged(model.functions, model.variables, jnp.asarray(tokens), jnp.asarray(lengths), *options, attends=attends)
     )
     if not attends:

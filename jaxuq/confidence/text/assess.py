@@ -23,6 +23,7 @@ from jaxuq.confidence.text.reading import ALL_NEEDS, Reading, read_pass
 from jaxuq.confidence.text.samples import sample_fields
 from jaxuq.language import PromptError, decode_tokens, encode_prompt, encode_reply, score_tokens
 from jaxuq.networks import CapabilityError
+from jaxuq.parallel import on_host
 from jaxuq.questions import FoundAnswer, Question, read_answer
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def _assessed(work: _Batch, generation: Any, rng_key: Key[Array, ""], measures: 
         for one, question, reply, own in zip(responses, batch, replies, samples)
     ]  # fmt: skip
     found = clock("measures", lambda: measured(measures, fields, said, convention=plan.options.convention))
-    seen: Any = jax.device_get(reading)
+    seen: Any = on_host(reading)
     seconds = {name: value / len(batch) for name, value in clock.spent.items()}
     assessments = []
     for row, (one, response) in enumerate(zip(batch, responses)):
@@ -371,7 +372,7 @@ def _unprompted(model: "LanguageModel", responses: Sequence[Response], rows: int
     scores = score_tokens(
         model.functions, model.variables, alone.tokens, jnp.asarray(positions, jnp.int32), where=jnp.asarray(inside)
     )
-    found, placed = np.asarray(scores.log_probs), np.zeros((rows, time), np.float32)
+    found, placed = on_host(scores.log_probs), np.zeros((rows, time), np.float32)
     for row, one in enumerate(responses):
         begin = len(one.prompt)
         placed[row, begin : begin + len(one.tokens)] = found[row, 1 : 1 + len(one.tokens)]

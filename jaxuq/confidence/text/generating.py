@@ -19,7 +19,7 @@ from jaxuq.language import (
     stop_tokens,
     take_rows,
 )
-from jaxuq.parallel import RowBatch, pad_rows, rung
+from jaxuq.parallel import RowBatch, on_host, pad_rows, rung
 
 if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
@@ -88,7 +88,7 @@ def generate_greedy(
     state = continue_generation(
         model.functions, model.variables, state, until=max_new_tokens + keep, sampling=GREEDY, stop_tokens=stops
     )
-    made, counts = np.asarray(state.tokens), np.asarray(state.num_generated)
+    made, counts = on_host((state.tokens, state.num_generated))
     return state, [made[row, : min(counts[row], max_new_tokens)] for row in range(len(prompts))]
 
 
@@ -106,7 +106,7 @@ def _summaries(state: Generation) -> tuple[Array, ...]:
 
 
 def _results(state: Generation) -> list[np.ndarray]:
-    return [np.array(leaf) for leaf in (state.tokens, state.num_generated, *_summaries(state))]
+    return [np.array(leaf) for leaf in on_host((state.tokens, state.num_generated, *_summaries(state)))]
 
 
 def sample_answers(
@@ -138,7 +138,7 @@ def sample_answers(
     )
     divided = model.functions.rows is not None
     state = go_on(state, until=min(_MOST_END_HERE, max_new_tokens) if divided else max_new_tokens)
-    results, running = _results(state), np.flatnonzero(np.asarray(state.running))
+    results, running = _results(state), np.flatnonzero(on_host(state.running))
     if divided and len(running) and max_new_tokens > _MOST_END_HERE:
         whole = state.tokens.shape[0]
         size = next((whole // part for part in (4, 2) if len(running) <= whole // part), whole)

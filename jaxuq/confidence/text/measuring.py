@@ -15,6 +15,7 @@ from jaxuq.confidence._measure import Seen
 from jaxuq.confidence.semantic_clusters import greedy_clusters
 from jaxuq.confidence.text.passes import Texts, inner_mask, response_mask
 from jaxuq.confidence.text.reading import Reading
+from jaxuq.parallel import on_host
 from jaxuq.questions import QuestionError
 
 
@@ -164,11 +165,11 @@ def measured(
     """
     scores = [Score(one.name, one.needs, one.functions["score"]) for one in measures if "score" in one.functions]
     arrays = tuple(one for one in scores if "text" not in one.needs)
-    found = jax.device_get(_measured(dict(fields), scores=arrays, convention=convention)) if arrays else {}
+    found = on_host(_measured(dict(fields), scores=arrays, convention=convention)) if arrays else {}
     rows = [{name: float(values[row]) for name, values in found.items()} for row in range(len(texts))]
     host = [one for one in scores if "text" in one.needs]
     if host:
-        kept = jax.device_get(dict(fields))
+        kept = on_host(dict(fields))
         for row, own in enumerate(texts):
             known = _Fields(jax.tree.map(lambda leaf, row=row: np.asarray(leaf)[row], kept) | dict(own))
             rows[row] |= {one.name: float(_number(one, Seen(_own(known, one), *one[:2], convention))) for one in host}

@@ -14,6 +14,7 @@ from jaxuq.confidence.measures import chosen_measures
 from jaxuq.confidence.text.assess import Assessment, Plan, assess
 from jaxuq.confidence.text.options import DEFAULTS, ChainOptions
 from jaxuq.language.errors import PromptError
+from jaxuq.parallel import row_parts
 from jaxuq.questions import Question
 from jaxuq.questions.answers import AnswerKind
 
@@ -39,6 +40,7 @@ def uqac(
     seed: int = 0,
     batch_size: int = 8,
     options: ChainOptions = DEFAULTS,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[Assessment]:
     r"""How likely is the final answer of a language model right? UQAC, and all other measures of one answer.
 
@@ -65,6 +67,7 @@ def uqac(
         seed: of the samples.
         batch_size: questions that run together.
         options: of UQAC: heads, thresholds, ablations.
+        mesh: devices to divide the work over, see `LanguageModel.on_mesh`; None: where the model lies.
 
     Returns:
         An `Assessment` for each question; NaN where there is no answer. `explain` draws them.
@@ -96,7 +99,9 @@ def uqac(
     names = [*measures, *(["samples"] if num_samples else []), *(["asking"] if ask else [])]
     chosen = chosen_measures(names, own)
     plan = Plan(max_new_tokens, False, num_samples or 5, temperature, chosen, options)
+    model = model.on_mesh(mesh)
     rows = min(batch_size, 1 << max(0, len(asked) - 1).bit_length())
+    rows = -(-rows // row_parts(model.mesh)) * row_parts(model.mesh)
     found: list[Assessment] = []
     for number, begin in enumerate(range(0, len(asked), batch_size)):
         key = jax.random.fold_in(jax.random.key(seed), number)

@@ -143,6 +143,10 @@ class EvaluateConfiguration(CrewOptions):
     """What is compared of questions that have a solution and no answer: text (whole, ignoring case and spaces), boxed
     (LaTeX \\boxed{}), number (the last), choice. The others know for themselves."""
 
+    mesh: str = ""
+    """Devices to divide questions, gradients and the training of baselines over, such as data=2,tensor=4; otherwise
+    gradients over all that there are, and one for the rest."""
+
     list: bool = False
     """Print the names of the methods, and do nothing else."""
 

@@ -84,7 +84,7 @@ def run_evaluation(
     check_folder(options.output, system="experts-evaluation", options=asked, resume=options.resume)
     runs: list[TrainedRun] = []
     for path in options.runs:
-        runs.append(read_training(path, model))
+        runs.append(read_training(path, model, mesh=options.mesh))
         model = runs[-1].model
     seeds = [run.configuration.seed for run in runs]
     if len(set(seeds)) != len(seeds):

@@ -14,6 +14,7 @@ from jaxuq.experts.pipeline.features import Features, compute_features, read_clu
 from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records
 from jaxuq.experts.pipeline.training import TrainedRun, adapter_folder, prepared_model
 from jaxuq.language import model_digest
+from jaxuq.parallel.meshes import check_rows
 from jaxuq.questions import Question
 from jaxuq.study import digest, read_run
 
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from jaxuq.language import LanguageModel
 
 
-def read_training(path: str | Path, model: "LanguageModel | None" = None) -> TrainedRun:
+def read_training(path: str | Path, model: "LanguageModel | None" = None, *, mesh: str = "") -> TrainedRun:
     """A finished run of `jaxuq experts train`.
 
     Args:
         path: its folder.
         model: loaded already, if it is the run's; None loads it.
+        mesh: devices to spread it over, such as `data=2,tensor=4`; empty: one, whatever it was trained on.
 
     Returns:
         `TrainedRun`.
@@ -34,6 +36,7 @@ def read_training(path: str | Path, model: "LanguageModel | None" = None) -> Tra
     Raises:
         RunFolderError: it is no result folder.
         ExpertsError: it is of another command or not finished; adapters are missing or of another model.
+        OptionError: what is trained further has rows that the mesh cannot share.
     """
     path = Path(path)
     record = read_run(path)
@@ -41,7 +44,7 @@ def read_training(path: str | Path, model: "LanguageModel | None" = None) -> Tra
         raise ExpertsError(f"{path} is a run of {record.get('system')!r}, not of jaxuq experts train")
     if record.get("status") != "complete":
         raise ExpertsError(f"the training in {path} is not finished; start it again with the same command to go on")
-    options: dict[str, Any] = record["configuration"] | {"output": path}
+    options: dict[str, Any] = record["configuration"] | {"output": path, "mesh": mesh}
     content = record.get("content")
     if not isinstance(content, dict):
         raise ExpertsError(f"{path} was trained before results were tied to their data; train again")
@@ -49,6 +52,7 @@ def read_training(path: str | Path, model: "LanguageModel | None" = None) -> Tra
         configuration = TrainConfiguration(**options)
     except TypeError as error:
         raise ExpertsError(f"{path} was made by another version: {error}") from None
+    check_rows(f"--batch-size of the training in {path}", configuration.batch_size, mesh)
     if model is not None and model.name != configuration.model:
         model = None
     model = prepared_model(configuration, model)

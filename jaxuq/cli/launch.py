@@ -1,0 +1,99 @@
+"""`jaxuq launch`: a command in several processes that share one mesh, begun here or by a scheduler."""
+
+import dataclasses
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+from jaxuq._errors import OptionError
+from jaxuq.cli.telling import say
+
+COMMANDS = ("generate", "confidence")
+"""What may run in several processes; the others share their work by --cluster, or by shards of features."""
+_LAST_WORDS = 2000  # characters of a process that failed
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchCommand:
+    """Run a command in several processes that share its mesh: jaxuq launch --processes 2 confidence --mesh data=8."""
+
+    processes: int | None = None
+    """To begin on this machine, for trials: each has its part of the mesh's devices. By default the processes that a
+    scheduler has begun: srun jaxuq launch confidence --mesh data=16."""
+
+    def check(self, command: Sequence[str]) -> None:
+        """Refuse what cannot run in several processes.
+
+        Args:
+            command: with its options.
+
+        Raises:
+            OptionError: no such command, no mesh, fewer than one process.
+        """
+        if not command or command[0] not in COMMANDS or command[:2] == ["confidence", "ask"]:
+            raise OptionError(
+                f"jaxuq launch runs {' or '.join(COMMANDS)} in several processes, not "
+                f"{' '.join(command[:1]) or 'nothing'}; other commands share their work by --cluster"
+            )
+        if not any(part == "--mesh" or part.startswith("--mesh=") for part in command):
+            raise OptionError("the processes share a mesh; add --mesh, such as --mesh data=8")
+        if self.processes is not None and self.processes < 1:
+            raise OptionError(f"--processes is {self.processes}; it starts at 1")
+
+    def start(self, command: Sequence[str], processes: int) -> int:
+        """Begin processes and wait for them.
+
+        Args:
+            command: with its options.
+            processes: how many.
+
+        Returns:
+            The exit code: of the first process, or of one that failed.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return _ran(list(command), processes, folder)
+
+
+def _ran(command: list[str], count: int, folder: str) -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    begun, said = [], []
+    try:
+        for rank in range(count):
+            quiet = {} if rank == 0 else {"stdout": subprocess.DEVNULL}
+            said.append(None if rank == 0 else open(os.path.join(folder, str(rank)), "w+"))  # noqa: SIM115
+            environment = os.environ | {"JAXUQ_LAUNCHED": f"{rank}/{count}/{address}"}
+            call = [sys.executable, "-m", "jaxuq", *command]
+            begun.append(subprocess.Popen(call, env=environment, stderr=said[-1], **quiet))
+        while True:
+            codes = [one.poll() for one in begun]
+            failed = [rank for rank, code in enumerate(codes) if code]
+            if failed or all(code == 0 for code in codes):
+                break
+            time.sleep(0.1)
+    finally:
+        for one in begun:
+            if one.poll() is None:
+                one.terminate()
+        for one in begun:
+            try:
+                one.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                one.kill()
+                one.wait()
+    if not failed:
+        return 0
+    rank, code = failed[0], begun[failed[0]].returncode
+    file = said[rank]
+    if file is not None:
+        file.seek(0)
+        print(file.read()[-_LAST_WORDS:].strip(), file=sys.stderr)
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    say(f"process {rank} of {count} {how}, and the others were ended; what is complete is kept, and the same command "
+        "continues")  # fmt: skip
+    return code if 0 < code < 128 else 1

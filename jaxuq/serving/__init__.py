@@ -8,18 +8,26 @@ from jaxuq.serving.judging import Judge, Verdict
 from jaxuq.serving.local_backend import LocalBackend
 from jaxuq.serving.running import address_of, listen, serve, serving
 from jaxuq.serving.secrecy import KEY_VARIABLES, Secrets, is_loopback, key_for, plain_url
+from jaxuq.serving.served import Given, OneModel, Served
+from jaxuq.serving.served_adapters import ServedAdapters
+from jaxuq.serving.served_experts import ServedExperts
 
 __all__ = [
     "KEY_VARIABLES",
     "Asked",
     "Backend",
     "BadRequest",
+    "Given",
     "Growth",
     "Job",
     "Judge",
     "LocalBackend",
+    "OneModel",
     "Patience",
     "Secrets",
+    "Served",
+    "ServedAdapters",
+    "ServedExperts",
     "ServingError",
     "TokenText",
     "Verdict",

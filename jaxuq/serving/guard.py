@@ -21,7 +21,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/chat/completions", "/completions"),
-    *("/embeddings", "/models", "/health", "/metrics"),
+    *("/embeddings", "/models", "/health", "/metrics", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"),
 )
 
 

@@ -1,5 +1,6 @@
 """How sure the model is of answers that it has just given: their measures, and probabilities if a study was kept."""
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -78,6 +79,16 @@ class Judge:
                     f"no answer can be promised to be wrong in at most {risk:g} of cases by the {len(kept.scores)} "
                     f"labelled answers of --confidence ({int(kept.correct.sum())} right); allow more, or label more"
                 )
+
+    def of_model(self, model: "LanguageModel") -> "Judge":
+        """One who judges answers of another model by measures alone: the labelled answers are not that one's.
+
+        Args:
+            model: such as this one with an adapter.
+        """
+        other = copy.copy(self)
+        other._model, other._kept = model, None
+        return other
 
     def judge(self, answers: Sequence[Answered]) -> list[Verdict]:
         """Verdicts on some answers.

@@ -12,7 +12,7 @@ class Scripted:
         self.name, self.context, self.vocabulary, self.dimension = "ada", context, 100, 2
         self.names = (self.name,)
         self.words, self.seconds, self.fails_at = words, seconds, fails_at
-        self.slots, self.asked, self.kinds = slots, {}, ()
+        self.slots, self.asked, self.kinds, self.adapters = slots, {}, (), None
         self.jobs, self.made = [], 0
 
     def encode_chat(self, messages):
@@ -62,10 +62,10 @@ class Scripted:
         growths = [Growth(answer, word, (token,), number + 1, finish) for answer in range(job.answers)]
         return [(ticket, growth, bool(finish) and growth is growths[-1]) for growth in growths]
 
-    def score(self, tokens, alternatives):
+    def score(self, tokens, alternatives, model=""):
         return [TokenText("?", b"?", None if index == 0 else -1.0) for index in range(len(tokens))]
 
-    def embed(self, tokens):
+    def embed(self, tokens, model=""):
         return [float(len(tokens)), 0.5]
 
 

@@ -16,6 +16,7 @@ from jaxuq.serving.guard import Guard
 from jaxuq.serving.jobs import Backend, BadRequest, Growth, TokenText
 from jaxuq.serving.requests import Completion, read_chat, read_completion, read_embedding, read_loading
 from jaxuq.serving.responses import embedding_list, error_object, head, part_choice, usage, whole_choice
+from jaxuq.serving.static_page import page_routes
 from jaxuq.serving.worker import Busy, Task, Work, Worker
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def make_app(
     """A server, as an ASGI application.
 
     `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, `/v1/load_lora_adapter`,
-    `/v1/unload_lora_adapter`; `GET /v1/models`, `/v1/models/{id}`, `/health`, `/metrics`. Requests are answered side by
-    side; those for whom there is no room yet wait, in the order in which they came. What the protocol has and the
-    server does not is refused by its name.
+    `/v1/unload_lora_adapter`; `GET /v1/models`, `/v1/models/{id}`, `/health`, `/metrics`; `/`, a page to chat.
+    Requests are answered side by side; those for whom there is no room yet wait, in the order in which they came. What
+    the protocol has and the server does not is refused by its name.
 
     Args:
         backend: the model.
@@ -67,7 +68,7 @@ def make_app(
         said = {404: "there is nothing at this path", 405: "this path is not asked so"}.get(status, "refused")
         return JSONResponse(error_object(said, status), status, headers=getattr(error, "headers", None))
 
-    routes = [Route("/health", service.health), Route("/metrics", service.metrics)]
+    routes = [*page_routes(), Route("/health", service.health), Route("/metrics", service.metrics)]
     for prefix in ("/v1", ""):
         routes += [
             Route(f"{prefix}/models", service.models),
@@ -285,8 +286,6 @@ class _Service:
             from starlette.responses import JSONResponse
 
             wanted = read_loading(await _content(request), drop=drop)
-            if self._backend.adapters is None:
-                raise BadRequest("this server has no adapters by name; start it with --adapters", status=404)
             call = functools.partial(self._backend.drop, wanted.name)
             if wanted.path is not None:
                 call = functools.partial(self._backend.load, wanted.name, wanted.path)

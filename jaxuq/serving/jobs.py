@@ -126,8 +126,6 @@ class Backend(Protocol):
     dimension: int
     kinds: Sequence[str]
     """How final answers can be read, which `Asked` may name; empty: it cannot say how sure it is."""
-    adapters: Any
-    """What `load` and `drop` act on; None: the backend has neither."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -185,7 +183,7 @@ class Backend(Protocol):
         ...
 
     def load(self, name: str, folder: str) -> None:
-        """Put an adapter in, by the name of its folder; raises `BadRequest`."""
+        """Put an adapter in, by the name of its folder; raises `BadRequest`, also where there are none by name."""
         ...
 
     def drop(self, name: str) -> None:

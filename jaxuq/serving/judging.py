@@ -138,8 +138,9 @@ class Judge:
         said["measures"] = {name: _number(value) for name, value in found.measures.items()}
         if answer.asked.chain:
             said["chain"] = [
-                {"token": link.token, "text": link.text, "step": link.step, "weight": _number(link.weight),
-                 "similarity": _number(link.similarity), "kept": link.kept, "probability": _number(link.probability)}
+                {"token": link.token, "text": link.text, "step": link.step, "source": link.source,
+                 "weight": _number(link.weight), "similarity": _number(link.similarity), "kept": link.kept,
+                 "probability": _number(link.probability)}
                 for link in found.chain
             ]  # fmt: skip
         if not accepted:

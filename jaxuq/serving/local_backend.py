@@ -77,7 +77,6 @@ class LocalBackend:
         self._running: dict[int, _Running] = {}
         self._tickets: dict[int, int] = {}  # by those of the batch
         self._ended: list[tuple[int, int]] = []
-        self.adapters = self._served if isinstance(self._served, ServedAdapters) else None
         self._numbers, self._judge = itertools.count(), judge
         self.kinds: Sequence[str] = () if judge is None else judge.kinds
         self._token_bytes = TokenBytes(whole.tokenizer)
@@ -369,12 +368,16 @@ class LocalBackend:
         hidden = _hidden()(asked.functions, asked.variables, *_padded(tokens))
         return np.asarray(hidden, np.float32)[0, : len(tokens)].mean(0, dtype=np.float64)
 
+    def _adapters(self) -> ServedAdapters:
+        if not isinstance(self._served, ServedAdapters):
+            raise BadRequest("this server has no adapters by name; start it with --adapters FOLDER", status=404)
+        return self._served
+
     def load(self, name: str, folder: str) -> None:
         """Put an adapter in, by the name of its folder in that of `--adapters`."""
         from jaxuq.language import CheckpointError
 
-        adapters = self.adapters
-        assert adapters is not None
+        adapters = self._adapters()
         try:
             adapters.load_from(name, folder, {one.given.reading for one in self._running.values()})
         except (ServingError, CheckpointError) as error:
@@ -383,9 +386,9 @@ class LocalBackend:
 
     def drop(self, name: str) -> None:
         """Take an adapter out."""
-        assert self.adapters is not None
+        adapters = self._adapters()
         try:
-            self.adapters.drop(name)
+            adapters.drop(name)
         except ServingError as error:
             raise BadRequest(str(error), status=404, param="lora_name") from None
 

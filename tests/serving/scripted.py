@@ -2,7 +2,7 @@
 
 import time
 
-from jaxuq.serving import Growth, TokenText, make_app, serving
+from jaxuq.serving import BadRequest, Growth, TokenText, make_app, serving
 
 
 class Scripted:
@@ -12,7 +12,7 @@ class Scripted:
         self.name, self.context, self.vocabulary, self.dimension = "ada", context, 100, 2
         self.names = (self.name,)
         self.words, self.seconds, self.fails_at = words, seconds, fails_at
-        self.slots, self.asked, self.kinds, self.adapters = slots, {}, (), None
+        self.slots, self.asked, self.kinds = slots, {}, ()
         self.jobs, self.made = [], 0
 
     def encode_chat(self, messages):
@@ -67,6 +67,11 @@ class Scripted:
 
     def embed(self, tokens, model=""):
         return [float(len(tokens)), 0.5]
+
+    def load(self, name, folder):
+        raise BadRequest("there are none")
+
+    drop = load
 
 
 def serve_scripted(backend=None, **options):

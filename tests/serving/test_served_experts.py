@@ -96,6 +96,7 @@ def test_in_a_stream_disagreement_comes_at_the_end(url):
     assert "".join(one["delta"].get("content", "") for one in events) == whole["message"]["content"]
 
 
+@pytest.mark.long
 def test_each_expert_answers_by_its_own_name(url, run):
     names = [one["id"] for one in CLIENT.get(f"{url}/models").json()["data"]]
     assert names == ["elrea", *MEMBERS]
@@ -151,6 +152,7 @@ def adapted(folder, name):
     return plain._replace(decoder=plain.decoder.clone(lora=config), lora=lora)
 
 
+@pytest.mark.long
 def test_adapters_share_the_batch_come_and_go(stored):
     served = ServedAdapters(tiny_model(), most=2, rank=4, folder=stored)
     served.load("small", stored / "small")

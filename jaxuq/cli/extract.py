@@ -49,6 +49,10 @@ class ExtractCommand(CrewOptions):
     clean_up: bool = True
     """Ask the model to take out what does not belong."""
 
+    constrained: bool = False
+    """Keep the table at the end of each conversation to its columns and to words of the text; for models of jaxuq, and
+    for jaxuq serve."""
+
     resolve_conflicts: bool = False
     """Ask once more about each text in which entities of different types overlap."""
 
@@ -180,7 +184,16 @@ class ExtractCommand(CrewOptions):
         from jaxuq.study import Options
 
         names = (
-            *("strategy", "reasoning", "clean_up", "resolve_conflicts", "samples", "least_agreement", "max_tokens"),
+            *(
+                "strategy",
+                "reasoning",
+                "clean_up",
+                "constrained",
+                "resolve_conflicts",
+                "samples",
+                "least_agreement",
+                "max_tokens",
+            ),
             *("tokenizer", "convention", "limit", "seed", "log_probs"),
             *("recall", "precision", "delta"),
         )
@@ -296,7 +309,7 @@ def hold_conversations(
             model,
             passages,
             schema,
-            Plan(command.strategy, command.reasoning, command.clean_up),
+            Plan(command.strategy, command.reasoning, command.clean_up, command.constrained),
             dataset=dataset,
             prompts=prompts,
             num_samples=command.samples,

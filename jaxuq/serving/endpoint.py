@@ -216,6 +216,9 @@ class _Asker:
         }
         if settings.log_probs:
             body["logprobs"] = True
+        if request.form is not None:
+            form = request.form
+            body["jaxuq"] = {"table": {"columns": form.columns, "text": form.text, "choices": dict(form.choices)}}
         if self._stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body

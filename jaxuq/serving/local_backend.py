@@ -147,7 +147,7 @@ class LocalBackend:
     def _grammar(self, job: Job) -> "Grammar | None":
         from jaxuq.language.constraints import ready_grammar
 
-        return None if job.constraint is None else ready_grammar(job.constraint, self._model)
+        return None if job.constraint is None else ready_grammar(job.constraint, self._served.model)
 
     @property
     def bytes(self) -> int:

@@ -35,7 +35,8 @@ class ExtractCommand(CrewOptions):
     JSON schema. By default what the data name: a meta.json beside them, or the types of their gold entities."""
 
     model: str = "smollm2"
-    """A server that speaks the OpenAI protocol (http://localhost:8000/v1), a model of jaxuq's, or replay:FILE."""
+    """A server that speaks the OpenAI protocol (http://localhost:8000/v1), a model of jaxuq's, replay:FILE, or
+    batch:FOLDER: files of requests for a provider's batch, and of its replies."""
 
     output: pathlib.Path = pathlib.Path("runs/extract")
     """The folder for results. A run that was interrupted goes on when started again with the same options."""
@@ -135,9 +136,14 @@ class ExtractCommand(CrewOptions):
         """Ask, read, score, write."""
         from jaxuq.cli.display import Display
         from jaxuq.reporting import print_report, write_report
+        from jaxuq.serving import BatchWaits
 
         with Display() as display:
-            folder, found = hold_conversations(self, display.listener())
+            try:
+                folder, found = hold_conversations(self, display.listener())
+            except BatchWaits as waits:
+                say(str(waits))
+                return
         result, usage = found[0]
         write_report(folder.path)
         print_report(folder.path)
@@ -183,6 +189,7 @@ class ExtractCommand(CrewOptions):
         from jaxuq.serving import plain_url
         from jaxuq.study import Options
 
+        served = "://" in self.model or self.model.startswith("batch:")
         names = (
             *(
                 "strategy",
@@ -200,7 +207,7 @@ class ExtractCommand(CrewOptions):
         return Options(
             {name: getattr(self, name) for name in names}
             | {
-                "model": f"{plain_url(self.model)} {self.server_model}" if "://" in self.model else self.model,
+                "model": f"{plain_url(self.model)} {self.server_model}" if served else self.model,
                 "temperature": temperature,
                 "data": data_name(self.data),
                 "types": None if self.types is None else str(self.types),
@@ -214,11 +221,13 @@ class ExtractCommand(CrewOptions):
 
     def _model(self, temperature: float, usage: "Usage") -> "ChatModel":
         from jaxuq.extraction import ChatSettings, local_chat, replay_chat
-        from jaxuq.serving import Patience, open_endpoint
+        from jaxuq.serving import Patience, batch_chat, open_endpoint
 
         settings = ChatSettings(temperature, self.max_tokens, 1.0, self.seed, self.log_probs)
         if self.model.startswith("replay:"):
             return replay_chat(self.model.removeprefix("replay:"))
+        if self.model.startswith("batch:"):
+            return batch_chat(self.model.removeprefix("batch:"), self.server_model, settings, usage=usage)
         if "://" in self.model:
             patience = Patience(concurrency=self.concurrency, timeout=self.timeout, attempts=self.attempts)
             return open_endpoint(
@@ -239,8 +248,8 @@ class ExtractCommand(CrewOptions):
 
 
 def _device(model: str) -> str:
-    if model.startswith("replay:"):
-        return "replay"
+    if model.startswith(("replay:", "batch:")):
+        return model.partition(":")[0]
     if "://" in model:
         return "server"
     import jax
@@ -319,7 +328,7 @@ def hold_conversations(
             tokenizer=command.tokenizer,
             formats=command.formats,
             seed=command.seed,
-            usage=usage if "://" in command.model else None,
+            usage=usage if "://" in command.model or command.model.startswith("batch:") else None,
             prices=command.prices,
             calibrating=calibrating,
             listener=listener or Listener(),

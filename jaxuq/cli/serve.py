@@ -50,6 +50,13 @@ class ServeCommand:
     abstain_risk: float | None = None
     """Answers are held back until they are judged, and withheld unless at most this share of those given is wrong."""
 
+    batch: Path | None = None
+    """Answer a file of requests (JSON lines, as the protocol's batches have them) and end; nothing is served."""
+
+    batch_output: Path | None = None
+    """The file of replies; by default beside the requests, called replies-NAME. Started again, what is missing is
+    answered."""
+
     route: str = "gradient"
     """Of a run of experts: gradient, or embedding (with the experts of the baseline instruction-embedding)."""
 
@@ -79,6 +86,9 @@ class ServeCommand:
             raise ServingError(f"--most-waiting is {self.most_waiting}; expected at least 1")
         if self.slots < 1 or self.tokens < 128:
             raise ServingError(f"--slots is {self.slots} and --tokens {self.tokens}; expected at least 1 and 128")
+        if self.batch is not None:
+            self._answer(self.batch)
+            return
         key = os.environ.get(KEY_VARIABLE, "").strip()
         listening = listen(self.host, self.port)
         keep_compiled_programs()
@@ -94,6 +104,26 @@ class ServeCommand:
             warn(f"whoever reaches {self.host} can use it; {KEY_VARIABLE} sets a key")
         serve(app, listening)
         say("ended")
+
+    def _answer(self, requests: Path) -> None:
+        """Answer a file."""
+        from jaxuq.cli.compiled import keep_compiled_programs
+        from jaxuq.cli.display import Display
+        from jaxuq.serving import LocalBackend, ServingError, answer_batch, make_app
+
+        if not requests.is_file():
+            raise ServingError(f"--batch is {requests}, and there is no such file")
+        replies = self.batch_output or requests.with_name(f"replies-{requests.name}")
+        keep_compiled_programs()
+        served, judge = self._served()
+        app = make_app(LocalBackend(served, slots=self.slots, most_tokens=self.tokens, judge=judge))
+        with Display() as display:
+            progress = display.listener().progress
+            done, failed = answer_batch(
+                app, requests, replies, side_by_side=2 * self.slots,
+                on_progress=lambda number, total: progress("requests", number, total, ""),
+            )  # fmt: skip
+        say(f"{done} requests answered into {replies}" + (f"; {failed} of them refused or failed" if failed else ""))
 
     def _served(self) -> "tuple[Served, Judge]":
         """What is served, and who judges it."""

@@ -1,6 +1,8 @@
 """The serving room: jaxuq's own models behind the OpenAI chat protocol, and a client for any server that speaks it."""
 
 from jaxuq.serving.app import make_app
+from jaxuq.serving.batch_answers import answer_batch
+from jaxuq.serving.batch_files import BatchWaits, batch_chat
 from jaxuq.serving.endpoint import Patience, open_endpoint
 from jaxuq.serving.errors import ServingError
 from jaxuq.serving.jobs import Asked, Backend, BadRequest, Growth, Job, TokenText
@@ -17,6 +19,7 @@ __all__ = [
     "Asked",
     "Backend",
     "BadRequest",
+    "BatchWaits",
     "Given",
     "Growth",
     "Job",
@@ -32,6 +35,8 @@ __all__ = [
     "TokenText",
     "Verdict",
     "address_of",
+    "answer_batch",
+    "batch_chat",
     "is_loopback",
     "key_for",
     "listen",

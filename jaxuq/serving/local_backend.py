@@ -1,15 +1,15 @@
 """A model of jaxuq's own behind the server."""
 
 import copy
-import functools
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jaxuq.serving.answer_text import AnswerText, shown_token
+from jaxuq.serving.answer_text import AnswerText
 from jaxuq.serving.errors import ServingError
 from jaxuq.serving.fields import finite
+from jaxuq.serving.given_texts import likeliest_pairs, mean_hidden, scored_tokens
 from jaxuq.serving.jobs import MOST_ALTERNATIVES, Asked, BadRequest, Growth, Job, TokenText
 from jaxuq.serving.judging import Answered, Judge, Verdict
 from jaxuq.serving.served import Given, OneModel, Served
@@ -271,7 +271,7 @@ class LocalBackend:
         if grown.observed is not None:
             running.observed.setdefault(grown.sample, []).append(grown.observed)
         for index, (token, log_prob) in enumerate(zip(grown.tokens.tolist(), grown.log_probs.tolist())):
-            likely = _pairs(grown.alternatives, index, running.job.alternatives)
+            likely = likeliest_pairs(grown.alternatives, index, running.job.alternatives)
             growth = text.push(token, log_prob, likely, finish if index == last else "")
             if text.ended and (about := self._about(running, text, grown.sample)):
                 growth = growth._replace(verdict=about)
@@ -341,32 +341,11 @@ class LocalBackend:
 
     def score(self, tokens: Sequence[int], alternatives: int, model: str = "") -> list[TokenText]:
         """Every token of a text with its probability after those before it; None for the first."""
-        import jax
-
-        from jaxuq.language import score_tokens
-
-        asked = self._alone(model)
-        scores = score_tokens(
-            asked.functions,
-            asked.variables,
-            *_padded(tokens),
-            top_alternatives=min(self.vocabulary, 20) if alternatives else 0,
-        )
-        log_probs, others = jax.device_get((scores.log_probs, scores.alternatives))
-        others = None if others is None else jax.tree.map(lambda part: part[0], others)
-        shown = [shown_token(self._token_bytes, tokens[0], None)]
-        for index in range(1, len(tokens)):
-            likely = _pairs(others, index, alternatives)
-            shown.append(shown_token(self._token_bytes, tokens[index], float(log_probs[0, index]), likely))
-        return shown
+        return scored_tokens(self._alone(model), self._token_bytes, tokens, alternatives, self.vocabulary)
 
     def embed(self, tokens: Sequence[int], model: str = "") -> Any:
         """The mean of the last hidden states, `[dimension]`."""
-        import numpy as np
-
-        asked = self._alone(model)
-        hidden = _hidden()(asked.functions, asked.variables, *_padded(tokens))
-        return np.asarray(hidden, np.float32)[0, : len(tokens)].mean(0, dtype=np.float64)
+        return mean_hidden(self._alone(model), tokens)
 
     def _adapters(self) -> ServedAdapters:
         if not isinstance(self._served, ServedAdapters):
@@ -393,27 +372,6 @@ class LocalBackend:
             raise BadRequest(str(error), status=404, param="lora_name") from None
 
 
-def _padded(tokens: Sequence[int]) -> tuple[Any, Any]:
-    """A text as a row, and positions; of few lengths."""
-    import jax.numpy as jnp
-
-    from jaxuq.parallel import pad_rows
-
-    text = jnp.asarray(pad_rows([list(tokens)])[0])
-    slots = jnp.arange(text.shape[1], dtype=jnp.int32)[None]
-    return text, jnp.where(slots < len(tokens), slots, -1)
-
-
-@functools.lru_cache(maxsize=1)
-def _hidden() -> Callable[..., Any]:
-    import jax
-
-    def hidden(model: Any, variables: Any, text: Any, positions: Any) -> Any:
-        return model.hidden_of(variables, text, positions)[0]
-
-    return jax.jit(hidden, static_argnums=0)
-
-
 def _key(seed: int) -> Any:
     """A key of 64 bits; the same as `jax.random.key` for those below 2^32."""
     import jax
@@ -422,10 +380,3 @@ def _key(seed: int) -> Any:
     low, high = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
     key = jax.random.key(np.uint32(low))
     return jax.random.fold_in(key, np.uint32(high)) if high else key
-
-
-def _pairs(others: Any, index: int, count: int) -> list[tuple[int, float]]:
-    if others is None or not count:
-        return []
-    tokens, log_probs = others.tokens[index, :count], others.log_probs[index, :count]
-    return [(int(token), float(value)) for token, value in zip(tokens, log_probs)]

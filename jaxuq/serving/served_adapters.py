@@ -58,7 +58,7 @@ class ServedAdapters:
         self._config = LoraConfig(rank, float(rank), targets=decoder.config.linear_layers)
         self._adapted = decoder.clone(lora=self._config)
         self.model = model
-        self.functions = mixed_experts(self._adapted)
+        self.functions = mixed_experts(self._adapted)  # pyright: ignore[reportArgumentType]
         shapes = jax.eval_shape(lambda: init_adapters(jax.random.key(0), self._adapted, model.params))
         empty = jax.tree.map(lambda one: jnp.zeros((most + 1, *one.shape), one.dtype), shapes)
         self._axis = int(decoder.scan)

@@ -50,7 +50,7 @@ class ServedExperts:
         """The weights of the members: routed for the ensemble, one for a member of that name."""
         names = self._served.names
         if name in names:
-            return Given(np.float32([one == name for one in names]))
+            return Given(np.asarray([one == name for one in names], np.float32))
         weights = self._served.weights(prompt)
         return Given(weights, told={"weights": dict(zip(names, (round(float(one), 5) for one in weights)))})
 

@@ -6,6 +6,11 @@ One process serves (a subprocess), this one asks: prompts of 20 to 120 words, an
 in one run: `alone`, each request sent when the last is answered (a few of them: every one takes as long as the next);
 and `together`, all clients at once. Printed are tokens a second, the ratio, seconds to the first token, and whether the
 texts are equal; a first round, in which programs are compiled, does not count. Other work on a machine slows both.
+
+    python experiments/benchmarks/serve.py --price [--clients 8] [--rounds 5]
+
+What confidence costs: the same requests in turns, without and with `{"confidence": true, "chain": true}`, not streamed,
+all clients at once. Printed are tokens a second of both and the share that is lost, with its spread over the rounds.
 """
 
 import argparse
@@ -73,6 +78,39 @@ def ask_all(url: str, contents: list[dict], at_once: int) -> tuple[list[tuple[st
     return answers, sum(answer[1] for answer in answers) / (time.perf_counter() - began)
 
 
+def ask_whole(url: str, content: dict) -> tuple[str, int]:
+    """The text of a reply that is not streamed, and its tokens."""
+    content = {name: value for name, value in content.items() if not name.startswith("stream")}
+    request = urllib.request.Request(
+        f"{url}/chat/completions", json.dumps(content).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=3600) as answer:
+        reply = json.load(answer)
+    assert ("jaxuq" in content) == bool(reply["choices"][0].get("jaxuq"))
+    return reply["choices"][0]["message"]["content"], reply["usage"]["completion_tokens"]
+
+
+def price(url: str, contents: list[dict], rounds: int) -> None:
+    """Measure and print what confidence costs."""
+    kinds = {"plain": {}, "confidence": {"jaxuq": {"confidence": True, "chain": True}}}
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for number in range(rounds + 1):
+        texts = {}
+        for kind, more in list(kinds.items())[:: 1 if number % 2 else -1]:
+            began = time.perf_counter()
+            with concurrent.futures.ThreadPoolExecutor(len(contents)) as pool:
+                answers = list(pool.map(lambda content, more=more: ask_whole(url, content | more), contents))
+            texts[kind] = [text for text, _ in answers]
+            if number:
+                rates[kind].append(sum(tokens for _, tokens in answers) / (time.perf_counter() - began))
+        assert texts["plain"] == texts["confidence"]
+        if number:
+            print(f"round {number}: " + ", ".join(f"{kind} {rate[-1]:.1f}" for kind, rate in rates.items()), flush=True)
+    lost = [1 - sure / plain for plain, sure in zip(rates["plain"], rates["confidence"])]
+    print(", ".join(f"{kind} {statistics.median(rate):.1f} tokens a second" for kind, rate in rates.items()))
+    print(f"lost: {statistics.median(lost):.1%} (rounds: {', '.join(f'{one:.1%}' for one in sorted(lost))})")
+
+
 @contextlib.contextmanager
 def server(options: argparse.Namespace) -> Iterator[str]:
     """A server in a process of its own; its address."""
@@ -93,12 +131,18 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="smollm2")
-    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--price", action="store_true", help="what confidence costs, see above")
+    parser.add_argument("--clients", type=int, default=None, help="at once; by default 32, with --price 8")
     parser.add_argument("--alone", type=int, default=4, help="requests one after another, in each round")
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=2)
     options, options.more = parser.parse_known_args()
+    options.clients = options.clients or (8 if options.price else 32)
     contents = [body(number, options.new_tokens) for number in range(options.clients)]
+    if options.price:
+        with server(options) as url:
+            price(url, contents, options.rounds)
+        return
     few = contents[:: max(1, len(contents) // options.alone)][: options.alone]
     rates: dict[str, list[float]] = {"alone": [], "together": []}
     firsts: dict[str, list[float]] = {"alone": [], "together": []}

@@ -35,7 +35,8 @@ class ExtractCommand(CrewOptions):
     JSON schema. By default what the data name: a meta.json beside them, or the types of their gold entities."""
 
     model: str = "smollm2"
-    """A server that speaks the OpenAI protocol (http://localhost:8000/v1), a model of jaxuq's, or replay:FILE."""
+    """A server that speaks the OpenAI protocol (http://localhost:8000/v1), a model of jaxuq's, replay:FILE, or
+    batch:FOLDER: files of requests for a provider's batch, and of its replies."""
 
     output: pathlib.Path = pathlib.Path("runs/extract")
     """The folder for results. A run that was interrupted goes on when started again with the same options."""
@@ -48,6 +49,10 @@ class ExtractCommand(CrewOptions):
 
     clean_up: bool = True
     """Ask the model to take out what does not belong."""
+
+    constrained: bool = False
+    """Keep the table at the end of each conversation to its columns and to words of the text; for models of jaxuq, and
+    for jaxuq serve."""
 
     resolve_conflicts: bool = False
     """Ask once more about each text in which entities of different types overlap."""
@@ -134,9 +139,14 @@ class ExtractCommand(CrewOptions):
         """Ask, read, score, write."""
         from jaxuq.cli.display import Display
         from jaxuq.reporting import print_report, write_report
+        from jaxuq.serving import BatchWaits
 
         with Display() as display:
-            folder, found = hold_conversations(self, display.listener())
+            try:
+                folder, found = hold_conversations(self, display.listener())
+            except BatchWaits as waits:
+                say(str(waits))
+                return
         result, usage = found[0]
         write_report(folder.path)
         print_report(folder.path)
@@ -182,15 +192,25 @@ class ExtractCommand(CrewOptions):
         from jaxuq.serving import plain_url
         from jaxuq.study import Options
 
+        served = "://" in self.model or self.model.startswith("batch:")
         names = (
-            *("strategy", "reasoning", "clean_up", "resolve_conflicts", "samples", "least_agreement", "max_tokens"),
+            *(
+                "strategy",
+                "reasoning",
+                "clean_up",
+                "constrained",
+                "resolve_conflicts",
+                "samples",
+                "least_agreement",
+                "max_tokens",
+            ),
             *("tokenizer", "convention", "limit", "seed", "log_probs"),
             *("recall", "precision", "delta"),
         )
         return Options(
             {name: getattr(self, name) for name in names}
             | {
-                "model": f"{plain_url(self.model)} {self.server_model}" if "://" in self.model else self.model,
+                "model": f"{plain_url(self.model)} {self.server_model}" if served else self.model,
                 "temperature": temperature,
                 "data": data_name(self.data),
                 "types": None if self.types is None else str(self.types),
@@ -204,11 +224,13 @@ class ExtractCommand(CrewOptions):
 
     def _model(self, temperature: float, usage: "Usage") -> "ChatModel":
         from jaxuq.extraction import ChatSettings, local_chat, replay_chat
-        from jaxuq.serving import Patience, open_endpoint
+        from jaxuq.serving import Patience, batch_chat, open_endpoint
 
         settings = ChatSettings(temperature, self.max_tokens, 1.0, self.seed, self.log_probs)
         if self.model.startswith("replay:"):
             return replay_chat(self.model.removeprefix("replay:"))
+        if self.model.startswith("batch:"):
+            return batch_chat(self.model.removeprefix("batch:"), self.server_model, settings, usage=usage)
         if "://" in self.model:
             patience = Patience(concurrency=self.concurrency, timeout=self.timeout, attempts=self.attempts)
             return open_endpoint(
@@ -230,8 +252,8 @@ class ExtractCommand(CrewOptions):
 
 
 def _device(model: str) -> str:
-    if model.startswith("replay:"):
-        return "replay"
+    if model.startswith(("replay:", "batch:")):
+        return model.partition(":")[0]
     if "://" in model:
         return "server"
     import jax
@@ -300,7 +322,7 @@ def hold_conversations(
             model,
             passages,
             schema,
-            Plan(command.strategy, command.reasoning, command.clean_up),
+            Plan(command.strategy, command.reasoning, command.clean_up, command.constrained),
             dataset=dataset,
             prompts=prompts,
             num_samples=command.samples,
@@ -310,7 +332,7 @@ def hold_conversations(
             tokenizer=command.tokenizer,
             formats=command.formats,
             seed=command.seed,
-            usage=usage if "://" in command.model else None,
+            usage=usage if "://" in command.model or command.model.startswith("batch:") else None,
             prices=command.prices,
             calibrating=calibrating,
             listener=listener or Listener(),

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -13,7 +14,7 @@ import tyro
 from jaxuq.cli.telling import say
 
 if TYPE_CHECKING:
-    from jaxuq.language import Answer, LanguageModel
+    from jaxuq.language import Answer, Constraint, LanguageModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +57,15 @@ class GenerateCommand:
     stop: tuple[str, ...] = ()
     """Strings that end the answer."""
 
+    schema: Path | None = None
+    """A file with a JSON schema that the answer is to fit."""
+
+    regex: str | None = None
+    """An expression that the whole answer is to match."""
+
+    choices: tuple[str, ...] = ()
+    """Multiple choice: print how probable each of these is as the answer, given that it is one of them."""
+
     truncate: bool = False
     """Cut the beginning off a prompt that is too long for the model, rather than refuse it."""
 
@@ -77,10 +87,16 @@ class GenerateCommand:
             raise PromptError(f"{self.num_samples} answers at temperature 0 are the same; add --temperature 0.8")
         if self.max_new_tokens < 1 or self.num_samples < 1:
             raise PromptError("--max-new-tokens and --num-samples start at 1")
+        if sum((self.schema is not None, self.regex is not None, bool(self.choices))) > 1:
+            raise PromptError("--schema, --regex and --choices are three forms of an answer; give one")
+        if self.choices and (self.num_samples > 1 or self.temperature > 0 or self.stop):
+            raise PromptError("--choices prints probabilities of all choices; leave out --num-samples, --temperature, "
+                              "--stop")  # fmt: skip
         try:
             sampling = check_sampling(Sampling(self.temperature, self.top_k, self.top_p, self.min_p))
         except ValueError as error:
             raise PromptError(str(error)) from None
+        constraint = self._constraint()
         prompt = sys.stdin.read() if self.prompt == "-" else self.prompt
         keep_compiled_programs()
         model = load_named_model(self.model, mesh=self.mesh)
@@ -90,6 +106,9 @@ class GenerateCommand:
         messages = [{"role": "user", "content": prompt}]
         if self.system is not None:
             messages.insert(0, {"role": "system", "content": self.system})
+        if self.choices:
+            self._choose(model, prompt if self.raw else messages)
+            return
         streams = self.num_samples == 1 and not self.json
         began = time.monotonic()
         answers = generate(
@@ -101,6 +120,7 @@ class GenerateCommand:
             rng_key=self.seed,
             stop=self.stop,
             chat=not self.raw,
+            constraint=constraint,
             on_token=(lambda new: _show(new.text)) if streams else None,
             batch_size=max(8, self.num_samples),
             overflow="truncate" if self.truncate else "error",
@@ -118,6 +138,37 @@ class GenerateCommand:
             tokens = sum(len(answer.tokens) for answer in answers)
             ending = "" if any(answer.finish != "length" for answer in answers) else "; cut off: --max-new-tokens"
             say(f"[{tokens} tokens in {seconds:.1f} s{ending}]")
+
+    def _constraint(self) -> "Constraint | None":
+        from jaxuq.language import ConstraintError, choices_constraint, regex_constraint, schema_constraint
+
+        if self.regex is not None:
+            return regex_constraint(self.regex)
+        if self.choices:
+            choices_constraint(self.choices)  # refused before a model is loaded
+        if self.schema is None:
+            return None
+        try:
+            schema = json.loads(self.schema.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConstraintError(f"--schema {self.schema} cannot be read ({error.strerror})") from None
+        except (ValueError, RecursionError):
+            raise ConstraintError(f"--schema {self.schema} is no JSON") from None
+        if not isinstance(schema, dict | bool):
+            raise ConstraintError(f"--schema {self.schema} is no JSON schema, which is an object")
+        return schema_constraint(schema)
+
+    def _choose(self, model: "LanguageModel", prompt: Any) -> None:
+        from jaxuq.language import choice_probabilities
+
+        (found,) = choice_probabilities(model, [prompt], self.choices, chat=not self.raw)
+        ranked = sorted(zip(self.choices, found.probabilities.tolist()), key=lambda pair: -pair[1])
+        if self.json:
+            print(json.dumps({"choices": dict(ranked), "mass": found.mass}, ensure_ascii=False))
+            return
+        for choice, probability in ranked:
+            print(f"{probability:.4f}  {choice}")
+        say(f"[left free, the answer is one of these with probability {found.mass:.2g}]")
 
 
 def load_named_model(name: str, *, mesh: str = "") -> "LanguageModel":
@@ -199,10 +250,7 @@ def _record(model: "LanguageModel", answer: "Answer") -> dict[str, Any]:
             pairs = zip(answer.alternatives.tokens[index].tolist(), answer.alternatives.log_probs[index].tolist())
             entry["alternatives"] = [{"id": other, "text": text(other), "log_prob": value} for other, value in pairs]
         tokens.append(entry)
-    return {
-        "sample": answer.sample,
-        "text": answer.text,
-        "finish": answer.finish,
-        "prompt_tokens": len(answer.prompt_tokens),
-        "tokens": tokens,
-    }
+    found: dict[str, Any] = {"sample": answer.sample, "text": answer.text, "finish": answer.finish}
+    if answer.allowed_log_probs is not None:
+        found["allowed_log_prob"] = float(answer.allowed_log_probs.sum(dtype=float))
+    return found | {"prompt_tokens": len(answer.prompt_tokens), "tokens": tokens}

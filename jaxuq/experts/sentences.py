@@ -1,7 +1,9 @@
 """Vectors of whole instructions by a sentence encoder, in place of gradients."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -72,10 +74,7 @@ def embed_sentences(
         if given.ndim != 2 or len(given) != len(texts):
             raise OptionError(f"the encoder gives an array of shape {given.shape} for {len(texts)} texts")
         return given / np.maximum(np.linalg.norm(given, axis=1, keepdims=True), 1e-12)
-    from transformers import AutoTokenizer
-
-    loaded = load_encoder(encoder)
-    tokenizer = AutoTokenizer.from_pretrained(loaded.path, trust_remote_code=False, local_files_only=True)
+    loaded, tokenizer = _loaded(encoder)
     limit = loaded.module.config.max_tokens
     whole = plain_tokens(tokenizer, texts, begin=True)
     encoded = [one if len(one) <= limit else [*one[: limit - 1], one[-1]] for one in whole]
@@ -90,6 +89,15 @@ def embed_sentences(
         if on_progress is not None:
             on_progress(done, len(texts))
     return vectors
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(encoder: str | Path) -> tuple[Any, Any]:
+    """An encoder and its tokenizer; a server asks for the same with every question."""
+    from transformers import AutoTokenizer
+
+    found = load_encoder(encoder)
+    return found, AutoTokenizer.from_pretrained(found.path, trust_remote_code=False, local_files_only=True)
 
 
 def _embedded(module: Encoder, pool: Pooling, params: PyTree, tokens: Array, where: Bool[Array, "batch time"]) -> Array:

@@ -11,15 +11,16 @@ from jaxuq._arguments import typed
 from jaxuq._errors import OptionError
 from jaxuq.experts.decoding import MEMBERS_AXES, MemberScores
 from jaxuq.experts.disagreement import combine_logits, disagreement
-from jaxuq.networks import CacheRows, Decoder, KeyValueCache, Model, as_model, capability
+from jaxuq.experts.mixture import Mixing, mixing
+from jaxuq.networks import CacheRows, Decoder, KeyValueCache, LoraConfig, Model, as_model, capability
 
 
 class Members(NamedTuple):
-    """The parameters of a `weighted_experts` model.
+    """The parameters of a `weighted_experts` or `mixed_experts` model.
 
     Attributes:
         params: of the base model, without the collection's name around them.
-        experts: adapters with a leading axis of members.
+        experts: adapters with a leading axis of members; of a mixture as `mixture_adapters` gives them.
     """
 
     params: PyTree
@@ -30,7 +31,7 @@ class WeighedCache(NamedTuple):
     """A cache of every member, and what each member is to say.
 
     Attributes:
-        members: keys and values with an axis of members.
+        members: keys and values with an axis of members; of a mixture, which is one model, without.
         weights: of the members, for each row.
     """
 
@@ -61,8 +62,7 @@ def weighted_experts(decoder: Decoder) -> Model:
     References:
         Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, Eq 5.10.
     """
-    if decoder.lora is None:
-        raise OptionError("experts are adapters, and the decoder has none; make one that has")
+    _adapters_of(decoder)
     base = as_model(decoder)
     ways: Any = base.rows
 
@@ -98,6 +98,67 @@ def weighted_experts(decoder: Decoder) -> Model:
         empty = jax.vmap(lambda _: make(params.params, rows, slots), out_axes=MEMBERS_AXES)(jnp.arange(count))
         return WeighedCache(empty, jnp.ones((rows, count)))
 
+    return Model(
+        read, logits, init_cache, base.vocab_size, base.max_positions, rows=_weighed_rows(ways, members),
+        trained_logits=False, observe=observe,
+    )  # fmt: skip
+
+
+@typed()
+@functools.lru_cache(maxsize=16)
+def mixed_experts(decoder: Decoder, *, mix: Mixing = "routing") -> Model:
+    r"""Adapters that are mixed within the layers by weights of each answer's own, so that such answers share a batch.
+
+    With a weight of one for one adapter and of zero for the others an answer is that of this adapter alone: this is how
+    adapters are served by name. One pass and one cache, whatever the number of adapters; what is read of a prompt
+    depends on its weights, so beginnings are shared only by prompts with equal ones (`Ask.reading`).
+
+    Args:
+        decoder: with the adapters' configuration.
+        mix: see `mixing`.
+
+    Returns:
+        The model; its parameters are `Members` with `mixture_adapters`.
+
+    Raises:
+        OptionError: the decoder has no adapters.
+
+    References:
+        Y. Li. Uncertainty-aware and data-efficient fine-tuning and application of foundation models. 2025, D.4, Eq D.1.
+        L. Chen et al. Punica: multi-tenant LoRA serving. MLSys 2024 (other adapters in one batch).
+    """
+    scale = _adapters_of(decoder).scale
+    base = as_model(decoder.clone(lora=None))  # what mixes adds the adapters itself
+
+    def variables(params: Members) -> PyTree:
+        return {"params": params.params, "lora": params.experts}
+
+    def read(params: Members, tokens: Array, positions: Array, cache: WeighedCache) -> tuple[Array, WeighedCache, None]:
+        with mixing(mix, scale, cache.weights):
+            hidden, after, _ = base.read(variables(params), tokens, positions, cache.members)
+        return hidden, WeighedCache(after, cache.weights), None
+
+    def logits(params: Members, hidden: Array) -> Array:
+        return base.logits({"params": params.params}, hidden)
+
+    def init_cache(params: Members, rows: int, slots: int) -> WeighedCache:
+        make: Any = capability(base, "init_cache")
+        count = jax.tree.leaves(params.experts)[0].shape[int(decoder.scan)]
+        return WeighedCache(make(params.params, rows, slots), jnp.ones((rows, count)))
+
+    rows = _weighed_rows(base.rows, lambda change, *caches: change(*caches))
+    return Model(read, logits, init_cache, base.vocab_size, base.max_positions, rows=rows, trained_logits=False)
+
+
+def _adapters_of(decoder: Decoder) -> LoraConfig:
+    if decoder.lora is None:
+        raise OptionError("experts are adapters, and the decoder has none; make one that has")
+    return decoder.lora
+
+
+def _weighed_rows(ways: Any, members: Any) -> CacheRows:
+    """What is done with rows: `ways` of one member's cache, which `members` maps over them, and the weights beside."""
+
     def take(cache: WeighedCache, rows: Array) -> WeighedCache:
         own = members(lambda one: ways.take(one, rows), cache.members)
         return WeighedCache(own, jnp.take(cache.weights, rows, axis=0, mode="clip"))
@@ -118,7 +179,4 @@ def weighted_experts(decoder: Decoder) -> Model:
     def condition(cache: WeighedCache, weights: Any) -> WeighedCache:
         return cache._replace(weights=jnp.asarray(weights, jnp.float32)[None])
 
-    return Model(
-        read, logits, init_cache, base.vocab_size, base.max_positions,
-        rows=CacheRows(take, extend, arrange, put, seek, condition), trained_logits=False, observe=observe,
-    )  # fmt: skip
+    return CacheRows(take, extend, arrange, put, seek, condition)

@@ -11,6 +11,20 @@ from jaxuq.study import digest
 Message = dict[str, str]
 
 
+class TableForm(NamedTuple):
+    """A table that a reply is to be, see `jaxuq.language.table_constraint`.
+
+    Attributes:
+        columns: their names.
+        text: that its cells are quoted from.
+        choices: columns that are not quoted, with what may stand in them.
+    """
+
+    columns: tuple[str, ...]
+    text: str
+    choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
 class Request(NamedTuple):
     """A conversation that waits for its next reply.
 
@@ -21,6 +35,7 @@ class Request(NamedTuple):
         sample: number of the sample.
         step: how many replies there are already.
         last: whether this is the last question.
+        form: what the reply is to be; None: anything.
     """
 
     messages: tuple[Message, ...]
@@ -29,6 +44,7 @@ class Request(NamedTuple):
     sample: int = 0
     step: int = 0
     last: bool = True
+    form: TableForm | None = None
 
 
 class Reply(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxuq.extraction.chat import ChatModel, Message, Reply, Request
+from jaxuq.extraction.chat import ChatModel, Message, Reply, Request, TableForm
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.passages import Passage
 from jaxuq.extraction.prompts import DEFAULT_PLAN, Plan, Prompts, fill, read_prompts, steps
@@ -73,12 +73,14 @@ class Wanted(NamedTuple):
         kind: name of the type, `"*"` or `"?"`.
         sample: number of the sample.
         questions: what the user says at each step.
+        form: of the last reply; None: any.
     """
 
     item: str
     kind: str
     sample: int
     questions: tuple[str, ...]
+    form: TableForm | None = None
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -140,11 +142,26 @@ def plan_conversations(
                 )
                 for section, name in steps(kind, plan)
             )
+            form = _form(passage, kind, schema, plan)
             wanted += [
-                Wanted(passage.id, ALL if kind is None else kind.name, sample, questions)
+                Wanted(passage.id, ALL if kind is None else kind.name, sample, questions, form)
                 for sample in range(num_samples)
             ]
     return wanted
+
+
+def _form(passage: Passage, kind: EntityType | RelationType | None, schema: Schema, plan: Plan) -> TableForm | None:
+    """Of the table at the end, if it is the whole reply."""
+    reasons = plan.reasoning and plan.strategy == "one_step" and not plan.clean_up
+    if not plan.constrained or reasons:
+        return None
+    if kind is None:
+        labels = tuple(one.label for one in schema.entities)
+        return TableForm(("Entity", "Entity Type"), passage.text.text, (("Entity Type", labels),))
+    if isinstance(kind, EntityType):
+        return TableForm((kind.column,), passage.text.text)
+    checked = ((kind.check, ("Yes", "No")),) if kind.check else ()
+    return TableForm(kind.table_columns, passage.text.text, checked)
 
 
 def converse(
@@ -175,8 +192,10 @@ def converse(
         while going:
             for index in going:
                 messages[index].append({"role": "user", "content": group[index].questions[step]})
+            lasts = {i: step + 1 == len(group[i].questions) for i in going}
             requests = [
-                Request(tuple(messages[i]), *group[i].key, step, step + 1 == len(group[i].questions)) for i in going
+                Request(tuple(messages[i]), *group[i].key, step, last, group[i].form if last else None)
+                for i, last in lasts.items()
             ]
             for index, reply in zip(going, model.ask(requests), strict=True):
                 if not reply.error and not reply.text.strip():

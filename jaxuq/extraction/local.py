@@ -26,7 +26,7 @@ def local_chat(
     Returns:
         `ChatModel`.
     """
-    from jaxuq.language import GREEDY, PromptError, Sampling, encode_prompt, generate, model_digest
+    from jaxuq.language import GREEDY, PromptError, Sampling, encode_prompt, generate, model_digest, table_constraint
 
     context = model.functions.max_positions
     longest = min(settings.max_tokens, max(1, context // 2))
@@ -59,7 +59,12 @@ def local_chat(
                 sampling=sampling,
                 rng_key=settings.seed + sample,
                 batch_size=batch_size,
-            )
+                constraint=[
+                    None if (form := requests[index].form) is None
+                    else table_constraint(form.columns, form.text, choices=dict(form.choices))
+                    for index in chosen
+                ],
+            )  # fmt: skip
             for index, answer in zip(chosen, answers):
                 replies[index] = _reply(model, answer)
         return replies

@@ -39,11 +39,14 @@ class Plan(NamedTuple):
             type at a time) or `"aeio"` (all types at once, with the steps of `"gno"`).
         reasoning: ask for reasoning before the answer.
         clean_up: ask to take out what does not belong.
+        constrained: keep the table at the end of a conversation to its columns and to words of the text; where a reply
+            reasons before its table, nothing is kept.
     """
 
     strategy: str = "gno"
     reasoning: bool = True
     clean_up: bool = True
+    constrained: bool = False
 
 
 DEFAULT_PLAN = Plan()

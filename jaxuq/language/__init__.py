@@ -29,6 +29,7 @@ from jaxuq.language.logit_blocks import hidden_gradient, map_logits
 from jaxuq.language.model import CheckpointInfo, LanguageModel, inspect_model, load_model, save_model
 from jaxuq.language.peft import load_peft, save_peft
 from jaxuq.language.prefill import Ask
+from jaxuq.language.quoted_table import table_constraint
 from jaxuq.language.running_batch import Grown, RunningBatch
 from jaxuq.language.sampling import (
     GREEDY,
@@ -148,6 +149,7 @@ __all__ = [
     "steer_logits",
     "stop_tokens",
     "survey_examples",
+    "table_constraint",
     "take_rows",
     "token_scores",
     "top_k_mask",

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq.language._prompt_batches import (
     Chat,
@@ -143,12 +144,12 @@ def _watched(
 
 def _allowed(rows: Sequence[_Row], size: int) -> jax.Array | None:
     """What all rows of a batch may say next; rows that are no answers may say anything."""
-    if not rows or rows[0].follower is None:
+    kept = [(row.row, row.follower.bits) for row in rows if row.follower is not None]
+    if not kept:
         return None
-    bits = np.full((size, len(rows[0].follower.bits)), 0xFFFFFFFF, np.uint32)
-    for row in rows:
-        assert row.follower is not None
-        bits[row.row] = row.follower.bits
+    bits = np.full((size, len(kept[0][1])), 0xFFFFFFFF, np.uint32)
+    for number, own in kept:
+        bits[number] = own
     return jnp.asarray(bits)
 
 
@@ -167,7 +168,7 @@ def generate(
     rng_key: Key[Array, ""] | int = 0,
     stop: str | Sequence[str] = (),
     chat: bool = True,
-    constraint: Constraint | None = None,
+    constraint: Constraint | Sequence[Constraint | None] | None = None,
     halting: Halting | None = None,
     on_token: Callable[[NewToken], None] | None = None,
     batch_size: int = 8,
@@ -199,7 +200,7 @@ def generate(
         stop: strings that end an answer, beside the model's stop tokens; they are not part of its text.
         chat: whether a string is a message to be put into the chat template, or text to be continued as it is.
         constraint: what the text of an answer must be, see `schema_constraint`, `regex_constraint`,
-            `choices_constraint`; None: anything.
+            `choices_constraint`, `table_constraint`; a list: of each prompt its own; None: anything.
         halting: a rule that may end an answer by what the model thinks of its tokens, as `group_halting` of
             `jaxuq.confidence` makes one.
         on_token: called for every token, in order within an answer.
@@ -227,8 +228,12 @@ def generate(
     encoded = encode_prompts(model, listed, chat, [max_new_tokens] * len(listed), overflow)
     sampling, stops = check_sampling(sampling), stop_tokens(model)
     strings = tuple(filter(None, (stop,) if isinstance(stop, str) else stop))
-    grammar = None if constraint is None else ready_grammar(constraint, model)
-    watch = bool(strings) or on_token is not None or grammar is not None
+    wanted = [constraint] * len(listed) if constraint is None or isinstance(constraint, Constraint) else [*constraint]
+    if len(wanted) != len(listed):
+        raise OptionError(f"there are {len(wanted)} constraints for {len(listed)} prompts; give one, or one a prompt")
+    grammars = [None if one is None else ready_grammar(one, model) for one in wanted]
+    kept = any(one is not None for one in grammars)
+    watch = bool(strings) or on_token is not None or kept
     chunk = _CHUNK if on_token is None else (1 if jax.default_backend() == "cpu" else 4)
     size = max(1, batch_size // num_samples)
     key = _key(rng_key)
@@ -240,7 +245,7 @@ def generate(
         rows = [
             _Row(
                 at * num_samples + sample, index, sample, TextStream(model.tokenizer, strings),
-                None if grammar is None else grammar.follow(),
+                None if (grammar := grammars[index]) is None else grammar.follow(),
             )
             for at, index in enumerate(group)
             for sample in range(num_samples)

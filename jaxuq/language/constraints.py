@@ -40,7 +40,7 @@ class Constraint(NamedTuple):
     """What a text must be.
 
     Attributes:
-        kind: `schema`, `regex` or `choices`, for messages.
+        kind: `schema`, `regex`, `choices` or `table`, for messages.
         source: of the grammar, as llguidance reads it.
     """
 
@@ -75,7 +75,7 @@ def schema_constraint(schema: Mapping[str, Any] | bool) -> Constraint:
         text = json.dumps({} if schema is True else dict(schema), allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise ConstraintError("the schema is no JSON object, or is nested too deeply") from None
-    return Constraint("schema", _bounded(text, "the schema"))
+    return Constraint("schema", bounded(text, "the schema"))
 
 
 @typed()
@@ -96,7 +96,7 @@ def regex_constraint(pattern: str) -> Constraint:
         >>> regex_constraint(r"\d{4}-\d\d").source
         '\\d{4}-\\d\\d'
     """
-    return Constraint("regex", _bounded(pattern, "the expression"))
+    return Constraint("regex", bounded(pattern, "the expression"))
 
 
 @typed()
@@ -121,7 +121,7 @@ def choices_constraint(choices: Sequence[str]) -> Constraint:
         raise ConstraintError("choices needs a list of texts, none of them empty")
     if len(set(listed)) < len(listed):
         raise ConstraintError("some choices are the same; give each once")
-    return Constraint("choices", _bounded("|".join(map(_literal, listed)), "the list of choices"))
+    return Constraint("choices", bounded("|".join(map(_literal, listed)), "the list of choices"))
 
 
 def _literal(text: str) -> str:
@@ -129,7 +129,8 @@ def _literal(text: str) -> str:
     return re.sub(r"[^\w\s]|\n", lambda found: f"\\x{{{ord(found[0]):x}}}", text)
 
 
-def _bounded(source: str, what: str) -> str:
+def bounded(source: str, what: str) -> str:
+    """The source of a grammar, if it is not too long; `what` it is of, for the message."""
     if len(source) > _LONGEST:
         raise ConstraintError(f"{what} has {len(source)} characters; at most {_LONGEST} are read")
     return source
@@ -181,6 +182,8 @@ class Grammar:
                 source = ll.LLMatcher.grammar_from_json_schema(constraint.source, overrides=options)
             except ValueError as error:
                 raise _refused(constraint, str(error)) from None
+        elif constraint.kind == "table":
+            source = ll.LLMatcher.grammar_from_lark(constraint.source)
         else:
             source = ll.LLMatcher.grammar_from_regex(constraint.source)
         limits = ll.LLParserLimits(initial_lexer_fuel=_FUEL, verbose_errors=False)
@@ -277,7 +280,8 @@ def _stuck(matcher: Any) -> str:
 
 
 def _refused(constraint: Constraint, said: str) -> ConstraintError:
-    what = {"schema": "the schema", "regex": "the expression", "choices": "the list of choices"}[constraint.kind]
+    names = {"schema": "the schema", "regex": "the expression", "choices": "the list of choices", "table": "the table"}
+    what = names[constraint.kind]
     lines = [line.strip() for line in said.splitlines() if line.strip() and not line.strip().startswith("<")]
     reason = next((line[7:] for line in lines if line.startswith("error: ")), lines[0] if lines else "")
     if "expressions constructed" in reason or "fuel" in reason or "too complex" in reason.lower():

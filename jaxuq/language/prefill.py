@@ -5,7 +5,7 @@ Compiled once for each length of a piece and width of a cache of one row: `read_
 
 import functools
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -42,6 +42,8 @@ class Ask(NamedTuple):
         eager: whether somebody reads along, so that every token is wanted at once.
         grammar: what its text must be, of `ready_grammar`; None: anything.
         condition: what the model is given with the prompt, see `CacheRows`; None: nothing.
+        reading: where the model reads otherwise for another condition: what tells conditions apart, for beginnings that
+            prompts share; None: what was read does not depend on it.
     """
 
     prompt: Sequence[int]
@@ -56,6 +58,7 @@ class Ask(NamedTuple):
     eager: bool = False
     grammar: Grammar | None = None
     condition: PyTree = None
+    reading: Hashable = None
 
 
 def slots_of(prompt: int, max_new_tokens: int) -> int:
@@ -86,6 +89,10 @@ class Prompt:
 class Prefill:
     """Prompts in the order in which they came; those with a common beginning of a piece or more read it once.
 
+    Attributes:
+        params: of the model.
+        ready: prompts that were read.
+
     Args:
         model: that reads.
         params: of the model.
@@ -93,7 +100,7 @@ class Prefill:
     """
 
     def __init__(self, model: Model, params: PyTree, most_tokens: int):
-        self._model, self._params, self._most_tokens = model, params, most_tokens
+        self._model, self.params, self._most_tokens = model, params, most_tokens
         self._prefixes = Prefixes(most_tokens // 4, PIECES[0])
         self._tickets = 0
         self._waiting: deque[Prompt] = deque()
@@ -165,9 +172,9 @@ class Prefill:
         """Read the next piece of a prompt; its length."""
         tokens, model = prompt.ask.prompt, self._model
         if prompt.cache is None:
-            known, prefix = self._prefixes.longest(tokens)
+            known, prefix = self._prefixes.longest(tokens, prompt.ask.reading)
             if prefix is None:
-                prompt.cache = empty_prompt(model, self._params, width=prompt.width)
+                prompt.cache = empty_prompt(model, self.params, width=prompt.width)
             else:
                 prompt.cache = begin_prompt(model, prefix.cache, np.int32(known), width=prompt.width)
             if prompt.ask.condition is not None:
@@ -179,11 +186,11 @@ class Prefill:
         length = min(size, left)
         piece[0, :length] = tokens[prompt.read : prompt.read + length]
         prompt.hidden, prompt.cache = read_piece(
-            model, self._params, prompt.cache, piece, np.int32(prompt.read), np.int32(length)
+            model, self.params, prompt.cache, piece, np.int32(prompt.read), np.int32(length)
         )
         prompt.read += length
         if prompt.whole:
-            self._prefixes.keep(tokens, prompt.cache, prompt.width)
+            self._prefixes.keep(tokens, prompt.cache, prompt.width, prompt.ask.reading)
         return size
 
 

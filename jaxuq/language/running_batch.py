@@ -176,6 +176,14 @@ class RunningBatch:
         """
         return self._prefill.add(ask)
 
+    def change(self, params: PyTree) -> None:
+        """Go on with other parameters, such as those with one adapter more; what was read stays as it was read.
+
+        Args:
+            params: of the same shapes.
+        """
+        self._params = self._prefill.params = params
+
     def waits(self, ticket: int) -> bool:
         """Whether nothing of a prompt is begun.
 

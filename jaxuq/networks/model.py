@@ -65,7 +65,7 @@ class CacheRows(NamedTuple):
             at most as many slots; None: answers cannot join a batch that runs.
         seek: `seek(cache, slot) -> cache` whose next token goes into that slot, in every row; None: the same.
         condition: `condition(cache, given) -> cache` of one row with what is given with its prompt, such as weights of
-            experts; tokens read before must not depend on it. None: nothing can be given.
+            experts; it comes before the first token that depends on it (`Ask.reading`). None: nothing can be given.
     """
 
     take: Callable[[Any, Int[Array, "taken"]], Any]

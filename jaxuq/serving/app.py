@@ -14,8 +14,9 @@ from jaxuq.serving.counters import Counters
 from jaxuq.serving.fields import refuse_constants
 from jaxuq.serving.guard import Guard
 from jaxuq.serving.jobs import Backend, BadRequest, Growth, TokenText
-from jaxuq.serving.requests import Completion, read_chat, read_completion, read_embedding
+from jaxuq.serving.requests import Completion, read_chat, read_completion, read_embedding, read_loading
 from jaxuq.serving.responses import embedding_list, error_object, head, part_choice, usage, whole_choice
+from jaxuq.serving.static_page import page_routes
 from jaxuq.serving.worker import Busy, Task, Work, Worker
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def make_app(
 ) -> Guard:
     """A server, as an ASGI application.
 
-    `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`; `GET /v1/models`, `/v1/models/{id}`, `/health`,
-    `/metrics`. Requests are answered side by side; those for whom there is no room yet wait, in the order in which
-    they came. What the protocol has and the server does not is refused by its name.
+    `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, `/v1/load_lora_adapter`,
+    `/v1/unload_lora_adapter`; `GET /v1/models`, `/v1/models/{id}`, `/health`, `/metrics`; `/`, a page to chat.
+    Requests are answered side by side; those for whom there is no room yet wait, in the order in which they came. What
+    the protocol has and the server does not is refused by its name.
 
     Args:
         backend: the model.
@@ -66,7 +68,7 @@ def make_app(
         said = {404: "there is nothing at this path", 405: "this path is not asked so"}.get(status, "refused")
         return JSONResponse(error_object(said, status), status, headers=getattr(error, "headers", None))
 
-    routes = [Route("/health", service.health), Route("/metrics", service.metrics)]
+    routes = [*page_routes(), Route("/health", service.health), Route("/metrics", service.metrics)]
     for prefix in ("/v1", ""):
         routes += [
             Route(f"{prefix}/models", service.models),
@@ -74,6 +76,8 @@ def make_app(
             Route(f"{prefix}/chat/completions", service.answering(read_chat), methods=["POST"]),
             Route(f"{prefix}/completions", service.answering(read_completion), methods=["POST"]),
             Route(f"{prefix}/embeddings", service.embeddings, methods=["POST"]),
+            Route(f"{prefix}/load_lora_adapter", service.loading(drop=False), methods=["POST"]),
+            Route(f"{prefix}/unload_lora_adapter", service.loading(drop=True), methods=["POST"]),
         ]
     handlers: Any = {HTTPException: unknown}
     inner: Any = Starlette(routes=routes, exception_handlers=handlers)
@@ -202,7 +206,7 @@ class _Service:
         """Of every prompt, by its number: its tokens for `echo`, and what its answers grow by."""
         scored = wanted.echo and wanted.log_probs
         calls = [
-            (number, functools.partial(self._backend.score, job.prompt, job.alternatives))
+            (number, functools.partial(self._backend.score, job.prompt, job.alternatives, job.model))
             for number, job in enumerate(wanted.jobs)
             if scored
         ]
@@ -264,13 +268,32 @@ class _Service:
         from starlette.responses import JSONResponse
 
         wanted = await asyncio.to_thread(read_embedding, await _content(request), self._backend)
-        calls = [(at, functools.partial(self._backend.embed, tokens)) for at, tokens in enumerate(wanted.inputs)]
+        calls = [
+            (at, functools.partial(self._backend.embed, tokens, wanted.model))
+            for at, tokens in enumerate(wanted.inputs)
+        ]
         task = self._worker.submit(Work(calls=calls))
         async with _watched(request.receive, task, self.counters):
             vectors = [vector async for _, vector in task]
         tokens = sum(map(len, wanted.inputs))
         self.counters.add("prompt_tokens_total", tokens)
-        return JSONResponse(embedding_list(vectors, self._backend.name, tokens, wanted.base64))
+        return JSONResponse(embedding_list(vectors, wanted.model, tokens, wanted.base64))
+
+    def loading(self, *, drop: bool) -> Callable[..., Awaitable["Response"]]:
+        """The endpoint that loads adapters, or drops them."""
+
+        async def endpoint(request: "Request") -> "Response":
+            from starlette.responses import JSONResponse
+
+            wanted = read_loading(await _content(request), drop=drop)
+            call = functools.partial(self._backend.drop, wanted.name)
+            if wanted.path is not None:
+                call = functools.partial(self._backend.load, wanted.name, wanted.path)
+            async for _ in self._worker.submit(Work(calls=[(0, call)])):
+                pass
+            return JSONResponse({"status": "ok", "models": list(self._backend.names)})
+
+        return _answered(endpoint)
 
     @property
     def embeddings(self) -> Callable[..., Awaitable["Response"]]:

@@ -138,7 +138,7 @@ def open_endpoint(
         body = asker.body(request)
         entry = None if folder is None else folder / _entry(address, body)
         kept = None if entry is None else _read_entry(entry)
-        reply = _leave(lambda: kept if kept is not None else asker.ask(body))
+        reply = guarded_reply(lambda: kept if kept is not None else asker.ask(body))
         if entry is not None and kept is None and not reply.error:
             write_text(entry, json.dumps(reply._asdict(), ensure_ascii=False))
         asker.count(reply)
@@ -156,7 +156,35 @@ def open_endpoint(
     return ChatModel(model, ask, 4 * patience.concurrency, digest(address, model, settings))
 
 
-def _leave(make: Callable[[], Reply]) -> Reply:
+def chat_body(model: str, settings: ChatSettings, request: Request) -> dict[str, Any]:
+    """A request as the protocol has it.
+
+    Args:
+        model: its name at the server.
+        settings: how replies are made; sample `i` is asked for with `seed + i`.
+        request: what is asked.
+
+    Returns:
+        The object; the same whoever is asked, so that replies can be kept under it.
+    """
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": list(request.messages),
+        "temperature": settings.temperature,
+        "max_tokens": settings.max_tokens,
+        "top_p": settings.top_p,
+        "seed": settings.seed + request.sample,
+    }
+    if settings.log_probs:
+        body["logprobs"] = True
+    if request.form is not None:
+        form = request.form
+        choices = {name: list(some) for name, some in form.choices}
+        body["jaxuq"] = {"table": {"columns": list(form.columns), "text": form.text, "choices": choices}}
+    return body
+
+
+def guarded_reply(make: Callable[[], Reply]) -> Reply:
     """The one exit: a reply, or an error, without secrets. What goes wrong unforeseen costs this request only."""
     secrets = environment_secrets()
     try:
@@ -205,17 +233,7 @@ class _Asker:
         self._insecure, self._lock, self._answered = insecure, threading.Lock(), False
 
     def body(self, request: Request) -> dict[str, Any]:
-        settings = self._settings
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": list(request.messages),
-            "temperature": settings.temperature,
-            "max_tokens": settings.max_tokens,
-            "top_p": settings.top_p,
-            "seed": settings.seed + request.sample,
-        }
-        if settings.log_probs:
-            body["logprobs"] = True
+        body = chat_body(self._model, self._settings, request)
         if self._stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         return body

@@ -57,7 +57,7 @@ def read_response_format(value: Any) -> "Constraint | None":
 
 
 def read_form(given: Fields) -> "Constraint | None":
-    """The fields `regex` and `choices` of the field `jaxuq`.
+    """The fields `regex`, `choices` and `table` of the field `jaxuq`.
 
     Args:
         given: the fields of it.
@@ -66,25 +66,50 @@ def read_form(given: Fields) -> "Constraint | None":
         The constraint, if there is one.
 
     Raises:
-        BadRequest: both, or something else than a text or a list of texts.
+        BadRequest: several, or something else than a text, a list of texts, or columns and a text.
     """
-    regex, choices = given.take("regex"), given.take("choices")
-    if regex is not None and choices is not None:
-        raise BadRequest("jaxuq.regex and jaxuq.choices are two forms; give one", param="jaxuq")
-    if not isinstance(regex, str | None):
-        raise BadRequest("jaxuq.regex is a regular expression, a text", param="jaxuq")
-    if choices is not None and not (isinstance(choices, list) and all(isinstance(one, str) for one in choices)):
-        raise BadRequest("jaxuq.choices is a list of texts", param="jaxuq")
-    if regex is not None:
-        return made_constraint("regex_constraint", regex, "jaxuq.regex")
-    return None if choices is None else made_constraint("choices_constraint", choices, "jaxuq.choices")
+    forms = {name: value for name in ("regex", "choices", "table") if (value := given.take(name)) is not None}
+    if len(forms) > 1:
+        raise BadRequest(
+            f"{' and '.join(f'jaxuq.{name}' for name in forms)} are several forms; give one", param="jaxuq"
+        )
+    for name, value in forms.items():
+        if name == "table":
+            return _table(value)
+        if name == "regex" and not isinstance(value, str):
+            raise BadRequest("jaxuq.regex is a regular expression, a text", param="jaxuq")
+        if name == "choices" and not _texts(value):
+            raise BadRequest("jaxuq.choices is a list of texts", param="jaxuq")
+        return made_constraint(f"{name}_constraint", value, f"jaxuq.{name}")
+    return None
 
 
-def made_constraint(name: str, source: Any, where: str) -> "Constraint":
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _table(value: Any) -> "Constraint":
+    wrong = BadRequest(
+        "jaxuq.table is an object such as {'columns': ['Person'], 'text': 'Ada met Bo.'}, with 'choices' of columns",
+        param="jaxuq",
+    )
+    if not isinstance(value, dict):
+        raise wrong
+    fields = Fields(value)
+    columns, text, choices = fields.take("columns"), fields.take("text"), fields.take("choices", {})
+    fields.end()
+    if not _texts(columns) or not isinstance(text, str) or not isinstance(choices, dict):
+        raise wrong
+    if not all(map(_texts, choices.values())):
+        raise wrong
+    return made_constraint("table_constraint", columns, "jaxuq.table", text, choices=choices)
+
+
+def made_constraint(name: str, source: Any, where: str, *more: Any, **options: Any) -> "Constraint":
     """A constraint of `jaxuq.language`, or what is wrong with it."""
     from jaxuq import language
 
     try:
-        return getattr(language, name)(source)
+        return getattr(language, name)(source, *more, **options)
     except language.ConstraintError as error:
         raise BadRequest(f"{where}: {error}", param=where.partition(".")[0], code=_UNSUPPORTED) from None

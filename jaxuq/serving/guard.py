@@ -14,6 +14,7 @@ from typing import Any
 from jaxuq.serving.counters import Counters
 from jaxuq.serving.jobs import BadRequest
 from jaxuq.serving.secrecy import is_loopback
+from jaxuq.serving.static_page import PAGE_PATHS
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -21,7 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 PATHS = (
     *("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/chat/completions", "/completions"),
-    *("/embeddings", "/models", "/health", "/metrics"),
+    *(*PAGE_PATHS, "/embeddings", "/models", "/health", "/metrics", "/v1/load_lora_adapter", "/v1/unload_lora_adapter"),
 )
 
 
@@ -98,7 +99,7 @@ class Guard:
             await self._inner(scope, receive, counted)
         finally:
             self.under_way -= 1
-        path = scope["path"].rstrip("/")
+        path = scope["path"].rstrip("/") or "/"
         path = path if path in PATHS else "/v1/models" if path.startswith("/v1/models/") else "other"
         self._counters.add("requests_total", path=path, status=status)
         self._counters.add("request_seconds_total", time.monotonic() - began, path=path)
@@ -110,6 +111,8 @@ class Guard:
         hosts = headers.get("host", [])
         if len(hosts) != 1 or not self._known(split_host(hosts[0])):
             raise BadRequest("this server is not called by that Host; start it with --allow-host NAME", status=403)
+        if scope["method"] in ("GET", "HEAD") and scope["path"] in PAGE_PATHS:
+            return  # the page itself: nothing but this package's files, to be opened from anywhere
         own = (f"http://{hosts[0]}".casefold(), f"https://{hosts[0]}".casefold())
         if any(one.casefold() not in own for one in headers.get("origin", [])):
             raise BadRequest("requests from pages of another origin are refused", status=403)

@@ -121,14 +121,21 @@ class BadRequest(ValueError):
 class Backend(Protocol):
     """A model behind the server. All but the encoders run in one thread, one call at a time."""
 
-    name: str
     context: int
     vocabulary: int
     dimension: int
     kinds: Sequence[str]
     """How final answers can be read, which `Asked` may name; empty: it cannot say how sure it is."""
-    names: Sequence[str]
-    """All models that a request may name; `name` is the first."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All models that a request may name; `name` is the first."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The model that is meant where a request names none."""
+        ...
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Tokens of a chat; raises `BadRequest`."""
@@ -167,10 +174,18 @@ class Backend(Protocol):
         """Go on with all answers: what has grown, by ticket, and whether it is the last of its job."""
         ...
 
-    def score(self, tokens: Sequence[int], alternatives: int) -> list[TokenText]:
+    def score(self, tokens: Sequence[int], alternatives: int, model: str = "") -> list[TokenText]:
         """Every token of a text with its probability after those before it; None for the first."""
         ...
 
-    def embed(self, tokens: Sequence[int]) -> Any:
+    def embed(self, tokens: Sequence[int], model: str = "") -> Any:
         """The mean of the last hidden states, `[dimension]`."""
+        ...
+
+    def load(self, name: str, folder: str) -> None:
+        """Put an adapter in, by the name of its folder; raises `BadRequest`, also where there are none by name."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Take an adapter out; raises `BadRequest`."""
         ...

@@ -1,5 +1,6 @@
 """How sure the model is of answers that it has just given: their measures, and probabilities if a study was kept."""
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,6 +80,16 @@ class Judge:
                     f"labelled answers of --confidence ({int(kept.correct.sum())} right); allow more, or label more"
                 )
 
+    def of_model(self, model: "LanguageModel") -> "Judge":
+        """One who judges answers of another model by measures alone: the labelled answers are not that one's.
+
+        Args:
+            model: such as this one with an adapter.
+        """
+        other = copy.copy(self)
+        other._model, other._kept = model, None
+        return other
+
     def judge(self, answers: Sequence[Answered]) -> list[Verdict]:
         """Verdicts on some answers.
 
@@ -127,8 +138,9 @@ class Judge:
         said["measures"] = {name: _number(value) for name, value in found.measures.items()}
         if answer.asked.chain:
             said["chain"] = [
-                {"token": link.token, "text": link.text, "step": link.step, "weight": _number(link.weight),
-                 "similarity": _number(link.similarity), "kept": link.kept, "probability": _number(link.probability)}
+                {"token": link.token, "text": link.text, "step": link.step, "source": link.source,
+                 "weight": _number(link.weight), "similarity": _number(link.similarity), "kept": link.kept,
+                 "probability": _number(link.probability)}
                 for link in found.chain
             ]  # fmt: skip
         if not accepted:

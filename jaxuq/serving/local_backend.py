@@ -1,15 +1,19 @@
 """A model of jaxuq's own behind the server."""
 
 import copy
-import functools
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jaxuq.serving.answer_text import AnswerText, shown_token
+from jaxuq.serving.answer_text import AnswerText
+from jaxuq.serving.errors import ServingError
 from jaxuq.serving.fields import finite
+from jaxuq.serving.given_texts import likeliest_pairs, mean_hidden, scored_tokens
 from jaxuq.serving.jobs import MOST_ALTERNATIVES, Asked, BadRequest, Growth, Job, TokenText
 from jaxuq.serving.judging import Answered, Judge, Verdict
+from jaxuq.serving.served import Given, OneModel, Served
+from jaxuq.serving.served_adapters import ServedAdapters
 
 if TYPE_CHECKING:
     from jaxuq.language import Grown, LanguageModel
@@ -21,23 +25,23 @@ _MARGIN = 64  # characters a token of the context may have; a longer text is ref
 class _Running:
     """A job whose answers are being made."""
 
-    def __init__(self, job: Job, texts: list[AnswerText], judged: bool):
-        self.job, self.texts, self.judged, self.left = job, texts, judged, len(texts)
+    def __init__(self, job: Job, own: int, texts: list[AnswerText], judged: bool, given: Given):
+        self.own = own  # the batch's ticket
+        self.job, self.texts, self.judged, self.left, self.given = job, texts, judged, len(texts), given
         self.held: dict[int, list[Growth]] = {}
         self.allowed = [0.0] * len(texts)  # logarithms of the probability of all that the form allowed
-        self.weights: Any = ()
-        self.disagreed: dict[int, list[float]] = {}
+        self.observed: dict[int, list[Any]] = {}
 
 
 class LocalBackend:
-    """A model of `jaxuq.language`.
+    """A model of `jaxuq.language`, or several that share the batch.
 
     Answers are those of `jaxuq.language.generate` with the same seed (for a seed below $2^{32}$), whoever else is
     answered meanwhile.
 
     Args:
-        model: from `jaxuq.language.load_model`.
-        name: for clients; None takes its own.
+        model: from `jaxuq.language.load_model`; or what is served, see `Served`.
+        name: for clients; None takes its own. Not for what is `Served`, which has names.
         slots: answers that are made side by side.
         most_tokens: of all of them with their prompts, see `RunningBatch`.
         judge: says how sure the model is; None: nobody does.
@@ -48,44 +52,56 @@ class LocalBackend:
 
     def __init__(
         self,
-        model: "LanguageModel",
+        model: "LanguageModel | Served",
         name: str | None = None,
         *,
         slots: int = 32,
         most_tokens: int = 32768,
         judge: Judge | None = None,
     ):
-        from jaxuq.language import RunningBatch, stop_tokens
+        from jaxuq.language import LanguageModel, RunningBatch, stop_tokens
         from jaxuq.language.slots import shapes_of
         from jaxuq.language.token_bytes import TokenBytes
 
-        self._running: dict[int, _Running]
-        self._ended: list[tuple[int, int]]
-        functions = model.functions
-        hidden, logits = shapes_of(functions, model.variables)
-        self.name, self.context = name or model.name, functions.max_positions
-        self.vocabulary, self.dimension = logits.shape[-1], hidden.shape[-1]
-        self.names: Sequence[str] = (self.name,)
-        self._model, self._most_tokens = model, most_tokens
-        self._new_batch = functools.partial(
-            RunningBatch, model.functions, model.variables, stop_tokens=stop_tokens(model), most_rows=slots,
-            most_tokens=most_tokens, most_alternatives=MOST_ALTERNATIVES,
+        self._served: Served = OneModel(model, name) if isinstance(model, LanguageModel) else model
+        functions, whole = self._served.functions, self._served.model
+        self.context, self._slots, self._most_tokens = functions.max_positions, slots, most_tokens
+        self.vocabulary = shapes_of(functions, self._served.params)[1].shape[-1]
+        self.dimension = shapes_of(whole.functions, whole.variables)[0].shape[-1]
+        self._new_batch = lambda: RunningBatch(
+            functions, self._served.params, stop_tokens=stop_tokens(whole), most_rows=slots, most_tokens=most_tokens,
+            most_alternatives=MOST_ALTERNATIVES,
         )  # fmt: skip
         self._batch = self._new_batch()
-        self._running, self._ended, self._judge = {}, [], judge
+        self._arriving: dict[int, Job] = {}
+        self._running: dict[int, _Running] = {}
+        self._tickets: dict[int, int] = {}  # by those of the batch
+        self._ended: list[tuple[int, int]] = []
+        self._numbers, self._judge = itertools.count(), judge
         self.kinds: Sequence[str] = () if judge is None else judge.kinds
-        self._token_bytes = TokenBytes(model.tokenizer)
-        self._encoder, self._lock = copy.deepcopy(model.tokenizer), threading.Lock()  # encoding borrows a tokenizer
+        self._token_bytes = TokenBytes(whole.tokenizer)
+        self._encoder, self._lock = copy.deepcopy(whole.tokenizer), threading.Lock()  # encoding borrows a tokenizer
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All models that a request may name."""
+        return self._served.names
+
+    @property
+    def name(self) -> str:
+        """The one that is meant where a request names none."""
+        return self._served.names[0]
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Tokens of a chat, where the answer begins; raises `BadRequest`."""
-        return self._encode(list(messages), sum(len(message["content"]) for message in messages))
+        prompt, chat = self._served.prompt(messages)
+        return self._encode(prompt, sum(len(message["content"]) for message in messages), chat)
 
     def encode_text(self, text: str) -> list[int]:
         """Tokens of a text; raises `BadRequest`."""
         return self._encode(text, len(text))
 
-    def _encode(self, prompt: Any, characters: int) -> list[int]:
+    def _encode(self, prompt: Any, characters: int, chat: bool = False) -> list[int]:
         from jaxuq.language import PromptError, encode_prompt
 
         if characters > self.context * _MARGIN:
@@ -95,7 +111,7 @@ class LocalBackend:
             )
         try:
             with self._lock:
-                return encode_prompt(self._encoder, prompt, chat=False)
+                return encode_prompt(self._encoder, prompt, chat=chat)
         except PromptError as error:
             raise BadRequest(str(error), param="messages" if isinstance(prompt, list) else "prompt") from None
 
@@ -112,12 +128,15 @@ class LocalBackend:
         from jaxuq.language import ConstraintError
         from jaxuq.language.prefill import slots_of
 
+        if job.confidence is not None:
+            self._alone(job.model)
+        if self._judge is not None and self._judge.risk is not None and job.model not in ("", self.name):
+            raise BadRequest(f"the risk of this server is promised of {self.name!r} alone; ask that", param="model")
         try:
             self._grammar(job)
         except (ConstraintError, MissingPackageError) as error:
             where = "response_format" if job.constraint and job.constraint.kind == "schema" else "jaxuq"
             raise BadRequest(f"{where}: {error}", param=where, code="unsupported_parameter") from None
-
         if slots_of(len(job.prompt), job.max_tokens) > self._most_tokens:
             raise BadRequest(
                 f"the prompt has {len(job.prompt)} tokens and the answer may have {job.max_tokens}: this server has "
@@ -128,7 +147,7 @@ class LocalBackend:
     def _grammar(self, job: Job) -> "Grammar | None":
         from jaxuq.language.constraints import ready_grammar
 
-        return None if job.constraint is None else ready_grammar(job.constraint, self._model)
+        return None if job.constraint is None else ready_grammar(job.constraint, self._served.model)
 
     @property
     def bytes(self) -> int:
@@ -138,15 +157,34 @@ class LocalBackend:
     @property
     def busy(self) -> bool:
         """Whether there are answers to be made."""
-        return self._batch.busy or bool(self._ended)
+        return self._batch.busy or bool(self._ended or self._arriving)
 
     def add(self, job: Job) -> int:
         """Take a job in, beside those that run."""
+        ticket = next(self._numbers)
+        self._arriving[ticket] = job
+        return ticket
+
+    def _admit(self) -> Iterator[tuple[int, Exception, bool]]:
+        """Hand arriving jobs to the batch, but one that must be routed at most, so that those that run go on."""
+        while self._arriving:
+            ticket, job = next(iter(self._arriving.items()))
+            del self._arriving[ticket]
+            try:
+                given = self._served.given(job.model or self.name, job.prompt)
+                self._begin(ticket, job, given)
+            except Exception as error:
+                yield ticket, error, True
+            else:
+                if given.told:
+                    return
+
+    def _begin(self, ticket: int, job: Job, given: Given) -> None:
         import jax
 
         from jaxuq.language import Ask, Sampling
 
-        ticket = self._batch.add(
+        own = self._batch.add(
             Ask(
                 job.prompt,
                 job.max_tokens,
@@ -159,43 +197,55 @@ class LocalBackend:
                 bool(job.alternatives),
                 job.eager,
                 self._grammar(job),
+                given.condition,
+                given.reading,
             )
         )
-        texts = [AnswerText(index, self._model.tokenizer, self._token_bytes, job.stop) for index in range(job.answers)]
-        self._running[ticket] = _Running(job, texts, self._judged(job))
-        return ticket
+        tokenizer = self._served.model.tokenizer
+        texts = [AnswerText(index, tokenizer, self._token_bytes, job.stop) for index in range(job.answers)]
+        self._tickets[own] = ticket
+        self._running[ticket] = _Running(job, own, texts, self._judged(job), given)
 
-    def _about(self, grown: "Grown") -> dict[str, Any]:
-        """What is told of an answer, with all that has grown, whether or not somebody asks how sure the model is."""
-        if grown.allowed_log_probs is None:
-            return {}
-        allowed = self._running[grown.ticket].allowed
-        allowed[grown.sample] += float(grown.allowed_log_probs.sum(dtype=float))
-        return {"allowed_logprob": finite(allowed[grown.sample])}
+    def _about(self, running: _Running, text: AnswerText, sample: int) -> dict[str, Any]:
+        """What is told of an answer at its end, whether or not somebody asks how sure the model is."""
+        import jax
+
+        told = dict(running.given.told)
+        if running.job.constraint is not None:
+            told["allowed_logprob"] = finite(running.allowed[sample])
+        parts, left = [], text.count
+        for part in running.observed.pop(sample, []):  # the last may hold tokens behind a stop text
+            parts.append(jax.tree.map(lambda leaf, left=left: leaf[:left], part))
+            left -= len(jax.tree.leaves(part)[0])
+        return told | dict(self._served.observed(running.given, parts))
 
     def _judged(self, job: Job) -> bool:
         return self._judge is not None and (job.confidence is not None or self._judge.risk is not None)
 
     def waits(self, ticket: int) -> bool:
         """Whether nothing of a job is begun."""
-        return self._batch.waits(ticket)
+        return ticket in self._arriving or (ticket in self._running and self._batch.waits(self._running[ticket].own))
 
     def leave(self, ticket: int) -> None:
         """Nobody wants a job any more: its rows are free for others."""
-        self._batch.leave(ticket)
-        self._running.pop(ticket, None)
+        self._arriving.pop(ticket, None)
+        running = self._running.pop(ticket, None)
+        if running is not None:
+            self._batch.leave(running.own)
+            self._tickets.pop(running.own, None)
 
     def advance(self) -> list[tuple[int, Growth | Exception, bool]]:
         """Some tokens more of all answers; what cannot be written as text, or judged, costs its job only."""
+        grown: list[tuple[int, Growth | Exception, bool]] = [*self._admit()]
         try:
             made = self._batch.advance()
         except BaseException:
-            self._batch, self._running, self._ended = self._new_batch(), {}, []
+            self._batch, self._running, self._tickets, self._ended = self._new_batch(), {}, {}, []
             raise
-        grown: list[tuple[int, Growth | Exception, bool]] = []
         for one in made:
-            if one.ticket in self._running:
-                grown += self._safely(one.ticket, self._texts, one)
+            ticket = self._tickets.get(one.ticket)
+            if ticket in self._running:
+                grown += self._safely(ticket, self._texts, ticket, one)
         ended, self._ended = [one for one in self._ended if one[0] in self._running], []
         if ended:
             grown += self._verdicts(ended)
@@ -210,26 +260,29 @@ class LocalBackend:
             self.leave(ticket)
             yield ticket, error, True
 
-    def _texts(self, grown: "Grown") -> Iterator[tuple[int, Growth, bool]]:
+    def _texts(self, ticket: int, grown: "Grown") -> Iterator[tuple[int, Growth, bool]]:
         from jaxuq.language.constraints import DEAD_END
 
-        running = self._running[grown.ticket]
+        running = self._running[ticket]
         text, last = running.texts[grown.sample], len(grown.tokens) - 1
         finish = "length" if grown.finish == DEAD_END else grown.finish
-        about = self._about(grown)
+        if grown.allowed_log_probs is not None:
+            running.allowed[grown.sample] += float(grown.allowed_log_probs.sum(dtype=float))
+        if grown.observed is not None:
+            running.observed.setdefault(grown.sample, []).append(grown.observed)
         for index, (token, log_prob) in enumerate(zip(grown.tokens.tolist(), grown.log_probs.tolist())):
-            likely = _pairs(grown.alternatives, index, running.job.alternatives)
+            likely = likeliest_pairs(grown.alternatives, index, running.job.alternatives)
             growth = text.push(token, log_prob, likely, finish if index == last else "")
-            if text.ended and about:
+            if text.ended and (about := self._about(running, text, grown.sample)):
                 growth = growth._replace(verdict=about)
             if text.ended and not (index == last and finish):
                 self._batch.leave(grown.ticket, grown.sample)
             if text.ended and running.judged:
-                self._ended.append((grown.ticket, grown.sample))
+                self._ended.append((ticket, grown.sample))
             if running.judged and self._judge is not None and self._judge.risk is not None:
                 running.held.setdefault(grown.sample, []).append(growth)
             else:
-                yield grown.ticket, growth, text.ended and not running.judged and self._over(grown.ticket)
+                yield ticket, growth, text.ended and not running.judged and self._over(ticket)
             if text.ended:
                 return
 
@@ -238,24 +291,34 @@ class LocalBackend:
         running = self._running[ticket]
         running.left -= 1
         if not running.left:
-            del self._running[ticket]
+            del self._running[ticket], self._tickets[running.own]
         return not running.left
 
     def _verdicts(self, ended: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Growth | Exception, bool]]:
+        """Those of one model are judged together."""
+        by_name: dict[str, list[tuple[int, int]]] = {}
+        for ticket, sample in ended:
+            by_name.setdefault(self._running[ticket].job.model or self.name, []).append((ticket, sample))
+        for name, some in by_name.items():
+            try:
+                verdicts = self._judged_answers(name, some)
+            except Exception as error:
+                for ticket in {ticket for ticket, _ in some}:
+                    self.leave(ticket)
+                    yield ticket, error, True
+                continue
+            for (ticket, sample), verdict in zip(some, verdicts):
+                yield from self._safely(ticket, self._judgement, ticket, sample, verdict)
+
+    def _judged_answers(self, name: str, ended: Sequence[tuple[int, int]]) -> list[Verdict]:
         assert self._judge is not None
         answers = []
         for ticket, sample in ended:
             job, text = self._running[ticket].job, self._running[ticket].texts[sample]
             answers.append(Answered(job.prompt, text.tokens, job.confidence or Asked()))
-        try:
-            verdicts = self._judge.judge(answers)
-        except Exception as error:
-            for ticket in {ticket for ticket, _ in ended}:
-                self.leave(ticket)
-                yield ticket, error, True
-            return
-        for (ticket, sample), verdict in zip(ended, verdicts):
-            yield from self._safely(ticket, self._judgement, ticket, sample, verdict)
+        asked = self._alone(name)
+        judge = self._judge if asked is self._served.model else self._judge.of_model(asked)
+        return judge.judge(answers)
 
     def _judgement(self, ticket: int, sample: int, verdict: Verdict) -> Iterator[tuple[int, Growth, bool]]:
         running = self._running[ticket]
@@ -268,54 +331,45 @@ class LocalBackend:
         for growth in given:
             yield ticket, growth, over and growth is given[-1]
 
-    def score(self, tokens: Sequence[int], alternatives: int) -> list[TokenText]:
+    def _alone(self, name: str) -> "LanguageModel":
+        found = self._served.alone(name or self.name)
+        if found is None:
+            said = ", ".join(one for one in self.names if one != name)
+            raise BadRequest(f"{name or self.name!r} is an ensemble, which is not asked this; ask one of {said}",
+                             param="model", code="unsupported_parameter")  # fmt: skip
+        return found
+
+    def score(self, tokens: Sequence[int], alternatives: int, model: str = "") -> list[TokenText]:
         """Every token of a text with its probability after those before it; None for the first."""
-        import jax
-        import jax.numpy as jnp
+        return scored_tokens(self._alone(model), self._token_bytes, tokens, alternatives, self.vocabulary)
 
-        from jaxuq.language import score_tokens
-        from jaxuq.parallel import pad_rows
-
-        text = jnp.asarray(pad_rows([list(tokens)])[0])
-        slots = jnp.arange(text.shape[1], dtype=jnp.int32)[None]
-        scores = score_tokens(
-            self._model.functions,
-            self._model.variables,
-            text,
-            jnp.where(slots < len(tokens), slots, -1),
-            top_alternatives=min(self.vocabulary, 20) if alternatives else 0,
-        )
-        log_probs, others = jax.device_get((scores.log_probs, scores.alternatives))
-        others = None if others is None else jax.tree.map(lambda part: part[0], others)
-        shown = [shown_token(self._token_bytes, tokens[0], None)]
-        for index in range(1, len(tokens)):
-            likely = _pairs(others, index, alternatives)
-            shown.append(shown_token(self._token_bytes, tokens[index], float(log_probs[0, index]), likely))
-        return shown
-
-    def embed(self, tokens: Sequence[int]) -> Any:
+    def embed(self, tokens: Sequence[int], model: str = "") -> Any:
         """The mean of the last hidden states, `[dimension]`."""
-        import jax.numpy as jnp
-        import numpy as np
+        return mean_hidden(self._alone(model), tokens)
 
-        from jaxuq.parallel import pad_rows
+    def _adapters(self) -> ServedAdapters:
+        if not isinstance(self._served, ServedAdapters):
+            raise BadRequest("this server has no adapters by name; start it with --adapters FOLDER", status=404)
+        return self._served
 
-        text = jnp.asarray(pad_rows([list(tokens)])[0])
-        slots = jnp.arange(text.shape[1], dtype=jnp.int32)[None]
-        hidden = _hidden()(
-            self._model.functions, self._model.variables, text, jnp.where(slots < len(tokens), slots, -1)
-        )
-        return np.asarray(hidden, np.float32)[0, : len(tokens)].mean(0, dtype=np.float64)
+    def load(self, name: str, folder: str) -> None:
+        """Put an adapter in, by the name of its folder in that of `--adapters`."""
+        from jaxuq.language import CheckpointError
 
+        adapters = self._adapters()
+        try:
+            adapters.load_from(name, folder, {one.given.reading for one in self._running.values()})
+        except (ServingError, CheckpointError) as error:
+            raise BadRequest(str(error), param="lora_name") from None
+        self._batch.change(adapters.params)
 
-@functools.lru_cache(maxsize=1)
-def _hidden() -> Callable[..., Any]:
-    import jax
-
-    def hidden(model: Any, variables: Any, text: Any, positions: Any) -> Any:
-        return model.hidden_of(variables, text, positions)[0]
-
-    return jax.jit(hidden, static_argnums=0)
+    def drop(self, name: str) -> None:
+        """Take an adapter out."""
+        adapters = self._adapters()
+        try:
+            adapters.drop(name)
+        except ServingError as error:
+            raise BadRequest(str(error), status=404, param="lora_name") from None
 
 
 def _key(seed: int) -> Any:
@@ -326,10 +380,3 @@ def _key(seed: int) -> Any:
     low, high = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
     key = jax.random.key(np.uint32(low))
     return jax.random.fold_in(key, np.uint32(high)) if high else key
-
-
-def _pairs(others: Any, index: int, count: int) -> list[tuple[int, float]]:
-    if others is None or not count:
-        return []
-    tokens, log_probs = others.tokens[index, :count], others.log_probs[index, :count]
-    return [(int(token), float(value)) for token, value in zip(tokens, log_probs)]

@@ -43,11 +43,25 @@ class Embedding(NamedTuple):
 
     Attributes:
         inputs: token numbers.
+        model: that is asked.
         base64: whether vectors are told as base64 of little-endian float32.
     """
 
     inputs: tuple[tuple[int, ...], ...]
+    model: str
     base64: bool
+
+
+class Loading(NamedTuple):
+    """A request to load or drop an adapter.
+
+    Attributes:
+        name: of the adapter.
+        path: of its folder, within the one that the server was given; None where it is dropped.
+    """
+
+    name: str
+    path: str | None
 
 
 def read_chat(content: Any, backend: Backend) -> Completion:
@@ -148,7 +162,7 @@ def read_embedding(content: Any, backend: Backend) -> Embedding:
         BadRequest: a field is missing, wrong or not supported.
     """
     fields = Fields(content)
-    _check_model(fields, backend)
+    model = _check_model(fields, backend)
     inputs = read_inputs(fields.take("input"), "input", backend.vocabulary)
     form = fields.take("encoding_format", "float")
     if form not in ("float", "base64"):
@@ -157,7 +171,30 @@ def read_embedding(content: Any, backend: Backend) -> Embedding:
     encoded = [tuple(backend.encode_text(one) if isinstance(one, str) else one) for one in inputs]
     for tokens in encoded:
         _check_room(len(tokens), 0, backend)
-    return Embedding(tuple(encoded), form == "base64")
+    return Embedding(tuple(encoded), model, form == "base64")
+
+
+def read_loading(content: Any, *, drop: bool) -> Loading:
+    """A request to `/v1/load_lora_adapter` or `/v1/unload_lora_adapter`, in the form that vLLM gave them.
+
+    Args:
+        content: its JSON.
+        drop: whether an adapter is dropped.
+
+    Returns:
+        The request.
+
+    Raises:
+        BadRequest: a field is missing, wrong or not supported.
+    """
+    fields = Fields(content)
+    names = ("lora_name",) if drop else ("lora_name", "lora_path")
+    found = [fields.take(name) for name in names]
+    fields.end()
+    for name, value in zip(names, found):
+        if not isinstance(value, str) or not value:
+            raise BadRequest(f"{name} is missing; expected a text", param=name)
+    return Loading(found[0], None if drop else found[1])
 
 
 def _check_model(fields: Fields, backend: Backend) -> str:

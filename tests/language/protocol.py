@@ -132,6 +132,7 @@ HOST: dict[str, str] = {
     "choices_constraint": _TEXT,
     "regex_constraint": _TEXT,
     "schema_constraint": _TEXT,
+    "table_constraint": _TEXT,
     "weigh_answers": "sums numbers of answers that were made",
     "Ask": _TYPE,
     "Grown": _TYPE,

@@ -2,7 +2,7 @@
 
 import time
 
-from jaxuq.serving import Growth, TokenText, make_app, serving
+from jaxuq.serving import BadRequest, Growth, TokenText, make_app, serving
 
 
 class Scripted:
@@ -62,11 +62,16 @@ class Scripted:
         growths = [Growth(answer, word, (token,), number + 1, finish) for answer in range(job.answers)]
         return [(ticket, growth, bool(finish) and growth is growths[-1]) for growth in growths]
 
-    def score(self, tokens, alternatives):
+    def score(self, tokens, alternatives, model=""):
         return [TokenText("?", b"?", None if index == 0 else -1.0) for index in range(len(tokens))]
 
-    def embed(self, tokens):
+    def embed(self, tokens, model=""):
         return [float(len(tokens)), 0.5]
+
+    def load(self, name, folder):
+        raise BadRequest("there are none")
+
+    drop = load
 
 
 def serve_scripted(backend=None, **options):

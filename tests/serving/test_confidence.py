@@ -50,7 +50,7 @@ def test_measures_are_of_the_tokens_that_are_told(url):
     assert said["labelled_answers"] == 400 and said["measure"] == "minimum_answer_probability"
     assert isinstance(said["chain"], list) and "withheld" not in said
     for link in said["chain"]:
-        assert set(link) == {"token", "text", "step", "weight", "similarity", "kept", "probability"}
+        assert set(link) == {"token", "text", "step", "source", "weight", "similarity", "kept", "probability"}
 
 
 def test_they_do_not_depend_on_who_else_is_judged(url):

@@ -88,7 +88,10 @@ def test_objects_choices_and_expressions(url, bytewise):  # noqa: F811
         ({"jaxuq": {"regex": 3}}, "jaxuq.regex is a regular expression"),
         ({"jaxuq": {"choices": ["a", "a"]}}, "jaxuq.choices: some choices are the same"),
         ({"jaxuq": {"choices": [1]}}, "jaxuq.choices is a list of texts"),
-        ({"jaxuq": {"choices": ["a"], "regex": "a"}}, "two forms"),
+        ({"jaxuq": {"choices": ["a"], "regex": "a"}}, "several forms"),
+        ({"jaxuq": {"table": {"columns": ["a"]}}}, "jaxuq.table is"),
+        ({"jaxuq": {"table": {"columns": ["a|b"], "text": "x"}}}, "cannot stand in a table"),
+        ({"jaxuq": {"table": {"columns": ["a"], "text": "x", "rows": 3}}}, "not supported"),
         ({"jaxuq": {"choices": ["a"]}, "response_format": {"type": "json_object"}}, "two forms"),
     ],
 )
@@ -97,4 +100,4 @@ def test_what_is_not_supported_is_refused_by_name(url, fields, said):
     assert answer.status_code == 400
     error = answer.json()["error"]
     assert re.search(said, error["message"]), error["message"]
-    assert error["param"].split(".")[0] in ("response_format", "jaxuq", "extra")
+    assert error["param"].split(".")[0] in ("response_format", "jaxuq", "extra", "rows")

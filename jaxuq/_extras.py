@@ -17,6 +17,7 @@ EXTRAS = {
     "spacy": ("spacy",),
     "reports": ("jinja2", "matplotlib", "pandas"),
     "cluster": ("ray",),
+    "tables": ("openpyxl", "pyarrow"),
 }
 """Packages by the extra that brings them, as they are imported."""
 

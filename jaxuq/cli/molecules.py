@@ -67,12 +67,12 @@ class FitMolecules(Labels):
         )
         from jaxuq.molecules.rows import read_smiles
 
-        data, rows = self.read(self.data)
         calibrator, conformal = (None if one == "none" else one for one in (self.calibrator, self.conformal))
         recipe = self.recipe(
             members=self.members, level=self.level, calibrator=calibrator, conformal=conformal,
             checkpoint=self.checkpoint, frozen_backbone=self.frozen_backbone,
         )  # fmt: skip
+        data, rows = self.read(self.data, recipe)
         with Display() as display:
             fitted = fit_molecules(
                 jax.random.key(self.seed), data, rows, recipe, label_range=self.label_range, listener=display.listener()
@@ -119,10 +119,11 @@ class SearchMolecules(Labels):
         from jaxuq.cli.display import Display
         from jaxuq.molecules.fitted import search_recipe
 
-        data, rows = self.read(self.data)
+        recipe = self.recipe()
+        data, rows = self.read(self.data, recipe)
         with Display() as display:
             found = search_recipe(
-                jax.random.key(self.seed), data, rows, self.recipe(), trials=self.trials, folder=self.output,
+                jax.random.key(self.seed), data, rows, recipe, trials=self.trials, folder=self.output,
                 listener=display.listener(),
             )  # fmt: skip
         _print_trials(found.trials)

@@ -18,6 +18,7 @@ EXTRAS = {
     "reports": ("jinja2", "matplotlib", "pandas"),
     "cluster": ("ray",),
     "tables": ("openpyxl", "pyarrow"),
+    "export": ("flatbuffers",),
 }
 """Packages by the extra that brings them, as they are imported."""
 

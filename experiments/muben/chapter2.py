@@ -50,8 +50,8 @@ IMBALANCE = {
 
 
 INTRODUCTION = """\
-Made by `python experiments/muben/chapter2.py --reports $JAXUQ_DATA/muben_reports --write` from the scores in `chapter2.csv`,
-which that command takes from runs of
+Made by `python experiments/muben/chapter2.py --reports $JAXUQ_DATA/muben_reports --write` from the scores in
+`chapter2.csv`, which that command takes from runs of
 
 ```console
 jaxuq muben --dataset NAME --backbone dnn --methods muben --convention muben --seeds 3 --output runs/dnn-NAME

@@ -127,8 +127,8 @@ def load_dataset(
         The three parts.
 
     Raises:
-        DataError: the source cannot be found or read, a part would be empty, or an option of tables is given for what is
-            none.
+        DataError: the source cannot be found or read, a part would be empty, or an option of tables is given for what
+            is none.
 
     Example:
         >>> train, valid, test = load_dataset("esol")
@@ -217,8 +217,8 @@ def refuse_table_options(source: str | os.PathLike, what: str, options: Mapping[
     for name, value in options.items():
         if value:
             raise DataError(
-                f"--{name.replace('_', '-')} ({name} in Python) says how a table is read, and {source} is {what}, whose "
-                "columns are known: leave it out, or name the file of a table"
+                f"--{name.replace('_', '-')} ({name} in Python) says how a table is read, and {source} is {what}, "
+                "whose columns are known: leave it out, or name the file of a table"
             )
 
 

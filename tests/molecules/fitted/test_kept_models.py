@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +14,13 @@ from scipy import stats
 
 from jaxuq.calibration import FittedError
 from jaxuq.cli.main import main
-from jaxuq.molecules import DataError, load_molecules
+from jaxuq.molecules import DataError, load_molecules, morgan_fingerprints
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.fitted import (
     MoleculeRecipe,
     choose_molecules,
     divide_molecules,
+    export_molecules,
     fit_molecules,
     load_molecules_model,
     named_parts,
@@ -324,3 +327,26 @@ def test_binomial_band_of_the_test_above_is_that_of_conformal_coverage():
         covered.append((scores[:, size:] <= threshold[:, None]).mean())
     spread = np.sqrt(0.8 * 0.2 * (1 / (20 * n) + 1 / (20 * size)))
     assert abs(np.std(covered) / spread - 1) < 0.2
+
+
+def test_the_networks_are_a_program_for_those_who_have_jax_alone(fitted, some, tmp_path):
+    """In a process in which jaxuq cannot be imported; what comes after the networks is arithmetic of NumPy."""
+    pytest.importorskip("flatbuffers")
+    _, model = fitted
+    plain = model._replace(forecaster=model.forecaster._replace(calibrator=None, conformal=None))
+    (tmp_path / "program").write_bytes(export_molecules(model, some.smiles[:1]))
+    np.save(tmp_path / "bits.npy", morgan_fingerprints(some.smiles[:7]))
+    script = """
+import sys, numpy, jax.export
+sys.modules["jaxuq"] = None
+program = jax.export.deserialize(bytearray(open("program", "rb").read()))
+numpy.savez("found.npz", **program.call(numpy.load("bits.npy")))
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    found, wanted = np.load(tmp_path / "found.npz"), predict_molecules(plain, some.smiles[:7])
+    scale = np.asarray(model.scaler.scale)
+    np.testing.assert_allclose(found["mean"] * scale + model.scaler.mean, wanted.mean, rtol=1e-5)
+    for part in ("aleatoric", "epistemic"):
+        np.testing.assert_allclose(found[part] * scale**2, getattr(wanted, part), rtol=1e-4)
+    with pytest.raises(DataError, match="no example molecule is given"):
+        export_molecules(model, [])

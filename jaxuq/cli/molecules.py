@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 import sys
 from typing import Annotated, Literal
 
@@ -87,13 +88,15 @@ class FitMolecules(Labels):
             if len(rows.test):
                 test = data.take(rows.test)
                 forecast = predict_molecules(fitted, test.rows, listener=display.listener())
+        for note in _endless(fitted):
+            warn(note)
         files = [("fitted.json", "the model: networks, scale, calibration, intervals")]
         if len(rows.test):
             write_forecast(self.output / "test.csv", forecast)
             _print_scores(score_forecast(forecast, test), fitted.task_type)
             files.append(("test.csv", "forecasts of the test part"))
         display.over(self.output, files)
-        say(f"next: jaxuq molecules predict {self.output} new.csv --output forecasts.csv")
+        say(f"next: jaxuq molecules predict {shlex.quote(str(self.output))} new.csv --output forecasts.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,10 +130,10 @@ class SearchMolecules(Labels):
                 listener=display.listener(),
             )  # fmt: skip
         _print_trials(found.trials)
-        options = " ".join(
-            f"--{name.replace('_', '-')} {value:g}" for name, value in found.trials[0].changes.items()
-        )  # fmt: skip
-        say(f"next: jaxuq molecules fit {self.data} {options or '(as it is)'}")
+        changes = found.trials[0].changes
+        options = [f"--{name.replace('_', '-')} {value:g}" for name, value in changes.items()]
+        typed = " ".join([shlex.quote(self.data), *self.typed(changes), *options])
+        say(f"next: jaxuq molecules fit {typed}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,6 +285,30 @@ class MoleculesCommand:
     def run(self) -> None:
         """Do it."""
         self.action.run()
+
+
+def _endless(fitted) -> list[str]:
+    """What to say of tasks with too few labels for a promise."""
+    import math
+
+    import numpy as np
+
+    limits = getattr(fitted.forecaster.conformal_state, "thresholds", None)
+    if limits is None:
+        return []
+    unlimited = np.isinf(np.asarray(limits)).any(axis=tuple(range(np.ndim(limits) - 1)))
+    names = [name for name, one in zip(fitted.task_names, unlimited) if one]
+    if not names:
+        return []
+    level = fitted.forecaster.level
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    what = "intervals" if fitted.task_type == "regression" else "sets"
+    fewest = math.ceil(round(level / (1 - level), 6))
+    return [
+        f"{what} of {shown} hold everything: --level {level:g} takes {fewest} labels that nothing else has seen, half "
+        "of those of the calibration part, and there are fewer; make it larger (the third number of --fractions) or "
+        "the level lower"
+    ]
 
 
 def _print_scores(scores: dict[str, dict[str, float]], task_type: str) -> None:

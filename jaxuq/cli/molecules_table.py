@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 import warnings
 from typing import Annotated, Literal
 
@@ -89,6 +90,16 @@ class Labels(Table):
             "backbone", "features", "epochs", "patience", "batch_size", "learning_rate", "width", "depth", "dropout",
         )  # fmt: skip
         return MoleculeRecipe(**{name: getattr(self, name) for name in names}, **further)
+
+    def typed(self, but) -> list[str]:
+        """The options as a shell takes them, without those at their defaults and those of the names in `but`."""
+        words = []
+        for field in dataclasses.fields(Labels):
+            value = getattr(self, field.name)
+            if field.name not in but and value != field.default:
+                values = value if isinstance(value, tuple) else (value,)
+                words += [f"--{field.name.replace('_', '-')}", *(shlex.quote(str(one)) for one in values)]
+        return words
 
     def read(self, source: str, recipe):
         """The molecules and their parts for a recipe; says what was taken for what."""

@@ -196,19 +196,21 @@ def average_ranks(beside: Beside, task_type: str) -> str:
     theirs = whole[whole.dataset.isin([name for name, info in DATASETS.items() if info.task_type == task_type])]
     ours = means(beside.rows.reset_index()).assign(backbone="DNN-rdkit", split="primary")
     ours = ours[ours.dataset.isin(names)]
-    mixed = pandas.concat([theirs[(theirs.backbone != "DNN-rdkit") & theirs.dataset.isin(names)], ours])
-    ranked = []
-    for one in (mixed, theirs[theirs.dataset.isin(names)], theirs):
-        one = one.assign(row=one.backbone + " " + one.method)
-        ranks = rank_table(one, competitor="row", contest=["dataset"], metrics=metrics)
-        ranked.append({name: ranks.mean_rank[place] for place, name in enumerate(ranks.competitors)})
+    ranked: list[dict[str, list[float]]] = [{}, {}, {}]
+    for metric in metrics:
+        used = [name for name in names if ours.loc[ours.dataset == name, metric].notna().all()]
+        same = theirs[theirs.dataset.isin(used)]
+        mixed = pandas.concat([same[same.backbone != "DNN-rdkit"], ours[ours.dataset.isin(used)]])
+        for found, one in zip(ranked, (mixed, same, theirs)):
+            one = one.assign(row=one.backbone + " " + one.method)
+            ranks = rank_table(one, competitor="row", contest=["dataset"], metrics=[metric])
+            for name, rank in zip(ranks.competitors, ranks.mean_rank[:, 0].tolist()):
+                found.setdefault(name, []).append(rank)
     rows = []
     for method in COSTS:
         if f"DNN-rdkit {method}" in ranked[0]:
             three = [one[f"DNN-rdkit {method}"] for one in ranked]
-            rows.append(
-                [method, *(f"{three[0][n]:.2f} ({three[1][n]:.2f}; {three[2][n]:.2f})" for n in range(len(metrics)))]
-            )
+            rows.append([method, *(f"{here:.2f} ({same:.2f}; {printed:.2f})" for here, same, printed in zip(*three))])
     return table(["method", *(TITLES[metric] for metric in metrics)], rows)
 
 
@@ -275,7 +277,8 @@ def page(scores: pandas.DataFrame, reports: pathlib.Path) -> str:
         parts.append(
             f"Among 4 backbones with all methods, our DNN in the place of the published one, over {', '.join(names)}"
             + (f" (without {', '.join(absent)})" if absent else "")
-            + ". In brackets: the published DNN's over the same sets; over all sets, as in the table."
+            + "; a score that was not kept leaves its set out of that column. In brackets: the published DNN's over "
+            "the same sets; over all sets, as in the table."
         )
         parts.append(average_ranks(dnn, task_type))
         others = [name for name in names if name not in EXAMPLES[task_type]]

@@ -320,7 +320,8 @@ def _print_scores(scores: dict[str, dict[str, float]], task_type: str) -> None:
     for column in ("task", *first):
         table.add_column(column, justify="left" if column == "task" else "right")
     for name, values in scores.items():
-        table.add_row(name, *(f"{value:.3f}" for value in values.values()))
+        shown = (f"{value:.3f}" if 1e-2 < abs(value) < 1e6 else f"{value:.3g}" for value in values.values())
+        table.add_row(name, *shown)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

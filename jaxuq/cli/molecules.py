@@ -296,8 +296,8 @@ def _endless(fitted) -> list[str]:
     limits = getattr(fitted.forecaster.conformal_state, "thresholds", None)
     if limits is None:
         return []
-    unlimited = np.isinf(np.asarray(limits)).any(axis=tuple(range(np.ndim(limits) - 1)))
-    names = [name for name, one in zip(fitted.task_names, unlimited) if one]
+    by_task = np.isinf(np.asarray(limits)).reshape(-1, len(fitted.task_names))
+    names = [name for name, one in zip(fitted.task_names, np.any(by_task, axis=0).tolist()) if one]
     if not names:
         return []
     level = fitted.forecaster.level

@@ -17,6 +17,8 @@ EXTRAS = {
     "spacy": ("spacy",),
     "reports": ("jinja2", "matplotlib", "pandas"),
     "cluster": ("ray",),
+    "tables": ("openpyxl", "pyarrow"),
+    "export": ("flatbuffers",),
 }
 """Packages by the extra that brings them, as they are imported."""
 

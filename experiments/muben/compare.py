@@ -14,7 +14,7 @@ import csv
 import math
 import pathlib
 
-_PUBLISHED = {
+METHODS = {
     "deterministic": "none",
     "temperature": "TemperatureScaling",
     "focal": "FocalLoss",
@@ -24,9 +24,9 @@ _PUBLISHED = {
     "sgld": "SGLD",
     "ensemble": "DeepEnsembles",
 }
-_BACKBONES = {"dnn": "DNN-rdkit", "gin": "GIN", "chemberta": "ChemBERTa", "grover": "GROVER", "unimol": "Uni-Mol"}
-_BACKBONES["torchmdnet"] = "TorchMD-NET"
-_COLUMNS = {"rmse": "rmse", "mae": "mae", "auroc": "roc-auc", "nll": "nll", "rce": "ce", "ece": "ece", "brier": "brier"}
+BACKBONES = {"dnn": "DNN-rdkit", "gin": "GIN", "chemberta": "ChemBERTa", "grover": "GROVER", "unimol": "Uni-Mol"}
+BACKBONES["torchmdnet"] = "TorchMD-NET"
+COLUMNS = {"rmse": "rmse", "mae": "mae", "auroc": "roc-auc", "nll": "nll", "rce": "ce", "ece": "ece", "brier": "brier"}
 
 
 def published(path: pathlib.Path) -> dict[str, dict[str, str]]:
@@ -62,10 +62,10 @@ def main() -> None:
     rows = [row for folder in options.folders for row in summary(folder)]
     singles = {row["dataset"]: row for row in rows if row["method"] == "deterministic"}
     for metric in options.metrics.split(","):
-        lines, column = [], _COLUMNS[metric]
+        lines, column = [], COLUMNS[metric]
         for row in rows:
-            theirs = published(options.reports / f"{_BACKBONES[row['backbone']]}-{row['dataset']}.csv")
-            other = theirs.get(_PUBLISHED.get(row["method"], ""))
+            theirs = published(options.reports / f"{BACKBONES[row['backbone']]}-{row['dataset']}.csv")
+            other = theirs.get(METHODS.get(row["method"], ""))
             if f"{metric}_mean" not in row or other is None:
                 continue
             single = _number(singles.get(row["dataset"], {}).get(f"{metric}_std"))

@@ -73,9 +73,10 @@ def table(folder: pathlib.Path, record: dict, arguments: argparse.Namespace) -> 
     frame = merged.groupby("method", sort=False)[[*shown, "ood", "train_seconds", "predict_seconds"]].mean()
     for name in ("train_seconds", "predict_seconds"):
         frame[name] = frame[name] / frame.loc["deterministic", name]
-    dataset, known = record["configuration"]["dataset"], distances()
+    options = record["configuration"]
+    dataset, known = options["dataset"], distances() if options["backbone"] == "dnn" else {}
     frame["nuts"] = [known.get((dataset, method), np.nan) for method in frame.index]
-    frame.attrs = {"dataset": dataset, "shown": shown, "unlike": ood.attrs["unlike"]}
+    frame.attrs = {"dataset": dataset, "shown": shown, "unlike": ood.attrs["unlike"], "options": options}
     return frame
 
 
@@ -106,16 +107,27 @@ def ranks(folders: list[pathlib.Path], tables: list[pandas.DataFrame]) -> tuple[
     return frame.sort_values("rank"), len(higher)
 
 
+def began(options: dict) -> str:
+    """From which weights the networks of a run began."""
+    if not options.get("checkpoint"):
+        return ""
+    named = pathlib.Path(options["checkpoint"]).name
+    trained = "its output layer alone is trained" if options["frozen_backbone"] else "all layers are trained"
+    return f" The {options['backbone']} begins from {named}; {trained}."
+
+
 def markdown(frame: pandas.DataFrame) -> str:
     """One data set."""
     dataset, shown, (unlike, size) = frame.attrs["dataset"], frame.attrs["shown"], frame.attrs["unlike"]
-    names = [*(SHOWN[name] for name in shown), "OOD AUROC", "train", "predict", "to NUTS"]
-    lines = [f"## {dataset}", "", f"{size} test molecules, {unlike} of them unlike training.", ""]
+    compared = bool(frame["nuts"].notna().any())
+    names = [*(SHOWN[name] for name in shown), "OOD AUROC", "train", "predict", *(["to NUTS"] if compared else [])]
+    begun = began(frame.attrs["options"])
+    lines = [f"## {dataset}", "", f"{size} test molecules, {unlike} of them unlike training.{begun}", ""]
     lines += ["| method | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for method, row in frame.sort_values("nll").iterrows():
         cells = [f"{row[name]:.3f}" for name in (*shown, "ood")]
         cells += [f"{row['train_seconds']:.1f} x", f"{row['predict_seconds']:.1f} x"]
-        cells.append("" if np.isnan(row["nuts"]) else f"{row['nuts']:.3f}")
+        cells += [] if not compared else ["" if np.isnan(row["nuts"]) else f"{row['nuts']:.3f}"]
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -124,14 +136,24 @@ def page(folders: list[pathlib.Path], tables: list[pandas.DataFrame], similar: f
     """The whole page."""
     ranked, count = ranks(folders, tables)
     sets = ", ".join(frame.attrs["dataset"] for frame in tables)
+    asked = {name: tables[0].attrs["options"][name] for name in ("seeds", "members", "split")}
+    told = " ".join(f"--{name} {value}" for name, value in asked.items())
+    backbone = tables[0].attrs["options"]["backbone"]
+    compared = any(frame["nuts"].notna().any() for frame in tables)
     lines = [
         "# All methods, one table",
         "",
-        "Made by `experiments/muben/methods.py` of runs of `jaxuq muben --backbone dnn --methods all --seeds 3",
-        f"--members 5 --split scaffold` on: {sets}. Sorted by NLL. Costs are in units of the deterministic method's.",
+        f"Made by `experiments/muben/methods.py` of runs of `jaxuq muben --backbone {backbone} --methods all",
+        f"{told}` on: {sets}. Sorted by NLL.",
+        "Costs are in units of the deterministic method's.",
         "*OOD AUROC*: the total uncertainty of a test molecule as a detector of those whose nearest training molecule",
-        f"has a Tanimoto similarity below {similar}. *to NUTS*: Wasserstein distance of a last layer's forecasts to",
-        "exact ones, where [that study](../posterior/README.md) has the method (ESOL and BBBP). Nothing was tuned.",
+        f"has a Tanimoto similarity below {similar}."
+        + compared
+        * (
+            " *to NUTS*: Wasserstein distance of a last layer's forecasts to\nexact ones, where "
+            "[that study](../posterior/README.md) has the method (ESOL and BBBP)."
+        )
+        + " Nothing was tuned.",
         "",
         f"## Mean ranks over {count} columns",
         "",

@@ -159,17 +159,20 @@ def convert_backbone(kind: str, source: str | Path, target: str | Path) -> Loade
 def _write(target: Path, kind: str, config: Any, params: PyTree, file: TorchFile) -> None:
     from safetensors.numpy import save_file
 
-    content = {
+    tensors = traverse_util.flatten_dict(params, sep=".")
+    arrays = {str(name): np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}
+    said = {
         "architecture": kind,
         "config": dataclasses.asdict(config),
         "source": {"file": file.path.name, "sha256": file.sha256},
     }
+    content = json.loads(json.dumps(said))  # as it will be read
+    content["digest"] = _digest(content, arrays)
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
         (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n")
-        tensors = traverse_util.flatten_dict(params, sep=".")
-        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, folder / "model.safetensors")
+        save_file(arrays, folder / "model.safetensors")
         folder.chmod(0o755)
         folder.rename(target)
     except BaseException:
@@ -190,7 +193,8 @@ def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
         `LoadedBackbone`.
 
     Raises:
-        CheckpointError: no such folder, another content, or tensors that are damaged or not finite.
+        CheckpointError: no such folder, another content, tensors that are damaged or not finite, or others than were
+            written.
 
     Example:
         >>> load_backbone("no such folder")
@@ -217,8 +221,20 @@ def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
     for name, tensor in stored_tensors(folder).items():
         arrays[name] = np.empty(tensor.shape, np.float32)
         fill_array(arrays[name], tensor)
+    recorded = content.pop("digest", None)
+    if recorded != (digest := _digest(content, arrays)):
+        said = "does not say what was written" if recorded is None else "does not hold what was written"
+        raise CheckpointError(
+            f"{folder} {said} when {source} was converted (damaged, changed by hand, or of an early jaxuq): convert it "
+            f"again, `jaxuq models convert --kind {kind} {source} NEW_FOLDER`"
+        )
+    params = traverse_util.unflatten_dict(arrays, sep=".")
+    return LoadedBackbone(folder, kind, config, params, digest, source, source_sha256)
+
+
+def _digest(content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """What identifies weights and shape."""
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())
-    params = traverse_util.unflatten_dict(arrays, sep=".")
-    return LoadedBackbone(folder, kind, config, params, digest.hexdigest(), source, source_sha256)
+    return digest.hexdigest()

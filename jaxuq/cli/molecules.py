@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 import sys
 from typing import Annotated, Literal
 
@@ -67,12 +68,12 @@ class FitMolecules(Labels):
         )
         from jaxuq.molecules.rows import read_smiles
 
-        data, rows = self.read(self.data)
         calibrator, conformal = (None if one == "none" else one for one in (self.calibrator, self.conformal))
         recipe = self.recipe(
             members=self.members, level=self.level, calibrator=calibrator, conformal=conformal,
             checkpoint=self.checkpoint, frozen_backbone=self.frozen_backbone,
         )  # fmt: skip
+        data, rows = self.read(self.data, recipe)
         with Display() as display:
             fitted = fit_molecules(
                 jax.random.key(self.seed), data, rows, recipe, label_range=self.label_range, listener=display.listener()
@@ -87,13 +88,15 @@ class FitMolecules(Labels):
             if len(rows.test):
                 test = data.take(rows.test)
                 forecast = predict_molecules(fitted, test.rows, listener=display.listener())
+        for note in _endless(fitted):
+            warn(note)
         files = [("fitted.json", "the model: networks, scale, calibration, intervals")]
         if len(rows.test):
             write_forecast(self.output / "test.csv", forecast)
             _print_scores(score_forecast(forecast, test), fitted.task_type)
             files.append(("test.csv", "forecasts of the test part"))
         display.over(self.output, files)
-        say(f"next: jaxuq molecules predict {self.output} new.csv --output forecasts.csv")
+        say(f"next: jaxuq molecules predict {shlex.quote(str(self.output))} new.csv --output forecasts.csv")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,17 +122,18 @@ class SearchMolecules(Labels):
         from jaxuq.cli.display import Display
         from jaxuq.molecules.fitted import search_recipe
 
-        data, rows = self.read(self.data)
+        recipe = self.recipe()
+        data, rows = self.read(self.data, recipe)
         with Display() as display:
             found = search_recipe(
-                jax.random.key(self.seed), data, rows, self.recipe(), trials=self.trials, folder=self.output,
+                jax.random.key(self.seed), data, rows, recipe, trials=self.trials, folder=self.output,
                 listener=display.listener(),
             )  # fmt: skip
         _print_trials(found.trials)
-        options = " ".join(
-            f"--{name.replace('_', '-')} {value:g}" for name, value in found.trials[0].changes.items()
-        )  # fmt: skip
-        say(f"next: jaxuq molecules fit {self.data} {options or '(as it is)'}")
+        changes = found.trials[0].changes
+        options = [f"--{name.replace('_', '-')} {value:g}" for name, value in changes.items()]
+        typed = " ".join([shlex.quote(self.data), *self.typed(changes), *options])
+        say(f"next: jaxuq molecules fit {typed}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,6 +287,30 @@ class MoleculesCommand:
         self.action.run()
 
 
+def _endless(fitted) -> list[str]:
+    """What to say of tasks with too few labels for a promise."""
+    import math
+
+    import numpy as np
+
+    limits = getattr(fitted.forecaster.conformal_state, "thresholds", None)
+    if limits is None:
+        return []
+    by_task = np.isinf(np.asarray(limits)).reshape(-1, len(fitted.task_names))
+    names = [name for name, one in zip(fitted.task_names, np.any(by_task, axis=0).tolist()) if one]
+    if not names:
+        return []
+    level = fitted.forecaster.level
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    what = "intervals" if fitted.task_type == "regression" else "sets"
+    fewest = math.ceil(round(level / (1 - level), 6))
+    return [
+        f"{what} of {shown} hold everything: --level {level:g} takes {fewest} labels that nothing else has seen, half "
+        "of those of the calibration part, and there are fewer; make it larger (the third number of --fractions) or "
+        "the level lower"
+    ]
+
+
 def _print_scores(scores: dict[str, dict[str, float]], task_type: str) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -292,7 +320,8 @@ def _print_scores(scores: dict[str, dict[str, float]], task_type: str) -> None:
     for column in ("task", *first):
         table.add_column(column, justify="left" if column == "task" else "right")
     for name, values in scores.items():
-        table.add_row(name, *(f"{value:.3f}" for value in values.values()))
+        shown = (f"{value:.3f}" if 1e-2 < abs(value) < 1e6 else f"{value:.3g}" for value in values.values())
+        table.add_row(name, *shown)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 import warnings
 from typing import Annotated, Literal
 
@@ -90,12 +91,22 @@ class Labels(Table):
         )  # fmt: skip
         return MoleculeRecipe(**{name: getattr(self, name) for name in names}, **further)
 
-    def read(self, source: str):
-        """The molecules and their parts; says what was taken for what."""
+    def typed(self, but) -> list[str]:
+        """The options as a shell takes them, without those at their defaults and those of the names in `but`."""
+        words = []
+        for field in dataclasses.fields(Labels):
+            value = getattr(self, field.name)
+            if field.name not in but and value != field.default:
+                values = value if isinstance(value, tuple) else (value,)
+                words += [f"--{field.name.replace('_', '-')}", *(shlex.quote(str(one)) for one in values)]
+        return words
+
+    def read(self, source: str, recipe):
+        """The molecules and their parts for a recipe; says what was taken for what."""
         from jaxuq.molecules.fitted import divide_molecules, named_parts
         from jaxuq.molecules.fitted.model import backbone_of
 
-        backbone_of(self.recipe().network)  # what cannot be fitted is said before a file is read
+        backbone_of(recipe.network)  # what cannot be fitted is said before a file is read
         data = _molecules(self, source)
         if self.part_column is None:
             rows = divide_molecules(data.smiles, self.split, fractions=self.fractions, seed=self.seed)
@@ -110,8 +121,13 @@ class Labels(Table):
 
 def _molecules(options: Labels, source: str):
     from jaxuq.molecules import DataWarning, dataset_names, load_csv, load_molecules
+    from jaxuq.molecules.datasets import refuse_table_options
 
     if source in dataset_names() and not pathlib.Path(source).exists():
+        names = (
+            "smiles_columns", "separator", "task_columns", "decimal", "part_column", "weight_column", "task_type",
+        )  # fmt: skip
+        refuse_table_options(source, "a data set by name", {name: getattr(options, name) for name in names})
         return load_molecules(source)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DataWarning)

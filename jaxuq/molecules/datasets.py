@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,8 @@ def load_dataset(
         The three parts.
 
     Raises:
-        DataError: the source cannot be found or read, or a part would be empty.
+        DataError: the source cannot be found or read, a part would be empty, or an option of tables is given for what
+            is none.
 
     Example:
         >>> train, valid, test = load_dataset("esol")
@@ -136,7 +138,12 @@ def load_dataset(
     if split not in ("scaffold", "random"):
         raise DataError(f"split must be 'scaffold' or 'random', got {split!r}")
     path = Path(source).expanduser()
+    reading = {
+        "smiles_column": smiles_column, "task_columns": task_columns, "task_type": task_type, "separator": separator,
+        "decimal": decimal, "part_column": part_column, "weight_column": weight_column,
+    }  # fmt: skip
     if path.is_dir() and (path / "train.csv").is_file():
+        refuse_table_options(source, "a folder of three parts", reading)
         return load_split_folder(path)
     if path.name.lower().endswith((".csv", ".csv.gz")) or path.is_file():
         data = load_csv(
@@ -179,6 +186,7 @@ def load_dataset(
         return load_split_folder(path)
 
     info = dataset_info(str(source))
+    refuse_table_options(source, "a data set by name", reading)
     if split == "scaffold":
         return _scaffold_parts(info, folder, download, workers)
     published = find_split(info, "random", seed, folder)
@@ -188,6 +196,30 @@ def load_dataset(
     sizes = [len(part.smiles) for part in scaffold]
     rows = random_split(sum(sizes), seed, num_valid=sizes[1], num_test=sizes[2])
     return take_split(_concatenate(scaffold), rows)
+
+
+def refuse_table_options(source: str | os.PathLike, what: str, options: Mapping[str, object]) -> None:
+    """Refuse options that say how a table is read where none is: they would have no influence.
+
+    Args:
+        source: what is named instead.
+        what: that is.
+        options: values by name, in Python's spelling; None and what is empty were not given.
+
+    Raises:
+        DataError: names the first that was given.
+
+    Example:
+        >>> refuse_table_options("esol", "a data set by name", {"separator": ";"})
+        Traceback (most recent call last):
+        jaxuq.molecules.records.DataError: --separator (separator in Python) says how a table is read, and esol is a ...
+    """
+    for name, value in options.items():
+        if value:
+            raise DataError(
+                f"--{name.replace('_', '-')} ({name} in Python) says how a table is read, and {source} is {what}, "
+                "whose columns are known: leave it out, or name the file of a table"
+            )
 
 
 def _named_parts(data: MoleculeDataset, column: str) -> SplitRows:

@@ -7,11 +7,13 @@ import io
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxuq.molecules.records import DataError
+from jaxuq._extras import missing_package
+from jaxuq.molecules.records import DataError, DataWarning
 
 SMILES_NAMES = ("smiles", "mol", "canonical_smiles", "smi", "structure", "molecule", "drug")
 """What a column with SMILES is usually called, in any case."""
@@ -65,9 +67,9 @@ def open_table(path: Path, *, separator: str | None = None, smiles_columns: Sequ
     if path.name.lower().removesuffix(".gz").endswith((".sdf", ".sd")):
         return _sdf(path)
     if start.startswith(b"PAR1"):
-        return _frame(path, "parquet")
+        return _frame(path, "parquet", smiles_columns)
     if start.startswith(b"PK\x03\x04") and path.suffix.lower() in (".xlsx", ".xlsm"):
-        return _frame(path, "Excel")
+        return _frame(path, "Excel", smiles_columns)
     if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"BZh", b"\xfd7zXZ")):
         raise DataError(f"{path} is an archive or an old Excel file; give it as CSV, plain or gzipped")
     return _text(path, separator, smiles_columns)
@@ -164,17 +166,13 @@ class _lines:
 
 def _separator(path: Path, lines: list[str], smiles_columns: Sequence[str]) -> str:
     """The one that parts off a column for SMILES, or else the most columns."""
-    pieces = {piece.strip().lower() for text in smiles_columns for piece in (text, *text.split(","))}
-    wanted = pieces or set(SMILES_NAMES)
 
     def ranked(separator: str) -> tuple[int, int]:
         try:
             header = next(csv.reader(lines, delimiter=separator))
         except (csv.Error, StopIteration):
             return 0, 0
-        names = [seen(field).strip().lower() for field in header]
-        said = any(not pieces and "smiles" in words(name) for name in names)
-        return 2 * any(name in wanted for name in names) or int(said), len(header)
+        return _names_molecules(header, smiles_columns), len(header)
 
     found = sorted(((*ranked(separator), separator) for separator in _RECOGNISED), key=lambda one: one[:2])
     (_, _, second), (named, columns, best) = found[-2:]
@@ -182,6 +180,14 @@ def _separator(path: Path, lines: list[str], smiles_columns: Sequence[str]) -> s
         between = " and ".join(repr("tab" if one == "\t" else one) for one in sorted((best, second)))
         raise DataError(f"the columns of {path} may be parted by {between}; say which with --separator")
     return best if columns > 1 else ","
+
+
+def _names_molecules(header: Sequence[str], smiles_columns: Sequence[str]) -> int:
+    """Whether a column's name is one for SMILES (2), or has that word in it and none is asked for (1)."""
+    pieces = {piece.strip().lower() for text in smiles_columns for piece in (text, *text.split(","))}
+    names = [seen(field).strip().lower() for field in header]
+    said = any(not pieces and "smiles" in words(name) for name in names)
+    return 2 * any(name in (pieces or SMILES_NAMES) for name in names) or int(said)
 
 
 def words(name: str) -> list[str]:
@@ -240,25 +246,67 @@ def _sdf(path: Path) -> FileTable:
     return FileTable(path, ["smiles", *columns], records)
 
 
-def _frame(path: Path, kind: str) -> FileTable:
+def _frame(path: Path, kind: str, smiles_columns: Sequence[str]) -> FileTable:
     """What pandas reads, as texts."""
-    package = _PANDAS[kind]
-    if importlib.util.find_spec(package) is None:
-        raise DataError(
-            f"{path} is a {kind} file, and the package {package} that reads it is not installed: "
-            f"pip install {package}, or save the table as CSV"
-        )
-    import pandas
-
+    if importlib.util.find_spec(_PANDAS[kind]) is None:
+        raise DataError(f"{missing_package(_PANDAS[kind], f'the {kind} file {path}')}, or save the table as CSV")
     try:
-        table = pandas.read_parquet(path) if kind == "parquet" else pandas.read_excel(path, dtype=object)
+        return _parquet(path) if kind == "parquet" else _excel(path, smiles_columns)
+    except DataError:
+        raise
     except Exception as error:  # each engine has errors of its own for a damaged file
         raise DataError(f"{path} is not a readable {kind} file: {error}") from error
 
-    def records() -> Iterator[tuple[int, list[str]]]:
-        for number, row in enumerate(table.itertuples(index=False, name=None), 2):
-            fields = ["" if value is None or value is pandas.NaT or value != value else str(value) for value in row]
-            if any(field.strip() for field in fields):
-                yield number, [seen(field) for field in fields]
 
-    return FileTable(path, [seen(str(column)).strip() for column in table.columns], records)
+def _parquet(path: Path) -> FileTable:
+    """The columns, those that pandas kept as a named index first."""
+    import pandas
+
+    table = pandas.read_parquet(path)
+    named = [name for name in table.index.names if name is not None]
+    table = table.reset_index(level=named) if named else table
+    return _texts(path, [str(column) for column in table.columns], table.itertuples(index=False, name=None), 1)
+
+
+def _excel(path: Path, smiles_columns: Sequence[str]) -> FileTable:
+    """The one sheet with molecules, below its first row that is not blank."""
+    import pandas
+
+    sheets = pandas.read_excel(path, sheet_name=None, header=None, dtype=object, keep_default_na=False)
+    tables: dict[str, FileTable] = {}
+    for name, sheet in sheets.items():
+        rows = [[_cell(value) for value in row] for row in sheet.itertuples(index=False, name=None)]
+        first = next((n for n, row in enumerate(rows) if any(field.strip() for field in row)), None)
+        if first is not None:
+            tables[str(name)] = _texts(path, rows[first], rows[first + 1 :], first + 1)
+    if not tables:
+        raise DataError(f"{path} is empty; a header line with column names was expected")
+    known = [name for name, table in tables.items() if _names_molecules(table.header, smiles_columns)]
+    if len(tables) > 1 and len(known) != 1:
+        named, column = ", ".join(map(repr, tables)), ", ".join(smiles_columns) or "with SMILES"
+        which = f"{len(known)} of them have" if known else "none of them has"
+        raise DataError(
+            f"{path} has the sheets {named}, and {which} a column {column}: save the one that is meant as CSV"
+        )
+    taken = known[0] if known else next(iter(tables))
+    if len(tables) > 1:
+        left = ", ".join(repr(name) for name in tables if name != taken)
+        warnings.warn(f"of {path} the sheet {taken!r} is read, and not {left}", DataWarning, stacklevel=5)
+    return tables[taken]
+
+
+def _texts(path: Path, header: list[str], rows: Iterable[Sequence[Any]], line: int) -> FileTable:
+    """A table of rows that are held, the first of which stands below that line."""
+    kept = [(number, [_cell(value) for value in row]) for number, row in enumerate(rows, line + 1)]
+
+    def records() -> Iterator[tuple[int, list[str]]]:
+        return ((number, fields) for number, fields in kept if any(field.strip() for field in fields))
+
+    return FileTable(path, [seen(column).strip() for column in header], records)
+
+
+def _cell(value: Any) -> str:
+    """The text of what a frame holds, blank for each of pandas' ways to say that there is nothing."""
+    import pandas
+
+    return "" if pandas.api.types.is_scalar(value) and pandas.isna(value) else seen(str(value))

@@ -170,3 +170,42 @@ def test_a_converted_folder_that_was_changed_is_refused(tmp_path):
     path.write_text(json.dumps(content | {"architecture": "llama"}))
     with pytest.raises(CheckpointError, match="its architecture is 'llama', expected one of unimol"):
         load_backbone(tmp_path / "folder")
+
+
+def _change_one_number(tensors):
+    name = min(tensors)
+    tensors[name] = tensors[name].copy()
+    tensors[name].flat[0] += 1e-3
+
+
+def _rename(tensors):
+    tensors["stranger"] = tensors.pop(min(tensors))
+
+
+@pytest.mark.parametrize("kind", ["unimol", "torchmdnet", "grover", "dmpnn"])
+def test_weights_and_settings_that_were_changed_after_conversion_are_refused(kind, tmp_path):
+    """A tensor that is absent would start at random, and one of another shape end in flax's own error."""
+    from safetensors.numpy import load_file, save_file
+
+    dmpnn = GOLDEN.parents[1] / "checkpoints" / "golden" / "dmpnn_classification.pt"
+    source = dmpnn if kind == "dmpnn" else GOLDEN / f"{kind}.pt"
+    loaded = convert_backbone(kind, source, tmp_path / "folder")
+    config, weights = tmp_path / "folder" / "config.json", tmp_path / "folder" / "model.safetensors"
+    content, tensors = json.loads(config.read_text()), load_file(weights)
+    assert load_backbone(tmp_path / "folder").digest == loaded.digest == content["digest"]
+    message = rf"folder does not .* convert it again, `jaxuq models convert --kind {kind} {source.name} NEW_FOLDER`"
+    for change in (lambda some: some.pop(min(some)), _change_one_number, _rename):
+        changed = dict(tensors)
+        change(changed)
+        save_file(changed, weights)
+        with pytest.raises(CheckpointError, match=message):
+            load_backbone(tmp_path / "folder")
+    save_file(tensors, weights)
+    field, value = next((name, value) for name, value in content["config"].items() if type(value) is int)
+    for other in (
+        content | {"config": content["config"] | {field: 2 * value}},
+        {name: part for name, part in content.items() if name != "digest"},
+    ):
+        config.write_text(json.dumps(other))
+        with pytest.raises(CheckpointError, match=message):
+            load_backbone(tmp_path / "folder")

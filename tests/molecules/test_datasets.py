@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+from jaxuq.cli.main import main
 from jaxuq.molecules import (
     DataError,
     DataWarning,
@@ -221,3 +222,22 @@ def test_a_csv_file_and_a_folder_are_data_sets_too(tmp_path):
     shutil.rmtree(tmp_path / "folder")
     with pytest.raises(DataError, match="no data set is called"):
         load_dataset(str(tmp_path / "folder"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("smiles_column", "smiles"), ("task_columns", ["y"]), ("task_type", "regression"), ("separator", ";"),
+     ("decimal", ","), ("part_column", "part"), ("weight_column", "weight")],
+)  # fmt: skip
+def test_options_of_tables_are_refused_where_no_table_is_read(name, value, tmp_path, capsys):
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"{part}.csv").write_text("smiles,labels,masks\nCC,[1.5],[1]\n")
+    said = rf"--{name.replace('_', '-')} \({name} in Python\) says how a table is read, and"
+    with pytest.raises(DataError, match=rf"{said} esol is a data set by name"):
+        load_dataset("esol", **{name: value})
+    with pytest.raises(DataError, match=rf"{said} .* is a folder of three parts"):
+        load_dataset(tmp_path, **{name: value})
+    typed = f"--{name.replace('_', '-')}".replace("smiles-column", "smiles-columns")
+    with pytest.raises(SystemExit):
+        main(["molecules", "fit", "esol", typed, value if isinstance(value, str) else value[0]])
+    assert f"jaxuq: {typed} (" in capsys.readouterr().err

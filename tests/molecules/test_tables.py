@@ -258,18 +258,75 @@ def test_sdf_is_a_table_of_its_properties(write, tmp_path):
         load_csv(write("", "empty.sdf"))
 
 
-def test_files_of_pandas_are_texts_like_all_others(write, monkeypatch):
+def frame():
     import pandas
 
-    frame = pandas.DataFrame({"SMILES": SMILES[:3], "y": [0.1, np.nan, 2], "ok": [True, None, False]})
-    frame["day"] = pandas.to_datetime("2021-03-04")
-    monkeypatch.setattr(pandas, "read_parquet", lambda path: frame)
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    data = load_csv(write(b"PAR1", "mine.parquet"), task_columns=["y"])
-    assert data.labels[:, 0].tolist() == [0.1, 0, 2] and data.mask[:, 0].tolist() == [True, False, True]
-    assert only(load_csv(write(b"PAR1", "mine.parquet"), task_columns=["ok"])) == (("ok",), [1, 0, 0])
+    columns = {"SMILES": SMILES[:4], "id": [7, 8, 9, 10], "y": [0.1, np.nan, 2, 1e7], "ok": [True, None, False, True]}
+    return pandas.DataFrame(columns | {"day": pandas.to_datetime("2021-03-04")})
+
+
+def save(frame, path, kind):
+    """As a file of that kind, as pandas writes it."""
+    pytest.importorskip({"parquet": "pyarrow", "xlsx": "openpyxl"}[kind])
+    frame.to_parquet(path) if kind == "parquet" else frame.to_excel(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["parquet", "xlsx"])
+def test_excel_and_parquet_are_read_as_the_same_table_in_csv_is(tmp_path, kind):
+    import pandas
+
+    path = save(frame(), tmp_path / f"mine.{kind}", kind)
+    frame().to_csv(tmp_path / "mine.csv", index=False)
+    for named in (["y"], ["ok"]):
+        mine, text = (load_csv(one, task_columns=named) for one in (path, tmp_path / "mine.csv"))
+        np.testing.assert_array_equal(mine.labels, text.labels)
+        np.testing.assert_array_equal(mine.mask, text.mask)
+        assert (mine.smiles, mine.task_names, mine.name) == (text.smiles, text.task_names, text.name)
+    assert "id (an identifier), day (dates)" in load_csv(save(frame().drop(columns="ok"), path, kind)).taken
     with pytest.raises(DataError, match="'ok' holds two classes, and 'y' holds other numbers"):
-        load_csv(write(b"PAR1", "mine.parquet"))
+        load_csv(save(frame(), path, kind))
+    asked = read_in_batches(path)
+    assert [smiles for smiles, _ in asked.batches] == [SMILES[:4]]
+    nullable = pandas.DataFrame({"SMILES": SMILES[:4], "y": pandas.array([1, None, 0, 1], dtype="Int8")})
+    assert load_csv(save(nullable, path, kind)).mask[:, 0].tolist() == [True, False, True, True]
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataError, match=f"mine.{kind} is not a readable"):
+        load_csv(path)
+
+
+def test_an_index_of_parquet_is_a_column(tmp_path):
+    data = load_csv(save(frame().set_index("SMILES")[["y"]], tmp_path / "mine.parquet", "parquet"))
+    assert data.smiles == SMILES[:4] and data.labels[:, 0].tolist() == [0.1, 0, 2, 1e7]
+
+
+def test_the_sheet_with_molecules_is_taken_and_named(tmp_path):
+    openpyxl, path = pytest.importorskip("openpyxl"), tmp_path / "mine.xlsx"
+    rows = [["SMILES", "logS"], *([smiles, f"{i},5" if i else ">1,5"] for i, smiles in enumerate(SMILES))]
+
+    def book(**sheets):
+        made = openpyxl.Workbook()
+        made.remove(made.active)
+        for name, lines in sheets.items():
+            sheet = made.create_sheet(name)
+            for line in lines:
+                sheet.append(line)
+        made.save(path)
+        return path
+
+    data = load_csv(book(data=[[], *rows[:3], [], *rows[3:], [None, 2.5]], blank=[]))  # blank lines are none
+    assert data.labels[:, 0].tolist() == [1.5, *(i + 0.5 for i in range(1, 12))] and data.bounds[0, 0] == 1
+    assert [(one.row, one.reason) for one in data.rejected] == [(16, "no SMILES")]
+    with pytest.warns(DataWarning, match="the sheet 'data' is read, and not 'notes'"):
+        assert load_csv(book(notes=[["measured in May"]], data=rows)).smiles == SMILES
+    with pytest.raises(DataError, match="the sheets 'May', 'June', and 2 of them have a column with SMILES: save the"):
+        load_csv(book(May=rows, June=rows))
+    with pytest.raises(DataError, match="none of them has a column structure"):
+        load_csv(book(May=rows, June=rows), "structure")
+    with pytest.raises(DataError, match="has 2 columns called 'y'"):
+        load_csv(book(data=[["SMILES", "y", "y"], ["C", 1.5, 2.5]]))
+    with pytest.raises(DataError, match="is empty; a header line"):
+        load_csv(book(data=[]))
 
 
 @pytest.mark.parametrize(
@@ -278,7 +335,7 @@ def test_files_of_pandas_are_texts_like_all_others(write, monkeypatch):
 def test_what_needs_a_package_says_which(write, name, content, package):
     missing = importlib.util.find_spec(package) is None
     with pytest.raises(
-        DataError, match=f"pip install {package}, or save the table as CSV" if missing else "not a readable"
+        DataError, match=r"pip install 'jaxuq\[tables\]', or save the table as CSV" if missing else "not a readable"
     ):
         load_csv(write(content, name))
     with pytest.raises(DataError, match="an archive or an old Excel file; give it as CSV"):

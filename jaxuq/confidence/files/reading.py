@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxuq._extras import missing_package
 from jaxuq.confidence.files.completions import is_completion, read_completion
 from jaxuq.confidence.files.frames import is_frame, read_frame
 from jaxuq.confidence.files.harness import filter_of, is_harness, read_harness
@@ -55,7 +56,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
         try:
             frame = pd.read_parquet(path)
         except ImportError:
-            raise QuestionError(f"{path} is parquet, which needs pyarrow: pip install pyarrow") from None
+            raise QuestionError(str(missing_package("pyarrow", f"the parquet file {path}"))) from None
         except (OSError, ValueError, KeyError) as error:
             raise QuestionError(f"{path} cannot be read ({error})") from None
         for place, row in enumerate(frame.to_dict("records"), 1):

@@ -11,6 +11,7 @@ The labels that chose the epoch are never those of calibration, and neither are 
 """
 
 from jaxuq.molecules.fitted.choosing import Choice, choose_molecules
+from jaxuq.molecules.fitted.exporting import export_molecules
 from jaxuq.molecules.fitted.fitting import FittedMolecules, MoleculeRecipe, fit_molecules
 from jaxuq.molecules.fitted.folder import load_molecules_model, save_molecules
 from jaxuq.molecules.fitted.model import MoleculeNetwork
@@ -34,6 +35,7 @@ __all__ = [
     "Trial",
     "choose_molecules",
     "divide_molecules",
+    "export_molecules",
     "fit_molecules",
     "load_molecules_model",
     "named_parts",

@@ -127,6 +127,7 @@ class FittedMolecules(NamedTuple):
         classes: of several classes, their names for each task.
         molecule_columns: what the molecules of a row are called.
         label_range: the ends of what labels can be; None: any number.
+        weights: digest of the checkpoint that the networks began from (`LoadedBackbone.digest`); None: of none.
     """
 
     forecaster: Fitted
@@ -142,6 +143,7 @@ class FittedMolecules(NamedTuple):
     classes: tuple[tuple[str, ...], ...] = ()
     molecule_columns: tuple[str, ...] = ("smiles",)
     label_range: tuple[float, float] | None = None
+    weights: str | None = None
 
 
 def fit_molecules(
@@ -218,6 +220,7 @@ def fit_molecules(
         classes=data.classes,
         molecule_columns=data.molecule_columns,
         label_range=None if label_range is None else (float(label_range[0]), float(label_range[1])),
+        weights=None if (pretrained := recipe.pretrained) is None else pretrained.weights,
     )
 
 

@@ -42,6 +42,7 @@ def save_molecules(folder: str | pathlib.Path, fitted: FittedMolecules) -> None:
         "classes": [list(names) for names in fitted.classes],
         "molecule_columns": list(fitted.molecule_columns),
         "label_range": None if fitted.label_range is None else list(fitted.label_range),
+        "weights": fitted.weights,
     }
     save_fitted(folder, fitted.forecaster._replace(about=about))
 
@@ -85,4 +86,5 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
         classes=tuple(tuple(names) for names in about.get("classes", ())),
         molecule_columns=tuple(about.get("molecule_columns", ("smiles",))),
         label_range=None if about.get("label_range") is None else tuple(about["label_range"]),
+        weights=about.get("weights"),
     )

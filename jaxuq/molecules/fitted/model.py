@@ -57,7 +57,8 @@ def backbone_of(network: MoleculeNetwork) -> Backbone:
     if "weights" in BACKBONES[name].needs:
         plain = ", ".join(entry for entry in BACKBONES if "weights" not in BACKBONES[entry].needs)
         raise DataError(
-            f"the backbone {name} starts from pretrained weights, which kept models do not carry yet; use {plain}"
+            f"the backbone {name} starts from pretrained weights, and models of it are not kept yet: `jaxuq muben` "
+            f"scores it, and kept models are of {plain}"
         )
     if features not in ("rdkit", "morgan"):
         raise DataError(f"features are {features!r}; expected 'rdkit' or 'morgan'")

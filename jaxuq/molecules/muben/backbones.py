@@ -42,6 +42,8 @@ class Backbone(NamedTuple):
         branches: None, or the weight of the branches' distance: the module's method `branches` then returns
             `[branches, n, outputs]`, and the loss in training is the sum of the branches' losses and this weight times
             the mean squared difference of each branch from the first.
+        steady_width: of the features of a pretrained network without dropout below its last layer, which are the same
+            in every epoch while it is frozen; None for others.
     """
 
     featurise: Callable[[Sequence[Any], Count], PyTree[np.ndarray]]
@@ -51,6 +53,7 @@ class Backbone(NamedTuple):
     pretrained: Callable[[], PyTree] | None = None
     weights: str | None = None
     branches: float | None = None
+    steady_width: int | None = None
 
 
 _DNN_RECIPE = Recipe(2e-4, 256, 400, 50)

@@ -13,6 +13,7 @@ from jaxuq._entries import Entry
 from jaxuq.molecules.datasets import load_dataset
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
 from jaxuq.molecules.muben.configuration import MubenConfiguration, choose
+from jaxuq.molecules.muben.features_once import features_once
 from jaxuq.molecules.muben.methods import METHODS, task_types
 from jaxuq.molecules.muben.problem import check_label_range, one_class_tasks
 from jaxuq.molecules.muben.scores import LEVEL
@@ -84,6 +85,8 @@ def begin_run(
         raise DataError(f"one run has one backbone, not {configuration.backbone}: grid_cells makes a run for each")
     configuration = dataclasses.replace(configuration, backbone=name)
     backbone = make_backbone(name, configuration)
+    if configuration.frozen_backbone and backbone.steady_width is not None:
+        backbone = features_once(backbone, backbone.steady_width)
     splits, notes = load_splits(configuration, listener)
     first = splits[0].train
     methods = select_methods(configuration.methods, first.task_type)

@@ -140,7 +140,9 @@ def dmpnn(configuration: MubenConfiguration) -> Backbone:
         )
     if loaded is not None and config.outputs is None:
         config = dataclasses.replace(config, hidden=() if configuration.frozen_backbone else None)
-    return dmpnn_backbone(config)._replace(**_weights(loaded, left_out=("output",)))
+    moving = config.dropout_rate or config.head_dropout_rate
+    width = None if loaded is None or moving else (config.width, *config.layers)[-1]
+    return dmpnn_backbone(config)._replace(steady_width=width, **_weights(loaded, left_out=("output",)))
 
 
 def dmpnn_backbone(config: DMPNNConfig) -> Backbone:

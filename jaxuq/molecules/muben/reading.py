@@ -44,7 +44,7 @@ def last_features(setting: Setting, params: PyTree, inputs: PyTree) -> Float[Arr
     """What the output layer sees, without dropout."""
     head = likelihood_head(setting.task_type)
     features = apply_function(setting.network(head.outputs_per_task), method="features")
-    return predict_one(setting, features, body_of(params), inputs)
+    return predict_one(setting, features, params, inputs)
 
 
 def body_of(params: PyTree) -> PyTree:

@@ -2,22 +2,29 @@
 
 import csv
 import json
+import shlex
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tyro
 from safetensors.numpy import load_file
 from scipy import stats
 
-from jaxuq.calibration import FittedError
+from jaxuq.calibration import FittedError, conformal_threshold
 from jaxuq.cli.main import main
-from jaxuq.molecules import DataError, load_molecules
+from jaxuq.cli.molecules import FitMolecules, SearchMolecules, _endless
+from jaxuq.molecules import DataError, load_molecules, morgan_fingerprints
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.fitted import (
     MoleculeRecipe,
     choose_molecules,
     divide_molecules,
+    export_molecules,
     fit_molecules,
     load_molecules_model,
     named_parts,
@@ -324,3 +331,47 @@ def test_binomial_band_of_the_test_above_is_that_of_conformal_coverage():
         covered.append((scores[:, size:] <= threshold[:, None]).mean())
     spread = np.sqrt(0.8 * 0.2 * (1 / (20 * n) + 1 / (20 * size)))
     assert abs(np.std(covered) / spread - 1) < 0.2
+
+
+def test_the_networks_are_a_program_for_those_who_have_jax_alone(fitted, some, tmp_path):
+    """In a process in which jaxuq cannot be imported; what comes after the networks is arithmetic of NumPy."""
+    pytest.importorskip("flatbuffers")
+    _, model = fitted
+    plain = model._replace(forecaster=model.forecaster._replace(calibrator=None, conformal=None))
+    (tmp_path / "program").write_bytes(export_molecules(model, some.smiles[:1]))
+    np.save(tmp_path / "bits.npy", morgan_fingerprints(some.smiles[:7]))
+    script = """
+import sys, numpy, jax.export
+sys.modules["jaxuq"] = None
+program = jax.export.deserialize(bytearray(open("program", "rb").read()))
+numpy.savez("found.npz", **program.call(numpy.load("bits.npy")))
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    found, wanted = np.load(tmp_path / "found.npz"), predict_molecules(plain, some.smiles[:7])
+    scale = np.asarray(model.scaler.scale)
+    np.testing.assert_allclose(found["mean"] * scale + model.scaler.mean, wanted.mean, rtol=1e-5)
+    for part in ("aleatoric", "epistemic"):
+        np.testing.assert_allclose(found[part] * scale**2, getattr(wanted, part), rtol=1e-4)
+    with pytest.raises(DataError, match="no example molecule is given"):
+        export_molecules(model, [])
+
+
+def test_a_promise_for_which_labels_are_too_few_is_said():
+    def said(thresholds, task_type, level):
+        forecaster = SimpleNamespace(conformal_state=SimpleNamespace(thresholds=np.array(thresholds)), level=level)
+        return _endless(SimpleNamespace(forecaster=forecaster, task_names=("a", "b"), task_type=task_type))
+
+    (note,) = said([[1.0, np.inf]], "regression", 0.9)
+    assert note.startswith("intervals of b hold everything: --level 0.9 takes 9 labels that nothing else has seen")
+    (note,) = said([[np.inf, np.inf]], "classification", 0.8)
+    assert note.startswith("sets of a, b hold everything: --level 0.8 takes 4 labels")
+    assert said([[1.0, 2.0]], "regression", 0.9) == []
+    for labels, endless in ((8, True), (9, False)):  # what the note says of a level of 0.9
+        assert np.isinf(conformal_threshold(jnp.arange(1.0, labels + 1), level=0.9)) == endless
+
+
+def test_what_a_search_proposes_is_typed_with_the_options_of_its_table():
+    given = {"smiles_columns": ("a b",), "task_columns": ("log S, mol", "y"), "fractions": (0.5, 0.1, 0.2, 0.2)}
+    options = SearchMolecules("my table.csv", width=8, separator=";", **given)
+    words = shlex.split(" ".join([shlex.quote(options.data), *options.typed(["width"]), "--width", "4"]))
+    assert tyro.cli(FitMolecules, args=words) == FitMolecules("my table.csv", width=4, separator=";", **given)

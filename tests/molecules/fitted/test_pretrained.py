@@ -34,6 +34,7 @@ def test_a_kept_model_begins_from_the_checkpoint_and_needs_it_no_more(frozen, fo
     main(["molecules", "fit", str(table), "--output", str(tmp_path / "model"), *options])
     monkeypatch.setattr("jaxuq.molecules.muben.pretrained.load_backbone", None)  # a kept model stands alone
     fitted = load_molecules_model(tmp_path / "model")
+    assert fitted.weights == folder.digest
     samples = fitted.forecaster.samples
     assert set(samples) == {*folder.params, "output"} | (set() if frozen else {"hidden"})
     moved = [np.abs(samples[name]["kernel"] - part["kernel"][None]).max() for name, part in folder.params.items()]
@@ -53,3 +54,13 @@ def test_what_a_checkpoint_decides_is_not_decided_again(folder):
     ):
         with pytest.raises((DataError, ValueError), match=message):
             backbone_of(wrong.network)
+
+
+@pytest.mark.parametrize("backbone", ["unimol", "torchmdnet", "grover", "chemberta", "rxnfp"])
+def test_backbones_that_are_not_kept_are_refused_before_a_file_is_read(backbone, capsys):
+    for further in ([], ["--checkpoint", "nowhere"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(["molecules", "fit", "no-such-file.csv", "--backbone", backbone, *further])
+        said = capsys.readouterr().err
+        assert stopped.value.code == 2 and said.count("\n") == 1 and f"backbone {backbone} start" in said
+        assert "dmpnn" in said

@@ -97,7 +97,7 @@ def test_the_commands(some, tmp_path, capsys):
     small = ["--backbone", "morgan", "--width", "8", "--depth", "1", "--epochs", "2"]
     main(["molecules", "search", str(table), "--output", str(tmp_path / "search"), "--trials", "2", *small])
     said = capsys.readouterr()
-    assert "as given" in said.out and f"next: jaxuq molecules fit {table}" in said.err
+    assert "as given" in said.out and f"next: jaxuq molecules fit {table} --backbone morgan --epochs 2" in said.err
     main(["molecules", "fit", str(table), "--output", str(tmp_path / "model"), "--members", "1", *small])
     (tmp_path / "new.txt").write_text("CCO\nnonsense\n")
     arguments = ["molecules", "fingerprint", str(tmp_path / "model"), str(tmp_path / "new.txt")]

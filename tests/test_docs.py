@@ -1,5 +1,6 @@
 """The site's Python runs as it is written, in one namespace a page, and prints what stands below it."""
 
+import json
 import pathlib
 import re
 import tomllib
@@ -31,6 +32,7 @@ _KINDS = {
     "py": "needs the weights of a real model: its imports run below, the notebooks run its like",
     "text": "what Python prints, compared above",
     "console": "its commands and options are compared with those that there are (tests/test_readme.py)",
+    "json": "is read below, a line each",
     "toml": "is read below",
     "": "a drawing, or a command",
 }
@@ -43,6 +45,8 @@ def test_no_block_of_a_page_is_of_a_kind_that_nothing_looks_at(page):
         assert kind in _KINDS, f"{page.name}: ```{kind}"
         if kind == "toml":
             tomllib.loads(code)
+        if kind == "json":
+            assert all(map(json.loads, code.splitlines()))
         if kind == "py":
             compile(code, page.name, "exec")
             exec("\n".join(line for line in code.splitlines() if line.startswith(("import ", "from "))), {})

@@ -226,12 +226,16 @@ NOT_KEPT: dict[str, dict[str, str]] = {
 
 
 def _promised(promise, keep=lambda example: True):
-    """Names of the examples of the rooms that keep the promise, as parameters; single ones that do not are marked."""
+    """Names of the examples of the rooms that keep the promise, as parameters; single ones that do not are marked.
+
+    Further examples of a function are left to the long tests.
+    """
 
     def parameter(name):
         reasons = NOT_KEPT.get(promise, {})
         reason = reasons.get(name) or reasons.get(name.rpartition("-")[0])
-        return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=reason)) if reason else name
+        marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
+        return pytest.param(name, marks=marks if name.endswith("-0") else [*marks, pytest.mark.long])
 
     return [parameter(name) for name, example in EXAMPLES.items() if keep(example)]
 
@@ -370,9 +374,14 @@ def test_explicit_meshes_are_traced(name):
     explicit = jax.make_mesh((8,), ("data",))
     with jax.set_mesh(explicit):
         _with_gradient(example, function).trace(*_shaped(args, explicit, 0, example.whole))
-        if example.vmappable:
-            both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), args)
-            jax.jit(jax.vmap(function)).trace(*_shaped(both, explicit, 1, example.whole))
+        if _is_mapped(name):
+            _trace_mapped(example, function, args, explicit)
+
+
+def _trace_mapped(example, function, args, explicit):
+    if example.vmappable:
+        both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), args)
+        jax.jit(jax.vmap(function)).trace(*_shaped(both, explicit, 1, example.whole))
 
 
 @pytest.mark.long
@@ -384,6 +393,7 @@ def test_explicit_meshes_change_no_number(name):
     explicit = jax.make_mesh((8,), ("data",))
     with jax.set_mesh(explicit):
         _assert_close(jax.jit(function)(*_divided(args, explicit, 0, example.whole)), expected)
+        _trace_mapped(example, function, args, explicit)
 
 
 @pytest.mark.parametrize("name", _promised("shard_map", lambda example: example.vmappable))

@@ -65,11 +65,11 @@ def _ran(command: list[str], count: int, folder: str) -> int:
     begun, said = [], []
     try:
         for rank in range(count):
-            quiet = {} if rank == 0 else {"stdout": subprocess.DEVNULL}
             said.append(None if rank == 0 else open(os.path.join(folder, str(rank)), "w+"))  # noqa: SIM115
             environment = os.environ | {"JAXUQ_LAUNCHED": f"{rank}/{count}/{address}"}
             call = [sys.executable, "-m", "jaxuq", *command]
-            begun.append(subprocess.Popen(call, env=environment, stderr=said[-1], **quiet))
+            quiet = None if rank == 0 else subprocess.DEVNULL
+            begun.append(subprocess.Popen(call, env=environment, stdout=quiet, stderr=said[-1]))
         while True:
             codes = [one.poll() for one in begun]
             failed = [rank for rank, code in enumerate(codes) if code]

@@ -30,7 +30,7 @@ _COMMANDS = {
     "tune": ("jaxuq.tuning.configuration", "TuneConfiguration", ("language", "reports")),
     "generate": ("jaxuq.cli.generate", "GenerateCommand", ("language",)),
     "serve": ("jaxuq.cli.serve", "ServeCommand", ("language", "serve")),
-    "launch": ("jaxuq.cli.launch", "LaunchCommand", ("language",)),
+    "launch": ("jaxuq.cli.launch", "LaunchCommand", ()),
     "plan": ("jaxuq.cli.plan", "PlanCommand", ("language",)),
     "models": ("jaxuq.cli.models", "ModelsCommand", ()),
     "data": ("jaxuq.cli.data", "DataCommand", ("molecules",)),

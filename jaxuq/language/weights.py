@@ -131,7 +131,7 @@ def _divided(whole: tuple[int, ...], sharding: Any, read: Callable[[Any], np.nda
     """A parameter of which this process reads what lies on its devices, each part once."""
     found: dict[Any, np.ndarray] = {}
 
-    def of_device(index: tuple[slice, ...]) -> np.ndarray:
+    def of_device(index: Any) -> np.ndarray:
         bounds = tuple(part.indices(size)[:2] for part, size in zip(index, whole))
         if bounds not in found:
             found[bounds] = read(bounds)

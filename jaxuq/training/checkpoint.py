@@ -24,7 +24,7 @@ def save_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> None:
 
     Args:
         folder: where the checkpoint lives; made if needed.
-        tree: arrays in any pytree (None leaves are allowed).
+        tree: arrays in any pytree but a bare array (None leaves are allowed).
 
     Raises:
         OSError: the disk refuses (full, read-only); the previous checkpoint stays.
@@ -57,11 +57,11 @@ def start_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> Callable[[], N
     Example:
         >>> import tempfile, jax.numpy as jnp
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     finish = start_checkpoint(folder, jnp.arange(3.0))
+        ...     finish = start_checkpoint(folder, {"mean": jnp.arange(3.0)})
         ...     _ = jnp.arange(100).sum()  # meanwhile
         ...     finish()
-        ...     load_checkpoint(folder, like=jnp.zeros(3))
-        Array([0., 1., 2.], dtype=float32)
+        ...     load_checkpoint(folder, like={"mean": jnp.zeros(3)})
+        {'mean': Array([0., 1., 2.], dtype=float32)}
     """
     import orbax.checkpoint as ocp
 

@@ -209,7 +209,7 @@ def test_endless_predicted_intervals_stay_endless():
 
 
 @pytest.mark.parametrize("name", _named(*CALIBRATORS, *CONFORMAL))
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.long)])
 def test_half_precision_fits_what_single_precision_fits(name, dtype):
     forecast, labels = _data(_kind(name))
     expected = _fit(name, forecast, labels)

@@ -112,7 +112,10 @@ def test_memory_does_not_grow_with_parameters_times_dimension(kind):
 
 def test_bad_options():
     x = jnp.ones((2, 3))
-    with pytest.raises(ValueError, match="no projection 'fourier'; There are: gaussian, hadamard, rademacher, sparse"):
+    with pytest.raises(
+        ValueError,
+        match="no projection 'fourier'; There are: gaussian, hadamard, rademacher, rademacher-pallas, sparse",
+    ):
         project(KEY, x, kind="fourier")
     with pytest.raises(ValueError, match="dimension is 0"):
         project(KEY, x, dimension=0)

@@ -55,6 +55,7 @@ def think_in_traces(
     batch_size: int = 16,
     sampling: Sampling = PLAIN,
     rng_key: Key[Array, ""] | int = 0,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Thinking:
     """Let a model reason about a question many times, stop what is unsure, and vote by confidence.
 
@@ -77,6 +78,7 @@ def think_in_traces(
         batch_size: traces made at a time.
         sampling: how tokens are chosen; the confidence is of the model's own distribution whatever it says.
         rng_key: a key or a seed.
+        mesh: devices to divide the traces over, see `jaxuq.language.generate`; None: where the parameters lie.
 
     Returns:
         `Thinking`.
@@ -110,6 +112,7 @@ def think_in_traces(
             rng_key=jax.random.fold_in(key, len(traces)),
             batch_size=batch_size,
             top_alternatives=_LIKELIEST,
+            mesh=mesh,
         )
         traces += made
         confidences = np.append(confidences, _lowest_groups(made, window, max_new_tokens))

@@ -312,7 +312,7 @@ def test_parts_of_a_column(some, tmp_path, capsys):
 
 def test_what_cannot_be_kept_is_refused_by_name(some, tmp_path):
     rows = divide_molecules(some.smiles, "random")
-    with pytest.raises(DataError, match=r"chemberta starts from pretrained weights.*use dnn"):
+    with pytest.raises(DataError, match=r"chemberta starts from pretrained weights.*kept models are of dnn"):
         fit_molecules(jax.random.key(0), some, rows, MoleculeRecipe("chemberta"))
     from jaxuq.calibration import Fitted, save_fitted
 

@@ -27,7 +27,7 @@ demo: $(READY)  ## benchmark uncertainty methods on 1,128 real molecules; under 
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 UNAVAILABLE := not oracle$(if $(JAXUQ_DATA),, and not data)
 
-test: $(READY)  ## tests and examples, under twenty-five minutes on two cores: all but the long ones
+test: $(READY)  ## tests and examples, half an hour on two cores: all but the long ones
 	$(PYTEST) -m "not long and $(UNAVAILABLE)"
 
 $(VENV)/.cluster: $(READY)

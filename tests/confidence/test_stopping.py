@@ -108,3 +108,8 @@ def test_the_vote_is_that_of_a_loop_over_the_traces_and_enough_of_it_ends_the_wo
         tiny_text.model(), "a cat", first_letter, num_traces=12, kept=0.5, enough=0.0, **options
     )
     assert [one.text for one in short.traces] == [one.text for one in found.traces[:4]]
+
+
+def test_a_window_that_no_trace_would_fill_is_an_error():
+    with pytest.raises(ValueError, match="window is 13, max_new_tokens 12: no trace would ever be stopped"):
+        confidence.think_in_traces(tiny_text.model(), "a cat", str.strip, window=13, max_new_tokens=12)

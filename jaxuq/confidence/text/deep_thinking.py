@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count, check_number
 from jaxuq.confidence.group_confidence import token_confidence, trace_confidence
 from jaxuq.confidence.group_stopping import group_halting, stopping_threshold, weighted_vote
@@ -50,7 +51,7 @@ def think_in_traces(
     warm_up: int = 16,
     kept: float = 0.9,
     enough: float = 0.95,
-    window: int = 2048,
+    window: int = 128,
     max_new_tokens: int = 1024,
     batch_size: int = 16,
     sampling: Sampling = PLAIN,
@@ -72,8 +73,8 @@ def think_in_traces(
         num_traces: the most of them.
         warm_up: how many of them are never stopped.
         kept: the share of the warm-up's traces that the threshold would let through, see `stopping_threshold`.
-        enough: share of the vote at which to stop; 1.0 makes all traces.
-        window: tokens in a group; short reasoning wants 16 to 32.
+        enough: share of the vote at which to stop; 1.0 stops only where all that have an answer agree.
+        window: tokens in a group; short reasoning wants 16 to 32, the authors' of many thousand tokens 2,048.
         max_new_tokens: the longest trace.
         batch_size: traces made at a time.
         sampling: how tokens are chosen; the confidence is of the model's own distribution whatever it says.
@@ -85,7 +86,7 @@ def think_in_traces(
 
     Raises:
         PromptError: an empty or too long prompt.
-        ValueError: numbers out of range.
+        ValueError: numbers out of range; a window that no trace would fill, so that none would ever be stopped.
 
     Example:
         `think_in_traces(load_model("smollm2"), "What is 12 + 30?", lambda text: text.split()[-1], window=16)`
@@ -95,6 +96,8 @@ def think_in_traces(
     """
     num_traces, batch_size = check_count("num_traces", num_traces), check_count("batch_size", batch_size)
     warm_up, window = min(check_count("warm_up", warm_up), num_traces), check_count("window", window)
+    if window > check_count("max_new_tokens", max_new_tokens):
+        raise OptionError(f"window is {window}, max_new_tokens {max_new_tokens}: no trace would ever be stopped")
     enough = check_number("enough", enough, 0.0, 1.0)
     key = jax.random.key(rng_key) if isinstance(rng_key, int) else rng_key
     traces: list[Answer] = []

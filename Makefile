@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # where it is set, every process compiles all 
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all mutants lint format docs docs-check bench parity constraints clean
+.PHONY: help demo test test-all mutants lint format docs docs-check bench parity certificate constraints clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ $(VENV)/.mutants: $(READY)
 
 mutants: $(VENV)/.mutants  ## do the tests fail when an operator is wrong? random mutants of the array rooms; an hour
 	$(BIN)/python experiments/mutants.py
+
+certificate: $(READY)  ## make the printed numbers again and compare, line by line; what takes minutes (more: --part hours)
+	$(BIN)/python experiments/certificate/certificate.py
 
 lint: $(READY)  ## style, types, hooks
 	$(BIN)/ruff check .

@@ -77,6 +77,7 @@ def main() -> None:
     names = ["data set", "validation / test", "effective", "plain coverage", "width", "weighted coverage", "width"]
     names += ["of finite ones", "infinite"]
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    print("\n".join(lines))
     for dataset in arguments.datasets:
         lines.append(row(dataset, arguments.data))
         print(lines[-1], flush=True)

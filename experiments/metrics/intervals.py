@@ -85,32 +85,69 @@ def world(key, scale, make, scores, rows, resamples):
     return found.estimate, ends
 
 
+REGRESSION, CLASSIFICATION = ("RMSE", "RCE", "area"), ("AUROC", "AURC", "F1", "ECE", "ACE")
+
+
+def simulate(worlds, rows, resamples, others):
+    """For each score, scale (calibrated or not) and kind of interval: coverage, points inside, mean width."""
+    kinds = (laplace_regression, rare_classification) if others else (regression, classification)
+    for make, scores, scales, names in (
+        (kinds[0], regression_scores, (1.0, 0.7), REGRESSION),
+        (kinds[1], classification_scores, (1.0, 0.6), CLASSIFICATION),
+    ):
+        for scale in scales:
+            many = 200_000
+            large = [make(jax.random.key(99 + i), many, scale) for i in range(3)]
+            truth = np.mean([jax.jit(scores)(*data, where=jnp.ones(many, bool)) for data in large], axis=0)
+            one = functools.partial(world, scale=scale, make=make, scores=scores, rows=rows, resamples=resamples)
+            points, ends = jax.lax.map(one, jax.random.split(jax.random.key(5), worlds))
+            for kind, (lower, upper) in ends.items():
+                covered = np.mean((lower <= truth) & (truth <= upper), axis=0)
+                inside = np.mean((lower <= points) & (points <= upper), axis=0)
+                yield from (
+                    (name, scale == 1.0, kind, float(cover), float(hold), float(width))
+                    for name, cover, hold, width in zip(
+                        names, covered, inside, np.mean(upper - lower, axis=0), strict=True
+                    )
+                )
+
+
+def page(worlds, resamples):
+    """The table of README.md."""
+    columns = {}
+    for title, rows, others in (
+        ("n = 200", 200, False), ("other worlds", 200, True), ("n = 2,000", 2000, False),
+    ):  # fmt: skip
+        for name, calibrated, kind, covered, *_ in simulate(worlds, rows, resamples, others):
+            columns[title, name, calibrated, kind] = f"{100 * covered:.1f}"
+    print("| | n = 200, calibrated | overconfident | other worlds, calibrated | overconfident | "
+          "n = 2,000, calibrated | overconfident | percentile, n = 200 |\n|:---|" + 7 * "---:|")  # fmt: skip
+    for name in REGRESSION + CLASSIFICATION:
+        fields = [
+            columns[title, name, calibrated, "debiased"]
+            for title in ("n = 200", "other worlds", "n = 2,000")
+            for calibrated in (True, False)
+        ]
+        fields.append(", ".join(columns["n = 200", name, calibrated, "percentile"] for calibrated in (True, False)))
+        print(f"| {name} | {' | '.join(fields)} |")
+
+
 def main():
-    """Print the table."""
+    """Print the figures of one kind of worlds, or the page's table."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("worlds", 300), ("rows", 200), ("resamples", 300)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--others", action="store_true")
+    parser.add_argument("--page", action="store_true", help="all columns of README.md, as Markdown")
     options = parser.parse_args()
-    kinds = (laplace_regression, rare_classification) if options.others else (regression, classification)
-    for make, scores, scales, names in (
-        (kinds[0], regression_scores, (1.0, 0.7), ("RMSE", "RCE", "area")),
-        (kinds[1], classification_scores, (1.0, 0.6), ("AUROC", "AURC", "F1", "ECE", "ACE")),
+    if options.page:
+        page(options.worlds, options.resamples)
+        return
+    for name, calibrated, kind, covered, inside, width in simulate(
+        options.worlds, options.rows, options.resamples, options.others
     ):
-        for scale in scales:
-            rows = 200_000
-            large = [make(jax.random.key(99 + i), rows, scale) for i in range(3)]
-            truth = np.mean([jax.jit(scores)(*data, where=jnp.ones(rows, bool)) for data in large], axis=0)
-            one = functools.partial(
-                world, scale=scale, make=make, scores=scores, rows=options.rows, resamples=options.resamples
-            )
-            points, ends = jax.lax.map(one, jax.random.split(jax.random.key(5), options.worlds))
-            for kind, (lower, upper) in ends.items():
-                covered = np.mean((lower <= truth) & (truth <= upper), axis=0)
-                inside = np.mean((lower <= points) & (points <= upper), axis=0)
-                for row in zip(names, covered, inside, np.mean(upper - lower, axis=0), strict=True):
-                    said = f"{scale} {kind:10s} {row[0]:5s} covers {row[1]:.3f} holds {row[2]:.3f} width {row[3]:.4f}"
-                    print(said, flush=True)
+        said = f"{'calibrated' if calibrated else 'overconfident':13s} {kind:10s} {name:5s}"
+        print(f"{said} covers {covered:.3f} holds {inside:.3f} width {width:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -102,13 +102,15 @@ def main():
     parser.add_argument("--luck", type=float, nargs="+", default=[0.0, 0.1])
     options = parser.parse_args()
     band = 1.96 * math.sqrt(0.05 * 0.95 / options.worlds)
-    print(f"due: 5 %, of {options.worlds} worlds within {100 * (0.05 - band):.1f} and {100 * (0.05 + band):.1f} %")
+    print(f"due: 5 %, of {options.worlds} worlds within {100 * (0.05 - band):.1f} and {100 * (0.05 + band):.1f} %\n")
+    print(f"| | {' | '.join(NAMES)} |\n|:---|{'---:|' * len(NAMES)}")
     for scale, luck, seeds in itertools.product(options.scales, options.luck, options.seeds):
         if luck and seeds == 1:  # one training cannot tell luck from merit
             continue
         found = false_marks(options.worlds, options.examples, seeds, scale, luck, options.resamples)
-        said = "  ".join(f"{name} {100 * share:4.1f}" for name, share in zip(NAMES, found))
-        print(f"scale {scale}, luck {luck}, {seeds} seed{'s' * (seeds > 1)}: {said}", flush=True)
+        name = {1: "one seed", 3: "three seeds"}.get(seeds, f"{seeds} seeds")
+        name += f", scale {scale:g}" * (scale != 1.0) + f", luck {luck:g}" * bool(luck)
+        print(f"| {name} | {' | '.join(f'{100 * share:.1f}' for share in found)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ the functions' true F1.
 """
 
 import argparse
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +98,7 @@ def run(models: dict, sparse: SparseOptions, seed: int, sentences: int) -> dict[
             scores[name] = f1_of(test, model.predict(params, *arrays[1]).labels)
     reliability = sparse_reliabilities(params, train, sparse)[..., 1:].mean((0, 2))
     true = [f1_of(train, train.labels.observations[..., k]) for k in range(len(RECALL))]
-    scores["correlation of reliability and F1"] = float(np.corrcoef(reliability, true)[0, 1])
+    scores["correlation of its reliabilities with the functions' F1"] = float(np.corrcoef(reliability, true)[0, 1])
     return scores
 
 
@@ -113,11 +114,11 @@ def main(args: argparse.Namespace) -> None:
     rows = []
     for seed in range(args.seeds):
         rows.append(run(models, sparse, seed, args.sentences))
-        print(seed, {name: round(value, 2) for name, value in rows[-1].items()}, flush=True)
-    print(f"\n{'':36} mean    std")
+        print(seed, {name: round(value, 2) for name, value in rows[-1].items()}, file=sys.stderr, flush=True)
+    print(f"| | mean of {args.seeds} seeds | std |\n|---|---|---|")
     for name in rows[0]:
         values = np.array([row[name] for row in rows])
-        print(f"{name:34} {values.mean():6.2f} {values.std():6.2f}")
+        print(f"| {name} | {values.mean():.2f} | {values.std():.2f} |")
 
 
 if __name__ == "__main__":

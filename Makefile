@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # where it is set, every process compiles all 
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all mutants lint format docs docs-check bench parity certificate constraints clean
+.PHONY: help demo test test-all mutants lint format docs docs-check bench race parity certificate constraints clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,14 @@ docs: $(VENV)/.docs  ## the site, into site/: open site/index.html; warnings and
 docs-check: $(READY)  ## examples in docstrings, README and notebooks run; every public name is documented
 	$(PYTEST) jaxuq tests/test_readme.py tests/test_notebooks.py tests/test_protocol.py -k "not jit and not vmap and not sharded"
 
+.venv-peers/.ready: experiments/benchmarks/peers.txt pyproject.toml $(READY)
+	$(PYTHON) -m venv .venv-peers
+	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --editable '.[all]' --requirement $<
+	@touch $@
+
+race: .venv-peers/.ready  ## peers and jaxuq in turn, ratios with their spread: experiments/benchmarks/race.md
+	$(BIN)/python experiments/benchmarks/race.py
+
 bench: $(READY)  ## speed and memory against peers; prints ratios
 	$(BIN)/python experiments/benchmarks/ensemble.py
 	$(BIN)/python experiments/benchmarks/memory.py
@@ -90,4 +98,4 @@ constraints: $(READY)  ## make constraints.txt again: names and versions, no add
 		--all-extras --group test --group lint --group mutants pyproject.toml --output-file constraints.txt
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .venv-parity .cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-parity .venv-peers .cache .pytest_cache .ruff_cache

@@ -233,6 +233,9 @@ def main() -> None:
         cells = [f"{row[cell]:.3f}" if cell in row else "" for cell in ("wall", "processor")]
         memory = f"{row['MiB']:.0f}" if "MiB" in row else ""
         print(f"{name:<28}{cells[0]:>10}{cells[1]:>11}{memory:>9}", flush=True)
+    loop, batch = (found.get(name, {}).get("wall") for name in ("torch, one by one", "batched"))
+    if loop and batch:
+        print(f"torch / jaxuq, a batch on one device: {loop / batch:.2f}")
 
 
 if __name__ == "__main__":

@@ -247,8 +247,8 @@ def summary(page: str, record: dict) -> str:
         equal = sum(pair.state == "equal" for pair in pairs)
         parts += [
             "",
-            f"Beside published numbers: {len(pairs):,} pairs; {equal:,} are equal to the last published digit, {near:,} "
-            f"lie within two joint deviations, {len(pairs) - equal - near:,} do not:",
+            f"Beside published numbers: {len(pairs):,} pairs; {equal:,} equal the published one to its last digit, "
+            f"{near:,} lie within two joint deviations, {len(pairs) - equal - near:,} do not:",
             "",
             "| claim | pairs | equal | near | others, and why |",
             "|---|---:|---:|---:|---|",

@@ -22,7 +22,8 @@ def main(model: str) -> None:
         command = [sys.executable, "-m", "jaxuq", "molecules", "predict", model, str(given), "--output", str(found)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         table = pandas.read_csv(found)
-    named = {name: next(c for c in table.columns if c == name or c.endswith(f" {name}")) for name in COLUMNS}
+    task = table.columns[1]
+    named = {name: f"{task}_{name}" for name in COLUMNS} | {"forecast": task, "similarity": "similarity"}
     print(f"| smiles | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
     for row, smiles in enumerate(MOLECULES):
         fields = (f"{table[named[name]][row]:.{digits}f}" for name, digits in COLUMNS.items())

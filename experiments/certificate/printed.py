@@ -101,7 +101,7 @@ def read_blocks(markdown: str) -> list[Block]:
 
 
 def _blocks(tokens: list[Token]) -> Iterator[Block]:
-    section, table, row, position = "", None, None, 0
+    section, table, row = "", None, None
     for before, token in zip([None, *tokens], tokens):
         if token.type == "heading_open":
             section = ""
@@ -121,7 +121,6 @@ def _blocks(tokens: list[Token]) -> Iterator[Block]:
             elif row is not None:
                 row.append(_plain(token))
             else:
-                position += 1
                 text = _plain(token)
                 label = " ".join(text.split()[:6])
                 yield Block(section, "text", (), _rows([((label,), [("", text)])]))

@@ -62,13 +62,13 @@ def main() -> None:
     y = (rng.uniform(size=options.rows) < p).astype(np.int32)
     arrays = jnp.asarray(p), jnp.asarray(y)
     metrics = {
-        "ECE": lambda p, y, where: expected_calibration_error(p, y == 1, where=where),
-        "AUROC": lambda p, y, where: area_under_roc(p, y, where=where),
-        "AURC": lambda p, y, where: area_under_risk_coverage(1 - p, y == 0, where=where),
+        "ECE": lambda p, y, **counted: expected_calibration_error(p, y == 1, **counted),
+        "AUROC": lambda p, y, **counted: area_under_roc(p, y, **counted),
+        "AURC": lambda p, y, **counted: area_under_risk_coverage(1 - p, y == 0, **counted),
     }
-    runs, compiled = {}, {}
+    runs, compiled, how = {}, {}, {"num_resamples": options.resamples, "as_weights": True}
     for name, metric in metrics.items():
-        run = jax.jit(lambda key, *data, metric=metric: bootstrap(key, metric, *data, num_resamples=options.resamples))
+        run = jax.jit(lambda key, *data, metric=metric: bootstrap(key, metric, *data, **how))
         began = time.perf_counter()
         runs[name] = run.lower(jax.random.key(0), *arrays).compile()
         compiled[name] = time.perf_counter() - began

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxuq._arrays import select
+from jaxuq._arrays import as_float, select
 from jaxuq._meshes import whole
 
 
@@ -29,16 +29,30 @@ class Sorted(NamedTuple):
 
 
 def sort_with_ties(keys: Float[Array, " n"], valid: Bool[Array, " n"], *values: Shaped[Array, " n"]) -> Sorted:
-    """Sort by key, masked entries last, and find the groups of equal keys. O(n log n) time, O(n) memory."""
-    keys, valid = keys, valid
-    masked, keys, *others = jax.lax.sort((~valid, select(keys, valid), *map(whole, values)), num_keys=2)
+    """Sort by key, masked entries last, and find the groups of equal keys. O(n log n) time, O(n) memory.
+
+    Only the keys are sorted and the values are fetched, so that under `vmap` many values share one sort of their keys.
+    """
     n = keys.shape[0]
     position = jnp.arange(n, dtype=jnp.int32)
+    masked, keys, order = jax.lax.sort((whole(~valid), whole(select(keys, valid)), position), num_keys=2)
+    others = [whole(array)[order] for array in values]
     changes = (keys[1:] != keys[:-1]) | (masked[1:] != masked[:-1])
     edge = jnp.ones((min(n, 1),), bool)
     first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, changes]), position, 0))
     last = jax.lax.cummin(jnp.where(jnp.concatenate([changes, edge]), position, n - 1), reverse=True)
     return Sorted(keys, tuple(others), ~masked, first, last)
+
+
+def orderable(
+    keys: Shaped[Array, " n"], where: Bool[Array, " n"] | None
+) -> tuple[Float[Array, " n"], Bool[Array, " n"]]:
+    """Keys as they are, and which have a place in an order, whatever they weigh: all resamples share that order.
+
+    An entry of weight 0 in the middle of it changes no sum; a NaN that weighs something is for the caller to notice.
+    """
+    keys = as_float(keys)
+    return keys, select(~jnp.isnan(keys), where, False)
 
 
 def group_means(values: Float[Array, " n"], groups: Sorted, factors: Float[Array, " n"]) -> Float[Array, " n"]:

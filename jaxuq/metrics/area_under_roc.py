@@ -5,7 +5,7 @@ from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxuq._arrays import no_nan, undefined_unless, weighted, weighted_mean, within_unit
 from jaxuq._shapes import checked
-from jaxuq.metrics._ties import sort_with_ties
+from jaxuq.metrics._ties import orderable, sort_with_ties
 
 
 @checked
@@ -48,8 +48,9 @@ def area_under_roc(
         Hanley and McNeil, The Meaning and Use of the Area under a ROC Curve, Radiology 143(1), 1982.
         Fawcett, An Introduction to ROC Analysis, Pattern Recognition Letters 27(8), 2006.
     """
+    order = orderable(scores, where)
     factors, scores, labels = weighted(where, weights, scores=scores, labels=labels)
-    groups = sort_with_ties(scores, factors != 0, labels, factors)
+    groups = sort_with_ties(*order, labels, factors)
     labels, factors = groups.values
     positive, negative = (jnp.where(side, factors, 0.0) for side in (labels > 0, ~(labels > 0)))
     below = jnp.concatenate([jnp.zeros((1,), scores.dtype), jnp.cumsum(negative)])

@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float, Real, Shaped
 
 from jaxuq._arrays import no_nan, undefined_unless, weighted, weighted_mean, within_unit
 from jaxuq._shapes import checked
-from jaxuq.metrics._ties import sort_with_ties
+from jaxuq.metrics._ties import orderable, sort_with_ties
 
 
 @checked
@@ -48,8 +48,9 @@ def average_precision(
         Davis and Goadrich, The Relationship between Precision-Recall and ROC Curves, ICML, 2006.
         Flach and Kull, Precision-Recall-Gain Curves, NeurIPS, 2015.
     """
+    order = orderable(scores, where)
     factors, scores, labels = weighted(where, weights, scores=scores, labels=labels)
-    groups = sort_with_ties(scores, factors != 0, labels, factors)
+    groups = sort_with_ties(*order, labels, factors)
     labels, factors = groups.values
     positive, negative = (jnp.where(side, factors, 0.0) for side in (labels > 0, ~(labels > 0)))
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Bool, Float, Int, Key, Real, Shaped
 
-from jaxuq._arrays import counted
+from jaxuq._arrays import as_float, counted
 from jaxuq._errors import OptionError
 from jaxuq._meshes import whole
 from jaxuq._options import check_choice, check_count, check_number
@@ -138,6 +138,7 @@ def bootstrap(
     level: float = 0.95,
     batch_size: int = 32,
     interval: IntervalKind = "debiased",
+    as_weights: bool = False,
 ) -> BootstrapResult:
     r"""Bootstrap interval of any metric, which holds the metric itself and takes its bias off.
 
@@ -167,6 +168,10 @@ def bootstrap(
         level: nominal coverage of the interval, in (0, 1).
         batch_size: number of resamples computed at once.
         interval: `"debiased"`, or the `"percentile"` interval of many papers, which may lie beside a biased score.
+        as_weights: whether the metric is given each resample as `weights=`, how often each row was drawn, rather than
+            as rows. It is the same number, but for rounding, and a metric that sorts (`area_under_roc`,
+            `average_precision`, `area_under_risk_coverage`, `prediction_rejection_ratio`) sorts once a batch instead
+            of once a resample.
 
     Returns:
         `BootstrapResult`. Resamples on which the metric is NaN are left out and counted by `num_defined`.
@@ -196,7 +201,7 @@ def bootstrap(
     mask = counted(where, arrays[0].shape[:1])
     options = {} if weights is None else {"weights": weights}
     rows = jax.tree.map(whole, (arrays, mask, options))
-    values = _resampled(rng_key, metric, *rows, num_resamples, min(batch_size, num_resamples))
+    values = _resampled(rng_key, metric, *rows, num_resamples, min(batch_size, num_resamples), as_weights)
     lower, upper = interval_of_resamples(values.estimate, values.resamples, level=level, interval=interval)
     return BootstrapResult(
         estimate=values.estimate,
@@ -216,7 +221,7 @@ class _Resampled(NamedTuple):
 
 
 # Compiled as a whole: outside `jit` the loop would otherwise be traced and compiled anew at every call.
-@functools.partial(jax.jit, static_argnames=("metric", "num_resamples", "batch_size"))
+@functools.partial(jax.jit, static_argnames=("metric", "num_resamples", "batch_size", "as_weights"))
 def _resampled(
     rng_key: Key[Array, ""],
     metric: Callable[..., Array],
@@ -225,6 +230,7 @@ def _resampled(
     options: dict[str, Real[Array, "n ..."]],
     num_resamples: int,
     batch_size: int,
+    as_weights: bool,
 ) -> _Resampled:
     """Compute the metric on the data and on each resample of their rows."""
     n = mask.shape[0]
@@ -236,6 +242,11 @@ def _resampled(
     def resample(number):
         picks = jax.random.randint(jax.random.fold_in(rng_key, number), (n,), 0, jnp.maximum(num_rows, 1))
         chosen = rows[picks]
+        if as_weights:
+            counts = jnp.zeros((n,), jnp.float32).at[chosen].add(drawn.reshape(n).astype(jnp.float32))
+            times = jnp.broadcast_to(counts.reshape(drawn.shape), mask.shape)
+            given = as_float(options["weights"]) if options else jnp.ones_like(times)
+            return metric(*arrays, where=mask, weights=given * times.astype(given.dtype))
         drawn_options = {name: values[chosen] for name, values in options.items()}
         return metric(*(array[chosen] for array in arrays), where=mask[chosen] & drawn, **drawn_options)
 

@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float, Real, Shaped
 from jaxuq._arrays import no_nan, undefined_unless, weighted, within_unit
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
-from jaxuq.metrics._ties import sort_with_ties
+from jaxuq.metrics._ties import orderable, sort_with_ties
 
 
 @checked
@@ -52,8 +52,9 @@ def false_positive_rate(
         D. Hendrycks, M. Mazeika, T. Dietterich, "Deep Anomaly Detection with Outlier Exposure", ICLR 2019, section 4.2.
     """
     check_number("recall", recall, 0.0, 1.0, open_low=True)
+    order = orderable(scores, where)
     factors, scores, labels = weighted(where, weights, scores=scores, labels=labels)
-    groups = sort_with_ties(scores, factors != 0, labels, factors)
+    groups = sort_with_ties(*order, labels, factors)
     labels, factors = groups.values
     found, wrong = (
         jnp.cumsum(jnp.where(side, factors, 0)[::-1])[::-1][groups.first] for side in (labels > 0, ~(labels > 0))

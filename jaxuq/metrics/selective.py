@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real, Shaped
 
-from jaxuq._arrays import no_nan, select, undefined_unless, weighted, weighted_mean
+from jaxuq._arrays import as_float, no_nan, select, undefined_unless, weighted, weighted_mean
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
-from jaxuq.metrics._ties import group_means, sort_with_ties
+from jaxuq.metrics._ties import group_means, orderable, sort_with_ties
 
 
 class RiskCoverageCurve(NamedTuple):
@@ -58,8 +58,9 @@ def risk_coverage_curve(
         El-Yaniv and Wiener, On the Foundations of Noise-free Selective Classification, JMLR 11, 2010.
         Geifman and El-Yaniv, Selective Classification for Deep Neural Networks, NeurIPS, 2017.
     """
+    order = orderable(uncertainty, where)
     factors, uncertainty, risk = weighted(where, None, uncertainty=uncertainty, risk=risk)
-    sums, once, _ = _cumulative_risk(uncertainty, risk, factors)
+    sums, once, _ = _cumulative_risk(order, risk, factors)
     kept = jnp.arange(1, risk.shape[0] + 1, dtype=risk.dtype)
     count = jnp.maximum(jnp.sum(once), 1.0)
     total = weighted_mean(risk, weights=factors)
@@ -106,8 +107,9 @@ def area_under_risk_coverage(
     References:
         Geifman, Uziel and El-Yaniv, Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers, ICLR, 2019.
     """
+    order = orderable(uncertainty, where)
     factors, uncertainty, risk = weighted(where, weights, uncertainty=uncertainty, risk=risk)
-    sums, factors, risks = _cumulative_risk(uncertainty, risk, factors)
+    sums, factors, risks = _cumulative_risk(order, risk, factors)
     before, total = jnp.cumsum(factors) - factors, jnp.sum(factors)
     # Entry i is met w times: sum over j <= w of (S + j r) / (W + j), with S and W the sums before it.
     area = risks * factors + (sums - factors * risks - risks * before) * _harmonic(before, factors)
@@ -161,8 +163,9 @@ def area_under_generalised_risk_coverage(
     References:
         Traub et al., Overcoming Common Flaws in the Evaluation of Selective Classification Systems, NeurIPS, 2024.
     """
+    order = orderable(uncertainty, where)
     factors, uncertainty, risk = weighted(where, weights, uncertainty=uncertainty, risk=risk)
-    sums, factors, risks = _cumulative_risk(uncertainty, risk, factors)
+    sums, factors, risks = _cumulative_risk(order, risk, factors)
     total = jnp.sum(factors)
     area = weighted_mean((sums - 0.5 * factors * risks) / jnp.where(total == 0, 1.0, total), weights=factors)
     return undefined_unless(no_nan(uncertainty, risk), area)
@@ -212,6 +215,7 @@ def prediction_rejection_ratio(
         Fadeeva et al., LM-Polygraph: Uncertainty Estimation for Language Models, EMNLP Demos, 2023.
     """
     check_choice("convention", convention, ("malinin", "lm_polygraph"))
+    given = uncertainty, risk
     factors, uncertainty, risk = weighted(where, weights, uncertainty=uncertainty, risk=risk)
     kept = factors != 0
     # Both areas are linear in the risk: taking the mean off first gives a random area of exactly 0.
@@ -219,17 +223,18 @@ def prediction_rejection_ratio(
 
     def area(uncertainty):
         areas = {"malinin": area_under_generalised_risk_coverage, "lm_polygraph": area_under_risk_coverage}
-        return areas[convention](uncertainty, excess, where=kept, weights=factors)
+        return areas[convention](uncertainty, excess, where=where, weights=factors)
 
     lowest = jnp.min(select(risk, kept, jnp.inf), initial=jnp.inf)
     highest = jnp.max(select(risk, kept, -jnp.inf), initial=-jnp.inf)
     varied = ~(highest <= lowest)
-    return undefined_unless(varied, (0.0 - area(uncertainty)) / jnp.where(varied, 0.0 - area(risk), 1.0))
+    by_uncertainty, by_risk = (area(as_float(keys)) for keys in given)
+    return undefined_unless(varied, (0.0 - by_uncertainty) / jnp.where(varied, 0.0 - by_risk, 1.0))
 
 
-def _cumulative_risk(uncertainty: Array, risk: Array, factors: Array) -> tuple[Array, Array, Array]:
+def _cumulative_risk(order: tuple[Array, Array], risk: Array, factors: Array) -> tuple[Array, Array, Array]:
     """In order of certainty: summed risk so far, weights (0 for what does not count), and risks with ties shared."""
-    groups = sort_with_ties(uncertainty, factors != 0, risk, factors)
+    groups = sort_with_ties(*order, risk, factors)
     risks, factors = groups.values
     risks = select(group_means(risks, groups, factors), groups.valid)
     return jnp.cumsum(factors * risks), factors, risks

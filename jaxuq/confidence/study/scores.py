@@ -88,18 +88,18 @@ def confidence_of(about: MeasureFacts, scores: np.ndarray) -> np.ndarray | None:
 
 @functools.partial(jax.jit, static_argnames=("resamples",))
 def _on_all(key: Array, scores: Array, correct: Array, where: Array, resamples: int) -> Any:
-    def metric(scores: Array, correct: Array, where: Array) -> Array:
-        wrong = 1.0 - correct
+    def metric(scores: Array, correct: Array, where: Array, weights: Array | None = None) -> Array:
+        wrong, counted = 1.0 - correct, {"where": where, "weights": weights}
         return jnp.stack(
             [
-                area_under_roc(scores, correct, where=where),
-                average_precision(scores, correct, where=where),
-                prediction_rejection_ratio(0.0 - scores, wrong, where=where),
-                area_under_risk_coverage(0.0 - scores, wrong, where=where),
+                area_under_roc(scores, correct, **counted),
+                average_precision(scores, correct, **counted),
+                prediction_rejection_ratio(0.0 - scores, wrong, **counted),
+                area_under_risk_coverage(0.0 - scores, wrong, **counted),
             ]
         )
 
-    return bootstrap(key, metric, scores, correct, where=where, num_resamples=resamples)
+    return bootstrap(key, metric, scores, correct, where=where, num_resamples=resamples, as_weights=True)
 
 
 @functools.partial(jax.jit, static_argnames=("convention",))

@@ -140,7 +140,7 @@ JOBS = (
         ("1", "1"),
     ),
     Job("smooth chains: tokens of 16 sequences", lambda n: smoothing(16, n), (256, 512, 1024, 2048), ("1", "1")),
-    Job("adapter gradients: examples", gradients, (4, 8, 16, 32), ("1", "1")),
+    Job("adapter gradients: examples", gradients, (2, 4, 8, 16), ("1", "1")),
     Job(
         "interval of an AUROC: rows, 64 resamples", lambda n: resampling(n, 64), (4096, 8192, 16384, 32768), ("1", "1")
     ),
@@ -184,7 +184,7 @@ def main() -> None:
     ]
     print("\n".join(lines))
     for job in JOBS:
-        rest = measure(job, job.sizes[0] // 8, options.repeats)[0]
+        rest = measure(job, max(job.sizes[0] // 8, 1), options.repeats)[0]
         seconds, memory = map(np.array, zip(*(measure(job, size, options.repeats) for size in job.sizes)))
         lines.append(
             f"| {job.name} | {job.sizes[0]:,} to {job.sizes[-1]:,} | {seconds[0]:.3f} to {seconds[-1]:.3f} | "

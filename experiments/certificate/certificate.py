@@ -155,8 +155,9 @@ def _files(word: str) -> list[str]:
 
 def _data(claim: Claim) -> dict[str, str]:
     """Digests of what a claim reads."""
-    folder, found = pathlib.Path(os.environ.get("JAXUQ_DATA", "data")), {}
+    found = {}
     for name in claim.data:
+        folder = ROOT if (ROOT / name).exists() else pathlib.Path(os.environ.get("JAXUQ_DATA", "data"))
         files = sorted(path for path in [folder / name, *(folder / name).rglob("*")] if path.is_file())
         found[name] = digest({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
     return found

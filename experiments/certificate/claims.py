@@ -30,7 +30,7 @@ class Claim(NamedTuple):
         sections: headings; `*`: all of the page that no other claim names.
         steps: commands, run in turn from the repository's folder; the last one prints the numbers, as Markdown.
         part: how long they take: `seconds`, `minutes`, `hours` or `days` of two cores.
-        data: folders or files of JAXUQ_DATA that they read.
+        data: folders or files of the repository or of JAXUQ_DATA that they read.
         tolerance: `relative`, `absolute` or `deviations` (of the field's own ±), by which a number may differ.
         reason: of the tolerance, or of what stands in place of steps.
         otherwise: a key of `OTHERWISE`, and what it says (the tests, the command, the pages); None: there are steps.

@@ -53,6 +53,12 @@ def test_rows_of_the_readme_are_those_of_the_certificate(record):
     assert lines and all(printed == made for *_, printed, made, state in lines)
 
 
+def test_tables_of_the_dissertation_name_claims_that_there_are(certificate, record):
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for line in certificate.published_tables(record):
+        assert line in page
+
+
 def _copy(tmp_path, page="experiments/calibration/shift.md"):
     for name in ("README.md", "docs/pages", "experiments"):
         target = tmp_path / name

@@ -22,6 +22,7 @@ import shlex
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -33,6 +34,7 @@ from jaxuq.reporting.page import Grid, Section, Text, pairs_grid, write_page
 from jaxuq.study import Cell, Listener, Plan, compute_cells, digest, open_run
 
 HERE = pathlib.Path(__file__).parent
+TABLES = HERE / "published.toml"
 RECORD, PAGE = HERE / "certificate.json", HERE / "README.md"
 
 
@@ -260,7 +262,33 @@ def summary(page: str, record: dict) -> str:
                 other = own.count("other")
                 why = f"{other}: {one.get('because', '?')}" if other else ""
                 parts.append(f"| {name} | {len(own)} | {own.count('equal')} | {own.count('near')} | {why} |")
+    parts += ["", *published_tables(record)]
     return _SUMMARY.sub(lambda _: "\n".join(parts) + "\n", page)
+
+
+def published_tables(record: dict) -> list[str]:
+    """The tables of the dissertation: what of each can be computed here, by which claims, and why not more."""
+    lines = [
+        "Tables of the dissertation (`published.toml`):",
+        "",
+        "| table | numbers | computable | claims | why not all |",
+    ]
+    lines.append("|---|---:|---:|---|---|")
+    for table in tomllib.loads(TABLES.read_text(encoding="utf-8"))["table"]:
+        claims = [f"{name} ({_green(record[name])})" for name in table.get("claims", ())]
+        lines.append(
+            f"| {table['name']}: {table['about']} | {table['cells']} | {table['computable']} | "
+            f"{', '.join(claims)} | {table['why']} |"
+        )
+    return lines
+
+
+def _green(one: dict) -> str:
+    states = one["states"]
+    if not one["part"]:
+        return next(iter(states), "nothing")
+    made = {state: states.get(state, 0) for state in (*GREEN, *RED, "not rebuilt")}
+    return f"{sum(made[state] for state in GREEN)} of {sum(made.values())} agree"
 
 
 def with_rows(readme: str, texts: dict[str, dict]) -> str:

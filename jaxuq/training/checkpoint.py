@@ -111,7 +111,7 @@ def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -
     Args:
         folder: as given to `save_checkpoint`.
         like: a pytree of the same structure, whose leaves give shapes, types and placement. None: nested dictionaries
-            and lists with the stored shapes; keys are returned as their data.
+            and lists with the stored shapes, on one device, whatever mesh they were on; keys are returned as their data.
 
     Returns:
         The pytree, or None when the folder holds no complete checkpoint.
@@ -125,8 +125,13 @@ def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -
     if latest is None:
         return None
     if like is None:
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(latest)
+        with ocp.StandardCheckpointer() as checkpointer:  # where it lay is no matter: those devices may not be here
+            stored: Any = checkpointer.metadata(latest).item_metadata
+            empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored.tree)
+            found = checkpointer.restore(latest, empty)
+        return jax.tree.map(
+            lambda leaf, about: leaf if about.sharding is None else jnp.asarray(leaf), found, stored.tree
+        )
     plain = jax.tree.map(_plain, like)
     with ocp.StandardCheckpointer() as checkpointer:
         stored = checkpointer.restore(latest, plain)

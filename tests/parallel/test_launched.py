@@ -130,22 +130,37 @@ def test_tune(given, tmp_path):
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
-def test_experts(given, tmp_path):
-    command = ["experts", "train", "--model", given / "model", "--data", given / "mix.jsonl", "--rank", 3,
-               "--learning-rate", 0.01, "--expert-learning-rate", 0.01, "--batch-size", 4, "--max-length", 60,
-               "--dimension", 32, "--clusters", 2, "--epochs", 1, "--expert-epochs", 1]  # fmt: skip
-    one, two = tmp_path / "one", tmp_path / "two"
-    alone(*command, "--output", one)
-    launched(*command, "--output", two)
-    same_adapters(two, one)
-    with np.load(one / "clusters.npz") as found, np.load(two / "clusters.npz") as other:
+TRAIN = (
+    "experts", "train", "--rank", 3, "--learning-rate", 0.01, "--expert-learning-rate", 0.01, "--batch-size", 4,
+    "--max-length", 60, "--dimension", 32, "--clusters", 2, "--epochs", 1, "--expert-epochs", 1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(given, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "one"
+    alone(*TRAIN, "--model", given / "model", "--data", given / "mix.jsonl", "--output", folder)
+    return folder
+
+
+def test_experts_train(given, trained, tmp_path):
+    launched(*TRAIN, "--model", given / "model", "--data", given / "mix.jsonl", "--output", tmp_path / "two")
+    same_adapters(tmp_path / "two", trained)
+    with np.load(trained / "clusters.npz") as found, np.load(tmp_path / "two" / "clusters.npz") as other:
         np.testing.assert_array_equal(found["labels"], other["labels"])
-    shutil.copytree(one, tmp_path / "again")  # evaluations keep features of the questions in it
+
+
+def test_experts_evaluate(given, trained, tmp_path):
+    """Features of the questions are kept in the folder of the training, of which the second process has a copy too."""
+    shutil.copytree(trained, tmp_path / "again")
     command = ["--data", given / "mix.jsonl", "--limit", 4, "--max-new-tokens", 3, "--batch-size", 4, "--baselines",
                "base-adapter", "--ensemble", 1]  # fmt: skip
-    alone("experts", "evaluate", one, *command, "--output", tmp_path / "first")
+    alone("experts", "evaluate", trained, *command, "--output", tmp_path / "first")
     launched("experts", "evaluate", tmp_path / "again", *command, "--output", tmp_path / "second")
     same_tables(tmp_path / "second", tmp_path / "first", "results.csv", "weights.csv")
+    said = launched("experts", "generate", tmp_path / "again", "what is red a red", "--max-new-tokens", 3, "--json")
+    (answer,) = map(json.loads, said.splitlines())
+    assert len(answer["tokens"]) == 3 and set(answer["weights"]) == {"base", "expert-0", "expert-1"}
 
 
 def test_extract(given, tmp_path):

@@ -111,7 +111,7 @@ def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -
     Args:
         folder: as given to `save_checkpoint`.
         like: a pytree of the same structure, whose leaves give shapes, types and placement. None: nested dictionaries
-            and lists with the stored shapes, on one device, whatever mesh they were on; keys are returned as their data.
+            and lists with the stored shapes, on one device, whatever mesh they were on, and keys as their data.
 
     Returns:
         The pytree, or None when the folder holds no complete checkpoint.

@@ -72,8 +72,9 @@ def run(configuration: StudyConfiguration) -> None:
         configuration: the options.
     """
     from jaxuq.cli.display import run_and_report
-    from jaxuq.cli.generate import load_named_model
+    from jaxuq.cli.generate import load_named_model, use_devices
     from jaxuq.confidence.study.run import run_study
 
+    use_devices(configuration.mesh)
     load = functools.partial(load_named_model, mesh=configuration.mesh)
     run_and_report(lambda listener: run_study(configuration, model=load, listener=listener), _FILES)

@@ -17,7 +17,7 @@ def answer_question(command: "AskCommand") -> None:
     from jaxuq.cli.generate import load_named_model
     from jaxuq.confidence.measures import chosen_measures
     from jaxuq.confidence.text.assess import Plan, assess
-    from jaxuq.parallel import row_parts
+    from jaxuq.parallel import is_first, row_parts
     from jaxuq.questions import Question, QuestionError, lay_out
     from jaxuq.questions.answers import KINDS
 
@@ -43,6 +43,8 @@ def answer_question(command: "AskCommand") -> None:
     if command.kind == "auto" and found.found is None and command.answer is None:
         numbered = asked._replace(kind="number", response=found.text)
         found = assess(model, [numbered], key, plan=plan, rows=rows, answers=known)[0]
+    if not is_first():
+        return
     _print(found)
     if command.explain is not None:
         from jaxuq.confidence.text.explain import explain

@@ -191,6 +191,7 @@ def _routed(
     from jaxuq.experts.pipeline.questions import encode_questions, read_training
     from jaxuq.experts.pipeline.records import typed_questions
     from jaxuq.experts.pipeline.weights import Context, gradient_weights
+    from jaxuq.parallel import process_folder
 
     if top_k is not None and top_k < 1:
         raise ExpertsError(f"--top-k is {top_k}; keep at least one expert")
@@ -200,7 +201,7 @@ def _routed(
         raise ExpertsError('there is no question; for example: jaxuq experts route runs/experts "How many?"')
     keep_compiled_programs()
     use_devices(mesh)
-    run = read_training(folder, mesh=mesh)
+    run = read_training(process_folder(folder), mesh=mesh)
     encoded = encode_questions(run, typed_questions(run.configuration, asked), room)
     if encoded.rejected:
         raise ExpertsError(f"question {encoded.rejected[0].place}: {encoded.rejected[0].reason}")

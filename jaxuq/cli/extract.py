@@ -138,6 +138,7 @@ class ExtractCommand(CrewOptions):
     def run(self) -> None:
         """Ask, read, score, write."""
         from jaxuq.cli.display import Display
+        from jaxuq.parallel import is_first
         from jaxuq.reporting import print_report, write_report
         from jaxuq.serving import BatchWaits
 
@@ -147,6 +148,8 @@ class ExtractCommand(CrewOptions):
             except BatchWaits as waits:
                 say(str(waits))
                 return
+        if not is_first():
+            return
         result, usage = found[0]
         write_report(folder.path)
         print_report(folder.path)
@@ -167,6 +170,8 @@ class ExtractCommand(CrewOptions):
             or (self.limit is not None and self.limit < 1)
         ):
             raise ExtractionError("--samples, --max-tokens, --batch-size and --limit start at 1")
+        if self.mesh and ("://" in self.model or self.model.startswith(("replay:", "batch:"))):
+            raise ExtractionError(f"--mesh divides a model of jaxuq, and {self.model} is none; leave it out")
         if self.temperature is not None and not self.temperature >= 0:
             raise ExtractionError(f"--temperature is {self.temperature}; expected 0 or more")
         temperature = (0.0 if self.samples == 1 else 0.7) if self.temperature is None else self.temperature
@@ -273,6 +278,7 @@ def hold_conversations(
     Returns:
         The folder, and what the run has left (of a worker's share, nothing).
     """
+    from jaxuq.cli.generate import use_devices
     from jaxuq.extraction import (
         ExtractionError,
         Plan,
@@ -286,10 +292,13 @@ def hold_conversations(
         schema_of_data,
         set_aside,
     )
+    from jaxuq.parallel import process_folder
     from jaxuq.study import Listener, digest, open_run
     from jaxuq.tagging import wanted_promise
 
     temperature = command._check()
+    use_devices(command.mesh)
+    command = dataclasses.replace(command, output=process_folder(command.output))
     schema = schema_of_data(command.data) if command.types is None else read_schema(command.types)
     passages = read_passages(command.data, schema, tokenizer=command.tokenizer)[: command.limit]
     prompts = read_prompts(command.prompts)

@@ -1,5 +1,6 @@
 """`jaxuq generate`: a language model answers on the terminal, or as JSON with every token's probability."""
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -220,11 +221,21 @@ def use_devices(mesh: str) -> None:
     if mesh:
         if os.environ.get(LAUNCHED):
             importlib.import_module("transformers")  # what takes long is imported before the processes meet
+            _keep_output_clean()
         devices = math.prod(mesh_axes(mesh).values())
         if not join_processes(devices):
             use_cpu_cores(devices)
         if not is_first():
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _keep_output_clean() -> None:
+    """What libraries write to the standard output below Python, such as who is connected, goes to standard error."""
+    with contextlib.suppress(OSError, ValueError):  # not every standard output is a file
+        place = sys.stdout.fileno()
+        if place == 1:
+            sys.stdout = open(os.dup(1), "w", encoding=sys.stdout.encoding, errors="replace")  # noqa: SIM115
+            os.dup2(2, 1)
 
 
 def _show(text: str) -> None:

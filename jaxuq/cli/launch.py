@@ -12,8 +12,15 @@ from collections.abc import Sequence
 from jaxuq._errors import OptionError
 from jaxuq.cli.telling import say
 
-COMMANDS = ("generate", "confidence")
-"""What may run in several processes; the others share their work by --cluster, or by shards of features."""
+COMMANDS = ("generate", "confidence", "tune", "experts", "extract")
+"""What may run in several processes that share a mesh."""
+_REASONS = {
+    "serve": "its requests reach one process only; begin a server on each host",
+    "plan": "it pretends its devices: run it alone",
+    "muben": "its models are small: share its cells by --cluster",
+    "tag": "its models are small: share its cells by --cluster",
+    "molecules": "its models are small: one process takes all devices",
+}
 _LAST_WORDS = 2000  # characters of a process that failed
 
 
@@ -34,13 +41,17 @@ class LaunchCommand:
         Raises:
             OptionError: no such command, no mesh, fewer than one process.
         """
-        if not command or command[0] not in COMMANDS or command[:2] == ["confidence", "ask"]:
+        name = " ".join(command[:1]) or "nothing"
+        if name not in COMMANDS:
+            reason = _REASONS.get(name, "there is nothing to divide over devices")
             raise OptionError(
-                f"jaxuq launch runs {' or '.join(COMMANDS)} in several processes, not "
-                f"{' '.join(command[:1]) or 'nothing'}; other commands share their work by --cluster"
+                f"jaxuq launch runs {', '.join(COMMANDS)} in several processes, not {name}"
+                + (f": {reason}" if command else "; such as jaxuq launch --processes 2 confidence --mesh data=8")
             )
         if not any(part == "--mesh" or part.startswith("--mesh=") for part in command):
             raise OptionError("the processes share a mesh; add --mesh, such as --mesh data=8")
+        if any(part == "--cluster" or part.startswith("--cluster=") for part in command):
+            raise OptionError("the processes share a mesh, and workers of --cluster share cells; leave one of them out")
         if self.processes is not None and self.processes < 1:
             raise OptionError(f"--processes is {self.processes}; it starts at 1")
 

@@ -17,7 +17,7 @@ from jaxuq.language import LanguageModel, decode_tokens
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.language.tokenization import stop_tokens
 from jaxuq.networks.model import check_decoder
-from jaxuq.networks.sharding import place_params
+from jaxuq.networks.sharding import place_members, place_params
 from jaxuq.parallel import on_host, pad_rows, plan_rows, row_parts
 
 
@@ -100,24 +100,29 @@ def answer_by_experts(
     check_decoder(model.decoder, "answering with experts")
     _check(model, prompts, weights, max_new_tokens, batch_size)
     model = model.on_mesh(mesh)
-    experts, gates = place_params((experts, gates), model.mesh)
+    experts, gates = place_members(experts, model.mesh), place_params(gates, model.mesh)
     key = rng_key if isinstance(rng_key, jax.Array) else jax.random.key(rng_key)
     stops = tuple(stop_tokens(model))
     decoder = model.decoder if experts is not None else model.decoder.clone(lora=None)
     answers: list[ExpertAnswer] = []
     together = mix is not None or experts is None
+    parts = 1 if together or model.mesh is None else model.mesh.shape.get("expert", 1)
     members = [tuple(np.flatnonzero(np.ones_like(row) if together else row).tolist()) for row in weights]
     for batch in plan_rows(
         [len(prompt) for prompt in prompts], max_rows=batch_size, groups=members, devices=row_parts(model.mesh)
     ):
         group = batch.rows.tolist()
         used = list(members[group[0]])
+        idle = -len(used) % parts  # so many take part with weight zero, that devices have as many members each
         chosen = experts
-        if len(used) < weights.shape[1]:
-            chosen = jax.tree.map(lambda leaf, at=tuple(used): leaf[np.array(at)], experts)
+        if len(used) < weights.shape[1] or idle:
+            at = np.array([*used, *[used[0]] * idle])
+            chosen = jax.tree.map(lambda leaf, at=at: leaf[at], experts)
+            chosen = place_members(chosen, model.mesh)
         tokens, lengths = map(jnp.asarray, pad_rows([prompts[index] for index in group], batch))
         padding = batch.size - len(group)
         shares = np.concatenate([weights[group][:, used], np.ones((padding, len(used)), np.float32)])
+        shares = np.pad(shares, ((0, 0), (0, idle)))
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray([*group, *[0] * padding]))
         found = generate_by_experts(
             decoder, model.params, chosen, jnp.asarray(shares), tokens, lengths, keys, max_new_tokens=max_new_tokens,
@@ -127,9 +132,10 @@ def answer_by_experts(
         for row, index in enumerate(group):
             count = int(found.num_generated[row])
             said = found.observed
-            width = weights.shape[1] if said.member_log_probs.shape[-1] == len(used) else 1
+            width = weights.shape[1] if said.member_log_probs.shape[-1] == len(used) + idle else 1
             member_log_probs = np.full((count, width), np.nan, np.float32)
-            member_log_probs[:, used if width > 1 else [0]] = said.member_log_probs[row, :count]
+            thought = said.member_log_probs[row, :count]
+            member_log_probs[:, used if width > 1 else [0]] = thought[:, : len(used)]
             answers.append(
                 ExpertAnswer(
                     prompt=index,

@@ -16,6 +16,7 @@ from jaxuq.experts.mixture import Mixing, mixing, mixture_adapters
 from jaxuq.language import Generation, generate_tokens
 from jaxuq.language.sampling import GREEDY, Sampling
 from jaxuq.networks import Decoder, KeyValueCache, Model, as_model
+from jaxuq.networks.sharding import mapped_rows
 
 
 class MemberScores(NamedTuple):
@@ -61,6 +62,7 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
     $$x_t = \sum_m w_m\, (\mathcal{M} + \mathcal{Q}_m)(x_{<t}) \Big/ \sum_m w_m$$
 
     Each kernel of the base model is multiplied once with the tokens of all members, and no merged kernel is formed.
+    On a mesh with an axis `expert` that divides the members each device has its members' adapters and caches alone.
     It generates and scores like any model, and its `observe` says how far the members disagree about a token
     (`MemberScores`). Its parameters are `ExpertParams`. With `mix` the adapters are mixed within the layers
     instead, by one member with one cache (see `mixing`).
@@ -104,7 +106,9 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
 
         if params.experts is not None and mix is None:
             axes = (0, None if cache is None else MEMBERS_AXES)
-            hidden, cache = jax.vmap(one, in_axes=axes, out_axes=(2, MEMBERS_AXES))(params.experts, cache)
+            with mapped_rows(params.experts, params.weights.shape[1], "expert") as devices:
+                each = jax.vmap(one, in_axes=axes, out_axes=(2, MEMBERS_AXES), spmd_axis_name=devices)
+                hidden, cache = each(params.experts, cache)
             return hidden, cache, None
         context = contextlib.nullcontext()
         if mix is not None and decoder.lora is not None:
@@ -117,7 +121,13 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
         """Logits of each, and their weights, `[batch, ..., members]`."""
         weights = params.weights.astype(jnp.float32) if mix is None else jnp.ones((params.weights.shape[0], 1))
         weights = weights.reshape(weights.shape[0], *(1,) * (hidden.ndim - 3), weights.shape[1])
-        return base.logits({"params": params.params}, hidden), jnp.broadcast_to(weights, hidden.shape[:-1])
+        one = functools.partial(base.logits, {"params": params.params})
+        with mapped_rows(params.experts, hidden.shape[-2], "expert") as devices:
+            if devices is None:
+                each = one(hidden)
+            else:
+                each = jax.vmap(one, in_axes=-2, out_axes=-2, spmd_axis_name=devices)(hidden)
+        return each, jnp.broadcast_to(weights, hidden.shape[:-1])
 
     def logits(params: ExpertParams, hidden: Array) -> Array:
         each, weights = members(params, hidden)
@@ -135,7 +145,9 @@ def expert_model(decoder: Decoder, *, mix: Mixing | None = None, keep_logits: bo
 
         if params.experts is None or mix is not None:
             return empty(None)
-        return jax.vmap(empty, out_axes=MEMBERS_AXES)(jnp.arange(params.weights.shape[1]))
+        with mapped_rows(params.experts, params.weights.shape[1], "expert") as devices:
+            each = jax.vmap(empty, out_axes=MEMBERS_AXES, spmd_axis_name=devices)
+            return each(jnp.arange(params.weights.shape[1]))
 
     return Model(read, logits, init_cache, base.vocab_size, base.max_positions, trained_logits=False, observe=observe)
 

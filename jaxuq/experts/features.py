@@ -32,7 +32,7 @@ from jaxuq.language import (
 )
 from jaxuq.networks import Decoder, Model, capability
 from jaxuq.networks.sharding import place_params
-from jaxuq.parallel import divide_rows, on_every_device, on_host, row_axes, row_parts
+from jaxuq.parallel import divide_rows, on_every_device, on_host, process_folder, row_axes, row_parts
 
 
 class GradientFeatures(NamedTuple):
@@ -143,9 +143,7 @@ def gradient_features(
     if check_count("shards", shards) > 1 and folder is None:
         raise OptionError(f"{shards} shards need a folder, where all processes find them")
     if folder is not None and mesh is not None and mesh.is_multi_process:
-        raise OptionError(
-            "a folder is written by processes with meshes of their own devices; make the mesh of jax.local_devices()"
-        )
+        folder = process_folder(folder)
     data = _Cut(instructions, tokens, min(max_length or context, context))
     lengths, dropped, content = _survey(data)
     kept = np.flatnonzero(lengths)

@@ -44,7 +44,7 @@ from jaxuq.networks.model import check_decoder
 from jaxuq.networks.sharding import place_params
 from jaxuq.parallel import divide_rows, on_host, row_axes, row_parts
 from jaxuq.study import write_json
-from jaxuq.training import load_checkpoint, save_checkpoint
+from jaxuq.training import load_checkpoint, start_checkpoint
 
 _PATIENCE = 3  # steps in a row without a finite loss
 _AHEAD = 2  # batches prepared while the device works
@@ -143,7 +143,7 @@ def finetune(
         checkpoint: a folder. `latest` in it serves to resume; `epoch-1`, `epoch-2`, ... keep the `FinetuneState` after
             each epoch (`load_checkpoint(folder / "epoch-1", like=state)`, or all with
             `jaxuq.experts.load_adapter_checkpoints`), `schedule.json` its mean learning rate. None keeps none.
-        checkpoint_steps: also write `latest` every so many steps.
+        checkpoint_steps: also write `latest` every so many steps. It is written while the next ones are computed.
         on_progress: called after each step.
 
     Returns:
@@ -199,7 +199,6 @@ def finetune(
             state, history = saved[0], jax.tree.map(np.array, saved[1])
     done = int(state.step)
     dropout = None if config.adapters is None or not config.adapters.dropout else named_key(rng_key, "dropout")
-    keep_latest = None if folder is None else functools.partial(_save_latest, folder, history)
 
     def prepared() -> Iterator[tuple[int, int, BatchPlan, TokenBatch]]:
         for epoch in range(config.epochs):
@@ -211,37 +210,43 @@ def finetune(
 
     began = steady = time.monotonic()
     computed, failures = 0, 0
-    for number, epoch, plan, batch in _ahead(prepared()):
-        shaped = jax.tree.map(lambda leaf: leaf.reshape(-1, micro, leaf.shape[-1]), batch)
-        state, report = step(state, frozen, divide_rows(shaped, mesh, axis=1), dropout)
-        report = StepReport(*on_host(report))
-        for whole, value in zip(history, report):
-            whole[number] = value
-        failures = 0 if report.applied else failures + 1
-        if failures == _PATIENCE:
-            examples = [example for row in plan.rows for example in row]
-            raise FloatingPointError(
-                f"loss or gradient was not finite in {_PATIENCE} steps in a row, lastly in step {number + 1} with the "
-                f"examples {examples[:20]}: lower the learning rate (now {config.learning_rate}), or look at the data"
-            )
-        now = time.monotonic()
-        if number == done:
-            steady = now  # the first step of a call compiles
-        else:
-            computed += int((batch.positions >= 0).sum())
-        if on_progress is not None:
-            speed = computed / (now - steady) if now > steady and computed else math.nan
-            on_progress(
-                FinetuneProgress(
-                    number + 1, num_steps, epoch + 1, config.epochs, float(report.loss), speed, now - began
+    with contextlib.ExitStack() as writing:  # a checkpoint, while the steps after it are computed
+
+        def keep(place: pathlib.Path, tree: PyTree) -> None:
+            writing.close()
+            writing.callback(start_checkpoint(place, tree))
+
+        for number, epoch, plan, batch in _ahead(prepared()):
+            shaped = jax.tree.map(lambda leaf: leaf.reshape(-1, micro, leaf.shape[-1]), batch)
+            state, report = step(state, frozen, divide_rows(shaped, mesh, axis=1), dropout)
+            report = StepReport(*on_host(report))
+            for whole, value in zip(history, report):
+                whole[number] = value
+            failures = 0 if report.applied else failures + 1
+            if failures == _PATIENCE:
+                examples = [example for row in plan.rows for example in row]
+                raise FloatingPointError(
+                    f"loss or gradient was not finite in {_PATIENCE} steps in a row, lastly in step {number + 1} with "
+                    f"the examples {examples[:20]}: lower the learning rate (now {config.learning_rate}), or look at "
+                    "the data"
                 )
-            )
-        last = number + 1 == min(int(steps_before[epoch + 1]), num_steps)
-        if folder is not None and keep_latest is not None:
-            if last:
-                save_checkpoint(folder / f"epoch-{epoch + 1}", state)
-            if last or (checkpoint_steps and (number + 1) % checkpoint_steps == 0):
-                keep_latest(state)
+            now = time.monotonic()
+            if number == done:
+                steady = now  # the first step of a call compiles
+            else:
+                computed += int((batch.positions >= 0).sum())
+            if on_progress is not None:
+                speed = computed / (now - steady) if now > steady and computed else math.nan
+                on_progress(
+                    FinetuneProgress(
+                        number + 1, num_steps, epoch + 1, config.epochs, float(report.loss), speed, now - began
+                    )
+                )
+            last = number + 1 == min(int(steps_before[epoch + 1]), num_steps)
+            if folder is not None and last:
+                keep(folder / f"epoch-{epoch + 1}", state)
+            if folder is not None and (last or (checkpoint_steps and (number + 1) % checkpoint_steps == 0)):
+                keep(folder / "latest", (state, jax.tree.map(jnp.array, history)))
     if failures == num_steps - done > 0:
         raise FloatingPointError(
             f"loss or gradient was not finite in any of the {failures} steps: lower the learning rate (now "
@@ -354,10 +359,6 @@ def _ahead(items: Iterable[Any]) -> Iterator[Any]:
         while (item := waiting.popleft().result()) is not nothing:
             waiting.append(pool.submit(next, iterator, nothing))
             yield item
-
-
-def _save_latest(folder: pathlib.Path, history: FinetuneHistory, state: FinetuneState) -> None:
-    save_checkpoint(folder / "latest", (state, jax.tree.map(jnp.asarray, history)))
 
 
 def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key: Key[Array, ""]) -> None:

@@ -30,6 +30,7 @@ from jaxuq.language.weights import check_tensors, load_weights, settle_tie
 from jaxuq.networks import Decoder, DecoderConfig, LoraConfig, Model, as_model, capability
 from jaxuq.networks.model import check_decoder
 from jaxuq.networks.sharding import place_params
+from jaxuq.parallel import meet_processes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -80,6 +81,8 @@ class LanguageModel(NamedTuple):
         Whatever is then done with the model is divided over the devices: rows of batches over `data` and `fsdp`, heads
         and vocabulary over `tensor`.
         """
+        if mesh is not None:
+            meet_processes(mesh)
         return self._replace(params=place_params(self.params, mesh), lora=place_params(self.lora, mesh))
 
 

@@ -2,7 +2,8 @@
 
 A mesh may have any of four axes. Over `data` and `fsdp` go the rows of a batch; over `fsdp` (over `data`, where a mesh
 has no `fsdp`) the parameters are split as well, and gathered layer by layer when they are used; over `tensor` go heads,
-inner widths and the vocabulary; over `expert` the expert MLPs of a mixture.
+inner widths and the vocabulary; over `expert` the expert MLPs of a mixture, or the members of an ensemble of adapters,
+each with its own cache.
 """
 
 import contextlib
@@ -175,6 +176,21 @@ def place_params(params: PyTree, mesh: Mesh | None) -> PyTree:
     return jax.tree_util.tree_map_with_path(one, params)
 
 
+def place_members(adapters: PyTree, mesh: Mesh | None) -> PyTree:
+    """Adapters with a leading axis of members, which goes over `expert`; see `place_params`."""
+    if mesh is None:
+        return adapters
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jax.device_put(leaf, member_sharding(_names(path), leaf.shape, mesh)), adapters
+    )
+
+
+def member_sharding(path: Sequence[str], shape: Sequence[int], mesh: Mesh) -> NamedSharding:
+    """`leaf_sharding` of an array with a leading axis of members."""
+    members = _axes("expert", shape[0], dict(mesh.shape))
+    return NamedSharding(mesh, PartitionSpec(members, *leaf_spec(path, shape[1:], mesh)))
+
+
 @typed()
 def constrain(array: Shaped[Array, "..."], rule: str) -> Shaped[Array, "..."]:
     """The same array, to be split as a rule of `ACTIVATION_RULES` says, over the automatic axes of its mesh.
@@ -233,13 +249,14 @@ def vocabulary_parts(array: Shaped[Array, "*batch vocab"]) -> int:
 
 
 @contextlib.contextmanager
-def mapped_rows(tree: PyTree, rows: int) -> Iterator[tuple[str, ...] | None]:
+def mapped_rows(tree: PyTree, rows: int, word: str = "rows") -> Iterator[tuple[str, ...] | None]:
     """To trace a function of one row in, which `jax.vmap` maps over rows that are split over the mesh of arrays.
 
-    Gives the axes that split them, for `jax.vmap(..., spmd_axis_name=axes)`; inside, no constraint names them.
+    Gives the axes that split them, for `jax.vmap(..., spmd_axis_name=axes)`; inside, no constraint names them. Members
+    of an ensemble are rows of the word `expert`.
     """
     _, sizes = _automatic(tree)
-    axes = _axes("rows", rows, sizes)
+    axes = _axes(word, rows, sizes)
     axes = (axes,) if isinstance(axes, str) else axes
     before = _mapped.set(_mapped.get() | set(axes or ()))
     try:

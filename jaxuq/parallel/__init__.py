@@ -14,7 +14,8 @@ from jaxuq.parallel.members import (
     use_cpu_cores,
 )
 from jaxuq.parallel.meshes import MESH_AXES, mesh_axes, mesh_of
-from jaxuq.parallel.processes import first_says, is_first, join_processes, meet_processes
+from jaxuq.parallel.process_folders import common_path, process_folder
+from jaxuq.parallel.processes import await_processes, first_says, is_first, join_processes, meet_processes
 from jaxuq.parallel.rows import RowBatch, in_order, pad_rows, plan_rows, rung
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "CompiledProgram",
     "ProgramArray",
     "RowBatch",
+    "await_processes",
     "balanced_order",
+    "common_path",
     "count_flops",
     "data_mesh",
     "divide_rows",
@@ -43,6 +46,7 @@ __all__ = [
     "pad_members",
     "pad_rows",
     "plan_rows",
+    "process_folder",
     "read_compiled",
     "resolve_strategy",
     "row_axes",

@@ -13,6 +13,7 @@ bytes.
 """
 
 import collections
+import functools
 import math
 import re
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ _ARRAY = re.compile(r"\b(pred|token|opaque|c64|c128|bf16|[suf]\d+(?:e\d\w*)?)\[(
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([^\s(]+) \(.*\{\s*$")
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?(\S+) = (\(.*?\)|\S+) ([a-z][\w-]*)\((.*)$")
 _CALLED = re.compile(r"(body|condition|to_apply|calls|true_computation|false_computation)=%?([\w.\-]+)")
+_CHOSEN = ("true_computation", "false_computation")
 _BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
@@ -127,8 +129,9 @@ def read_compiled(compiled: Any) -> CompiledProgram:
     r"""Read what a compiled program holds and sends.
 
     Loops are multiplied out: a collective in a scan of 32 layers runs 32 times, one in a scan within it as often as
-    both say. Of branches all are counted, of a loop that ends when it likes (`unknown_loops`) one turn. Not a
-    measurement: what overlaps with computing, and what the network makes of it, only a run shows.
+    both say. Of the branches of a condition the one that sends the most runs, and the arrays of all are counted; of a
+    loop that ends when it likes (`unknown_loops`) one turn is. Not a measurement: what overlaps with computing, and
+    what the network makes of it, only a run shows.
 
     Args:
         compiled: `jax.jit(f).lower(...).compile()`; of `jax.ShapeDtypeStruct`s, nothing is allocated.
@@ -199,21 +202,37 @@ def _read_text(text: str, devices: int) -> tuple[tuple[ProgramArray, ...], tuple
     runs: dict[str, int] = collections.defaultdict(int)
     unknown = 0
 
+    def turns_of(one: _Instruction) -> int | None:
+        trips = _TRIPS.search(one.rest)
+        return 1 if one.kind != "while" else int(trips[1]) if trips else None
+
+    @functools.cache
+    def sent(name: str) -> int:
+        """Bytes in one run of a computation."""
+        total = 0
+        for one in computations.get(name, ()):
+            if one.kind == "fusion":
+                continue
+            if (kind := one.kind.removesuffix("-start")) in _COLLECTIVES:
+                total += _collective(kind, one, 1, devices).bytes
+            always, branches = _called(one)
+            total += (turns_of(one) or 1) * sum(map(sent, always)) + max(map(sent, branches), default=0)
+        return total
+
     def visit(name: str, times: int) -> None:
         nonlocal unknown
         runs[name] += times
         for one in computations.get(name, ()):
             if one.kind == "fusion":
                 continue
-            turns = 1
-            if one.kind == "while":
-                trips = _TRIPS.search(one.rest)
-                turns, unknown = (int(trips[1]), unknown) if trips else (1, unknown + 1)
-            called = [other for _, other in _CALLED.findall(one.rest)]
-            for branches in _BRANCHES.findall(one.rest):
-                called += [branch.strip().lstrip("%") for branch in branches.split(",")]
-            for other in called:
-                visit(other, times * turns)
+            turns = turns_of(one)
+            unknown += turns is None
+            always, branches = _called(one)
+            for other in always:
+                visit(other, times * (turns or 1))
+            most = max(branches, key=sent, default=None)
+            for other in branches:
+                visit(other, times if other == most else 0)
 
     visit(entry, 1)
     arrays: collections.Counter[tuple[str, tuple[int, ...]]] = collections.Counter()
@@ -221,12 +240,22 @@ def _read_text(text: str, devices: int) -> tuple[tuple[ProgramArray, ...], tuple
     for name, times in runs.items():
         for one in computations.get(name, ()):
             kind = one.kind.removesuffix("-start")
-            if kind in _COLLECTIVES:
+            if kind in _COLLECTIVES and times:
                 collectives.append(_collective(kind, one, times, devices))
             if one.kind not in _NO_ARRAY and not one.kind.endswith("-done"):
                 arrays.update(_arrays(one.result))
     made = [ProgramArray(kind, shape, count, _size(kind, shape)) for (kind, shape), count in arrays.items()]
     return tuple(sorted(made, key=lambda one: -one.bytes)), tuple(collectives), unknown
+
+
+def _called(one: _Instruction) -> tuple[list[str], list[str]]:
+    """Computations that an instruction runs, and those of which it runs one."""
+    branches = [branch.strip().lstrip("%") for group in _BRANCHES.findall(one.rest) for branch in group.split(",")]
+    called = [(role, other) for role, other in _CALLED.findall(one.rest)]
+    return (
+        [other for role, other in called if role not in _CHOSEN],
+        [*branches, *(other for role, other in called if role in _CHOSEN)],
+    )
 
 
 def _arrays(text: str) -> list[tuple[str, tuple[int, ...]]]:

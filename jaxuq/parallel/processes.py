@@ -82,11 +82,9 @@ def meet_processes(mesh: Mesh) -> None:
     """
     if not jax.distributed.is_initialized() or not mesh.is_multi_process or jax.default_backend() != "cpu":
         return
-    from jax._src.distributed import global_state  # there is no public barrier that exchanges no arrays
     from jax.experimental.multihost_utils import process_allgather
 
-    client: Any = global_state.client
-    client.wait_at_barrier(f"jaxuq {next(_MEETINGS)}", _LONGEST)
+    await_processes()
     process_allgather(np.zeros(1, np.float32))
     axes = [name for name, size in mesh.shape.items() if size > 1]
     for count in range(1, len(axes) + 1):
@@ -95,6 +93,20 @@ def meet_processes(mesh: Mesh) -> None:
                 lambda x, some=some: jax.lax.psum(x, some), mesh=mesh, in_specs=P(some), out_specs=P()
             )
             jax.block_until_ready(jax.jit(total)(np.zeros(math.prod(mesh.shape[name] for name in some), np.float32)))
+
+
+def await_processes() -> None:
+    """Wait for the other processes, up to ten minutes; no array is exchanged, and a process alone goes on.
+
+    Example:
+        >>> await_processes()
+    """
+    if not jax.distributed.is_initialized():
+        return
+    from jax._src.distributed import global_state  # there is no public barrier that exchanges no arrays
+
+    client: Any = global_state.client
+    client.wait_at_barrier(f"jaxuq {next(_MEETINGS)}", _LONGEST)
 
 
 def is_first() -> bool:

@@ -22,6 +22,7 @@ from jaxuq.language.finetune import compiled_step
 from jaxuq.language.generation import continue_generation
 from jaxuq.networks import DecoderConfig, LoraConfig
 from jaxuq.networks.linear import LINEAR_LAYERS
+from jaxuq.networks.sharding import member_sharding
 from jaxuq.planning.shapes import abstract_decoder, rows_on, shapes_on
 
 
@@ -160,8 +161,13 @@ def ensemble(request: Request) -> list[Stage]:
 def _members(request: Request) -> tuple[Any, PyTree, PyTree]:
     lora = LoraConfig(rank=request.rank, targets=_targets(request.config))
     decoder, params, adapters = abstract_decoder(request.config, request.mesh, dtype=request.dtype, lora=lora)
-    stacked = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((request.members, *leaf.shape), leaf.dtype), adapters)
-    return decoder, params, shapes_on(stacked, request.mesh)
+    stacked = jax.tree_util.tree_map_with_path(lambda path, leaf: _stacked(path, leaf, request), adapters)
+    return decoder, params, stacked
+
+
+def _stacked(path: tuple, leaf: Any, request: Request) -> jax.ShapeDtypeStruct:
+    shape, names = (request.members, *leaf.shape), [str(getattr(key, "key", key)) for key in path]
+    return jax.ShapeDtypeStruct(shape, leaf.dtype, sharding=member_sharding(names, shape, request.mesh))
 
 
 def _targets(config: DecoderConfig) -> tuple[str, ...]:

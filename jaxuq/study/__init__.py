@@ -15,10 +15,10 @@ it wants and how they are computed, and `compute_cells` does the rest, here or o
 from jaxuq._digest import digest
 from jaxuq._files import read_arrays, write_arrays, write_bytes, write_json, write_text
 from jaxuq.study.cells import Cell, cell_arrays
-from jaxuq.study.cluster import ClusterError, run_on_cluster
+from jaxuq.study.cluster import run_on_cluster
 from jaxuq.study.crew import Crew, CrewOptions
 from jaxuq.study.engine import Kept, Plan, compute_cells
-from jaxuq.study.errors import RunFolderError, StudyWarning
+from jaxuq.study.errors import ClusterError, RunFolderError, StudyWarning
 from jaxuq.study.folder import RunFolder, check_folder, entry_record, open_run, read_run
 from jaxuq.study.identity import Identity
 from jaxuq.study.lines import json_lines, read_sealed, sealed_lines

@@ -82,10 +82,6 @@ class Share(NamedTuple):
     plans: frozenset[str]
 
 
-FOLLOWS = Share("", frozenset())
-"""Of a process that shares a mesh with the one that leads: it computes what that one does, and writes nothing."""
-
-
 class ShareDone(Exception):
     """A worker has computed its share: the rest of the command is not its business."""
 

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from jaxuq.parallel.processes import first_says
 from jaxuq.study.cluster import run_on_cluster
-from jaxuq.study.crew import FOLLOWS, ShareDone, work_on_share
+from jaxuq.study.crew import ShareDone, work_on_share
 from jaxuq.study.folder import RunFolder
 from jaxuq.study.listener import Listener
 from jaxuq.study.tables import Row, write_table
@@ -83,7 +82,7 @@ def compute_cells(
     Raises:
         OSError: a cell that was written cannot be read back.
         ClusterError: there is no cluster, or a worker has died too often.
-        ShareDone: in a worker, when its share is computed, and where this process follows another; `open_run` takes it.
+        ShareDone: in a worker, when its share is computed; `open_run` takes it.
     """
     from jaxuq._programs import forget_programs_if_many
 
@@ -115,12 +114,6 @@ def compute_cells(
         folder.write_record()
         _tell(listener, plan, found[plan.name], shown)
 
-    if folder.share is FOLLOWS:
-        wanted = {plan.name: plan for plan in plans}
-        for group in _groups([wanted[name] for name in first_says(None)]).values():
-            for _ in work(group):
-                forget_programs_if_many()
-        raise ShareDone
     if folder.share is not None:
         own = [plan for plan in missing if plan.name in folder.share.plans]
         for group in _groups(own).values():
@@ -131,7 +124,6 @@ def compute_cells(
         return write()
     tables = write()
     groups = _groups(missing)
-    first_says([plan.name for plan in missing])
     if folder.crew is not None and len(missing) > 1 and (len(groups) > 1 or "" in groups):
         _share_out(folder, missing, listener, finish)
     else:

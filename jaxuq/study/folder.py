@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 
 from jaxuq._entries import Entry
 from jaxuq._files import write_json
-from jaxuq.parallel.processes import first_says, is_first
 from jaxuq.study.cells import Cell
-from jaxuq.study.crew import FOLLOWS, SHARE, Crew, Share, ShareDone
+from jaxuq.study.crew import SHARE, Crew, Share, ShareDone
 from jaxuq.study.earlier import EARLIER, bring_back, content_name, set_aside
 from jaxuq.study.errors import RunFolderError, StudyWarning
 from jaxuq.study.identity import Identity, plain_values
@@ -152,10 +151,6 @@ def open_run(
         (False, 'running')
     """
     path, options, share = pathlib.Path(path), as_options(options), SHARE.get()
-    if not is_first():
-        with contextlib.suppress(ShareDone):
-            yield RunFolder(path, first_says(None), True, time.monotonic(), share=FOLLOWS)
-        return
     if share is not None:
         found = read_run(path)
         _refuse(path, differences(found, system, options))
@@ -169,7 +164,6 @@ def open_run(
         folder = _opened(path, system, options, dict(content), device or _device(), resume)
         folder = folder._replace(began=time.monotonic() - float(folder.record.get("seconds") or 0.0), crew=crew)
         folder.write_record(status="running", **record)
-        first_says(folder.record)
         try:
             yield folder
         except BaseException:

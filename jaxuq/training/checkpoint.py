@@ -6,14 +6,25 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
+
+from jaxuq.parallel.process_folders import common_path
 
 
 def _is_key(leaf: object) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf: Any) -> Any:
+    """As orbax stores it: of several processes, what one of them has to itself is NumPy's, and the first writes it."""
+    leaf = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    alone = jax.process_count() == 1 or not isinstance(leaf, jax.Array) or not leaf.is_fully_addressable
+    return leaf if alone else np.asarray(leaf)
 
 
 def save_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> None:
@@ -65,9 +76,9 @@ def start_checkpoint(folder: str | pathlib.Path, tree: PyTree) -> Callable[[], N
     """
     import orbax.checkpoint as ocp
 
-    folder = pathlib.Path(folder).absolute()
+    folder = common_path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    plain = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+    plain = jax.tree.map(_plain, tree)
     previous = _complete(folder)
     number = 1 + (int(previous.name) if previous is not None else 0)
     checkpointer = ocp.StandardCheckpointer()
@@ -100,7 +111,7 @@ def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -
     Args:
         folder: as given to `save_checkpoint`.
         like: a pytree of the same structure, whose leaves give shapes, types and placement. None: nested dictionaries
-            and lists with the stored shapes; keys are returned as their data.
+            and lists with the stored shapes, on one device, whatever mesh they were on, and keys as their data.
 
     Returns:
         The pytree, or None when the folder holds no complete checkpoint.
@@ -110,22 +121,26 @@ def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -
     """
     import orbax.checkpoint as ocp
 
-    latest = _complete(pathlib.Path(folder).absolute())
+    latest = _complete(common_path(folder).absolute())
     if latest is None:
         return None
     if like is None:
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(latest)
-    plain = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, like)
+        with ocp.StandardCheckpointer() as checkpointer:  # where it lay is no matter: those devices may not be here
+            stored: Any = checkpointer.metadata(latest).item_metadata
+            empty = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored.tree)
+            found = checkpointer.restore(latest, empty)
+        return jax.tree.map(
+            lambda leaf, about: leaf if about.sharding is None else jnp.asarray(leaf), found, stored.tree
+        )
+    plain = jax.tree.map(_plain, like)
     with ocp.StandardCheckpointer() as checkpointer:
         stored = checkpointer.restore(latest, plain)
-    return jax.tree.map(
-        lambda leaf, template: (
-            jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(template)) if _is_key(template) else leaf
-        ),
-        stored,
-        like,
-    )
+
+    def as_given(leaf: Any, template: Any) -> Any:
+        leaf = jnp.asarray(leaf) if isinstance(template, jax.Array) else leaf
+        return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(template)) if _is_key(template) else leaf
+
+    return jax.tree.map(as_given, stored, like)
 
 
 def _refusal(folder: pathlib.Path, error: BaseException) -> OSError | None:

@@ -1,5 +1,6 @@
 """The run itself: tune, draw, forecast, score; each cell is kept as it is done."""
 
+import dataclasses
 import functools
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from jaxuq._arguments import typed
 from jaxuq._entries import identity_of
 from jaxuq._keys import named_key
 from jaxuq.language import merge_adapters, save_model
+from jaxuq.parallel import process_folder
 from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells
 from jaxuq.tuning.choices import Choices, Given, make_choices
 from jaxuq.tuning.configuration import TuneConfiguration, finetune_config, method_names, normalised, training_options
@@ -81,6 +83,7 @@ def run_tuning(
         judge=judge,
     )  # fmt: skip
     configuration = normalised(configuration, choices)
+    configuration = dataclasses.replace(configuration, output=process_folder(configuration.output))
     kinds: dict[str, Any] = {"acquire": run_labelling, "teach": run_teaching}
     run = next((run for kind, run in kinds.items() if getattr(configuration, kind)), _run_comparison)
     return run(configuration, model=model, listener=listener, choices=choices)

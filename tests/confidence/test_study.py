@@ -129,8 +129,7 @@ def dying_model(name):
 
 @pytest.mark.long
 def test_of_two_workers_one_is_killed_and_the_total_is_the_same(tmp_path, monkeypatch):
-    """Two processes of Ray; what the dead one has answered is kept, and its share goes on in another one."""
-    pytest.importorskip("ray")
+    """What the dead one has answered is kept, and its share goes on in another process while the other one works."""
     data = questions(tmp_path / "mine.jsonl")
     own = {"measures": ("single",), "batch_size": 1}
     confidence.run_study(configured(tmp_path / "whole", data, **own), model=model())

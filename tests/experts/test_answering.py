@@ -6,6 +6,7 @@ import pytest
 
 from jaxuq.experts import answer_by_experts
 from jaxuq.language import LanguageModel, Sampling, stack_adapters
+from jaxuq.parallel import mesh_of
 from tests.language.tiny_decoder import base_params, decoder_with, moved_adapters
 from tests.language.words import tokenizer
 
@@ -39,6 +40,17 @@ def test_a_member_without_weight_changes_nothing(model, adapters):
         np.testing.assert_allclose(found.member_log_probs[:, [0, 2]], alone.member_log_probs, atol=1e-5)
         assert np.isnan(found.member_log_probs[:, 1]).all()
     assert np.isfinite(answers[1].member_log_probs).all()
+
+
+@pytest.mark.parametrize("mesh", ["data=2,expert=4", pytest.param("expert=2,tensor=2", marks=pytest.mark.long)])
+def test_members_on_devices_of_their_own_answer_as_on_one(model, adapters, mesh):
+    """Three members on two or four devices: those that lack one compute a member of weight zero."""
+    alone = ask(model, adapters, PROMPTS, WEIGHTS)
+    divided = ask(model, adapters, PROMPTS, WEIGHTS, mesh=mesh_of(mesh))
+    for one, other in zip(divided, alone, strict=True):
+        np.testing.assert_array_equal(one.tokens, other.tokens)
+        for name in ("log_probs", "entropies", "mutual_information", "variances", "member_log_probs"):
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-5, err_msg=name)
 
 
 def test_sampling_depends_on_index_and_key_alone(model, adapters):

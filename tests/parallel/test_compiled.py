@@ -57,6 +57,23 @@ def test_an_exchange_is_among_the_devices_of_one_axis(axis, taking):
     assert (one.kind, one.devices, one.bytes) == ("all-gather", taking, 64 * 32 * 4 * (taking - 1) / taking)
 
 
+def test_of_two_branches_the_one_that_sends_the_most_counts():
+    """Exchanges in a loop of five turns: 96 numbers in one branch, 32 in the other, and 8 in both before."""
+    mesh = mesh_of("data=8")
+
+    def own(x):
+        def turn(y, _):
+            y = y + jax.lax.psum(y, "data")
+            more = lambda: jax.lax.psum(jnp.concatenate([y] * 12), "data")[:8]  # noqa: E731
+            return jax.lax.cond(y[0] > 0, more, lambda: jax.lax.psum(jnp.concatenate([y] * 4), "data")[:8]), None
+
+        return jax.lax.scan(turn, x, None, length=5)[0]
+
+    run = jax.jit(jax.shard_map(own, mesh=mesh, in_specs=PartitionSpec(), out_specs=PartitionSpec(), check_vma=False))
+    program = read_compiled(run.lower(jax.ShapeDtypeStruct((8,), jnp.float32)).compile())
+    assert program.bytes_sent == 5 * (8 + 96) * 4 * 2 * 7 // 8
+
+
 def test_a_loop_without_known_end_is_named():
     program = read_compiled(
         jax.jit(lambda x: jax.lax.while_loop(lambda y: y.sum() < 10, lambda y: y + 1, x)).lower(jnp.ones(3)).compile()

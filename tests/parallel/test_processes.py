@@ -1,6 +1,5 @@
-"""Two processes of four devices compute what one of eight does; a command that is launched prints and writes once."""
+"""Two processes of four devices compute what one of eight does; what cannot be launched is told."""
 
-import os
 import pathlib
 import socket
 import subprocess
@@ -11,12 +10,13 @@ import pytest
 
 from jaxuq._errors import OptionError
 from jaxuq.cli.launch import LaunchCommand
-from jaxuq.parallel import first_says, is_first, join_processes, mesh_of
+from jaxuq.parallel import common_path, first_says, is_first, join_processes, mesh_of, process_folder
 from tests.parallel.two_processes import MESHES, everything
 
 
 def test_a_process_alone_is_the_first_and_joins_nobody():
     assert is_first() and first_says({"a": 1}) == {"a": 1} and not join_processes(8)
+    assert process_folder("runs/a") == common_path("runs/a") == pathlib.Path("runs/a")
 
 
 @pytest.mark.long
@@ -48,9 +48,12 @@ def test_two_processes_of_four_devices_give_what_one_of_eight_gives(tmp_path):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ([], "runs generate or confidence in several processes, not nothing"),
-        (["tune", "--mesh", "data=2"], "not tune; other commands share their work by --cluster"),
+        ([], "runs generate, confidence, tune, experts, extract in several processes, not nothing"),
+        (["tag", "--mesh", "data=2"], "not tag: its models are small: share its cells by --cluster"),
+        (["serve", "tiny"], "not serve: its requests reach one process only"),
+        (["report", "here"], "not report: there is nothing to divide over devices"),
         (["generate", "hi"], "the processes share a mesh; add --mesh"),
+        (["tune", "--mesh", "data=2", "--cluster"], "leave one of them out"),
     ],
 )
 def test_what_cannot_be_launched_is_told(command, words):
@@ -58,27 +61,3 @@ def test_what_cannot_be_launched_is_told(command, words):
         LaunchCommand(2).check(command)
     with pytest.raises(OptionError, match="--processes is 0"):
         LaunchCommand(0).check(["generate", "hi", "--mesh", "data=2"])
-
-
-@pytest.mark.long
-def test_a_launched_study_has_the_lines_of_one_process(tmp_path):
-    """`jaxuq launch --processes 2 confidence`: the first process writes, and tells the other what is missing."""
-    from tests.language.tiny_checkpoints import write_folder
-
-    model = write_folder(tmp_path / "model", "llama")
-    (tmp_path / "mine.jsonl").write_text('{"id": "a", "question": "one", "answer": "two", "kind": "text"}\n' * 1)
-    common = ["confidence", "--model", str(model), "--data", str(tmp_path / "mine.jsonl"), "--measures", "single",
-              "--max-new-tokens", "4", "--batch-size", "2"]  # fmt: skip
-    root = pathlib.Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    for name, before, after in (
-        ("one", [], ["--mesh", "data=2,tensor=2"]),
-        ("two", ["launch", "--processes", "2"], ["--mesh", "data=2,tensor=2"]),
-    ):
-        given = [*before, *common, "--output", str(tmp_path / name), *after]
-        ran = subprocess.run(
-            [sys.executable, "-m", "jaxuq", *given], env=environment, capture_output=True, text=True, cwd=root
-        )
-        assert ran.returncode == 0, ran.stderr
-    one, two = ((tmp_path / name / "results.csv").read_text() for name in ("one", "two"))
-    assert one == two

@@ -1,4 +1,4 @@
-"""Calls on two worker processes of a local Ray; without Ray, what is said about it."""
+"""Calls in two worker processes of this machine; without Ray, what is said about a cluster."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from jaxuq.study import ClusterError, run_on_cluster
 def test_a_missing_ray_is_one_line_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'jaxuq\[cluster\]'"):
-        run_on_cluster(divmod, {"a": (7, 2)})
+        run_on_cluster(divmod, {"a": (7, 2)}, address="auto")
     with pytest.raises(ValueError, match="workers is 0"):
         run_on_cluster(divmod, {"a": (7, 2)}, workers=0)
 
@@ -35,9 +35,13 @@ def ends(kind, *arguments):
     return {"fails": fails, "dies": dies_until, "divides": divmod}[kind](*arguments)
 
 
+def test_what_cannot_be_sent_to_another_process_is_told():
+    with pytest.raises(ClusterError, match="put functions of your own into a file"):
+        run_on_cluster(lambda: 1, {"a": ()})
+
+
 @pytest.mark.long
 def test_a_death_is_another_attempt_and_an_exception_an_outcome(tmp_path):
-    pytest.importorskip("ray")
     once, always = tmp_path / "once", tmp_path / "always"
     once.mkdir(), always.mkdir()
     calls = {

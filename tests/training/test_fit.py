@@ -1,6 +1,8 @@
 """The host's loop: chunks, early end, and continuing after an interruption at any point."""
 
 import importlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -199,3 +201,22 @@ def test_what_one_mesh_has_written_meanwhile_another_reads_bit_by_bit(tmp_path):
     assert found.sharding == like["kernel"].sharding
     np.testing.assert_array_equal(np.asarray(found).view(np.uint32), values.view(np.uint32))
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["2"]
+
+
+ELSEWHERE = """
+import sys, jax
+from jaxuq.training import load_checkpoint
+found = load_checkpoint(sys.argv[1])
+print(jax.device_count(), isinstance(found["kernel"], jax.Array), found["kernel"].tolist(), found["step"].item())
+"""
+
+
+@pytest.mark.long
+def test_what_eight_devices_have_written_one_reads(tmp_path):
+    """... without being told what there is: a run that was trained on a mesh is used elsewhere."""
+    kernel = np.arange(8, dtype=np.float32)
+    divided = jax.device_put(kernel, NamedSharding(mesh_of("data=8"), PartitionSpec("data")))
+    save_checkpoint(tmp_path / "c", {"kernel": divided, "step": np.int64(2**40)})
+    ran = subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path / "c")], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["1", "True", *str(kernel.tolist()).split(), str(2**40)]

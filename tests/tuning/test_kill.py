@@ -61,7 +61,8 @@ def test_killed_within_a_tuning_and_between_cells_the_run_ends_with_the_same_num
     assert list(killed.glob("checkpoints/plain-0-0/*/latest")) and not (killed / "adapters").exists()
     between = _run([*command, killed], 0.1, until="scored plain, seed 0")
     steps = [line for line in between if line.startswith("step")]
-    assert steps == [f"step plain, seed 0: {at} of 12" for at in (10, 11, 12)], "it goes on after the checkpoint"
+    after = [f"step plain, seed 0: {at} of 12" for at in range(7, 13)]  # the last may have been half written
+    assert steps in (after, after[3:]), "it goes on after a checkpoint"
     assert (killed / "predictions/plain-0.npz").exists() and not (killed / "summary.csv").exists()
     ended = _run([*command, killed, "then", *command, whole], 0)
     left = ended[1 : ended.index("next", 1)]

@@ -27,7 +27,7 @@ from jaxuq.confidence.study.lines import Batch, Lines, line_of
 from jaxuq.confidence.study.scores import write_answers, write_scores
 from jaxuq.confidence.text.assess import assess, check_model
 from jaxuq.language import PromptError, encode_prompt, encode_reply, model_digest
-from jaxuq.parallel import mesh_of, plan_rows, row_parts
+from jaxuq.parallel import mesh_of, plan_rows, process_folder, row_parts
 from jaxuq.questions import Question, QuestionError, QuestionSet, add_responses, load_questions, spread
 from jaxuq.questions.sets import Source
 from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
@@ -78,6 +78,7 @@ def run_study(
         return run_files(configuration, configuration.responses, kind, measures=measures, listener=listener)
     chosen = chosen_measures(configuration.measures, measures)
     check_samples(configuration, chosen)
+    configuration = dataclasses.replace(configuration, output=process_folder(configuration.output))
     source = configuration.data if questions is None else questions
     found = load_questions(source, folder=configuration.folder, layout=configuration.layout or None)
     if questions is not None:

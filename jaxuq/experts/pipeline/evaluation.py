@@ -1,6 +1,7 @@
 """ELREA and its baselines on the same questions: predictions method by method, then tables."""
 
 import contextlib
+import dataclasses
 import functools
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from jaxuq.experts.pipeline.tables import AVERAGE, write_tables
 from jaxuq.experts.pipeline.training import TrainedRun
 from jaxuq.experts.pipeline.weights import Context, members_of
 from jaxuq.language.sampling import GREEDY, Sampling
+from jaxuq.parallel import process_folder
 from jaxuq.questions import equivalent_answers, judge_answer, read_answer, right_answers
 from jaxuq.questions.grading import with_unit
 from jaxuq.study import (
@@ -79,6 +81,8 @@ def run_evaluation(
         RunFolderError: a folder is not what it should be.
     """
     _check(options)
+    runs_of = tuple(process_folder(path) for path in options.runs)
+    options = dataclasses.replace(options, output=process_folder(options.output), runs=runs_of)
     rows = methods_of(options, methods=methods, routing=routing)
     asked = run_options(options)
     check_folder(options.output, system="experts-evaluation", options=asked, resume=options.resume)

@@ -1,5 +1,6 @@
 """The steps of training: base adapter, gradient features, clusters, experts. Each leaves an artefact, whole."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +26,7 @@ from jaxuq.experts.pipeline.records import Encoded, encode_records, load_records
 from jaxuq.language import model_digest
 from jaxuq.networks import stack_layers
 from jaxuq.networks.model import check_decoder
-from jaxuq.parallel import mesh_of
+from jaxuq.parallel import mesh_of, process_folder
 from jaxuq.questions import QuestionSet
 from jaxuq.study import Listener, Plan, RunFolder, check_folder, compute_cells, digest, open_run
 
@@ -83,6 +84,7 @@ def run_training(
         CheckpointError: the model cannot be loaded.
     """
     check_training(configuration)
+    configuration = dataclasses.replace(configuration, output=process_folder(configuration.output))
     found = load_records(configuration)
     options = run_options(configuration)
     check_folder(configuration.output, system="experts", options=options, resume=configuration.resume)

@@ -10,8 +10,8 @@ texts are equal; a first round, in which programs are compiled, does not count. 
     python experiments/benchmarks/serve.py --price [--clients 8] [--rounds 5]
 
 What confidence costs: the same requests in turns, without and with `{"confidence": true, "chain": true}`, not streamed,
-all clients at once. Printed are tokens a second of both and the share that is lost, with its spread over the rounds; and
-the same by the processor time of the server (on Linux), which other work on the machine disturbs less.
+all clients at once. Printed are tokens a second of both and the share that is lost, with its spread over the rounds; so
+too by the server's processor time (on Linux), which other work on the machine disturbs less.
 """
 
 import argparse

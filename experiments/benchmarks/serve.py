@@ -10,7 +10,8 @@ texts are equal; a first round, in which programs are compiled, does not count. 
     python experiments/benchmarks/serve.py --price [--clients 8] [--rounds 5]
 
 What confidence costs: the same requests in turns, without and with `{"confidence": true, "chain": true}`, not streamed,
-all clients at once. Printed are tokens a second of both and the share that is lost, with its spread over the rounds.
+all clients at once. Printed are tokens a second of both and the share that is lost, with its spread over the rounds; so
+too by the server's processor time (on Linux), which other work on the machine disturbs less.
 """
 
 import argparse
@@ -90,30 +91,46 @@ def ask_whole(url: str, content: dict) -> tuple[str, int]:
     return reply["choices"][0]["message"]["content"], reply["usage"]["completion_tokens"]
 
 
-def price(url: str, contents: list[dict], rounds: int) -> None:
+def processor_seconds(process: int) -> float:
+    """Of all threads of a process so far; NaN where the system does not say."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return float("nan")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def price(url: str, process: int, contents: list[dict], rounds: int) -> None:
     """Measure and print what confidence costs."""
     kinds = {"plain": {}, "confidence": {"jaxuq": {"confidence": True, "chain": True}}}
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+    costs: dict[str, list[float]] = {kind: [] for kind in kinds}
     for number in range(rounds + 1):
         texts = {}
         for kind, more in list(kinds.items())[:: 1 if number % 2 else -1]:
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), processor_seconds(process)
             with concurrent.futures.ThreadPoolExecutor(len(contents)) as pool:
                 answers = list(pool.map(lambda content, more=more: ask_whole(url, content | more), contents))
             texts[kind] = [text for text, _ in answers]
             if number:
-                rates[kind].append(sum(tokens for _, tokens in answers) / (time.perf_counter() - began))
+                tokens = sum(tokens for _, tokens in answers)
+                rates[kind].append(tokens / (time.perf_counter() - began))
+                costs[kind].append((processor_seconds(process) - worked) / tokens)
         assert texts["plain"] == texts["confidence"]
         if number:
-            print(f"round {number}: " + ", ".join(f"{kind} {rate[-1]:.1f}" for kind, rate in rates.items()), flush=True)
-    lost = [1 - sure / plain for plain, sure in zip(rates["plain"], rates["confidence"])]
+            said = (f"{kind} {rates[kind][-1]:.1f} ({1000 * costs[kind][-1]:.1f} ms)" for kind in kinds)
+            print(f"round {number}: tokens a second (processor time each) {', '.join(said)}", flush=True)
     print(", ".join(f"{kind} {statistics.median(rate):.1f} tokens a second" for kind, rate in rates.items()))
-    print(f"lost: {statistics.median(lost):.1%} (rounds: {', '.join(f'{one:.1%}' for one in sorted(lost))})")
+    by_time = [1 - sure / plain for plain, sure in zip(rates["plain"], rates["confidence"])]
+    by_work = [1 - plain / sure for plain, sure in zip(costs["plain"], costs["confidence"])]
+    for name, lost in (("by the clock", by_time), ("by processor time", by_work)):
+        print(f"lost {name}: {statistics.median(lost):.1%} (rounds: {', '.join(f'{one:.1%}' for one in sorted(lost))})")
 
 
 @contextlib.contextmanager
-def server(options: argparse.Namespace) -> Iterator[str]:
-    """A server in a process of its own; its address."""
+def server(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """A server in a process of its own; its address, and the number of the process."""
     command = [sys.executable, "-m", "jaxuq", "serve", options.model, "--port", "0", *options.more]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -121,7 +138,7 @@ def server(options: argparse.Namespace) -> Iterator[str]:
         while not (found := re.search(r"http://\S+/v1", line := process.stdout.readline())):
             assert line, "the server has ended"
             print(line.strip())
-        yield found[0]
+        yield found[0], process.pid
     finally:
         process.terminate()
         process.wait(timeout=60)
@@ -140,14 +157,14 @@ def main() -> None:
     options.clients = options.clients or (8 if options.price else 32)
     contents = [body(number, options.new_tokens) for number in range(options.clients)]
     if options.price:
-        with server(options) as url:
-            price(url, contents, options.rounds)
+        with server(options) as (url, process):
+            price(url, process, contents, options.rounds)
         return
     few = contents[:: max(1, len(contents) // options.alone)][: options.alone]
     rates: dict[str, list[float]] = {"alone": [], "together": []}
     firsts: dict[str, list[float]] = {"alone": [], "together": []}
     equal = compared = 0
-    with server(options) as url:
+    with server(options) as (url, _):
         for number in range(options.rounds + 1):
             alone, rate_alone = ask_all(url, few, 1)
             together, rate_together = ask_all(url, contents, options.clients)

@@ -10,7 +10,7 @@ import tyro
 from jaxuq.cli.telling import say, warn
 
 if TYPE_CHECKING:
-    from jaxuq.serving import Judge, Served
+    from jaxuq.serving import Judge, LargerModel, Served
 
 KEY_VARIABLE = "JAXUQ_SERVE_KEY"
 
@@ -53,6 +53,13 @@ class ServeCommand:
     abstain_risk: float | None = None
     """Answers are held back until they are judged, and withheld unless at most this share of those given is wrong."""
 
+    pass_to: str = ""
+    """Of --abstain-risk: a server that answers in the place of what is withheld, such as https://api.openai.com/v1; its
+    key is read from JAXUQ_API_KEY."""
+
+    pass_model: str = ""
+    """The name of the model at --pass-to."""
+
     batch: Path | None = None
     """Answer a file of requests (JSON lines, as the protocol's batches have them) and end; nothing is served."""
 
@@ -89,15 +96,18 @@ class ServeCommand:
             raise ServingError(f"--most-waiting is {self.most_waiting}; expected at least 1")
         if self.slots < 1 or self.tokens < 128:
             raise ServingError(f"--slots is {self.slots} and --tokens {self.tokens}; expected at least 1 and 128")
+        larger = self._larger()
         if self.batch is not None:
-            self._answer(self.batch)
+            self._answer(self.batch, larger)
             return
         key = os.environ.get(KEY_VARIABLE, "").strip()
         listening = listen(self.host, self.port)
         keep_compiled_programs()
         served, judge = self._served()
         backend = LocalBackend(served, slots=self.slots, most_tokens=self.tokens, judge=judge)
-        app = make_app(backend, host=self.host, hosts=self.allow_host, key=key, most_waiting=self.most_waiting)
+        app = make_app(
+            backend, host=self.host, hosts=self.allow_host, key=key, most_waiting=self.most_waiting, larger=larger
+        )
         say(f"{self.slots} answers side by side; their caches take at most {backend.bytes / 2**30:.1f} GiB")
         asked = f"clients need the key in {KEY_VARIABLE}" if key else "no key is asked for"
         if len(backend.names) > 1:
@@ -108,7 +118,22 @@ class ServeCommand:
         serve(app, listening)
         say("ended")
 
-    def _answer(self, requests: Path) -> None:
+    def _larger(self) -> "LargerModel | None":
+        """Who answers what is withheld."""
+        from jaxuq.serving import LargerModel, ServingError, open_endpoint
+
+        if not self.pass_to:
+            if self.pass_model:
+                raise ServingError("--pass-model needs --pass-to URL, the server where it is")
+            return None
+        if self.abstain_risk is None:
+            raise ServingError("--pass-to needs --abstain-risk: nothing is withheld without a promised risk")
+        if not self.pass_model:
+            raise ServingError("--pass-to needs --pass-model, the name of the model there")
+        open_endpoint(self.pass_to, self.pass_model)  # which refuses what cannot be asked
+        return LargerModel(self.pass_to, self.pass_model)
+
+    def _answer(self, requests: Path, larger: "LargerModel | None") -> None:
         """Answer a file."""
         from jaxuq.cli.compiled import keep_compiled_programs
         from jaxuq.cli.display import Display
@@ -119,7 +144,7 @@ class ServeCommand:
         replies = self.batch_output or requests.with_name(f"replies-{requests.name}")
         keep_compiled_programs()
         served, judge = self._served()
-        app = make_app(LocalBackend(served, slots=self.slots, most_tokens=self.tokens, judge=judge))
+        app = make_app(LocalBackend(served, slots=self.slots, most_tokens=self.tokens, judge=judge), larger=larger)
         with Display() as display:
             progress = display.listener().progress
             done, failed = answer_batch(

@@ -59,6 +59,7 @@ from jaxuq.language.tuning import (
     make_optimizer,
     response_loss,
 )
+from jaxuq.language.watching import AnswerStates
 from jaxuq.networks.sharding import PARTITION_RULES, partition_specs, shard_params
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "Alternatives",
     "Answer",
     "AnswerShares",
+    "AnswerStates",
     "Ask",
     "BatchPlan",
     "Captured",

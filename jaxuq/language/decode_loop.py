@@ -18,6 +18,7 @@ from jaxuq.language.row_sampling import sample_rows
 from jaxuq.language.scoring import Alternatives, token_scores
 from jaxuq.language.slots import Slots
 from jaxuq.language.steering import steered
+from jaxuq.language.watching import see_token
 from jaxuq.networks import Model
 
 CHUNK = 16
@@ -132,8 +133,12 @@ def advance_rows(
         goes_on = running & (counts < settings.limit)
         if stops.size:
             goes_on &= ~(chosen[:, None] == stops[None]).any(1)
-        positions = jnp.where(goes_on, slots.lengths + counts - 1, -1)[:, None]
-        hidden, cache, _ = model.hidden_of(params, chosen[:, None], positions, slots.cache)
+        read = goes_on if slots.watched is None else running  # watched answers are read to their last token
+        positions = jnp.where(read, slots.lengths + counts - 1, -1)[:, None]
+        hidden, cache, queries = model.hidden_of(params, chosen[:, None], positions, slots.cache)
+        watched = slots.watched
+        if watched is not None:
+            watched = see_token(watched, queries, hidden, used + number)
         slots = slots._replace(
             cache=cache,
             places=jax.lax.dynamic_update_slice_in_dim(slots.places, positions, used + number, axis=1),
@@ -141,6 +146,7 @@ def advance_rows(
             counts=counts,
             said=slots.said.at[jnp.arange(rows), chosen].add(running.astype(slots.said.dtype)),
             running=goes_on,
+            watched=watched,
         )
         return slots, jax.tree.map(write, said, about), number + 1
 

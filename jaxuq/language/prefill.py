@@ -19,7 +19,7 @@ from jaxuq.language.constraints import Grammar
 from jaxuq.language.prefixes import Prefixes
 from jaxuq.language.sampling import PLAIN, Sampling, check_sampling
 from jaxuq.language.slots import slot_width
-from jaxuq.networks import Model, capability
+from jaxuq.networks import Model, capability, on_layers
 
 PIECES = (32, 128)
 """Lengths of the pieces that prompts are read in; each a multiple of those before it."""
@@ -44,6 +44,7 @@ class Ask(NamedTuple):
         condition: what the model is given with the prompt, see `CacheRows`; None: nothing.
         reading: where the model reads otherwise for another condition: what tells conditions apart, for beginnings that
             prompts share; None: what was read does not depend on it.
+        watched: whether what the model sees of the answers is kept, for `RunningBatch.states`.
     """
 
     prompt: Sequence[int]
@@ -59,6 +60,7 @@ class Ask(NamedTuple):
     grammar: Grammar | None = None
     condition: PyTree = None
     reading: Hashable = None
+    watched: bool = False
 
 
 def slots_of(prompt: int, max_new_tokens: int) -> int:
@@ -72,7 +74,7 @@ class Prompt:
     def __init__(self, ticket: int, ask: Ask):
         self.ticket, self.ask = ticket, ask
         self.waiting = deque(range(ask.num_samples))
-        self.read, self.cache, self.hidden = 0, None, None
+        self.read, self.cache, self.hidden, self.queries = 0, None, None, None
         self.width = slot_width(len(ask.prompt))
 
     @property
@@ -185,7 +187,7 @@ class Prefill:
         piece = np.zeros((1, size), np.int32)
         length = min(size, left)
         piece[0, :length] = tokens[prompt.read : prompt.read + length]
-        prompt.hidden, prompt.cache = read_piece(
+        prompt.hidden, prompt.queries, prompt.cache = read_piece(
             model, self.params, prompt.cache, piece, np.int32(prompt.read), np.int32(length)
         )
         prompt.read += length
@@ -210,9 +212,15 @@ def begin_prompt(model: Model, cache: Any, known: Array, *, width: int) -> Any:
 
 
 @functools.partial(jax.jit, static_argnames=("model",), donate_argnames=("cache",))
-def read_piece(model: Model, params: PyTree, cache: Any, tokens: Array, begin: Array, length: Array) -> tuple[Any, Any]:
-    """Read `length` tokens of a prompt, those from `begin` on; the hidden state of the last, and the cache."""
+def read_piece(
+    model: Model, params: PyTree, cache: Any, tokens: Array, begin: Array, length: Array
+) -> tuple[Any, Any, Any]:
+    """Read `length` tokens of a prompt, those from `begin` on; hidden state and queries of the last, and the cache."""
     slots = jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
-    hidden, cache, _ = model.hidden_of(params, tokens, jnp.where(slots < length, begin + slots, -1), cache)
+    hidden, cache, queries = model.hidden_of(params, tokens, jnp.where(slots < length, begin + slots, -1), cache)
     last = jax.lax.dynamic_index_in_dim(hidden, length - 1, axis=1, keepdims=False)
-    return last, capability(model, "rows.seek")(cache, begin + length)
+    if queries is not None:
+        queries = on_layers(
+            queries, lambda leaf, batch: jax.lax.dynamic_slice_in_dim(leaf, length - 1, 1, axis=batch + 1)
+        )
+    return last, queries, capability(model, "rows.seek")(cache, begin + length)

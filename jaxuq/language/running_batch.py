@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._errors import OptionError
 from jaxuq._options import check_count
 from jaxuq.language.constraints import DEAD_END
 from jaxuq.language.decode_loop import CHUNK, advance_rows
@@ -32,6 +33,7 @@ from jaxuq.language.slots import (
     shapes_of,
     slot_width,
 )
+from jaxuq.language.watching import AnswerStates, empty_watched, states_of_row, watched_bytes
 from jaxuq.networks import Decoder, Model, as_model, capability
 
 _PIECES = 4  # of prompts that are read between two chunks of steps where few answers run yet; one where most do
@@ -145,6 +147,7 @@ class RunningBatch:
         self._slots: Slots | None = None
         self._used, self._width = 0, 0
         self._pace: dict[tuple[int, int], float] = {}
+        self._grew: dict[tuple[int, int], int] = {}
 
     @property
     def running(self) -> int:
@@ -161,6 +164,11 @@ class RunningBatch:
         """Of the caches at their largest, those of beginnings of prompts included."""
         return cache_bytes(self._model, self._params) * self._most_tokens * 5 // 4
 
+    @property
+    def watched_bytes(self) -> int:
+        """Of what is kept beside the caches, at their largest, while answers are watched."""
+        return watched_bytes(self._model, self._params) * self._most_tokens
+
     @typed()
     def add(self, ask: Ask) -> int:
         """Hand in a prompt.
@@ -173,7 +181,10 @@ class RunningBatch:
 
         Raises:
             OptionError: it is empty, numbers are out of range, or its answer needs more tokens than there may be.
+            CapabilityError: it is to be watched, and the model gives no queries.
         """
+        if ask.watched:
+            capability(self._model, "attention")
         return self._prefill.add(ask)
 
     def change(self, params: PyTree) -> None:
@@ -204,12 +215,36 @@ class RunningBatch:
             if row is not None and row.prompt.ticket == ticket and sample in (None, row.sample):
                 self._rows[number] = None
 
+    def states(self, ticket: int, sample: int, *, width: int) -> AnswerStates:
+        """What the model saw of a watched answer, its last token included; to be asked before the next `advance`.
+
+        Args:
+            ticket: of `add`.
+            sample: of an answer that has just grown.
+            width: tokens of the arrays, of prompt and answer and padding; one program for each.
+
+        Returns:
+            The states.
+
+        Raises:
+            OptionError: the answer has not grown, was not watched, or has more tokens.
+        """
+        at = self._grew.get((ticket, sample))
+        if at is None or self._slots is None or self._slots.watched is None:
+            raise OptionError(f"nothing is known of sample {sample} of ticket {ticket}; have it watched, and ask while "
+                              "it has just grown")  # fmt: skip
+        if width > self._width:
+            raise OptionError(f"width is {width}, and rows have {self._width} slots")
+        slots = self._slots
+        return states_of_row(self._model, slots.cache, slots.places, slots.watched, np.int32(at), width=width)
+
     def advance(self) -> list[Grown]:
         """Read some of the prompts, let who is ready join, and make some tokens of all answers.
 
         Returns:
             What has grown; perhaps nothing.
         """
+        self._grew = {}
         pending = self._prefill.pending
         pieces = min(pending, _PIECES * pending // max(pending + self.running, 1))
         for _ in self._prefill.read(max(1, pieces) * PIECES[-1]):
@@ -254,8 +289,20 @@ class RunningBatch:
             self._used = 0
         elif rows != len(self._rows) or prompt.width > self._width:
             self._move(rows, width)
+        self._watch(prompt)
+
+    def _watch(self, *more: Prompt) -> None:
+        """Room for what is seen, if one of the answers or of `more` of them is watched; else none."""
+        slots, prompts = self._slots, [row.prompt for row in self._rows if row is not None]
+        watched = any(one.ask.watched for one in (*prompts, *more))
+        if slots is not None and watched != (slots.watched is not None):
+            room = None
+            if watched:
+                room = empty_watched(self._model, self._params, rows=len(self._rows), width=self._width)
+            self._slots = slots._replace(watched=room)
 
     def _move(self, rows: int, width: int) -> None:
+        self._watch()
         live = [number for number, row in enumerate(self._rows) if row is not None]
         order = np.asarray(live + [-1] * (rows - len(live)), np.int32)
         kept: list[_Row | None] = [self._rows[number] for number in live]
@@ -282,7 +329,7 @@ class RunningBatch:
         length = len(ask.prompt)
         self._used = max(self._used, length)
         self._slots = join_row(
-            self._model, self._slots, np.int32(row), np.int32(self._used), prompt.cache, prompt.hidden,
+            self._model, self._slots, np.int32(row), np.int32(self._used), prompt.cache, prompt.hidden, prompt.queries,
             np.int32(length), own,
         )  # fmt: skip
         self._rows[row] = _Row(prompt, sample)
@@ -354,5 +401,7 @@ class RunningBatch:
             if finish:
                 self._rows[at] = None
             ticket, sample = row.prompt.ticket, row.sample
+            if row.prompt.ask.watched:
+                self._grew[ticket, sample] = at
             grown.append(Grown(ticket, sample, tokens, log_probs, entropies, others, observed, finish, allowed))
         return grown

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from jaxuq.language.row_sampling import RowSampling
+from jaxuq.language.watching import Watched, arrange_watched, extend_watched, see_token
 from jaxuq.networks import Model, capability
 
 SIZES = (1, 4, 16, 32, 64, 128)
@@ -61,6 +62,7 @@ class Slots(NamedTuple):
         said: how many times each token was said.
         running: False for free rows.
         settings: `RowSettings` of the rows.
+        watched: what was seen of the tokens in the slots; None: nobody watches.
     """
 
     cache: Any
@@ -71,6 +73,7 @@ class Slots(NamedTuple):
     said: Float[Array, "rows vocab"]
     running: Bool[Array, "rows"]
     settings: Any
+    watched: Watched | None = None
 
 
 def shapes_of(model: Model, params: PyTree) -> tuple[Any, Any]:
@@ -122,7 +125,15 @@ def empty_rows(model: Model, params: PyTree, *, rows: int, width: int) -> Slots:
 
 @functools.partial(jax.jit, static_argnames=("model",), donate_argnames=("slots",))
 def join_row(
-    model: Model, slots: Slots, row: Array, used: Array, cache: Any, hidden: Array, length: Array, own: RowSettings
+    model: Model,
+    slots: Slots,
+    row: Array,
+    used: Array,
+    cache: Any,
+    hidden: Array,
+    queries: PyTree,
+    length: Array,
+    own: RowSettings,
 ) -> Slots:
     """An answer takes a free row; its prompt is in the first slots, and the next token of all rows goes behind it.
 
@@ -133,12 +144,17 @@ def join_row(
         used: slots used then, at least `length`.
         cache: of the prompt, from `read_piece`.
         hidden: of its last token.
+        queries: of its last token; read where somebody watches.
         length: of the prompt.
         own: settings without the axis of rows; no `bias`: none.
     """
     numbers = jnp.arange(slots.places.shape[1], dtype=jnp.int32)
     merged = capability(model, "rows.put")(slots.cache, cache, row)
     bias = jnp.zeros_like(slots.settings.bias[0]) if own.bias is None else own.bias
+
+    watched = slots.watched
+    if watched is not None:
+        watched = see_token(watched, queries, hidden[:, None], length - 1, row)
 
     def put(whole: Array, one: Array) -> Array:
         return whole.at[row].set(one if jnp.issubdtype(whole.dtype, jax.dtypes.prng_key) else one.astype(whole.dtype))
@@ -152,6 +168,7 @@ def join_row(
         said=slots.said.at[row].set(0.0),
         running=slots.running.at[row].set(True),
         settings=jax.tree.map(put, slots.settings, own._replace(bias=bias)),
+        watched=watched,
     )
 
 
@@ -172,13 +189,17 @@ def move_rows(model: Model, slots: Slots, rows: Array, used: Array, *, width: in
         return jnp.take(leaf, rows, axis=0, mode="clip")
 
     cache = ways.take(slots.cache, rows)
-    taken = jax.tree.map(take, slots._replace(cache=None))
+    taken = jax.tree.map(take, slots._replace(cache=None, watched=None))
     running = taken.running & (rows >= 0)
     places = jnp.where(running[:, None], taken.places, -1)
     order = jnp.argsort(places < 0, axis=1, stable=True)[:, :width].astype(jnp.int32)
     places = jnp.take_along_axis(places, order, axis=1)
     cache = ways.arrange(cache, places, order)
+    watched = slots.watched
+    if watched is not None:
+        watched = extend_watched(arrange_watched(watched, rows, order), max(width - old, 0))
     if width > old:
         cache = ways.extend(cache, width - old)
         places = jnp.pad(places, ((0, 0), (0, width - old)), constant_values=-1)
-    return taken._replace(cache=capability(model, "rows.seek")(cache, used), places=places, running=running)
+    cache = capability(model, "rows.seek")(cache, used)
+    return taken._replace(cache=cache, places=places, running=running, watched=watched)

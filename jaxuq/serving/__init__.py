@@ -3,11 +3,13 @@
 from jaxuq.serving.app import make_app
 from jaxuq.serving.batch_answers import answer_batch
 from jaxuq.serving.batch_files import BatchWaits, batch_chat
-from jaxuq.serving.endpoint import Patience, open_endpoint
+from jaxuq.serving.endpoint import open_endpoint
 from jaxuq.serving.errors import ServingError
 from jaxuq.serving.jobs import Asked, Backend, BadRequest, Growth, Job, TokenText
 from jaxuq.serving.judging import Judge, Verdict
 from jaxuq.serving.local_backend import LocalBackend
+from jaxuq.serving.passing import LargerModel
+from jaxuq.serving.patience import Patience
 from jaxuq.serving.running import address_of, listen, serve, serving
 from jaxuq.serving.secrecy import KEY_VARIABLES, Secrets, is_loopback, key_for, plain_url
 from jaxuq.serving.served import Given, OneModel, Served
@@ -24,6 +26,7 @@ __all__ = [
     "Growth",
     "Job",
     "Judge",
+    "LargerModel",
     "LocalBackend",
     "OneModel",
     "Patience",

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jaxuq.extraction.chat import DEFAULT_SETTINGS, ChatModel, ChatSettings, Reply, Request, Usage
-from jaxuq.serving.endpoint import chat_body, guarded_reply
+from jaxuq.serving.endpoint import guarded_reply
 from jaxuq.serving.errors import ServingError
+from jaxuq.serving.patience import chat_body
 from jaxuq.serving.replies import UnreadableReply, reply_from_json
 from jaxuq.serving.secrecy import environment_secrets
 from jaxuq.study import digest, write_text

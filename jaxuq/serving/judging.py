@@ -10,7 +10,9 @@ from jaxuq.serving.jobs import Asked
 
 if TYPE_CHECKING:
     from jaxuq.confidence import KeptConfidence
+    from jaxuq.confidence.text.given_tokens import SeenTokens
     from jaxuq.language import LanguageModel
+    from jaxuq.questions import Question
 
 _TOKENS = ("answer_probability", "mean_answer_probability", "minimum_answer_probability", "response_probability")
 _TOGETHER = 8  # answers that are read in one pass
@@ -23,11 +25,13 @@ class Answered(NamedTuple):
         prompt: its tokens.
         tokens: of the answer.
         asked: what is wanted to be known.
+        seen: of the answer while it was given; None: it is read once more.
     """
 
     prompt: Sequence[int]
     tokens: Sequence[int]
     asked: Asked
+    seen: "SeenTokens | None" = None
 
 
 class Verdict(NamedTuple):
@@ -43,7 +47,9 @@ class Verdict(NamedTuple):
 
 
 class Judge:
-    """Measures answers by one pass over them: probabilities of their tokens, and the chain if the model attends.
+    """Measures answers: probabilities of their tokens, and the chain if the model attends.
+
+    What was seen of an answer while it was given is used; one of which nothing was seen is read once more.
 
     Args:
         model: that answers.
@@ -94,25 +100,32 @@ class Judge:
         """Verdicts on some answers.
 
         Args:
-            answers: any number; eight are read together.
+            answers: any number; of those that must be read eight are read together.
         """
-        found: list[Verdict] = []
-        for begin in range(0, len(answers), _TOGETHER):
-            found += self._some(answers[begin : begin + _TOGETHER])
-        return found
+        unseen = [one for one in answers if one.seen is None]
+        read = [self._read(unseen[begin : begin + _TOGETHER]) for begin in range(0, len(unseen), _TOGETHER)]
+        found = iter([verdict for some in read for verdict in some])
+        return [next(found) if one.seen is None else self._of_seen(one, one.seen) for one in answers]
 
-    def _some(self, answers: Sequence[Answered]) -> list[Verdict]:
-        from jaxuq.confidence.text.assess import assess_tokens
+    def _question(self, answer: Answered) -> "Question":
         from jaxuq.questions import Question
 
-        usual = self._kept.kind if self._kept is not None else "text"
-        questions: list[Any] = [
-            Question(str(number), "", kind=one.asked.kind or usual)  # pyright: ignore[reportArgumentType]
-            for number, one in enumerate(answers)
-        ]
+        kind: Any = answer.asked.kind or (self._kept.kind if self._kept is not None else "text")
+        return Question("", "", kind=kind)
+
+    def _of_seen(self, answer: Answered, seen: "SeenTokens") -> Verdict:
+        from jaxuq.confidence.text.given_tokens import assess_seen
+
+        question = self._question(answer)
+        found = assess_seen(self._model, question, answer.prompt, answer.tokens, seen, plan=self._plan)
+        return self._verdict(answer, found)
+
+    def _read(self, answers: Sequence[Answered]) -> list[Verdict]:
+        from jaxuq.confidence.text.given_tokens import assess_tokens
+
         assessed = assess_tokens(
             self._model,
-            questions,
+            [self._question(one) for one in answers],
             [one.prompt for one in answers],
             [one.tokens for one in answers],
             plan=self._plan,

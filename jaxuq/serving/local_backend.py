@@ -8,29 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from jaxuq.serving.answer_text import AnswerText
 from jaxuq.serving.errors import ServingError
-from jaxuq.serving.fields import finite
 from jaxuq.serving.given_texts import likeliest_pairs, mean_hidden, scored_tokens
-from jaxuq.serving.jobs import MOST_ALTERNATIVES, Asked, BadRequest, Growth, Job, TokenText
-from jaxuq.serving.judging import Answered, Judge, Verdict
+from jaxuq.serving.jobs import MOST_ALTERNATIVES, BadRequest, Growth, Job, TokenText
+from jaxuq.serving.judging import Judge, Verdict
+from jaxuq.serving.running_jobs import RunningJob
 from jaxuq.serving.served import Given, OneModel, Served
 from jaxuq.serving.served_adapters import ServedAdapters
+from jaxuq.serving.verdicts import judged_answers
 
 if TYPE_CHECKING:
     from jaxuq.language import Grown, LanguageModel
     from jaxuq.language.constraints import Grammar
 
 _MARGIN = 64  # characters a token of the context may have; a longer text is refused before it is encoded
-
-
-class _Running:
-    """A job whose answers are being made."""
-
-    def __init__(self, job: Job, own: int, texts: list[AnswerText], judged: bool, given: Given):
-        self.own = own  # the batch's ticket
-        self.job, self.texts, self.judged, self.left, self.given = job, texts, judged, len(texts), given
-        self.held: dict[int, list[Growth]] = {}
-        self.allowed = [0.0] * len(texts)  # logarithms of the probability of all that the form allowed
-        self.observed: dict[int, list[Any]] = {}
 
 
 class LocalBackend:
@@ -74,10 +64,11 @@ class LocalBackend:
         )  # fmt: skip
         self._batch = self._new_batch()
         self._arriving: dict[int, Job] = {}
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, RunningJob] = {}
         self._tickets: dict[int, int] = {}  # by those of the batch
         self._ended: list[tuple[int, int]] = []
         self._numbers, self._judge = itertools.count(), judge
+        self._watches = judge is not None and functions.attention is not None
         self.kinds: Sequence[str] = () if judge is None else judge.kinds
         self._token_bytes = TokenBytes(whole.tokenizer)
         self._encoder, self._lock = copy.deepcopy(whole.tokenizer), threading.Lock()  # encoding borrows a tokenizer
@@ -151,8 +142,8 @@ class LocalBackend:
 
     @property
     def bytes(self) -> int:
-        """Of the caches at their largest."""
-        return self._batch.bytes
+        """Of the caches at their largest, and what is kept beside them for the judge."""
+        return self._batch.bytes + (self._batch.watched_bytes if self._watches else 0)
 
     @property
     def busy(self) -> bool:
@@ -184,6 +175,8 @@ class LocalBackend:
 
         from jaxuq.language import Ask, Sampling
 
+        judged = self._judged(job)
+        watched = judged and self._watches
         own = self._batch.add(
             Ask(
                 job.prompt,
@@ -199,25 +192,13 @@ class LocalBackend:
                 self._grammar(job),
                 given.condition,
                 given.reading,
+                watched,
             )
         )
         tokenizer = self._served.model.tokenizer
         texts = [AnswerText(index, tokenizer, self._token_bytes, job.stop) for index in range(job.answers)]
         self._tickets[own] = ticket
-        self._running[ticket] = _Running(job, own, texts, self._judged(job), given)
-
-    def _about(self, running: _Running, text: AnswerText, sample: int) -> dict[str, Any]:
-        """What is told of an answer at its end, whether or not somebody asks how sure the model is."""
-        import jax
-
-        told = dict(running.given.told)
-        if running.job.constraint is not None:
-            told["allowed_logprob"] = finite(running.allowed[sample])
-        parts, left = [], text.count
-        for part in running.observed.pop(sample, []):  # the last may hold tokens behind a stop text
-            parts.append(jax.tree.map(lambda leaf, left=left: leaf[:left], part))
-            left -= len(jax.tree.leaves(part)[0])
-        return told | dict(self._served.observed(running.given, parts))
+        self._running[ticket] = RunningJob(job, own, texts, given, judged=judged, watched=watched)
 
     def _judged(self, job: Job) -> bool:
         return self._judge is not None and (job.confidence is not None or self._judge.risk is not None)
@@ -266,14 +247,11 @@ class LocalBackend:
         running = self._running[ticket]
         text, last = running.texts[grown.sample], len(grown.tokens) - 1
         finish = "length" if grown.finish == DEAD_END else grown.finish
-        if grown.allowed_log_probs is not None:
-            running.allowed[grown.sample] += float(grown.allowed_log_probs.sum(dtype=float))
-        if grown.observed is not None:
-            running.observed.setdefault(grown.sample, []).append(grown.observed)
+        running.take(grown)
         for index, (token, log_prob) in enumerate(zip(grown.tokens.tolist(), grown.log_probs.tolist())):
             likely = likeliest_pairs(grown.alternatives, index, running.job.alternatives)
             growth = text.push(token, log_prob, likely, finish if index == last else "")
-            if text.ended and (about := self._about(running, text, grown.sample)):
+            if text.ended and (about := running.about(self._served, grown.sample)):
                 growth = growth._replace(verdict=about)
             if text.ended and not (index == last and finish):
                 self._batch.leave(grown.ticket, grown.sample)
@@ -295,30 +273,15 @@ class LocalBackend:
         return not running.left
 
     def _verdicts(self, ended: Sequence[tuple[int, int]]) -> Iterator[tuple[int, Growth | Exception, bool]]:
-        """Those of one model are judged together."""
-        by_name: dict[str, list[tuple[int, int]]] = {}
-        for ticket, sample in ended:
-            by_name.setdefault(self._running[ticket].job.model or self.name, []).append((ticket, sample))
-        for name, some in by_name.items():
-            try:
-                verdicts = self._judged_answers(name, some)
-            except Exception as error:
+        assert self._judge is not None
+        for some, found in judged_answers(self._judge, self._served, self._batch, self._running, ended):
+            if isinstance(found, Exception):
                 for ticket in {ticket for ticket, _ in some}:
                     self.leave(ticket)
-                    yield ticket, error, True
+                    yield ticket, found, True
                 continue
-            for (ticket, sample), verdict in zip(some, verdicts):
+            for (ticket, sample), verdict in zip(some, found):
                 yield from self._safely(ticket, self._judgement, ticket, sample, verdict)
-
-    def _judged_answers(self, name: str, ended: Sequence[tuple[int, int]]) -> list[Verdict]:
-        assert self._judge is not None
-        answers = []
-        for ticket, sample in ended:
-            job, text = self._running[ticket].job, self._running[ticket].texts[sample]
-            answers.append(Answered(job.prompt, text.tokens, job.confidence or Asked()))
-        asked = self._alone(name)
-        judge = self._judge if asked is self._served.model else self._judge.of_model(asked)
-        return judge.judge(answers)
 
     def _judgement(self, ticket: int, sample: int, verdict: Verdict) -> Iterator[tuple[int, Growth, bool]]:
         running = self._running[ticket]

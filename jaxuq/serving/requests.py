@@ -27,6 +27,7 @@ class Completion(NamedTuple):
         log_probs: whether probabilities of tokens are told.
         echo: whether the prompt comes before the answer.
         texts: the prompts as texts, for `echo`; None where tokens were given.
+        messages: of the chat.
     """
 
     jobs: tuple[Job, ...]
@@ -36,6 +37,7 @@ class Completion(NamedTuple):
     log_probs: bool
     echo: bool = False
     texts: tuple[str | None, ...] = ()
+    messages: tuple[dict[str, str], ...] = ()
 
 
 class Embedding(NamedTuple):
@@ -102,7 +104,7 @@ def read_chat(content: Any, backend: Backend) -> Completion:
     job = sampled._replace(prompt=tuple(prompt), max_tokens=longest)
     _check_room(len(prompt), longest, backend)
     backend.check(job)
-    return Completion((job,), True, stream, usage, log_probs)
+    return Completion((job,), True, stream, usage, log_probs, messages=tuple(map(dict, messages)))
 
 
 def read_completion(content: Any, backend: Backend) -> Completion:

@@ -1,7 +1,7 @@
 """What is served: one model, or several that share a running batch, each by its name."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from jaxtyping import PyTree
@@ -24,6 +24,7 @@ class Given(NamedTuple):
     told: Mapping[str, Any] = {}
 
 
+@runtime_checkable
 class Served(Protocol):
     """Models that share a batch. What is not said to be otherwise is called in the model's thread."""
 

@@ -18,7 +18,7 @@ from jaxuq.confidence.text.generating import all_stops, generate_greedy, sample_
 from jaxuq.confidence.text.marginal import substituted_log_probs
 from jaxuq.confidence.text.measuring import measured, reading_fields
 from jaxuq.confidence.text.options import ChainOptions
-from jaxuq.confidence.text.passes import Texts, generated_pass, read_texts
+from jaxuq.confidence.text.passes import Pass, Texts, generated_pass, read_texts
 from jaxuq.confidence.text.reading import ALL_NEEDS, Reading, read_pass
 from jaxuq.confidence.text.samples import sample_fields
 from jaxuq.language import PromptError, decode_tokens, encode_prompt, encode_reply, score_tokens
@@ -112,18 +112,21 @@ _PLAIN = Plan()
 _OF_THE_TEXT = OF_ATTENTION - {"judge_attention"}
 
 
-class _Clock:
+class Clock:
+    """Seconds by what they were spent on."""
+
     def __init__(self):
         self.spent: dict[str, float] = {}
 
     def __call__(self, name: str, work: Callable[[], Any]) -> Any:
+        """Do work, and count its time."""
         began = time.perf_counter()
         result = jax.block_until_ready(work())
         self.spent[name] = self.spent.get(name, 0.0) + time.perf_counter() - began
         return result
 
 
-class _Batch(NamedTuple):
+class Work(NamedTuple):
     """Answers to one batch of questions, and what everything that is done with them takes."""
 
     model: "LanguageModel"
@@ -133,7 +136,7 @@ class _Batch(NamedTuple):
     rows: int
     plan: Plan
     needs: frozenset[str]
-    clock: _Clock
+    clock: Clock
 
 
 def assess(
@@ -163,12 +166,12 @@ def assess(
         OptionError: a measure asks for what it does not need.
         CapabilityError: a measure needs what the model cannot do.
     """
-    clock = _Clock()
+    clock = Clock()
     measures = chosen_measures(["single"]) if plan.measures is None else plan.measures
     needs = needs_of(measures)
     check_model(model, measures)
     prompts = [_encoded(model, one, plan) for one in batch]
-    generation = None
+    generation, tokens = None, []
     if all(one.response is None for one in batch):
         generation, tokens = clock("generate", lambda: _generate(model, prompts, plan, rows, needs))
     else:
@@ -177,50 +180,20 @@ def assess(
         locate_answer(model, np.asarray(prompt, np.int32), np.asarray(reply, np.int32), one, answer=answer)
         for one, prompt, reply, answer in zip(batch, prompts, tokens, answers or [None] * len(batch))
     ]
-    return _assessed(_Batch(model, batch, prompts, responses, rows, plan, needs, clock), generation, rng_key, measures)
+    work = Work(model, batch, prompts, responses, rows, plan, needs, clock)
+    if generation is None:
+        return assessed(work, None, rng_key, measures)
+    made = generation
+    return assessed(work, lambda texts: generated_pass(model.functions, made, texts), rng_key, measures)
 
 
-def assess_tokens(
-    model: "LanguageModel",
-    batch: Sequence[Question],
-    prompts: Sequence[Sequence[int]],
-    replies: Sequence[Sequence[int]],
-    *,
-    plan: Plan = _PLAIN,
-    rows: int,
+def assessed(
+    work: Work, kept: Callable[[Texts], Pass] | None, rng_key: Key[Array, ""], measures: Sequence[Entry]
 ) -> list[Assessment]:
-    """Assess answers that are tokens already, such as those that a server has just given; one pass over them.
-
-    Args:
-        model: that gave them.
-        batch: the questions; each says by its kind how its answer is read.
-        prompts: tokens of the prompts.
-        replies: tokens of the answers, at least one each.
-        plan: what to do; no samples, and nothing asked.
-        rows: see `assess`.
-
-    Returns:
-        One `Assessment` for each question.
-
-    Raises:
-        CapabilityError: see `assess`.
-    """
-    measures = chosen_measures(["single"]) if plan.measures is None else plan.measures
-    check_model(model, measures)
-    responses = [
-        locate_answer(model, np.asarray(prompt, np.int32), np.asarray(reply, np.int32), one)
-        for one, prompt, reply in zip(batch, prompts, replies)
-    ]
-    listed = [list(prompt) for prompt in prompts]
-    work = _Batch(model, batch, listed, responses, rows, plan, needs_of(measures), _Clock())
-    return _assessed(work, None, jax.random.key(0), measures)
-
-
-def _assessed(work: _Batch, generation: Any, rng_key: Key[Array, ""], measures: Sequence[Entry]) -> list[Assessment]:
-    """The measures of answers that were found in their texts."""
+    """The measures of answers that were found in their texts, by what is `kept` of a pass or by a new one."""
     batch, responses, rows, plan, clock = work.questions, work.responses, work.rows, work.plan, work.clock
     texts = make_texts(responses, rows=rows)
-    reading, fields = _read(work, texts, generation, measures)
+    reading, fields = _read(work, texts, kept, measures)
     samples: list[list[tuple[str, FoundAnswer | None]]] = [[] for _ in batch]
     if work.needs & OF_SAMPLES:
         drawn, samples = _sampled(work, rng_key)
@@ -296,19 +269,18 @@ def _given(model: "LanguageModel", one: Question) -> list[int]:
     return encode_reply(model.tokenizer, one.response or "", what="a response")
 
 
-def _read(work: _Batch, texts: Texts, generation: Any, measures: Sequence[Entry]) -> tuple[Reading, dict[str, Any]]:
-    """One pass over the answers, or what their generation left of it, and what is read from it."""
+def _read(
+    work: Work, texts: Texts, kept: Callable[[Texts], Pass] | None, measures: Sequence[Entry]
+) -> tuple[Reading, dict[str, Any]]:
+    """One pass over the answers, or what is kept of one, and what is read from it."""
     model, options = work.model, work.plan.options
     needs = work.needs | ({"chain"} if "substitutions" in work.needs else set())
     reductions = tuple((one.name, one.functions["token"]) for one in measures if "token" in one.functions)
 
     def read() -> tuple[Any, Reading]:
-        if generation is not None:
-            kept = generated_pass(model.functions, generation, texts)
-        else:
-            kept = read_texts(model.functions, model.variables, texts)
+        found = kept(texts) if kept is not None else read_texts(model.functions, model.variables, texts)
         known = {"options": options, "needs": needs & ALL_NEEDS, "reductions": reductions}
-        return kept.cache, read_pass(model.functions, model.variables, texts, kept, **known)
+        return found.cache, read_pass(model.functions, model.variables, texts, found, **known)
 
     cache, reading = work.clock("read", read)
     found = [one.found is not None for one in work.responses]
@@ -322,7 +294,7 @@ def _read(work: _Batch, texts: Texts, generation: Any, measures: Sequence[Entry]
     return reading, fields
 
 
-def _sampled(work: _Batch, rng_key: Array) -> tuple[dict[str, np.ndarray], list[list[tuple[str, FoundAnswer | None]]]]:
+def _sampled(work: Work, rng_key: Array) -> tuple[dict[str, np.ndarray], list[list[tuple[str, FoundAnswer | None]]]]:
     """Draw further answers."""
     model, plan = work.model, work.plan
 
@@ -342,7 +314,7 @@ def _sampled(work: _Batch, rng_key: Array) -> tuple[dict[str, np.ndarray], list[
     return fields, [list(zip(*both)) for both in zip(texts, answers)]
 
 
-def _asked(work: _Batch, time: int) -> tuple[dict[str, Any], list[str]]:
+def _asked(work: Work, time: int) -> tuple[dict[str, Any], list[str]]:
     """Ask the model about its answers, and score responses without their prompts."""
     questions = [one.question for one in work.questions]
     fields: dict[str, Any] = {}

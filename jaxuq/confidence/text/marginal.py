@@ -195,7 +195,7 @@ def chain_scores(
         2503.19168, 2025.
     """
     kept = read_texts(model, params, texts)
-    reading = read_pass(model, params, texts, kept, options=options, needs=frozenset(("chain",)))
+    reading = read_pass(model, params, texts, kept, options=options, needs=frozenset(("chain", "substitutions")))
     assert reading.confidence is not None and reading.chain is not None and reading.filtered is not None
     marginal = marginal_confidence(model, params, texts, reading, kept.cache, options=options)
     confidence = reading.confidence

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from jaxuq.language import Generation
+from jaxuq.language import AnswerStates, Generation
 from jaxuq.networks import CapabilityError, Decoder, Model, as_model, capability, on_layers
 
 
@@ -37,12 +37,14 @@ class Pass(NamedTuple):
         own: last hidden state where the token was the input.
         queries: after rotary embedding; those of the prompt may be missing but for its last token. None: not kept.
         cache: keys and values, in slots 0, 1, 2, ... of the text; None: not kept.
+        scores: log-probabilities and entropies of the tokens of the response, where they are known; 0 elsewhere.
     """
 
     before: Float[Array, "batch time hidden"]
     own: Float[Array, "batch time hidden"]
     queries: Float[Array, "layers batch time heads dim"] | None
     cache: Any
+    scores: tuple[Float[Array, "batch time"], Float[Array, "batch time"]] | None = None
 
 
 def text_positions(texts: Texts) -> Int[Array, "batch time"]:
@@ -77,8 +79,22 @@ def queries_of(kept: Pass) -> Array:
 def read_texts(model: Model | Decoder, params: PyTree, texts: Texts) -> Pass:
     """Read prompts with their responses: one pass, whose queries and keys are kept. Memory is linear in the length."""
     hidden, cache, queries = as_model(model).hidden_of(params, texts.tokens, text_positions(texts))
-    before = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
-    return Pass(before, hidden, None if queries is None else stacked(queries), cache)
+    return Pass(_before(hidden), hidden, None if queries is None else stacked(queries), cache)
+
+
+def seen_pass(seen: AnswerStates, scores: tuple[Array, Array]) -> Pass:
+    """The pass that a running batch made of one answer, without another one.
+
+    Args:
+        seen: of the answer, as wide as its text.
+        scores: log-probabilities and entropies, see `Pass`.
+    """
+    return Pass(_before(seen.hidden), seen.hidden, stacked(seen.queries), seen.cache, scores)
+
+
+def _before(hidden: Array) -> Array:
+    """From the states of tokens as inputs to those which they were predicted from."""
+    return jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
 
 
 @functools.partial(jax.jit, static_argnames=("model",))

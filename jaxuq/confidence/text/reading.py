@@ -20,11 +20,11 @@ from jaxuq.confidence.text.passes import (
     stacked,
     text_positions,
 )
-from jaxuq.confidence.text.token_quantities import Reductions, looks_back, token_quantities
+from jaxuq.confidence.text.token_quantities import Reductions, TokenQuantities, looks_back, token_quantities
 from jaxuq.language import map_logits
 from jaxuq.networks import Decoder, Model, as_model, capability
 
-ALL_NEEDS = frozenset(("tokens", "attention", "states", "chain"))
+ALL_NEEDS = frozenset(("tokens", "attention", "states", "chain", "substitutions"))
 
 
 class Reading(NamedTuple):
@@ -39,7 +39,7 @@ class Reading(NamedTuple):
         chain: the attention chain.
         filtered: its tokens most similar to the answer.
         confidence: $\\tilde P_{attn}$ and $\\tilde P_{sim}$.
-        changes: single tokens to try in the place of filtered ones.
+        changes: single tokens to try in the place of filtered ones; of a chain, where substitutions are asked for.
         back: attention of each token on the one before it, in the middle layers, `[batch, middle, heads, time]`.
         itself: attention of each token on itself in the middle layer, `[batch, heads, time]`.
         without: similarity of the response to itself without each token, by mean hidden states.
@@ -74,8 +74,9 @@ def read_pass(
 ) -> Reading:
     """What the measures of one answer are made of; see `Reading`.
 
-    Logits are made once more, in blocks, for the tokens of the responses. Beside the pass it holds one token's
-    attention at a time: memory is linear in the length. Chains are found one row after the other.
+    Logits are made once more, in blocks, for the tokens of the responses, where their scores are not known. Beside the
+    pass it holds one token's attention at a time: memory is linear in the length. Chains are found one row after the
+    other.
 
     Args:
         model: or a decoder.
@@ -83,18 +84,23 @@ def read_pass(
         texts: prompts with their responses.
         kept: what a pass over them left.
         options: of UQAC.
-        needs: which parts are made, see `jaxuq.confidence.measures`: `chain`, `attention`, `states`.
+        needs: which parts are made, see `jaxuq.confidence.measures`: `chain`, `substitutions` (of the chain),
+            `attention`, `states`.
         reductions: of the distributions.
     """
     model = as_model(model)
     response = response_mask(texts)
     reduce = functools.partial(token_quantities, reductions=reductions, convention=options.convention)
-    made = map_logits(reduce, model, params, kept.before, texts.tokens, where=response)
+    if kept.scores is None or reductions or options.convention == "published":
+        made = map_logits(reduce, model, params, kept.before, texts.tokens, where=response)
+    else:
+        log_probs, entropies = kept.scores
+        made = TokenQuantities(log_probs, log_probs, entropies, {})
     first = jnp.minimum(texts.begins, texts.tokens.shape[1] - 1)[:, None, None]
     state = jnp.take_along_axis(kept.before, first, axis=1)[:, 0].astype(jnp.float32)
     reading = Reading(**made._asdict(), state=state)
     if "chain" in needs:
-        reading = _with_chains(model, params, texts, kept, reading, options)
+        reading = _with_chains(model, params, texts, kept, reading, options, "substitutions" in needs)
     if "attention" in needs:
         attention = capability(model, "attention")
         keys = stacked(attention.keys(kept.cache))
@@ -104,7 +110,7 @@ def read_pass(
 
 
 def _with_chains(
-    model: Model, params: PyTree, texts: Texts, kept: Pass, reading: Reading, options: ChainOptions
+    model: Model, params: PyTree, texts: Texts, kept: Pass, reading: Reading, options: ChainOptions, substitutes: bool
 ) -> Reading:
     attention, response, positions = capability(model, "attention"), response_mask(texts), text_positions(texts)
     hidden = kept.own.astype(jnp.float32)
@@ -128,6 +134,8 @@ def _with_chains(
             convention=options.convention,
         )  # fmt: skip
         confidence = chain_confidence(said, answer, among, filtered.tokens)
+        if not substitutes:
+            return chain, filtered, confidence, None
         places = jnp.nonzero(filtered.tokens, size=size, fill_value=tokens.shape[0])[0].astype(jnp.int32)
         inside = jnp.minimum(places, tokens.shape[0] - 1)
         logits = model.token_logits(params, before[inside]).astype(jnp.float32)

@@ -1,5 +1,6 @@
 """Labels for tokens from many unreliable labelling functions, and the hidden Markov engine behind it."""
 
+from jaxuq.tagging.acquisition import normalised_log_probability, sequence_bald
 from jaxuq.tagging.annotations import (
     AnnotatedText,
     annotated_labels,
@@ -123,6 +124,7 @@ __all__ = [
     "log_likelihood",
     "majority_vote",
     "make_weak_labels",
+    "normalised_log_probability",
     "observation_log_evidence",
     "pairwise_marginals",
     "path_entropy",
@@ -135,6 +137,7 @@ __all__ = [
     "read_functions",
     "regex_function",
     "scale_reliability",
+    "sequence_bald",
     "silence_probability",
     "smoothed_marginals",
     "snorkel",

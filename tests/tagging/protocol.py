@@ -86,6 +86,9 @@ EXAMPLES: dict[str, Any] = {
         Example(jax.jit(partial(tagging.log_likelihood, checkpoint=True)), _SHARED, differentiable=(0, 1, 2), rows=2),
     ],
     "majority_vote": [_label_model(tagging.majority_vote(3, scheme)) for scheme in ("types", "tokens")],
+    "normalised_log_probability": Example(
+        tagging.normalised_log_probability, _SHARED, differentiable=(0, 1, 2), rows=2
+    ),
     "observation_log_evidence": [
         *(
             Example(tagging.observation_log_evidence, (_normal(*shape, 2, 3, 3), said), differentiable=(0,), rows=1)
@@ -97,6 +100,12 @@ EXAMPLES: dict[str, Any] = {
     "path_entropy": Example(tagging.path_entropy, _SHARED, differentiable=(0, 1, 2), rows=2),
     "posterior_sample": Example(partial(tagging.posterior_sample, num_samples=2), (_KEY, *_OWN), rows=3),
     "scale_reliability": Example(tagging.scale_reliability, (_SHARES,), _PART, differentiable=(0,)),
+    "sequence_bald": Example(
+        jax.jit(partial(tagging.sequence_bald, num_samples=2)),
+        (_KEY, _normal(2, 3), _normal(2, 3, 3), _normal(2, 8, 4, 3), _LENGTHS),
+        shardable=False,
+        rows=None,
+    ),
     "silence_probability": Example(
         tagging.silence_probability, (_SHARES,), _PART | {"num_labels": 3}, differentiable=(0,)
     ),

@@ -62,7 +62,7 @@ def replies(folder, sentences):
     schema = make_schema(json.loads((place / "meta.json").read_text(encoding="utf-8")))
     passages = read_passages(place / "test.json", schema)
     readers = [make_reader(passage.text) for passage in passages]
-    assert [passage.text for passage in passages] == [" ".join(words) for words in sentences]
+    assert [passage.text.text for passage in passages] == [" ".join(words) for words in sentences]
     labels = {kind.name: kind.label for kind in schema.entities}
     columns = {kind.name: kind.column for kind in schema.entities}
     starts = [np.cumsum([0, *(len(word) + 1 for word in words)]) for words in sentences]

@@ -343,6 +343,7 @@ class _Learning:
             weights=self.source.encoder,
             seed=self.seed,
             members=self.asked(step)[0],
+            scores=self.asked(step)[1],
             labelled=step.rows,
         )
 

@@ -25,8 +25,9 @@ class TaggingConfiguration(CrewOptions):
     separated by blanks. Without a valid part a fifth of what is fitted to is held out to choose epochs by."""
 
     model: Annotated[str, from_packages("jaxuq.label_models")] = _LABEL_MODELS
-    """Label models, separated by commas: majority-vote, snorkel, dawid-skene, hmm, chmm, sparse-chmm, connet; with gold
-    access best-consensus, chmm-fixed-emissions, supervised. With --active by default supervised."""
+    """Label models, separated by commas: majority-vote, snorkel, dawid-skene, ibcc, ebcc, flying-squid, hmm, chmm,
+    sparse-chmm, connet; with gold access best-consensus, chmm-fixed-emissions, supervised. With --active by default
+    supervised."""
 
     embeddings: str = "minilm"
     """Encoder of the words for the neural models: minilm, or a folder with a BERT or RoBERTa in safetensors."""

@@ -82,7 +82,9 @@ def run_active_tagging(configuration: TaggingConfiguration, listener: Listener =
     with open_run(
         configuration.folder(),
         system="tag-active",
-        options=options_of(configuration, left_out=APPLIED, names=("data", "embeddings"), free=("seeds",)),
+        options=options_of(
+            configuration, left_out=APPLIED, names=("data", "embeddings"), free=("seeds", "active", "acquisition")
+        ),
         content={"data": digest(digests), "embeddings": sources[0].encoder or ""},
         resume=configuration.resume,
         crew=configuration.crew(run_active_tagging, configuration),

@@ -567,6 +567,28 @@ _ENTRIES: dict[str, tuple[str, str, str, str, int]] = {
         "journal = {Proceedings of the VLDB Endowment}",
         2018,
     ),
+    "kim2012bcc": (
+        "inproceedings",
+        "Kim, Hyun-Chul and Ghahramani, Zoubin",
+        "Bayesian Classifier Combination",
+        "booktitle = {International Conference on Artificial Intelligence and Statistics}",
+        2012,
+    ),
+    "li2019ebcc": (
+        "inproceedings",
+        "Li, Yuan and Rubinstein, Benjamin I. P. and Cohn, Trevor",
+        "Exploiting Worker Correlation for Label Aggregation in Crowdsourcing",
+        "booktitle = {International Conference on Machine Learning}",
+        2019,
+    ),
+    "fu2020flyingsquid": (
+        "inproceedings",
+        "Fu, Daniel Y. and Chen, Mayee F. and Sala, Frederic and Hooper, Sarah M. and Fatahalian, Kayvon and R{\\'e}, "
+        "Christopher",
+        "Fast and Three-rious: Speeding Up Weak Supervision with Triplet Methods",
+        "booktitle = {International Conference on Machine Learning}",
+        2020,
+    ),
     "dawid1979observer": (
         "article",
         "Dawid, A. P. and Skene, A. M.",
@@ -1040,6 +1062,9 @@ _SOURCES: dict[str, tuple[str, ...]] = {
     "majority-vote": ("zhang2021wrench",),
     "snorkel": ("ratner2018snorkel",),
     "dawid-skene": ("dawid1979observer",),
+    "ibcc": ("kim2012bcc",),
+    "ebcc": ("li2019ebcc",),
+    "flying-squid": ("fu2020flyingsquid",),
     "hmm": ("lison2020weak",),
     "chmm": ("li2021chmm",),
     "chmm-fixed-emissions": ("li2021chmm",),

@@ -36,6 +36,7 @@ from jaxuq.extraction.formats import (
     tagging_records,
     write_formats,
 )
+from jaxuq.extraction.harmonising import Harmoniser, fit_harmoniser, harmonised, pareto_loss, span_risk
 from jaxuq.extraction.joining import read_conversations
 from jaxuq.extraction.json_schema import types_of_json_schema
 from jaxuq.extraction.local import local_chat
@@ -119,6 +120,7 @@ __all__ = [
     "Evaluation",
     "Extraction",
     "ExtractionError",
+    "Harmoniser",
     "Haystack",
     "LocatingRules",
     "Match",
@@ -156,6 +158,8 @@ __all__ = [
     "fill",
     "find_column",
     "find_conflicts",
+    "fit_harmoniser",
+    "harmonised",
     "is_nothing",
     "join_tokens",
     "json_line",
@@ -168,6 +172,7 @@ __all__ = [
     "make_schema",
     "merge_overlaps",
     "overlap",
+    "pareto_loss",
     "parse_rows",
     "plain_text",
     "plan_conversations",
@@ -199,6 +204,7 @@ __all__ = [
     "set_aside",
     "settle_types",
     "span_record",
+    "span_risk",
     "steps",
     "structured_tables",
     "tagging_records",

@@ -13,23 +13,27 @@ from jaxuq.reporting.metric_names import metric_name
 if TYPE_CHECKING:
     import matplotlib.figure
 
-_LINES = {"random": ((0, (1.4, 1.2)), 0.55), "epistemic": ((0, (5.0, 1.6)), 1.0)}
+_LINES = {
+    "random": ((0, (1.4, 1.2)), 0.55), "epistemic": ((0, (5.0, 1.6)), 1.0), "bald": ((0, (5.0, 1.6)), 1.0),
+    "entropy": ((0, (6.0, 1.4, 1.4, 1.4)), 1.0),
+}  # fmt: skip
 
 
-def learning_curve_figure(rounds: Frame, metric: str) -> "matplotlib.figure.Figure":
+def learning_curve_figure(
+    rounds: Frame, metric: str, x_label: str = "labelled training molecules"
+) -> "matplotlib.figure.Figure":
     """Draw a metric against the number of labels, a panel a method, a line an acquisition.
 
     Args:
         rounds: rows of `active.csv`: columns `method`, `acquisition`, `labels`, `seed` and the metric.
         metric: the column to draw.
+        x_label: what labels are.
 
     Returns:
         The figure. A line is the mean over seeds, its band one sample standard deviation to either side.
     """
     methods = list(dict.fromkeys(rounds["method"]))
-    figure, grid = panels(
-        len(methods), x_label="labelled training molecules", y_label=metric_name(metric).title, aspect=0.72
-    )
+    figure, grid = panels(len(methods), x_label=x_label, y_label=metric_name(metric).title, aspect=0.72)
     for axes, method in zip(grid, methods, strict=True):
         style, own, lines = method_style(method), rounds[rounds["method"] == method], []
         for acquisition in dict.fromkeys(own["acquisition"]):

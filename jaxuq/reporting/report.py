@@ -10,6 +10,7 @@ from jaxuq.reporting.experts_page import print_experts, write_experts_report
 from jaxuq.reporting.extraction_page import print_extraction, write_extraction_report
 from jaxuq.reporting.method_style import styles_of
 from jaxuq.reporting.result_folder import read_folder, read_record
+from jaxuq.reporting.tagging_active_page import print_tagging_active, write_tagging_active_report
 from jaxuq.reporting.tagging_page import print_tagging, write_tagging_report
 from jaxuq.reporting.tuning_page import print_tuning, write_tuning_report
 
@@ -18,6 +19,7 @@ _BY_PATH = {
     "experts-evaluation": write_experts_report,
     "extract": write_extraction_report,
     "muben-active": write_active_report,
+    "tag-active": write_tagging_active_report,
     "tune": write_tuning_report,
 }
 _PRINTED = {
@@ -26,6 +28,7 @@ _PRINTED = {
     "extract": print_extraction,
     "muben-active": print_active,
     "tag": print_tagging,
+    "tag-active": print_tagging_active,
     "tune": print_tuning,
 }
 _WITHOUT = {

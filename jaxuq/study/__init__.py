@@ -14,6 +14,7 @@ it wants and how they are computed, and `compute_cells` does the rest, here or o
 
 from jaxuq._digest import digest
 from jaxuq._files import read_arrays, write_arrays, write_bytes, write_json, write_text
+from jaxuq.study.acquiring import choose_rows, labelled_sets, random_order
 from jaxuq.study.cells import Cell, cell_arrays
 from jaxuq.study.cluster import run_on_cluster
 from jaxuq.study.crew import Crew, CrewOptions
@@ -56,16 +57,19 @@ __all__ = [
     "Table",
     "cell_arrays",
     "check_folder",
+    "choose_rows",
     "compute_cells",
     "digest",
     "entry_record",
     "from_packages",
     "json_lines",
+    "labelled_sets",
     "make_study",
     "make_table",
     "open_run",
     "options_of",
     "prediction_rows",
+    "random_order",
     "read_arrays",
     "read_resamples",
     "read_run",

@@ -1,5 +1,6 @@
 """Labels for tokens from many unreliable labelling functions, and the hidden Markov engine behind it."""
 
+from jaxuq.tagging.acquisition import normalised_log_probability, sequence_bald
 from jaxuq.tagging.annotations import (
     AnnotatedText,
     annotated_labels,
@@ -7,6 +8,7 @@ from jaxuq.tagging.annotations import (
     prodigy_record,
     read_annotations,
 )
+from jaxuq.tagging.bayesian_combination import CombinationParams, ebcc, ibcc
 from jaxuq.tagging.bayesian_dawid_skene import BayesianTokenParams, bayesian_dawid_skene
 from jaxuq.tagging.chmm import CHMMParams, chmm, chmm_fixed_emissions, true_emissions
 from jaxuq.tagging.columns import read_columns
@@ -24,6 +26,7 @@ from jaxuq.tagging.emission_prior import (
 )
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.finetuning import FinetunedParams, finetune_tagger
+from jaxuq.tagging.flying_squid import FlyingSquidParams, flying_squid
 from jaxuq.tagging.function_files import FunctionFile, read_functions, with_functions
 from jaxuq.tagging.functions import apply_labelling_functions, gazetteer_function, heuristic_function, regex_function
 from jaxuq.tagging.hmm import HMMParams, hmm
@@ -63,11 +66,13 @@ __all__ = [
     "BayesianTokenParams",
     "BestPaths",
     "CHMMParams",
+    "CombinationParams",
     "ConNetParams",
     "EmbeddedText",
     "ExpectedCounts",
     "FinetunedParams",
     "Fitted",
+    "FlyingSquidParams",
     "FunctionFile",
     "HMMParams",
     "LabelForecast",
@@ -100,6 +105,7 @@ __all__ = [
     "crf_loss",
     "crf_tagger",
     "dawid_skene",
+    "ebcc",
     "embed_text",
     "embed_words",
     "emission_addon_prior",
@@ -108,10 +114,12 @@ __all__ = [
     "expected_counts",
     "filtered_marginals",
     "finetune_tagger",
+    "flying_squid",
     "gazetteer_function",
     "hard_targets",
     "heuristic_function",
     "hmm",
+    "ibcc",
     "initial_emission",
     "initial_transition",
     "k_best_viterbi",
@@ -123,6 +131,7 @@ __all__ = [
     "log_likelihood",
     "majority_vote",
     "make_weak_labels",
+    "normalised_log_probability",
     "observation_log_evidence",
     "pairwise_marginals",
     "path_entropy",
@@ -135,6 +144,7 @@ __all__ = [
     "read_functions",
     "regex_function",
     "scale_reliability",
+    "sequence_bald",
     "silence_probability",
     "smoothed_marginals",
     "snorkel",

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from jaxuq.tagging.embedded import Bucket, Bucketed
 from jaxuq.tagging.neural_model import NeuralFitted, Params, TrainOptions
@@ -33,16 +33,23 @@ def _step(loss, trainable, params, optimiser, old, bucket, rows, weights, rates,
     return params._replace(**chosen), optimiser, value
 
 
-def _epoch_batches(text: Bucketed, batch_size: int, rng: np.random.Generator):
-    """All rows once, in batches of one bucket each, in random order; equal shapes within a bucket."""
+def _epoch_batches(
+    text: Bucketed, batch_size: int, rng: np.random.Generator, where: Bool[np.ndarray, " sentence"] | None
+):
+    """All rows once, in batches of one bucket each, in random order; equal shapes within a bucket.
+
+    Of some rows only, the shapes do not depend on how many: a text that is labelled little by little compiles once.
+    """
     batches = []
     for bucket, rows in zip(text.buckets, text.rows):
-        count = -(-len(rows) // batch_size)
-        size = -(-len(rows) // count)
         order = rng.permutation(len(rows))
+        size = -(-len(rows) // -(-len(rows) // batch_size))
+        if where is not None:
+            order, size = order[where[rows[order]]], min(batch_size, len(rows))
+        count = -(-len(order) // size)
         padded = np.zeros(count * size, np.int32)
         weights = np.zeros(count * size, np.float32)
-        padded[: len(rows)], weights[: len(rows)] = order, 1.0
+        padded[: len(order)], weights[: len(order)] = order, 1.0
         batches += [(bucket, padded[i : i + size], weights[i : i + size]) for i in range(0, count * size, size)]
     rng.shuffle(batches)  # type: ignore[arg-type]
     return batches
@@ -60,8 +67,12 @@ def train(
     num_epochs: int,
     patience: int | None = None,
     score: Callable[[Params], float] | None = None,
+    where: Bool[np.ndarray, " sentence"] | None = None,
 ) -> NeuralFitted:
-    """Adam on some fields of the parameters; with `score`, the parameters that scored best, the start included."""
+    """Adam on some fields of the parameters; with `score`, the parameters that scored best, the start included.
+
+    With `where` it learns from these sentences of the text only.
+    """
     rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)).ravel())
     optimiser = optax.scale_by_adam().init({name: getattr(params, name) for name in trainable})
     rates = jnp.float32(learning_rate), jnp.float32(options.weight_decay)
@@ -70,7 +81,7 @@ def train(
     objectives, scores, seconds = [], [], []
     for _ in range(num_epochs):
         began, old, values, sizes = time.perf_counter(), params, [], []
-        for bucket, rows, weights in _epoch_batches(text, options.batch_size, rng):
+        for bucket, rows, weights in _epoch_batches(text, options.batch_size, rng, where):
             key = jax.random.fold_in(rng_key, step)
             params, optimiser, value = _step(
                 loss, trainable, params, optimiser, old, bucket, jnp.asarray(rows), jnp.asarray(weights), rates, key

@@ -62,6 +62,7 @@ EXAMPLES: dict[str, Any] = {
         for kind in ("expected", "marginals")
     ],
     "dawid_skene": _label_model(tagging.dawid_skene(3, num_steps=2)),
+    "ebcc": _label_model(tagging.ebcc(3, num_subtypes=2, num_steps=2)),
     "emission_addon_prior": Example(tagging.emission_addon_prior, (_SHARES, _WXOR.logits), differentiable=(0, 1)),
     "emission_base_prior": [
         Example(tagging.emission_base_prior, (_SHARES,), _PART | {"naive": naive}, differentiable=(0,))
@@ -70,6 +71,8 @@ EXAMPLES: dict[str, Any] = {
     "emission_concentration": Example(tagging.emission_concentration, (_SHARES,), differentiable=(0,)),
     "expected_counts": _both(tagging.expected_counts),
     "filtered_marginals": _both(tagging.filtered_marginals),
+    "flying_squid": _label_model(tagging.flying_squid(3)),
+    "ibcc": _label_model(tagging.ibcc(3, num_steps=2)),
     "hmm": [_label_model(tagging.hmm(3, num_steps=2)), _label_model(tagging.hmm(3, num_steps=1, scheme="any"))],
     "initial_emission": [
         Example(jax.jit(partial(tagging.initial_emission, num_labels=3, statistics=kind)), (_VOTES, _LENGTHS))
@@ -86,6 +89,9 @@ EXAMPLES: dict[str, Any] = {
         Example(jax.jit(partial(tagging.log_likelihood, checkpoint=True)), _SHARED, differentiable=(0, 1, 2), rows=2),
     ],
     "majority_vote": [_label_model(tagging.majority_vote(3, scheme)) for scheme in ("types", "tokens")],
+    "normalised_log_probability": Example(
+        tagging.normalised_log_probability, _SHARED, differentiable=(0, 1, 2), rows=2
+    ),
     "observation_log_evidence": [
         *(
             Example(tagging.observation_log_evidence, (_normal(*shape, 2, 3, 3), said), differentiable=(0,), rows=1)
@@ -97,6 +103,12 @@ EXAMPLES: dict[str, Any] = {
     "path_entropy": Example(tagging.path_entropy, _SHARED, differentiable=(0, 1, 2), rows=2),
     "posterior_sample": Example(partial(tagging.posterior_sample, num_samples=2), (_KEY, *_OWN), rows=3),
     "scale_reliability": Example(tagging.scale_reliability, (_SHARES,), _PART, differentiable=(0,)),
+    "sequence_bald": Example(
+        jax.jit(partial(tagging.sequence_bald, num_samples=2)),
+        (_KEY, _normal(2, 3), _normal(2, 3, 3), _normal(2, 8, 4, 3), _LENGTHS),
+        shardable=False,
+        rows=None,
+    ),
     "silence_probability": Example(
         tagging.silence_probability, (_SHARES,), _PART | {"num_labels": 3}, differentiable=(0,)
     ),
@@ -123,6 +135,8 @@ HOST: dict[str, str] = {
     "BayesianTokenParams": "a type",
     "BestPaths": "a type",
     "CHMMParams": "a type",
+    "CombinationParams": "a type",
+    "FlyingSquidParams": "a type",
     "ConNetParams": "a type",
     "EmbeddedText": "a type",
     "ExpectedCounts": "a type",

@@ -12,7 +12,7 @@ and as a study, whose results are a data frame, comparisons and a page:
 `METHODS` and `BACKBONES` are open tables; a new row of the benchmark is a new entry, here or in another package.
 """
 
-from jaxuq.molecules.muben.acquisition import acquisition_scores, choose_rows
+from jaxuq.molecules.muben.acquisition import acquisition_scores
 from jaxuq.molecules.muben.active import run_active
 from jaxuq.molecules.muben.backbones import BACKBONES, Backbone, make_backbone
 from jaxuq.molecules.muben.binned import binned_scores
@@ -38,7 +38,6 @@ __all__ = [
     "Recipe",
     "acquisition_scores",
     "binned_scores",
-    "choose_rows",
     "grid_cells",
     "make_backbone",
     "muben_study",

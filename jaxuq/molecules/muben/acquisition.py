@@ -1,8 +1,7 @@
-"""Which molecules to label next: scores of a forecast, and the choice of the highest."""
+"""Which molecules to label next: scores of a forecast."""
 
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Bool, Float
 
 from jaxuq.molecules.scaling import LabelScaler
 from jaxuq.posterior import BernoulliForecast, Forecast
@@ -58,45 +57,3 @@ def acquisition_scores(
     count = where.sum(axis=1)
     mean = jnp.where(where, scores, 0).sum(axis=1) / jnp.maximum(count, 1).astype(scores.dtype)
     return jnp.where(count > 0, mean, -jnp.inf)
-
-
-def choose_rows(
-    scores: Float[np.ndarray, " molecules"],
-    labelled: Integer[np.ndarray, " labelled"],
-    number: int,
-    *,
-    labels: Integer[np.ndarray, " molecules"] | None = None,
-) -> Integer[np.ndarray, " chosen"]:
-    """The molecules with the highest scores among those that have no label yet, for so many labels.
-
-    A molecule brings all its labels. From the highest score down, each is taken whose labels still fit; so the number
-    is met exactly where molecules with few labels are left, and is exceeded only where the first alone exceeds it.
-
-    Args:
-        scores: of all molecules, those with labels too; minus infinity or NaN is never chosen.
-        labelled: rows that are out of the question.
-        number: of labels wanted.
-        labels: how many each molecule has to give; one without any is never chosen. None: one each.
-
-    Returns:
-        Their rows, the highest score first; of equal ones the first.
-
-    Example:
-        >>> choose_rows(np.array([5.0, 1.0, 3.0, 3.0]), np.array([0]), 2).tolist()
-        [2, 3]
-        >>> choose_rows(
-        ...     np.array([5.0, 1.0, 3.0, -np.inf]), np.array([], int), 4, labels=np.array([3, 1, 2, 1])
-        ... ).tolist()
-        [0, 1]
-    """
-    labels = np.ones(len(scores), int) if labels is None else labels
-    scores = np.where(np.isnan(scores), -np.inf, scores).astype(np.float64)
-    left = np.setdiff1d(np.flatnonzero((scores > -np.inf) & (labels > 0)), labelled)
-    chosen: list[int] = []
-    for row in left[np.argsort(-scores[left], kind="stable")].tolist():
-        if number <= 0:
-            break
-        if labels[row] <= number or not chosen:
-            chosen.append(row)
-            number -= int(labels[row])
-    return np.array(chosen, np.int64)

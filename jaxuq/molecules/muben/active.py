@@ -2,15 +2,14 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Integer
 
-from jaxuq._keys import named_key
-from jaxuq.molecules.muben.acquisition import acquisition_scores, choose_rows
+from jaxuq.molecules.muben.acquisition import acquisition_scores
 from jaxuq.molecules.muben.cells import cell_content, finished_row, method_cell
 from jaxuq.molecules.muben.configuration import MubenConfiguration
 from jaxuq.molecules.muben.forecasting import forecast_parts, make_setting, told_features
@@ -20,24 +19,18 @@ from jaxuq.molecules.muben.problem import pool_problem
 from jaxuq.molecules.muben.scores import SHOWN
 from jaxuq.molecules.muben.trainings import trainer
 from jaxuq.molecules.records import DataError
-from jaxuq.study import Cell, Listener, Plan, RunFolder, compute_cells, prediction_rows, write_predictions
-
-START = "start"
-Rows = Integer[np.ndarray, " rows"]
-
-
-class Step(NamedTuple):
-    """Trainings on one labelled set.
-
-    Attributes:
-        acquisition: how the set was chosen, or `"start"` for the first one, which all acquisitions share.
-        number: of the round, 0 for the first set.
-        rows: molecules of the training part that have labels, in the order in which they were given them.
-    """
-
-    acquisition: str
-    number: int
-    rows: Rows
+from jaxuq.study import (
+    Cell,
+    Listener,
+    Plan,
+    RunFolder,
+    compute_cells,
+    labelled_sets,
+    prediction_rows,
+    random_order,
+    write_predictions,
+)
+from jaxuq.study.acquiring import START, Step
 
 
 def run_active(configuration: MubenConfiguration, listener: Listener = Listener()) -> RunFolder:  # noqa: B008
@@ -124,17 +117,10 @@ class _Curve(NamedTuple):
 
     def steps(self) -> Iterator["Step | None"]:
         """The labelled sets; None for one that follows from scores that are not there yet."""
-        options = self.learning.opened.configuration
-        rows = self.learning.next_at_random(np.zeros(0, np.int64), options.start, self.seed)
-        step: Step | None = Step(START, 0, rows)
-        yield step
-        for number in range(1, options.active + 1 if self.acquisition != START else 1):
-            if self.acquisition == "random":
-                rows = self.learning.next_at_random(rows, options.acquire, self.seed)
-                step = Step("random", number, rows)
-            elif step is not None:
-                step = self.learning.next_step(step, number, self.acquisition, self.method, self.seed)
-            yield step
+        options, labels = self.learning.opened.configuration, self.learning.labels
+        amounts = (options.start, *[options.acquire] * options.active)
+        scores = partial(self.learning.wanted, self.acquisition, self.method, self.seed)
+        return labelled_sets(self.acquisition, amounts, random_order(self.seed, len(labels)), labels, scores)
 
 
 def _compute(plans: list[Plan]) -> Iterator[tuple[Plan, None]]:
@@ -149,23 +135,6 @@ def _compute(plans: list[Plan]) -> Iterator[tuple[Plan, None]]:
         yield plan, None
 
 
-def random_order(seed: int, num_molecules: int) -> Rows:
-    """The order in which labels are given at random: the first set of every acquisition, and all sets of `"random"`.
-
-    Args:
-        seed: of the repetition.
-        num_molecules: of the training part.
-
-    Returns:
-        All rows, shuffled.
-
-    Example:
-        >>> sorted(random_order(0, 5).tolist())
-        [0, 1, 2, 3, 4]
-    """
-    return np.asarray(jax.random.permutation(named_key(jax.random.key(seed), "active"), num_molecules))
-
-
 class _Learning:
     """What all rounds on one division of the data share."""
 
@@ -174,15 +143,8 @@ class _Learning:
         self.features: Any = None
         self.labels = part.split.train.mask.sum(axis=1)
 
-    def next_at_random(
-        self, rows: Integer[np.ndarray, " before"], number: int, seed: int
-    ) -> Integer[np.ndarray, " after"]:
-        """These rows and the next of the random order, with so many labels more."""
-        places = np.argsort(random_order(seed, len(self.labels)))
-        return np.concatenate([rows, choose_rows(-places.astype(np.float64), rows, number, labels=self.labels)])
-
-    def next_step(self, step: Step, number: int, acquisition: str, method: str, seed: int) -> Step | None:
-        """The next labelled set, once the one before has been trained on."""
+    def wanted(self, acquisition: str, method: str, seed: int, step: Step) -> np.ndarray | None:
+        """How much the labels of each molecule are wanted, once a step has been trained."""
         stored = self.scores(step, method, seed).read()
         if stored is None:
             return None
@@ -192,8 +154,7 @@ class _Learning:
                 f"the forecasts of {method} have no epistemic part to choose by; use another method, or "
                 "--acquisition uncertainty,random"
             )
-        chosen = choose_rows(scores, step.rows, self.opened.configuration.acquire, labels=self.labels)
-        return Step(acquisition, number, np.concatenate([step.rows, chosen]))
+        return scores
 
     def train(self, step: Step, methods: Sequence[str], seed: int) -> None:
         """Train on a labelled set, forecast test part and pool, store both, unless they are there already."""

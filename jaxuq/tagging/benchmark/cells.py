@@ -151,7 +151,7 @@ def cell_rows(plan: Plan, arrays: dict[str, np.ndarray]) -> dict[str, list[dict[
 
 
 @jax.jit
-def _scores(counts: Float[Array, "sentences 3"], *, where: Bool[Array, " sentences"]) -> Float[Array, "3"]:
+def entity_f1(counts: Float[Array, "sentences 3"], *, where: Bool[Array, " sentences"]) -> Float[Array, "3"]:
     """Precision, recall and F1 of entities, from those that are right, found and to be found in each sentence."""
     right, found, gold = jnp.where(where[:, None], counts, 0.0).sum(0)
 
@@ -184,7 +184,7 @@ def intervals_of(folder: pathlib.Path, plans: Sequence[Plan[study.Cell]]) -> Int
     ]
     if not scored:
         return {}
-    return resample_cells(folder, scored, _scores, SHOWN, num_resamples=_RESAMPLES).intervals(("dataset", "method"))
+    return resample_cells(folder, scored, entity_f1, SHOWN, num_resamples=_RESAMPLES).intervals(("dataset", "method"))
 
 
 def write_labelled(folder: pathlib.Path, plans: Sequence[Plan[study.Cell]]) -> None:

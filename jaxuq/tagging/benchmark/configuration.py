@@ -10,6 +10,8 @@ from jaxuq.study.options import from_packages, options_of
 
 APPLIED = ("apply", "formats", "recall", "precision", "delta", "calibrate")
 """Options of labelling with a saved model, which change no fit."""
+_ROUNDS = ("active", "start", "acquire", "acquisition")
+_LABEL_MODELS = "majority-vote,snorkel,dawid-skene,hmm,best-consensus"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +19,15 @@ class TaggingConfiguration(CrewOptions):
     """Label tokens by several labelling functions: jaxuq tag --data NCBI-Disease --model majority-vote,hmm."""
 
     data: tuple[str, ...]
-    """Data sets: folders with meta.json and train, valid, test.json, or their names below JAXUQ_DATA/ner_weak; or files
-    of columns (.conll, .tsv, .bio, .iob2) with --gold or --columns, of Prodigy (.jsonl), Label Studio (.json) or spaCy
-    (.spacy), or of text (.txt), one sentence a line, words separated by blanks. Without a valid part a fifth of what is
-    fitted to is held out to choose epochs by."""
+    """Data sets: folders with meta.json and train, valid, test.json, or their names below JAXUQ_DATA/ner_weak; folders
+    with train, valid and test in columns, or one file of columns (.conll, .tsv, .bio, .iob2), with --gold or --columns;
+    files of Prodigy (.jsonl), Label Studio (.json) or spaCy (.spacy), or of text (.txt), one sentence a line, words
+    separated by blanks. Without a valid part a fifth of what is fitted to is held out to choose epochs by."""
 
-    model: Annotated[str, from_packages("jaxuq.label_models")] = "majority-vote,snorkel,dawid-skene,hmm,best-consensus"
-    """Label models, separated by commas: majority-vote, snorkel, dawid-skene, hmm, chmm, sparse-chmm, connet; with gold
-    access best-consensus, chmm-fixed-emissions, supervised."""
+    model: Annotated[str, from_packages("jaxuq.label_models")] = _LABEL_MODELS
+    """Label models, separated by commas: majority-vote, snorkel, dawid-skene, ibcc, ebcc, flying-squid, hmm, chmm,
+    sparse-chmm, connet; with gold access best-consensus, chmm-fixed-emissions, supervised. With --active by default
+    supervised."""
 
     embeddings: str = "minilm"
     """Encoder of the words for the neural models: minilm, or a folder with a BERT or RoBERTa in safetensors."""
@@ -78,6 +81,22 @@ class TaggingConfiguration(CrewOptions):
     ablations: bool = False
     """Run the ablations of Sparse-CHMM (Table 4.4 of the dissertation) instead of --model."""
 
+    active: int = 0
+    """Active learning in so many rounds instead of label models side by side: a tagger learns from few right labels,
+    more are bought where it is unsure, and it is trained anew. --model supervised starts with sentences drawn at
+    random, a label model with what it says and no right label at all. Rehearsed on text with gold labels; epochs are
+    never chosen by labels that were not bought."""
+
+    start: int = 2000
+    """Active learning: tokens of the first sentences that get right labels; cost is counted in tokens."""
+
+    acquire: int = 2000
+    """Active learning: tokens that each round adds."""
+
+    acquisition: str = "mnlp,random"
+    """Active learning: which sentences: mnlp (least likely best labelling, a token), entropy (of the whole labelling, a
+    token), bald (five taggers disagree on the labelling), random; several with commas between."""
+
     part: Literal["train", "valid", "test"] = "test"
     """The part of the data that is labelled and, if it has gold labels, scored."""
 
@@ -107,12 +126,26 @@ class TaggingConfiguration(CrewOptions):
 
     def cell_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The options that the numbers of one model with one seed follow from, besides data and encoder; defaults."""
-        known = options_of(self, left_out=("data", "model", "embeddings", "seeds", *APPLIED))
+        known = options_of(self, left_out=("data", "model", "embeddings", "seeds", *_ROUNDS, *APPLIED))
         return dict(known.configuration), dict(known.defaults)
 
     def models(self) -> list[str]:
         """The names in `model`, each once."""
-        return list(dict.fromkeys(name.strip() for name in self.model.split(",") if name.strip()))
+        named = "supervised" if self.active and self.model == _LABEL_MODELS else self.model
+        return list(dict.fromkeys(name.strip() for name in named.split(",") if name.strip()))
+
+    def acquisitions(self) -> list[str]:
+        """How active learning chooses.
+
+        Raises:
+            OptionError: an unknown name.
+        """
+        from jaxuq.tagging.committee import SCORES
+
+        named, known = [name.strip() for name in self.acquisition.split(",") if name.strip()], (*SCORES, "random")
+        if not named or not set(named) <= set(known):
+            raise OptionError(f"--acquisition is {self.acquisition!r}; expected some of {', '.join(known)}")
+        return list(dict.fromkeys(named))
 
     def own_functions(self) -> Literal["recommended", "all", "none"]:
         """Which of the data's labelling functions are wanted."""
@@ -133,4 +166,5 @@ class TaggingConfiguration(CrewOptions):
 
     def folder(self) -> pathlib.Path:
         """Where results go."""
-        return self.output or pathlib.Path("runs") / f"tag-{pathlib.Path(self.data[0]).name.lower()}"
+        ending = "-active" if self.active else ""
+        return self.output or pathlib.Path("runs") / f"tag-{pathlib.Path(self.data[0]).name.lower()}{ending}"

@@ -22,6 +22,7 @@ from jaxuq.tagging.reading import load_weak_labels
 from jaxuq.tagging.records import TaggingDataError, WeakLabels, bio_label_names, make_weak_labels, read_text
 
 _COLUMNS = (".conll", ".tsv", ".bio", ".iob2")
+_PARTS = (*_COLUMNS, ".txt")  # of a folder, in which .txt is of columns too, as CoNLL-2003 has it
 
 
 class Texts(NamedTuple):
@@ -149,7 +150,7 @@ def read_texts(entry: str, configuration: TaggingConfiguration) -> Texts:
     """
     test, name = read_text_to_label(entry, configuration), pathlib.Path(entry).name
     train = valid = None
-    if not test.function_names:
+    if not test.function_names and not configuration.active:
         raise TaggingDataError(
             f"{entry} has no labelling functions (a single column of tags, or annotations, are the right ones unless "
             "--gold none says otherwise); add some with --functions mine.py or rules.toml"
@@ -160,6 +161,9 @@ def read_texts(entry: str, configuration: TaggingConfiguration) -> Texts:
         names = tuple(dict.fromkeys(name for part in known for name in part.label_names))  # functions may mark more
         train, valid = (None if part is None else part.with_labels(names) for part in (train, valid))
         test = test.with_labels(names)
+    if configuration.active:  # no epoch is chosen, and no label of the valid part is read
+        pool = train or valid or test
+        return Texts(pool, pool._replace(labels=None), test)
     if valid is not None:
         same = configuration.part == "valid" and test.labels is not None
         remark = f"{name}: epochs of the neural models are chosen on the part that is scored" if same else ""
@@ -183,6 +187,10 @@ def _load(entry: str, part: str, configuration: TaggingConfiguration) -> WeakLab
     files = [read_functions(file) for file in configuration.function_files()]
     if path.is_file():
         data = _read_file(path, configuration)
+    elif (files_of := _column_files(path)) is not None:
+        if part not in files_of:
+            return None
+        data = _read_columns(files_of[part], configuration)
     else:
         try:
             data = load_weak_labels(entry, part, functions="all" if own == "all" else "recommended")  # type: ignore[arg-type]
@@ -194,10 +202,22 @@ def _load(entry: str, part: str, configuration: TaggingConfiguration) -> WeakLab
     return with_functions(data, files) if files else data
 
 
+def _column_files(path: pathlib.Path) -> dict[str, pathlib.Path] | None:
+    """The files of columns of a folder, by part; None where it is none of these."""
+    if not path.is_dir() or (path / "meta.json").exists():
+        return None
+    files = {file.stem: file for end in reversed(_PARTS) for file in path.glob(f"*{end}")}
+    return {part: files[part] for part in ("train", "valid", "test") if part in files} or None
+
+
+def _read_columns(path: pathlib.Path, configuration: TaggingConfiguration) -> WeakLabels:
+    gold = None if configuration.gold is None else configuration.gold == "last"
+    return read_columns(path, gold=gold, columns=configuration.columns)
+
+
 def _read_file(path: pathlib.Path, configuration: TaggingConfiguration) -> WeakLabels:
     if path.suffix in _COLUMNS:
-        gold = None if configuration.gold is None else configuration.gold == "last"
-        return read_columns(path, gold=gold, columns=configuration.columns)
+        return _read_columns(path, configuration)
     if path.suffix in ANNOTATED:
         return annotated_labels(read_annotations(path), gold=configuration.gold != "none")
     if path.suffix != ".txt":

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from jaxuq.molecules import DataError, LabelScaler
-from jaxuq.molecules.muben import MubenConfiguration, acquisition_scores, choose_rows, run_active
-from jaxuq.molecules.muben.active import random_order
+from jaxuq.molecules.muben import MubenConfiguration, acquisition_scores, run_active
 from jaxuq.posterior import BernoulliForecast, GaussianForecast, dense, laplace, predict_forecast
 from jaxuq.reporting import learning_curve_figure, write_report
 from jaxuq.reporting.active_page import active_tables, read_rounds
 from jaxuq.reporting.method_style import styles_of
 from jaxuq.reporting.result_folder import read_record
-from jaxuq.study import read_arrays
+from jaxuq.study import choose_rows, random_order, read_arrays
 
 from .conftest import TINY
 

@@ -1,6 +1,7 @@
 """`jaxuq launch`: a command in several processes that share one mesh, begun here or by a scheduler."""
 
 import dataclasses
+import math
 import os
 import socket
 import subprocess
@@ -21,6 +22,7 @@ _REASONS = {
     "tag": "its models are small: share its cells by --cluster",
     "molecules": "its models are small: one process takes all devices",
 }
+_GRACE = 3.0  # seconds that the others have to end by themselves, for the same reason as one that failed
 _LAST_WORDS = 2000  # characters of a process that failed
 
 
@@ -48,12 +50,18 @@ class LaunchCommand:
                 f"jaxuq launch runs {', '.join(COMMANDS)} in several processes, not {name}"
                 + (f": {reason}" if command else "; such as jaxuq launch --processes 2 confidence --mesh data=8")
             )
-        if not any(part == "--mesh" or part.startswith("--mesh=") for part in command):
+        mesh = next((text for text in map(_mesh_in, command, [*command[1:], ""]) if text is not None), None)
+        if mesh is None:
             raise OptionError("the processes share a mesh; add --mesh, such as --mesh data=8")
         if any(part == "--cluster" or part.startswith("--cluster=") for part in command):
             raise OptionError("the processes share a mesh, and workers of --cluster share cells; leave one of them out")
         if self.processes is not None and self.processes < 1:
             raise OptionError(f"--processes is {self.processes}; it starts at 1")
+        from jaxuq.parallel.meshes import mesh_axes
+
+        devices = math.prod(mesh_axes(mesh).values())
+        if self.processes is not None and devices % self.processes:
+            raise OptionError(f"{self.processes} processes cannot share the {devices} devices of --mesh {mesh} evenly")
 
     def start(self, command: Sequence[str], processes: int) -> int:
         """Begin processes and wait for them.
@@ -69,6 +77,11 @@ class LaunchCommand:
             return _ran(list(command), processes, folder)
 
 
+def _mesh_in(part: str, after: str) -> str | None:
+    """What `--mesh` says, if this part of a command is it."""
+    return after if part == "--mesh" else part.removeprefix("--mesh=") if part.startswith("--mesh=") else None
+
+
 def _ran(command: list[str], count: int, folder: str) -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -81,11 +94,14 @@ def _ran(command: list[str], count: int, folder: str) -> int:
             call = [sys.executable, "-m", "jaxuq", *command]
             quiet = None if rank == 0 else subprocess.DEVNULL
             begun.append(subprocess.Popen(call, env=environment, stdout=quiet, stderr=said[-1]))
+        last = time.monotonic() + _GRACE
         while True:
             codes = [one.poll() for one in begun]
             failed = [rank for rank, code in enumerate(codes) if code]
-            if failed or all(code == 0 for code in codes):
+            if all(code is not None for code in codes) or (failed and time.monotonic() > last):
                 break
+            if not failed:
+                last = time.monotonic() + _GRACE
             time.sleep(0.1)
     finally:
         for one in begun:
@@ -99,7 +115,9 @@ def _ran(command: list[str], count: int, folder: str) -> int:
                 one.wait()
     if not failed:
         return 0
-    rank, code = failed[0], begun[failed[0]].returncode
+    if 0 in failed and codes[0] == 2:  # it has said what is wrong, and so would the others
+        return 2
+    rank, code = failed[0], codes[failed[0]]
     file = said[rank]
     if file is not None:
         file.seek(0)

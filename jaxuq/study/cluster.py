@@ -114,9 +114,11 @@ class _Pool(Protocol):
 
     def finished(self, running: list[Any], timeout: float, /) -> list[Any]:
         """Workers of which there is news."""
+        ...
 
     def outcome(self, worker: Any, /) -> tuple[Any, str]:
         """What became of a call that is finished, and what its process died of, if it did."""
+        ...
 
     def cancel(self, worker: Any, /) -> None:
         """End it."""

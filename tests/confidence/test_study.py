@@ -7,8 +7,6 @@ import json
 import os
 import pathlib
 import signal
-import threading
-import time
 
 import jax
 import numpy as np
@@ -19,7 +17,7 @@ from jaxuq.cli.main import main
 from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
 from jaxuq.questions import add_responses
 from jaxuq.reporting import write_report
-from jaxuq.study import Listener, read_sealed, sealed_lines
+from jaxuq.study import Listener, Log, read_sealed, sealed_lines
 from tests.confidence.tiny_text import model
 
 WORDS = ("cat", "dog", "fish", "bird", "tree")
@@ -111,19 +109,18 @@ def test_workers_of_a_cluster_answer_as_one_process_does(tmp_path, monkeypatch):
 
 
 def dying_model(name):
-    """The tiny model; the first worker that loads it is killed once it has answered a batch."""
+    """The tiny model; the first worker that loads it is killed as soon as it has answered a batch."""
     leader, folder = os.environ["JAXUQ_TEST_LEADER"].split(":", 1)
-    folder = pathlib.Path(folder)
     if os.getpid() != int(leader):
         with contextlib.suppress(FileExistsError):
-            (folder / "dies").touch(exist_ok=False)
+            pathlib.Path(folder, "dies").touch(exist_ok=False)
+            append = Log.append
 
-            def watch():
-                while not any(file.stat().st_size for file in folder.glob("shared/parts/*/predictions.jsonl")):
-                    time.sleep(0.01)
+            def last_words(self, records):
+                append(self, records)
                 os.kill(os.getpid(), signal.SIGKILL)
 
-            threading.Thread(target=watch, daemon=True).start()
+            Log.append = last_words
     return model()
 
 

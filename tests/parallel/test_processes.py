@@ -54,6 +54,9 @@ def test_two_processes_of_four_devices_give_what_one_of_eight_gives(tmp_path):
         (["report", "here"], "not report: there is nothing to divide over devices"),
         (["generate", "hi"], "the processes share a mesh; add --mesh"),
         (["tune", "--mesh", "data=2", "--cluster"], "leave one of them out"),
+        (["tune", "--mesh=data=3"], "2 processes cannot share the 3 devices of --mesh data=3 evenly"),
+        (["tune", "--mesh", "rows=2"], "such as data=2,tensor=4"),
+        (["tune", "--mesh"], "such as data=2,tensor=4"),
     ],
 )
 def test_what_cannot_be_launched_is_told(command, words):

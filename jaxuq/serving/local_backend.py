@@ -1,8 +1,6 @@
 """A model of jaxuq's own behind the server."""
 
-import copy
 import itertools
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +9,8 @@ from jaxuq.serving.errors import ServingError
 from jaxuq.serving.given_texts import likeliest_pairs, mean_hidden, scored_tokens
 from jaxuq.serving.jobs import MOST_ALTERNATIVES, BadRequest, Growth, Job, TokenText
 from jaxuq.serving.judging import Judge, Verdict
-from jaxuq.serving.running_jobs import RunningJob
+from jaxuq.serving.prompt_encoder import PromptEncoder
+from jaxuq.serving.running_jobs import RunningJob, asked
 from jaxuq.serving.served import Given, OneModel, Served
 from jaxuq.serving.served_adapters import ServedAdapters
 from jaxuq.serving.verdicts import judged_answers
@@ -19,8 +18,6 @@ from jaxuq.serving.verdicts import judged_answers
 if TYPE_CHECKING:
     from jaxuq.language import Grown, LanguageModel
     from jaxuq.language.constraints import Grammar
-
-_MARGIN = 64  # characters a token of the context may have; a longer text is refused before it is encoded
 
 
 class LocalBackend:
@@ -71,7 +68,7 @@ class LocalBackend:
         self._watches = judge is not None and functions.attention is not None
         self.kinds: Sequence[str] = () if judge is None else judge.kinds
         self._token_bytes = TokenBytes(whole.tokenizer)
-        self._encoder, self._lock = copy.deepcopy(whole.tokenizer), threading.Lock()  # encoding borrows a tokenizer
+        self._encoder = PromptEncoder(whole.tokenizer)
 
     @property
     def names(self) -> Sequence[str]:
@@ -86,32 +83,16 @@ class LocalBackend:
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Tokens of a chat, where the answer begins; raises `BadRequest`."""
         prompt, chat = self._served.prompt(messages)
-        return self._encode(prompt, sum(len(message["content"]) for message in messages), chat)
+        characters = sum(len(message["content"]) for message in messages)
+        return self._encoder.encode(prompt, characters, self.context, chat=chat)
 
     def encode_text(self, text: str) -> list[int]:
         """Tokens of a text; raises `BadRequest`."""
-        return self._encode(text, len(text))
-
-    def _encode(self, prompt: Any, characters: int, chat: bool = False) -> list[int]:
-        from jaxuq.language import PromptError, encode_prompt
-
-        if characters > self.context * _MARGIN:
-            raise BadRequest(
-                f"the prompt has {characters} characters, more than the context of {self.context} tokens has room for",
-                code="context_length_exceeded",
-            )
-        try:
-            with self._lock:
-                return encode_prompt(self._encoder, prompt, chat=chat)
-        except PromptError as error:
-            raise BadRequest(str(error), param="messages" if isinstance(prompt, list) else "prompt") from None
+        return self._encoder.encode(text, len(text), self.context)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, special ones included."""
-        from jaxuq.language import decode_tokens
-
-        with self._lock:
-            return decode_tokens(self._encoder, tokens, skip_special=False)
+        return self._encoder.decode(tokens)
 
     def check(self, job: Job) -> None:
         """Raise `BadRequest` for an answer that there is never memory for, or of a form that it cannot have."""
@@ -171,30 +152,9 @@ class LocalBackend:
                     return
 
     def _begin(self, ticket: int, job: Job, given: Given) -> None:
-        import jax
-
-        from jaxuq.language import Ask, Sampling
-
         judged = self._judged(job)
         watched = judged and self._watches
-        own = self._batch.add(
-            Ask(
-                job.prompt,
-                job.max_tokens,
-                jax.random.fold_in(_key(job.seed), job.number),
-                job.answers,
-                Sampling(job.temperature, job.top_k, job.top_p, job.min_p),
-                job.bias,
-                job.frequency_penalty,
-                job.presence_penalty,
-                bool(job.alternatives),
-                job.eager,
-                self._grammar(job),
-                given.condition,
-                given.reading,
-                watched,
-            )
-        )
+        own = self._batch.add(asked(job, given, self._grammar(job), watched=watched))
         tokenizer = self._served.model.tokenizer
         texts = [AnswerText(index, tokenizer, self._token_bytes, job.stop) for index in range(job.answers)]
         self._tickets[own] = ticket
@@ -333,13 +293,3 @@ class LocalBackend:
             adapters.drop(name)
         except ServingError as error:
             raise BadRequest(str(error), status=404, param="lora_name") from None
-
-
-def _key(seed: int) -> Any:
-    """A key of 64 bits; the same as `jax.random.key` for those below 2^32."""
-    import jax
-    import numpy as np
-
-    low, high = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
-    key = jax.random.key(np.uint32(low))
-    return jax.random.fold_in(key, np.uint32(high)) if high else key

@@ -11,7 +11,8 @@ from jaxuq.serving.jobs import Growth, Job
 from jaxuq.serving.served import Given, Served
 
 if TYPE_CHECKING:
-    from jaxuq.language import Grown
+    from jaxuq.language import Ask, Grown
+    from jaxuq.language.constraints import Grammar
 
 
 class RunningJob:
@@ -60,3 +61,44 @@ class RunningJob:
             left -= len(jax.tree.leaves(part)[0])
         observed: Mapping[str, Any] = served.observed(self.given, parts)
         return told | dict(observed)
+
+
+def asked(job: Job, given: Given, grammar: "Grammar | None", *, watched: bool) -> "Ask":
+    """What a running batch is asked for a job.
+
+    Args:
+        job: that is wanted.
+        given: to the model with its prompt.
+        grammar: of its constraint; None: none.
+        watched: whether what the model sees is kept.
+    """
+    import jax
+
+    from jaxuq.language import Ask, Sampling
+
+    return Ask(
+        job.prompt,
+        job.max_tokens,
+        jax.random.fold_in(_key(job.seed), job.number),
+        job.answers,
+        Sampling(job.temperature, job.top_k, job.top_p, job.min_p),
+        job.bias,
+        job.frequency_penalty,
+        job.presence_penalty,
+        bool(job.alternatives),
+        job.eager,
+        grammar,
+        given.condition,
+        given.reading,
+        watched,
+    )
+
+
+def _key(seed: int) -> Any:
+    """A key of 64 bits; the same as `jax.random.key` for those below 2^32."""
+    import jax
+    import numpy as np
+
+    low, high = seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF
+    key = jax.random.key(np.uint32(low))
+    return jax.random.fold_in(key, np.uint32(high)) if high else key

@@ -123,6 +123,7 @@ _TEXT = "works on strings"
 LABELS: dict[str, int] = {"cross_entropy": 1, "token_scores": 1}
 HOST: dict[str, str] = {
     "Alternatives": _TYPE,
+    "AnswerStates": _TYPE,
     "Answer": _TYPE,
     "AnswerShares": _TYPE,
     "ChoiceProbabilities": _TYPE,

@@ -6,7 +6,7 @@ which of them its vectors can explain; the risk of a label is the probability th
 one another count as many and are one.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -147,6 +147,7 @@ def fit_harmoniser(
             raise OptionError(f"{name} is {value}; expected at least 1")
     mean, spread = vectors.mean(0), vectors.std(0)
     spread = jnp.where(spread > 1e-6, spread, 1.0)
+    scaled = (vectors - mean[None]) / spread[None]
     said = (votes >= 0) & (votes < num_labels)
     counts = jax.ops.segment_sum(said.astype(vectors.dtype), examples, num_examples)
     start = {"weight": jnp.zeros((vectors.shape[1], num_labels), vectors.dtype), "bias": jnp.zeros(num_labels)}
@@ -154,7 +155,7 @@ def fit_harmoniser(
     optimiser = optax.adam(learning_rate)
 
     def objective(chosen: dict[str, Array]) -> Array:
-        log_probs = _log_probs(Harmoniser(chosen["weight"], chosen["bias"], mean, spread), vectors)
+        log_probs = jax.nn.log_softmax(scaled @ chosen["weight"] + chosen["bias"][None])
         losses = -jnp.take_along_axis(log_probs, jnp.where(said, votes, 0), axis=1)
         losses = jax.ops.segment_sum(jnp.where(said, losses, 0.0), examples, num_examples) / jnp.maximum(counts, 1.0)
         values = pareto_loss(losses, kind, weights=weights, where=counts > 0)
@@ -166,7 +167,8 @@ def fit_harmoniser(
             updates, state = optimiser.update(jax.grad(objective)(chosen), state)
             return (optax.apply_updates(chosen, updates), state), None
 
-    (chosen, _), _ = jax.lax.scan(step, (start, optimiser.init(start)), None, length=num_steps)
+    carry: Any = (start, optimiser.init(start))
+    ((chosen, _), _) = jax.lax.scan(step, carry, None, length=num_steps)
     return Harmoniser(chosen["weight"], chosen["bias"], mean, spread)
 
 
@@ -187,12 +189,8 @@ def harmonised(harmoniser: Harmoniser, vectors: Float[Array, "item width"]) -> F
         >>> harmonised(nothing, jnp.ones((1, 3))).tolist()
         [[0.5, 0.5]]
     """
-    return jnp.exp(_log_probs(harmoniser, vectors))
-
-
-def _log_probs(harmoniser: Harmoniser, vectors: Array) -> Array:
     scaled = (vectors - harmoniser.mean[None]) / harmoniser.spread[None]
-    return jax.nn.log_softmax(scaled @ harmoniser.weight + harmoniser.bias[None])
+    return jax.nn.softmax(scaled @ harmoniser.weight + harmoniser.bias[None])
 
 
 @checked

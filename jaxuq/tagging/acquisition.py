@@ -105,8 +105,8 @@ def sequence_bald(
     members = log_initial.shape[0]
     keys = jax.random.split(rng_key, members)
 
-    def drawn(key, *chain):
-        return posterior_sample(key, *chain, lengths, num_samples=num_samples)
+    def drawn(key, initial, transition, evidence):
+        return posterior_sample(key, initial, transition, evidence, lengths, num_samples=num_samples)
 
     def scored(initial, transition, evidence):
         of_member = jax.vmap(lambda paths: _path_scores(initial, transition, evidence, lengths, paths))

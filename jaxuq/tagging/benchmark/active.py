@@ -1,5 +1,6 @@
 """Active learning: few sentences with right labels, or labelling functions alone; round by round, more of them."""
 
+import dataclasses
 import functools
 import pathlib
 import time
@@ -73,6 +74,7 @@ def run_active_tagging(configuration: TaggingConfiguration, listener: Listener =
         RunFolderError: the folder holds another run.
     """
     names = _check(configuration)
+    configuration = dataclasses.replace(configuration, model=",".join(names))
     sources = [Source(entry, configuration, neural=True) for entry in configuration.data]
     for source in sources:
         _check_source(source, configuration, names)
@@ -352,7 +354,8 @@ class _Learning:
 
 def _first_members(pool: Bucketed, members: int) -> Bucketed:
     """The pool for the first members only; the vectors are the same arrays."""
-    return pool._replace(buckets=tuple(one._replace(weights=one.weights[:, :members]) for one in pool.buckets))
+    fewer = (one._replace(weights=one.weights[:, :members]) for one in pool.buckets)  # type: ignore[attr-defined]
+    return pool._replace(buckets=tuple(fewer))
 
 
 def _beside(text: EmbeddedText, marginals: np.ndarray) -> EmbeddedText:

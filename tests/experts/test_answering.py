@@ -42,7 +42,8 @@ def test_a_member_without_weight_changes_nothing(model, adapters):
     assert np.isfinite(answers[1].member_log_probs).all()
 
 
-@pytest.mark.parametrize("mesh", ["data=2,expert=4", pytest.param("expert=2,tensor=2", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("mesh", ["data=2,expert=4", "expert=2,tensor=2"])
 def test_members_on_devices_of_their_own_answer_as_on_one(model, adapters, mesh):
     """Three members on two or four devices: those that lack one compute a member of weight zero."""
     alone = ask(model, adapters, PROMPTS, WEIGHTS)

@@ -107,16 +107,16 @@ def test_one_question_is_answered_once(given, capsys):
 
 
 def test_confidence(given, tmp_path):
-    """One folder is begun by one process and gone on with by two, in one question more."""
+    """Of a whole folder, and of one that two processes go on with; the tiny model finds no answers to score."""
     command = ["confidence", "--model", given / "model", "--data", given / "sums.jsonl", "--measures", "single",
                "--max-new-tokens", 4, "--batch-size", 4]  # fmt: skip
     alone(*command, "--output", tmp_path / "one")
     launched(*command, "--output", tmp_path / "two")
-    same_tables(tmp_path / "two", tmp_path / "one", "results.csv", "predictions.csv")
+    same_tables(tmp_path / "two", tmp_path / "one", "predictions.csv")
     before = (tmp_path / "one" / "predictions.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "one" / "predictions.jsonl").write_text("".join(before[:5]))
     launched(*command, "--output", tmp_path / "one")
-    same_tables(tmp_path / "one", tmp_path / "two", "results.csv", "predictions.csv")
+    same_tables(tmp_path / "one", tmp_path / "two", "predictions.csv")
 
 
 def test_tune(given, tmp_path):

@@ -133,14 +133,13 @@ def test_members_on_molecules_and_a_chain_on_sentences_hold_what_a_count_by_hand
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.long
 @pytest.mark.parametrize(
-    ("job", "rows"),
-    [("confidence", 12), *(pytest.param(*one, marks=pytest.mark.long) for one in (
-        ("features", 8), ("experts", 8), ("tune", 8), ("ensemble", 8)))],
-)  # fmt: skip
+    ("job", "rows"), [("confidence", 12), ("features", 8), ("experts", 8), ("tune", 8), ("ensemble", 8)]
+)
 def test_a_run_takes_what_its_program_says(job, rows):
     """... within a tenth: what the process holds at most, less what it held before, beside what `jaxuq plan` reads."""
-    # Libraries for products on a CPU have scratch of their own, and malloc keeps what is freed: neither is the program's.
+    # A CPU's libraries for products have scratch of their own, and malloc keeps what is freed: the program has neither.
     own = " ".join(f"--xla_cpu_{name}" for name in (
         "use_xnnpack=false", "use_onednn=false", "experimental_ynn_fusion_type="))  # fmt: skip
     environment = os.environ | {"XLA_FLAGS": own, "MALLOC_MMAP_THRESHOLD_": "131072"}

@@ -134,7 +134,7 @@ def run_study(
                 assessed = assess(model, one.about, key, plan=plan, rows=-(-rows // parts) * parts)
                 yield one, [line_of(question, result) for question, result in zip(one.about, assessed)]
 
-        compute_cells(folder, cells, work, rows=_Told(listener, len(kept)).rows)
+        compute_cells(folder, cells, work, rows=_Told(listener, len(kept)).rows, listener=listener)
         done = lines.settle(kept, batches)
         about = {one.name: facts_of(one) for one in chosen}
         notes = write_scores(folder.path, done, found.name, configuration.seed, about, plan.options.convention)

@@ -102,9 +102,12 @@ def run_labelling(
             return {"active.csv": tables.active_rows(curve, parts), "labels.csv": labels}
 
         compute_cells(
-            folder, [Plan(f"start, seed {one.seed}", one, one, f"start, {one.seed}") for one in starts], _label
+            folder, [Plan(f"start, seed {one.seed}", one, one, f"start, {one.seed}") for one in starts], _label,
+            listener=listener,
+        )  # fmt: skip
+        compute_cells(
+            folder, [Plan(one.name, one, one, one.name) for one in curves], _label, rows=rows, listener=listener
         )
-        compute_cells(folder, [Plan(one.name, one, one, one.name) for one in curves], _label, rows=rows)
         for curve in found:
             file = folder.predictions / f"{curve.method}-{curve.seed}.npz"
             write_arrays(file, curve.cells[-1])

@@ -27,13 +27,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from claims import PARTS, ROOT, Claim, claimed_blocks, read_claims
-from lines import GREEN, RED, STATES, Line, Pair, certify, compare_published, count
+from lines import GREEN, OPEN, RED, STATES, Line, Pair, certify, compare_published, count
 from printed import Block, read_blocks
 
 from jaxuq.reporting.page import Grid, Section, Text, pairs_grid, write_page
 from jaxuq.study import Cell, Listener, Plan, compute_cells, digest, open_run
 
 HERE = pathlib.Path(__file__).parent
+WIDTH = "110"  # of a terminal, as pages quote it
 TABLES = HERE / "published.toml"
 RECORD, PAGE = HERE / "certificate.json", HERE / "README.md"
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, default="minutes", help="the longest claims that are made again")
     parser.add_argument("--only", nargs="+", default=[], help="claims by name, whatever they take")
     parser.add_argument("--again", nargs="+", default=[], help="claims whose kept output is thrown away")
+    parser.add_argument("--kept", action="store_true", help="run nothing: compare the pages with what is kept")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "runs" / "certificate")
     parser.add_argument("--list", action="store_true", help="print the claims, and make nothing")
     options = parser.parse_args()
@@ -55,24 +57,25 @@ def main() -> None:
     names = {claim.name for claim in claims}
     if unknown := {*options.only, *options.again} - names:
         parser.error(f"there is no claim {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
-    blocks = claimed_blocks(claims)
+    claimed_blocks(claims)  # whether all is claimed is said before anything is run
     if options.list:
         for claim in claims:
             print(f"{claim.name:28} {claim.part if claim.steps else claim.otherwise[0]:8} {claim.command}")
         return
     wanted = [claim for claim in claims if claim.steps and _wanted(claim, options)]
     texts = make(claims, wanted, options.output, again=options.again)
+    readme = ROOT / "README.md"
+    readme.write_text(with_rows(readme.read_text(encoding="utf-8"), texts), encoding="utf-8")
+    blocks = claimed_blocks(claims)
     record = {claim.name: record_of(claim, blocks[claim.name], texts.get(claim.name)) for claim in claims}
     RECORD.write_text(as_json(record), encoding="utf-8")
     PAGE.write_text(summary(PAGE.read_text(encoding="utf-8"), record), encoding="utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(with_rows(readme.read_text(encoding="utf-8"), texts), encoding="utf-8")
     print(f"{write_html(options.output, record)}\n{verdict(record)}")
     sys.exit(any(line[-1] in RED for one in record.values() for line in one["lines"]))
 
 
 def _wanted(claim: Claim, options: argparse.Namespace) -> bool:
-    if options.only:
+    if options.only or options.kept:
         return claim.name in options.only
     return PARTS.index(claim.part) <= PARTS.index(options.part)
 
@@ -137,7 +140,9 @@ def run_steps(claim: Claim, logs: pathlib.Path | None = None) -> str:
     for step in claim.steps:
         words = [word for part in shlex.split(os.path.expandvars(step)) for word in _files(part)]
         words[:1] = {"python": [sys.executable], "jaxuq": [sys.executable, "-m", "jaxuq"]}.get(words[0], words[:1])
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+        done = subprocess.run(
+            words, cwd=ROOT, env=os.environ | {"COLUMNS": WIDTH}, capture_output=True, text=True, encoding="utf-8"
+        )
         said.append(done.stdout)
         if logs is not None:
             logs.mkdir(parents=True, exist_ok=True)
@@ -178,6 +183,7 @@ def record_of(claim: Claim, blocks: Sequence[Block], made: dict | None) -> dict:
     if claim.steps:
         record["tolerance"] = {name: float(value) for name, value in claim.tolerance.items()}
     record |= {name: text for name, text in (("reason", claim.reason), ("because", claim.because)) if text}
+    record |= {"differing": dict(claim.differing)} if claim.differing else {}
     return record | {
         "states": count(line.state for line in lines),
         "lines": [list(line) for line in lines],
@@ -206,7 +212,7 @@ def as_json(record: dict) -> str:
 def computable(record: dict) -> dict[str, int]:
     """Of the numbers in tables and outputs that a command makes: how many are in which state."""
     states = count(line[-1] for one in record.values() for line in one["lines"])
-    return {state: number for state, number in states.items() if state in (*GREEN, *RED, "not rebuilt")}
+    return {state: number for state, number in states.items() if state in (*GREEN, *RED, *OPEN)}
 
 
 def verdict(record: dict) -> str:
@@ -217,7 +223,8 @@ def verdict(record: dict) -> str:
     share = green / max(whole, 1)
     return (
         f"{green:,} of {whole:,} numbers that a command makes were made again and agree ({share:.1%}), {red:,} differ, "
-        f"{whole - green - red:,} have not been made again."
+        f"{states.get('differs because', 0):,} differ for a reason that is given, "
+        f"{states.get('not rebuilt', 0):,} have not been made again."
     )
 
 
@@ -287,7 +294,7 @@ def _green(one: dict) -> str:
     states = one["states"]
     if not one["part"]:
         return next(iter(states), "nothing")
-    made = {state: states.get(state, 0) for state in (*GREEN, *RED, "not rebuilt")}
+    made = {state: states.get(state, 0) for state in (*GREEN, *RED, *OPEN)}
     return f"{sum(made[state] for state in GREEN)} of {sum(made.values())} agree"
 
 
@@ -298,7 +305,8 @@ def with_rows(readme: str, texts: dict[str, dict]) -> str:
         made = texts.get(found[1])
         if made is None:
             return found[0]
-        again = {line.split("  ")[1].strip(): line for line in made["text"].splitlines() if line.startswith("  ")}
+        lines = [line for line in made["text"].splitlines() if line.startswith("  ")]
+        again = {line.strip().split("  ")[0]: line.rstrip() for line in reversed(lines)}  # of the first table
         return "\n".join(again.get(line.strip().split("  ")[0], line) for line in found[0].split("\n"))
 
     return re.sub(r"<!-- rows of ([\w-]+) -->\n```.*?```", read, readme, flags=re.DOTALL)
@@ -313,7 +321,11 @@ def write_html(output: pathlib.Path, record: dict) -> pathlib.Path:
     ]
     for name, one in record.items():
         lines = [Line(*line) for line in one["lines"]]
-        said = [Text(text, soft=True) for text in (_said(one), one.get("reason", ""), one.get("because", "")) if text]
+        said = [
+            Text(text, soft=True)
+            for text in (_said(one), one.get("reason", ""), one.get("because", ""), *one.get("differing", {}).values())
+            if text
+        ]
         if lines:
             rows = [(f"{line.section}: {line.row}", line.column, line.printed, line.made, line.state) for line in lines]
             said.append(_table(rows))

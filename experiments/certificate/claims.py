@@ -39,6 +39,7 @@ class Claim(NamedTuple):
         published: pairs of columns, ours and the published; or a pair of `bracket` and nothing: our field has the
             published number in brackets.
         because: why ours differ from the published, where they do.
+        differing: rows whose numbers are known to come out otherwise, and why.
         formula: raised when a change of the code changes the numbers; what was made by another is made again.
     """
 
@@ -55,6 +56,7 @@ class Claim(NamedTuple):
     earlier: tuple[str, ...] = ()
     published: tuple[tuple[str, str], ...] = ()
     because: str = ""
+    differing: Mapping[str, str] = {}
     formula: int = 1
 
     @property

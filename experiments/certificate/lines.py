@@ -9,10 +9,12 @@ from printed import Block, Field, Number, Row, read_blocks
 
 GREEN = ("exact", "within")
 RED = ("differs", "not made")
+OPEN = ("differs because", "not rebuilt")
 STATES = {
     "exact": "made again, to the last digit that is printed",
     "within": "made again, within the tolerance of its claim",
     "differs": "made again, and another number came out",
+    "differs because": "made again, another number came out, and the claim says why",
     "not made": "the command ran, and made no such row",
     "not rebuilt": "there is a command, and it has not been run for this certificate",
     "read off": "it repeats a number of a table, rounded",
@@ -95,6 +97,8 @@ def certify(claim: Claim, blocks: Sequence[Block], made: Sequence[Block] | None)
                     else:
                         other = again.numbers[place].text
                         state = _state(claim, field, again, place)
+                        if state == "differs" and row.label[0] in claim.differing:
+                            state = "differs because"
                     lines.append(Line(block.section, " · ".join(row.label), field.column, number.text, other, state))
     return lines
 

@@ -14,7 +14,7 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 """What looks like a number and is the name of something, or a year."""
-_ONLY_NUMBERS = re.compile(r"[\s±/()\[\]x×%*,;:+\-−–.~<>=]*")
+_ONLY_NUMBERS = re.compile(r"(?:[\s±/()\[\]x×%*,;:+\-−–.~<>=]|\bto\b|\bof\b|\band\b)*")
 _TYPED = ("python", "toml", "json", "yaml", "bash", "bibtex")
 _COMMAND = re.compile(r"\s*(?:\$|>|#|jaxuq |python |make |pip |git |curl |export |for |done|cd |uv )")
 _TIME = re.compile(r"(?<=\d)\s*(?:s|ms|min|minutes?|seconds?|hours?|quarters? of an hour)\b")

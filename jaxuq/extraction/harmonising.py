@@ -92,6 +92,7 @@ def pareto_loss(
 
 
 @checked
+@widened
 def fit_harmoniser(
     vectors: Float[Array, "item width"],
     votes: Int[Array, "item source"],
@@ -173,6 +174,7 @@ def fit_harmoniser(
 
 
 @checked
+@widened
 def harmonised(harmoniser: Harmoniser, vectors: Float[Array, "item width"]) -> Float[Array, "item label"]:
     """What a harmoniser believes of items.
 

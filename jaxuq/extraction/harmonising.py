@@ -168,9 +168,8 @@ def fit_harmoniser(
             updates, state = optimiser.update(jax.grad(objective)(chosen), state)
             return (optax.apply_updates(chosen, updates), state), None
 
-    carry: Any = (start, optimiser.init(start))
-    ((chosen, _), _) = jax.lax.scan(step, carry, None, length=num_steps)
-    return Harmoniser(chosen["weight"], chosen["bias"], mean, spread)
+    last: Any = jax.lax.scan(step, (start, optimiser.init(start)), None, length=num_steps)[0][0]
+    return Harmoniser(last["weight"], last["bias"], mean, spread)
 
 
 @checked

@@ -178,6 +178,13 @@ def test_a_command_that_fails_costs_itself(certificate, tmp_path, monkeypatch, c
     assert certificate.make([good], [good], tmp_path)["good"]["code"] == "v1"
 
 
+def test_data_that_are_not_there_are_named(certificate, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXUQ_DATA", str(tmp_path))
+    claim = certificate.Claim("c", "p.md", ("*",), steps=("true",), data=("gno",))
+    with pytest.raises(SystemExit, match=r"claim c reads gno, .*JAXUQ_DATA"):
+        certificate.make([claim], [claim], tmp_path / "run")
+
+
 _WORDS = {word: number for number, word in enumerate(
     ["", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
      "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"],

@@ -165,6 +165,10 @@ def _data(claim: Claim) -> dict[str, str]:
     found = {}
     for name in claim.data:
         folder = ROOT if (ROOT / name).exists() else pathlib.Path(os.environ.get("JAXUQ_DATA", "data"))
+        if not (folder / name).exists():
+            raise SystemExit(
+                f"claim {claim.name} reads {name}, which is not in {folder}: JAXUQ_DATA names the data's folder"
+            )
         files = sorted(path for path in [folder / name, *(folder / name).rglob("*")] if path.is_file())
         found[name] = digest({path.relative_to(folder).as_posix(): path.read_bytes() for path in files})
     return found

@@ -213,7 +213,7 @@ def span_risk(
         where: False in padding.
 
     Returns:
-        In [0, 1]; 0 for a span without words.
+        In [0, 1]; 0 for a span without words, NaN for one with a label that is none.
 
     Example:
         >>> import jax.numpy as jnp
@@ -224,5 +224,7 @@ def span_risk(
         Zhao, Wei, Preston, Poon. Pareto optimal learning for estimating large language model errors. ACL 2024.
     """
     kept = counted(where, labels)
-    own = jnp.take_along_axis(probabilities, jnp.where(kept, labels, 0)[..., None], axis=-1)[..., 0]
+    classes = (labels >= 0) & (labels < probabilities.shape[-1])
+    own = jnp.take_along_axis(probabilities, jnp.where(kept & classes, labels, 0)[..., None], axis=-1)[..., 0]
+    own = jnp.where(classes, own, jnp.nan)
     return 1.0 - jnp.prod(jnp.where(kept, own, 1.0), axis=-1)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from jaxuq._arrays import widened
 from jaxuq._errors import OptionError
 from jaxuq._shapes import checked
 from jaxuq.tagging._chain import Initial, Transition, make_chain
@@ -56,6 +57,7 @@ def normalised_log_probability(
 
 
 @checked
+@widened
 def sequence_bald(
     rng_key: Key[Array, ""],
     log_initial: Float[Array, "member state"],

@@ -35,6 +35,7 @@ EXAMPLES: dict = {
         where=_KEPT, masked=(0, 1), differentiable=(0,),
     ),
 }  # fmt: skip
+LABELS = {"span_risk": 1}
 HOST: dict[str, str] = {
     name: "a constant"
     if name in _CONSTANTS

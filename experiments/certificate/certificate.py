@@ -143,7 +143,7 @@ def run_steps(claim: Claim, logs: pathlib.Path | None = None) -> str:
         done = subprocess.run(
             words, cwd=ROOT, env=os.environ | {"COLUMNS": WIDTH}, capture_output=True, text=True, encoding="utf-8"
         )
-        said.append(done.stdout)
+        said.append(done.stdout + done.stderr * (words[1:3] == ["-m", "jaxuq"]))  # what it took for what is told there
         if logs is not None:
             logs.mkdir(parents=True, exist_ok=True)
             with (logs / f"{claim.name}.txt").open("a", encoding="utf-8") as log:

@@ -23,13 +23,11 @@ class LargerModel(NamedTuple):
         url: of a server that speaks the chat protocol; its key is read from the environment, see `open_endpoint`.
         name: of the model there.
         patience: with it.
-        insecure: send a key by plain http to another machine.
     """
 
     url: str
     name: str
     patience: Patience = Patience(attempts=3)
-    insecure: bool = False
 
     def ask(self, messages: Sequence[Mapping[str, str]], job: Job, answer: int) -> Reply:
         """One reply to a chat.
@@ -44,7 +42,7 @@ class LargerModel(NamedTuple):
         """
         settings = ChatSettings(job.temperature, job.max_tokens, job.top_p, job.seed & 0x7FFFFFFF, log_probs=True)
         try:
-            model = open_endpoint(self.url, self.name, settings, patience=self.patience, insecure=self.insecure)
+            model = open_endpoint(self.url, self.name, settings, patience=self.patience)
             (reply,) = model.ask([Request(tuple(map(dict, messages)), sample=answer)])
         except ServingError as error:  # hidden by the endpoint
             return Reply("", error=str(error))

@@ -211,7 +211,7 @@ def key_for(url: str, *, insecure: bool = False) -> str:
     if key and parts.scheme != "https" and not is_loopback(host) and not insecure:
         raise ServingError(
             f"{plain_url(url)} is plain http: the key in {variable} could be read on the way; use https://, unset the "
-            "key, or add --insecure (insecure=True) where the network is yours"
+            "key, or, where the network is yours, say so: --insecure of jaxuq extract, insecure=True in Python"
         )
     return key
 

@@ -34,17 +34,13 @@ ratio above 1 means that jaxuq is faster. Median of the runs, and their range.
 """
 
 
-def measure(command: str, patterns: list[str], repeats: int) -> list[list[float]]:
-    """Ratios by pattern, one a run; none where the output has none."""
-    found: list[list[float]] = [[] for _ in patterns]
-    for _ in range(repeats):
-        done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            print((done.stderr.strip() or done.stdout.strip())[-400:], file=sys.stderr)
-        for ratios, pattern in zip(found, patterns):
-            said = re.search(pattern, done.stdout, re.MULTILINE)
-            ratios += [float(said[1])] if said else []
-    return found
+def measure(command: str, patterns: list[str]) -> list[float | None]:
+    """A ratio by pattern, of one run; none where the output has none."""
+    done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        print((done.stderr.strip() or done.stdout.strip())[-400:], file=sys.stderr)
+    said = [re.search(pattern, done.stdout, re.MULTILINE) for pattern in patterns]
+    return [float(one[1]) if one else None for one in said]
 
 
 def machine() -> str:
@@ -99,17 +95,18 @@ def main() -> None:
         filled = command.format(here=sys.executable, peers=options.peers, before=options.before)
         print(filled, flush=True)
         load = os.getloadavg()[0]
-        found = measure(filled, [row["ratio"] for row in own], options.repeats)
-        for row, ratios in zip(own, found):
-            print(
-                f"  {row['job']}, {row['peer']}: {', '.join(f'{one:.2f}' for one in ratios) or 'no ratio'}", flush=True
-            )
-            if ratios:
-                kept[f"{row['job']}: {row['peer']}"] = {
-                    "ratios": ratios, "date": f"{datetime.date.today():%Y-%m-%d}", "machine": machine(), "load": load,
-                }  # fmt: skip
-        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        PAGE.write_text(page(rows, kept), encoding="utf-8")
+        for repeat in range(options.repeats):
+            for row, ratio in zip(own, measure(filled, [row["ratio"] for row in own])):
+                name = f"{row['job']}: {row['peer']}"
+                print(f"  {name}: {'no ratio' if ratio is None else f'{ratio:.2f}'}", flush=True)
+                if ratio is not None:
+                    before = kept[name]["ratios"] if repeat and name in kept else []
+                    kept[name] = {
+                        "ratios": [*before, ratio], "date": f"{datetime.date.today():%Y-%m-%d}", "machine": machine(),
+                        "load": load,
+                    }  # fmt: skip
+            KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            PAGE.write_text(page(rows, kept), encoding="utf-8")
     print(f"written: {PAGE.relative_to(ROOT)}")
 
 

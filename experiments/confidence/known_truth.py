@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("runs/known"))
     parser.add_argument("--twins", type=int, default=240)
     parser.add_argument("--unanswerable", type=int, default=120)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--measures", default="single,samples")
     parser.add_argument("--samples", type=int, default=10)
@@ -52,14 +52,16 @@ def main() -> None:
     size = {"seed": options.seed, "twins": options.twins, "unanswerable": options.unanswerable}
     known = make_known_truth(**size)
     model = load_model(options.model)
-    examples = training_examples(model.tokenizer, load_questions("known", part="train", **size).questions)
+    drawn = load_questions("known", part="train", **size)
+    examples = training_examples(model.tokenizer, [bare(one) for one in drawn.questions])
     config = FinetuneConfig(
-        LoraConfig(rank=16), epochs=options.epochs, batch_size=16, max_length=256,
+        LoraConfig(rank=16), epochs=options.epochs, batch_size=4, max_length=256,
         learning_rate=options.learning_rate, max_steps=4 if options.tiny else None,
     )  # fmt: skip
     tuned = finetune(jax.random.key(options.seed), model, examples, config, checkpoint=options.output / "tuning").model
     predicted = option_probabilities(tuned, known)
     asked = load_questions("known", **size)
+    asked = asked._replace(questions=[bare(one) for one in asked.questions])
     measures = options.measures.split(",")
     study = StudyConfiguration(
         model=f"{options.model}, tuned", data="known", output=options.output / "study", measures=tuple(measures),
@@ -72,12 +74,17 @@ def main() -> None:
     print(page(rows, known, predicted))
 
 
+def bare(question: Question) -> Question:
+    """The question without shown examples: the tuned model knows the form, and a third of the tokens is left."""
+    return question._replace(prompt=f"Q: {question.question}\nA:", chat=False)
+
+
 def option_probabilities(model: LanguageModel, known: Sequence[KnownQuestion]) -> np.ndarray:
     """The probability that a model gives to each option of each question, `[questions, options]`."""
     prompts, replies = [], []
     for one in known:
         for option in one.options:
-            laid = lay_out(Question(one.id, one.question, (option,)), "short")
+            laid = bare(lay_out(Question(one.id, one.question, (option,)), "short"))
             prompts.append(laid.prompt)
             replies.append(laid.reply)
     answers = score(model, prompts, replies, chat=False, batch_size=16)

@@ -1,7 +1,7 @@
 """Is the confidence that `jaxuq serve --confidence` tells calibrated, and is the risk that it promises kept?
 
-    jaxuq confidence --model smollm2 --data facts --measures single --samples 0 --output runs/facts
-    python experiments/confidence/served.py runs/facts [--measure uqac_similarity] [--splits 50] [--draws 500]
+    jaxuq confidence --model smollm2 --data facts --measures single --samples 0 --output runs/served
+    python experiments/confidence/served.py runs/served [--measure uqac_similarity] [--splits 50] [--draws 500]
 
 The answers of a study are what a server with that folder judges by. Calibration: half of them, drawn anew in each
 split, are the labelled answers, and the others are asked about; told is their expected calibration error (ten bins of
@@ -66,16 +66,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     kept = load_kept(options.study, options.measure)
-    print(f"{options.measure}: {len(kept.scores)} answers, {kept.correct.mean():.1%} right")
     whole, mean = held_out(kept, options.splits, options.seed)
-    print(
-        f"calibration error of held-out answers: {whole:.3f} together, {mean:.3f} in a split ({options.splits} splits)"
-    )
+    print(f"`{options.measure}`, {len(kept.scores)} answers, {kept.correct.mean():.1%} right: calibration error {whole:.3f} "
+          f"of the held-out answers of {options.splits} halvings together, {mean:.3f} in the mean of halvings.\n")  # fmt: skip
+    print(f"| promised risk | promised, of {options.draws} draws | broken | answered |\n|---|---|---|---|")
     for risk in options.risks:
         count = options.labelled or len(kept.scores)
         promised, broken, answered = promises(kept, risk, options.draws, count, options.seed)
-        print(f"risk {risk:g}: promised in {promised} of {options.draws} draws, broken in {broken}, "
-              f"{answered:.1%} answered")  # fmt: skip
+        print(f"| {risk:g} | {promised} | {broken} | {answered:.1%} |")
 
 
 if __name__ == "__main__":

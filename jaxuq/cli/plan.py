@@ -6,12 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
+from jaxuq._errors import OptionError
 from jaxuq.cli.telling import progress_console
 
 if TYPE_CHECKING:
     from jaxuq.planning import Plan
 
 _QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"  # the programs are never run
+_MOST_DEVICES = 512  # each takes memory and threads here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,11 @@ class PlanCommand:
         count = 1
         for size in mesh_axes(self.mesh).values():
             count *= size
+        if count > _MOST_DEVICES:
+            raise OptionError(
+                f"--mesh {self.mesh} has {count} devices, and a CPU can pretend {_MOST_DEVICES}; plan fewer: with "
+                "twice the devices on data or fsdp each holds the same for twice the rows"
+            )
         _pretend(count)
         from jaxuq.planning import SMALL_MODELS, plan_job
 

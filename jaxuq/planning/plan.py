@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
@@ -244,6 +245,16 @@ def _largest(rows: int, once: int, twice: int, device: Device, mesh: Any) -> int
     return max(most // _parts(mesh) * _parts(mesh), 0)
 
 
+def _axes_in_use(request: Request, job: str) -> set[str]:
+    """Axes of the mesh over which an argument of the job lies divided."""
+    used: set[str] = set()
+    for stage in JOBS[job](request):
+        for leaf in jax.tree.leaves([part for part in stage.arguments if not callable(part)]):
+            if isinstance(sharding := getattr(leaf, "sharding", None), NamedSharding):
+                used.update(*(axes if isinstance(axes, tuple) else (axes,) for axes in sharding.spec if axes))
+    return used
+
+
 def _advice(
     request: Request, job: str, stages: tuple[StagePlan, ...], worst: int, most: int, device: Device
 ) -> tuple[str, ...]:
@@ -254,6 +265,11 @@ def _advice(
             f"{request.rows} rows cannot be divided over {parts} devices: take a multiple of {parts}, or each device "
             "computes what another does"
         )
+    said += [
+        f"nothing of this job is divided over {axis}={size}: these devices compute what the others do"
+        for axis, size in request.mesh.shape.items()
+        if size > 1 and axis not in _axes_in_use(request, job)
+    ]
     if stages[worst].bytes <= usable:
         return tuple(said)
     if held["weights"] > usable / 2:

@@ -77,6 +77,12 @@ def test_what_does_not_fit_is_told_what_to_change():
     assert any("weights alone" in said for said in found.advice)
 
 
+def test_an_axis_that_divides_nothing_is_named():
+    said = "nothing of this job is divided over expert=2: these devices compute what the others do"
+    assert said in small("features", "data=2,expert=2").advice
+    assert not any("nothing" in one for one in small("ensemble", "data=2,expert=2").advice)
+
+
 MEASURED = """
 import sys, jax, jax.numpy as jnp, numpy as np, re
 from jaxuq.networks import DecoderConfig
@@ -182,6 +188,7 @@ def test_the_command_prints_a_table_or_json(capsys, tmp_path):
     ("options", "words"),
     [
         (["--mesh", "rows=2"], "such as data=2,tensor=4"),
+        (["--mesh", "data=512,tensor=8"], "a CPU can pretend 512; plan fewer"),
         (["--mesh", "data=1", "--tokens", "100"], "no room for a prompt and 256 new tokens"),
         (["--mesh", "data=1", "--model", "llama9"], "known shapes are llama3-1b"),
         (["--mesh", "data=1", "--rows", "0"], "rows"),

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame, OptionalFrame
 from jaxuq.reporting.metric_names import RUN_COLUMNS
@@ -216,7 +217,7 @@ def read_record(folder: pathlib.Path) -> dict[str, Any]:
         raise ReportError(f"{folder}: no run.json in it; {_EXPECTED}")
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except DAMAGED as error:
         raise ReportError(f"{file}: unreadable ({error}); {_EXPECTED}") from error
     if not isinstance(run, dict) or "system" not in run:
         raise ReportError(f'{file}: no "system" in it; {_EXPECTED}')

@@ -1,0 +1,135 @@
+"""One kind of damage in the files of every room: each reader names the file in its own error."""
+
+import gzip
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+import jaxuq
+from jaxuq import extraction, molecules, questions, reporting, tagging
+from jaxuq.checkpoints import CheckpointError
+from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
+from jaxuq.language.batches import Survey
+from jaxuq.language.finetune import FinetuneConfig, _claim
+from jaxuq.molecules import DataError, load_csv
+from jaxuq.study import read_run
+
+SURVEY = Survey(np.ones(1, int), (), 0, "a")
+DEEP = "[" * 100_000
+DIGITS = "9" * 5000  # more than Python reads as one number
+
+
+def _packed(text: str) -> bytes:
+    """Gzipped, with a byte of its deflated stream changed: neither an `OSError` nor an `EOFError`."""
+    content = bytearray(gzip.compress(text.encode() * 50, mtime=0))
+    content[10] = 0xFF
+    return bytes(content)
+
+
+def _csv(content: str) -> str:
+    return f'smiles,labels\nCCO,"{content}"\n'
+
+
+JSON = {
+    "types": ("types.json", "{}", extraction.read_schema),
+    "texts": ("news.json", "{}", lambda path: extraction.read_passages(path, extraction.make_schema(["a"]))),
+    "lines of texts": ("news.jsonl", "{}", lambda path: extraction.read_passages(path, extraction.make_schema(["a"]))),
+    "tasks of an annotation program": ("a.json", "{}", tagging.read_annotations),
+    "weak labels": ("meta.json", "{}", lambda path: tagging.load_weak_labels(path.parent, "test")),
+    "parts of molecules": ("meta.json", "{}", lambda path: molecules.load_split_folder(path.parent)),
+    "questions": ("a.json", "{}", lambda path: questions.load_questions(str(path))),
+    "a run": ("run.json", "{}", lambda path: read_run(path.parent)),
+    "a run's report": ("run.json", "{}", lambda path: reporting.read_folder(path.parent)),
+    "a fine-tuning": ("run.json", "{}", lambda path: load_adapter_checkpoints(path.parent)),
+    "prompts": ("prompts.toml", "a = {}", extraction.read_prompts),
+    "labelling functions": ("rules.toml", "a = {}", tagging.read_functions),
+}
+
+
+@pytest.mark.parametrize("damage", [DEEP, DIGITS], ids=["nested", "digits"])
+@pytest.mark.parametrize("reader", JSON)
+def test_nesting_and_digits_without_end_are_the_files_fault(reader, damage, tmp_path):
+    name, around, read = JSON[reader]
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"{part}.csv").write_text(_csv("[1]"))
+    path = tmp_path / name
+    path.write_text(around.replace("{}", damage))
+    with pytest.raises(jaxuq.JaxuqError) as raised:
+        read(tmp_path / name)
+    assert path.name in str(raised.value) or tmp_path.name in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [DEEP, DIGITS, f"[{'9' * 400}]"], ids=["nested", "digits", "no float"])
+def test_labels_that_are_no_numbers_are_named_with_their_line(content, tmp_path):
+    for part in ("train", "valid", "test"):
+        (tmp_path / f"{part}.csv").write_text(_csv(content[:100_000]))
+    with pytest.raises(DataError, match=r"train\.csv, line 2, column 'labels'"):
+        molecules.load_split_folder(tmp_path)
+
+
+GZIPPED = {
+    "molecules": ("a.csv.gz", "smiles,y\nCCO,1\n", load_csv),
+    "SDF": ("a.sdf.gz", "x\n\n\n$$$$\n", load_csv),
+    "questions": ("a.jsonl.gz", '{"question": "a", "answer": "b"}\n', lambda path: questions.load_questions(str(path))),
+    "texts": ("a.jsonl.gz", "{}\n", lambda path: extraction.read_passages(path, extraction.make_schema(["a"]))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", GZIPPED)
+def test_a_damaged_stream_of_gzip_is_the_files_fault(reader, tmp_path):
+    name, text, read = GZIPPED[reader]
+    (tmp_path / name).write_bytes(_packed(text))
+    with pytest.raises(jaxuq.JaxuqError, match=name):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_a_line_of_excels_names_the_separator(mark, tmp_path):
+    (tmp_path / "a.csv").write_text(
+        f"sep={mark}\n" + mark.join(["smiles", "y"]) + "\n" + mark.join(["CCO", "1"]) + "\n"
+    )
+    assert load_csv(tmp_path / "a.csv").labels.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("mark", [":", "x", '"'])
+def test_a_separator_that_is_none_is_told(mark, tmp_path):
+    (tmp_path / "a.csv").write_text(f"sep={mark}\nsmiles,y\nCCO,1\n")
+    with pytest.raises(DataError, match=r"a\.csv begins with 'sep="):
+        load_csv(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("pattern = '(a){99999999999999}'", "pattern is missing or malformed"),
+        (f"pattern = '{'(' * 3000}a{')' * 3000}'", "pattern is missing or malformed"),
+    ],
+    ids=["counts", "nested"],
+)
+def test_a_pattern_too_large_for_the_machine_is_malformed(rule, said, tmp_path):
+    (tmp_path / "a.toml").write_text(f"[[regex]]\nname = 'a'\ntype = 'X'\n{rule}\n")
+    with pytest.raises(tagging.TaggingDataError, match=said):
+        tagging.read_functions(tmp_path / "a.toml")
+
+
+def test_a_name_of_a_file_that_no_file_can_have(tmp_path):
+    (tmp_path / "a.toml").write_text('[[gazetteer]]\nname = "a"\ntype = "X"\nfile = "a\\u0000b"\n')
+    with pytest.raises(tagging.TaggingDataError, match="could not be read"):
+        tagging.read_functions(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize("content", ["method,rmse\nSWAG,1,2,3\n1,2\n", "", "method\n\x00"])
+def test_a_published_report_that_is_no_table_is_named(content, tmp_path):
+    pathlib.Path(tmp_path, "DNN-esol.csv").write_text(content)
+    with pytest.raises(jaxuq.JaxuqError, match=tmp_path.name) as raised:
+        reporting.published_scores(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("record", ["[]", "null", "{", DEEP, "1"], ids=["list", "nothing", "cut", "nested", "number"])
+def test_a_fine_tuning_whose_record_is_none_is_another_run(record, tmp_path):
+    (tmp_path / "run.json").write_text(record)
+    with pytest.raises(CheckpointError, match="another config, examples, data, key"):
+        _claim(tmp_path, FinetuneConfig(max_length=8), SURVEY, jax.random.key(0))

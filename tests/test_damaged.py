@@ -120,7 +120,7 @@ def test_a_name_of_a_file_that_no_file_can_have(tmp_path):
         tagging.read_functions(tmp_path / "a.toml")
 
 
-@pytest.mark.parametrize("content", ["method,rmse\nSWAG,1,2,3\n1,2\n", "", "method\n\x00"])
+@pytest.mark.parametrize("content", ["method,rmse\nSWAG,1,2,3\n1,2\n", "", "method,rmse-mean\nDNN-SWAG,good\n"])
 def test_a_published_report_that_is_no_table_is_named(content, tmp_path):
     pathlib.Path(tmp_path, "DNN-esol.csv").write_text(content)
     with pytest.raises(jaxuq.JaxuqError, match=tmp_path.name) as raised:
@@ -133,3 +133,19 @@ def test_a_fine_tuning_whose_record_is_none_is_another_run(record, tmp_path):
     (tmp_path / "run.json").write_text(record)
     with pytest.raises(CheckpointError, match="another config, examples, data, key"):
         _claim(tmp_path, FinetuneConfig(max_length=8), SURVEY, jax.random.key(0))
+
+
+ENDLESS = {
+    "Label Studio": ("a.json", '[{"data": {"text": "Ada"}, "annotations": [{"result": [{"value": '
+                     '{"start": 1e999, "end": 3, "labels": ["X"]}}]}]}]', tagging.read_annotations),
+    "Prodigy": ("a.jsonl", '{"text": "Ada", "tokens": [{"start": 0, "end": 1e999}]}', tagging.read_annotations),
+    "stored replies": ("a.jsonl", '{"id": "a", "type": "x", "sample": 1e999, "messages": []}', extraction.replay_chat),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", ENDLESS)
+def test_a_place_without_end_is_no_place(reader, tmp_path):
+    name, text, read = ENDLESS[reader]
+    (tmp_path / name).write_text(text)
+    with pytest.raises(jaxuq.JaxuqError, match=name):
+        read(tmp_path / name)

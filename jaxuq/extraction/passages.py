@@ -197,7 +197,7 @@ def _passage(number: int, record: Any, schema: Schema, tokenizer: str) -> Passag
         raise ExtractionError(f"{where} ({name}) has no text; expected a field text, sentence or tokens")
     try:
         return Passage(name, text, _gold_entities(fields, text, schema), _gold_relations(fields, text, schema))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ExtractionError(f"{where} ({name}): its gold cannot be read: {said}") from None
 

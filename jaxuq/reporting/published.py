@@ -87,7 +87,12 @@ def published_scores(folder: str | pathlib.Path, backbones: Sequence[str] = (), 
         names = table["method"].astype(str).str.rsplit("-", n=1).str[-1].str.lower().map(_METHODS)
         table = table.loc[names.notna()].rename(columns=_METRICS)
         keys = {"dataset": dataset, "split": path.name, "backbone": backbone, "method": names.dropna(), "seed": 0}
-        tables.append(table.assign(**keys)[[*keys, *(name for name in _METRICS.values() if name in table)]])
+        scores = [name for name in _METRICS.values() if name in table]
+        try:
+            table[scores] = table[scores].apply(pandas.to_numeric)
+        except (ValueError, TypeError) as error:
+            raise ReportError(f"{file}: its scores must be numbers ({error})") from error
+        tables.append(table.assign(**keys)[[*keys, *scores]])
     if not tables:
         raise ReportError(f"{folder}: holds no report files <backbone>-<data set>.csv")
     scores = pandas.concat(tables, ignore_index=True)

@@ -19,9 +19,8 @@ class JaxuqError(Exception):
 
     def __str__(self) -> str:
         text = _BREAKS.sub(" ", BaseException.__str__(self)).strip()
-        if len(text) > _LONGEST:
-            text = f"{text[: _LONGEST - 500]} … {text[-500:]}"
-        return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+        text = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 500]} … {text[-500:]}"
 
 
 class ArrayError(JaxuqError, ValueError):

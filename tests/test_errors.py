@@ -28,6 +28,4 @@ def test_it_is_one_line_of_bounded_length(kind, said, shown):
 def test_kinds_with_texts_of_their_own_keep_them():
     said = str(missing_package("nowhere", "this"))
     assert "pip install" in said and "nowhere" in said
-        missing_package("nowhere", "this")
-    )
     assert str(jaxuq.JaxuqError()) == ""

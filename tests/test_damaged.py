@@ -2,6 +2,7 @@
 
 import gzip
 import pathlib
+import zlib
 
 import jax
 import numpy as np
@@ -149,3 +150,19 @@ def test_a_place_without_end_is_no_place(reader, tmp_path):
     (tmp_path / name).write_text(text)
     with pytest.raises(jaxuq.JaxuqError, match=name):
         read(tmp_path / name)
+
+
+@pytest.mark.parametrize("strings", [b"\x91\xc0", b"\x91\x01", b"\xc0"], ids=["nothing", "a number", "no list"])
+def test_words_of_a_docbin_that_are_no_texts_are_its_fault(strings, tmp_path):
+    """MessagePack by hand: a map of five, of which the strings are these."""
+    fields = {
+        b"attrs": b"\x91\x41",
+        b"lengths": b"\xc4\0",
+        b"tokens": b"\xc4\0",
+        b"spaces": b"\xc4\0",
+        b"strings": strings,
+    }
+    packed = b"".join(bytes([0xA0 + len(name)]) + name + value for name, value in fields.items())
+    (tmp_path / "a.spacy").write_bytes(zlib.compress(b"\x85" + packed))
+    with pytest.raises(tagging.TaggingDataError, match=r"a\.spacy could not be read as a DocBin"):
+        tagging.read_annotations(tmp_path / "a.spacy")

@@ -90,15 +90,13 @@ def test_damage_reaches_into_what_is_packed(soak):
         gzip.decompress(content)  # packed as it should be
 
 
-def test_figures_of_nights_add_up_and_the_page_is_that_of_what_was_found(soak, monkeypatch):
+def test_figures_of_nights_add_up_and_the_page_is_that_of_what_was_found(soak):
     script = soak["soak"]
-    monkeypatch.setattr(script, "version", lambda: "v1")
     record: dict = {}
     for _ in range(2):
-        script.add(record, "files", "columns", {"inputs": 100, "refused": 40, "failed": 1})
-        script.add(record, "worlds", "spans", {"passed": 2, "failed": 0})
-    monkeypatch.setattr(script, "version", lambda: "v2")
-    script.add(record, "files", "columns", {"inputs": 50, "refused": 9, "failed": 0})
+        script.add(record, "files", "columns", {"inputs": 100, "refused": 40, "failed": 1}, "v1")
+        script.add(record, "worlds", "spans", {"passed": 2, "failed": 0}, "v1")
+    script.add(record, "files", "columns", {"inputs": 50, "refused": 9, "failed": 0}, "v2")
     text = script.page("<!-- figures -->\nold\n<!-- end -->\n", record)
     assert "| files | 1 | 50 | 0 | 250 |" in text and "| worlds | 1 | 2 | 0 | 2 |" in text and "old" not in text
     assert "| columns | 50 | 9 | 0 | v2 |" in text

@@ -58,14 +58,15 @@ def main() -> None:
         return kills.work(name, pathlib.Path(data), pathlib.Path(output))
     if options.again:
         return again(options.again[0], int(options.again[1]), int(options.again[2]))
-    print(f"seed {options.seed}, code {version()}, {options.minutes:g} minutes", flush=True)
+    code = version()
+    print(f"seed {options.seed}, code {code}, {options.minutes:g} minutes", flush=True)
     record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
     failed, end = False, time.monotonic() + 60 * options.minutes
     for place, part in enumerate(options.parts):
         share = PARTS[part] / sum(PARTS[other] for other in options.parts[place:])
         now = time.monotonic()
         for name, counts in run(part, options, now + share * (end - now)):
-            add(record, part, name, counts)
+            add(record, part, name, counts, code)
             failed |= counts.get("failed", 0) > 0
             print(f"{part}, {name}: {', '.join(f'{value:,} {key}' for key, value in counts.items())}", flush=True)
             if options.write:
@@ -150,10 +151,10 @@ def version() -> str:
     )
 
 
-def add(record: dict, part: str, name: str, counts: dict[str, int]) -> None:
-    """Add counts to those of earlier nights with this version; of a test the last run counts."""
+def add(record: dict, part: str, name: str, counts: dict[str, int], code: str) -> None:
+    """Add counts to those of earlier nights with this version of the code; of a test the last run counts."""
     versions = record.setdefault(part, {}).setdefault(name, {})
-    own = versions.setdefault(version(), {})
+    own = versions.setdefault(code, {})
     for key, value in counts.items():
         own[key] = value if part in ("worlds", "devices", "wheel") else own.get(key, 0) + value
     own["date"] = f"{datetime.date.today():%Y-%m-%d}"

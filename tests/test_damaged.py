@@ -166,3 +166,15 @@ def test_words_of_a_docbin_that_are_no_texts_are_its_fault(strings, tmp_path):
     (tmp_path / "a.spacy").write_bytes(zlib.compress(b"\x85" + packed))
     with pytest.raises(tagging.TaggingDataError, match=r"a\.spacy could not be read as a DocBin"):
         tagging.read_annotations(tmp_path / "a.spacy")
+
+
+@pytest.mark.parametrize("place", [b"first", b"logS", b"-1.5"], ids=["title", "name", "property"])
+def test_bytes_of_an_sdf_that_are_no_text_are_its_fault(place, tmp_path):
+    from rdkit import Chem
+
+    molecule = Chem.MolFromSmiles("CCO")
+    molecule.SetProp("_Name", "first")
+    block = f"{Chem.MolToMolBlock(molecule)}>  <logS>\n-1.5\n\n$$$$\n".encode()
+    (tmp_path / "a.sdf").write_bytes(block.replace(place, b"\xff\xfe"))
+    with pytest.raises(DataError, match=r"a\.sdf is not a readable SDF file"):
+        load_csv(tmp_path / "a.sdf")

@@ -224,8 +224,8 @@ def _sdf(path: Path) -> FileTable:
     def properties(molecule: Any) -> dict[str, str]:
         if molecule is None:
             return {}
-        title = {"title": molecule.GetProp("_Name")} if molecule.HasProp("_Name") else {}
         try:
+            title = {"title": molecule.GetProp("_Name")} if molecule.HasProp("_Name") else {}
             found = {name: molecule.GetProp(name) for name in molecule.GetPropNames()}
         except UnicodeError as error:
             raise DataError(f"{path} is not a readable SDF file: {error}") from error

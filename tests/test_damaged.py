@@ -1,7 +1,9 @@
 """One kind of damage in the files of every room: each reader names the file in its own error."""
 
 import gzip
+import json
 import pathlib
+import zipfile
 import zlib
 
 import jax
@@ -10,12 +12,13 @@ import pytest
 
 import jaxuq
 from jaxuq import extraction, molecules, questions, reporting, tagging
-from jaxuq.checkpoints import CheckpointError
+from jaxuq.checkpoints import CheckpointError, load_backbone
 from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
 from jaxuq.language.batches import Survey
 from jaxuq.language.finetune import FinetuneConfig, _claim
 from jaxuq.molecules import DataError, load_csv
-from jaxuq.study import read_run
+from jaxuq.study import read_arrays, read_run, write_arrays
+from tests.reporting.folders import write_result_folder
 
 SURVEY = Survey(np.ones(1, int), (), 0, "a")
 DEEP = "[" * 100_000
@@ -178,3 +181,30 @@ def test_bytes_of_an_sdf_that_are_no_text_are_its_fault(place, tmp_path):
     (tmp_path / "a.sdf").write_bytes(block.replace(place, b"\xff\xfe"))
     with pytest.raises(DataError, match=r"a\.sdf is not a readable SDF file"):
         load_csv(tmp_path / "a.sdf")
+
+
+def test_a_member_that_is_no_array_makes_its_file_damaged(tmp_path):
+    write_arrays(tmp_path / "a.npz", {"a": np.arange(3), "b": np.ones(2)})
+    assert read_arrays(tmp_path / "a.npz") is not None
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        whole = archive.read("a.npy")
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        archive.writestr("a.npy", whole)
+        archive.writestr("b.npy", b"no array")
+    assert read_arrays(tmp_path / "b.npz") is None
+
+
+def test_a_table_of_more_columns_than_any_result_has_is_damaged(tmp_path):
+    write_result_folder(tmp_path / "run", molecules=4, methods=("deterministic",), seeds=1)
+    file = tmp_path / "run" / "results.csv"
+    file.write_text(file.read_text().replace("dataset,", "dataset," + "a," * 6000, 1))
+    with pytest.raises(reporting.ReportError, match=r"results\.csv: .*it has 6\d\d\d columns"):
+        reporting.read_folder(tmp_path / "run")
+
+
+@pytest.mark.parametrize("outputs", [[1], "a", 3, None, {"kind": [1]}], ids=["list", "text", "number", "none", "kind"])
+def test_a_converted_backbone_whose_outputs_are_no_object_is_named(outputs, tmp_path):
+    content = {"architecture": "dmpnn", "config": {"outputs": outputs}, "source": {"file": "a", "sha256": "b"}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError):
+        load_backbone(tmp_path)

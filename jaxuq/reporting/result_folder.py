@@ -14,6 +14,7 @@ from jaxuq.reporting.metric_names import RUN_COLUMNS
 from jaxuq.study import cell_arrays, read_resamples
 from jaxuq.study.comparison import Paired, paired_scores
 
+_MOST_COLUMNS = 5000
 _EXPECTED = "a result folder holds at least run.json, as a benchmark such as `jaxuq muben` writes it"
 
 
@@ -231,6 +232,10 @@ def _read_table(file: pathlib.Path, required: tuple[str, ...]) -> OptionalFrame:
     if not file.is_file():
         return None
     try:
+        with file.open("rb") as stream:
+            columns = stream.readline(_MOST_COLUMNS * 1000).count(b",")
+        if columns > _MOST_COLUMNS:  # which cost pandas their square
+            raise ValueError(f"it has {columns} columns or more, and no result has {_MOST_COLUMNS}")
         table = pandas.read_csv(file, dtype={name: str for name in RUN_COLUMNS if name != "seed"})
     except pandas.errors.EmptyDataError:
         return None

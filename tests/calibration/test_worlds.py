@@ -76,9 +76,8 @@ def test_sets_of_sampled_answers_hold_the_right_one():
         return jnp.any(kept & correct[n]), jnp.mean(kept)
 
     hit, size = map(np.asarray, jax.vmap(covered)(jnp.asarray(drawn, jnp.int32), jnp.asarray(right)))
-    missed_always = ~right[:, n].any(axis=1)
     _at_most(~hit, 1 - level)
-    assert size.mean() < 0.9 or missed_always.mean() > 0.2
+    assert size.mean() < 0.95  # and they are not all that was drawn
 
 
 def test_claims_that_are_kept_are_all_right():
@@ -104,7 +103,7 @@ def test_every_group_is_covered_by_itself():
     groups = jnp.repeat(jnp.arange(2), count)
 
     def thresholds(one):
-        return c.conformal_threshold(one.reshape(-1), level=level, groups=groups, num_groups=2)[:, 0]
+        return c.conformal_threshold(one.reshape(-1), level=level, groups=groups, num_groups=2)
 
     given = jnp.asarray(scores[:, :, :count], jnp.float32)
     held = scores[:, :, count] <= np.asarray(jax.vmap(thresholds)(given)).reshape(WORLDS, 2)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 from typing import Any
 
 from readers.files import Read, Reader, lines, texts
@@ -121,6 +122,25 @@ def _rules(folder: pathlib.Path) -> Any:
     return with_functions(known, [read_functions(folder / "rules.toml")])
 
 
+def _tagger(folder: pathlib.Path) -> None:
+    from jaxuq.tagging.benchmark import run_tagging
+    from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
+    from tests.tagging.small_data import write_data
+
+    data = (str(write_data(folder / "data", sentences=6)),)
+    run_tagging(TaggingConfiguration(data=data, model="hmm", seeds=1, output=folder / "run"))
+    shutil.move(next((folder / "run").rglob("model.json")).parent, folder / "model")
+    shutil.rmtree(folder / "run")
+
+
+def _apply(folder: pathlib.Path) -> Any:
+    from jaxuq.tagging.benchmark import run_tagging
+    from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
+
+    data = (str(folder / "data"),)
+    return run_tagging(TaggingConfiguration(data=data, apply=folder / "model", output=folder / "applied"))
+
+
 READERS: dict[str, Reader] = {
     "tags: columns": Reader(("a.conll",), texts(a__conll=_COLUMNS), _columns, ("read_columns",)),
     "tags: Prodigy": Reader(("a.jsonl",), texts(a__jsonl=_PRODIGY), _annotations("a.jsonl"), ("read_annotations",)),
@@ -133,5 +153,6 @@ READERS: dict[str, Reader] = {
         _rules,
         ("read_functions",),
     ),
+    "tags: kept model": Reader(("model/model.json", "model/weights.safetensors"), _tagger, _apply, share=0.03),
 }
 """By name, as the page shows them."""

@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE  # where it is set, every process compiles all 
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all mutants lint format docs docs-check bench race parity certificate constraints clean
+.PHONY: help demo test test-all mutants lint format docs docs-check bench race parity certificate soak constraints clean
 
 help:  ## show what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,11 @@ mutants: $(VENV)/.mutants  ## do the tests fail when an operator is wrong? rando
 
 certificate: $(READY)  ## make the printed numbers again and compare, line by line; what takes minutes (more: --part hours)
 	$(BIN)/python experiments/certificate/certificate.py
+
+MINUTES ?= 60
+
+soak: $(READY)  ## damaged files, kills, worlds, devices, the wheel: an hour, or MINUTES=480; what fails is in runs/soak
+	$(BIN)/python experiments/soak/soak.py --minutes $(MINUTES)
 
 lint: $(READY)  ## style, types, hooks
 	$(BIN)/ruff check .

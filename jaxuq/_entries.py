@@ -21,8 +21,6 @@ from jaxuq._fingerprint import fingerprint
 class UnknownEntryError(OptionError, KeyError):
     """A name that its table does not hold."""
 
-    __str__ = Exception.__str__  # KeyError's would quote the message
-
 
 class Entry(NamedTuple):
     """What there is to know of one thing in a table.

@@ -96,6 +96,8 @@ def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray] | None:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+            arrays = {name: stored[name] for name in stored.files}
+            whole = all(isinstance(array, np.ndarray) for array in arrays.values())  # or bytes that begin otherwise
+            return arrays if whole else None
     except Exception:  # zipfile, zlib, struct, numpy, tokenize: whatever other people's parsers say of a damaged file
         return None

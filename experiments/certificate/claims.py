@@ -14,6 +14,7 @@ OTHERWISE = {
     "test": "made again by every run of the tests",
     "repeats": "numbers of other pages",
     "race": "times of one machine: `make race`",
+    "soak": "counted over nights: `make soak`",
     "setting": "not found but chosen or given",
     "history": "of an earlier state of the code, which is gone",
     "cannot": "cannot be had here",

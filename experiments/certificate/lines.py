@@ -20,11 +20,13 @@ STATES = {
     "read off": "it repeats a number of a table, rounded",
     "said": "a text says it; the section's command shows it to who looks",
     "time": "of one machine: the race's",
+    "tried": "counted over nights: the soak's",
     "test": "the tests make it again",
     "setting": "chosen or given",
     "history": "of an earlier state of the code",
     "cannot": "cannot be had here",
 }
+_TOLD = {"race": "time", "soak": "tried"}
 
 
 class Line(NamedTuple):
@@ -68,7 +70,7 @@ def certify(claim: Claim, blocks: Sequence[Block], made: Sequence[Block] | None)
         return [
             Line(
                 block.section, " · ".join(row.label), field.column, number.text, "",
-                {"race": "time", "repeats": "read off" if _repeats(number, known) else "said"}.get(kind, kind),
+                ("read off" if _repeats(number, known) else "said") if kind == "repeats" else _TOLD.get(kind, kind),
             )
             for block, row, field, number in _numbers(blocks)
         ]  # fmt: skip

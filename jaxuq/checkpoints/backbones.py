@@ -215,7 +215,7 @@ def load_backbone(folder: str | Path, **changes: Any) -> LoadedBackbone:
     try:
         config = _KINDS[kind].config(**content["config"] | changes)
         source, source_sha256 = str(content["source"]["file"]), str(content["source"]["sha256"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{folder / 'config.json'} does not describe {kind}: {error}") from error
     arrays = {}
     for name, tensor in stored_tensors(folder).items():

@@ -300,6 +300,10 @@ def _places(config: EncoderConfig) -> dict[str, tuple[tuple[str, ...], int | Non
 
 
 def _load(config: EncoderConfig, stored: Mapping[str, StoredTensor], source: Path, dtype: Any) -> PyTree:
+    if config.num_layers > len(stored):  # each has tensors of its own; a table of millions would fill the memory first
+        raise CheckpointError(
+            f"{source}: config.json says num_hidden_layers {config.num_layers}, but there are {len(stored)} tensors"
+        )
     places = _places(config)
     ignored = [name for name in stored if name.startswith(_HEADS) or name == "embeddings.position_ids"]
     compare_names({name: shape for name, (_, _, shape, _) in places.items()}, stored, ignored, source)

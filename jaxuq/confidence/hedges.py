@@ -1,5 +1,6 @@
 """Hedges: how sure does an answer sound, and how often is one right that sounds so?"""
 
+import bisect
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -26,6 +27,7 @@ Those of `parse_confidence` are medians of people's readings; the rest stand in 
 fitted with `fit_hedges`.
 """
 _DENIED = re.compile(r"(?:\bnot|\bnever|n't|\bcannot|\bneither)(?:\s+\w+){0,2}\s+$")
+_STOP = re.compile(r"[.!?]\s")
 
 
 class Hedges(NamedTuple):
@@ -93,16 +95,29 @@ def _plain(text: str) -> str:
     return " ".join(text.lower().replace("’", "'").split())
 
 
+def _words_before(text: str, at: int) -> int:
+    """Where the last three words before a place begin: all that `_DENIED` looks at, however long the text is."""
+    for _ in range(4):
+        at = max(text.rfind(" ", 0, at), 0)
+    return at
+
+
 def _chosen(text: str, answer: str, pattern: re.Pattern[str], lexicon: Mapping[str, float]) -> str:
     text, answer = _plain(text), _plain(answer)
     said = [(one.start(), one.end(), one[0]) for one in pattern.finditer(text)]
-    said = [one for one in said if not _DENIED.search(text[: one[0]])]
+    said = [one for one in said if not _DENIED.search(text, _words_before(text, one[0]), one[0])]
     if not said:
         return ""
     begin = text.rfind(answer) if answer else -1
     if begin >= 0:
         end = begin + len(answer)
-        near = [one for one in said if not re.search(r"[.!?]\s", text[min(end, one[1]) : max(begin, one[0])])]
+        stops = [one.start() for one in _STOP.finditer(text)]
+
+        def parted(one: tuple[int, int, str]) -> bool:  # by the end of a sentence
+            first = bisect.bisect_left(stops, min(end, one[1]))
+            return first < len(stops) and stops[first] + 2 <= max(begin, one[0])
+
+        near = [one for one in said if not parted(one)]
         if near:
             return min(near, key=lambda one: max(begin - one[1], one[0] - end))[2]
     return min(said, key=lambda one: lexicon[one[2]])[2]

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.language import CheckpointError
 from jaxuq.parallel import on_host
 from jaxuq.study import write_json
@@ -150,6 +151,6 @@ def _read(path: pathlib.Path) -> dict[str, Any] | None:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except DAMAGED:
         return {}
     return content if isinstance(content, dict) else {}

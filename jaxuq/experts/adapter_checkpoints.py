@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxuq._arguments import typed
+from jaxuq._damaged import DAMAGED
 from jaxuq.experts.preconditioning import AdapterCheckpoint
 from jaxuq.language import CheckpointError
 from jaxuq.training import load_checkpoint
@@ -69,7 +70,7 @@ def load_adapter_checkpoints(folder: str | pathlib.Path) -> list[AdapterCheckpoi
 def _read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads((folder / name).read_text())
-    except (OSError, ValueError):
+    except DAMAGED:
         content = None
     if not isinstance(content, dict):
         raise CheckpointError(f"{folder} holds no fine-tuning run: {name} is missing or damaged")

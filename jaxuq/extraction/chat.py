@@ -155,7 +155,7 @@ def replay_chat(path: str | pathlib.Path) -> ChatModel:
             else:
                 said = [str(m["content"]) for m in record["messages"] if m["role"] == "assistant"]
                 stored[str(record["id"]), str(record["type"]), int(record.get("sample", 0))] = said
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ExtractionError(f"{path}, line {number} is no stored conversation: {error!r}") from None
 
     def ask(requests: Sequence[Request]) -> list[Reply]:

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.schema import Schema, make_schema, read_json
 from jaxuq.extraction.scoring import Arguments
@@ -48,7 +49,7 @@ def read_lines(path: str | pathlib.Path, what: str) -> list[Any]:
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except FileNotFoundError:
         raise ExtractionError(f"there is no file {path} of {what}") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except DAMAGED as error:
         raise ExtractionError(f"the file {path} of {what} cannot be read: {error}") from None
     records = []
     for number, record in json_lines(text):
@@ -128,7 +129,7 @@ def _content(path: str | pathlib.Path) -> Any:
             content: Any = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
         except FileNotFoundError:
             raise ExtractionError(f"there is no file {path} of texts") from None
-        except (OSError, UnicodeDecodeError) as error:
+        except DAMAGED as error:
             raise ExtractionError(f"the file {path} of texts cannot be read: {error}") from None
     elif name.endswith(".jsonl"):
         content = read_lines(path, "texts")
@@ -196,7 +197,7 @@ def _passage(number: int, record: Any, schema: Schema, tokenizer: str) -> Passag
         raise ExtractionError(f"{where} ({name}) has no text; expected a field text, sentence or tokens")
     try:
         return Passage(name, text, _gold_entities(fields, text, schema), _gold_relations(fields, text, schema))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ExtractionError(f"{where} ({name}): its gold cannot be read: {said}") from None
 

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.schema import EntityType, RelationType
 
@@ -77,7 +78,7 @@ def read_prompts(path: str | pathlib.Path | None = None) -> Prompts:
         given = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ExtractionError(f"there is no file {path} of prompts") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except DAMAGED as error:
         raise ExtractionError(f"the file {path} of prompts cannot be read as TOML: {error}") from None
     for section, templates in given.items():
         if section not in own or not isinstance(templates, dict):

@@ -215,7 +215,7 @@ class _Talks:
         for record in self._log.read():
             try:
                 found.append(conversation_of(record))
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 continue
         return found
 

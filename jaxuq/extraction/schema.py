@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.extraction.errors import ExtractionError
 from jaxuq.extraction.json_schema import is_json_schema, types_of_json_schema
 
@@ -149,7 +150,7 @@ def read_json(path: str | pathlib.Path, what: str) -> Any:
         return json.loads(pathlib.Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ExtractionError(f"there is no file {path} of {what}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except DAMAGED as error:
         raise ExtractionError(f"the file {path} of {what} cannot be read as JSON: {error}") from None
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._damaged import DAMAGED
 from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.language.adapters import init_adapters
@@ -373,10 +374,11 @@ def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key
     file = folder / "run.json"
     folder.mkdir(parents=True, exist_ok=True)
     if file.is_file():
-        earlier: dict[str, Any] = {}
-        with contextlib.suppress(ValueError, OSError):
+        earlier: Any = None
+        with contextlib.suppress(*DAMAGED):
             earlier = json.loads(file.read_text())
-        different = [name for name in record if earlier.get(name) != record[name]]
+        known = earlier if isinstance(earlier, dict) else {}
+        different = [name for name in record if known.get(name) != record[name]]
         if different:
             raise CheckpointError(
                 f"{folder} holds the checkpoints of a run with another {', '.join(different)}; name another folder or "

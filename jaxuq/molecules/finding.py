@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from jaxuq._cache import cache_folder
+from jaxuq._damaged import DAMAGED
 from jaxuq.molecules.catalogue import DatasetInfo
 from jaxuq.molecules.records import DataError
 from jaxuq.study import write_bytes
@@ -86,7 +87,7 @@ def _download(info: DatasetInfo, cache: Path, by_hand: str) -> Path:
             ) from error
         try:
             content = read_bytes(Path(fetched))
-        except (OSError, EOFError) as error:
+        except DAMAGED as error:
             raise DataError(f"what {info.address} sent is not a complete gzip file: {error}. {by_hand}") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != info.sha256:

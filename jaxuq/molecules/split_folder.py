@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.molecules.reading import make_dataset
 from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Split
 from jaxuq.molecules.repeats import canonical_smiles, warn_of_shared
@@ -65,7 +66,7 @@ def read_meta(folder: Path) -> dict:
         return {}
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except DAMAGED as error:
         raise DataError(f"{path} is not JSON: {error}") from error
     if not isinstance(meta, dict):
         raise DataError(f"{path} must hold a JSON object, not {type(meta).__name__}")
@@ -124,14 +125,17 @@ def _list(path: Path, row: int, column: str, text: str) -> list[float]:
     """A list of numbers written in JSON or Python notation, or one number."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             value = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             value = None
     value = [value] if isinstance(value, int | float) else value
-    if not isinstance(value, list | tuple) or not all(isinstance(item, int | float) for item in value):
+    try:
+        if not isinstance(value, list | tuple) or not all(isinstance(item, int | float) for item in value):
+            raise TypeError
+        return [float(item) for item in value]
+    except (TypeError, OverflowError):
         raise DataError(
             f"{path}, line {row}, column {column!r}: expected a list of numbers such as [0, 1], got {text[:60]!r}"
-        )
-    return [float(item) for item in value]
+        ) from None

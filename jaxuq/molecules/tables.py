@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxuq._damaged import DAMAGED
 from jaxuq._extras import missing_package
 from jaxuq.molecules.records import DataError, DataWarning
 
@@ -101,9 +102,12 @@ def _text(path: Path, separator: str | None, smiles_columns: Sequence[str]) -> F
         first = list(itertools.islice((line for line in lines if line.strip()), 50))  # a header may be several lines
     if not first:
         raise DataError(f"{path} is empty; a header line with column names was expected")
-    stated = re.fullmatch(r"sep=(.)", first[0].strip(), re.IGNORECASE)  # a line of Excel's
+    stated = re.fullmatch(r"sep=(.)", first[0].strip("\r\n "), re.IGNORECASE)  # a line of Excel's
     if stated and separator is None:
-        separator = {"\t": "tab"}.get(stated[1], stated[1])
+        separator = stated[1]
+        if separator not in SEPARATORS:
+            said = f"{path} begins with {first[0].strip()!r}, which names no separator that is known"
+            raise DataError(f"{said}: expected ',', ';', a tab or '|'; put it right, or leave the line out")
     between = _separator(path, first[bool(stated) :], smiles_columns) if separator is None else SEPARATORS[separator]
 
     def records() -> Iterator[tuple[int, list[str]]]:
@@ -113,7 +117,7 @@ def _text(path: Path, separator: str | None, smiles_columns: Sequence[str]) -> F
                 for number, fields in enumerate(fields for fields in reader if any(field.strip() for field in fields)):
                     if number >= 1 + bool(stated):
                         yield reader.line_num, [seen(field) for field in fields]
-            except (csv.Error, UnicodeError, OSError, EOFError) as error:
+            except (csv.Error, *DAMAGED) as error:
                 raise problem(error, reader.line_num) from error
 
     with _lines(path) as (lines, problem):
@@ -121,7 +125,7 @@ def _text(path: Path, separator: str | None, smiles_columns: Sequence[str]) -> F
         try:
             named = (fields for fields in reader if any(field.strip() for field in fields))
             header = next(itertools.islice(named, bool(stated), None), None)
-        except (csv.Error, UnicodeError, OSError, EOFError) as error:
+        except (csv.Error, *DAMAGED) as error:
             raise problem(error, reader.line_num) from error
     if header is None:
         raise DataError(f"{path} is empty; a header line with column names was expected")
@@ -144,14 +148,14 @@ class _lines:
                 start = stream.read(2)
             wide = start in (b"\xff\xfe", b"\xfe\xff")
             self.stream = opened(self.path, "rt", encoding="utf-16" if wide else "utf-8-sig", newline="")
-        except (OSError, EOFError) as error:
+        except DAMAGED as error:
             raise problem(error) from error
         return self._guarded(), problem
 
     def _guarded(self) -> Iterator[str]:
         try:
             yield from self.stream
-        except (UnicodeError, OSError, EOFError) as error:
+        except DAMAGED as error:
             raise self._problem(error) from error
 
     def _problem(self, error: Exception, line: int = 0) -> DataError:
@@ -213,15 +217,15 @@ def _sdf(path: Path) -> FileTable:
                         molecule = next(supplier)
                 except StopIteration:
                     return
-                except (OSError, EOFError, RuntimeError, UnicodeError) as error:
+                except (RuntimeError, SystemError, *DAMAGED) as error:  # the last: of a stream within C++
                     raise DataError(f"{path} is not a readable SDF file: {error}") from error
                 yield molecule
 
     def properties(molecule: Any) -> dict[str, str]:
         if molecule is None:
             return {}
-        title = {"title": molecule.GetProp("_Name")} if molecule.HasProp("_Name") else {}
         try:
+            title = {"title": molecule.GetProp("_Name")} if molecule.HasProp("_Name") else {}
             found = {name: molecule.GetProp(name) for name in molecule.GetPropNames()}
         except UnicodeError as error:
             raise DataError(f"{path} is not a readable SDF file: {error}") from error

@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Sequence
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.reporting.changes import relative_changes
 from jaxuq.reporting.compare import compare_scores, comparison_sections, write_rank_tables
 from jaxuq.reporting.drawings import render_drawings
@@ -77,13 +78,21 @@ def published_scores(folder: str | pathlib.Path, backbones: Sequence[str] = (), 
     tables = []
     for file in sorted(path.glob("*-*.csv")):
         backbone, dataset = file.stem.rsplit("-", 1)
-        table = pandas.read_csv(file)
+        try:
+            table = pandas.read_csv(file)
+        except DAMAGED as error:
+            raise ReportError(f"{file}: not a readable CSV table ({str(error).strip()})") from error
         if "method" not in table or not set(_METRICS) & set(table.columns):
             continue
-        names = table["method"].str.rsplit("-", n=1).str[-1].str.lower().map(_METHODS)
+        names = table["method"].astype(str).str.rsplit("-", n=1).str[-1].str.lower().map(_METHODS)
         table = table.loc[names.notna()].rename(columns=_METRICS)
         keys = {"dataset": dataset, "split": path.name, "backbone": backbone, "method": names.dropna(), "seed": 0}
-        tables.append(table.assign(**keys)[[*keys, *(name for name in _METRICS.values() if name in table)]])
+        scores = [name for name in _METRICS.values() if name in table]
+        try:
+            table[scores] = table[scores].apply(pandas.to_numeric)
+        except (ValueError, TypeError) as error:
+            raise ReportError(f"{file}: its scores must be numbers ({error})") from error
+        tables.append(table.assign(**keys)[[*keys, *scores]])
     if not tables:
         raise ReportError(f"{folder}: holds no report files <backbone>-<data set>.csv")
     scores = pandas.concat(tables, ignore_index=True)

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.reporting.errors import ReportError
 from jaxuq.reporting.frames import Frame, OptionalFrame
 from jaxuq.reporting.metric_names import RUN_COLUMNS
 from jaxuq.study import cell_arrays, read_resamples
 from jaxuq.study.comparison import Paired, paired_scores
 
+_MOST_COLUMNS = 5000
 _EXPECTED = "a result folder holds at least run.json, as a benchmark such as `jaxuq muben` writes it"
 
 
@@ -216,7 +218,7 @@ def read_record(folder: pathlib.Path) -> dict[str, Any]:
         raise ReportError(f"{folder}: no run.json in it; {_EXPECTED}")
     try:
         run = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except DAMAGED as error:
         raise ReportError(f"{file}: unreadable ({error}); {_EXPECTED}") from error
     if not isinstance(run, dict) or "system" not in run:
         raise ReportError(f'{file}: no "system" in it; {_EXPECTED}')
@@ -230,6 +232,10 @@ def _read_table(file: pathlib.Path, required: tuple[str, ...]) -> OptionalFrame:
     if not file.is_file():
         return None
     try:
+        with file.open("rb") as stream:
+            columns = stream.readline(_MOST_COLUMNS * 1000).count(b",")
+        if columns > _MOST_COLUMNS:  # which cost pandas their square
+            raise ValueError(f"it has {columns} columns or more, and no result has {_MOST_COLUMNS}")
         table = pandas.read_csv(file, dtype={name: str for name in RUN_COLUMNS if name != "seed"})
     except pandas.errors.EmptyDataError:
         return None

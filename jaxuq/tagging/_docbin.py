@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxuq._damaged import DAMAGED
 from jaxuq._extras import needed_package
 from jaxuq.tagging.records import Span, TaggingDataError
 
@@ -47,7 +48,7 @@ def read_docbin(path: Path) -> list[Document]:
         if unpacker.unconsumed_tail:
             raise ValueError(f"unpacked it has more than {_MOST_BYTES} bytes; divide it")
         return _documents(_Unpacker(content).value())
-    except (OSError, zlib.error, struct.error, KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+    except (struct.error, KeyError, IndexError, TypeError, AttributeError, OverflowError, *DAMAGED) as error:
         raise TaggingDataError(f"{path} could not be read as a DocBin of spaCy: {error}") from None
 
 

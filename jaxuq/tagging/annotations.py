@@ -76,7 +76,7 @@ def read_annotations(path: str | Path) -> list[AnnotatedText]:
         for number, record in enumerate(records):
             try:
                 texts.append(read(number, record))
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
                 why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
                 raise TaggingDataError(f"{path}, record {number}: {why}") from None
     found = [text for text in texts if text is not None and text.places]

@@ -80,9 +80,10 @@ def _run(path: Path) -> FunctionFile:
 
 
 def _rules(path: Path) -> FunctionFile:
+    text = read_text(path)
     try:
-        content = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise TaggingDataError(f"{path} could not be read as TOML: {error}") from None
     makers = {"gazetteer": _gazetteer, "regex": _regex}
     functions: dict[str, LabellingFunction] = {}
@@ -125,7 +126,7 @@ def _regex(where: str, path: Path, rule: Mapping[str, Any]) -> LabellingFunction
     flags = re.IGNORECASE if _options(where, rule, ("pattern",)) else re.RegexFlag(0)
     try:
         return regex_function(rule["pattern"], rule["type"], flags=flags)
-    except (KeyError, TypeError, re.error) as error:
+    except (KeyError, TypeError, re.error, OverflowError, RecursionError) as error:
         raise TaggingDataError(f"{where}: the pattern is missing or malformed: {error}") from None
 
 

@@ -34,7 +34,7 @@ def read_text(path: Path) -> str:
         size = path.stat().st_size
         if size <= _MOST_BYTES:
             return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
         raise TaggingDataError(f"{path} could not be read as UTF-8 text: {error}") from None
     raise TaggingDataError(f"{path} has {size} bytes; expected at most {_MOST_BYTES}: divide it")
 

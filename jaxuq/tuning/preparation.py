@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from jaxuq._damaged import DAMAGED
 from jaxuq._entries import Entry, identity_of
 from jaxuq._fingerprint import fingerprint
 from jaxuq.language import Instruction, PromptError, init_adapters
@@ -270,7 +271,7 @@ def read_texts(configuration: TuneConfiguration) -> tuple[str, ...]:
         return PLAIN_TEXTS
     try:
         lines = configuration.texts.expanduser().read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except DAMAGED as error:
         raise TuningError(f"--texts {configuration.texts} cannot be read ({error})") from None
     texts = tuple(line.strip() for line in lines if line.strip())
     if not texts:

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from jaxuq.checkpoints import CheckpointError, load_encoder, load_subwords
+from tests.tagging.small_data import write_encoder
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -117,3 +118,12 @@ def test_minilm_finds_the_synonym():
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     similarity = vectors @ vectors.T
     assert similarity[0, 1] > 0.5 > 0.25 > max(similarity[0, 2], similarity[1, 2])
+
+
+@pytest.mark.parametrize("layers", [200, 2_000_000])
+def test_more_layers_than_tensors_are_refused_before_they_are_listed(layers, tmp_path):
+    folder = write_encoder(tmp_path / "encoder")
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(content | {"num_hidden_layers": layers}))
+    with pytest.raises(CheckpointError, match=rf"config\.json says num_hidden_layers {layers}, but"):
+        load_encoder(folder)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import jax.numpy as jnp
 import numpy as np
@@ -360,3 +361,39 @@ def test_each_has_its_row():
     runs = {name for name in names if in_a_run(MEASURES[name])}
     assert runs == {"trace_confidence", "lowest_group_confidence", "read_hedges"}
     assert all(MEASURES[name].citation for name in names)
+
+
+def test_hedges_of_random_texts_are_those_of_the_definition():
+    """Whole prefixes and whole stretches between, which for a text of thousands of hedges is thousands of texts."""
+    rng, lexicon = np.random.default_rng(0), {"probably": 0.7, "likely": 0.6, "maybe": 0.4, "unlikely": 0.2}
+    words = [
+        *lexicon,
+        "not",
+        "isn't",
+        "never",
+        "at",
+        "all",
+        "Paris",
+        "Rome.",
+        "no!",
+        "so?",
+        "neither",
+        "x-not",
+        "cannot",
+    ]
+    denied = re.compile(r"(?:\bnot|\bnever|n't|\bcannot|\bneither)(?:\s+\w+){0,2}\s+$")
+    for _ in range(400):
+        text = " ".join(rng.choice(words, int(rng.integers(1, 14))))
+        lower = text.lower()
+        said = list(re.finditer(r"(?<!\w)(?:probably|unlikely|likely|maybe)(?!\w)", lower))
+        said = [one for one in said if not denied.search(lower[: one.start()])]
+        at = lower.rfind("paris")
+        near = [
+            one for one in said
+            if at >= 0 and not re.search(r"[.!?]\s", lower[min(at + 5, one.end()) : max(at, one.start())])
+        ]  # fmt: skip
+        if near:
+            expected = min(near, key=lambda one: max(at - one.end(), one.start() - at - 5))[0]
+        else:
+            expected = min((one[0] for one in said), key=lambda phrase: lexicon[phrase], default="")
+        assert c.read_hedges([text], ["Paris"], lexicon=lexicon).phrases == [expected], text

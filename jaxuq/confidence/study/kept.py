@@ -192,7 +192,7 @@ def load_kept(folder: str | os.PathLike, measure: str = "uqac_similarity") -> Ke
         values = np.asarray([np.nan if one is None else one for one in known[measure]["values"]], np.float32)
         kind, weights = str(content["kind"]), str(content["weights"])
         whole = values.shape == correct.shape and values.ndim == 1 and set(correct.tolist()) <= {0.0, 1.0}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         whole = False
     if not whole:
         raise OptionError(f"{path} is damaged; run the study again")

@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxtyping import Array, Key, PyTree
 
+from jaxuq._damaged import DAMAGED
 from jaxuq._digest import digest
 from jaxuq.experts.errors import ExpertsError
 from jaxuq.language import CheckpointError, FinetuneConfig, LanguageModel, finetune, load_peft, save_peft
@@ -85,7 +86,7 @@ def _as_left(folder: Path) -> bool:
     """Whether its files are those that training has written."""
     try:
         return json.loads((folder / _RECORD).read_text())["files"] == _content(folder)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (TypeError, KeyError, *DAMAGED):
         return False
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxuq._damaged import DAMAGED
 from jaxuq.study import write_json
 
 
@@ -48,5 +49,5 @@ def read_costs(folder: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         return json.loads((folder / "costs.json").read_text())
-    except (OSError, ValueError):
+    except DAMAGED:
         return {}

@@ -93,7 +93,7 @@ class SavedModel:
         self.method: Entry = TAGGER if "+" in name else METHODS[name]
         try:
             self.settings = _settings(self.record["settings"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise TaggingDataError(
                 f"{folder / 'model.json'} has other options than this version of jaxuq knows ({error}); fit it again"
             ) from None

@@ -225,11 +225,11 @@ def forking_section(records: Sequence[dict[str, Any]], seed: int) -> str:
     groups = [_groups(one) for one in records]
     overlap = 100 * np.mean([np.isin(one["chain"], one["entropy"]).mean() for one in groups])
     places = np.mean([np.mean(np.asarray(one["chain"]) / one["end"]) for one in records])
-    text += f"""At each of {tokens} tokens of the reasoning of {len(records)} answers another token was put in its place,
-drawn from the model's own distribution without it, and the rest was drawn at temperature 1. From that and the token's
-probability follows how often the answer changes where all from the token on is drawn again: {whole:.0f} % from the first
-token on, {last:.0f} % from the last sentence on. {chains} tokens are in attention chains; the mean place of a chain is at
-{places:.2f} of the reasoning, and {overlap:.0f} % of it are among as many tokens of the highest entropy.
+    text += f"""At each of {tokens} tokens of the reasoning of {len(records)} answers another token was put in its
+place, drawn from the model's own distribution without it, and the rest was drawn at temperature 1. From that and the
+token's probability follows how often the answer changes where all from the token on is drawn again: {whole:.0f} % from
+the first token on, {last:.0f} % from the last sentence on. {chains} tokens are in attention chains; the mean place of a
+chain is at {places:.2f} of the reasoning, and {overlap:.0f} % of it are among as many tokens of the highest entropy.
 
 An early token leaves more to be drawn again. So a token is compared with the nearest tokens outside of its group (no
 stop words), before and after it, interpolated to its place; its own share is what is drawn again there less that at

@@ -17,6 +17,7 @@ from jaxuq.questions import Question, lay_out
 
 OPERATIONS = (2, 3, 4)
 LARGEST_VALUE = 999
+_PATIENCE = 2000  # draws in a row that bring no new question of the part
 _PARTS = {"test": (0,), "valid": (1,), "train": tuple(range(2, 10))}  # of ten remainders
 
 
@@ -73,15 +74,25 @@ def make_arithmetic(part: str, number: int, largest: tuple[int, ...], seed: int 
 
     Returns:
         Questions; `category` is the number of operations.
+
+    Raises:
+        ValueError: there are hardly so many different expressions of so small numbers.
     """
     rng = np.random.default_rng([seed, zlib.crc32(part.encode())])
     found: dict[str, Question] = {}
+    failures = 0
     while len(found) < number:
         operations = OPERATIONS[len(found) % len(OPERATIONS)]
         bound = largest[len(found) // len(OPERATIONS) % len(largest)]
         one = draw_expression(rng, operations, bound)
         if one.text in found or part_of(one.text) != part:
+            failures += 1
+            if failures == _PATIENCE:
+                raise ValueError(
+                    f"{len(found)} of {number} questions of numbers to {bound}: take larger ones, or fewer"
+                )
             continue
+        failures = 0
         reply = f" {' '.join(one.steps)} The answer is {one.value}."
         found[one.text] = lay_out(
             Question(f"arithmetic.{part}.{one.text}", f"{one.text}?", (str(one.value),), "number",

@@ -41,7 +41,7 @@ from jaxuq.study import read_sealed, write_json, write_text
 from jaxuq.tuning import training_examples
 
 TRAINED = (9, 30)  # numbers of the expressions that it is tuned on
-LEVELS = (5, 9, 15, 30)  # and those that it may be asked about
+LEVELS = (6, 9, 15, 30)  # and those that it may be asked about
 LONGEST = 64  # tokens of an answer
 ADAPTERS = LoraConfig(rank=16, targets=("query", "key", "value", "output", "gate", "up", "down"))
 KEEPS, ABOVE = (8, 9, 10, 11, 12), (0.0, 0.1, 0.2)  # of the similarity filter, as section 3.5.5 varies them
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--output", type=Path, default=Path("runs/reasoner"))
-    parser.add_argument("--examples", type=int, default=2300, help="to tune on")
+    parser.add_argument("--examples", type=int, default=1500, help="to tune on")
     parser.add_argument("--questions", type=int, default=300, help="to be asked")
     parser.add_argument("--validation", type=int, default=60, help="questions a level")
     parser.add_argument("--samples", type=int, default=5)
@@ -152,8 +152,9 @@ def varied_settings(
     lines = {line["id"]: line for line in read_sealed(options.output / "study" / "predictions.jsonl")}
     read = [one for one in asked if lines[one.id]["correct"] is not None and lines[one.id]["response"].strip()]
     responses = [lines[one.id]["response"] for one in read]
-    assessed = uqac(model, read, responses, measures=("uqac_similarity",), batch_size=20)
-    correct = jnp.asarray([float(lines[one.id]["correct"]) for one in read])
+    found = uqac(model, read, responses, measures=("uqac_similarity",), batch_size=20)
+    assessed = [one for one in found if one.found is not None]
+    correct = jnp.asarray([float(lines[one.id]["correct"]) for one, its in zip(read, found) if its.found is not None])
     rows = []
     for most in KEEPS:
         for threshold in ABOVE:

@@ -61,9 +61,9 @@ def read_scores(folder: Path, seed: int) -> tuple[Evaluated, dict[str, dict[str,
 
 def compared(found: Evaluated, name: str, other: Evaluated, seed: int) -> tuple[float, float, float]:
     """AUROC of a measure less that of it in another study of the same answers, with its 95 % interval."""
-    lines = {line["id"]: at for at, line in enumerate(other.lines)}
-    at = np.array([lines[line["id"]] for line in found.lines])
-    scores = jnp.asarray(found.scores[name]), jnp.asarray(other.scores[name][at])
+    places = {line["id"]: at for at, line in enumerate(other.lines)}
+    theirs = [other.scores[name][places[line["id"]]] if line["id"] in places else np.nan for line in found.lines]
+    scores = jnp.asarray(found.scores[name]), jnp.asarray(theirs, jnp.float32)
     where = jnp.asarray(np.isfinite(scores[0]) & np.isfinite(scores[1]))
     scores = tuple(jnp.where(where, one, 0.0) for one in scores)
 

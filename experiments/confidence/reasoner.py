@@ -41,7 +41,7 @@ from jaxuq.study import read_sealed, write_json, write_text
 from jaxuq.tuning import training_examples
 
 TRAINED = (9, 30)  # numbers of the expressions that it is tuned on
-LEVELS = (6, 9, 15, 30)  # and those that it may be asked about
+LEVELS = (6, 9, 15, 30, 50)  # and those that it may be asked about
 LONGEST = 64  # tokens of an answer
 ADAPTERS = LoraConfig(rank=16, targets=("query", "key", "value", "output", "gate", "up", "down"))
 KEEPS, ABOVE = (8, 9, 10, 11, 12), (0.0, 0.1, 0.2)  # of the similarity filter, as section 3.5.5 varies them

@@ -66,10 +66,12 @@ def main() -> None:
     if options.tiny:
         options.examples, options.questions, options.validation = 60, 12, 4
         options.samples, options.forks, options.redraws = 2, 3, 2
-    model = tuned_model(options)
+    base = load_model(options.model)
+    model = tuned_model(base, options)
     level = chosen_level(model, options)
     asked = make_arithmetic("test", options.questions, (level["largest"],), options.seed)
     folders = [study(model, asked, options, attention) for attention in (True, False)]
+    folders.append(asked_before(base, asked, options))
     settings = varied_settings(model, asked, options)
     forks = make_forks(model, asked[: options.forks], options.output / "forking", options.redraws, options.seed)
     about = {"level": level, "rank": ADAPTERS.rank, **vars(options)}
@@ -83,9 +85,8 @@ def main() -> None:
         write_text(here / "reasoner.md", text)
 
 
-def tuned_model(options: argparse.Namespace) -> LanguageModel:
+def tuned_model(model: LanguageModel, options: argparse.Namespace) -> LanguageModel:
     """The model after tuning; goes on from its checkpoints, and is there at once when they are complete."""
-    model = load_model(options.model)
     examples = training_examples(model.tokenizer, make_arithmetic("train", options.examples, TRAINED, options.seed))
     config = FinetuneConfig(
         ADAPTERS, batch_size=4, max_length=256, learning_rate=1e-3, max_steps=2 if options.tiny else None
@@ -137,6 +138,18 @@ def study(model: LanguageModel, asked: Sequence[Question], options: argparse.Nam
     )  # fmt: skip
     questions = QuestionSet("arithmetic", list(asked), [], "line", True)
     return run_study(configuration, model=model, questions=questions).path
+
+
+def asked_before(base: LanguageModel, asked: Sequence[Question], options: argparse.Namespace) -> Path:
+    """The model before tuning, which still does what it is told, asked how sure it is of the answers of the tuned one."""
+    lines = {line["id"]: line["response"] for line in read_sealed(options.output / "study" / "predictions.jsonl")}
+    answered = [one._replace(response=lines[one.id]) for one in asked if lines[one.id].strip()]
+    configuration = StudyConfiguration(
+        model=options.model, data="arithmetic", output=options.output / "before", measures=("stated_confidence",),
+        samples=0, seed=options.seed, max_new_tokens=LONGEST, batch_size=20,
+    )  # fmt: skip
+    questions = QuestionSet("arithmetic", answered, [], "line", True)
+    return run_study(configuration, model=base, questions=questions).path
 
 
 def varied_settings(

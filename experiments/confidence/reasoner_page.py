@@ -82,14 +82,16 @@ def page(
 ) -> str:
     """The page as Markdown."""
     level, seed = about["level"], about["seed"]
-    (found, rows), (other, without) = (read_scores(folder, seed) for folder in folders)
+    (found, rows), (other, without), (before, untuned) = (read_scores(folder, seed) for folder in folders)
     right, answers = int(found.correct.sum()), len(found.lines)
     count = len(read_sealed(folders[0] / "predictions.jsonl"))
-    shares = ", ".join(f"{share:.2f} with numbers to {largest}" for largest, share in level["shares"].items())
+    shares = ", ".join(f"{share:.2f} (numbers to {largest})" for largest, share in level["shares"].items())
     example = make_arithmetic("test", 3, (level["largest"],), seed)[1]
     shown = f"{example.prompt}{example.reply}".replace("\n", "\n    ")
     share = 100 * right / max(answers, 1)
-    stated = sum(line["measures"].get("stated_confidence") is not None for line in found.lines)
+    stated, told = (
+        sum(line["measures"].get("stated_confidence") is not None for line in one.lines) for one in (found, before)
+    )
     text = f"""# Tables 3.1 and 3.2 on a model that reasons
 
     python experiments/confidence/reasoner.py --output runs/reasoner --write
@@ -100,8 +102,9 @@ SmolLM2-135M, tuned by jaxuq on {about["examples"]} written-out expressions of t
     {shown}
 
 Which part an expression belongs to follows from its text, so that none is in two. The share of right answers to
-{level["questions"]} validation questions: {shares}; asked is with numbers to {level["largest"]}.
-**{right} of {answers} answers are right ({share:.0f} %)**; {count - answers} responses had no answer.
+{level["questions"]} validation questions was {shares}.
+Asked is with numbers to {level["largest"]}: **{right} of {answers} answers are right ({share:.0f} %)**, and {count - answers} responses had
+no answer.
 
 The dissertation's numbers are means over nine models of 1 to 9 billion parameters on three other sets of questions.
 They stand here for the order of the rows, not to be reached.
@@ -109,8 +112,9 @@ They stand here for the order of the rows, not to be reached.
 ## Table 3.1
 
 AUROC and ECE in %, mean ± deviation over five class-balanced subsamples, 20 bins; last, AUROC on all answers with 95 %
-bootstrap intervals. Self-consistency has {about["samples"]} samples at temperature {about["temperature"]}. A confidence
-was read from {stated} of the replies to being asked for one.
+bootstrap intervals. Self-consistency has {about["samples"]} samples at temperature {about["temperature"]}. Asked how
+sure it is of its answer, the tuned model gave a confidence in {stated} replies; the model before tuning, asked about the
+same answers, in {told}.
 
 | measure | AUROC | ECE | GSM8K: AUROC | ECE | MATH: AUROC | ECE | BBH: AUROC | ECE | AUROC, all [95 %] |
 |---|---|---|---|---|---|---|---|---|---|
@@ -120,6 +124,9 @@ was read from {stated} of the replies to being asked for one.
         cells = ["–"] * 3 if own is None else _own_cells(own)
         title = found.about[name].title.replace("|", "\\|")
         text += f"| {title} | {' | '.join([*cells[:2], *published, cells[2]])} |\n"
+        if name == "stated_confidence" and name in untuned:
+            first, second, last = _own_cells(untuned[name])
+            text += f"| {title}, by the model before tuning | {first} | {second} {'| ' * 6}| {last} |\n"
     text += (
         "\nThe other measures, the best first:\n\n| measure | AUROC | ECE | AUROC, all [95 %] |\n|---|---|---|---|\n"
     )
@@ -138,8 +145,9 @@ def _own_cells(row: dict[str, float]) -> list[str]:
         mean, deviation = 100 * row[f"{name}_mean"], 100 * row[f"{name}_std"]
         return f"{mean:.1f} ± {deviation:.1f}" if np.isfinite(mean) else "–"
 
-    return [pair("auroc"), pair("ece"),
-            f"{row['auroc_all']:.3f} [{row['auroc_all_lower']:.3f}, {row['auroc_all_upper']:.3f}]"]  # fmt: skip
+    ends = [row[f"auroc_all{end}"] for end in ("_lower", "_upper")]
+    interval = f" [{ends[0]:.3f}, {ends[1]:.3f}]" if np.isfinite(ends).all() else ""
+    return [pair("auroc"), pair("ece"), f"{row['auroc_all']:.3f}{interval}" if np.isfinite(row["auroc_all"]) else "–"]
 
 
 def _by_operations(found: Evaluated) -> str:
@@ -185,7 +193,7 @@ answers, paired, with its 95 % bootstrap interval.
         cells = [*_own_cells(rows[name])[:2], *_own_cells(without[name])[:2]]
         text += f"| {found.about[name].title} | {' | '.join(cells)} | {estimate:+.3f} [{lower:+.3f}, {upper:+.3f}] |\n"
     for name, numbers in PUBLISHED_WITHOUT.items():
-        cells = [f"{one:.1f}" for one in numbers]
+        cells = [f"{one:.2f}" for one in numbers]
         text += f"| dissertation, {name} | {' | '.join(cells)} | {(numbers[0] - numbers[2]) / 100:+.3f} |\n"
     return text
 

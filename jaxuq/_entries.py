@@ -104,8 +104,8 @@ class Entries(MutableMapping[str, Kind], Generic[Kind]):
     def _missing(self, name: str) -> UnknownEntryError:
         names = sorted(self)
         near = difflib.get_close_matches(str(name), names, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return UnknownEntryError(f"there is no {self.kind} {name!r}; {hint}There are: {', '.join(names)}")
+        there = f"did you mean {near[0]!r}? There are" if near else "there are"
+        return UnknownEntryError(f"there is no {self.kind} {name!r}; {there}: {', '.join(names)}")
 
     def name_of(self, entry: Kind) -> str | None:
         """The name of an entry that is in use here, or None; nothing is imported for it."""

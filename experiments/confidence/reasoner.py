@@ -141,7 +141,7 @@ def study(model: LanguageModel, asked: Sequence[Question], options: argparse.Nam
 
 
 def asked_before(base: LanguageModel, asked: Sequence[Question], options: argparse.Namespace) -> Path:
-    """The model before tuning, which still does what it is told, asked how sure it is of the answers of the tuned one."""
+    """The model before tuning, which still does what it is told, asked how sure it is of the tuned one's answers."""
     lines = {line["id"]: line["response"] for line in read_sealed(options.output / "study" / "predictions.jsonl")}
     answered = [one._replace(response=lines[one.id]) for one in asked if lines[one.id].strip()]
     configuration = StudyConfiguration(

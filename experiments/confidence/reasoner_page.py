@@ -103,8 +103,8 @@ SmolLM2-135M, tuned by jaxuq on {about["examples"]} written-out expressions of t
 
 Which part an expression belongs to follows from its text, so that none is in two. The share of right answers to
 {level["questions"]} validation questions was {shares}.
-Asked is with numbers to {level["largest"]}: **{right} of {answers} answers are right ({share:.0f} %)**, and {count - answers} responses had
-no answer.
+Asked is with numbers to {level["largest"]}: **{right} of {answers} answers are right ({share:.0f} %)**, and
+{count - answers} responses had no answer.
 
 The dissertation's numbers are means over nine models of 1 to 9 billion parameters on three other sets of questions.
 They stand here for the order of the rows, not to be reached.
@@ -112,9 +112,9 @@ They stand here for the order of the rows, not to be reached.
 ## Table 3.1
 
 AUROC and ECE in %, mean ± deviation over five class-balanced subsamples, 20 bins; last, AUROC on all answers with 95 %
-bootstrap intervals. Self-consistency has {about["samples"]} samples at temperature {about["temperature"]}. Asked how
-sure it is of its answer, the tuned model gave a confidence in {stated} replies; the model before tuning, asked about the
-same answers, in {told}.
+bootstrap intervals. Self-consistency has {about["samples"]} samples at temperature {about["temperature"]}.
+Asked how sure it is of its answer, the tuned model gave a confidence in {stated} replies; the model before tuning,
+asked about the same answers, in {told}.
 
 | measure | AUROC | ECE | GSM8K: AUROC | ECE | MATH: AUROC | ECE | BBH: AUROC | ECE | AUROC, all [95 %] |
 |---|---|---|---|---|---|---|---|---|---|

@@ -67,8 +67,10 @@ def main() -> None:
     options = parser.parse_args()
     kept = load_kept(options.study, options.measure)
     whole, mean = held_out(kept, options.splits, options.seed)
-    print(f"`{options.measure}`, {len(kept.scores)} answers, {kept.correct.mean():.1%} right: calibration error {whole:.3f} "
-          f"of the held-out answers of {options.splits} halvings together, {mean:.3f} in the mean of halvings.\n")  # fmt: skip
+    print(
+        f"`{options.measure}`, {len(kept.scores)} answers, {kept.correct.mean():.1%} right: calibration error"
+        f" {whole:.3f} of the held-out answers of {options.splits} halvings together, {mean:.3f} in their mean.\n"
+    )
     print(f"| promised risk | promised, of {options.draws} draws | broken | answered |\n|---|---|---|---|")
     for risk in options.risks:
         count = options.labelled or len(kept.scores)

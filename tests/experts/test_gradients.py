@@ -81,7 +81,7 @@ def test_tokens_of_turns_and_of_truncated_examples():
     short = gradient_tokens(turns, "response", max_length=2)
     assert short.tokens.size == 0 and short.truncated
     assert gradient_tokens(Instruction(np.array([4]), np.array([False]))).tokens.size == 0
-    with pytest.raises(ValueError, match="no choice of tokens 'answer'; There are: all, instruction, response"):
+    with pytest.raises(ValueError, match="no choice of tokens 'answer'; there are: all, instruction, response"):
         gradient_tokens(turns, "answer")
 
 

@@ -114,7 +114,7 @@ def test_bad_options():
     x = jnp.ones((2, 3))
     with pytest.raises(
         ValueError,
-        match="no projection 'fourier'; There are: gaussian, hadamard, rademacher, rademacher-pallas, sparse",
+        match="no projection 'fourier'; there are: gaussian, hadamard, rademacher, rademacher-pallas, sparse",
     ):
         project(KEY, x, kind="fourier")
     with pytest.raises(ValueError, match="dimension is 0"):

@@ -115,6 +115,18 @@ def test_what_is_not_made_again_is_said_to_be_so(certificate):
     assert states["Of 8 the best is 0.50,", "8"] == "said"
 
 
+def test_what_was_made_in_another_folder_stays_while_page_command_and_data_are_the_same(certificate):
+    claim = certificate.Claim("c", "p.md", ("*",), steps=("true",))
+    made = {"text": PAGE, "date": "2026-12-01", "code": "abc", "seconds": 1.0}
+    before = certificate.record_of(claim, certificate.read_blocks(PAGE), made)
+    assert certificate.record_of(claim, certificate.read_blocks(PAGE), None, before) == before
+    changed = certificate.record_of(claim, certificate.read_blocks(PAGE.replace("0.61", "0.62")), None, before)
+    states = {line[3]: line[5] for line in changed["lines"]}
+    assert (states["0.62"], states["-1,234.5"], changed["date"]) == ("not rebuilt", "exact", "2026-12-01")
+    other = certificate.record_of(claim._replace(steps=("false",)), certificate.read_blocks(PAGE), None, before)
+    assert "date" not in other and "exact" not in other["states"]
+
+
 def test_equal_numbers_are_found_in_another_order_and_with_more_digits(certificate):
     table = PAGE.splitlines()[4:]
     made = "\n".join([*table[:2], table[4].replace("-1,234.5", "-1234.52"), table[3], table[2]])

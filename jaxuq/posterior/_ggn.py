@@ -80,11 +80,21 @@ def make_batch(
 
 def times_ggn(batch: Batch, tangents: list[Array]) -> list[Array]:
     """The Gauss-Newton matrix of a batch times a vector: one forward and one backward product."""
+    outputs, pull = jax.vjp(lambda leaves: batch.function(leaves, batch.inputs), batch.leaves)
+    outer = jnp.einsum("ntr,nter->nte", _along(batch, tangents), batch.roots)
+    return pull(outer.reshape(outputs.shape).astype(outputs.dtype))[0]
+
+
+def ggn_along(batch: Batch, tangents: list[Array]) -> Array:
+    r"""$v^\top H v$ as a sum of squares: exact to rounding however small it is beside the largest eigenvalue."""
+    return jnp.sum(_along(batch, tangents) ** 2)
+
+
+def _along(batch: Batch, tangents: list[Array]) -> Float[Array, "batch tasks roots"]:
+    """What a step of the parameters changes in the outputs, in the units of their roots."""
     _, slope = jax.jvp(lambda leaves: batch.function(leaves, batch.inputs), (batch.leaves,), (tangents,))
-    _, pull = jax.vjp(lambda leaves: batch.function(leaves, batch.inputs), batch.leaves)
-    inner = jnp.einsum("nte,nter->ntr", slope.reshape(batch.roots.shape[:3]).astype(batch.roots.dtype), batch.roots)
-    outer = jnp.einsum("ntr,nter->nte", inner, batch.roots)
-    return pull(outer.reshape(slope.shape).astype(slope.dtype))[0]
+    slope = slope.reshape(batch.roots.shape[:3]).astype(batch.roots.dtype)
+    return jnp.einsum("nte,nter->ntr", slope, batch.roots)
 
 
 def sum_over(count: int, function: Callable[[Any], PyTree]) -> PyTree:

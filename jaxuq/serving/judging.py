@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _TOKENS = ("answer_probability", "mean_answer_probability", "minimum_answer_probability", "response_probability")
 _TOGETHER = 8  # answers that are read in one pass
+_NO_ANSWER = 'no final answer was found in the reply: ask for it to end with "The answer is ...", or take kind "whole"'
 
 
 class Answered(NamedTuple):
@@ -135,6 +136,8 @@ class Judge:
 
     def _verdict(self, answer: Answered, found: Any) -> Verdict:
         said: dict[str, Any] = {"answer": None if found.found is None else found.found.text, "confidence": None}
+        if found.found is None:
+            said["why"] = _NO_ANSWER
         accepted = True
         if self._kept is not None:
             value = found.measures.get(self._kept.measure, math.nan)

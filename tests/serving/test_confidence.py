@@ -53,6 +53,13 @@ def test_measures_are_of_the_tokens_that_are_told(url):
         assert set(link) == {"token", "text", "step", "source", "weight", "similarity", "kept", "probability"}
 
 
+def test_a_reply_without_a_final_answer_says_so(url):
+    (choice,) = ask(url, seed=3, jaxuq={"confidence": True, "kind": "number"})
+    said = choice["jaxuq"]
+    assert said["answer"] is None and said["confidence"] is None and "no final answer was found" in said["why"]
+    assert "why" not in ask(url, seed=3)[0]["jaxuq"]
+
+
 def test_they_do_not_depend_on_who_else_is_judged(url):
     alone = [ask(url, seed)[0] for seed in range(5)]
     with concurrent.futures.ThreadPoolExecutor(5) as pool:

@@ -158,6 +158,9 @@ class Answer {
         `(${low.toFixed(2)} to ${high.toFixed(2)}, by ${said.measure} and ${said.labelled_answers} labelled answers)`]);
     }
     if (said.answer) lines.push(["Answer: ", said.answer]);
+    else if (said.why && !said.withheld) {
+      lines.push(["No final answer was found. ", "Ask for the reply to end with “The answer is …” to learn how sure it is."]);
+    }
     for (const name of ["uqac_similarity", "answer_probability"]) {
       const value = said.measures && said.measures[name];
       if (value !== undefined && value !== null) lines.push([`${name.replaceAll("_", " ")}: `, shown(value)]);

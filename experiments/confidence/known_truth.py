@@ -1,6 +1,6 @@
 """Which measures tell "many answers are right" from "I do not know"? Every one against the true epistemic part.
 
-    python experiments/confidence/known_truth.py --output runs/known                       # hours of two cores
+    python experiments/confidence/known_truth.py --write                       # an hour of two cores
     python experiments/confidence/known_truth.py --twins 30 --unanswerable 15 --epochs 1 --measures single --tiny
 
 A model is tuned on draws from answer distributions that are known (`jaxuq.questions.make_known_truth`), and asked. With
@@ -12,7 +12,7 @@ else is left out of p),
 Each measure is scored by how it ranks questions by the epistemic part: concordance, pooled and within strata of the
 aleatoric part (0; below 0.8 nats; above), where a measure that only sees H(p) has no excuse; by how it tells questions
 that are open and well told from those with one answer that is hardly told; and by right and wrong. Intervals: 95 %,
-resampling pairs of twins. Writes `known.csv` and `known.md` into the output folder, beside the run.
+resampling pairs of twins. Writes `known.csv` and `known.md` into the output folder, or `known.md` beside this script.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from jaxuq.tuning import training_examples
 
 FLOOR = 1e-6  # of a probability, so that the divergence is finite
 RESAMPLES = 500
+COMMAND = "python experiments/confidence/known_truth.py --write"
 
 
 def main() -> None:
@@ -44,9 +45,10 @@ def main() -> None:
     parser.add_argument("--unanswerable", type=int, default=120)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--measures", default="single,samples")
+    parser.add_argument("--measures", default="all")
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="write known.md beside this script")
     parser.add_argument("--tiny", action="store_true", help="stop tuning after four steps: does it run?")
     options = parser.parse_args()
     size = {"seed": options.seed, "twins": options.twins, "unanswerable": options.unanswerable}
@@ -65,13 +67,14 @@ def main() -> None:
     measures = options.measures.split(",")
     study = StudyConfiguration(
         model=f"{options.model}, tuned", data="known", output=options.output / "study", measures=tuple(measures),
-        samples=options.samples if "samples" in measures else 0, temperature=1.0, seed=options.seed, max_new_tokens=8,
+        samples=0 if measures == ["single"] else options.samples, temperature=1.0, seed=options.seed, max_new_tokens=8,
     )  # fmt: skip
     folder = run_study(study, model=tuned, questions=asked)
     rows = compare(known, predicted, folder.path, options.seed)
     write_table(options.output / "known.csv", rows, ("measure",))
-    write_text(options.output / "known.md", page(rows, known, predicted))
-    print(page(rows, known, predicted))
+    text = page(rows, known, predicted, folder.path)
+    write_text((Path(__file__).parent if options.write else options.output) / "known.md", text)
+    print(text)
 
 
 def bare(question: Question) -> Question:
@@ -103,18 +106,18 @@ def parts(one: KnownQuestion, predicted: np.ndarray) -> tuple[float, float]:
     return aleatoric, -aleatoric - float(truth[there] @ np.log(np.maximum(predicted[there], FLOOR)))
 
 
-def concordance(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
-    """The share of pairs that are ordered as the truth orders them; ties of the score count half."""
+def concordance(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The share of pairs ordered as the truth orders them, ties count half; for each row of weights."""
     upper = truth[:, None] < truth[None]
-    pairs = upper * weights[:, None] * weights[None]
-    right = (scores[:, None] < scores[None]) + 0.5 * (scores[:, None] == scores[None])
-    return float((pairs * right).sum() / pairs.sum()) if pairs.sum() else float("nan")
+    right = upper * ((scores[:, None] < scores[None]) + 0.5 * (scores[:, None] == scores[None]))
+    found, all_ = (np.einsum("rn,rn->r", weights @ pairs, weights) for pairs in (right, upper.astype(float)))
+    return np.where(all_ > 0, found / np.maximum(all_, 1e-9), np.nan)
 
 
-def separates(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, weights: np.ndarray) -> float:
-    """AUROC of the scores of some against those of others."""
+def separates(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUROC of the scores of some against those of others; of each row of weights."""
     chosen = positive | negative
-    return concordance(scores[chosen], positive[chosen].astype(float), weights[chosen])
+    return concordance(scores[chosen], positive[chosen].astype(float), weights[:, chosen])
 
 
 def compare(known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path, seed: int) -> list[dict]:
@@ -134,8 +137,9 @@ def compare(known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path,
     open_, unknown = (kinds == "ambiguous") & (told >= 8), (kinds == "single") & (told <= 2)
     nothing = kinds == "unanswerable"
     rng = np.random.default_rng(seed)
-    drawn = [np.bincount(rng.integers(groups.max() + 1, size=groups.max() + 1), minlength=groups.max() + 1)[groups]
-             for _ in range(RESAMPLES)]  # fmt: skip
+    count = groups.max() + 1
+    drawn = [np.bincount(rng.integers(count, size=count), minlength=count)[groups] for _ in range(RESAMPLES)]
+    weights = np.array([np.ones(len(known)), *drawn])
     rows = []
     oracle = {"the truth itself": epistemic, "entropy of p": -(predicted * np.log(np.maximum(predicted, FLOOR))).sum(1)}
     for name in [*oracle, *about]:
@@ -148,41 +152,67 @@ def compare(known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path,
         if there.mean() < 0.5:
             continue
 
-        def scored(weights: np.ndarray, values: np.ndarray = values, there: np.ndarray = there) -> dict[str, float]:
-            found = {key: concordance(values[w], epistemic[w], weights[w]) for key, w in
-                     ((key, mask & there) for key, mask in strata.items())}  # fmt: skip
-            found["open_or_unknown"] = separates(values, unknown & there, open_ & there, weights)
-            found["open_or_nothing"] = separates(values, nothing & there, open_ & there, weights)
-            found["wrong"] = separates(values, wrong & there, right & there, weights)
-            return found
-
-        estimates, resampled = scored(np.ones(len(known))), [scored(one) for one in drawn]
+        found = {
+            key: concordance(values[mask & there], epistemic[mask & there], weights[:, mask & there])
+            for key, mask in strata.items()
+        }
+        found["open_or_unknown"] = separates(values, unknown & there, open_ & there, weights)
+        found["open_or_nothing"] = separates(values, nothing & there, open_ & there, weights)
+        found["wrong"] = separates(values, wrong & there, right & there, weights)
         row: dict = {"measure": name, "title": about[name].title if name in about else name, "n": int(there.sum())}
-        for key, value in estimates.items():
-            ends = (
-                np.nanquantile([one[key] for one in resampled], [0.025, 0.975]) if np.isfinite(value) else [np.nan] * 2
-            )
-            row |= {key: value, f"{key}_lower": float(ends[0]), f"{key}_upper": float(ends[1])}
+        for key, (value, *resampled) in found.items():
+            ends = np.nanquantile(resampled, [0.025, 0.975]) if np.isfinite(value) else [np.nan] * 2
+            row |= {key: float(value), f"{key}_lower": float(ends[0]), f"{key}_upper": float(ends[1])}
         rows.append(row)
     return rows
 
 
-def page(rows: Sequence[dict], known: Sequence[KnownQuestion], predicted: np.ndarray) -> str:
-    """The table as Markdown, the best first."""
-    columns = {"eu": "c-index, all", "eu_single": "one answer", "eu_closed": "some", "eu_open": "many",
+def page(rows: Sequence[dict], known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path) -> str:
+    """The page as Markdown, the best measure first."""
+    lines = {line["id"]: line for line in read_sealed(folder / "predictions.jsonl")}
+    given = np.array([parts(one, row) for one, row in zip(known, predicted)])
+    entropy = -(predicted * np.log(np.maximum(predicted, FLOOR))).sum(1)
+    right = np.array([lines[one.id]["correct"] is True for one in known])
+    text = f"""# Measures against known truth
+
+    {COMMAND}
+
+SmolLM2-135M, tuned by jaxuq on draws from answer distributions that are known, was asked about the same made-up people:
+{len(known)} questions of six possible answers. Of an *ambiguous* one several answers are right, with stated
+probabilities; its *single* twin has one; of the *unanswerable* ones nothing was ever told. How often the model was told
+an answer goes from once to sixteen times. With p* the truth and p the model's own probabilities of the six,
+CE(p*, p) = H(p*) + KL(p* || p): the aleatoric and the epistemic part, nats. To guess among six costs 1.79.
+
+| | told | questions | right | aleatoric | epistemic | entropy of p |
+|---|---|---|---|---|---|---|
+"""
+    for kind in ("single", "ambiguous", "unanswerable"):
+        for told in sorted({one.told for one in known if one.kind == kind}):
+            own = np.array([one.kind == kind and one.told == told for one in known])
+            cells = [
+                f"{value:.2f}" if np.isfinite(value) else "" for value in (*given[own].mean(0), entropy[own].mean())
+            ]
+            correct = "" if kind == "unanswerable" else f"{right[own].mean():.2f}"
+            text += f"| {kind} | {told} | {own.sum()} | {correct} | {' | '.join(cells)} |\n"
+    text += f"""
+The model gives {1 - predicted.sum(1).mean():.3f} to what is none of the six.
+
+How well each measure ranks questions by the epistemic part (concordance: 0.5 is chance, 1 perfect): all together, those
+with one right answer, with some (aleatoric part below 0.8) and with many. Then AUROC: *open or unknown*, questions with
+one answer told once or twice against ambiguous ones told eight times or more; *open or untold*, the unanswerable
+against the same; *right or wrong*, of answers. 95 % intervals, resampling pairs of twins.
+
+"""
+    columns = {"eu": "all", "eu_single": "one answer", "eu_closed": "some", "eu_open": "many",
                "open_or_unknown": "open or unknown", "open_or_nothing": "open or untold",
                "wrong": "right or wrong"}  # fmt: skip
-    given = np.array([parts(one, row) for one, row in zip(known, predicted)])
-    means = {kind: np.nanmean(given[[one.kind == kind for one in known]], axis=0) for kind in ("ambiguous", "single")}
-    text = "# Measures against known truth\n\n"
-    for kind, (aleatoric, epistemic) in means.items():
-        text += f"{kind}: aleatoric {aleatoric:.3f}, epistemic {epistemic:.3f} nats on average.\n"
-    other = 1 - predicted.sum(1).mean()
-    text += f"The model gives {other:.3f} to what is no option.\n\n| Measure | {' | '.join(columns.values())} |\n"
-    text += "|---" * (1 + len(columns)) + "|\n"
+    text += f"| measure | {' | '.join(columns.values())} |\n" + "|---" * (1 + len(columns)) + "|\n"
     for row in sorted(rows, key=lambda row: -row["eu"]):
-        cells = [f"{row[key]:.3f} [{row[f'{key}_lower']:.3f}, {row[f'{key}_upper']:.3f}]" for key in columns]
-        text += f"| {row['title']} | {' | '.join(cells)} |\n"
+        cells = [
+            f"{row[key]:.3f} [{row[f'{key}_lower']:.3f}, {row[f'{key}_upper']:.3f}]" if np.isfinite(row[key]) else "–"
+            for key in columns
+        ]
+        text += f"| {row['title'].replace('|', chr(92) + '|')} | {' | '.join(cells)} |\n"
     return text
 
 

@@ -208,3 +208,17 @@ def test_a_converted_backbone_whose_outputs_are_no_object_is_named(outputs, tmp_
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError):
         load_backbone(tmp_path)
+
+
+def test_a_count_without_end_in_a_pattern_is_the_patterns_fault(tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text(f"[[regex]]\nname = 'a'\ntype = 'PER'\npattern = 'x{{{DIGITS}}}'\n")
+    with pytest.raises(tagging.TaggingDataError, match="the pattern is missing or malformed"):
+        tagging.read_functions(rules)
+
+
+def test_a_value_without_end_is_no_answer(tmp_path):
+    entry = '{"ID": "1", "Body": "Ada has 3 pens.", "Question": "How many?", "Answer": %s, "Type": "a"}'
+    (tmp_path / "SVAMP.json").write_text(f"[{entry % '1e999'}]")
+    with pytest.raises(jaxuq.JaxuqError, match="Answer is inf, expected a number"):
+        questions.load_questions(f"svamp:{tmp_path / 'SVAMP.json'}")

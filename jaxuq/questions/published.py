@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,7 +176,7 @@ def _math(entry: Mapping[str, Any], name: str) -> Question:
 
 def _svamp(entry: Mapping[str, Any], name: str) -> Question:
     body, question, answer = _text(entry, "Body"), _text(entry, "Question"), entry.get("Answer")
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
+    if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
         raise ValueError(f"Answer is {answer!r}, expected a number")
     body += "" if body.endswith((".", "?", "!", ",")) else "."
     value = str(int(answer)) if answer == int(answer) else str(answer)

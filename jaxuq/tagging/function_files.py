@@ -126,7 +126,7 @@ def _regex(where: str, path: Path, rule: Mapping[str, Any]) -> LabellingFunction
     flags = re.IGNORECASE if _options(where, rule, ("pattern",)) else re.RegexFlag(0)
     try:
         return regex_function(rule["pattern"], rule["type"], flags=flags)
-    except (KeyError, TypeError, re.error, OverflowError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, re.error, OverflowError, RecursionError) as error:  # numbers without end
         raise TaggingDataError(f"{where}: the pattern is missing or malformed: {error}") from None
 
 

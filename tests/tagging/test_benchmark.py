@@ -263,3 +263,9 @@ def test_the_table_of_methods_is_that_of_the_help():
 
     source = inspect.getsource(configuration)
     assert text and all(name in source for name in METHODS)
+
+
+def test_a_saved_model_is_not_fitted_again(tmp_path):
+    configuration = TaggingConfiguration(data=("x",), apply=tmp_path, output=tmp_path / "run")
+    with pytest.raises(TaggingDataError, match="take `apply_model`"):
+        run_tagging(configuration)

@@ -134,11 +134,11 @@ def _tagger(folder: pathlib.Path) -> None:
 
 
 def _apply(folder: pathlib.Path) -> Any:
-    from jaxuq.tagging.benchmark import run_tagging
+    from jaxuq.tagging.benchmark import apply_model
     from jaxuq.tagging.benchmark.configuration import TaggingConfiguration
 
     data = (str(folder / "data"),)
-    return run_tagging(TaggingConfiguration(data=data, apply=folder / "model", output=folder / "applied"))
+    return apply_model(TaggingConfiguration(data=data, apply=folder / "model", output=folder / "applied"))
 
 
 READERS: dict[str, Reader] = {

@@ -101,6 +101,8 @@ def _check(configuration: TaggingConfiguration) -> list[str]:
         raise TaggingDataError(
             f"--seeds is {configuration.seeds} and --alternate {configuration.alternate}; expected at least 1 and 0"
         )
+    if configuration.apply is not None:
+        raise TaggingDataError("apply labels with a saved model, and nothing is fitted then: take `apply_model`")
     for name in ("recall", "precision", "calibrate"):
         if getattr(configuration, name) is not None:
             raise TaggingDataError(f"--{name} is for labelling with a saved model; add --apply with its folder")

@@ -13,6 +13,8 @@ import pytest
 import jaxuq
 from jaxuq import extraction, molecules, questions, reporting, tagging
 from jaxuq.checkpoints import CheckpointError, load_backbone
+from jaxuq.confidence.files.harness import read_harness
+from jaxuq.confidence.files.records import Unusable
 from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
 from jaxuq.language.batches import Survey
 from jaxuq.language.finetune import FinetuneConfig, _claim
@@ -222,3 +224,11 @@ def test_a_value_without_end_is_no_answer(tmp_path):
     (tmp_path / "SVAMP.json").write_text(f"[{entry % '1e999'}]")
     with pytest.raises(jaxuq.JaxuqError, match="Answer is inf, expected a number"):
         questions.load_questions(f"svamp:{tmp_path / 'SVAMP.json'}")
+    (tmp_path / "SVAMP.json").write_text(f"[{entry % ('9' * 400)}]")  # a whole number that no float holds is one
+    assert questions.load_questions(f"svamp:{tmp_path / 'SVAMP.json'}").questions[0].answers == ("9" * 400,)
+
+
+def test_an_empty_request_of_the_harness_costs_its_line():
+    entry = {"doc_id": 1, "doc": {}, "target": "0", "resps": [[["-1.0", "False"]], [[]]], "arguments": []}
+    with pytest.raises(Unusable, match="no text and no log-likelihoods"):
+        read_harness(entry)

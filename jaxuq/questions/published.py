@@ -176,7 +176,8 @@ def _math(entry: Mapping[str, Any], name: str) -> Question:
 
 def _svamp(entry: Mapping[str, Any], name: str) -> Question:
     body, question, answer = _text(entry, "Body"), _text(entry, "Question"), entry.get("Answer")
-    if isinstance(answer, bool) or not isinstance(answer, int | float) or not math.isfinite(answer):
+    endless = isinstance(answer, float) and not math.isfinite(answer)
+    if isinstance(answer, bool) or not isinstance(answer, int | float) or endless:
         raise ValueError(f"Answer is {answer!r}, expected a number")
     body += "" if body.endswith((".", "?", "!", ",")) else "."
     value = str(int(answer)) if answer == int(answer) else str(answer)

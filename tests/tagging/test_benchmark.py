@@ -269,3 +269,10 @@ def test_a_saved_model_is_not_fitted_again(tmp_path):
     configuration = TaggingConfiguration(data=("x",), apply=tmp_path, output=tmp_path / "run")
     with pytest.raises(TaggingDataError, match="take `apply_model`"):
         run_tagging(configuration)
+
+
+def test_names_that_are_no_texts_are_no_model(tmp_path):
+    content = {"format": 2, "method": "hmm", "label_names": ["O", 7], "function_names": ["people"]}
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    with pytest.raises(TaggingDataError, match="is not of a model"):
+        apply_model(TaggingConfiguration(data=("x",), apply=tmp_path, output=tmp_path / "run"))

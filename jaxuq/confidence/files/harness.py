@@ -35,7 +35,7 @@ def read_harness(entry: Mapping[str, Any]) -> GivenAnswer:
     if not isinstance(requests, list) or not requests or not isinstance(requests[0], list):
         raise Unusable(f"`resps` is {requests!r:.40}; expected a list of the responses to each request")
     name, right = str(entry["doc_id"]), _correct(entry)
-    if all(isinstance(one, list) and one and isinstance(one[0], list | tuple) for one in requests):
+    if all(isinstance(one, list) and one and isinstance(one[0], list | tuple) and one[0] for one in requests):
         return _choice(entry, name, requests, right)
     said = [one for one in requests[0] if isinstance(one, str)]
     if not said:
@@ -61,7 +61,7 @@ def _choice(entry: Mapping[str, Any], name: str, requests: list[Any], right: boo
     entropy = max(float(-(np.exp(some) * some).sum()), 0.0)
     target = entry.get("target")
     truth = texts_of(target)
-    if str(target).isdecimal() and int(str(target)) < len(choices):
+    if str(target) in map(str, range(len(choices))):
         truth = (choices[int(str(target))],)
     return GivenAnswer(
         name, _asked(entry), choices[chosen], truth, right, choices[chosen], (choices[chosen],),

@@ -87,7 +87,9 @@ class SavedModel:
         except CheckpointError as error:
             raise TaggingDataError(f"{folder} is no saved tagging model: {error}") from None
         name = str(self.record.get("method"))
-        if self.record.get("format") != _FORMAT or (name not in METHODS and "+" not in name):
+        listed = [self.record.get(key) for key in ("label_names", "function_names")]
+        named = all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in listed)
+        if self.record.get("format") != _FORMAT or (name not in METHODS and "+" not in name) or not named:
             raise TaggingDataError(f"{folder / 'model.json'} is not of a model that this version of jaxuq can read")
         self.name = name
         self.method: Entry = TAGGER if "+" in name else METHODS[name]

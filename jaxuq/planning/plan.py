@@ -265,10 +265,11 @@ def _advice(
             f"{request.rows} rows cannot be divided over {parts} devices: take a multiple of {parts}, or each device "
             "computes what another does"
         )
+    used = _axes_in_use(request, job)
     said += [
         f"nothing of this job is divided over {axis}={size}: these devices compute what the others do"
         for axis, size in request.mesh.shape.items()
-        if size > 1 and axis not in _axes_in_use(request, job)
+        if size > 1 and axis not in used
     ]
     if stages[worst].bytes <= usable:
         return tuple(said)

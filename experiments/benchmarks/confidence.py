@@ -1,6 +1,6 @@
 """What all measures of one answer cost beside generating it: SmolLM2-135M, 256 new tokens, float32, this machine.
 
-    python experiments/benchmarks/confidence.py [--model smollm2] [--new-tokens 256] [--repeats 3]
+    python experiments/benchmarks/confidence.py [--model smollm2] [--new-tokens 256] [--rows 8] [--repeats 3]
 
 Prints seconds and shares of the time of plain generation (no states kept, no measures). The best of the repeats counts,
 since other work on a machine only ever adds time; the measurements take turns. Compilation is left out. The answer is
@@ -22,14 +22,14 @@ from jaxuq.confidence.text.answering import locate_answer, make_texts
 from jaxuq.confidence.text.generating import generate_greedy
 from jaxuq.confidence.text.marginal import marginal_confidence
 from jaxuq.confidence.text.measuring import measured, reading_fields
-from jaxuq.confidence.text.passes import generated_pass, response_mask, text_positions
-from jaxuq.confidence.text.reading import read_pass
-from jaxuq.confidence.text.token_quantities import looks_back, token_quantities
-from jaxuq.language import encode_prompt, load_model, map_logits, token_scores
+from jaxuq.confidence.text.passes import generated_pass, text_positions
+from jaxuq.confidence.text.reading import ALL_NEEDS, read_pass
+from jaxuq.confidence.text.token_quantities import looks_back, reductions_of
+from jaxuq.language import encode_prompt, load_model
 from jaxuq.networks import as_model, capability
 from jaxuq.questions import Question
 
-QUESTION = "A farmer has 17 sheep and buys 25 more. Explain step by step how many sheep the farmer has, and why."
+QUESTION = "A farmer has {} sheep and buys 25 more. Explain step by step how many sheep the farmer has, and why."
 
 
 def main() -> None:
@@ -37,32 +37,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--new-tokens", type=int, default=256)
+    parser.add_argument("--rows", type=int, default=1, help="answers at once")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", help="also write the seconds here")
     options = parser.parse_args()
 
     model = load_model(options.model)
     decoder, variables = model.decoder, model.variables
-    prompts = [encode_prompt(model.tokenizer, QUESTION)]
-    greedy = functools.partial(generate_greedy, model, prompts, max_new_tokens=options.new_tokens, stops=(), rows=1)
+    rows = options.rows
+    questions = [QUESTION.format(17 + row) for row in range(rows)]
+    prompts = [encode_prompt(model.tokenizer, question) for question in questions]
+    greedy = functools.partial(generate_greedy, model, prompts, max_new_tokens=options.new_tokens, stops=(), rows=rows)
     generation, tokens = greedy()
-    response = locate_answer(model, np.array(prompts[0], np.int32), tokens[0], Question("", QUESTION, kind="text"))
     marks = np.zeros(len(tokens[0]), bool)
     marks[-4:-2] = True
-    texts = make_texts([response._replace(answer=marks)])
-    kept = generated_pass(decoder, generation, texts)
+    responses = [
+        locate_answer(model, np.array(prompt, np.int32), answer, Question("", question, kind="text"))
+        for prompt, answer, question in zip(prompts, tokens, questions)
+    ]
+    texts = make_texts([one._replace(answer=marks) for one in responses])
     single = [one for one in confidence.chosen_measures(["single"]) if one.name != "uqac" and "score" in one.functions]
-    reductions = tuple((one.name, one.functions["token"]) for one in single if "token" in one.functions)
-    read = functools.partial(read_pass, decoder, variables, texts, kept, reductions=reductions)
+    watched = functools.partial(greedy, reductions=reductions_of(single))
+    generation, _ = watched()
+    kept = generated_pass(decoder, generation, texts)
+    read = functools.partial(read_pass, decoder, variables, texts, kept, reductions=reductions_of(single))
     reading, attention = read(), capability(as_model(decoder), "attention")
-    reduce = functools.partial(token_quantities, reductions=reductions)
-
-    quantities = jax.jit(
-        lambda states: map_logits(reduce, decoder, variables, states, texts.tokens, where=response_mask(texts))
-    )
-    scores = jax.jit(
-        lambda states: map_logits(token_scores, decoder, variables, states, texts.tokens, where=response_mask(texts))
-    )
     back = jax.jit(
         lambda queries, keys: looks_back(
             queries, jnp.stack(keys) if isinstance(keys, tuple) else keys, text_positions(texts), attention
@@ -71,13 +70,13 @@ def main() -> None:
     stages = {
         "generate, nothing kept": lambda: greedy(keep=False)[0].tokens,
         "generate, states kept": lambda: greedy()[0].tokens,
+        "generate, states kept, distributions reduced": lambda: watched()[0].tokens,
         "put the pass in order": lambda: generated_pass(decoder, generation, texts),
-        "read: all of it": read,
-        "  of it: logits and log-probabilities": lambda: scores(kept.before),
-        "  of it: these and all reductions": lambda: quantities(kept.before),
+        "read": lambda: read(needs=ALL_NEEDS - {"substitutions"}),
         "  of it: RAUQ, AttentionScore": lambda: back(kept.queries, kept.cache.keys),
+        "read, with candidates for P~": read,
         "measures from arrays": lambda: measured(
-            single, reading_fields(texts, reading, answered=texts.answer.any(1), published=False), [{}]
+            single, reading_fields(texts, reading, answered=texts.answer.any(1), published=False), [{}] * rows
         ),
         "substitutions (P~)": lambda: marginal_confidence(decoder, variables, texts, reading, kept.cache),
     }
@@ -88,18 +87,18 @@ def main() -> None:
             jax.block_until_ready(stage())
             if repeat:
                 best[name] = min(best[name], time.perf_counter() - began)
-    plain = best["generate, nothing kept"]
-    best["keeping the states"] = max(0.0, best["generate, states kept"] - plain)
-    chain = best["read: all of it"] - best["  of it: these and all reductions"] - best["  of it: RAUQ, AttentionScore"]
-    best["  of it: chain, filter, candidates"] = max(0.0, chain)
-    together = sum(best[name] for name in ("keeping the states", "put the pass in order", "read: all of it",
-                                         "measures from arrays"))  # fmt: skip
-    best["all but P~"] = together
-    best["all measures of one answer"] = together + best["substitutions (P~)"]
+    plain, watching = best["generate, nothing kept"], best["generate, states kept, distributions reduced"]
+    best["keeping states and reducing"] = max(0.0, watching - plain)
+    best["all but P~"] = sum(
+        best[name] for name in ("keeping states and reducing", "put the pass in order", "read", "measures from arrays")
+    )
+    candidates = max(0.0, best["read, with candidates for P~"] - best["read"])
+    best["all measures of one answer"] = best["all but P~"] + candidates + best["substitutions (P~)"]
     tried, length = int(reading.changes.valid.sum()), int(reading.chain.tokens.sum())
-    print(f"{len(prompts[0])} tokens of prompt, {len(tokens[0])} of answer, chain of {length}, {tried} substitutions")
+    print(f"{rows} answers at once, {len(prompts[0])} tokens of prompt, {len(tokens[0])} of answer; chains of {length},"
+          f" {tried} substitutions")  # fmt: skip
     for name, seconds in best.items():
-        print(f"{name:42s}{seconds:9.3f} s {seconds / plain:8.1%}")
+        print(f"{name:46s}{seconds:9.3f} s {seconds / plain:8.1%}")
     if options.json:
         with open(options.json, "w") as file:
             json.dump(best, file, indent=2)

@@ -193,16 +193,19 @@ def test_layers_apart_give_the_same_as_layers_together():
     np.testing.assert_allclose(sums[:3], both[:3], rtol=1e-3)
 
 
-@pytest.mark.long
-def test_a_generation_leaves_the_pass_that_reading_it_again_would():
+@pytest.mark.parametrize("watched", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_a_generation_leaves_the_pass_that_reading_it_again_would(watched):
     tiny = model()
     prompts = [encode_prompt(tiny.tokenizer, prompt, chat=True) for prompt in PROMPTS]
-    generation, tokens = generate_greedy(tiny, prompts, max_new_tokens=12, stops=(2,), rows=4)
+    reduced = reductions() if watched else ()
+    generation, tokens = generate_greedy(tiny, prompts, max_new_tokens=12, stops=(2,), rows=4, reductions=reduced)
     found = [locate_answer(tiny, np.array(p), t, CHOICE) for p, t in zip(prompts, tokens)]
     found = [one._replace(answer=np.arange(len(one.tokens)) == len(one.tokens) - 2) for one in found]
     texts = make_texts(found, rows=4)
     passes = []
-    for kept in (generated_pass(tiny.decoder, generation, texts), read_texts(tiny.decoder, tiny.variables, texts)):
+    known = generated_pass(tiny.decoder, generation, texts)
+    assert set(known.values) == {name for name, _ in reduced}  # nothing of these is made from logits again
+    for kept in (known, read_texts(tiny.decoder, tiny.variables, texts)):
         reading = read_pass(tiny.decoder, tiny.variables, texts, kept, reductions=reductions())
         sums = marginal_confidence(tiny.decoder, tiny.variables, texts, reading, kept.cache)
         rows = single_answer_measures(texts, reading)

@@ -21,6 +21,7 @@ from jaxuq.confidence.text.options import ChainOptions
 from jaxuq.confidence.text.passes import Pass, Texts, generated_pass, read_texts
 from jaxuq.confidence.text.reading import ALL_NEEDS, Reading, read_pass
 from jaxuq.confidence.text.samples import sample_fields
+from jaxuq.confidence.text.token_quantities import reductions_of
 from jaxuq.language import PromptError, decode_tokens, encode_prompt, encode_reply, score_tokens
 from jaxuq.networks import CapabilityError
 from jaxuq.parallel import on_host
@@ -173,7 +174,7 @@ def assess(
     prompts = [_encoded(model, one, plan) for one in batch]
     generation, tokens = None, []
     if all(one.response is None for one in batch):
-        generation, tokens = clock("generate", lambda: _generate(model, prompts, plan, rows, needs))
+        generation, tokens = clock("generate", lambda: _generate(model, prompts, plan, rows, measures))
     else:
         tokens = [_given(model, one) for one in batch]
     responses = [
@@ -250,18 +251,19 @@ def check_model(model: "LanguageModel", measures: Sequence[Entry]) -> None:
 
 
 def _generate(
-    model: "LanguageModel", prompts: Sequence[Sequence[int]], plan: Plan, rows: int, needs: frozenset[str]
+    model: "LanguageModel", prompts: Sequence[Sequence[int]], plan: Plan, rows: int, measures: Sequence[Entry]
 ) -> tuple[Any, list[np.ndarray]]:
     """Greedy answers, and what of their generation serves the measures: None if the texts must be read once more.
 
     That is where the attention over a text is asked for, and the cache of its generation cannot be arranged like it.
     """
     stops = all_stops(model, plan.one_line)
-    attends = bool(needs & _OF_THE_TEXT)
+    attends = bool(needs_of(measures) & _OF_THE_TEXT)
     again = attends and model.functions.rows is None
     generation, tokens = generate_greedy(
-        model, prompts, max_new_tokens=plan.max_new_tokens, stops=stops, rows=rows, keep=not again, keep_queries=attends
-    )
+        model, prompts, max_new_tokens=plan.max_new_tokens, stops=stops, rows=rows, keep=not again,
+        keep_queries=attends, reductions=reductions_of(measures) if plan.options.convention == "text" else (),
+    )  # fmt: skip
     return None if again else generation, tokens
 
 
@@ -275,7 +277,7 @@ def _read(
     """One pass over the answers, or what is kept of one, and what is read from it."""
     model, options = work.model, work.plan.options
     needs = work.needs | ({"chain"} if "substitutions" in work.needs else set())
-    reductions = tuple((one.name, one.functions["token"]) for one in measures if "token" in one.functions)
+    reductions = reductions_of(measures)
 
     def read() -> tuple[Any, Reading]:
         found = kept(texts) if kept is not None else read_texts(model.functions, model.variables, texts)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jaxuq.confidence.text.token_quantities import Reductions, watching
 from jaxuq.language import (
     GREEDY,
     Generation,
@@ -71,22 +72,27 @@ def generate_greedy(
     rows: int,
     keep: bool = True,
     keep_queries: bool = True,
+    reductions: Reductions = (),
 ) -> tuple[Generation, list[np.ndarray]]:
     """Answer prompts greedily, and keep hidden states, and queries, if asked for.
 
-    One token more than is wanted is generated then, so that the state of the last one is known too.
+    One token more than is wanted is generated then, so that the state of the last one is known too. Distributions are
+    reduced where they are made, but for a model that observes something of its own.
 
     Returns:
         The generation, and the tokens of each answer (at most `max_new_tokens`, the stop token included).
     """
     tokens, lengths = _padded(prompts, rows)
     keys = jax.random.split(jax.random.key(0), rows)  # not used by greedy choice
+    functions = model.functions
+    if keep and reductions and functions.observe is None:
+        functions = watching(functions, reductions)
     state = start_generation(
-        model.functions, model.variables, tokens, lengths, keys, capacity=max_new_tokens + 1, sampling=GREEDY,
+        functions, model.variables, tokens, lengths, keys, capacity=max_new_tokens + 1, sampling=GREEDY,
         stop_tokens=stops, keep_hidden=keep, keep_queries=keep and keep_queries,
     )  # fmt: skip
     state = continue_generation(
-        model.functions, model.variables, state, until=max_new_tokens + keep, sampling=GREEDY, stop_tokens=stops
+        functions, model.variables, state, until=max_new_tokens + keep, sampling=GREEDY, stop_tokens=stops
     )
     made, counts = on_host((state.tokens, state.num_generated))
     return state, [made[row, : min(counts[row], max_new_tokens)] for row in range(len(prompts))]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from jaxuq.confidence.text.token_quantities import Watched
 from jaxuq.language import AnswerStates, Generation
 from jaxuq.networks import CapabilityError, Decoder, Model, as_model, capability, on_layers
 
@@ -38,6 +39,7 @@ class Pass(NamedTuple):
         queries: after rotary embedding; those of the prompt may be missing but for its last token. None: not kept.
         cache: keys and values, in slots 0, 1, 2, ... of the text; None: not kept.
         scores: log-probabilities and entropies of the tokens of the response, where they are known; 0 elsewhere.
+        values: reductions of their distributions that are known too, by name.
     """
 
     before: Float[Array, "batch time hidden"]
@@ -45,6 +47,7 @@ class Pass(NamedTuple):
     queries: Float[Array, "layers batch time heads dim"] | None
     cache: Any
     scores: tuple[Float[Array, "batch time"], Float[Array, "batch time"]] | None = None
+    values: dict[str, Float[Array, "batch time"]] | None = None
 
 
 def text_positions(texts: Texts) -> Int[Array, "batch time"]:
@@ -119,8 +122,17 @@ def generated_pass(model: Model | Decoder, generation: Generation, texts: Texts)
         rows = jnp.take_along_axis(hidden, inside, axis=1)
         return jnp.where(found[..., None], rows, jnp.zeros((), rows.dtype))
 
+    inside = jnp.clip(number, 0, generation.tokens.shape[1] - 1)
+    response = response_mask(texts)
+
+    def columns(whole: Array) -> Array:
+        return jnp.where(response, jnp.take_along_axis(whole, inside, axis=1), 0.0)
+
+    scores = columns(generation.log_probs), columns(generation.entropies)
+    observed = generation.observed
+    values = jax.tree.map(columns, observed.values) if isinstance(observed, Watched) else {}
     if generation.queries is None:
-        return Pass(states(0), states(1), None, None)
+        return Pass(states(0), states(1), None, None, scores, values)
     room = jax.tree.leaves(generation.queries)[0].shape[-3]
     width = room - generation.tokens.shape[1] + 1
     place = jnp.where(number < 0, slots, width + number)  # in the generation's cache, behind the prompts' padding
@@ -132,4 +144,4 @@ def generated_pass(model: Model | Decoder, generation: Generation, texts: Texts)
         return jnp.take_along_axis(leaf, place.reshape(shape), axis=batch + 1)
 
     cache = capability(model, "rows").arrange(generation.cache, text_positions(texts), place)
-    return Pass(states(0), states(1), stacked(on_layers(generation.queries, moved)), cache)
+    return Pass(states(0), states(1), stacked(on_layers(generation.queries, moved)), cache, scores, values)

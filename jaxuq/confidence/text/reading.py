@@ -91,11 +91,12 @@ def read_pass(
     model = as_model(model)
     response = response_mask(texts)
     reduce = functools.partial(token_quantities, reductions=reductions, convention=options.convention)
-    if kept.scores is None or reductions or options.convention == "published":
+    values = kept.values or {}
+    if kept.scores is None or options.convention == "published" or any(name not in values for name, _ in reductions):
         made = map_logits(reduce, model, params, kept.before, texts.tokens, where=response)
     else:
         log_probs, entropies = kept.scores
-        made = TokenQuantities(log_probs, log_probs, entropies, {})
+        made = TokenQuantities(log_probs, log_probs, entropies, {name: values[name] for name, _ in reductions})
     first = jnp.minimum(texts.begins, texts.tokens.shape[1] - 1)[:, None, None]
     state = jnp.take_along_axis(kept.before, first, axis=1)[:, 0].astype(jnp.float32)
     reading = Reading(**made._asdict(), state=state)

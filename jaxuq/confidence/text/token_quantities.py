@@ -1,20 +1,29 @@
 """What a pass says about each token: reductions of its distribution, and how it attends to its neighbours."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
+from jaxuq._arrays import as_float
+from jaxuq._entries import Entry
 from jaxuq.confidence.token_distributions import token_entropy
 from jaxuq.confidence.token_probabilities import token_log_probs
 from jaxuq.language import token_scores
-from jaxuq.networks import Attention, Places, attention_weights
+from jaxuq.language.logit_blocks import of_each_token
+from jaxuq.networks import Attention, Model, Places, attention_weights
 
 _BLOCK = 64  # tokens whose attention is held at a time
 Reductions = tuple[tuple[str, Callable[..., Array]], ...]
 """Names, and `token(logits, tokens)` of measures."""
+
+
+def reductions_of(measures: Sequence[Entry]) -> Reductions:
+    """Those that measures are made of."""
+    return tuple((one.name, one.functions["token"]) for one in measures if "token" in one.functions)
 
 
 class TokenQuantities(NamedTuple):
@@ -57,6 +66,40 @@ def token_quantities(
         said, entropies = token_log_probs(logits, tokens, convention="published"), token_entropy(logits, top_k=5)
     values = {name: reduce(logits, tokens) for name, reduce in reductions}
     return TokenQuantities(scores.log_probs, said, entropies, values)
+
+
+class Watched(NamedTuple):
+    """What `watching` keeps of each generated token.
+
+    Attributes:
+        values: reductions of its distribution, by the name of their measure.
+    """
+
+    values: dict[str, Float[Array, "*batch"]]
+
+
+@functools.lru_cache(maxsize=32)  # programs are found by the model: it must be the same one each time
+def watching(model: Model, reductions: Reductions) -> Model:
+    """The model, which reduces each distribution while it generates from it: no logits need to be made again.
+
+    The logits that `observe` asks for are those that the token is chosen from; the compiled loop makes them once.
+
+    Args:
+        model: that has no `observe` of its own.
+        reductions: of measures.
+
+    Returns:
+        A model whose generations have `Watched` in `observed`.
+    """
+
+    def observe(params: PyTree, hidden: Array, tokens: Array) -> Watched:
+        logits = as_float(model.token_logits(params, hidden))[:, None]  # [rows, time, vocabulary], as when reading
+        found = of_each_token(
+            lambda *both: {name: reduce(*both) for name, reduce in reductions}, logits, tokens[:, None]
+        )
+        return Watched({name: values[:, 0] for name, values in found.items()})
+
+    return model._replace(observe=observe)
 
 
 def middle_layers(num_layers: int) -> tuple[int, int]:

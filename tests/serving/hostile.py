@@ -8,6 +8,7 @@ import random
 import socket
 import threading
 import urllib.parse
+from collections.abc import Callable, Iterator
 
 
 def disguises(key: str) -> list[str]:
@@ -107,8 +108,37 @@ def reply(rng: random.Random, key: str) -> bytes:
     return rng.choice([head.encode() + body] * 20 + [f"{plain}\r\n\r\n".encode(), head.encode()[:-20], b""])
 
 
+def _more(connection: socket.socket) -> bytes:
+    """What comes next; an OSError where the client has gone, who would be waited for without end."""
+    some = connection.recv(65536)
+    if not some:
+        raise ConnectionResetError("the client has gone")
+    return some
+
+
+def all_at_once(reply: bytes) -> Iterator[bytes]:
+    """A reply as it is."""
+    yield reply
+
+
+def in_pieces(rng: random.Random, pause: float) -> Callable[[bytes], Iterator[bytes]]:
+    """Replies that come late, in pieces with pauses between them, or break off."""
+
+    def pieces(reply: bytes) -> Iterator[bytes]:
+        while reply:
+            size = rng.choice([1, 10, 100, 1000]) if rng.random() < 0.4 else len(reply)
+            if rng.random() < 0.1:
+                threading.Event().wait(rng.random() * pause)
+            if rng.random() < 0.03:
+                raise ConnectionResetError("enough said")
+            yield reply[:size]
+            reply = reply[size:]
+
+    return pieces
+
+
 @contextlib.contextmanager
-def hostile_server(respond, *, host: str = "127.0.0.1"):
+def hostile_server(respond, *, host: str = "127.0.0.1", pace: Callable[[bytes], Iterator[bytes]] = all_at_once):
     """Answers every connection with the bytes of `respond(head, body)`; gives the address and what was asked."""
     listener = socket.create_server((host, 0), backlog=64)
     listener.settimeout(0.1)
@@ -120,13 +150,14 @@ def hostile_server(respond, *, host: str = "127.0.0.1"):
             connection.settimeout(5)
             request = b""
             while b"\r\n\r\n" not in request:
-                request += connection.recv(65536)
+                request += _more(connection)
             head, _, body = request.partition(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
             while len(body) < length:
-                body += connection.recv(65536)
+                body += _more(connection)
             seen.append(head)
-            connection.sendall(respond(head, body))
+            for piece in pace(respond(head, body)):
+                connection.sendall(piece)
             connection.shutdown(socket.SHUT_WR)
             connection.recv(1)
 

@@ -9,7 +9,7 @@ import pytest
 from jaxuq.cli import main
 from jaxuq.extraction import Request
 from jaxuq.serving import Patience, Secrets, ServingError, key_for, open_endpoint
-from tests.serving.hostile import disguises, hostile_server, reply, shows
+from tests.serving.hostile import all_at_once, disguises, hostile_server, in_pieces, reply, shows
 
 KEY = "sk-Vq7/+very&secret-0815"
 ASK = Request(({"role": "user", "content": "Who?"},))
@@ -40,7 +40,7 @@ def test_an_end_that_was_cut_shows_no_half_of_a_secret(length):
     assert Secrets(KEY).hide(f"wrong: {KEY[:length]}", cut=True) == "wrong: ***"
 
 
-def run_against_hostile_replies(folder, capsys, caplog, replies, seed):
+def run_against_hostile_replies(folder, capsys, caplog, replies, seed, slow=False):
     """`jaxuq extract` as often as it takes; gives all that it wrote, said and logged."""
     rng = random.Random(seed)
     asked = 0
@@ -48,9 +48,10 @@ def run_against_hostile_replies(folder, capsys, caplog, replies, seed):
     (folder / "news.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
     (folder / "types.json").write_text(json.dumps(["person"]))
     written = b""
-    with hostile_server(lambda *_: reply(rng, KEY)) as (url, seen):
+    pace, patience = (in_pieces(rng, 0.3), "0.2") if slow else (all_at_once, "5")  # seconds; some replies take longer
+    with hostile_server(lambda *_: reply(rng, KEY), pace=pace) as (url, seen):
         while len(seen) < replies:
-            options = ["--attempts", str(1 + asked % 2), "--timeout", "5", "--cache", str(folder / "cache")]
+            options = ["--attempts", str(1 + asked % 2), "--timeout", patience, "--cache", str(folder / "cache")]
             options += ["--formats", "jsonl", "bio", "brat", "tagging", "--seed", str(asked)]
             options += ["--stream"] * (asked % 2)
             command = ["extract", "--model", url, "--data", f"{folder}/news.jsonl", "--types", f"{folder}/types.json"]
@@ -72,12 +73,17 @@ def run_against_hostile_replies(folder, capsys, caplog, replies, seed):
 
 
 @pytest.mark.parametrize(
-    ("replies", "seed"), [pytest.param(100, 0), *(pytest.param(2000, n, marks=pytest.mark.long) for n in range(1, 6))]
+    ("replies", "seed", "slow"),
+    [
+        (100, 0, False),
+        *(pytest.param(2000, seed, False, marks=pytest.mark.long) for seed in range(1, 6)),
+        *(pytest.param(2000, seed, True, marks=pytest.mark.long) for seed in range(6, 9)),
+    ],
 )
-def test_hostile_replies_never_bring_the_key_out(keyed, tmp_path, capsys, caplog, monkeypatch, replies, seed):
+def test_hostile_replies_never_bring_the_key_out(keyed, tmp_path, capsys, caplog, monkeypatch, replies, seed, slow):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "kept")
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    written = run_against_hostile_replies(tmp_path, capsys, caplog, replies, seed)
+    written = run_against_hostile_replies(tmp_path, capsys, caplog, replies, seed, slow)
     assert b"conversations.jsonl" in written or b"conversations in" in written
     assert (
         b"***" in written and b"HTTP Request: POST" in written

@@ -17,17 +17,19 @@ resampling pairs of twins. Writes `known.csv` and `known.md` into the output fol
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+from known_extra import extra_measures, option_log_probs
 
-from jaxuq.confidence import StudyConfiguration, run_study
+from jaxuq.confidence import MEASURES, StudyConfiguration, run_study
 from jaxuq.confidence.measures import stored_facts
-from jaxuq.language import FinetuneConfig, LanguageModel, finetune, load_model, score
+from jaxuq.language import FinetuneConfig, finetune, load_model
 from jaxuq.networks import LoraConfig
-from jaxuq.questions import KnownQuestion, Question, lay_out, load_questions, make_known_truth
+from jaxuq.questions import KnownQuestion, Question, load_questions, make_known_truth
 from jaxuq.study import read_sealed, write_table, write_text
 from jaxuq.tuning import training_examples
 
@@ -61,7 +63,7 @@ def main() -> None:
         learning_rate=options.learning_rate, max_steps=4 if options.tiny else None,
     )  # fmt: skip
     tuned = finetune(jax.random.key(options.seed), model, examples, config, checkpoint=options.output / "tuning").model
-    predicted = option_probabilities(tuned, known)
+    once = option_log_probs(tuned, known)
     asked = load_questions("known", **size)
     asked = asked._replace(questions=[bare(one) for one in asked.questions])
     measures = options.measures.split(",")
@@ -70,9 +72,18 @@ def main() -> None:
         samples=0 if measures == ["single"] else options.samples, temperature=1.0, seed=options.seed, max_new_tokens=8,
     )  # fmt: skip
     folder = run_study(study, model=tuned, questions=asked)
-    rows = compare(known, predicted, folder.path, options.seed)
+    lines = {line["id"]: line for line in read_sealed(folder.path / "predictions.jsonl")}
+    extra = {}
+    if measures != ["single"]:
+        extra = extra_measures(
+            model, tuned, known, options.output, once, lines, people(known), config.adapters, options.seed
+        )
+    predicted = np.exp(once)
+    rows = compare(
+        known, predicted, lines, stored_facts(json.loads((folder.path / "run.json").read_text())), extra, options.seed
+    )
     write_table(options.output / "known.csv", rows, ("measure",))
-    text = page(rows, known, predicted, folder.path)
+    text = page(rows, known, predicted, lines)
     write_text((Path(__file__).parent if options.write else options.output) / "known.md", text)
     print(text)
 
@@ -80,19 +91,6 @@ def main() -> None:
 def bare(question: Question) -> Question:
     """The question without shown examples: the tuned model knows the form, and a third of the tokens is left."""
     return question._replace(prompt=f"Q: {question.question}\nA:", chat=False)
-
-
-def option_probabilities(model: LanguageModel, known: Sequence[KnownQuestion]) -> np.ndarray:
-    """The probability that a model gives to each option of each question, `[questions, options]`."""
-    prompts, replies = [], []
-    for one in known:
-        for option in one.options:
-            laid = bare(lay_out(Question(one.id, one.question, (option,)), "short"))
-            prompts.append(laid.prompt)
-            replies.append(laid.reply)
-    answers = score(model, prompts, replies, chat=False, batch_size=16)
-    sums = np.array([float(np.sum(one.log_probs)) for one in answers])
-    return np.exp(sums).reshape(len(known), -1)
 
 
 def parts(one: KnownQuestion, predicted: np.ndarray) -> tuple[float, float]:
@@ -120,14 +118,24 @@ def separates(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, we
     return concordance(scores[chosen], positive[chosen].astype(float), weights[:, chosen])
 
 
-def compare(known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path, seed: int) -> list[dict]:
+def people(known: Sequence[KnownQuestion]) -> np.ndarray:
+    """The number of the pair of twins that each question belongs to."""
+    ids = [min(one.id, one.twin) if one.twin else one.id for one in known]
+    return np.unique(ids, return_inverse=True)[1]
+
+
+def compare(
+    known: Sequence[KnownQuestion],
+    predicted: np.ndarray,
+    lines: Mapping[str, Mapping],
+    about: Mapping[str, Any],
+    extra: Mapping[str, np.ndarray],
+    seed: int,
+) -> list[dict]:
     """A row a measure: its scores, each with its interval."""
-    lines = {line["id"]: line for line in read_sealed(folder / "predictions.jsonl")}
-    about = stored_facts(json.loads((folder / "run.json").read_text()))
     aleatoric, epistemic = np.array([parts(one, row) for one, row in zip(known, predicted)]).T
     kinds, told = np.array([one.kind for one in known]), np.array([one.told for one in known])
-    ids = [min(one.id, one.twin) if one.twin else one.id for one in known]
-    groups = np.unique(ids, return_inverse=True)[1]
+    groups = people(known)
     wrong = np.array([lines[one.id]["correct"] is False for one in known])
     right = np.array([lines[one.id]["correct"] is True for one in known])
     answerable = np.isfinite(epistemic)
@@ -142,9 +150,9 @@ def compare(known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path,
     weights = np.array([np.ones(len(known)), *drawn])
     rows = []
     oracle = {"the truth itself": epistemic, "entropy of p": -(predicted * np.log(np.maximum(predicted, FLOOR))).sum(1)}
-    for name in [*oracle, *about]:
-        if name in oracle:
-            values = oracle[name]
+    for name in [*oracle, *extra, *(name for name in about if name not in extra)]:
+        if name in oracle or name in extra:
+            values = oracle[name] if name in oracle else extra[name]
         else:
             given = [lines[one.id]["measures"].get(name) for one in known]
             values = -about[name].sign * np.array([np.nan if one is None else one for one in given], float)
@@ -159,7 +167,7 @@ def compare(known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path,
         found["open_or_unknown"] = separates(values, unknown & there, open_ & there, weights)
         found["open_or_nothing"] = separates(values, nothing & there, open_ & there, weights)
         found["wrong"] = separates(values, wrong & there, right & there, weights)
-        row: dict = {"measure": name, "title": about[name].title if name in about else name, "n": int(there.sum())}
+        row: dict = {"measure": name, "title": name if name in oracle else MEASURES[name].title, "n": int(there.sum())}
         for key, (value, *resampled) in found.items():
             ends = np.nanquantile(resampled, [0.025, 0.975]) if np.isfinite(value) else [np.nan] * 2
             row |= {key: float(value), f"{key}_lower": float(ends[0]), f"{key}_upper": float(ends[1])}
@@ -167,9 +175,10 @@ def compare(known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path,
     return rows
 
 
-def page(rows: Sequence[dict], known: Sequence[KnownQuestion], predicted: np.ndarray, folder: Path) -> str:
+def page(
+    rows: Sequence[dict], known: Sequence[KnownQuestion], predicted: np.ndarray, lines: Mapping[str, Mapping]
+) -> str:
     """The page as Markdown, the best measure first."""
-    lines = {line["id"]: line for line in read_sealed(folder / "predictions.jsonl")}
     given = np.array([parts(one, row) for one, row in zip(known, predicted)])
     entropy = -(predicted * np.log(np.maximum(predicted, FLOOR))).sum(1)
     right = np.array([lines[one.id]["correct"] is True for one in known])

@@ -236,6 +236,12 @@ def main() -> None:
     loop, batch = (found.get(name, {}).get("wall") for name in ("torch, one by one", "batched"))
     if loop and batch:
         print(f"torch / jaxuq, a batch on one device: {loop / batch:.2f}")
+    rows = options.project_rows[0]
+    peer = found.get(f"traker, {rows} rows", {}).get("wall")
+    for kind in options.kinds or ():
+        ours = found.get(f"{kind}, {rows} rows", {}).get("wall")
+        if peer and ours:
+            print(f"traker / jaxuq, {kind}: {peer / ours:.1f}")
 
 
 if __name__ == "__main__":

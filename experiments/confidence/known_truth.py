@@ -179,6 +179,7 @@ def page(
     rows: Sequence[dict], known: Sequence[KnownQuestion], predicted: np.ndarray, lines: Mapping[str, Mapping]
 ) -> str:
     """The page as Markdown, the best measure first."""
+    named = {row["measure"] for row in rows}
     given = np.array([parts(one, row) for one, row in zip(known, predicted)])
     entropy = -(predicted * np.log(np.maximum(predicted, FLOOR))).sum(1)
     right = np.array([lines[one.id]["correct"] is True for one in known])
@@ -210,6 +211,15 @@ How well each measure ranks questions by the epistemic part (concordance: 0.5 is
 with one right answer, with some (aleatoric part below 0.8) and with many. Then AUROC: *open or unknown*, questions with
 one answer told once or twice against ambiguous ones told eight times or more; *open or untold*, the unanswerable
 against the same; *right or wrong*, of answers. 95 % intervals, resampling pairs of twins.
+
+"""
+    if "iterated_mutual_information" in named:
+        left = [f"{one.title} ({one.needs[0]})" for name, one in MEASURES.items() if name not in named]
+        text += f"""What a study leaves out is computed beside it (`known_extra.py`): iterated prompting and pair prediction from
+the probabilities of all six answers after each of them was shown (the model was not trained on pairs), an ensemble of
+the snapshots after each epoch of this tuning, confidence against alternatives (least over the tokens), and what is
+fitted on one half of the questions and used on the other: logistic regressions, a probe, a distance. Not here, for
+what they need: {"; ".join(left)}.
 
 """
     columns = {"eu": "all", "eu_single": "one answer", "eu_closed": "some", "eu_open": "many",

@@ -215,10 +215,10 @@ against the same; *right or wrong*, of answers. 95 % intervals, resampling pairs
 """
     if "iterated_mutual_information" in named:
         left = [f"{one.title} ({one.needs[0]})" for name, one in MEASURES.items() if name not in named]
-        text += f"""What a study leaves out is computed beside it (`known_extra.py`): iterated prompting and pair prediction from
-the probabilities of all six answers after each of them was shown (the model was not trained on pairs), an ensemble of
-the snapshots after each epoch of this tuning, confidence against alternatives (least over the tokens), and what is
-fitted on one half of the questions and used on the other: logistic regressions, a probe, a distance. Not here, for
+        text += f"""What a study leaves out is made beside it (`known_extra.py`): iterated prompting and pair
+prediction, from the probabilities of all six answers after each of them was shown (the model was not trained on pairs);
+an ensemble of the snapshots after each epoch of this tuning; confidence against alternatives (least over the tokens);
+and, fitted on one half of the questions and used on the other, logistic regressions, a probe, a distance. Not here, for
 what they need: {"; ".join(left)}.
 
 """

@@ -154,7 +154,7 @@ def base_tuned_gap(
         where: questions that count.
 
     Returns:
-        Scores in [0, 1]; 0 where masked. A pool of equal numbers counts as 0.
+        Scores in [0, 1]; 0 where masked, NaN where one of both is. A pool of equal numbers counts as 0.
 
     Example:
         >>> import jax.numpy as jnp
@@ -167,10 +167,11 @@ def base_tuned_gap(
         Fine-Tuning of Large Language Models", ACL findings 2024 (the released code scales one of the two only).
     """
     kept = counted(where, tuned)
+    known = kept & ~jnp.isnan(tuned) & ~jnp.isnan(base)
 
     def scaled(values: Array) -> Array:
-        low = jnp.min(jnp.where(kept, values, jnp.inf), initial=jnp.inf)
-        span = jnp.max(jnp.where(kept, values, -jnp.inf), initial=-jnp.inf) - low
+        low = jnp.min(jnp.where(known, values, jnp.inf), initial=jnp.inf)
+        span = jnp.max(jnp.where(known, values, -jnp.inf), initial=-jnp.inf) - low
         values = jnp.where(kept, values, low)
         return (values - low) / jnp.where(span > 0, span, 1.0)
 

@@ -141,13 +141,14 @@ def calibrate_scores(
         if method == "histogram":
             ordered = select(scores, valid, jnp.inf)
             ranks = jnp.searchsorted(jnp.sort(ordered), ordered).astype(jnp.int32)  # equal scores share their bin
-            places = jnp.minimum((ranks * bins) // jnp.maximum(jnp.sum(valid), 1), bins - 1)
+            places = jnp.minimum((ranks * bins) // jnp.maximum(jnp.sum(valid, dtype=jnp.int32), 1), bins - 1)
             sizes = jnp.zeros((bins,), scores.dtype).at[places].add(valid.astype(scores.dtype))
             right = jnp.zeros((bins,), scores.dtype).at[places].add(correct)
-            lows = jnp.full((bins,), jnp.inf).at[places].min(select(scores, valid, jnp.inf))
+            lows = jnp.full((bins,), jnp.inf, scores.dtype).at[places].min(select(scores, valid, jnp.inf))
             # An empty bin begins, and is as high, as the next that is not; the last ones as the last.
-            last = jnp.max(jnp.where(sizes > 0, jnp.arange(bins), 0))
-            filled = jnp.minimum(jax.lax.cummin(jnp.where(sizes > 0, jnp.arange(bins), bins), reverse=True), last)
+            own = jnp.arange(bins, dtype=jnp.int32)
+            last = jnp.max(jnp.where(sizes > 0, own, 0))
+            filled = jnp.minimum(jax.lax.cummin(jnp.where(sizes > 0, own, bins), reverse=True), last)
             heights = right[filled] / jnp.maximum(sizes[filled], 1.0) + 0.0 * count
             return state._replace(inner=_Steps(lows[filled], heights))
         given = forecast(state, scores)

@@ -11,9 +11,9 @@ from jaxuq.confidence.files.records import (
     GivenSample,
     Unusable,
     grade,
-    log_probability,
     number,
     texts_of,
+    token_log_probability,
 )
 
 _PROMPTS, _RESPONSES = ("prompt", "prompts"), ("response", "responses")
@@ -29,7 +29,9 @@ _LONGEST = 1 << 24
 def is_frame(entry: Mapping[str, Any]) -> bool:
     """Whether a row has a response and what uqlm says of it: sampled responses, log-probabilities or a prompt."""
     return _has(entry, _RESPONSES) and (
-        _has(entry, _SAMPLES) or _has(entry, _LOG_PROBS) or (_has(entry, _PROMPTS) and bool(_scores(entry)))
+        _has(entry, _SAMPLES)
+        or _has(entry, _LOG_PROBS)
+        or (_has(entry, _PROMPTS) and any(0.0 <= one <= 1.0 for one in _scores(entry).values()))
     )
 
 
@@ -64,7 +66,7 @@ def listed(value: Any) -> Any:
 
 
 def _scores(entry: Mapping[str, Any]) -> dict[str, float]:
-    """Columns of numbers between 0 and 1: uqlm's scores, all of which are confidences."""
+    """Columns of numbers: uqlm's scores are those of which all are between 0 and 1."""
     known = {*_PROMPTS, *_RESPONSES, *_SAMPLES, *_LOG_PROBS, *_SAMPLE_LOG_PROBS, *_TRUTHS, *_GRADES, "id", "index"}
     found = {}
     for name, value in entry.items():
@@ -72,7 +74,7 @@ def _scores(entry: Mapping[str, Any]) -> dict[str, float]:
             one = number(value, name) if name and name not in known and not name.startswith("Unnamed") else math.nan
         except Unusable:
             continue
-        if 0.0 <= one <= 1.0 and name.replace("_", "").replace("-", "").isalnum():
+        if not math.isnan(one) and name.replace("_", "").replace("-", "").isalnum():
             found[name] = one
     return found
 
@@ -102,7 +104,7 @@ def read_frame(entry: Mapping[str, Any]) -> GivenAnswer:
             _, values = _tokens(told)
             samples.append(GivenSample(one, len(values) or None, sum(values) if values else None))
     return GivenAnswer(
-        str(entry["id"]) if "id" in entry else "", asked if isinstance(asked, str) else "", text,
+        "".join(texts_of(entry.get("id"))), asked if isinstance(asked, str) else "", text,
         texts_of(listed(_first(entry, _TRUTHS))), grade(_first(entry, _GRADES)), None, pieces, log_probs,
         samples=tuple(samples), scores=_scores(entry),
     )  # fmt: skip
@@ -115,5 +117,5 @@ def _tokens(given: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
     values = [one.get("logprob") if isinstance(one, Mapping) else one for one in given]
     pieces = tuple(str(one["token"]) for one in given if isinstance(one, Mapping) and isinstance(one.get("token"), str))
     return pieces if len(pieces) == len(given) else (), tuple(
-        log_probability(one, "a log-probability") for one in values
+        token_log_probability(one, "a log-probability") for one in values
     )

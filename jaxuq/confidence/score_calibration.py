@@ -9,11 +9,10 @@ from jaxtyping import Array, Bool, Float, Shaped
 from jaxuq._arguments import typed
 from jaxuq._arrays import (
     as_float,
+    centre_and_scale,
     counted,
     masked,
     no_nan,
-    number_of,
-    root,
     select,
     undefined_unless,
     widened,
@@ -61,18 +60,7 @@ def _standardised(scores, centre, scale):
 def _moments(scores, correct, where):
     valid, scores, correct = masked(where, scores=scores, correct=correct)
     count = undefined_unless(jnp.any(valid) & no_nan(scores), jnp.sum(valid).astype(scores.dtype))
-    return valid, scores, correct, count, *_centre_and_scale(scores, valid)
-
-
-def _centre_and_scale(values: Array, valid: Array) -> tuple[Array, Array]:
-    """Mean and deviation along the first axis, of any scale: squares may be beyond the range. 1 for equal values."""
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=0, initial=0))
-    unit = jnp.where((largest > 0) & (largest < jnp.inf), largest, jnp.ones_like(largest))
-    values, count = values / unit[None], number_of(valid, values)
-    centre = jnp.sum(values, axis=0) / count
-    spread = root(jnp.sum(select((values - centre[None]) ** 2, valid), axis=0) / count)
-    several = spread > 4 * jnp.finfo(values.dtype).eps  # what rounding the centre makes of equal ones
-    return centre * unit, jnp.where(several, spread * unit, jnp.ones_like(spread))
+    return valid, scores, correct, count, *centre_and_scale(scores, valid)
 
 
 def calibrate_scores(
@@ -235,7 +223,7 @@ def fit_logistic(
     kept = jnp.broadcast_to(valid[:, None], features.shape)
     features = jnp.where(kept, features, 0.0)
     targets = select(as_float(correct, features), valid)
-    mean, deviation = _centre_and_scale(features, valid)
+    mean, deviation = centre_and_scale(features, valid)
     scaled = jnp.where(kept, (features - mean[None]) / deviation[None], 0.0)
     design = jnp.concatenate([scaled, valid[:, None].astype(scaled.dtype)], axis=1)
     size = design.shape[1]

@@ -145,6 +145,29 @@ def test_a_data_frame_of_uqlm_is_measured(tmp_path, form):
         assert line["measures"]["number_of_sets"] == 2
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet", "json"])
+def test_a_data_frame_with_numbers_and_nested_lists_is_one_in_every_form(tmp_path, form):
+    told = [[{"token": "4", "logprob": np.float64(-0.1)}], [{"token": "7", "logprob": -math.inf}]]
+    frame = pd.DataFrame({
+        "prompt": ["2 + 2?", "3 + 3?"], "response": [4, 7], "sampled_responses": [["4", "5"], ["7", "inf, np.x(1)"]],
+        "logprob": told, "sampled_logprob": [[told[0], told[0]], [told[0], told[0]]], "answer": [4, 6],
+    })  # fmt: skip
+    path = tmp_path / f"frame.{form}"
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path) if form == "csv" else path.write_text(frame.to_json())
+    found = read_answers(path, kind_of(path))
+    if form == "json":  # which has no infinity
+        assert "a log-probability is None" in found.rejected[0].reason
+    else:
+        assert found.answers[1].log_probs == (-math.inf,) and found.answers[1].samples[1].text == "inf, np.x(1)"
+    one = found.answers[0]
+    assert one.text == "4" and one.truth == ("4",) and one.log_probs == (-0.1,)
+    assert [sample.log_prob for sample in one.samples] == [-0.1, -0.1]
+
+
 def test_nothing_of_a_cell_is_executed(tmp_path):
     mark = tmp_path / "made"
     evil = f"[__import__('pathlib').Path({str(mark)!r}).touch()]"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxuq._extras import missing_package
 from jaxuq.confidence.files.completions import is_completion, read_completion
-from jaxuq.confidence.files.frames import is_frame, read_frame
+from jaxuq.confidence.files.frames import RESPONSES, is_frame, read_frame
 from jaxuq.confidence.files.harness import filter_of, is_harness, read_harness
 from jaxuq.confidence.files.records import GivenAnswer, Unusable
 from jaxuq.questions import QuestionError, Rejected
@@ -63,7 +63,24 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
         for place, row in enumerate(frame.to_dict("records"), 1):
             yield f"{path.name}, row {place}", {str(name): value for name, value in row.items() if value is not None}
         return
-    yield from read_entries(path)
+    for place, entry in read_entries(path):
+        rows = _by_column(entry)
+        if rows is None:
+            yield place, entry
+        else:
+            yield from ((f"{path.name}, row {number}", row) for number, row in rows)
+
+
+def _by_column(entry: Any) -> list[tuple[str, dict[str, Any]]] | None:
+    """Rows of a data frame that was written column by column, as `to_json` does; None: it is no such thing."""
+    if not isinstance(entry, Mapping) or not any(isinstance(entry.get(name), Mapping) for name in RESPONSES):
+        return None
+    columns = list(entry.values())
+    if not all(isinstance(one, Mapping) and one.keys() == columns[0].keys() for one in columns):
+        return None
+    return [
+        (row, {name: column[row] for name, column in entry.items() if column[row] is not None}) for row in columns[0]
+    ]
 
 
 def kind_of(path: Path) -> Kind | None:

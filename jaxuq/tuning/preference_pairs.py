@@ -92,7 +92,7 @@ def listener_pairs(
             (better, worse, f"{_said(states[better])} > {_said(states[worse])}")
             for better in own
             for worse in own
-            if _UTILITY[states[better]] > _UTILITY[states[worse]] and abs(trust[better] - trust[worse]) >= apart
+            if _UTILITY[states[better]] > _UTILITY[states[worse]] and abs(trust[better] - trust[worse]) >= apart - 1e-6
         ]
         kept = rng.permutation(len(pairs))[:per_question]
         found += [pairs[index] for index in sorted(kept.tolist())]

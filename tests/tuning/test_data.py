@@ -206,7 +206,7 @@ def test_a_probe_is_at_the_minimum_of_its_loss(rng, shape):
 
 def test_a_state_that_never_changes_and_the_unit_of_states_are_nothing(rng):
     """A coordinate of 0.1 in all states has no deviation but rounding, by which the next state must not be divided."""
-    x, y = rng.normal(size=(60, 3)), jnp.asarray(rng.random(60) < 0.4)
+    x, y = rng.normal(size=(60, 3)), jnp.asarray((rng.random(60) < 0.4).astype(np.int32))
 
     def confidence(states, new):
         probe = tuning.fit_linear_probe(jnp.asarray(states, jnp.float32), y)

@@ -96,6 +96,16 @@ def test_what_may_not_be_chosen_is_not_and_the_rest_is_none():
         tuning.diverse_preferences(information, features, features[:1], count=5)
 
 
+def test_a_tenth_apart_is_apart_whatever_it_is_rounded_to():
+    for kind in (np.float64, np.float32):
+        trust = np.array([0.3, 0.2, 0.6, 0.5, 0.9, 0.81], kind)
+        found = tuning.listener_pairs(
+            jax.random.key(0), np.repeat(np.arange(3), 2), trust, np.array([True, False] * 3), threshold=0.0,
+            balanced=False,
+        )  # fmt: skip
+        assert found.chosen.tolist() == [0, 2] and found.rejected.tolist() == [1, 3]
+
+
 def test_one_without_a_number_costs_itself():
     """An answer whose trust is NaN is in no pair, and changes none; a pair without information is not asked for."""
     rng = np.random.default_rng(4)

@@ -19,10 +19,13 @@ def margin(probabilities: Float[Array, "*batch options"]) -> Float[Array, "*batc
     r"""$p_{(1)} - p_{(2)}$, the lead of the likeliest answer; label the smallest.
 
     Args:
-        probabilities: of the answers.
+        probabilities: of the answers, two or more.
 
     Returns:
         A number in [0, 1].
+
+    Raises:
+        OptionError: one answer alone.
 
     Example:
         >>> import jax.numpy as jnp
@@ -32,6 +35,8 @@ def margin(probabilities: Float[Array, "*batch options"]) -> Float[Array, "*batc
     References:
         T. Scheffer, C. Decomain, S. Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001.
     """
+    if probabilities.shape[-1] < 2:
+        raise OptionError(f"{probabilities.shape[-1]} option(s); expected two at least, of which one may lead")
     best, _ = jax.lax.top_k(probabilities, 2)
     return best[..., 0] - best[..., 1]
 

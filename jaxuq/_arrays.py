@@ -371,6 +371,34 @@ def root(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, jnp.ones_like(values))), jnp.zeros_like(values))
 
 
+def centre_and_scale(
+    values: Float[Array, "n *columns"], valid: Bool[Array, " n"]
+) -> tuple[Float[Array, "*columns"], Float[Array, "*columns"]]:
+    """Mean and deviation of the rows that count, for standardising columns of any unit; a deviation of 1 where all are
+    equal.
+
+    Squares may be beyond the range, and what rounding the mean makes of equal numbers is no deviation: divided by it,
+    the next number that is a little different would be millions.
+
+    Args:
+        values: 0 where they do not count.
+        valid: rows that count.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> centre, scale = centre_and_scale(jnp.array([[1e30, 0.1], [3e30, 0.1], [2e30, 0.1]]), jnp.ones(3, bool))
+        >>> print(f"{scale[0]:.3g} {scale[1]:.3g}")
+        8.16e+29 1
+    """
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=0, initial=0))
+    unit = jnp.where((largest > 0) & (largest < jnp.inf), largest, jnp.ones_like(largest))
+    values, count = values / unit[None], number_of(valid, values)
+    centre = jnp.sum(values, axis=0) / count
+    spread = root(jnp.sum(select((values - centre[None]) ** 2, valid), axis=0) / count)
+    several = spread > 4 * jnp.finfo(values.dtype).eps
+    return centre * unit, jnp.where(several, spread * unit, jnp.ones_like(spread))
+
+
 def length(vectors: Float[Array, "*batch dimension"]) -> Float[Array, "*batch"]:
     """The Euclidean length of vectors of any scale, whose squares may be beyond the range; with gradient 0 at 0."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(vectors), axis=-1, initial=0))

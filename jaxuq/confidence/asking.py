@@ -14,7 +14,7 @@ from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
-from jaxuq.questions.shares import OF, share
+from jaxuq.questions.shares import OF, share, without_scale
 
 
 @checked
@@ -82,7 +82,7 @@ _NUMBER = r"[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
 _DENIED = re.compile(r"(?:\bnot|n't)\s+(?:even\s+|quite\s+|at\s+all\s+)?$", re.I)
 _BOXED = re.compile(r"\\boxed\s*\{\s*(?:\\text\s*\{)?\s*(" + _NUMBER + r")" + OF)
 _LABELLED = re.compile(
-    r"(?:probability|confidence|certainty|likelihood|score)\b[^\d\n+-]{0,40}(" + _NUMBER + r")" + OF, re.I
+    r"(?:probability|confidence|certainty|likelihood|score)\b[^\d\n+-]{0,40}?(" + _NUMBER + r")" + OF, re.I
 )
 _ANY = re.compile(r"(?<![\w.])(" + _NUMBER + r")" + OF + r"(?![\w]|\.\d)", re.I)
 
@@ -96,7 +96,8 @@ def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "h
 
     In this order: the last number in `\boxed{}`, the last number after "probability", "confidence" and the like, the
     only number of the reply, a phrase ("almost certain"), the longest phrase first, so that "probably not" is not
-    "probably". A percent sign or "/ 10" beside the number overrules `scale`. Numbers outside the scale are failures.
+    "probably". A percent sign or "/ 10" beside the number overrules `scale`. Numbers outside the scale are failures; a
+    scale that is repeated ("0 to 100") is no number of the reply.
 
     Args:
         replies: the model's replies.
@@ -123,6 +124,7 @@ def parse_confidence(replies: Sequence[str], *, scale: Literal["unit", "ten", "h
     whole = {"unit": 1.0, "ten": 10.0, "hundred": 100.0}[scale]
 
     def read(reply: str) -> float:
+        reply = without_scale(reply)
         found = list(_BOXED.finditer(reply)) or list(_LABELLED.finditer(reply))
         if not found:
             found = list(_ANY.finditer(reply))

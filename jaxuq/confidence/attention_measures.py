@@ -6,7 +6,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import counted, first_true, masked, number_of, select, undefined_unless, weighted_mean, widened
+from jaxuq._arrays import (
+    counted,
+    first_true,
+    masked,
+    number_of,
+    product,
+    select,
+    undefined_unless,
+    weighted_mean,
+    widened,
+)
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
@@ -102,7 +112,7 @@ def contextualised_sequence_likelihood(
         attention = jnp.mean(attention, axis=0, keepdims=True)
     totals = jnp.sum(attention, axis=1, keepdims=True)
     weights = jnp.where(totals > 0, attention / jnp.where(totals > 0, totals, 1.0), 1.0 / number_of(valid, log_probs))
-    return undefined_unless(jnp.any(valid), jnp.sum(jnp.mean(weights, axis=0) * log_probs))
+    return undefined_unless(jnp.any(valid), jnp.sum(product(jnp.mean(weights, axis=0), log_probs)))
 
 
 @checked

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from jaxuq._arrays import entry, masked, number_of, select, undefined_unless, widened
+from jaxuq._arrays import entry, masked, no_nan, number_of, product, select, undefined_unless, widened
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -27,7 +27,7 @@ def log_probability_quantile(
         where: True for the tokens that count; None counts all.
 
     Returns:
-        A scalar; NaN if no token counts.
+        A scalar; NaN if no token counts, or one that counts is NaN.
 
     Raises:
         ValueError: if `quantile` is not in [0, 1].
@@ -47,7 +47,8 @@ def log_probability_quantile(
     low = jnp.floor(place).astype(jnp.int32)
     high = jnp.minimum(low + 1, jnp.maximum(jnp.sum(valid) - 1, 0).astype(jnp.int32))
     share = place - low.astype(place.dtype)
-    return undefined_unless(jnp.any(valid), (1.0 - share) * entry(ordered, low) + share * entry(ordered, high))
+    between = product(1.0 - share, entry(ordered, low)) + product(share, entry(ordered, high))
+    return undefined_unless(jnp.any(valid) & no_nan(log_probs), between)
 
 
 class DeferralCurve(NamedTuple):
@@ -96,7 +97,8 @@ def deferral_curve(
         where: True for the questions that count; None counts all.
 
     Returns:
-        `DeferralCurve` with n + 1 points (beyond the number that count, the last is repeated); NaN if none counts.
+        `DeferralCurve` with n + 1 points (beyond the number that count, the last is repeated); NaN if none counts, or
+        for a confidence that is NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -122,7 +124,7 @@ def deferral_curve(
     share = jnp.minimum(jnp.arange(confidence.shape[0] + 1, dtype=confidence.dtype) / count, 1.0)
     area = jnp.sum(0.5 * (quality[1:] + quality[:-1]) * (share[1:] - share[:-1]))
     random_area = 0.5 * (quality[0] + quality[-1])
-    defined = jnp.any(valid)
+    defined = jnp.any(valid) & no_nan(confidence)  # sorting would take one for the highest
     curve = DeferralCurve(share, quality, small_cost + large_cost * share, area, random_area)
     return DeferralCurve(*(undefined_unless(defined, field) for field in curve))
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from jaxuq._arguments import typed
-from jaxuq._arrays import check_shares, counted, select, widened
+from jaxuq._arrays import check_shares, counted, product, select, widened
 from jaxuq._errors import ArrayError
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
@@ -71,11 +71,12 @@ def ensemble_uncertainty(
         weights = jnp.full(logits.shape[:-1], 1.0 / members, logits.dtype)
     weights = weights[..., None]
     probabilities = jnp.exp(log_probs)
-    finite = jnp.maximum(log_probs, -1e30)  # suppressed tokens: 0 * log 0 = 0
     mean = jnp.sum(weights * probabilities, axis=0)
     total = jnp.sum(jax.scipy.special.entr(mean), axis=-1)
     data = jnp.sum(jnp.sum(weights * jax.scipy.special.entr(probabilities), axis=0), axis=-1)
-    cross = -jnp.sum(mean * jnp.sum(weights * finite, axis=0), axis=-1)
+    # Tokens that all suppress: 0 log 0 = 0. One that only some suppress is infinitely far from those.
+    logs = jnp.sum(product(jnp.broadcast_to(weights, log_probs.shape), log_probs), axis=0)
+    cross = 0.0 - jnp.sum(product(mean, logs), axis=-1)
     return EnsembleUncertainty(total, data, total - data, cross - data, cross - total)
 
 
@@ -112,8 +113,10 @@ def ensemble_sequence_uncertainty(
     weights = jax.nn.softmax(jnp.where(valid, mixture, -1e30))
     weights = select(weights, valid)
     undefined = jnp.where(jnp.any(valid), 0.0, jnp.nan)
-    total = -jnp.sum(weights * mixture) + undefined
-    reverse = jnp.sum(weights * (mixture - jnp.mean(log_probs, axis=0))) + undefined
+    possible = weights > 0  # an answer that no member gives has no part in either
+    apart = jnp.where(possible, mixture, 0.0) - jnp.mean(jnp.where(possible[None], log_probs, 0.0), axis=0)
+    total = 0.0 - jnp.sum(product(weights, mixture)) + undefined
+    reverse = jnp.sum(product(weights, apart)) + undefined
     nothing = jnp.full((), jnp.nan)
     return EnsembleUncertainty(total, nothing, nothing, nothing, reverse)
 

@@ -104,16 +104,27 @@ def iterated_mutual_information(
     given = jax.nn.softmax(jnp.where(filled[None], again, _LOW), axis=1)
     joint = first[:, None] * jnp.where(filled[:, None] & filled[None], given, 0.0)
     second = jnp.sum(joint, axis=0)
-    information = _information(joint, first[:, None] * second[None], joint_floor, product_floor)
+    product = _logarithm(first)[:, None] + _logarithm(second)[None]
+    information = _information(joint, product, joint_floor, product_floor)
     some = jnp.any(valid)
     entropy = jnp.sum(jax.scipy.special.entr(first))
     return IteratedAnswers(*(undefined_unless(some, one) for one in (information, entropy, first, second)))
 
 
-def _information(joint: Array, product: Array, joint_floor: float, product_floor: float) -> Array:
+def _logarithm(probabilities: Array) -> Array:
+    """Of what is above 0; 0 elsewhere."""
+    return jnp.log(jnp.where(probabilities > 0, probabilities, 1.0))
+
+
+def _information(joint: Array, log_product: Array, joint_floor: float, product_floor: float) -> Array:
+    """From the logarithms of the product, which itself underflows where the joint probability does not."""
     some = joint > 0
-    ratio = (jnp.where(some, joint, 1.0) + joint_floor) / (jnp.where(some, product, 1.0) + product_floor)
-    return jnp.sum(jnp.where(some, joint * jnp.log(ratio), 0.0))
+    logs = _logarithm(joint), jnp.where(some, log_product, 0.0)
+    above, below = (
+        one if floor == 0 else jnp.logaddexp(one, math.log(floor))
+        for one, floor in zip(logs, (joint_floor, product_floor))
+    )
+    return jnp.sum(jnp.where(some, joint * (above - below), 0.0))
 
 
 @checked
@@ -164,7 +175,7 @@ def tuple_mutual_information(
     unique = valid & ~jnp.any(jnp.all(equal, axis=2) & earlier, axis=1)
     joint = select(jax.nn.softmax(jnp.where(unique, log_probs, _LOW)), unique)
     marginals = jnp.sum(jnp.where(equal, joint[None, :, None], 0.0), axis=1)
-    product = jnp.prod(jnp.where(valid[:, None], marginals, 1.0), axis=1)
+    product = jnp.sum(jnp.where(valid[:, None], _logarithm(marginals), 0.0), axis=1)
     return undefined_unless(jnp.any(valid), _information(joint, product, joint_floor, product_floor))
 
 

@@ -86,7 +86,9 @@ def order_average(
         left = jnp.maximum(1.0 - number / check_count("total", total), 0.0)
     error = root(variance / count * left)
     error = jnp.where(several | (left == 0), error, jnp.nan)
-    results = (mean, jnp.maximum(mean - each, 0.0), entropy,
+    never = mean < -5e29  # no order gives the label
+    gap = jnp.where(jnp.any(here & jnp.isneginf(normal), axis=0) & ~never, jnp.inf, jnp.maximum(mean - each, 0.0))
+    results = (jnp.where(never, -jnp.inf, mean), gap, entropy,
                entropy - jnp.sum(jnp.where(valid, entropies, 0.0)) / count, error)  # fmt: skip
     return OrderAverage(*(undefined_unless(some, one) for one in results))
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean, widened
+from jaxuq._arrays import counted, masked, number_of, product, select, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -46,7 +46,7 @@ def token_sar(
     relevance = select(1.0 - jnp.abs(similarities), valid)
     total = jnp.sum(relevance)
     weights = jnp.where(total > 0, relevance / jnp.where(total > 0, total, 1.0), 1.0 / number_of(valid, relevance))
-    return undefined_unless(jnp.any(valid), 0.0 - jnp.sum(select(weights, valid) * log_probs))
+    return undefined_unless(jnp.any(valid), 0.0 - jnp.sum(product(select(weights, valid), log_probs)))
 
 
 @checked
@@ -95,7 +95,8 @@ def sentence_sar(
     weights = jnp.where(jnp.eye(size, dtype=bool), 1.0, weights)
     counted = (usable | jnp.eye(size, dtype=bool)) & valid[:, None]
     terms = jnp.where(counted, jnp.broadcast_to(log_probs[None], weights.shape) + jnp.log(weights), -1e30)
-    return 0.0 - weighted_mean(jax.nn.logsumexp(terms, axis=1), valid)
+    masses = jax.nn.logsumexp(terms, axis=1)
+    return 0.0 - weighted_mean(jnp.where(masses > -5e29, masses, -jnp.inf), valid)
 
 
 @checked

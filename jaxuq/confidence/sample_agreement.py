@@ -6,7 +6,7 @@ from typing import Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import counted, masked, number_of, select, undefined_unless, weighted_mean, widened
+from jaxuq._arrays import counted, length, masked, number_of, product, select, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
@@ -32,7 +32,7 @@ def semantic_density(
         where: True for the references that count; None counts all.
 
     Returns:
-        In [0, 1]; NaN if no reference counts.
+        In [0, 1]; NaN if no reference counts, or all have probability 0.
 
     Example:
         >>> import jax.numpy as jnp
@@ -47,7 +47,7 @@ def semantic_density(
     weights = jnp.where(valid, jnp.exp(log_probs - jnp.max(jnp.where(valid, log_probs, -1e30), initial=-1e30)), 0.0)
     kernel = jnp.where(distances <= 1, 1.0 - distances, 0.0)
     total = jnp.sum(weights)
-    return undefined_unless(jnp.any(valid), jnp.sum(weights * kernel) / jnp.where(total > 0, total, 1.0))
+    return undefined_unless(total > 0, jnp.sum(weights * kernel) / jnp.where(total > 0, total, 1.0))
 
 
 @checked
@@ -109,7 +109,7 @@ def cocoa(
         Consistency. NeurIPS 2025.
     """
     valid, similarities = masked(where, similarities=similarities)
-    return uncertainty * weighted_mean(1.0 - similarities, valid)
+    return product(weighted_mean(1.0 - similarities, valid), uncertainty)
 
 
 @checked
@@ -150,7 +150,8 @@ def semantic_volume(
     check_number("epsilon", epsilon, 0.0, open_low=True)
     valid = counted(where, embeddings.shape[:1])
     rows = jnp.where(jnp.broadcast_to(valid[:, None], embeddings.shape), embeddings, 1.0)
-    rows = rows / jnp.maximum(jnp.sqrt(jnp.sum(rows**2, axis=1, keepdims=True)), 1e-30)
+    lengths = length(rows)[:, None]
+    rows = rows / jnp.where(lengths > 0, lengths, 1.0)
     return _log_determinant(rows, epsilon, valid)
 
 

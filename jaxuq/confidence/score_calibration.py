@@ -7,7 +7,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxuq._arguments import typed
-from jaxuq._arrays import as_float, counted, masked, number_of, select, undefined_unless, widened, within_unit
+from jaxuq._arrays import (
+    as_float,
+    centre_and_scale,
+    counted,
+    masked,
+    no_nan,
+    select,
+    undefined_unless,
+    widened,
+    within_unit,
+)
 from jaxuq._meshes import vary_like
 from jaxuq._options import check_choice, check_count, check_number
 from jaxuq._shapes import checked
@@ -35,6 +45,13 @@ class _Steps(NamedTuple):
     heights: Float[Array, " knots"]
 
 
+class _Mapped(NamedTuple):
+    """A map of logits, and what takes its place where there are answers of one class only, or none."""
+
+    state: Any
+    constant: Float[Array, ""]
+
+
 def _standardised(scores, centre, scale):
     return (scores - centre) / scale
 
@@ -42,10 +59,8 @@ def _standardised(scores, centre, scale):
 @jax.jit  # one program for callers that fit thousands of times on the host
 def _moments(scores, correct, where):
     valid, scores, correct = masked(where, scores=scores, correct=correct)
-    count = jnp.maximum(jnp.sum(valid), 1).astype(scores.dtype)
-    centre = jnp.sum(scores) / count
-    spread = jnp.sqrt(jnp.sum(select((scores - centre) ** 2, valid)) / count)
-    return valid, scores, correct, count, centre, jnp.where(spread > 0, spread, 1.0)
+    count = undefined_unless(jnp.any(valid) & no_nan(scores), jnp.sum(valid).astype(scores.dtype))
+    return valid, scores, correct, count, *centre_and_scale(scores, valid)
 
 
 def calibrate_scores(
@@ -71,6 +86,8 @@ def calibrate_scores(
     Returns:
         A `Calibrator`: `fit(scores, correct, *, where=None) -> ScoreState` and `apply(state, scores) -> probabilities`,
         both on arrays `[n]`; higher scores are more confident. `fit` of "isotonic" runs on the host, not under `jit`.
+        NaN for a score that is NaN; and for all, if no answer counts, one that counts has a score that is NaN, or a
+        label outside [0, 1]. Of answers that are all right or all wrong "isotonic" makes 1 or 0, "platt" its target.
 
     Raises:
         ValueError: if `method` is unknown or `bins` is not a positive integer.
@@ -102,24 +119,38 @@ def calibrate_scores(
         valid, scores, correct, count, centre, scale = _moments(scores, correct, where)
         if method == "minimum_maximum":
             lowest, highest = jnp.min(select(scores, valid, jnp.inf)), jnp.max(select(scores, valid, -jnp.inf))
+            lowest = lowest + 0.0 * count  # NaN of nothing
             return ScoreState(lowest, jnp.where(highest > lowest, highest - lowest, 1.0), ())
         state = ScoreState(centre, scale, ())
         if method == "quantile":
             ordered = jnp.sort(select(scores, valid, jnp.inf))
             return state._replace(inner=_Steps(ordered, jnp.broadcast_to(count, ordered.shape)))
+        count = undefined_unless(within_unit(correct), count)
         if method == "histogram":
-            ranks = jnp.argsort(jnp.argsort(select(scores, valid, jnp.inf)))
-            places = jnp.minimum((ranks * bins) // jnp.maximum(jnp.sum(valid), 1), bins - 1)
+            ordered = select(scores, valid, jnp.inf)
+            ranks = jnp.searchsorted(jnp.sort(ordered), ordered).astype(jnp.int32)  # equal scores share their bin
+            places = jnp.minimum((ranks * bins) // jnp.maximum(jnp.sum(valid, dtype=jnp.int32), 1), bins - 1)
             sizes = jnp.zeros((bins,), scores.dtype).at[places].add(valid.astype(scores.dtype))
             right = jnp.zeros((bins,), scores.dtype).at[places].add(correct)
-            lows = jnp.full((bins,), jnp.inf).at[places].min(select(scores, valid, jnp.inf))
-            heights = jnp.where(sizes > 0, right / jnp.maximum(sizes, 1.0), jnp.nan)
-            return state._replace(inner=_Steps(lows, heights))
+            lows = jnp.full((bins,), jnp.inf, scores.dtype).at[places].min(select(scores, valid, jnp.inf))
+            # An empty bin begins, and is as high, as the next that is not; the last ones as the last.
+            own = jnp.arange(bins, dtype=jnp.int32)
+            last = jnp.max(jnp.where(sizes > 0, own, 0))
+            filled = jnp.minimum(jax.lax.cummin(jnp.where(sizes > 0, own, bins), reverse=True), last)
+            heights = right[filled] / jnp.maximum(sizes[filled], 1.0) + 0.0 * count
+            return state._replace(inner=_Steps(lows[filled], heights))
         given = forecast(state, scores)
         labels, mask = correct[:, None], valid[:, None]
-        return state._replace(inner=calibrator.fit(given, labels, where=mask))
+        right = jnp.sum(correct)
+        constant = (right + 1.0) / (count + 2.0) if method == "platt" else right / count
+        if method == "platt":  # Platt's targets
+            constant = jnp.where(right > 0, constant, 1.0 / (count + 2.0))
+        return state._replace(inner=_Mapped(calibrator.fit(given, labels, where=mask), constant))
 
     def apply(state: ScoreState, scores: Float[Array, " n"]) -> Float[Array, " n"]:
+        return undefined_unless(~jnp.isnan(scores), probabilities_of(state, scores))
+
+    def probabilities_of(state: ScoreState, scores: Array) -> Array:
         if method == "minimum_maximum":
             return jnp.clip(_standardised(scores, state.centre, state.scale), 0.0, 1.0)
         if method == "quantile":
@@ -128,7 +159,8 @@ def calibrate_scores(
         if method == "histogram":
             place = jnp.searchsorted(state.inner.edges, scores, side="right") - 1
             return state.inner.heights[jnp.clip(place, 0, bins - 1)]
-        return calibrator.apply(state.inner, forecast(state, scores)).probabilities[:, 0]
+        mapped = calibrator.apply(state.inner.state, forecast(state, scores)).probabilities[:, 0]
+        return jnp.where(state.inner.state.identity | jnp.isnan(state.inner.constant), state.inner.constant, mapped)
 
     return Calibrator(checked(fit), checked(widened(apply)))
 
@@ -191,10 +223,7 @@ def fit_logistic(
     kept = jnp.broadcast_to(valid[:, None], features.shape)
     features = jnp.where(kept, features, 0.0)
     targets = select(as_float(correct, features), valid)
-    count = number_of(valid, features)
-    mean = jnp.sum(features, axis=0) / count
-    deviation = jnp.sqrt(jnp.sum(jnp.where(kept, (features - mean[None]) ** 2, 0.0), axis=0) / count)
-    deviation = jnp.where(deviation > 0, deviation, 1.0)
+    mean, deviation = centre_and_scale(features, valid)
     scaled = jnp.where(kept, (features - mean[None]) / deviation[None], 0.0)
     design = jnp.concatenate([scaled, valid[:, None].astype(scaled.dtype)], axis=1)
     size = design.shape[1]

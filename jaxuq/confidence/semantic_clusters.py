@@ -158,7 +158,7 @@ def number_of_sets(clusters: Int[Array, " samples"]) -> Float[Array, ""]:
     r"""Number of different meanings among the samples, $|\{c_i\}|$. Higher is more uncertain; many ties.
 
     Args:
-        clusters: 0, 1, ...; -1 for samples that do not count.
+        clusters: numbers of the meanings, any from 0 on; -1 for samples that do not count.
 
     Returns:
         A whole number; NaN if no sample counts.
@@ -171,9 +171,18 @@ def number_of_sets(clusters: Int[Array, " samples"]) -> Float[Array, ""]:
     References:
         Lin, Trivedi and Sun. Generating with Confidence. TMLR 2024.
     """
+    first, valid = by_first(clusters)
+    founders = valid & (first == jnp.arange(clusters.shape[0], dtype=first.dtype))
+    return undefined_unless(jnp.any(valid), as_float(jnp.sum(founders)))
+
+
+def by_first(clusters: Int[Array, " samples"]) -> tuple[Int[Array, " samples"], Bool[Array, " samples"]]:
+    """Clusters called by their first sample, whatever numbers they had, and which samples count."""
     size = clusters.shape[0]
-    present = jnp.zeros((size,), bool).at[jnp.where(clusters >= 0, clusters, size)].set(True, mode="drop")
-    return undefined_unless(jnp.any(clusters >= 0), as_float(jnp.sum(present)))
+    valid = clusters >= 0
+    same = (clusters[:, None] == clusters[None]) & valid[None]
+    first = jnp.min(jnp.where(same, jnp.arange(size, dtype=jnp.int32)[None], size), axis=1, initial=size)
+    return jnp.where(valid, first, -1), valid
 
 
 @checked
@@ -192,7 +201,7 @@ def self_consistency(
     that could not be extracted stay in $K$ but in no cluster: an answer of which half are unreadable is not sure.
 
     Args:
-        clusters: 0, 1, ... of the answers; -1 for samples without an answer.
+        clusters: numbers of the answers, any from 0 on; -1 for samples without an answer.
         weights: of the samples.
         where: True for the samples drawn; None counts all.
 
@@ -211,7 +220,8 @@ def self_consistency(
     size = clusters.shape[0]
     valid = counted(where, (size,))
     votes = jnp.ones(size) if weights is None else select(weights, valid)
-    places = jnp.where(valid & (clusters >= 0), clusters, size)
+    first, answered = by_first(jnp.where(valid, clusters, -1))
+    places = jnp.where(answered, first, size)
     totals = jnp.zeros((size,), votes.dtype).at[places].add(votes, mode="drop")
     count = jnp.maximum(jnp.sum(valid), 1).astype(votes.dtype)
     return undefined_unless(jnp.any(valid), jnp.max(totals, initial=0.0) / count)

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxuq._arrays import number_of, select, undefined_unless, weighted_mean, widened
+from jaxuq._arrays import number_of, product, select, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice
 from jaxuq._shapes import checked
 from jaxuq.confidence._measure import measure
+from jaxuq.confidence.semantic_clusters import by_first
 
 _LOW = -1e30
 
@@ -58,21 +59,22 @@ def semantic_entropy(
     """
     check_choice("estimator", estimator, ("rao_blackwell", "samples", "clusters", "direct"))
     size = clusters.shape[0]
-    clusters, valid = _by_first(clusters)
+    clusters, valid = by_first(clusters)
     members = (clusters[None] == jnp.arange(size, dtype=clusters.dtype)[:, None]) & valid[None]
     scores = jnp.where(members, select(log_probs, valid)[None], _LOW)
     filled = jnp.any(members, axis=1)
     masses = select(jax.nn.logsumexp(scores, axis=1), filled)  # log P(c), 0 for clusters that do not exist
+    masses = jnp.where(masses > 0.5 * _LOW, masses, -jnp.inf)
     mine = masses[jnp.where(valid, clusters, 0)]
     if estimator == "samples":
         result = 0.0 - weighted_mean(mine, valid)
     elif estimator == "clusters":
         result = 0.0 - weighted_mean(masses, filled)
     elif estimator == "direct":
-        result = -jnp.sum(select(jnp.exp(mine) * mine, valid))
+        result = 0.0 - jnp.sum(select(product(jnp.exp(mine), mine), valid))
     else:
-        log_q = masses - jax.nn.logsumexp(jnp.where(filled, masses, _LOW))
-        result = -jnp.sum(select(jnp.exp(log_q) * log_q, filled))
+        log_q = masses - jax.nn.logsumexp(jnp.where(filled, masses, -jnp.inf))
+        result = 0.0 - jnp.sum(select(product(jnp.exp(log_q), log_q), filled))
     return undefined_unless(jnp.any(valid), result)
 
 
@@ -97,20 +99,10 @@ def discrete_semantic_entropy(clusters: Int[Array, " samples"]) -> Float[Array, 
         Farquhar, Kossen, Kuhn and Gal. Detecting Hallucinations ... Nature 630, 2024.
     """
     size = clusters.shape[0]
-    clusters, valid = _by_first(clusters)
+    clusters, valid = by_first(clusters)
     counts = jnp.zeros(size).at[jnp.where(valid, clusters, size)].add(1.0, mode="drop")
     shares = counts / number_of(valid, counts)
     return undefined_unless(jnp.any(valid), jnp.sum(jax.scipy.special.entr(shares)))
-
-
-def _by_first(clusters: Array) -> tuple[Array, Array]:
-    """Clusters called by their first sample, whatever numbers they had, and which samples count."""
-    valid = clusters >= 0
-    same = (clusters[:, None] == clusters[None]) & valid[None]
-    first = jnp.min(
-        jnp.where(same, jnp.arange(clusters.shape[0])[None], clusters.shape[0]), axis=1, initial=clusters.shape[0]
-    )
-    return jnp.where(valid, first, -1).astype(clusters.dtype), valid
 
 
 ENTRIES = (

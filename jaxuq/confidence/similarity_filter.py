@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxuq._arrays import number_of, widened
+from jaxuq._arrays import length, number_of, widened
 from jaxuq._options import check_choice, check_count
 from jaxuq._shapes import checked
 
@@ -71,7 +71,7 @@ def similarity_filter(
     check_choice("convention", convention, ("text", "published"))
     used = jnp.broadcast_to((chain | answer)[:, None], hidden.shape)
     states = jnp.where(used, hidden, 1.0)
-    norms = jnp.sqrt(jnp.sum(states**2, axis=-1, keepdims=True))
+    norms = length(states)[:, None]
     directions = states / jnp.where(norms > 0, norms, 1.0)
     total = jnp.sum(jnp.where(jnp.broadcast_to(answer[:, None], hidden.shape), directions, 0.0), axis=0)
     if convention == "published":

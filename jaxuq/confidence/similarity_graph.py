@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 from jaxuq._arrays import concrete, counted, number_of, undefined_unless, weighted_mean, widened
 from jaxuq._options import check_choice, check_number
 from jaxuq._shapes import checked
+from jaxuq.confidence._matrices import matrix_function
 from jaxuq.confidence._measure import measure
 
 
@@ -242,12 +243,15 @@ def kernel_language_entropy(
     weights, valid, count = _prepared(weights, where)
     eye = jnp.eye(weights.shape[0], dtype=weights.dtype)
     laplacian = jnp.diag(jnp.sum(weights, axis=1)) - weights
-    eigenvalues, vectors = jnp.linalg.eigh(laplacian)
-    if kernel == "heat":
-        spectrum = jnp.exp(-time * eigenvalues)
-    else:
-        spectrum = (2 * smoothness / length**2 + eigenvalues) ** -smoothness
-    matrix = (vectors * spectrum[None]) @ vectors.T
+
+    def spectrum_of(eigenvalues: Array) -> tuple[Array, Array]:
+        if kernel == "heat":
+            values = jnp.exp(-time * eigenvalues)
+            return values, -time * values
+        base = 2 * smoothness / length**2 + eigenvalues
+        return base**-smoothness, -smoothness * base ** (-smoothness - 1)
+
+    matrix = matrix_function(laplacian, spectrum_of)
     diagonal = jnp.sqrt(jnp.diagonal(matrix))
     density = matrix / (diagonal[:, None] * diagonal[None] * count)
     density = jnp.where(valid[:, None] & valid[None], density, 0.0 * eye)

@@ -1,11 +1,13 @@
 """Files of objects: JSON lines, JSON lists and CSV, packed or not; what cannot be read costs its line alone."""
 
+import codecs
 import contextlib
 import csv
 import gzip
 import io
 import itertools
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,7 +25,7 @@ def read_entries(path: Path) -> Iterator[tuple[str, Any]]:
     """The objects of a file.
 
     A file whose name ends in `.csv` or `.tsv` has a header; a cell may hold a JSON list (choices, several answers), and
-    choices may be columns `A`, `B`, `C`, ... Any other holds JSON: a list of objects, or an object a line.
+    choices may be columns `A`, `B`, `C`, ... Any other holds JSON: a list of objects, an object a line, or one object.
 
     Args:
         path: of the file; packed if its name ends in `.gz`.
@@ -36,16 +38,18 @@ def read_entries(path: Path) -> Iterator[tuple[str, Any]]:
     """
     try:
         content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig", "surrogateescape")
+        content = gzip.decompress(content) if path.suffix.lower() == ".gz" else content
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # of a console of Windows
+        text = content.decode("utf-16" if wide else "utf-8-sig", "replace" if wide else "surrogateescape")
     except (OSError, EOFError, zlib.error) as error:
         raise QuestionError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
-    name = path.name.removesuffix(".gz").lower()
+    name = path.name.lower().removesuffix(".gz")
     if name.endswith((".csv", ".tsv")):
         found = _rows(text, "\t" if name.endswith(".tsv") else ",")
     elif text.lstrip().startswith("["):
         found = _listed(text, path)
     else:
-        found = ((f"line {number}", value) for number, value in json_lines(text))
+        found = _one(text) or ((f"line {number}", value) for number, value in json_lines(text))
     for place, value in found:
         yield f"{path.name}, {place}", value if isinstance(value, ValueError) or _is_text(value) else _NOT_UNICODE
 
@@ -61,6 +65,16 @@ def _is_text(value: Any) -> bool:
     except (UnicodeError, RecursionError):
         return False
     return True
+
+
+def _one(text: str) -> Iterator[tuple[str, Any]] | None:
+    """A single object that is spread over lines; None: it is not that."""
+    if not re.match(r"\s*\{\s*\n", text):
+        return None
+    try:
+        return iter([("its object", json.loads(text))])
+    except (ValueError, RecursionError):
+        return None
 
 
 def _listed(text: str, path: Path) -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ import re
 
 OF = r"(\s*\\?%|\s*/\s*\d+|\s+out\s+of\s+(?:a\s+)?\d+)?"
 """Behind a number, what it is of, as a group of a pattern."""
+_SCALE = re.compile(r"(?<![\w.])[01](?:\.0)?\s*(?:-|–|—|\.\.|to|and)\s*(?:1|10|100)(?:\s*%|\.0)?(?![\w]|\.\d)", re.I)
 
 
 def share(number: float, of: str | None, whole: float) -> float:
@@ -32,3 +33,13 @@ def share(number: float, of: str | None, whole: float) -> float:
     elif whole > 1 and 0 < number < 1:
         return math.nan
     return number / total if total > 0 and 0.0 <= number <= total else math.nan
+
+
+def without_scale(reply: str) -> str:
+    """A reply without the scale that it repeats, which is no number of its own; all else stays in its place.
+
+    Example:
+        >>> without_scale("Confidence (0-100): 85")
+        'Confidence (     ): 85'
+    """
+    return _SCALE.sub(lambda said: " " * len(said[0]), reply)

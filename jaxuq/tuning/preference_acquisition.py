@@ -43,7 +43,8 @@ def diverse_preferences(
         where: True for the pairs that may be chosen; None: all. The others are no neighbours either.
 
     Returns:
-        Numbers of pairs, each once, in the order in which they were chosen; -1 once there are none left.
+        Numbers of pairs, each once, in the order in which they were chosen; -1 once there are none left. What has no
+        information, or features that are NaN, is never chosen.
 
     Raises:
         OptionError: an option out of range, or more pairs than there are.
@@ -65,9 +66,10 @@ def diverse_preferences(
         raise OptionError(f"count is {count}, but the pool has {pool} pairs")
     neighbours = check_count("neighbours", neighbours)
     weight, degrees = check_number("weight", weight, 0.0), check_number("degrees", degrees, 0.0, open_low=True)
-    valid = counted(where, (pool,))
+    valid = counted(where, (pool,)) & ~jnp.any(jnp.isnan(features), axis=1)
+    known = valid & ~jnp.isnan(information)
     features = jnp.where(valid[:, None], features, 0.0)
-    information = jnp.where(valid, information, 0.0)
+    information = jnp.where(known, information, 0.0)
 
     def distances(one: Array) -> Array:
         return jnp.sqrt(jnp.sum((features - one[None]) ** 2, axis=-1))
@@ -93,5 +95,5 @@ def diverse_preferences(
         asked = jnp.where(some, inside(asked, features[best])[0], asked)
         return (asked, free & (jnp.arange(pool) != best)), jnp.where(some, best, -1).astype(jnp.int32)
 
-    start = vary_like((asked, valid), features, acquired, information, valid)
+    start = vary_like((asked, known), features, acquired, information, known)
     return jax.lax.scan(choose, start, None, length=count)[1]

@@ -50,7 +50,8 @@ def listener_pairs(
     Args:
         rng_key: of which pairs are kept where there are too many.
         questions: number of the question that each answer answers.
-        trust: p of each answer, such as the probability of "yes" when a model is asked whether it would believe it.
+        trust: p of each answer, such as the probability of "yes" when a model is asked whether it would believe it;
+            an answer without one (NaN) is in no pair.
         correct: whether the answer is right.
         threshold: of p; None: the median of all.
         apart: the least difference of p in a pair.
@@ -80,7 +81,8 @@ def listener_pairs(
         raise ArrayError(f"{len(questions)} questions, {len(trust)} trusts, {len(correct)} grades: one an answer each")
     apart, per_question = check_number("apart", apart, 0.0, 1.0), check_count("per_question", per_question)
     if threshold is None:
-        threshold = float(np.median(trust)) if len(trust) else 0.5
+        known = trust[~np.isnan(trust)]
+        threshold = float(np.median(known)) if len(known) else 0.5
     rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)))
     states = [(bool(right), bool(p > threshold)) for right, p in zip(correct, trust)]
     found: list[tuple[int, int, str]] = []
@@ -90,7 +92,7 @@ def listener_pairs(
             (better, worse, f"{_said(states[better])} > {_said(states[worse])}")
             for better in own
             for worse in own
-            if _UTILITY[states[better]] > _UTILITY[states[worse]] and abs(trust[better] - trust[worse]) >= apart
+            if _UTILITY[states[better]] > _UTILITY[states[worse]] and abs(trust[better] - trust[worse]) >= apart - 1e-6
         ]
         kept = rng.permutation(len(pairs))[:per_question]
         found += [pairs[index] for index in sorted(kept.tolist())]

@@ -15,7 +15,7 @@ from jaxuq._entries import Entries, Entry
 from jaxuq._keys import named_key
 from jaxuq.language import Instruction, generate
 from jaxuq.questions import Question
-from jaxuq.questions.shares import OF, share
+from jaxuq.questions.shares import OF, share, without_scale
 from jaxuq.tuning.errors import TuningError
 from jaxuq.tuning.responses import response_scores
 
@@ -257,8 +257,10 @@ def read_judgement(reply: str) -> float | None:
         (0.35, None, None)
         >>> read_judgement("9/10"), read_judgement("3 out of 5"), read_judgement("0.9")
         (0.9, 0.6, None)
+        >>> read_judgement("On a scale of 0 to 100: 30")
+        0.3
     """
-    found = _NUMBER.search(reply)
+    found = _NUMBER.search(without_scale(reply))
     if found is None:
         return None
     found_share = share(float(found[1].replace(",", ".")), found[2], 100.0)

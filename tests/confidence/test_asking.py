@@ -27,6 +27,16 @@ from jaxuq import confidence as c
         ("", "unit", math.nan),
         ("8/0", "unit", math.nan),
         ("Highly unlikely", "unit", 0.05),
+        ("Confidence (0-100): 85", "hundred", 0.85),
+        ("Confidence (0-100%): 85%", "unit", 0.85),
+        ("On a scale of 0 to 10, my confidence is 8", "ten", 0.8),
+        ("Probability between 0 and 1: .7", "unit", 0.7),
+        ("Confidence [0.0-1.0]: 0.9", "unit", 0.9),
+        ("Score from 1 to 10: 1", "ten", 0.1),
+        ("Confidence: 0 to 100", "hundred", math.nan),
+        ("Confidence: .8", "unit", 0.8),
+        ("Confidence: 10", "hundred", 0.1),
+        ("Confidence: 0.10", "unit", 0.1),
     ],
 )
 def test_stated_confidence(reply, scale, value):

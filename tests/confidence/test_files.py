@@ -1,6 +1,7 @@
 """Answers that other programs wrote: recognised, measured as by loops, calibrated, and what cannot be read counted."""
 
 import csv
+import gzip
 import json
 import math
 import re
@@ -144,6 +145,29 @@ def test_a_data_frame_of_uqlm_is_measured(tmp_path, form):
         assert line["measures"]["number_of_sets"] == 2
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet", "json"])
+def test_a_data_frame_with_numbers_and_nested_lists_is_one_in_every_form(tmp_path, form):
+    told = [[{"token": "4", "logprob": np.float64(-0.1)}], [{"token": "7", "logprob": -math.inf}]]
+    frame = pd.DataFrame({
+        "prompt": ["2 + 2?", "3 + 3?"], "response": [4, 7], "sampled_responses": [["4", "5"], ["7", "inf, np.x(1)"]],
+        "logprob": told, "sampled_logprob": [[told[0], told[0]], [told[0], told[0]]], "answer": [4, 6],
+    })  # fmt: skip
+    path = tmp_path / f"frame.{form}"
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path) if form == "csv" else path.write_text(frame.to_json())
+    found = read_answers(path, kind_of(path))
+    if form == "json":  # which has no infinity
+        assert "a log-probability is None" in found.rejected[0].reason
+    else:
+        assert found.answers[1].log_probs == (-math.inf,) and found.answers[1].samples[1].text == "inf, np.x(1)"
+    one = found.answers[0]
+    assert one.text == "4" and one.truth == ("4",) and one.log_probs == (-0.1,)
+    assert [sample.log_prob for sample in one.samples] == [-0.1, -0.1]
+
+
 def test_nothing_of_a_cell_is_executed(tmp_path):
     mark = tmp_path / "made"
     evil = f"[__import__('pathlib').Path({str(mark)!r}).touch()]"
@@ -171,6 +195,117 @@ def test_malformed_lines_cost_themselves(tmp_path):
     assert all(one.reason for one in found.rejected)
 
 
+def _document(number, responses, **more):
+    texts = {f"gen_args_{k}": {"arg_0": "Which?", "arg_1": f" {name}"} for k, name in enumerate("abc")}
+    return {"doc_id": number, "doc": {}, "target": "0", "arguments": texts, "resps": responses,
+            "filtered_resps": responses, "filter": "none", "metrics": ["acc"], **more}  # fmt: skip
+
+
+def test_choices_of_the_harness_of_every_kind(tmp_path):
+    told = [[["-3", "False"]], [["-2", "False"]], [["-4", "False"]]]
+    alone = [[["-1", "False"]]] * 3
+    contexts = {f"gen_args_{k}": {"arg_0": "" if k > 2 else "Which?", "arg_1": f" {'abc'[k % 3]}"} for k in range(6)}
+    lines = [
+        _document(0, told, acc=0.0),
+        _document(
+            1, told + alone, arguments=contexts, metrics=["acc", "acc_mutual_info"], acc=0.0, acc_mutual_info=1.0
+        ),
+        _document(2, told, metrics=["acc_norm"], acc_norm=1.0),  # of the choice that is likeliest for its length
+        _document(3, told, acc=0.87),  # several choices are right
+        _document(4, told[:1], target=" a", metrics=["perplexity", "acc"], perplexity=-3.0, acc=0.0),
+        _document(5, [["-123.4"]], metrics=["word_perplexity"], word_perplexity=[-123.4, 30]),
+        _document(6, [[["-inf", "False"]]] * 3, acc=0.0),
+    ]
+    path = write_lines(tmp_path / "samples_x.jsonl", lines)
+    found = read_answers(path, kind_of(path))
+    shares = np.exp([-3.0, -2.0, -4.0]) / np.exp([-3.0, -2.0, -4.0]).sum()
+    assert [one.id for one in found.answers] == ["0", "1", "2"]
+    for one in found.answers:
+        assert one.text == "b" and one.truth == ("a",) and one.correct is False
+        assert one.log_probs[0] == pytest.approx(math.log(shares[1]))
+        assert one.entropies[0] == pytest.approx(-(shares * np.log(shares)).sum())
+    said = ["a share of several right choices", "one text alone", "how likely a text is", "a probability above 0"]
+    assert [one.place[-1] for one in found.rejected] == ["4", "5", "6", "7"]
+    assert all(part in one.reason for part, one in zip(said, found.rejected))
+
+
+def test_numbers_that_are_no_grades_grade_nothing(tmp_path):
+    lines = [
+        _document(0, [["yes", "no"]], target="yes", metrics=["wer"], wer=0.0, filter="a"),
+        _document(1, [["yes", "no"]], target="['yes', 'aye']", metrics=["f1"], f1=0.0, filter="a"),
+        _document(2, [["aye", "no"]], target="['yes', 'aye']", metrics=["bleu_acc"], bleu_acc=0.0, filter="a"),
+        _document(3, [["The answer is 4", "5"]], filtered_resps=[""], target="4", metrics=["f1"], filter="a"),
+    ]
+    found = by_id(measured(write_lines(tmp_path / "samples_y.jsonl", lines)))
+    assert [found[name]["correct"] for name in "0123"] == [True, True, False, True]
+    assert found["3"]["answer"] == "4"
+
+
+def test_log_probabilities_that_are_not_told(tmp_path):
+    whole = chat_completion(0, ("Par", "is"), (-0.1, -0.2), answer="Paris")
+    lines = [json.loads(json.dumps(whole)) for _ in range(6)]
+    for line, told in zip(lines, (None, {"content": None}, {"content": []}, {}, {"tokens": None})):
+        line["choices"][0]["logprobs"] = told
+    lines[5]["choices"][0]["logprobs"]["content"][1]["logprob"] = -9999.0  # "very unlikely", of the protocol
+    path = write_lines(tmp_path / "a.jsonl", lines)
+    answers = read_answers(path, kind_of(path)).answers
+    assert [one.log_probs for one in answers] == [(), (), (), (), (), (-0.1, -math.inf)]
+    values = measured(path).lines[5]["measures"]
+    assert values["minimum_probability"] == 0 and values["mean_log_probability"] is None
+
+
+def test_tokens_within_a_character_are_told_by_their_bytes(tmp_path):
+    line = chat_completion(0, ("The answer is caf", "\\xc3", "\\xa9", "."), (-0.1, -0.2, -0.5, -3.0), answer="café")
+    line["choices"][0]["message"]["content"] = "The answer is café."
+    for token, held in zip(line["choices"][0]["logprobs"]["content"], (b"The answer is caf", b"\xc3", b"\xa9", b".")):
+        token["bytes"] = list(held)
+    (found,) = measured(write_lines(tmp_path / "a.jsonl", [line])).lines
+    assert found["correct"] and found["measures"]["minimum_answer_probability"] == pytest.approx(math.exp(-0.5), 1e-5)
+
+
+def test_what_means_the_same_on_all_lines_alone_is_compared(tmp_path):
+    """Means over as many likeliest tokens; columns that are confidences on every line; names that are of one answer."""
+    lines = [text_completion(number, ("a", "b"), (-0.1, -0.2), correct=True) for number in range(3)]
+    lines[1]["choices"][0]["logprobs"]["top_logprobs"][0] = {"a": -0.1}  # two tokens of one text
+    found = measured(write_lines(tmp_path / "a.jsonl", lines)).lines
+    assert ["trace_confidence" in line["measures"] for line in found] == [True, False, True]
+    rows = [{"prompt": "a?", "response": "b", "sampled_responses": ["b", "c"], "sure": 0.5, "length": value,
+             "correct": True} for value in (0.2, 3.0)]  # fmt: skip
+    found = measured(write_lines(tmp_path / "b.jsonl", rows))
+    assert "sure" in found.about and "length" not in found.about
+    lines = [text_completion(0, ("a",), (-0.1 * at,), correct=True) | {"id": name}
+             for at, name in enumerate(("a", "a", "a (2)", "a"), 1)]  # fmt: skip
+    found = by_id(measured(write_lines(tmp_path / "c.jsonl", lines), "sequence_log_probability"))
+    values = [line["measures"]["sequence_log_probability"] for line in found.values()]
+    assert len(found) == 4 and values == pytest.approx([-0.1, -0.2, -0.3, -0.4])
+
+
+def test_a_further_answer_that_says_nothing_agrees_with_none(tmp_path):
+    line = chat_completion(0, ("red",), (-0.1,), further=[(("",), (-0.2,)), (("red",), (-0.3,))], correct=True)
+    (found,) = measured(write_lines(tmp_path / "a.jsonl", [line]), "agreement").lines
+    assert found["measures"]["agreement"] == 0.5
+
+
+def test_files_as_consoles_and_editors_save_them(tmp_path):
+    line = chat_completion(0, ("Par", "is"), (-0.1, -0.2), answer="Paris")
+    text = json.dumps(line)
+    for name, content in (
+        ("wide.jsonl", (text + "\r\n").encode("utf-16")),
+        ("bom.jsonl", b"\xef\xbb\xbf" + text.encode()),
+        ("indented.json", json.dumps(line, indent=2).encode()),
+        ("PACKED.JSONL.GZ", gzip.compress(text.encode())),
+    ):
+        (tmp_path / name).write_bytes(content)
+        (found,) = measured(tmp_path / name, "minimum_probability").lines
+        assert found["measures"]["minimum_probability"] == pytest.approx(math.exp(-0.2), rel=1e-5)
+    chunk = {"id": "a", "object": "chat.completion.chunk", "choices": [{"delta": {"content": "Par"}}]}
+    for lines, said in (([], "it is empty"), ([chunk], "an object with `id`, `object`, `choices`"), ([3], "line 1: 3")):
+        with pytest.raises(
+            QuestionError, match=f"no answer in a form that is known .*{said}.*; expected lines with `id`"
+        ):
+            kind_of(write_lines(tmp_path / "none.jsonl", lines))
+
+
 def test_what_cannot_be_graded_or_measured_is_said(tmp_path):
     ungraded = write_lines(tmp_path / "a.jsonl", [chat_completion(1, ("a",), (-0.1,))])
     with pytest.raises(QuestionError, match=r"no line of .* says what is right"):
@@ -196,9 +331,14 @@ def test_what_leaves_is_applied_by_numpy_alone(tmp_path):
     exec(program, names)
     for measure in ("sequence_log_probability", "perplexity"):
         kept, probability = c.load_kept(tmp_path, measure), names["calibrator"](tmp_path, measure)
-        for value in (-3.0, -0.5, 0.2, 1.1, 1.8):
+        for value in (-3.0, -0.5, 0.2, 1.1, 1.8, math.nan, math.inf, *map(float, kept.sign * kept.scores[:5])):
             expected = kept.calibrated(value)
             np.testing.assert_allclose(probability(value), expected, atol=2e-5)
+    content = json.loads((tmp_path / "confidence.json").read_text())
+    (tmp_path / "confidence.json").write_text(json.dumps(content | {"correct": [1] * 60}))
+    for load in (names["calibrator"], c.load_kept):
+        with pytest.raises(ValueError, match=r"has 60 .* both right and wrong ones"):
+            load(tmp_path, "perplexity")
 
 
 def test_promised_risks_are_those_of_a_fixed_sequence_of_binomial_tests(tmp_path):

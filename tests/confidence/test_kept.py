@@ -50,6 +50,42 @@ def test_a_measure_of_uncertainty_is_turned_around():
     assert kept.calibrated(1.5).probability > kept.calibrated(-1.5).probability
 
 
+@pytest.mark.parametrize("parts", [3, 7])
+def test_equal_scores_stay_equal_through_a_file(tmp_path, parts):
+    """Scores such as 2 / 3, kept at seven digits: what is computed anew is neither just above nor just below them."""
+    rng = np.random.default_rng(parts)
+    shares = rng.integers(0, parts + 1, 200) / np.float32(parts)
+    correct = rng.uniform(size=200) < shares
+    lines = [
+        {"correct": bool(right), "kind": "text", "measures": {"share": float(f"{share:.7g}")}}
+        for share, right in zip(shares, correct)
+    ]
+    write_kept(tmp_path, lines, {"share": facts(1)}, "")
+    kept, threshold = load_kept(tmp_path, "share"), load_kept(tmp_path, "share").threshold(0.3)
+    assert np.isfinite(threshold)
+    for part in range(parts + 1):
+        values = [part / parts, float(np.float32(part) / np.float32(parts)), float(f"{part / parts:.7g}")]
+        equal = np.isclose(shares, part / parts)
+        found = {kept.calibrated(value) for value in values}
+        assert len(found) == 1
+        (one,) = found
+        assert (
+            one.lower <= correct[equal].mean() * equal.sum() / (equal.sum() + 1) + 0.2 and one.upper - one.lower < 0.2
+        )
+        assert len({bool(value >= threshold) for value in values}) == 1
+
+
+def test_what_is_no_grade_or_no_score_is_not_read_as_one():
+    scores, correct = answers(np.random.default_rng(5), 60)
+    kept = KeptConfidence("mine", np.append(scores, [np.nan, np.inf]), np.append(correct, [True, False]))
+    assert len(kept.scores) == len(kept.correct) == 60
+    assert kept.calibrated(0.3) == KeptConfidence("mine", scores, correct).calibrated(0.3)
+    with pytest.raises(jaxuq.JaxuqError, match="neither 0 nor 1"):
+        KeptConfidence("mine", scores, np.where(np.arange(60) == 3, np.nan, correct))
+    with pytest.raises(jaxuq.JaxuqError, match="a grade for each"):
+        KeptConfidence("mine", scores, correct[:50])
+
+
 def facts(sign, group="answer"):
     return MeasureFacts("A", group, sign, False, ())
 
@@ -83,6 +119,7 @@ def test_what_is_kept_is_read_again(folder):
         ({"measures": []}, "as this version writes it"),
         ({"measures": {"sure": {"sign": 1, "values": [1.0]}}}, "damaged"),
         ({"correct": ["a"] * 60}, "damaged"),
+        ({"measures": {"sure": {"sign": 0, "values": [1.0] * 60}}}, "damaged"),
         ({"correct": [0.5] * 60}, "damaged"),
         ({"measures": {}}, "no measure 'sure'"),
         ({"correct": [1] * 60}, "both right and wrong ones"),

@@ -204,6 +204,24 @@ def test_a_probe_is_at_the_minimum_of_its_loss(rng, shape):
     np.testing.assert_allclose((p - y[where]).sum() + 1e-3 * float(probe.bias), 0, atol=5e-3)
 
 
+def test_a_state_that_never_changes_and_the_unit_of_states_are_nothing(rng):
+    """A coordinate of 0.1 in all states has no deviation but rounding, by which the next state must not be divided."""
+    x, y = rng.normal(size=(60, 3)), jnp.asarray((rng.random(60) < 0.4).astype(np.int32))
+
+    def confidence(states, new):
+        probe = tuning.fit_linear_probe(jnp.asarray(states, jnp.float32), y)
+        return np.asarray(tuning.probe_confidence(probe, jnp.asarray(new, jnp.float32)))
+
+    alone = confidence(x, x)
+    for value in (0.1, 0.3, -1e5):
+        same, moved = (np.insert(x, 1, one, axis=1) for one in (value, 1.001 * value))
+        np.testing.assert_allclose(confidence(same, same), alone, atol=1e-4)
+        if abs(value) < 1:
+            np.testing.assert_allclose(confidence(same, moved), alone, atol=1e-3)
+    for unit in (1e-25, 1e25):
+        np.testing.assert_allclose(confidence(unit * x, unit * x), alone, atol=1e-4)
+
+
 def test_refusals_need_both_kinds_of_grades():
     with pytest.raises(tuning.TuningError, match="all 4 answers are right"):
         tuning.refusal_records(RECORDS, [True] * 4)

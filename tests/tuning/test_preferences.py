@@ -96,6 +96,34 @@ def test_what_may_not_be_chosen_is_not_and_the_rest_is_none():
         tuning.diverse_preferences(information, features, features[:1], count=5)
 
 
+def test_a_tenth_apart_is_apart_whatever_it_is_rounded_to():
+    for kind in (np.float64, np.float32):
+        trust = np.array([0.3, 0.2, 0.6, 0.5, 0.9, 0.81], kind)
+        found = tuning.listener_pairs(
+            jax.random.key(0), np.repeat(np.arange(3), 2), trust, np.array([True, False] * 3), threshold=0.0,
+            balanced=False,
+        )  # fmt: skip
+        assert found.chosen.tolist() == [0, 2] and found.rejected.tolist() == [1, 3]
+
+
+def test_one_without_a_number_costs_itself():
+    """An answer whose trust is NaN is in no pair, and changes none; a pair without information is not asked for."""
+    rng = np.random.default_rng(4)
+    questions, trust, correct = np.repeat(np.arange(8), 5), rng.random(40), rng.random(40) < 0.5
+    options = {"per_question": 90, "balanced": False}
+    expected = tuning.listener_pairs(jax.random.key(0), questions, trust, correct, **options)
+    more = (np.append(one, value) for one, value in ((questions, 3), (trust, np.nan), (correct, True)))
+    found = tuning.listener_pairs(jax.random.key(0), *more, **options)
+    assert set(zip(found.chosen, found.rejected)) == set(zip(expected.chosen, expected.rejected))
+    features = jnp.array([[0.0], [1.0], [3.0], [jnp.nan]])
+    found = tuning.diverse_preferences(
+        jnp.array([jnp.nan, 0.4, 0.5, 0.9]), features, jnp.zeros((0, 1)), count=3, neighbours=1, weight=0.0
+    )
+    assert found.tolist() == [2, 1, -1]
+    gap = tuning.base_tuned_gap(jnp.array([0.1, jnp.nan, 0.3, 0.2]), jnp.array([0.5, 0.2, 0.9, jnp.nan]), 0.5)
+    np.testing.assert_array_equal(gap, [0, np.nan, 1, np.nan])
+
+
 @pytest.mark.long
 def test_fewer_preferences_are_asked_for_than_by_chance_where_the_utilities_are_known():
     """A linear utility, prompts in ten copies: pairs asked for until the reward orders 0.9 of new ones rightly."""

@@ -15,8 +15,8 @@ from jaxuq.confidence.files.records import (
     Unusable,
     even,
     grade,
-    log_probability,
     texts_of,
+    token_log_probability,
 )
 
 _TRUTHS = ("answer", "answers", "truth", "target", "ground_truth")
@@ -57,7 +57,7 @@ def read_completion(entry: Mapping[str, Any]) -> GivenAnswer:
     text, pieces, log_probs, likeliest = _choice(choices[0])
     samples = []
     for one in choices[1:]:
-        said, tokens, values, _ = _choice(one)
+        said, tokens, values, _ = _choice(one, further=True)
         samples.append(GivenSample(said, len(tokens) or None, sum(values) if values else None))
     around = [one for one in (entry, body) if isinstance(one, Mapping)]
     truth = next((texts_of(one[name]) for one in around for name in _TRUTHS if name in one), ())
@@ -70,21 +70,25 @@ def read_completion(entry: Mapping[str, Any]) -> GivenAnswer:
     )  # fmt: skip
 
 
-def _choice(choice: Any) -> tuple[str, tuple[str, ...], tuple[float, ...], tuple[tuple[float, ...], ...]]:
+def _choice(
+    choice: Any, *, further: bool = False
+) -> tuple[str, tuple[str | bytes, ...], tuple[float, ...], tuple[tuple[float, ...], ...]]:
     if not isinstance(choice, Mapping):
         raise Unusable(f"a choice is {choice!r:.40}; expected an object")
     message = choice.get("message")
     text = message.get("content") if isinstance(message, Mapping) else choice.get("text")
-    if not isinstance(text, str) or not text.strip():
+    if further and text is None:  # a further answer that says nothing is one that agrees with none
+        text = ""
+    if not isinstance(text, str) or not (further or text.strip()):
         raise Unusable("a choice has no text")
     told = choice.get("logprobs")
-    if not isinstance(told, Mapping):
+    if not isinstance(told, Mapping) or all(told.get(name) is None for name in ("content", "tokens", "token_logprobs")):
         return text, (), (), ()
     if isinstance(told.get("content"), list):
         tokens = told["content"]
         if not all(isinstance(one, Mapping) for one in tokens):
             raise Unusable("`logprobs.content` holds something that is no object")
-        pieces = [one.get("token") for one in tokens]
+        pieces = [_piece(one) for one in tokens]
         values = [one.get("logprob") for one in tokens]
         others = [one.get("top_logprobs") for one in tokens]
         rows = [
@@ -99,12 +103,20 @@ def _choice(choice: Any) -> tuple[str, tuple[str, ...], tuple[float, ...], tuple
         rows = [list(row.values()) if isinstance(row, Mapping) else [] for row in others]
         if values and values[0] is None:  # an echoed prompt has no probability of its first token
             raise Unusable("`token_logprobs` begins with none: an echoed prompt cannot be told from the answer")
-    if len(pieces) > LENGTHS or not all(isinstance(one, str) for one in pieces):
+    if len(pieces) > LENGTHS or not all(isinstance(one, str | bytes) for one in pieces):
         raise Unusable("`logprobs` has a token that is no text")
-    known = tuple(log_probability(one, "a token's log-probability") for one in values)
+    known = tuple(token_log_probability(one, "a token's log-probability") for one in values)
     return (
         text,
         tuple(pieces),
         known,
-        even([[log_probability(one, "an alternative's log-probability") for one in row] for row in rows]),
+        even([[token_log_probability(one, "an alternative's log-probability") for one in row] for row in rows]),
     )
+
+
+def _piece(token: Mapping[str, Any]) -> Any:
+    """What a token adds: its bytes, since one that ends within a character has no text of its own."""
+    told = token.get("bytes")
+    if isinstance(told, list) and all(isinstance(one, int) and 0 <= one < 256 for one in told):
+        return bytes(told)
+    return token.get("token")

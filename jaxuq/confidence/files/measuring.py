@@ -87,7 +87,7 @@ def final_answer(text: str, question: Question) -> FoundAnswer | None:
 def _answer_mask(answer: GivenAnswer, found: FoundAnswer | None) -> np.ndarray:
     """Tokens of the final answer; all False where the tokens are not those of the text."""
     nothing = np.zeros(len(answer.log_probs), bool)
-    whole = "".join(answer.pieces)
-    if found is None or len(answer.pieces) != len(answer.log_probs) or not whole.startswith(answer.text):
+    whole = b"".join(one if isinstance(one, bytes) else one.encode() for one in answer.pieces)
+    if found is None or len(answer.pieces) != len(answer.log_probs) or not whole.startswith(answer.text.encode()):
         return nothing
     return np.asarray(answer_tokens(answer.pieces, found.start, found.end))

@@ -1,12 +1,13 @@
 """Which program wrote a file of answers, by what its lines hold; and its answers."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxuq._extras import missing_package
 from jaxuq.confidence.files.completions import is_completion, read_completion
-from jaxuq.confidence.files.frames import is_frame, read_frame
+from jaxuq.confidence.files.frames import RESPONSES, is_frame, read_frame
 from jaxuq.confidence.files.harness import filter_of, is_harness, read_harness
 from jaxuq.confidence.files.records import GivenAnswer, Unusable
 from jaxuq.questions import QuestionError, Rejected
@@ -62,7 +63,24 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
         for place, row in enumerate(frame.to_dict("records"), 1):
             yield f"{path.name}, row {place}", {str(name): value for name, value in row.items() if value is not None}
         return
-    yield from read_entries(path)
+    for place, entry in read_entries(path):
+        rows = _by_column(entry)
+        if rows is None:
+            yield place, entry
+        else:
+            yield from ((f"{path.name}, row {number}", row) for number, row in rows)
+
+
+def _by_column(entry: Any) -> list[tuple[str, dict[str, Any]]] | None:
+    """Rows of a data frame that was written column by column, as `to_json` does; None: it is no such thing."""
+    if not isinstance(entry, Mapping) or not any(isinstance(entry.get(name), Mapping) for name in RESPONSES):
+        return None
+    columns = list(entry.values())
+    if not all(isinstance(one, Mapping) and one.keys() == columns[0].keys() for one in columns):
+        return None
+    return [
+        (row, {name: column[row] for name, column in entry.items() if column[row] is not None}) for row in columns[0]
+    ]
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -72,17 +90,29 @@ def kind_of(path: Path) -> Kind | None:
         path: of a file of responses.
 
     Raises:
-        QuestionError: it cannot be read.
+        QuestionError: it cannot be read, or is of neither.
     """
     if not path.is_file():
         return None
-    for _, entry in _entries(path):
+    first = ""
+    for place, entry in _entries(path):
         if isinstance(entry, Mapping):
-            own = isinstance(entry.get("response"), str) and "id" in entry
+            own = "response" in entry and "id" in entry
             found = next((kind for kind in KINDS if kind.knows(entry)), None)
             if found is not None or own:
                 return found
-    return None
+        first = first or f"{place}: {_shown(entry)}"
+    known = "; ".join(kind.name for kind in KINDS)
+    raise QuestionError(
+        f"{path} has no answer in a form that is known ({first or 'it is empty'}); expected lines with `id` and "
+        f"`response`, or one of these: {known}"
+    )
+
+
+def _shown(entry: Any) -> str:
+    if isinstance(entry, Mapping) and entry:
+        return "an object with " + ", ".join(f"`{name:.40}`" for name in list(entry)[:6])
+    return str(entry) if isinstance(entry, ValueError) else f"{entry!r:.80}"
 
 
 def read_answers(path: Path, kind: Kind) -> GivenAnswers:
@@ -115,10 +145,37 @@ def read_answers(path: Path, kind: Kind) -> GivenAnswers:
         except Unusable as error:
             rejected.append(Rejected(place, str(error)))
             continue
-        name = one.id or f"{len(answers) + 1}"
-        used[name] = used.get(name, 0) + 1
-        answers.append(one._replace(id=name if used[name] == 1 else f"{name} ({used[name]})"))
+        answers.append(one._replace(id=_unlike(one.id or f"{len(answers) + 1}", used)))
     if not answers:
         first = f"; the first: {rejected[0].reason}" if rejected else ""
         raise QuestionError(f"{path} was taken for {kind.name}, and has no answer{first}")
-    return GivenAnswers(kind.name, answers, rejected)
+    return GivenAnswers(kind.name, _alike(answers), rejected)
+
+
+def _unlike(name: str, used: dict[str, int]) -> str:
+    """A name that no answer before has: the second "a" is "a (2)", unless there is one already."""
+    found, number = name, used.get(name, 0)
+    while found in used:
+        number += 1
+        found = f"{name} ({number})"
+    used[name] = max(number, 1)
+    used.setdefault(found, 1)
+    return found
+
+
+def _alike(answers: list[GivenAnswer]) -> list[GivenAnswer]:
+    """What means the same in all answers: as many of the likeliest tokens as most have; scores that are confidences.
+
+    A mean over three of the likeliest is no match for one over five, so an answer with fewer loses them. A column of
+    numbers that leaves [0, 1] on any line is none of confidences.
+    """
+    sizes = Counter(len(one.likeliest[0]) for one in answers if one.likeliest)
+    size = max(sizes, key=lambda size: (sizes[size], size), default=0)
+    apart = {name for one in answers for name, value in one.scores.items() if not 0.0 <= value <= 1.0}
+    return [
+        one._replace(
+            likeliest=tuple(row[:size] for row in one.likeliest if len(row) >= size),
+            scores={name: value for name, value in one.scores.items() if name not in apart},
+        )
+        for one in answers
+    ]

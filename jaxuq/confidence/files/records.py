@@ -37,7 +37,7 @@ class GivenAnswer(NamedTuple):
         truth: right answers; empty: not told.
         correct: whether it is right; None: not told.
         extracted: the final answer, where the file has taken it out of the text; None: not told.
-        pieces: text of each token; empty: not told.
+        pieces: what each token adds to the text, as bytes where the file tells them; empty: not told.
         log_probs: of each token, nats; empty: not told.
         entropies: of the distribution at each token, where all of it was told; else empty.
         likeliest: log-probabilities of the likeliest tokens, falling, as many at every place; empty: not told.
@@ -51,7 +51,7 @@ class GivenAnswer(NamedTuple):
     truth: tuple[str, ...] = ()
     correct: bool | None = None
     extracted: str | None = None
-    pieces: tuple[str, ...] = ()
+    pieces: tuple[str | bytes, ...] = ()
     log_probs: tuple[float, ...] = ()
     entropies: tuple[float, ...] = ()
     likeliest: tuple[tuple[float, ...], ...] = ()
@@ -84,6 +84,19 @@ def log_probability(value: Any, what: str) -> float:
     if found > 1e-3:
         raise Unusable(f"{what} is {found:g}; a log-probability is at most 0")
     return min(found, 0.0)
+
+
+_UNTOLD = -9999.0
+
+
+def token_log_probability(value: Any, what: str) -> float:
+    """A token's log-probability; minus infinity where the OpenAI protocol has -9999, too unlikely to be told.
+
+    Raises:
+        Unusable: it is none.
+    """
+    found = log_probability(value, what)
+    return found if found > _UNTOLD else -math.inf
 
 
 def grade(value: Any) -> bool | None:

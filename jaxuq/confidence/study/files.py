@@ -184,8 +184,10 @@ def _question(one: GivenAnswer) -> Question:
 
 def _final(one: GivenAnswer, question: Question) -> FoundAnswer | None:
     if one.extracted is not None:
-        start = max(one.text.rfind(one.extracted), 0)
-        return FoundAnswer(one.extracted, start, min(start + len(one.extracted), len(one.text)))
+        start = one.text.rfind(one.extracted)
+        if start < 0:  # it was rewritten, and no part of the text is it
+            return FoundAnswer(one.extracted, len(one.text), len(one.text))
+        return FoundAnswer(one.extracted, start, start + len(one.extracted))
     return final_answer(one.text, question)
 
 

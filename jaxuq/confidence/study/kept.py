@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxuq._arguments import typed
-from jaxuq._errors import OptionError
+from jaxuq._errors import ArrayError, OptionError
 from jaxuq._options import check_number
 from jaxuq.calibration import VennAbers, abstention_threshold, venn_abers
 from jaxuq.checkpoints import read_json
@@ -57,14 +57,16 @@ class KeptConfidence:
 
     Args:
         measure: its name.
-        scores: of the answers; higher is more confident.
-        correct: whether each was right.
+        scores: of the answers; higher is more confident. Seven digits of them count, as files keep them, so that equal
+            scores stay equal; answers whose score is not finite are left out.
+        correct: whether each was right, 0 or 1.
         sign: -1 if higher values of the measure mean less confident.
         kind: how answers are read, see `find_answer`.
         weights: digest of the model's numbers.
 
     Raises:
-        QuestionError: there are fewer than 20 answers, or all are right, or all wrong.
+        ArrayError: there is not one grade for each score.
+        QuestionError: there are fewer than 20 answers, or all are right, or all wrong, or one is neither.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -81,7 +83,16 @@ class KeptConfidence:
         self, measure: str, scores: Any, correct: Any, *, sign: int = 1, kind: str = "text", weights: str = ""
     ):
         self.measure, self.sign, self.kind, self.weights = measure, sign, kind, weights
-        self.scores, self.correct = np.asarray(scores, np.float32), np.asarray(correct, bool)
+        scores, grades = np.asarray(scores, np.float64), np.asarray(correct, np.float64)
+        if scores.ndim != 1 or scores.shape != grades.shape:
+            raise ArrayError(
+                f"scores has shape {scores.shape} and correct {grades.shape}; expected a grade for each of n scores"
+            )
+        if not ((grades == 0) | (grades == 1)).all():
+            raise QuestionError(f"{measure} has a grade that is neither 0 nor 1; leave out what was not graded")
+        there = np.isfinite(scores)
+        self.scores = np.array([_rounded(one) for one in scores[there].tolist()], np.float32)
+        self.correct = grades[there] == 1
         if len(self.scores) < _FEWEST or self.correct.all() or not self.correct.any():
             raise QuestionError(
                 f"{measure} has {len(self.scores)} labelled answers, {int(self.correct.sum())} of them right; expected "
@@ -100,7 +111,9 @@ class KeptConfidence:
         """
         if not np.isfinite(value):
             return CalibratedScore(*[float("nan")] * 3)
-        low, high = (float(part[0, 0]) for part in _ABERS.probabilities(self._state, _forecast([self.sign * value])))
+        low, high = (
+            float(part[0, 0]) for part in _ABERS.probabilities(self._state, _forecast([_rounded(self.sign * value)]))
+        )
         return CalibratedScore(high / (1.0 - low + high), low, high)
 
     def threshold(self, risk: float, *, delta: float = 0.1) -> float:
@@ -114,7 +127,8 @@ class KeptConfidence:
             delta: chance that the promise fails.
 
         Returns:
-            The threshold; infinity if no answer can be given.
+            The threshold, just below the scores that are equal to it in seven digits; infinity if no answer can be
+            given.
         """
         check_number("risk", risk, 0.0, 1.0, open_low=True, open_high=True)
         check_number("delta", delta, 0.0, 1.0, open_low=True, open_high=True)
@@ -124,7 +138,19 @@ class KeptConfidence:
         accepted = np.linspace(fewest, count, 20).round().astype(int)
         tried = np.sort(self.scores)[::-1][accepted - 1]
         scores, correct = jnp.asarray(self.scores), jnp.asarray(self.correct)
-        return float(_threshold(scores, correct, jnp.asarray(tried, jnp.float32), level=risk, delta=delta))
+        return _below(float(_threshold(scores, correct, jnp.asarray(tried, jnp.float32), level=risk, delta=delta)))
+
+
+def _rounded(score: float) -> float:
+    """To the digits of a file: a third that was kept as 0.3333333 and one that was computed anew are the same."""
+    return float(f"{score:.7g}")
+
+
+def _below(score: float) -> float:
+    """The least number that is rounded to a score."""
+    if score == 0 or not math.isfinite(score):
+        return score
+    return score - 0.5 * 10.0 ** (math.floor(math.log10(abs(score))) - 6)
 
 
 def _forecast(scores: Any) -> BernoulliForecast:
@@ -192,6 +218,7 @@ def load_kept(folder: str | os.PathLike, measure: str = "uqac_similarity") -> Ke
         values = np.asarray([np.nan if one is None else one for one in known[measure]["values"]], np.float32)
         kind, weights = str(content["kind"]), str(content["weights"])
         whole = values.shape == correct.shape and values.ndim == 1 and set(correct.tolist()) <= {0.0, 1.0}
+        whole = whole and sign in (1, -1)
     except (KeyError, TypeError, ValueError, OverflowError):
         whole = False
     if not whole:

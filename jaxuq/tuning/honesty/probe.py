@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Real
 
 from jaxuq._arguments import typed
-from jaxuq._arrays import as_float, counted, select, undefined_unless, widened, within_unit
+from jaxuq._arrays import as_float, centre_and_scale, counted, select, undefined_unless, widened, within_unit
 from jaxuq._options import check_number
 from jaxuq._shapes import checked
 
@@ -78,13 +78,9 @@ def fit_linear_probe(
         features, correct, where = jnp.zeros((1, features.shape[1]), features.dtype), jnp.zeros(1), jnp.zeros(1, bool)
     kept = counted(where, correct)
     share = kept.astype(features.dtype)
-    count = jnp.maximum(share.sum(), 1)
     x = jnp.where(kept[:, None], features, 0.0)
-    mean = x.sum(0) / count
-    centred = jnp.where(kept[:, None], x - mean[None], 0.0)
-    deviation = jnp.sqrt((centred**2).sum(0) / count)
-    scale = jnp.where(deviation > 0, deviation, 1.0)
-    x = centred / scale[None]
+    mean, scale = centre_and_scale(x, kept)
+    x = jnp.where(kept[:, None], x - mean[None], 0.0) / scale[None]
     y = select(as_float(correct, x), kept, 0.5)
     wide = x.shape[0] < x.shape[1]
     gram = x @ x.T if wide else x.T @ x

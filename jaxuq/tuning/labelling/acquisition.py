@@ -19,10 +19,13 @@ def margin(probabilities: Float[Array, "*batch options"]) -> Float[Array, "*batc
     r"""$p_{(1)} - p_{(2)}$, the lead of the likeliest answer; label the smallest.
 
     Args:
-        probabilities: of the answers.
+        probabilities: of the answers, two or more.
 
     Returns:
         A number in [0, 1].
+
+    Raises:
+        OptionError: one answer alone.
 
     Example:
         >>> import jax.numpy as jnp
@@ -32,6 +35,8 @@ def margin(probabilities: Float[Array, "*batch options"]) -> Float[Array, "*batc
     References:
         T. Scheffer, C. Decomain, S. Wrobel, "Active Hidden Markov Models for Information Extraction", IDA 2001.
     """
+    if probabilities.shape[-1] < 2:
+        raise OptionError(f"{probabilities.shape[-1]} option(s); expected two at least, of which one may lead")
     best, _ = jax.lax.top_k(probabilities, 2)
     return best[..., 0] - best[..., 1]
 
@@ -154,7 +159,7 @@ def base_tuned_gap(
         where: questions that count.
 
     Returns:
-        Scores in [0, 1]; 0 where masked. A pool of equal numbers counts as 0.
+        Scores in [0, 1]; 0 where masked, NaN where one of both is. A pool of equal numbers counts as 0.
 
     Example:
         >>> import jax.numpy as jnp
@@ -167,10 +172,11 @@ def base_tuned_gap(
         Fine-Tuning of Large Language Models", ACL findings 2024 (the released code scales one of the two only).
     """
     kept = counted(where, tuned)
+    known = kept & ~jnp.isnan(tuned) & ~jnp.isnan(base)
 
     def scaled(values: Array) -> Array:
-        low = jnp.min(jnp.where(kept, values, jnp.inf), initial=jnp.inf)
-        span = jnp.max(jnp.where(kept, values, -jnp.inf), initial=-jnp.inf) - low
+        low = jnp.min(jnp.where(known, values, jnp.inf), initial=jnp.inf)
+        span = jnp.max(jnp.where(known, values, -jnp.inf), initial=-jnp.inf) - low
         values = jnp.where(kept, values, low)
         return (values - low) / jnp.where(span > 0, span, 1.0)
 

@@ -164,16 +164,20 @@ def rauq(
     head = jnp.argmax(jnp.sum(attention, axis=-1), axis=-1)
     chosen = jnp.take_along_axis(attention, head[:, None, None], axis=1)[:, 0]  # [layers, tokens]
 
+    share = jnp.asarray(mixing, log_probs.dtype)
+
     def step(before: Array, token: tuple[Array, Array, Array, Array]) -> tuple[Array, Array]:
-        log_prob, weight, starts, counts = token
-        probability = jnp.exp(log_prob)
-        now = jnp.where(starts, probability, mixing * probability + (1 - mixing) * weight * before)
+        log_prob, weight, starts, counts = token  # in logarithms: probabilities may be below the range of numbers
+        some = (weight > 0) & (share < 1)
+        passed = jnp.where(some, jnp.log1p(-jnp.where(some, share, 0.0)) + jnp.log(jnp.where(some, weight, 1.0)), 0.0)
+        passed = jnp.where(some, passed + before, -jnp.inf)
+        now = jnp.where(starts, log_prob, jnp.logaddexp(jnp.log(share) + log_prob, passed))
         now = jnp.where(counts, now, before)
-        return now, jnp.where(counts, jnp.log(jnp.where(counts, now, 1.0)), 0.0)
+        return now, jnp.where(counts, now, 0.0)
 
     _, logs = jax.lax.scan(
         step,
-        vary_like(jnp.ones(attention.shape[:1], log_probs.dtype), log_probs, chosen),
+        vary_like(jnp.zeros(attention.shape[:1], log_probs.dtype), log_probs, chosen),
         (log_probs, chosen.T, first, valid),
     )
     return undefined_unless(jnp.any(valid), jnp.max(-jnp.sum(logs, axis=0)) / number_of(valid, log_probs))

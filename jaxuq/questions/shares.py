@@ -3,7 +3,7 @@
 import math
 import re
 
-OF = r"(\s*\\?%|\s*/\s*\d+|\s+out\s+of\s+(?:a\s+)?\d+)?"
+OF = r"(\s*(?:\\?%|per\s?cent\b|percentage\s+points?\b)|\s*/\s*\d+|\s+out\s+of\s+(?:a\s+)?\d+)?"
 """Behind a number, what it is of, as a group of a pattern."""
 _SCALE = re.compile(r"(?<![\w.])[01](?:\.0)?\s*(?:-|–|—|\.\.|to|and)\s*(?:1|10|100)(?:\s*%|\.0)?(?![\w]|\.\d)", re.I)
 
@@ -24,7 +24,7 @@ def share(number: float, of: str | None, whole: float) -> float:
         [0.9, 0.8, 0.5, 0.8, nan]
     """
     total, said = whole, (of or "").strip().lstrip("\\")
-    if said == "%":
+    if said == "%" or said.lower().startswith("per"):
         total = 100.0
     elif said:
         total = float(re.sub(r"\D", "", said))

@@ -156,3 +156,22 @@ def test_nan_that_counts_is_not_the_highest():
     assert np.isnan(call(c.deferral_curve, [NAN, 0.5], np.array([1, 0]), np.array([1, 1])).area)
     counts = np.array([False, True, True])
     close(call(c.log_probability_quantile, [NAN, -1.0, -2.0], where=counts), -2.0)
+
+
+def test_rauq_of_tokens_whose_probability_is_below_the_range():
+    log_probs, attention = np.array([-0.3, -120.0, -200.0, -0.1]), np.array([[[0, 0.3, 0.0, 0.4], [0, 0.2, 0.0, 0.1]]])
+    before, total = log_probs[0], -log_probs[0]
+    for log_prob, weight in zip(log_probs[1:], attention[0, 0, 1:]):
+        terms = [np.log(0.2) + log_prob] + ([np.log(0.8 * weight) + before] if weight else [])
+        before = np.logaddexp.reduce(terms)
+        total -= before
+    close(call(c.rauq, log_probs, attention), total / 4, rtol=1e-5)
+    slopes = jax.grad(c.rauq)(jnp.asarray(log_probs, jnp.float32), jnp.asarray(attention, jnp.float32))
+    assert np.isfinite(np.asarray(slopes)).all() and (np.asarray(slopes)[2] < -0.2)
+
+
+@pytest.mark.parametrize(
+    "reply", ["95 percent", "I am 95 per cent sure.", "Confidence: 95 percent", "95 percent, not 9"]
+)
+def test_percent_in_words_is_a_percentage(reply):
+    assert c.parse_confidence([reply]).values == [0.95]

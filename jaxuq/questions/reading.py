@@ -6,6 +6,7 @@ import gzip
 import io
 import itertools
 import json
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,7 +24,8 @@ def read_entries(path: Path) -> Iterator[tuple[str, Any]]:
     """The objects of a file.
 
     A file whose name ends in `.csv` or `.tsv` has a header; a cell may hold a JSON list (choices, several answers), and
-    choices may be columns `A`, `B`, `C`, ... Any other holds JSON: a list of objects, or an object a line.
+    choices may be columns `A`, `B`, `C`, ... Any other holds JSON: a list of objects, an object a line, or objects one
+    after the other that are spread over lines, as indented ones are.
 
     Args:
         path: of the file; packed if its name ends in `.gz`.
@@ -44,6 +46,8 @@ def read_entries(path: Path) -> Iterator[tuple[str, Any]]:
         found = _rows(text, "\t" if name.endswith(".tsv") else ",")
     elif text.lstrip().startswith("["):
         found = _listed(text, path)
+    elif _is_spread(text):
+        found = _spread(text)
     else:
         found = ((f"line {number}", value) for number, value in json_lines(text))
     for place, value in found:
@@ -69,6 +73,39 @@ def _listed(text: str, path: Path) -> Iterator[tuple[str, Any]]:
     except (ValueError, RecursionError) as error:
         raise QuestionError(f"{path} is no JSON: {error}") from None
     yield from ((f"entry {number}", value) for number, value in enumerate(listed, 1))
+
+
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"\s*")
+
+
+def _is_spread(text: str) -> bool:
+    """Whether the first value is an object that goes on beyond its line."""
+    start = len(text) - len(text.lstrip())
+    if not text.startswith("{", start) or "\n" not in text:
+        return False
+    try:
+        _, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return False
+    return "\n" in text[start:end]
+
+
+def _spread(text: str) -> Iterator[tuple[str, Any]]:
+    start, number = 0, 1
+    while True:
+        after = _SPACE.match(text, start).end()
+        number += text.count("\n", start, after)
+        if after == len(text):
+            return
+        try:
+            value, end = _DECODER.raw_decode(text, after)
+        except (ValueError, RecursionError) as error:
+            value = ValueError(f"no JSON: {error}")
+            end = text.find("\n{", after) + 1 or len(text)
+        yield f"line {number}", value
+        number += text.count("\n", after, end)
+        start = end
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[str, Any]]:

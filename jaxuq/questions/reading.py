@@ -76,7 +76,7 @@ def _listed(text: str, path: Path) -> Iterator[tuple[str, Any]]:
 
 
 _DECODER = json.JSONDecoder()
-_SPACE = re.compile(r"\s*")
+_TEXT = re.compile(r"\S")
 
 
 def _is_spread(text: str) -> bool:
@@ -94,10 +94,11 @@ def _is_spread(text: str) -> bool:
 def _spread(text: str) -> Iterator[tuple[str, Any]]:
     start, number = 0, 1
     while True:
-        after = _SPACE.match(text, start).end()
-        number += text.count("\n", start, after)
-        if after == len(text):
+        found = _TEXT.search(text, start)
+        if found is None:
             return
+        after = found.start()
+        number += text.count("\n", start, after)
         try:
             value, end = _DECODER.raw_decode(text, after)
         except (ValueError, RecursionError) as error:

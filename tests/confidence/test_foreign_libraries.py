@@ -10,6 +10,7 @@ import pytest
 
 from jaxuq import confidence as c
 from jaxuq.confidence.files.frames import listed, read_frame, rows_of
+from jaxuq.confidence.files.harness import grading_metrics
 from jaxuq.confidence.files.reading import kind_of, read_answers
 from jaxuq.confidence.files.records import Unusable
 from jaxuq.confidence.study.files import measure_file
@@ -120,6 +121,12 @@ def test_a_metric_of_degrees_grades_nothing(harness):
     assert {0.0, 1.0} < set(shares)
     found = measured(harness["degrees"], "read_hedges")
     assert [line["correct"] for line in found.lines] == [True, False, True, True, False]
+
+
+def test_an_error_is_no_grade():
+    lines = [{"metrics": ["wer", "own", "share"], "wer": 0.0, "own": 1, "share": share} for share in (0.0, 0.25)]
+    assert [one for one in grading_metrics(lines) if one in lines[0]] == ["own"]
+    assert [one for one in grading_metrics(lines[:1]) if one in lines[0]] == ["own", "share"]
 
 
 @pytest.mark.parametrize(("task", "said"), [("places", "one continuation"), ("texts", "a whole text")])

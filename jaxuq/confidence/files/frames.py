@@ -160,7 +160,7 @@ def _question(asked: Any) -> str:
         return next((one for one in reversed(said) if isinstance(one, str)), "")
     if not isinstance(asked, str):
         return ""
-    if not asked.startswith("[") or not asked.endswith(")]"):
+    if not asked.startswith("[") or not asked.endswith(")]") or len(asked) > _LONGEST:
         return asked
     try:
         made = ast.parse(asked, mode="eval").body

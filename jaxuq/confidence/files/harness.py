@@ -17,6 +17,7 @@ import numpy as np
 from jaxuq.confidence.files.records import GivenAnswer, GivenSample, Unusable, grade, log_probability, texts_of
 
 _METRICS = ("exact_match", "acc", "em", "pass@1")
+_ERRORS = ("wer", "ter", "brier_score", "perplexity")  # of which 0 is best
 _NOT_OF_THE_LIKELIEST = ("exact_match", "acc_norm", "acc_bytes", "acc_mutual_info")
 _VOTE = re.compile("maj|vote|consist", re.IGNORECASE)
 
@@ -32,7 +33,7 @@ def filter_of(entry: Mapping[str, Any]) -> str:
 
 
 def grading_metrics(entries: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Metrics that are 0 or 1 on every line that has them, the best known first.
+    """Metrics that are 0 or 1 on every line that has them, the best known first, and of which 1 is best.
 
     A metric of degrees, such as F1, is 0 or 1 now and then: were it read there, only the extremes would be graded.
 
@@ -40,6 +41,7 @@ def grading_metrics(entries: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
         entries: lines of a file.
     """
     graded: dict[str, bool] = dict.fromkeys(_METRICS, True)
+    graded.update(dict.fromkeys(_ERRORS, False))
     for entry in entries:
         named = entry.get("metrics")
         for name in map(str, [*_METRICS, *(named if isinstance(named, list) else [])]):

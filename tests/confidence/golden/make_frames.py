@@ -1,6 +1,6 @@
 """Make the golden files of uqlm: `to_df()` of its scorers, as pandas writes it.
 
-    python tests/confidence/golden/make_frames.py
+    PYTHONHASHSEED=0 python tests/confidence/golden/make_frames.py    # uqlm takes the order of columns from a set
 
 Needs uqlm 0.6.7 (Apache-2.0) with pandas 2.3.3 and pyarrow. The chat model is none: what it says, and with which
 log-probabilities, is a table here. Only scorers that load no model are asked, and semantic entropy, whose judge of

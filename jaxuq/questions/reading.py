@@ -25,7 +25,8 @@ def read_entries(path: Path) -> Iterator[tuple[str, Any]]:
     """The objects of a file.
 
     A file whose name ends in `.csv` or `.tsv` has a header; a cell may hold a JSON list (choices, several answers), and
-    choices may be columns `A`, `B`, `C`, ... Any other holds JSON: a list of objects, an object a line, or one object.
+    choices may be columns `A`, `B`, `C`, ... Any other holds JSON: a list of objects, an object a line, or objects one
+    after the other that are spread over lines, as indented ones are.
 
     Args:
         path: of the file; packed if its name ends in `.gz`.
@@ -48,8 +49,10 @@ def read_entries(path: Path) -> Iterator[tuple[str, Any]]:
         found = _rows(text, "\t" if name.endswith(".tsv") else ",")
     elif text.lstrip().startswith("["):
         found = _listed(text, path)
+    elif _is_spread(text):
+        found = _spread(text)
     else:
-        found = _one(text) or ((f"line {number}", value) for number, value in json_lines(text))
+        found = ((f"line {number}", value) for number, value in json_lines(text))
     for place, value in found:
         yield f"{path.name}, {place}", value if isinstance(value, ValueError) or _is_text(value) else _NOT_UNICODE
 
@@ -67,22 +70,46 @@ def _is_text(value: Any) -> bool:
     return True
 
 
-def _one(text: str) -> Iterator[tuple[str, Any]] | None:
-    """A single object that is spread over lines; None: it is not that."""
-    if not re.match(r"\s*\{\s*\n", text):
-        return None
-    try:
-        return iter([("its object", json.loads(text))])
-    except (ValueError, RecursionError):
-        return None
-
-
 def _listed(text: str, path: Path) -> Iterator[tuple[str, Any]]:
     try:
         listed = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise QuestionError(f"{path} is no JSON: {error}") from None
     yield from ((f"entry {number}", value) for number, value in enumerate(listed, 1))
+
+
+_DECODER = json.JSONDecoder()
+_TEXT = re.compile(r"\S")
+
+
+def _is_spread(text: str) -> bool:
+    """Whether the first value is an object that goes on beyond its line."""
+    start = len(text) - len(text.lstrip())
+    if not text.startswith("{", start) or "\n" not in text:
+        return False
+    try:
+        _, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return False
+    return "\n" in text[start:end]
+
+
+def _spread(text: str) -> Iterator[tuple[str, Any]]:
+    start, number = 0, 1
+    while True:
+        found = _TEXT.search(text, start)
+        if found is None:
+            return
+        after = found.start()
+        number += text.count("\n", start, after)
+        try:
+            value, end = _DECODER.raw_decode(text, after)
+        except (ValueError, RecursionError) as error:
+            value = ValueError(f"no JSON: {error}")
+            end = text.find("\n{", after) + 1 or len(text)
+        yield f"line {number}", value
+        number += text.count("\n", after, end)
+        start = end
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[str, Any]]:

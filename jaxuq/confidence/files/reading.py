@@ -1,14 +1,15 @@
 """Which program wrote a file of answers, by what its lines hold; and its answers."""
 
+import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxuq._extras import missing_package
 from jaxuq.confidence.files.completions import is_completion, read_completion
-from jaxuq.confidence.files.frames import RESPONSES, is_frame, read_frame
-from jaxuq.confidence.files.harness import filter_of, is_harness, read_harness
+from jaxuq.confidence.files.frames import is_frame, read_frame, rows_of, score_columns
+from jaxuq.confidence.files.harness import filter_of, grading_metrics, is_harness, read_harness
 from jaxuq.confidence.files.records import GivenAnswer, Unusable
 from jaxuq.questions import QuestionError, Rejected
 from jaxuq.questions.reading import read_entries
@@ -20,19 +21,24 @@ class Kind(NamedTuple):
     Attributes:
         name: for people.
         knows: whether a line is of it.
-        read: the answer of a line.
+        reader: makes, of all lines of a file that are of the kind, what reads the answer of a line.
+        part: of the file that a line is of, of which the first is read; empty: there are no parts.
     """
 
     name: str
     knows: Callable[[Mapping[str, Any]], bool]
-    read: Callable[[Mapping[str, Any]], GivenAnswer]
+    reader: Callable[[Sequence[Mapping[str, Any]]], Callable[[Mapping[str, Any]], GivenAnswer]]
+    part: Callable[[Mapping[str, Any]], str] = lambda entry: ""
 
 
 KINDS = (
-    Kind("samples of lm-evaluation-harness", is_harness, read_harness),
-    Kind("completions of the OpenAI protocol", is_completion, read_completion),
-    Kind("a data frame of uqlm", is_frame, read_frame),
-)
+    Kind(
+        "samples of lm-evaluation-harness", is_harness,
+        lambda lines: functools.partial(read_harness, metrics=grading_metrics(lines)), filter_of,
+    ),
+    Kind("completions of the OpenAI protocol", is_completion, lambda lines: read_completion),
+    Kind("a data frame of uqlm", is_frame, lambda rows: functools.partial(read_frame, columns=score_columns(rows))),
+)  # fmt: skip
 """In the order in which they are tried."""
 
 
@@ -64,23 +70,11 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
             yield f"{path.name}, row {place}", {str(name): value for name, value in row.items() if value is not None}
         return
     for place, entry in read_entries(path):
-        rows = _by_column(entry)
+        rows = rows_of(entry)
         if rows is None:
             yield place, entry
         else:
-            yield from ((f"{path.name}, row {number}", row) for number, row in rows)
-
-
-def _by_column(entry: Any) -> list[tuple[str, dict[str, Any]]] | None:
-    """Rows of a data frame that was written column by column, as `to_json` does; None: it is no such thing."""
-    if not isinstance(entry, Mapping) or not any(isinstance(entry.get(name), Mapping) for name in RESPONSES):
-        return None
-    columns = list(entry.values())
-    if not all(isinstance(one, Mapping) and one.keys() == columns[0].keys() for one in columns):
-        return None
-    return [
-        (row, {name: column[row] for name, column in entry.items() if column[row] is not None}) for row in columns[0]
-    ]
+            yield from ((f"{place}, row {number}", row) for number, row in enumerate(rows, 1))
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -131,24 +125,26 @@ def read_answers(path: Path, kind: Kind) -> GivenAnswers:
     answers: list[GivenAnswer] = []
     rejected: list[Rejected] = []
     used: dict[str, int] = {}
-    filters: list[str] = []
-    for place, entry in _entries(path):
+    entries = list(_entries(path))
+    own = [entry for _, entry in entries if isinstance(entry, Mapping) and kind.knows(entry)]
+    first = kind.part(own[0]) if own else ""
+    read = kind.reader([entry for entry in own if kind.part(entry) == first])
+    for place, entry in entries:
         try:
             if isinstance(entry, ValueError):
                 raise Unusable(str(entry))
             if not isinstance(entry, Mapping) or not kind.knows(entry):
                 raise Unusable(f"it is not of {kind.name}, as lines before it are")
-            filters = filters or [filter_of(entry)]
-            if filter_of(entry) != filters[0] and kind.read is read_harness:
-                raise Unusable(f"it is of the filter {filter_of(entry)!r}; {filters[0]!r}, the first, is read")
-            one = kind.read(entry)
+            if kind.part(entry) != first:
+                raise Unusable(f"it is of the filter {kind.part(entry)!r}; {first!r}, the first, is read")
+            one = read(entry)
         except Unusable as error:
             rejected.append(Rejected(place, str(error)))
             continue
         answers.append(one._replace(id=_unlike(one.id or f"{len(answers) + 1}", used)))
     if not answers:
-        first = f"; the first: {rejected[0].reason}" if rejected else ""
-        raise QuestionError(f"{path} was taken for {kind.name}, and has no answer{first}")
+        reason = f"; the first: {rejected[0].reason}" if rejected else ""
+        raise QuestionError(f"{path} was taken for {kind.name}, and has no answer{reason}")
     return GivenAnswers(kind.name, _alike(answers), rejected)
 
 
@@ -164,18 +160,7 @@ def _unlike(name: str, used: dict[str, int]) -> str:
 
 
 def _alike(answers: list[GivenAnswer]) -> list[GivenAnswer]:
-    """What means the same in all answers: as many of the likeliest tokens as most have; scores that are confidences.
-
-    A mean over three of the likeliest is no match for one over five, so an answer with fewer loses them. A column of
-    numbers that leaves [0, 1] on any line is none of confidences.
-    """
+    """As many of the likeliest tokens as most answers have: a mean over three is no match for one over five."""
     sizes = Counter(len(one.likeliest[0]) for one in answers if one.likeliest)
     size = max(sizes, key=lambda size: (sizes[size], size), default=0)
-    apart = {name for one in answers for name, value in one.scores.items() if not 0.0 <= value <= 1.0}
-    return [
-        one._replace(
-            likeliest=tuple(row[:size] for row in one.likeliest if len(row) >= size),
-            scores={name: value for name, value in one.scores.items() if name not in apart},
-        )
-        for one in answers
-    ]
+    return [one._replace(likeliest=tuple(row[:size] for row in one.likeliest if len(row) >= size)) for one in answers]

@@ -53,7 +53,7 @@ class StudyConfiguration(CrewOptions):
     responses: Path | None = None
     """A JSONL file with `id` and `response` on each line: score these instead of letting the model answer. Or what
     another program wrote: samples of lm-evaluation-harness, completions of the OpenAI protocol (vLLM), a data frame of
-    uqlm (CSV, parquet); then no model is loaded, and the measures that the file allows are taken."""
+    uqlm (CSV, JSON, parquet); then no model is loaded, and the measures that the file allows are taken."""
 
     folder: Path | None = None
     """Where the published sets are; otherwise JAXUQ_DATA and the cache."""

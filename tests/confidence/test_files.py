@@ -224,7 +224,7 @@ def test_choices_of_the_harness_of_every_kind(tmp_path):
         assert one.text == "b" and one.truth == ("a",) and one.correct is False
         assert one.log_probs[0] == pytest.approx(math.log(shares[1]))
         assert one.entropies[0] == pytest.approx(-(shares * np.log(shares)).sum())
-    said = ["a share of several right choices", "one text alone", "how likely a text is", "a probability above 0"]
+    said = ["a share of several right choices", "one continuation", "a whole text", "a probability above 0"]
     assert [one.place[-1] for one in found.rejected] == ["4", "5", "6", "7"]
     assert all(part in one.reason for part, one in zip(said, found.rejected))
 

@@ -38,7 +38,8 @@ def filter_of(entry: Mapping[str, Any]) -> str:
 def grading_metrics(entries: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Metrics that are 0 or 1 on every line that has them, the best known first, and of which 1 is best.
 
-    A metric of degrees, such as F1, is 0 or 1 now and then: were it read there, only the extremes would be graded.
+    `acc` is one in any case: a line of which it is a share costs itself. A metric of degrees, such as F1, is 0 or 1 now
+    and then: were it read there, only the extremes would be graded.
 
     Args:
         entries: lines of a file.
@@ -46,7 +47,7 @@ def grading_metrics(entries: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     graded: dict[str, bool] = dict.fromkeys(_METRICS, True)
     for entry in entries:
         for name in (*_METRICS, *_named(entry)):
-            if name in entry and not _DEGREES.match(name):
+            if name in entry and name != "acc" and not _DEGREES.match(name):
                 graded[name] = graded.get(name, True) and grade(entry[name]) is not None
     return tuple(name for name, always in graded.items() if always)
 

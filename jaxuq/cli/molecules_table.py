@@ -104,8 +104,10 @@ class Labels(Table):
     def read(self, source: str, recipe):
         """The molecules and their parts for a recipe; says what was taken for what."""
         from jaxuq.molecules.fitted import divide_molecules, named_parts
+        from jaxuq.molecules.fitted.fitting import check_recipe
         from jaxuq.molecules.fitted.model import backbone_of
 
+        check_recipe(recipe)
         backbone_of(recipe.network)  # what cannot be fitted is said before a file is read
         data = _molecules(self, source)
         if self.part_column is None:

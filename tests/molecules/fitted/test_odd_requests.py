@@ -4,7 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxuq._errors import OptionError
 from jaxuq.calibration import FittedError, load_fitted, save_fitted
+from jaxuq.cli.main import main
 from jaxuq.cli.molecules_table import _unlearnt
 from jaxuq.molecules import DataError, load_molecules
 from jaxuq.molecules.fitted import (
@@ -104,3 +106,39 @@ def test_what_cannot_be_learnt_is_said(some, parts):
     unknown = some.mask.copy()
     unknown[parts.train] = False
     assert "no training molecule has a label" in _unlearnt(some._replace(mask=unknown), parts)[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epochs": 0}, "epochs is 0; expected an integer of at least 1"),
+        ({"patience": 0}, "patience is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"learning_rate": -1.0}, "learning_rate is -1"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"calibrator": "temprature"}, "there is no calibrator 'temprature'"),
+        ({"conformal": "lack"}, "there is no conformal"),
+    ],
+)
+def test_recipes_that_teach_nothing_are_refused_before_anything_is_trained(some, parts, changes, said):
+    with pytest.raises(OptionError, match=said):
+        fit_molecules(jax.random.key(0), some, parts, MoleculeRecipe("morgan", **changes))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--output", "mine.csv"], "mine.csv, which is a file; name a folder"),
+        (["--new", "nowhere.csv"], "there is no file nowhere.csv"),
+        (["--batch-size", "0"], "batch-size is 0|batch_size is 0"),
+    ],
+)
+def test_what_a_command_lacks_is_said_before_it_trains(tmp_path, monkeypatch, capsys, options, said):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{'C' * n}O,{n / 2}" for n in range(1, 31)]
+    (tmp_path / "mine.csv").write_text("\n".join(["smiles,y", *lines]))
+    monkeypatch.setattr("jaxuq.molecules.fitted.fit_molecules", lambda *_, **__: pytest.fail("it trained"))
+    with pytest.raises(SystemExit) as stopped:
+        main(["molecules", "fit", "mine.csv", "--backbone", "morgan", "--split", "random", *options])
+    found = capsys.readouterr().err
+    assert stopped.value.code == 2 and any(one in found for one in said.split("|"))

@@ -59,6 +59,10 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
     Raises:
         FittedError: no such folder, a damaged file, a newer version, or a folder of another kind.
     """
+    if not pathlib.Path(folder, "fitted.json").is_file():
+        raise FittedError(
+            f"{folder}/fitted.json is missing; {folder} holds no model. Name a folder of jaxuq molecules fit"
+        )
     fitted = load_fitted(folder)
     about: Any = fitted.about
     if not isinstance(about, dict) or about.get("kind") != _KIND:

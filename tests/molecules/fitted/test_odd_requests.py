@@ -142,3 +142,8 @@ def test_what_a_command_lacks_is_said_before_it_trains(tmp_path, monkeypatch, ca
         main(["molecules", "fit", "mine.csv", "--backbone", "morgan", "--split", "random", *options])
     found = capsys.readouterr().err
     assert stopped.value.code == 2 and any(one in found for one in said.split("|"))
+
+
+def test_a_folder_without_a_model_says_which_command_makes_one(tmp_path):
+    with pytest.raises(FittedError, match="Name a folder of jaxuq molecules fit"):
+        load_molecules_model(tmp_path)

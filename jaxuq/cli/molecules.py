@@ -58,6 +58,7 @@ class FitMolecules(Labels):
         import jax
 
         from jaxuq.cli.display import Display
+        from jaxuq.molecules import DataError
         from jaxuq.molecules.fitted import (
             fit_molecules,
             predict_molecules,
@@ -73,13 +74,15 @@ class FitMolecules(Labels):
             members=self.members, level=self.level, calibrator=calibrator, conformal=conformal,
             checkpoint=self.checkpoint, frozen_backbone=self.frozen_backbone,
         )  # fmt: skip
+        if self.output.is_file():
+            raise DataError(f"--output is {self.output}, which is a file; name a folder")
         data, rows = self.read(self.data, recipe)
+        wanted = [] if self.new is None else read_smiles(self.new, self.smiles_columns, molecules=data.molecule_columns)
         with Display() as display:
             fitted = fit_molecules(
                 jax.random.key(self.seed), data, rows, recipe, label_range=self.label_range, listener=display.listener()
             )
             if self.new is not None:
-                wanted = read_smiles(self.new, self.smiles_columns, molecules=data.molecule_columns)
                 fitted = promise_for(fitted, data.take(rows.calibrate), wanted)
                 if (shift := fitted.shift) is not None:
                     count = len(shift.ratios)

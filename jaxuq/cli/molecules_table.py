@@ -104,8 +104,10 @@ class Labels(Table):
     def read(self, source: str, recipe):
         """The molecules and their parts for a recipe; says what was taken for what."""
         from jaxuq.molecules.fitted import divide_molecules, named_parts
+        from jaxuq.molecules.fitted.fitting import check_recipe
         from jaxuq.molecules.fitted.model import backbone_of
 
+        check_recipe(recipe)
         backbone_of(recipe.network)  # what cannot be fitted is said before a file is read
         data = _molecules(self, source)
         if self.part_column is None:
@@ -172,8 +174,15 @@ def _shared(data, rows) -> list[str]:
 
 
 def _unlearnt(data, rows) -> list[str]:
-    """What to say of classes that no training molecule has: networks cannot learn them."""
+    """What to say of classes that no training molecule has, and of labels that are all alike: nothing is learnt."""
     notes = []
+    for task, name in enumerate(() if data.classes else data.task_names):
+        labels = data.labels[rows.train, task][data.mask[rows.train, task]]
+        bounds = data.bounds is not None and data.bounds[rows.train, task].any()
+        if not len(labels):
+            notes.append(f"no training molecule has a label {name}, so that no network can learn it")
+        elif (labels == labels[0]).all() and not bounds:
+            notes.append(f"all training molecules have {name} {labels[0]:g}, so that there is nothing to learn")
     for task, (name, classes) in enumerate(zip(data.task_names, data.classes)):
         labels = data.labels[rows.train, task][data.mask[rows.train, task]].astype(int)
         absent = [one for number, one in enumerate(classes) if number not in set(labels.tolist())]

@@ -27,6 +27,11 @@ MISSING = frozenset(
         "nd",
         "n.d.",
         "#value!",
+        "#div/0!",
+        "#num!",
+        "#ref!",
+        "#name?",
+        "#null!",
     )
 )
 """What stands for a missing label, in any case."""

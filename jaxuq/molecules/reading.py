@@ -16,6 +16,8 @@ from jaxuq.molecules.records import DataError, DataWarning, MoleculeDataset, Rej
 from jaxuq.molecules.remarks import (
     may_have_a_role,
     refuse_two_kinds,
+    refuse_two_roles,
+    warn_of_codes,
     warn_of_many_classes,
     warn_of_unused,
     what_was_taken,
@@ -86,6 +88,8 @@ def load_csv(
     """
     if isinstance(task_columns, str):
         raise DataError(f"task_columns must be a list of names, not one string: write [{task_columns!r}]")
+    if task_columns is not None and not len(task_columns):
+        raise DataError("task_columns names no column; None takes those that hold labels")
     molecules = _listed(smiles_column)
     table = open_table(Path(path), separator=separator, smiles_columns=molecules)
     options = ReadOptions(molecules, task_columns, task_type, metric, name, drop_unparsable, decimal, workers)
@@ -120,6 +124,10 @@ def read_molecules(
     molecules = smiles_columns(table, options.smiles_columns)
     at = [column_position(path, header, column) for column in molecules]
     roles = [None if c is None else column_position(path, header, c) for c in (part_column, weight_column)]
+    targets = () if options.task_columns is None else named_columns(path, header, options.task_columns)
+    refuse_two_roles(
+        path, {"molecules": molecules, "labels": targets, "parts": (part_column,), "weights": (weight_column,)}
+    )
     if options.task_columns is None:
         candidates = [
             position
@@ -127,10 +135,11 @@ def read_molecules(
             if position not in at and position not in roles and column
         ]
     else:
-        targets = named_columns(path, header, options.task_columns)
         candidates = [header.index(column) for column in targets]
     unused = [n for n, column in enumerate(header) if column and n not in (*at, *roles) and may_have_a_role(column)]
     texts, smiles, rows, rejected = _records(table, molecules, at, {*candidates, *roles, *unused} - {None})
+    if rejected and not rows:
+        raise _nothing_usable(path, rejected)
 
     by_name: dict[str, list[str]] = {}
     for position in candidates:
@@ -141,8 +150,6 @@ def read_molecules(
     left_out: dict[str, str] = {}
     if options.task_columns is None:
         targets, left_out = find_targets(table, by_name, ", ".join(molecules), options.task_type)
-    elif taken := [name for name in targets if name in molecules]:
-        raise DataError(f"{path}: column {taken[0]!r} holds the molecules, and cannot be a label too")
     beside = {header[n]: texts[n] for n in unused if header[n] not in targets}
     warn_of_unused(table, beside, molecules, part_column)
     labels, sign, classes = target_labels(table, by_name, targets, rows, options.decimal, options.task_type)
@@ -165,10 +172,7 @@ def read_molecules(
             rejected += [Rejected(rows[i], row_text(tuple(part[i] for part in smiles)), where) for i in unreadable]
             kept = kept[heavy[kept] >= 0]
     if not len(kept):
-        reasons = "; ".join(f"line {r.row}: {r.text!r}, {r.reason}" for r in rejected[:3])
-        raise DataError(
-            f"{path} holds no usable molecule" + (f" ({len(rejected)} rejected: {reasons})" if reasons else "")
-        )
+        raise _nothing_usable(path, rejected)
     first, *others = ([column[i] for i in kept] for column in smiles)
     data = make_dataset(
         options.name or table_name(path),
@@ -185,6 +189,7 @@ def read_molecules(
     if options.task_type is None:
         refuse_two_kinds(data, str(path))
         warn_of_many_classes(data, str(path))
+    warn_of_codes(data, str(path))
     data = data._replace(
         parts=None if parts is None else tuple(parts[i] for i in kept),
         weights=None if weights is None else weights[kept],
@@ -194,6 +199,13 @@ def read_molecules(
     roles_taken = {"parts": part_column, "weights": weight_column}
     said = what_was_taken(table, molecules, data, left_out, sign, roles_taken, guessed=options.task_columns is None)
     return data._replace(taken=said)
+
+
+def _nothing_usable(path: Path, rejected: Sequence[Rejected]) -> DataError:
+    reasons = "; ".join(f"line {r.row}: {r.text!r}, {r.reason}" for r in rejected[:3])
+    return DataError(
+        f"{path} holds no usable molecule" + (f" ({len(rejected)} rejected: {reasons})" if reasons else "")
+    )
 
 
 def _records(
@@ -213,6 +225,9 @@ def _records(
             blank = molecules[found.index("")]
             given = row_text(tuple(fields[position] for position in at))
             rejected.append(Rejected(row, given, "no SMILES" if len(at) == 1 else f"no SMILES in {blank}"))
+            continue
+        if any(len(text.splitlines()) > 1 for text in found):  # of which RDKit would read the first
+            rejected.append(Rejected(row, row_text(tuple(found)), "several lines in one field"))
             continue
         rows.append(row)
         for column, text in zip(smiles, found):

@@ -1,9 +1,12 @@
 """Molecules without labels, row by row, from tables and lists: what is asked about."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from jaxuq.molecules._workers import run_rdkit
 from jaxuq.molecules.columns import smiles_columns
@@ -138,11 +141,13 @@ def read_smiles(
     return [row for found, _ in rows.batches for row in found]
 
 
-def clean_rows(rows: Sequence[Row | Sequence[str]], molecules: Sequence[str] = ("smiles",)) -> list[Row]:
+def clean_rows(
+    rows: Sequence[Row | Sequence[str | float | None] | float | None], molecules: Sequence[str] = ("smiles",)
+) -> list[Row]:
     """Rows as a model reads them, cleaned.
 
     Args:
-        rows: texts, or, for several molecules a row, sequences of so many texts.
+        rows: texts, or, for several molecules a row, sequences of so many texts; None and NaN are no molecule.
         molecules: what they are called.
 
     Returns:
@@ -154,11 +159,16 @@ def clean_rows(rows: Sequence[Row | Sequence[str]], molecules: Sequence[str] = (
     Example:
         >>> clean_rows([["CCO ", "O"]], ("solute", "solvent"))
         [('CCO', 'O')]
+        >>> clean_rows(["CCO", None, float("nan")])
+        ['CCO', '', '']
     """
     wanted = len(molecules)
     if isinstance(rows, str):
         raise DataError(f"smiles must be a sequence of rows, not one string: write [{rows[:40]!r}]")
+    rows = [_blanks(row) for row in rows]
     for number, row in enumerate(rows):
+        if not isinstance(row, str | Sequence | np.ndarray):
+            raise DataError(f"row {number} is {row!r}; expected a SMILES")
         count = 1 if isinstance(row, str) else len(row)
         if count != wanted or (wanted == 1) != isinstance(row, str):
             raise DataError(
@@ -167,6 +177,13 @@ def clean_rows(rows: Sequence[Row | Sequence[str]], molecules: Sequence[str] = (
     if wanted == 1:
         return list(clean_smiles([str(row) for row in rows]))
     return [tuple(clean_smiles(row)) for row in rows]
+
+
+def _blanks(row: Any) -> Any:
+    """The row with the empty text in place of None and NaN, which say in frames of pandas that there is nothing."""
+    if row is None or (isinstance(row, float) and math.isnan(row)):
+        return ""
+    return tuple(map(_blanks, row)) if isinstance(row, tuple | list) else row
 
 
 def clean_smiles(smiles: Sequence[str]) -> list[str]:

@@ -90,8 +90,8 @@ def scale_labels(
         >>> scale_labels(LabelScaler(np.array([-1e7]), np.array([4.0])), np.array([[-1e7 + 2.0]])).tolist()
         [[0.5]]
     """
-    mean, scale, labels = _alike(scaler, labels)
-    return (labels - mean) / scale
+    mean, scale, labels, kind = _alike(scaler, labels)
+    return ((labels - mean) / scale).astype(kind)
 
 
 def unscale_mean(
@@ -113,8 +113,8 @@ def unscale_mean(
         >>> unscale_mean(LabelScaler(jnp.array([2.0]), jnp.array([4.0])), jnp.array([[1.0]])).tolist()
         [[6.0]]
     """
-    shift, scale, mean = _alike(scaler, mean)
-    return shift + mean * scale
+    shift, scale, mean, kind = _alike(scaler, mean)
+    return (shift + mean * scale).astype(kind)
 
 
 def unscale_variance(
@@ -136,12 +136,15 @@ def unscale_variance(
         >>> unscale_variance(LabelScaler(jnp.array([2.0]), jnp.array([4.0])), jnp.array([[0.5]])).tolist()
         [[8.0]]
     """
-    _, scale, variance = _alike(scaler, variance)
-    return scale * variance * scale
+    _, scale, variance, kind = _alike(scaler, variance)
+    return (scale * variance * scale).astype(kind)
 
 
-def _alike(scaler: LabelScaler, values: Array | np.ndarray) -> tuple[Any, Any, Any]:
-    """Mean, scale and values in one shape and type: double precision for NumPy's, their own for JAX's.
+def _alike(scaler: LabelScaler, values: Array | np.ndarray) -> tuple[Any, Any, Any, Any]:
+    """Mean, scale and values in one shape and type, and the type of the result.
+
+    Double precision for NumPy's, their own for JAX's, of which half precision is widened: it may hold what comes out,
+    but not the mean and scale of labels such as 1e5.
 
     Raises:
         ArrayError: the last axis is not that of the scaler's tasks.
@@ -150,6 +153,7 @@ def _alike(scaler: LabelScaler, values: Array | np.ndarray) -> tuple[Any, Any, A
     if np.shape(values)[-1:] != (tasks,):
         raise ArrayError(f"an array of tasks has shape {np.shape(values)}; its last axis needs the scaler's {tasks}")
     numpy: Any = np if isinstance(values, np.ndarray) else jnp
-    values = numpy.asarray(values, np.float64) if numpy is np else values
+    kind: Any = np.dtype(np.float64) if numpy is np else jnp.result_type(values)
+    values = numpy.asarray(values, kind if kind.itemsize >= 4 else jnp.float32)
     mean, scale = (numpy.broadcast_to(numpy.asarray(a, values.dtype), values.shape) for a in scaler)
-    return mean, scale, values
+    return mean, scale, values, kind

@@ -23,6 +23,7 @@ SEPARATORS = {",": ",", ";": ";", "tab": "\t", "\t": "\t", "|": "|", "\\t": "\t"
 _RECOGNISED = (",", ";", "\t")
 _ENDINGS = (".csv", ".tsv", ".txt", ".tab", ".smi", ".sdf", ".sd", ".parquet", ".xlsx")
 _PANDAS = {"parquet": "pyarrow", "Excel": "openpyxl"}
+_END = "\ufdd0"  # a code that no text has, behind the last line
 _UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 
 
@@ -60,7 +61,7 @@ def open_table(path: Path, *, separator: str | None = None, smiles_columns: Sequ
         DataError: there is no such file, or it is no table.
     """
     if not path.is_file():
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"{path} is a folder; name a file" if path.is_dir() else f"there is no file {path}")
     if separator is not None and separator not in SEPARATORS:
         raise DataError(f"the separator is {separator!r}; expected ',', ';', 'tab' or '|'")
     with open(path, "rb") as stream:
@@ -112,24 +113,43 @@ def _text(path: Path, separator: str | None, smiles_columns: Sequence[str]) -> F
 
     def records() -> Iterator[tuple[int, list[str]]]:
         with _lines(path) as (lines, problem):
-            reader = csv.reader(lines, delimiter=between)
+            line = 0
             try:
-                for number, fields in enumerate(fields for fields in reader if any(field.strip() for field in fields)):
-                    if number >= 1 + bool(stated):
-                        yield reader.line_num, [seen(field) for field in fields]
+                for line, fields in itertools.islice(_fields(path, lines, between), 1 + bool(stated), None):
+                    yield line, [seen(field) for field in fields]
             except (csv.Error, *DAMAGED) as error:
-                raise problem(error, reader.line_num) from error
+                raise problem(error, line) from error
 
     with _lines(path) as (lines, problem):
-        reader = csv.reader(lines, delimiter=between)
         try:
-            named = (fields for fields in reader if any(field.strip() for field in fields))
-            header = next(itertools.islice(named, bool(stated), None), None)
+            _, header = next(itertools.islice(_fields(path, lines, between), bool(stated), None), (0, None))
         except (csv.Error, *DAMAGED) as error:
-            raise problem(error, reader.line_num) from error
+            raise problem(error) from error
     if header is None:
         raise DataError(f"{path} is empty; a header line with column names was expected")
+    if any("\0" in column for column in header):
+        raise DataError(f"{path} is not a readable UTF-8 CSV file: its header holds NUL bytes; save it as UTF-8")
     return FileTable(path, [seen(column).strip() for column in header], records, between)
+
+
+def _fields(path: Path, lines: Iterator[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The records that are not blank, with the number of the line at which each ends.
+
+    A mark goes behind the last line: where a quotation mark is never closed, the mark is in a field too.
+    """
+    reader = csv.reader(itertools.chain(lines, (_END,)), delimiter=separator)
+    before = 0
+    for fields in reader:
+        if _END in fields[-1:]:
+            return
+        if fields and fields[-1].endswith(_END):
+            raise DataError(
+                f"{path}, line {before + 1}: a quotation mark is not closed, and all lines behind it would be one "
+                "field; close it, or take it out"
+            )
+        before = reader.line_num
+        if any(field.strip() for field in fields):
+            yield before, fields
 
 
 class _lines:
@@ -162,6 +182,11 @@ class _lines:
         if isinstance(error, DataError):
             return error
         where = f" (near line {line})" if line else ""
+        if isinstance(error, UnicodeDecodeError):
+            return DataError(
+                f"{self.path} is not a readable UTF-8 CSV file{where}: {error}; save it as UTF-8, which Excel calls "
+                '"CSV UTF-8"'
+            )
         return DataError(f"{self.path} is not a readable UTF-8 CSV file{where}: {error}")
 
     def __exit__(self, *_: Any) -> None:
@@ -313,4 +338,6 @@ def _cell(value: Any) -> str:
     """The text of what a frame holds, blank for each of pandas' ways to say that there is nothing."""
     import pandas
 
+    if isinstance(value, bytes):  # texts of columns that a program has written as binary
+        value = value.decode("utf-8", "replace")
     return "" if pandas.api.types.is_scalar(value) and pandas.isna(value) else seen(str(value))

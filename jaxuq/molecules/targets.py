@@ -42,9 +42,18 @@ _PROPERTY = frozenset(
         "minimumdegree",
     )
 )
+_WEIGHT = frozenset(("weight", "weights", "sampleweight", "sampleweights"))
+_SPREAD = frozenset(("std", "stdev", "stddev", "sd", "sem", "stderr", "se", "replicates", "nreplicates"))
+_DIVIDES = frozenset(
+    f"{before}{part}" for before in ("", "is", "in") for part in ("train", "training", "valid", "validation", "test")
+)
 _COUNTED = frozenset(("number", "num", "no"))  # of rings, say: not a number that identifies
 _GROUP = frozenset(("fold", "batch", "plate", "split", "set", "part", "lot"))
 _SHOWN = 5
+_FEW = 3
+_MAYBE = frozenset(("a property of the structure", "weights", "what says how well labels are measured"))
+"""Why a column is left out beside others; as the only one it may well be what is to be learnt."""
+_NUMBER_FIRST = re.compile(r"[<>≤≥~≈=(]*\s*[+-]?[.,]?\d")
 
 
 def find_targets(
@@ -80,7 +89,10 @@ def find_targets(
     left_out = {name: reason for name, reason in reasons.items() if reason}
     left_out |= {name: "dates" for name, column in columns.items() if column.kind == "dates"}
     rest = {name: column for name, column in found.items() if name not in left_out}
-    named_alike = {name: reason for name, reason in left_out.items() if reason == "a property of the structure"}
+    if varied := {name: column for name, column in rest.items() if column.binary or _varies(column)}:
+        left_out |= {name: "the same in all rows" for name in rest if name not in varied}
+        rest = varied
+    named_alike = {name: reason for name, reason in left_out.items() if reason in _MAYBE}
     if not rest and len(named_alike) == 1:  # the only one that there is may well be what is to be learnt
         rest = {name: found[name] for name in named_alike}
         left_out = {name: reason for name, reason in left_out.items() if name not in rest}
@@ -89,8 +101,22 @@ def find_targets(
             rest = {name: column}
         else:
             left_out[name] = _no_label(name, column) or "classes by name"
+    left_out |= {
+        name: f"texts such as {_example(column)}"
+        for name, column in columns.items()
+        if column.kind == "texts" and name not in rest and name not in left_out and _mostly_numbers(column)
+    }
     if not rest:
-        shown = "; ".join(f"{name!r} looks like {reason}" for name, reason in list(left_out.items())[:_SHOWN])
+        texts_there = {
+            name: f"texts such as {_example(column)}"
+            for name, column in columns.items()
+            if column.kind == "texts" and name not in left_out
+        }
+        every = list((left_out | texts_there).items())
+        shown = "; ".join(
+            f"{name!r} {'holds' if reason.startswith('texts') else 'looks like'} {reason}"
+            for name, reason in every[:_SHOWN]
+        )
         raise DataError(
             f"{table.path} has no column of {'classes' if task_type == 'multiclass' else 'numbers'} besides "
             f"{molecules!r}, or all their entries are missing; its columns are {', '.join(table.header[:20])}"
@@ -202,8 +228,14 @@ def _no_label(name: str, column: Column) -> str:
         return "molecules"
     if _GROUP & {*parts} and (column.binary or column.kind == "texts"):
         return "groups of molecules"
+    if _GROUP & {*parts} and {*parts} <= _GROUP | {"column", "type", "name", "id"} and whole_numbers(column.texts):
+        return "groups of molecules"
     if column.binary:  # what has two values identifies nothing, but may divide
-        return ""
+        return "parts of the data" if joined in _DIVIDES else ""
+    if joined in _WEIGHT:
+        return "weights"
+    if _SPREAD & {*parts, joined}:
+        return "what says how well labels are measured"
     if joined in _PROPERTY:
         return "a property of the structure"
     counted = len(parts) > 2 and parts[0] in _COUNTED and parts[1] == "of"
@@ -220,6 +252,22 @@ def _no_label(name: str, column: Column) -> str:
         if len(set(values)) == len(values) and min(values) >= 10_000:
             return "an identifier"
     return ""
+
+
+def _varies(column: Column) -> bool:
+    """Whether a column differs between rows, or may where it is blank; a condition such as 298 K does not."""
+    return column.kind == "bounds" or len(column.texts) < _FEW or "" in column.texts or len(set(column.texts)) > 1
+
+
+def _mostly_numbers(column: Column) -> bool:
+    """Whether most of what is there begins as a number does: it may be a label that is not written as one."""
+    there = [text for text in column.texts if text]
+    return 2 * sum(bool(_NUMBER_FIRST.match(text)) for text in there) > len(there)
+
+
+def _example(column: Column) -> str:
+    there = [text for text in column.texts if text]
+    return repr(next((text for text in there if look_at([text]).kind == "texts"), there[0])[:30])
 
 
 def _whole(column: Column) -> bool:

@@ -65,3 +65,16 @@ def test_values_of_other_tasks_than_the_scaler_has_are_an_error(function, shape)
     for values in (jnp.ones(shape), np.ones(shape)):
         with pytest.raises(ArrayError, match="its last axis needs the scaler's 3"):
             function(scaler, values)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_keeps_what_it_can_hold(dtype):
+    scaler = fit_label_scaler(np.array([[1e5], [3e5]]))  # float16 ends at 65504
+    scaled = scale_labels(scaler, jnp.full((1, 1), 6e4, dtype))
+    assert scaled.dtype == dtype
+    np.testing.assert_allclose(np.asarray(scaled, float), (6e4 - 2e5) / 1e5, rtol=1e-2)
+    small = unscale_mean(LabelScaler(np.array([1e5]), np.array([1e5])), jnp.full((1, 1), -0.5, dtype))
+    assert small.dtype == dtype
+    np.testing.assert_allclose(np.asarray(small, float), 5e4, rtol=1e-2)
+    spread = unscale_variance(LabelScaler(np.zeros(1), np.array([1e5])), jnp.full((1, 1), 1e-6, dtype))
+    np.testing.assert_allclose(np.asarray(spread, float), 1e4, rtol=0.1)

@@ -33,6 +33,7 @@ def readable_rows(
     reasons = [""] * len(rows)
     for name, column in zip(molecules, columns_of(rows, len(molecules))):
         heavy = run_rdkit("heavy_atoms", column, {}).values if len(column) else np.zeros(0, int)
+        heavy = np.where([len(text.splitlines()) > 1 for text in column], -1, heavy)  # RDKit reads the first line
         unread, absent = ("RDKit cannot read it", "no SMILES")
         if len(molecules) > 1:
             unread, absent = f"RDKit cannot read {name}", f"no SMILES in {name}"

@@ -35,7 +35,7 @@ class Choice(NamedTuple):
 
 def choose_molecules(
     fitted: FittedMolecules,
-    smiles: Sequence[Row],
+    smiles: Sequence[Row | float | None],
     count: int,
     *,
     goal: Goal = "learn",
@@ -72,7 +72,7 @@ def choose_molecules(
 
     Raises:
         OptionError: a number or a name that is not allowed.
-        DataError: fewer readable, different molecules than `count`.
+        DataError: fewer readable, different molecules than `count`, or "learn" with one network.
 
     References:
         A. Krause, A. Singh, C. Guestrin, "Near-Optimal Sensor Placements in Gaussian Processes", JMLR 9, 2008, Eq. 3
@@ -87,6 +87,11 @@ def choose_molecules(
     if task >= len(fitted.task_names):
         raise DataError(f"task is {task}, but the model has {len(fitted.task_names)}: {', '.join(fitted.task_names)}")
     number = _class_number(fitted, goal, task, of_class)
+    if goal == "learn" and len(jax.tree.leaves(fitted.forecaster.samples)[0]) == 1:
+        raise DataError(
+            "the model has one network, which cannot tell what it does not know: no molecule would teach it more than "
+            "another; fit one with --members 5, or name another --goal"
+        )
     forecast = predict_molecules(fitted, smiles, listener=listener)
     readable = np.flatnonzero([not error for error in forecast.errors])
     bits = row_bits([forecast.smiles[row] for row in readable], len(fitted.molecule_columns)).astype(np.float32)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -13,7 +14,8 @@ from jaxuq._digest import digest
 from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq._options import check_count, check_number
-from jaxuq.calibration import Fitted, recalibrate
+from jaxuq.calibration import CALIBRATORS, Fitted, recalibrate
+from jaxuq.calibration import CONFORMAL as CONFORMAL_METHODS
 from jaxuq.molecules.fitted.batches import row_bits
 from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of, model_function
 from jaxuq.molecules.fitted.parts import PartRows
@@ -183,8 +185,7 @@ def fit_molecules(
     """
     listener = Listener() if listener is None else listener
     recipe = MoleculeRecipe() if recipe is None else recipe
-    check_count("members", recipe.members)
-    check_number("level", recipe.level, 0.0, 1.0, open_low=True, open_high=True)
+    check_recipe(recipe)
     network = recipe.network._replace(molecules=len(data.molecule_columns))
     backbone = backbone_of(network)
     check_applies(recipe, data.task_type)
@@ -222,6 +223,29 @@ def fit_molecules(
         label_range=None if label_range is None else (float(label_range[0]), float(label_range[1])),
         weights=None if (pretrained := recipe.pretrained) is None else pretrained.weights,
     )
+
+
+def check_recipe(recipe: MoleculeRecipe) -> None:
+    """Refuse numbers with which nothing would be learnt, and names that nothing has.
+
+    Args:
+        recipe: any.
+
+    Raises:
+        OptionError: names the option, and what it may be.
+    """
+    check_count("members", recipe.members)
+    check_number("level", recipe.level, 0.0, 1.0, open_low=True, open_high=True)
+    for name in ("epochs", "patience", "batch_size"):
+        if (count := getattr(recipe, name)) is not None:
+            check_count(name, count)
+    if recipe.learning_rate is not None:
+        check_number("learning_rate", recipe.learning_rate, 0.0, open_low=True)
+    named: tuple[tuple[str | None, Mapping[str, Any]], ...]
+    named = ((recipe.calibrator, CALIBRATORS), (recipe.conformal, CONFORMAL_METHODS))
+    for entry, table in named:
+        if isinstance(entry, str) and entry != "auto":
+            table[entry]  # which says what there is
 
 
 def check_applies(recipe: MoleculeRecipe, task_type: str) -> None:
@@ -321,6 +345,7 @@ def train_recipe(
         in standard deviations of the labels, minus the area under the ROC curve, or cross entropy of several classes.
     """
     told = Listener() if listener is None else listener
+    check_recipe(recipe)
 
     def run(name: str, training: Training, state: TrainState, num_epochs: int) -> Any:
         return fit(

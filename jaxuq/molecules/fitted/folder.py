@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxuq._errors import JaxuqError
-from jaxuq.calibration import FittedError, load_fitted, save_fitted
+from jaxuq.calibration import Fitted, FittedError, load_fitted, save_fitted
 from jaxuq.molecules.fitted.fitting import FittedMolecules
 from jaxuq.molecules.fitted.model import MoleculeNetwork, backbone_of
 from jaxuq.molecules.fitted.shift import Shift
@@ -59,19 +59,31 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
     Raises:
         FittedError: no such folder, a damaged file, a newer version, or a folder of another kind.
     """
+    if not pathlib.Path(folder, "fitted.json").is_file():
+        raise FittedError(
+            f"{folder}/fitted.json is missing; {folder} holds no model. Name a folder of jaxuq molecules fit"
+        )
     fitted = load_fitted(folder)
     about: Any = fitted.about
     if not isinstance(about, dict) or about.get("kind") != _KIND:
         raise FittedError(f"{folder} holds a fitted model, but none of molecules; name a folder of jaxuq molecules fit")
-    if about["version"] not in (1, _VERSION):
-        raise FittedError(
-            f"{folder} has version {about['version']} of a model of molecules; this jaxuq reads 1 and {_VERSION}"
-        )
+    if (version := about.get("version")) not in (1, _VERSION):
+        raise FittedError(f"{folder} has version {version} of a model of molecules; this jaxuq reads 1 and {_VERSION}")
     try:
         network = MoleculeNetwork(**about["network"])
         backbone_of(network)
     except (JaxuqError, TypeError, KeyError, ValueError) as error:
         raise FittedError(f"{folder} needs what is not here: {error}") from error
+    try:
+        found = _model(fitted, about, network)
+    except (TypeError, KeyError, ValueError) as error:
+        raise FittedError(f"{folder} is damaged: {type(error).__name__} {error}; save the model again") from error
+    if wrong := _wrong(found):
+        raise FittedError(f"{folder} is damaged: its {wrong}; save the model again")
+    return found
+
+
+def _model(fitted: Fitted, about: Any, network: MoleculeNetwork) -> FittedMolecules:
     return FittedMolecules(
         forecaster=fitted._replace(about=None),
         network=network,
@@ -88,3 +100,24 @@ def load_molecules_model(folder: str | pathlib.Path) -> FittedMolecules:
         label_range=None if about.get("label_range") is None else tuple(about["label_range"]),
         weights=about.get("weights"),
     )
+
+
+def _wrong(found: FittedMolecules) -> str:
+    """What of a model does not fit the rest of it, or nothing."""
+    tasks, columns, bits = len(found.task_names), len(found.molecule_columns), found.fingerprints
+    scaler = [np.asarray(part) for part in found.scaler]
+    ends = found.label_range
+    fits = {
+        "tasks have no name": tasks > 0 and all(isinstance(name, str) for name in found.task_names),
+        "labels are of no known kind": found.task_type in ("classification", "regression", "multiclass"),
+        "scaler is not one of its tasks": all(
+            part.shape == (tasks,) and part.dtype.kind == "f" and np.isfinite(part).all() for part in scaler
+        )
+        and bool((scaler[1] > 0).all()),
+        "fingerprints are not those of molecules": bits.dtype == np.uint8 and bits.ndim == 2 and len(bits) > 0,
+        "uncertainties are not those of its tasks": found.usual.ndim == 2 and found.usual.shape[1] == tasks,
+        "classes are not those of its tasks": len(found.classes) == tasks * (found.task_type == "multiclass"),
+        "molecules a row are not those of its network": columns == found.network.molecules,
+        "range of labels is none": ends is None or (len(ends) == 2 and ends[0] < ends[1]),
+    }
+    return next((what for what, good in fits.items() if not good), "")

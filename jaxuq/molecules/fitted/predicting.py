@@ -64,13 +64,14 @@ class MoleculeForecast(NamedTuple):
 
 
 def predict_molecules(
-    fitted: FittedMolecules, smiles: Sequence[Row], *, listener: Listener | None = None
+    fitted: FittedMolecules, smiles: Sequence[Row | float | None], *, listener: Listener | None = None
 ) -> MoleculeForecast:
     """Forecast molecules, 8,192 at a time; a molecule that RDKit cannot read costs itself alone.
 
     Args:
         fitted: from `fit_molecules` or `load_molecules_model`.
-        smiles: any number of molecules; of several a row, tuples in the order of `fitted.molecule_columns`.
+        smiles: any number of molecules; of several a row, tuples in the order of `fitted.molecule_columns`. None and
+            NaN, as frames of pandas have them, are rows without a molecule.
         listener: is told how far it is.
 
     Returns:
@@ -239,7 +240,8 @@ def _compiled(network: MoleculeNetwork, task_type: str, tasks: int, classes: tup
 
 def _units(fitted: FittedMolecules, raw: Any, forecast: Any, promise: Any) -> dict[str, np.ndarray]:
     """The arrays of some molecules in the labels' own units."""
-    usual, doubt = fitted.usual, np.asarray(raw.epistemic, np.float64)
+    # A hair less, so that a molecule of calibration is as familiar as it is whatever the rounding of its batch.
+    usual, doubt = fitted.usual, np.asarray(raw.epistemic, np.float64) * (1 - 1e-5)
     below = [np.searchsorted(usual[:, task], doubt[:, task], side="left") for task in range(usual.shape[1])]
     found = {"familiarity": (len(usual) - np.stack(below, axis=1) + 1) / (len(usual) + 1)}
     parts = {name: np.asarray(getattr(forecast, name), np.float64) for name in ("aleatoric", "epistemic")}

@@ -36,7 +36,7 @@ class MoleculeFeatures(NamedTuple):
 
 
 def represent_molecules(
-    fitted: FittedMolecules, smiles: Sequence[Row], *, member: int = 0, listener: Listener | None = None
+    fitted: FittedMolecules, smiles: Sequence[Row | float | None], *, member: int = 0, listener: Listener | None = None
 ) -> MoleculeFeatures:
     """The features of molecules that one network of a model has learnt, 8,192 molecules at a time.
 

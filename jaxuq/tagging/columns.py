@@ -64,8 +64,8 @@ def read_columns(
         file, the first column being 0.
 
     Raises:
-        TaggingDataError: if there is no column of tags, or their number changes, or a column is damaged or of no scheme,
-            with the sentence and the token; the first column only counts the tokens; or names do not fit the columns.
+        TaggingDataError: if there is no column of tags, or their number changes, or a column is damaged or of no
+            scheme, with the sentence and the token; the first only counts the tokens; or names do not fit the columns.
 
     Example:
         >>> import pathlib, tempfile
@@ -125,14 +125,14 @@ def _refuse_guesses(path: str | os.PathLike, sentences: Sequence[Sequence[_Row]]
     for place in range(width - 1, 0, -1):
         if place not in tags and 2 * sum(bool(_TAG.fullmatch(cells[place])) for cells in rows) >= len(rows):
             raise TaggingDataError(
-                f"{_no_tags(path, sentences, width, place)}, as in the rest of the column; mend it, or name the columns "
-                "with --columns, where - stands for one that holds anything else"
+                f"{_no_tags(path, sentences, width, place)}, as in the rest of the column; mend it, or name the "
+                "columns with --columns, where - stands for one that holds anything else"
             )
     counted = all(row.cells[0] == str(token) for one in sentences for token, row in enumerate(one, 1))
     if counted and width > 2 and len(rows) > len(sentences):
         raise TaggingDataError(
-            f"{path}: the first column, where the token is expected, counts the tokens of each sentence; name the columns "
-            "with --columns, such as id, token, gold"
+            f"{path}: the first column, where the token is expected, counts the tokens of each sentence; name the "
+            "columns with --columns, such as id, token, gold"
         )
 
 

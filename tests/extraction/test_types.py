@@ -69,6 +69,8 @@ def test_a_schema_of_pydantic_is_read():
         ({"properties": {"a": 3}}, "has 3 where a field should be described"),
         ({"properties": {"a": {"$ref": "#/$defs/B"}}}, "'#/\\$defs/B' of the JSON schema leads nowhere"),
         ({"properties": {"a": {"$ref": "http://x"}}}, "leads nowhere"),
+        ({"properties": {"a": {"$ref": "#"}}}, "or hold themselves"),
+        ({"relations": [{"name": "r", "columns": ["Name", "name"]}]}, "the columns .*; give each its own name"),
         ({"properties": {"a": {"$ref": "#/properties/a"}}}, "in a circle"),
         ({"properties": {"a": {"type": "string"}, "b": PERSON}}, r"has texts \(a\) and records \(b\)"),
         (CIRCLE, "nested too deeply, or hold themselves"),

@@ -132,7 +132,7 @@ def _refuse_guesses(path: str | os.PathLike, sentences: Sequence[Sequence[_Row]]
     if counted and width > 2 and len(rows) > len(sentences):
         raise TaggingDataError(
             f"{path}: the first column, where the token is expected, counts the tokens of each sentence; name the "
-            "columns with --columns, such as id, token, gold"
+            "columns, such as --columns id token gold"
         )
 
 
@@ -152,7 +152,10 @@ def _named_roles(
     sentences: Sequence[Sequence[_Row]],
 ) -> _Roles:
     if len(names) != width:
-        raise TaggingDataError(f"{path} has {width} columns and {len(names)} names of columns: {', '.join(names)}")
+        hint = "; divide names by blanks" if any("," in name for name in names) else ""
+        raise TaggingDataError(
+            f"{path} has {width} columns and {len(names)} names of columns: {', '.join(names)}{hint}"
+        )
     folded = [name.lower() for name in names]
     words = [place for place, name in enumerate(folded) if name in TOKEN_NAMES]
     right = [place for place, name in enumerate(folded) if name == "gold"]

@@ -98,6 +98,10 @@ def test_names_say_what_each_column_is(tmp_path):
     ("columns", "message"),
     [
         (("token", "gold"), "has 4 columns and 2 names of columns: token, gold"),
+        (
+            ("token,pos,chunk,gold",),
+            "has 4 columns and 1 names of columns: token,pos,chunk,gold; divide names by blanks",
+        ),
         (("a", "pos", "chunk", "gold"), "expected one token, and gold once at most"),
         (("token", "gold", "chunk", "gold"), "expected one token, and gold once at most"),
         (
@@ -138,7 +142,7 @@ def test_unusual_blanks_belong_to_their_token(blank, tmp_path):
         ("a B-X O\nb O B_X\nc O O\n", "sentence 0, token 1, column 2: the tag is 'B_X'"),
         ("a B-Y O\nb O PER\n\nc O O\n", "sentence 0, token 1, column 2: the tag is 'PER'"),
         ("a b-x O\nb O O\nc O B-X\n", "sentence 0, token 0, column 1: the tag is 'b-x'"),
-        ("1 a O\n2 b B-X\n\n1 c O\n", "the first column, .*, counts the tokens .* such as id, token, gold"),
+        ("1 a O\n2 b B-X\n\n1 c O\n", "the first column, .*, counts the tokens .* such as --columns id token gold"),
         ("a\nb\n", "1 column; expected a token and at least one tag"),
         ("\n\n", "no sentence"),
         ("# only\n# comments\n", "no sentence"),

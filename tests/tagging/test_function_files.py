@@ -159,6 +159,12 @@ def test_a_function_that_errs_is_named_with_the_sentence(body, message, tmp_path
         with_functions(_text("a b"), [read_functions(tmp_path / "a.py")])
 
 
+def test_a_file_without_text_is_named(folder):
+    (folder / "empty.txt").write_text("\n \n")
+    with pytest.raises(TaggingDataError, match=r"empty.txt holds no text"):
+        read_text_to_label(str(folder / "empty.txt"), TaggingConfiguration(data=("x",)))
+
+
 def test_plain_text_is_fitted_to_with_functions_of_ones_own(folder, capsys):
     text = folder / "news.txt"
     text.write_text("ada saw rome\n\nthe old bo\nrome and ada\n" * 5)

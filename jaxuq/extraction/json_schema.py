@@ -82,7 +82,7 @@ def _followed(field: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
             raise ExtractionError(f"the JSON schema has {field!r} where a field should be described")
         if isinstance(field.get("$ref"), str):
             found: Any = root
-            for step in field["$ref"].removeprefix("#").strip("/").split("/"):
+            for step in filter(None, field["$ref"].removeprefix("#").split("/")):  # "#" is the schema itself
                 found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
             if not field["$ref"].startswith("#") or found is None:
                 raise ExtractionError(f"the reference {field['$ref']!r} of the JSON schema leads nowhere within it")

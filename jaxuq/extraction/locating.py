@@ -24,6 +24,7 @@ class LocatingRules(NamedTuple):
         short_without_spaces: shorter phrases are looked for without spaces too, at the bounds of tokens.
         repeats: neighbouring repetitions of a phrase are all found, not every second one.
         last_token: the last token of a text belongs to windows.
+        narrow_at_end: so do the narrowest windows at its end.
     """
 
     threshold: float = 0.75
@@ -33,11 +34,12 @@ class LocatingRules(NamedTuple):
     short_without_spaces: bool = True
     repeats: bool = True
     last_token: bool = True
+    narrow_at_end: bool = True
 
 
 CORRECTED = LocatingRules()
 EXACT = LocatingRules(threshold=1.0, narrower=0, wider=0, long=10**9)  # letter by letter, at the bounds of tokens
-PUBLISHED = LocatingRules(short_without_spaces=False, repeats=False, last_token=False)
+PUBLISHED = LocatingRules(short_without_spaces=False, repeats=False, last_token=False, narrow_at_end=False)
 # One stored report (GPT-3.5, G&O, conll04) was made with these.
 PUBLISHED_EARLY = PUBLISHED._replace(threshold=0.7, wider=2, last_token=True)
 
@@ -140,7 +142,7 @@ def locate(phrase: str, haystack: Haystack, *, num_tokens: int, rules: LocatingR
         num_tokens: n, how many tokens the phrase has.
         rules: the numbers above; `PUBLISHED` are those of the published code, in which neighbouring repetitions are
             found every second time only, (2) needs more than 15 characters, and the last token of a text belongs to no
-            window of (3).
+            window of (3), nor do the narrowest ones at its end.
 
     Returns:
         Matches in the order of the text; empty if there is none. All lie within the text and hold at least one token.
@@ -224,7 +226,8 @@ def _similar(phrase: str, haystack: Haystack, num_tokens: int, rules: LocatingRu
         return []
     begins, widths = (grid.ravel() for grid in np.meshgrid(np.arange(total), sizes, indexing="ij"))
     ends = begins + widths
-    inside = (ends <= (total if rules.last_token else total - 1)) & (begins <= total - num_tokens + 1)
+    inside = ends <= (total if rules.last_token else total - 1)
+    inside &= begins <= (total if rules.narrow_at_end else total - num_tokens + 1)
     begins, ends = begins[inside], ends[inside]
     likely = np.flatnonzero(_letter_bounds(phrase, haystack, begins, ends) >= rules.threshold)
     windows = _order_bounds(phrase, haystack, begins[likely].tolist(), ends[likely].tolist())

@@ -1,11 +1,13 @@
 """From a reply to the words in it that are answers, with the reason where there are none."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from jaxuq.extraction.structured import separated_rows, structured_tables
 from jaxuq.extraction.tables import (
     Table,
+    clean_cell,
     find_column,
     header_cell,
     is_nothing,
@@ -13,6 +15,10 @@ from jaxuq.extraction.tables import (
     reply_tables,
 )
 
+_FENCE = re.compile(r"^```\w*\s*|\s*```$")
+_NAMED = re.compile(
+    r"^[ \t]*(?:[-*+•]|\d{1,4}[.)])?[ \t]*([^:：\r\n|]{1,80})[:：]([^\r\n|]*\S[^\r\n|]*)$", re.MULTILINE
+)
 STATUSES = ("found", "nothing", "empty reply", "no table", "no column", "malformed table")
 
 
@@ -100,11 +106,17 @@ def _corrected_rows(reply: str, columns: Sequence[str]) -> ParsedRows:
     separated = separated_rows(reply, columns)
     if separated is not None:
         return _parsed(_pick(Table(tuple(columns), tuple(separated)), range(len(columns))))
+    named = _named_lines(reply, tables, columns[0]) if len(columns) == 1 else []
+    if named:
+        return _parsed(named)
     if not tables:
-        return ParsedRows((), "nothing" if is_nothing(reply) or reply.strip() in ("[]", "{}") else "no table")
+        bare = _FENCE.sub("", reply.strip()).strip()
+        return ParsedRows((), "nothing" if is_nothing(bare) or bare in ("[]", "{}") else "no table")
     if len(columns) == 1:
         for kinds in (("table", "rows"), ("bullets",)):
             for table in reversed(tables):
+                if table.rows and all(find_column(row, columns[0]) == 0 for row in table.rows):
+                    continue  # the column's name before values that nobody can tell apart
                 if table.kind in kinds and len(table.header) <= 1 and all(len(row) == 1 for row in table.rows):
                     return _parsed(_pick(table, [0]))
     if all(not table.rows or table.kind == "rows" for table in tables) and len(columns) > 1:
@@ -112,6 +124,24 @@ def _corrected_rows(reply: str, columns: Sequence[str]) -> ParsedRows:
             if table.kind == "rows" and not table.header and all(len(row) == len(columns) for row in table.rows):
                 return _parsed(_pick(table, range(len(columns))))
     return ParsedRows((), "no column")
+
+
+def _named_lines(reply: str, tables: Sequence[Table], column: str) -> list[tuple[str, ...]]:
+    """What lines such as `Person: Ada` say, with bullets or without, where no list says anything else.
+
+    A value with a comma or a semicolon may be several, and nobody can tell.
+    """
+    if any(
+        find_column([header_cell(item)], column) < 0
+        for table in tables
+        for item in (*table.header, *sum(table.rows, ()))
+    ):
+        return []
+    said = []
+    for match in _NAMED.finditer(reply):
+        if find_column([header_cell(match[1])], column) == 0:
+            said.append(clean_cell(match[2].strip("* ")))
+    return [] if any("," in value or ";" in value for value in said) else [("" if is_nothing(v) else v,) for v in said]
 
 
 def _with_header(table: Table, columns: Sequence[str]) -> Table:

@@ -102,7 +102,7 @@ def schema_of_data(path: str | pathlib.Path) -> Schema:
         found = read_json(meta, "types")
         if isinstance(found, Mapping) and {"entity2columns", "relation2columns", "entity_types"} & set(found):
             return make_schema(found)
-    records = content.values() if isinstance(content, Mapping) else content
+    records = content.values() if isinstance(content, Mapping) else _listed(content)
     names: dict[str, None] = {}
     for record in records:
         fields = record if isinstance(record, Mapping) else {}
@@ -124,11 +124,11 @@ def _listed(value: Any) -> list[Any]:
 def _content(path: str | pathlib.Path) -> Any:
     path = pathlib.Path(path)
     name = path.name.removesuffix(".gz")
+    if not path.exists():
+        raise ExtractionError(f"there is no file {path} of texts")
     if name.endswith(".txt"):
         try:
             content: Any = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-        except FileNotFoundError:
-            raise ExtractionError(f"there is no file {path} of texts") from None
         except DAMAGED as error:
             raise ExtractionError(f"the file {path} of texts cannot be read: {error}") from None
     elif name.endswith(".jsonl"):
@@ -203,13 +203,13 @@ def _passage(number: int, record: Any, schema: Schema, tokenizer: str) -> Passag
 
 
 def _gold_entities(fields: Mapping[str, Any], text: TokenizedText, schema: Schema) -> tuple[Span, ...] | None:
-    if not schema.entities or not {"entities", "label", "spans"} & set(fields):
+    if not schema.entities or all(fields.get(name) is None for name in ("entities", "label", "spans")):
         return None
     spans = [Span(*_tokens(text, one["start"], one["end"]), str(one["label"])) for one in fields.get("spans") or ()]
-    for entity in fields.get("entities", ()):
+    for entity in fields.get("entities") or ():
         start, end = entity["pos"] if "pos" in entity else (entity["start"], entity["end"])
         spans.append(Span(*_tokens(text, start, end), str(entity["type"])))
-    for start, end, kind in fields.get("label", ()):
+    for start, end, kind in fields.get("label") or ():
         if not 0 <= start < end <= len(text.tokens):
             raise ValueError(f"the span {[start, end]} leaves the text of {len(text.tokens)} tokens")
         spans.append(Span(int(start), int(end), str(kind)))
@@ -219,7 +219,7 @@ def _gold_entities(fields: Mapping[str, Any], text: TokenizedText, schema: Schem
 def _gold_relations(
     fields: Mapping[str, Any], text: TokenizedText, schema: Schema
 ) -> dict[str, tuple[Arguments, ...]] | None:
-    if not schema.relations or "relations" not in fields:
+    if not schema.relations or fields.get("relations") is None:
         return None
     found: dict[str, list[Arguments]] = {kind.name: [] for kind in schema.relations}
     sizes = {kind.name: len(kind.columns) for kind in schema.relations}

@@ -201,7 +201,10 @@ def _relation(value: Any) -> RelationType:
             "many optional ones (or none)"
         )
     texts = _text(fields, "description"), _texts(fields, "examples"), _text(fields, "check")
-    return RelationType(name, label, question, columns, *texts, optional)
+    kind = RelationType(name, label, question, columns, *texts, optional)
+    if len({column.casefold() for column in kind.table_columns}) < len(kind.table_columns):
+        raise ExtractionError(f"type {name!r} has the columns {kind.table_columns}; give each its own name")
+    return kind
 
 
 def _from_published(meta: Mapping[str, Any]) -> Schema:

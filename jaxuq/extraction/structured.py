@@ -1,19 +1,15 @@
 """Replies that are no Markdown: JSON, HTML tables and comma-separated values, as the tables that they mean."""
 
-import ast
 import csv
-import json
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxuq.extraction.tables import LINES, Table, clean_cell, header_cell
+from jaxuq.extraction.json_values import json_values
+from jaxuq.extraction.tables import LINES, Table, clean_cell, header_cell, list_items
 
-_MOST_TRIES = 32  # places of a reply where JSON may begin
-_MOST_LITERAL = 20_000  # characters that are read as a Python literal
 _MOST_ROWS = 100_000  # of one value: lists in several cells of a record multiply
-_OPENING = re.compile(r"(?:^|[\s:=>`])([\[{])", re.MULTILINE)
+_ITEM = re.compile(r"<li(?:\s[^<>]{0,200})?>([^<]*(?:<(?!/?li\b)[^<]*)*)", re.IGNORECASE)
 _HTML = re.compile(r"<(/?)(table|tr|th|td)\b[^<>]{0,400}>", re.IGNORECASE)
 _ENTITY = ("entity", "text", "name", "mention", "span", "value", "word", "phrase")
 _TYPE = ("type", "label", "category", "entity type", "entity_type", "class", "tag")
@@ -22,9 +18,10 @@ _TYPE = ("type", "label", "category", "entity type", "entity_type", "class", "ta
 def structured_tables(reply: str) -> list[Table]:
     """The tables that JSON (or Python literals) and HTML in a reply stand for.
 
-    A list of records has a column a key, of records in it the keys of both; a list of texts, or a text, is a list. An
-    object of lists is a column for each of its keys, and entities with types; a list of records with an entity and a
-    type is both of these too. A reply that breaks off within JSON counts as far as it goes.
+    A list of records (or JSON lines) has a column a key, of records in it the keys of both; a list of texts, or a text,
+    is a list. An object of lists, texts and nulls is a column for each of its keys, and entities with types, and one
+    table where its lists are equally long; a list of records with an entity and a type is columns and entities too. A
+    reply that breaks off within JSON counts as far as it goes. A true value is `yes`.
 
     Args:
         reply: what the model wrote.
@@ -33,87 +30,19 @@ def structured_tables(reply: str) -> list[Table]:
         Tables in order.
 
     Example:
-        >>> structured_tables('{"person": ["Ada", "Bo"]}')[0]
+        >>> structured_tables('{"person": ["Ada", "Bo"]}')[-1]
         Table(header=('person',), rows=(('Ada',), ('Bo',)), kind='table')
     """
-    tables = [table for value in _json_values(reply) for table in _of_value(value)]
+    tables = [table for value in json_values(reply) for table in _of_value(value)]
+    items = [clean_cell(item) for item in _ITEM.findall(reply)] if "<li" in reply.lower() else []
+    tables += [Table((), tuple((item,) for item in items), "bullets")] if items else []
     return tables + (_html_tables(reply) if "<t" in reply.lower() else [])
-
-
-def _json_values(reply: str) -> Iterator[Any]:
-    at = 0
-    decoder = json.JSONDecoder()
-    for _ in range(_MOST_TRIES):
-        match = _OPENING.search(reply, at)
-        if match is None:
-            return
-        start, value = match.start(1), None
-        try:
-            value, end = decoder.raw_decode(reply, start)
-        except (ValueError, RecursionError):
-            value, end = _repaired(reply, start)
-        if isinstance(value, list | dict):
-            yield value
-        at = max(end, start + 1)
-
-
-def _repaired(reply: str, start: int) -> tuple[Any, int]:
-    """What stands at a bracket as a Python literal, or as JSON that breaks off; None and where to go on without."""
-    stack, quote, escaped, safe, end = [], "", False, -1, len(reply)
-    for place in range(start, len(reply)):
-        sign = reply[place]
-        if quote:
-            escaped, quote = sign == "\\" and not escaped, "" if sign == quote and not escaped else quote
-            if not quote:
-                safe = place + 1
-        elif sign in "\"'":
-            quote = sign
-        elif sign in "[{":
-            stack.append("]" if sign == "[" else "}")
-        elif sign in "]}":
-            if not stack or sign != stack.pop():
-                return None, place
-            safe = place + 1
-            if not stack:
-                end = place + 1
-                break
-    piece = reply[start:end]
-    if not stack and len(piece) <= _MOST_LITERAL:
-        try:
-            with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
-                return ast.literal_eval(piece), end
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return None, start + 1
-    if len(stack) > 50 or safe < 0:
-        return None, start + 1
-    closing = _open_brackets(reply[start:safe])
-    for ending in ("", ": null"):  # a key without its value
-        try:
-            return json.loads(reply[start:safe] + ending + "".join(reversed(closing))), end
-        except (ValueError, RecursionError):
-            continue
-    return None, start + 1
-
-
-def _open_brackets(text: str) -> list[str]:
-    stack: list[str] = []
-    quoted = escaped = False
-    for sign in text:
-        if quoted:
-            quoted, escaped = sign != '"' or escaped, sign == "\\" and not escaped
-        elif sign == '"':
-            quoted = True
-        elif sign in "[{":
-            stack.append("]" if sign == "[" else "}")
-        elif sign in "]}" and stack:
-            stack.pop()
-    return stack
 
 
 def _text(value: Any) -> str:
     """A scalar as it was written; empty for none."""
     if value is None or isinstance(value, bool):
-        return "" if value is None else str(value)
+        return "" if value is None else "yes" if value else "no"
     return clean_cell(str(value)) if isinstance(value, str | int | float) else ""
 
 
@@ -139,14 +68,41 @@ def _of_value(value: Any, depth: int = 0) -> list[Table]:
         return [Table((), tuple(rows), "rows")] if rows and len(rows) == len(members) else []
     if not isinstance(value, dict) or not value:
         return []
-    lists = {str(key): list(one) for key, one in value.items() if isinstance(one, list | tuple | set)}
-    flat = {key: one for key, one in lists.items() if all(map(_scalar, one))}
-    if flat and len(flat) == len(value):
-        kind = "table" if len(flat) == 1 else "field"
-        columns = [Table((header_cell(key),), tuple((_text(m),) for m in own), kind) for key, own in flat.items()]
-        typed = [(_text(member), header_cell(key)) for key, own in flat.items() for member in own]
-        return [*columns, Table(("Entity", "Entity Type"), tuple(typed))]
-    return [*_inner(value, depth), *_of_records([value])]
+    columns = _columns(value)
+    return [*_inner(value, depth), *(_of_records([value]) if columns is None else columns)]
+
+
+def _columns(record: Mapping[Any, Any]) -> list[Table] | None:
+    """An object of lists, and of texts or nulls beside them: a column for each key; None if it is none."""
+    if not any(one is None or isinstance(one, list | tuple | set) for one in record.values()):
+        return None
+    lists: dict[str, list[str]] = {}
+    for key, one in record.items():
+        members = list(one) if isinstance(one, list | tuple | set) else [] if one is None else [one]
+        said = [_member(member) for member in members]
+        if None in said:
+            return None
+        lists[header_cell(str(key))] = [text for text in said if text is not None]
+    listed = all(one is None or isinstance(one, list | tuple | set) for one in record.values())
+    if not listed and any(name.lower() in (*_ENTITY, *_TYPE) for name in lists):
+        return None  # an entity and what is said of it
+    typed = tuple((text, name) for name, own in lists.items() for text in own)
+    kind = "table" if len(lists) == 1 else "field"
+    columns = [Table((name,), tuple((text,) for text in own), kind) for name, own in lists.items()]
+    lengths = {len(own) for own in lists.values()}
+    across = [Table(tuple(lists), tuple(zip(*lists.values())))] if len(lists) > 1 and len(lengths) == 1 else []
+    return [Table(("Entity", "Entity Type"), typed), *columns, *across]
+
+
+def _member(value: Any) -> str | None:
+    """A text of a list, or the entity that a record in it names and says no type of; None for anything else."""
+    if isinstance(value, dict):
+        names = {str(key).lower(): one for key, one in value.items()}
+        name = next((name for name in _ENTITY if name in names), None)
+        if name is None or any(kind in names for kind in _TYPE):
+            return None
+        value = names[name]
+    return _text(value) if _scalar(value) else None
 
 
 def _inner(record: Mapping[Any, Any], depth: int) -> list[Table]:
@@ -263,7 +219,9 @@ def separated_rows(reply: str, columns: Sequence[str]) -> list[tuple[str, ...]] 
                 if not line.strip() or line.lstrip().startswith("```"):
                     break
                 body.append(line)
-            if len(header) == 1:  # names may hold the mark
+            if len(header) == 1 and (items := list_items(body)):  # as YAML has them, and a title above a list
+                rows = [[item] for item in items]
+            elif len(header) == 1:  # names may hold the mark
                 rows = [[line.strip().removeprefix('"').removesuffix('"')] for line in body]
             else:
                 rows = _separated(body, mark)

@@ -2,9 +2,12 @@
 
 import difflib
 import html
+import itertools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from jaxuq.extraction.drawn import as_pipes
 
 COLUMN_CUTOFF = 0.8  # least similarity of a column's name to the expected one, as published
 _DASHES = frozenset(" \t\r\x0b\x0c|:=–—-")
@@ -16,6 +19,7 @@ _TAG = re.compile(
     r"</?(?:a|b|code|div|em|font|i|li|p|s|small|span|strong|sub|sup|table|tbody|td|th|thead|tr|u|ul)(?:\s[^<>]{0,200})?>",
     re.IGNORECASE,
 )
+_LINK = re.compile(r"!?\[([^\[\]]+)\]\((?:https?://|mailto:|#)[^()\s]*\)")
 _BOLD = re.compile(r"\*\*([^*]+\**?)\*\*(?!\*)|(?<!\w)__(?=[^_]*\s)([^_]+)__(?!\w)")
 _PAIRS = (("**", "**"), ("*", "*"), ("`", "`"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"))
 NAMES = frozenset({"Na", "Nil"})  # as names are written; they mean nothing only where the text has no such word
@@ -169,10 +173,11 @@ def reply_tables(reply: str) -> list[Table]:
     A table is a run of lines with pipes, of which one of the first is a line of dashes; outer pipes, code fences, quote
     marks (`>`) and blank lines around it do not matter, nor do rows with more or fewer cells than the header. Further
     lines of dashes are rules between rows, or rows that say nothing; they begin another table only under the same
-    header or one of another width. Without a line of dashes, lines with pipes on both sides are rows, whose first may
-    be the header. A line under which dashes stand, and the lines down to a blank one, are a table of one column without
-    pipes. A run of bullets or numbers is a list. Cells are unescaped; emphasis, quotes and tags around them are taken
-    off; `<br>` makes two rows. Time is linear in the reply.
+    header or one of another width. Tables drawn with `+--+` or box signs count alike. Without a line of dashes, lines
+    with pipes on both sides are rows, whose first may be the header. A line under which dashes stand, and the lines
+    down to a blank one, are a table of one column without pipes. A run of bullets or numbers is a list. Cells
+    are unescaped; links, emphasis, quotes and tags around them are taken off; `<br>` makes two rows. Time is linear in
+    the reply.
 
     Args:
         reply: what the model wrote.
@@ -192,7 +197,7 @@ def reply_tables(reply: str) -> list[Table]:
     plain: list[str] | None = None  # rows of a table of one column without any pipe
     previous = ""
     for line in [*LINES.split(reply), ""]:
-        line = line.strip().lstrip(">").strip()
+        line = as_pipes(line.strip().lstrip(">").strip())
         if plain is not None and (not line or "|" in line or line.startswith("```")):
             tables.append(Table((header_cell(previous),), tuple(_rows(plain)), "plain"))
             plain = None
@@ -216,6 +221,18 @@ def reply_tables(reply: str) -> list[Table]:
             bullets = []
         previous = "" if line.startswith("```") else line
     return tables + _list(bullets)
+
+
+def list_items(lines: Sequence[str]) -> list[str]:
+    """What the bullets or numbers name with which some lines begin; empty if the first is none.
+
+    Example:
+        >>> list_items(["- Ada", "* **Bo**: a smith", "These are all."])
+        ['Ada', 'Bo']
+    """
+    found = [_BULLET.match(line) for line in lines]
+    run = itertools.takewhile(lambda pair: pair[1] is not None, zip(lines, found))
+    return [_item(line[match.end() :]) for line, match in run if match is not None]
 
 
 def _is_dashes(line: str) -> bool:
@@ -243,7 +260,7 @@ def clean_cell(cell: str) -> str:
         >>> [clean_cell(cell) for cell in (" **`J91` &amp; co** ", "**A***", "`5'`", "`__init__`", "__Ada Bo__")]
         ['`J91` & co', 'A*', "5'", '__init__', 'Ada Bo']
     """
-    cell = html.unescape(_BOLD.sub(r"\1\2", _TAG.sub("", cell))).strip()
+    cell = html.unescape(_BOLD.sub(r"\1\2", _LINK.sub(r"\1", _TAG.sub("", cell)))).strip()
     while len(cell) > 2:
         pair = next((p for p in _PAIRS if _wrapped(cell, *p)), None)
         if pair is None:
@@ -286,6 +303,8 @@ def _table(block: list[str]) -> list[Table]:
     tables = []
     for start, stop in zip(starts, [*(number - 1 for number in starts[1:]), len(block)]):
         header = tuple(header_cell(cell) for cell in _cells(block[start - 1]))
+        if len(header) == len(_cells(block[start])) + 1 and not block[start - 1].startswith("|"):
+            header = header[1:]  # words before the table, in its first line
         body = [line for line in block[start + 1 : stop] if not _is_dashes(line)]
         tables.append(Table(header, tuple(_rows(body))))
     return tables

@@ -1,6 +1,7 @@
 """Words of a text with their places, so that every span can be verified: `text[start:end]`."""
 
 import functools
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 TOKENIZERS = ("words", "spacy")
 
 
+_LOOSE = re.compile(" (?=[\u0300-\u036f])")  # an accent by itself decomposes into a blank and the accent
 _PLAIN = str.maketrans({
     **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0e\ufe0f"),  # nothing to see
     **dict.fromkeys("‐‑‒–—―−﹣", "-"),
@@ -40,7 +42,7 @@ def plain_text(text: str) -> str:
         >>> plain_text("Ｈ₂Ｏ"), plain_text("e\u0301") == plain_text("é"), plain_text("co\u200b‑op")
         ('H2O', True, 'co-op')
     """
-    return unicodedata.normalize("NFKD", text).translate(_PLAIN)
+    return _LOOSE.sub("", unicodedata.normalize("NFKD", text)).translate(_PLAIN)
 
 
 class TokenizedText(NamedTuple):

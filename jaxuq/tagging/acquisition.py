@@ -51,7 +51,8 @@ def normalised_log_probability(
     chain = (log_initial, log_transition, log_evidence, lengths)
     best, total = viterbi(*chain).scores[:, 0], log_likelihood(*chain)
     time = log_evidence.shape[1]
-    count = jnp.full(total.shape, time, total.dtype) if lengths is None else jnp.asarray(lengths, total.dtype)
+    whole = jnp.full(total.shape, time, total.dtype)
+    count = whole if lengths is None else jnp.minimum(jnp.asarray(lengths, total.dtype), whole)  # as the chain has it
     found = jnp.minimum(best - total, 0.0) / jnp.maximum(count, 1.0)
     return jnp.where(count > 0, found, 0.0)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxuq.tagging._docbin import Document, read_docbin
+from jaxuq.tagging._label_studio import as_object, characters, label_studio_values
 from jaxuq.tagging.records import (
     Span,
     TaggingDataError,
@@ -104,9 +105,15 @@ def _plain(value: Any) -> str:
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # pairs of halves become one sign
 
 
-def _of_prodigy(number: int, record: Mapping[str, Any]) -> AnnotatedText | None:
+def _of_prodigy(number: int, record: Any) -> AnnotatedText | None:
+    record = as_object(record, "the record")
     if record.get("answer", "accept") != "accept":
         return None
+    others = [key for key in ("entities", "label", "labels") if isinstance(record.get(key), list)]
+    if others and "spans" not in record:  # as other programs call them: not to be taken for a text without any
+        raise ValueError(
+            f"it has {others[0]!r} and no 'spans', where Prodigy has an object with start, end and label each"
+        )
     text, tokens = _plain(record["text"]), record.get("tokens")
     places = word_places(text) if tokens is None else [(int(one["start"]), int(one["end"])) for one in tokens]
     ends = [0, *(end for _, end in places)]
@@ -115,40 +122,43 @@ def _of_prodigy(number: int, record: Mapping[str, Any]) -> AnnotatedText | None:
     places = [place for place in places if text[slice(*place)].strip()]
     spans = record.get("spans", [] if "answer" in record else None)
     if spans is not None:
-        spans = [_words(places, one["start"], one["end"], one["label"], text) for one in spans]
-    named = record.get("id", record.get("meta", {}).get("id", number))
+        spans = [_words(places, one["start"], one["end"], one["label"], text) for one in map(_span, spans)]
+    named = record.get("id", as_object(record.get("meta") or {}, "meta").get("id", number))
     return _annotated(named, text, places, spans)
 
 
-def _of_label_studio(number: int, task: Mapping[str, Any]) -> AnnotatedText:
-    data = task.get("data", task)
-    texts = [data[key] for key in ("text", *data) if isinstance(data.get(key), str)]  # a project may call it otherwise
-    text = _plain(texts[0] if texts else data["text"])
+def _span(value: Any) -> Mapping[str, Any]:
+    return as_object(value, "an entity")
+
+
+def _of_label_studio(number: int, task: Any) -> AnnotatedText:
+    task = as_object(task, "the task")
+    data = as_object(task.get("data", task), "data")
+    values = label_studio_values(task)
+    for value in values or ():
+        if not isinstance(value.get("labels"), list) or not value["labels"]:
+            raise ValueError(f"an entity has the labels {value.get('labels')!r}; expected a list with one")
+    texts = [_plain(data[key]) for key in ("text", *data) if isinstance(data.get(key), str)]  # or called otherwise
+    if not texts:
+        raise ValueError(f"the text is {data.get('text')!r}; expected text")
+    text = next((one for one in texts if all(characters(one, value) for value in values or ())), None)
+    if text is None:
+        said = next(value for value in values or () if not characters(texts[0], value))
+        raise ValueError(f"the entity {said.get('text')!r} is not at the characters {[said['start'], said['end']]}")
+    if "text" not in data and not values and len(texts) > 1 and data is not task:
+        raise ValueError("nothing says which of its data is the text; call that one 'text'")
     places, spans = word_places(text), None
-    if "annotations" in task:
-        kept = [one["result"] for one in task["annotations"] if not one.get("was_cancelled")]
-        values = [one["value"] for one in kept[0] if "labels" in one.get("value", {})] if kept else None
-    else:
-        values = task.get("label", [] if "annotator" in task else None)
     if values is not None:
-        spans = [_words(places, *_characters(text, one), one["labels"][0], text) for one in values]
+        found = [(characters(text, one), one) for one in values]
+        spans = [_words(places, *place, one["labels"][0], text) for place, one in found if place]
     return _annotated(task.get("id", number), text, places, spans)
-
-
-def _characters(text: str, value: Mapping[str, Any]) -> tuple[int, int]:
-    """Where an annotation is; a browser counts a sign beyond U+FFFF as two."""
-    start, end, said = int(value["start"]), int(value["end"]), value.get("text")
-    units = text.encode("utf-16-le")
-    before, inside = units[: 2 * start], units[2 * start : 2 * end]
-    if said is None or inside.decode("utf-16-le", "replace") != said:
-        return start, end
-    first = len(before.decode("utf-16-le", "replace"))
-    return first, first + len(said)
 
 
 def _words(
     places: Sequence[tuple[int, int]], start: Any, end: Any, kind: Any, text: str
 ) -> Span:  # all words that it touches
+    if not all(isinstance(at, int | float) and at == at // 1 for at in (start, end)):
+        raise ValueError(f"the entity {kind!r} at the characters {[start, end]} has bounds that are no whole numbers")
     touched = [number for number, (first, last) in enumerate(places) if first < end and last > start]
     if not touched or not 0 <= start < end <= len(text) or not isinstance(kind, str) or not kind:
         raise ValueError(f"the entity {kind!r} at the characters {[start, end]} holds no word of the text")
@@ -164,6 +174,7 @@ def _of_document(number: int, document: Document) -> AnnotatedText:
     kept = [place for place in places if text[slice(*place)].strip()]
     entities = document.entities
     if entities is not None:
+        entities = [entity for entity in entities if entity[2]]  # without a type: where spaCy may find none
         held = [(places[start][0], places[end - 1][1], kind) for start, end, kind in entities]
         entities = [_words(kept, *one, text) for one in held if text[one[0] : one[1]].strip()]
     return _annotated(number, text, kept, entities)

@@ -13,7 +13,7 @@ from jaxuq.tagging._context_chain import ContextChain
 from jaxuq.tagging.embedded import Bucket, Scaling, check_embeddings, scaling_of
 from jaxuq.tagging.evidence import observation_log_evidence
 from jaxuq.tagging.hmm import Scheme, hmm
-from jaxuq.tagging.label_model import LabelForecast, emission_counts, inside
+from jaxuq.tagging.label_model import LabelForecast, emission_counts, inside, shares
 from jaxuq.tagging.neural_chains import chain_loss, forecast_chains, make_score, prepare, statistics_distance
 from jaxuq.tagging.neural_layers import Linear, make_linear, silence, transition_head, with_silence_column
 from jaxuq.tagging.neural_model import (
@@ -133,7 +133,8 @@ def true_emissions(
         labels: `[batch, time]` gold label indices.
         lengths: `[batch]` number of tokens.
         num_labels: number of labels.
-        pseudo_count: $c$, 0 in the dissertation, where a vote that never occurred with a label then forbids it.
+        pseudo_count: $c$, 0 in the dissertation, where a vote that never occurred with a label then forbids it; the row
+            of a label that never occurs is then even.
 
     Returns:
         The matrices; rows sum to one. NaN if a label of a token is none.
@@ -151,7 +152,7 @@ def true_emissions(
     states = jax.nn.one_hot(jnp.where(valid, labels, -1), num_labels)
     counts = emission_counts(states, observations, num_labels) + pseudo_count
     known = jnp.all(within_classes(labels, num_labels) | ~valid)
-    return undefined_unless(known, counts / jnp.sum(counts, axis=-1, keepdims=True))
+    return undefined_unless(known, shares(counts))
 
 
 def chmm_fixed_emissions(

@@ -1,5 +1,6 @@
 """Weakly labelled text in columns, as in CoNLL, in the tag schemes and with the ornaments that such files have."""
 
+import itertools
 import os
 import re
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ def read_columns(
     """Read columns as in CoNLL: one token a line, tabs or blanks between columns, an empty line between sentences.
 
     The first column is the token. With `gold` the last is the right tag; every other column of tags is a labelling
-    function. A column that holds anything else, such as parts of speech, is left out. Each column of tags may be IOB2,
+    function. A column that holds anything else, such as parts of speech, is left out; one of which half the cells are
+    tags is refused, since a damaged column of tags must not make its neighbour the right one. Each column may be IOB2,
     IOB1 (an `I-` begins an entity, a `B-` only one that touches another of its type; plain IO is a case of it), BIOES,
     BILOU or BMES, and becomes IOB2; a column that is none of them throughout is refused, since a damaged tag cannot be
     told from another scheme. The entity types are those that occur, sorted.
@@ -62,8 +64,8 @@ def read_columns(
         file, the first column being 0.
 
     Raises:
-        TaggingDataError: if there is no column of tags, or their number changes, or a column is of no scheme, with the
-            sentence and the token; or names do not fit the columns.
+        TaggingDataError: if there is no column of tags, or their number changes, or a column is damaged or of no
+            scheme, with the sentence and the token; the first only counts the tokens; or names do not fit the columns.
 
     Example:
         >>> import pathlib, tempfile
@@ -91,6 +93,7 @@ def read_columns(
             "function says; add --gold last or --gold none, or name the columns with --columns"
         )
     else:
+        _refuse_guesses(path, sentences, width, tags)
         places = [place for place in tags if place]
         if not places:
             raise TaggingDataError(_no_tags(path, sentences, width))
@@ -116,6 +119,23 @@ def read_columns(
     )
 
 
+def _refuse_guesses(path: str | os.PathLike, sentences: Sequence[Sequence[_Row]], width: int, tags: list[int]) -> None:
+    """Refuse what places alone would read wrongly: a damaged column of tags, numbers of tokens in place of tokens."""
+    rows = [row.cells for row in itertools.chain.from_iterable(sentences)]
+    for place in range(width - 1, 0, -1):
+        if place not in tags and 2 * sum(bool(_TAG.fullmatch(cells[place])) for cells in rows) >= len(rows):
+            raise TaggingDataError(
+                f"{_no_tags(path, sentences, width, place)}, as in the rest of the column; mend it, or name the "
+                "columns with --columns, where - stands for one that holds anything else"
+            )
+    counted = all(row.cells[0] == str(token) for one in sentences for token, row in enumerate(one, 1))
+    if counted and width > 2 and len(rows) > len(sentences):
+        raise TaggingDataError(
+            f"{path}: the first column, where the token is expected, counts the tokens of each sentence; name the "
+            "columns, such as --columns id token gold"
+        )
+
+
 class _Roles(NamedTuple):
     """What each column is: the token, labelling functions by place, and the right tags if there are any."""
 
@@ -132,7 +152,10 @@ def _named_roles(
     sentences: Sequence[Sequence[_Row]],
 ) -> _Roles:
     if len(names) != width:
-        raise TaggingDataError(f"{path} has {width} columns and {len(names)} names of columns: {', '.join(names)}")
+        hint = "; divide names by blanks" if any("," in name for name in names) else ""
+        raise TaggingDataError(
+            f"{path} has {width} columns and {len(names)} names of columns: {', '.join(names)}{hint}"
+        )
     folded = [name.lower() for name in names]
     words = [place for place, name in enumerate(folded) if name in TOKEN_NAMES]
     right = [place for place, name in enumerate(folded) if name == "gold"]

@@ -163,7 +163,8 @@ def _k_best(chain: Chain, rank: int) -> BestPaths:
 
     first_pointers, pointers = jax.lax.scan(back, ends, sources, reverse=True)
     paths = jnp.moveaxis(jnp.concatenate([first_pointers[None], pointers]), 0, 2) // rank
-    exists = (scores > -jnp.inf) & (chain.valid[0][:, None] | (jnp.arange(rank) == 0)[None])
+    # an empty sequence has one path, whatever begins one
+    exists = jnp.where(chain.valid[0][:, None], scores > -jnp.inf, (jnp.arange(rank) == 0)[None])
     paths = jnp.where(exists[..., None] & chain.valid.T[:, None, :], paths, -1)
     total = finite_or_zero(scores) + long_sum(jnp.concatenate([first_shift[None], shifts]))[:, None]
     total = jnp.where(exists, jnp.where(chain.valid[0][:, None], total, 0.0), -jnp.inf)

@@ -3,6 +3,8 @@ r"""How Sparse-CHMM makes emission matrices: reliabilities, their expansion, the
 $\Omega = \nu^{expan} (\Lambda + \Delta) + \nu^{base}$, $\Phi_{k,l} \sim \mathrm{Dir}(\Omega_{k,l})$
 """
 
+import numbers
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -61,7 +63,7 @@ def scale_reliability(
 @checked
 @widened
 def silence_probability(
-    reliability: Float[Array, "..."], *, num_labels: int, split: float | Float[Array, ""], power: float = 4.0
+    reliability: Float[Array, "..."], *, num_labels: int, split: int | float | Float[Array, ""], power: float = 4.0
 ) -> Float[Array, "..."]:
     r"""How likely a labelling function of a given reliability is to say `O` of an entity ($g_{n,r}$).
 
@@ -91,7 +93,7 @@ def silence_probability(
         Li. Uncertainty-Aware and Data-Efficient Fine-Tuning and Application of Foundation Models. Georgia Institute of
         Technology, 2025, Eq. 4.5.
     """
-    if (isinstance(split, float) and not 0 < split < 1) or power < 1 or num_labels < 3:
+    if (isinstance(split, numbers.Real) and not 0 < split < 1) or power < 1 or num_labels < 3:
         raise ValueError(
             f"num_labels is {num_labels}, split {split} and power {power}; expected at least 3, in (0, 1), at least 1"
         )
@@ -110,7 +112,7 @@ def silence_probability(
 def emission_base_prior(
     reliability: Float[Array, "... function state"],
     *,
-    split: float | Float[Array, ""],
+    split: int | float | Float[Array, ""],
     power: float = 4.0,
     naive: bool = False,
 ) -> Float[Array, "... function state label"]:

@@ -1,5 +1,6 @@
 """Labelling functions from files: a Python file of the user's own, gazetteers and regular expressions from TOML."""
 
+import functools
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxuq.tagging.functions import LabellingFunction, apply_labelling_functions, gazetteer_function, regex_function
+from jaxuq.tagging.functions import (
+    LabellingFunction,
+    apply_labelling_functions,
+    gazetteer_function,
+    marked_spans,
+    regex_function,
+)
 from jaxuq.tagging.records import Span, TaggingDataError, WeakLabels, read_text
 
 
@@ -61,7 +68,7 @@ def _run(path: Path) -> FunctionFile:
     names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     try:
         exec(compile(read_text(path), str(path), "exec"), names)  # the user's own program, named on the command line
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaggingDataError(f"{path} could not be run: {type(error).__name__}: {error}") from error
     functions: Any = names.get("FUNCTIONS")
     types: Any = names.get("TYPES", ())
@@ -70,13 +77,21 @@ def _run(path: Path) -> FunctionFile:
             name: value
             for name, value in names.items()
             if callable(value) and not name.startswith("_") and not isinstance(value, type)
-            if getattr(value, "__module__", None) == path.stem or getattr(value, "__name__", name) != name
+            if _made_here(name, value, path.stem)
         }
     if not isinstance(functions, Mapping) or not all(callable(value) for value in functions.values()):
         raise TaggingDataError(f"{path}: FUNCTIONS is no dictionary of functions by name")
-    if isinstance(types, str) or not all(isinstance(kind, str) and kind for kind in types):
+    if not isinstance(types, list | tuple | set) or not all(isinstance(kind, str) and kind for kind in types):
         raise TaggingDataError(f"{path}: TYPES is {types!r}; expected a list of names")
     return FunctionFile({str(name): value for name, value in functions.items()}, tuple(types))
+
+
+def _made_here(name: str, value: Any, module: str) -> bool:
+    """Whether a callable of a file is its own: defined or put together there, not brought in, under any name."""
+    if getattr(value, "__module__", None) == module or isinstance(value, functools.partial):
+        return True
+    inner = "<locals>" in getattr(value, "__qualname__", "")  # what a function such as `gazetteer_function` returned
+    return inner and getattr(value, "__name__", name) != name
 
 
 def _rules(path: Path) -> FunctionFile:
@@ -94,8 +109,8 @@ def _rules(path: Path) -> FunctionFile:
             where = f"{path}, {table} {number}"
             if not isinstance(rule, dict) or not all(isinstance(rule.get(key), str) for key in ("name", "type")):
                 raise TaggingDataError(f"{where}: expected a name and a type, both text")
-            if rule["name"] in functions or not rule["type"]:
-                raise TaggingDataError(f"{where}: the name {rule['name']!r} is taken, or the type is empty")
+            if rule["name"] in functions or not rule["type"] or not rule["name"]:
+                raise TaggingDataError(f"{where}: the name {rule['name']!r} is taken, or it or the type is empty")
             functions[rule["name"]] = makers[table](where, path, rule)
     return FunctionFile(functions)
 
@@ -124,9 +139,11 @@ def _gazetteer(where: str, path: Path, rule: Mapping[str, Any]) -> LabellingFunc
 
 def _regex(where: str, path: Path, rule: Mapping[str, Any]) -> LabellingFunction:
     flags = re.IGNORECASE if _options(where, rule, ("pattern",)) else re.RegexFlag(0)
+    if not rule.get("pattern"):
+        raise TaggingDataError(f"{where}: the pattern is missing or malformed: it is empty")
     try:
         return regex_function(rule["pattern"], rule["type"], flags=flags)
-    except (KeyError, TypeError, ValueError, re.error, OverflowError, RecursionError) as error:  # numbers without end
+    except (TypeError, ValueError, re.error, OverflowError, RecursionError) as error:  # numbers without end
         raise TaggingDataError(f"{where}: the pattern is missing or malformed: {error}") from None
 
 
@@ -154,14 +171,14 @@ def with_functions(data: WeakLabels, files: Sequence[FunctionFile]) -> WeakLabel
         marked.append({})
         for source, function in functions.items():
             try:
-                marked[-1][source] = [tuple(span) for span in function(words)]  # type: ignore[misc]
+                marked[-1][source] = [tuple(span) for span in marked_spans(function, words)]  # type: ignore[misc]
             except Exception as error:
                 raise TaggingDataError(
                     f"sentence {name}: the labelling function {source!r} failed: {type(error).__name__}: {error}"
                 ) from error
     known = list(dict.fromkeys([name[2:] for name in data.label_names[1:]] + [k for file in files for k in file.types]))
-    said = {span[2] for one in marked for spans in one.values() for span in spans if len(span) == 3}
-    types = [*known, *sorted(kind for kind in said if isinstance(kind, str) and kind not in known)]
+    said = [span[2] for one in marked for spans in one.values() for span in spans if len(span) == 3]
+    types = [*known, *sorted({kind for kind in said if isinstance(kind, str) and kind and kind not in known})]
     rows = {source: iter([one[source] for one in marked]) for source in functions}
     told = {source: lambda words, own=own: next(own) for source, own in rows.items()}
     added = apply_labelling_functions(data.tokens, told, types, ids=data.ids)

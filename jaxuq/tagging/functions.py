@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,8 +31,8 @@ def apply_labelling_functions(
     Args:
         sentences: the tokens of each sentence.
         functions: name to a callable from tokens to `(start, end, type)` spans, `end` exclusive. Spans of one function
-            must not overlap; a function may abstain by returning nothing. One that never fires is kept: the models
-            learn that its silence says nothing.
+            must not overlap; a function may abstain by returning nothing, or None. One that never fires is kept: the
+            models learn that its silence says nothing.
         types: the entity types.
         labels: gold spans of each sentence, if there are any.
         ids: names of the sentences; None numbers them.
@@ -61,7 +62,7 @@ def apply_labelling_functions(
         votes = np.zeros((len(tokens), len(functions)), np.int32)
         for column, (source, function) in enumerate(functions.items()):
             try:
-                spans = list(function(tokens))
+                spans = marked_spans(function, tokens)
             except Exception as error:
                 raise TaggingDataError(
                     f"sentence {name}: the labelling function {source!r} failed: {type(error).__name__}: {error}"
@@ -75,6 +76,12 @@ def apply_labelling_functions(
             for name, tokens, spans in zip(names, sentences, labels, strict=True)
         ]
     return make_weak_labels(sentences, observations, gold, label_names, list(functions), ids=names)
+
+
+def marked_spans(function: LabellingFunction, tokens: Sequence[str]) -> list[Any]:
+    """What a labelling function marks, not yet checked; a Python function without a `return` marks nothing."""
+    spans = function(tokens)
+    return [] if spans is None else list(spans)
 
 
 def gazetteer_function(phrases: Iterable[str], kind: str, *, ignore_case: bool = False) -> LabellingFunction:

@@ -56,8 +56,8 @@ def inside(observations: Observations, lengths: Lengths) -> Bool[Array, "batch t
 
 
 def forecast(labels: Array, probabilities: Array, valid: Bool[Array, "batch time"]) -> LabelForecast:
-    """Blank the padding."""
-    labels = jnp.where(valid, labels.astype(jnp.int32), -1)
+    """Blank the padding; a token of which nothing is possible is `O`, since -1 would be the last label's name."""
+    labels = jnp.where(valid, jnp.maximum(labels.astype(jnp.int32), 0), -1)
     return LabelForecast(labels, jnp.where(valid[..., None], probabilities, 0.0))
 
 
@@ -86,8 +86,15 @@ def emission_counts(
     return jax.lax.map(count, jnp.moveaxis(observations, 2, 0))
 
 
+def shares(counts: Float[Array, "... label"]) -> Float[Array, "... label"]:
+    """Counts divided by their sum along the last axis; even where there are none, of which nothing is known."""
+    counts = jnp.where(jnp.sum(counts, axis=-1, keepdims=True) == 0, 1.0, counts)
+    return counts / jnp.sum(counts, axis=-1, keepdims=True)
+
+
 def log_normalise(counts: Float[Array, "... label"]) -> Float[Array, "... label"]:
-    """Counts as log-probabilities along the last axis; minus infinity at a count of zero."""
+    """Counts as log-probabilities along the last axis: minus infinity at a count of zero, even where all are zero."""
+    counts = jnp.where(jnp.sum(counts, axis=-1, keepdims=True) == 0, 1.0, counts)
     return jnp.log(counts) - jnp.log(jnp.sum(counts, axis=-1, keepdims=True))
 
 

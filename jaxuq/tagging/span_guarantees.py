@@ -67,6 +67,8 @@ def candidate_spans(
             f"marginals of shape {marginals.shape} for the labels {list(label_names)}; "
             "expected [tokens, labels], the first label O"
         )
+    if not types:
+        return {}
     begins = np.stack([_mass(marginals, label_names, f"B-{name}") for name in types], 1)
     inside = np.stack([_mass(marginals, label_names, f"I-{name}") for name in types], 1)
     kinds = (begins + inside).argmax(1)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 from jaxuq._arrays import as_float
 from jaxuq._meshes import vary_like
 from jaxuq._shapes import checked
-from jaxuq.tagging.label_model import emission_counts, inside, vote_shares
+from jaxuq.tagging.label_model import emission_counts, inside, shares, vote_shares
 
 Statistics = Literal["votes", "published"]
 
@@ -87,7 +87,7 @@ def initial_emission(
         lengths: number of tokens.
         num_labels: number of labels, in the order of `bio_label_names`.
         statistics: which estimate.
-        pseudo_count: $c$.
+        pseudo_count: $c$; with 0 the row of a label that nobody says is even.
 
     Returns:
         The matrices; rows sum to one.
@@ -114,9 +114,8 @@ def initial_emission(
         raise ValueError(f"statistics is {statistics!r}; expected one of {', '.join(get_args(Statistics))}")
     valid = inside(observations, lengths)
     if statistics == "votes":
-        shares = jnp.where(valid[..., None], vote_shares(observations, num_labels), 0.0)
-        counts = emission_counts(shares, observations, num_labels) + pseudo_count
-        return counts / jnp.sum(counts, axis=-1, keepdims=True)
+        voted = jnp.where(valid[..., None], vote_shares(observations, num_labels), 0.0)
+        return shares(emission_counts(voted, observations, num_labels) + pseudo_count)
     everywhere = jnp.where(valid, 1.0, 0.0)[..., None]
     said = emission_counts(everywhere, observations, num_labels)[:, 0] + 1.0
     said = said / jnp.sum(said, axis=-1, keepdims=True)

@@ -53,7 +53,7 @@ def brute_force(phrase, tokens, n, rules):
         if len(phrase) > rules.long and dense in "".join(tokens):
             return None  # within tokens: tested by hand below
     scored = {}
-    for i in range(max(0, last - n + 2)):
+    for i in range(last if rules.narrow_at_end else max(0, last - n + 2)):
         for j in range(i + max(1, n - rules.narrower), min(last, i + n + rules.wider) + 1):
             if j < last or rules.last_token:
                 window = written(tokens[i:j])
@@ -108,6 +108,12 @@ def test_the_last_token_belongs_to_the_text():
     haystack = make_haystack(["she", "met", "lovelace"])
     assert [match[:2] for match in locate("lovelaces", haystack, num_tokens=1)] == [(2, 3)]
     assert locate("lovelaces", haystack, num_tokens=1, rules=PUBLISHED) == []
+
+
+def test_the_narrowest_window_may_end_the_text():
+    """Two tokens like a phrase of four are found at the end as they are anywhere else."""
+    for text, place in (("Poly x was used", (0, 2)), ("We used poly x", (2, 4))):
+        assert [match[:2] for match in make_reader(tokenize(text)).find("(poly x)")] == [place]
 
 
 def test_what_is_not_there_is_not_found():

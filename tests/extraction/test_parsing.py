@@ -65,6 +65,26 @@ VARIANTS = {
     "names that are none-words": ("| Person |\n|---|\n| Na |\n| Nil |\n| NA |\n| nil |\n", ["Na", "Nil"]),
     "marks of the name": ("| Person |\n|---|\n| A* |\n| `5'` |\n| __init__ |\n", ["A*", "5'", "__init__"]),
     "emphasis around a mark": ("| Person |\n|---|\n| **B*** |\n| *C* |\n", ["B*", "C"]),
+    "JSON lines": ('{"Person": "Ada", "Role": "x"}\n{"Person": "Bo", "Role": "y"}\n', ["Ada", "Bo"]),
+    "JSON lines of lists": ('["Ada"]\n["Bo"]', ["Ada", "Bo"]),
+    "JSON, records in a list": ('{"Person": [{"name": "Ada", "role": "x"}, {"name": "Bo"}]}', ["Ada", "Bo"]),
+    "JSON, a null beside": ('{"Person": ["Ada"], "Place": null}', ["Ada"]),
+    "JSON, numbers as written": ('{"Person": [1.60, 1e5, 0.00001, 7]}', ["1.60", "1e5", "0.00001", "7"]),
+    "JSON, no number": ('{"Person": [NaN, "Ada"]}', ["Ada"]),
+    "drawn with plus signs": (
+        "+-----+---+\n| Person | x |\n+=====+===+\n| Ada | 1 |\n+--+--+\n| Bo | 2 |\n+--+--+",
+        ["Ada", "Bo"],
+    ),
+    "drawn with boxes": ("The list:\n┌────────┐\n│ Person │\n├────────┤\n│ Ada    │\n└────────┘", ["Ada"]),
+    "full-width pipes": ("｜ Person ｜\n｜---｜\n｜ Ada ｜", ["Ada"]),
+    "words before the header": ("**Answer:** | Person |\n|---|\n| Ada |", ["Ada"]),
+    "a byte order mark": ("\ufeff| Person |\n|---|\n| Ada |", ["Ada"]),
+    "links": ("| Person |\n|---|\n| [Ada](https://a.org/b) |\n| [2](3) |", ["Ada", "[2](3)"]),
+    "YAML": ("```yaml\nPerson:\n  - Ada\n  - **Bo**\n```", ["Ada", "Bo"]),
+    "a title right above a list": ("Person:\n1. Ada\n2. Bo\nThese are all.", ["Ada", "Bo"]),
+    "lines that name the column": ("Person: Ada\nPerson: Bo", ["Ada", "Bo"]),
+    "bullets that name the column": ("- **Person:** Ada\n- **Person**: Bo\n- Person: none", ["Ada", "Bo"]),
+    "HTML, a list": ("<ul><li>Ada</li><li><b>Bo</b></li></ul>", ["Ada", "Bo"]),
     "carriage returns": ("| Person |\r\n|---|\r\n| Ada |\r\n", ["Ada"]),
 }
 
@@ -90,6 +110,8 @@ def test_the_tolerant_parser_reads_what_models_write(name):
         ("[]", "nothing"),
         ('{"person": []}', "nothing"),
         ('{"person": null}', "nothing"),
+        ("```json\n[]\n```", "nothing"),
+        ("- Person: Ada, Bo", "no column"),
         ('{"place": ["Rome"], "year": ["1"]}', "no column"),
         ("[1, 2", "no table"),
         ("As said in [1], { x } is none.", "no table"),
@@ -108,6 +130,29 @@ def test_two_columns_and_several_tables():
     assert parse_rows(reply, ["Entity", "Entity Type"]).rows == (("Ada", "Person"), ("", "Person"), ("Rome", "Place"))
     assert len(reply_tables(reply + "\n" + reply)) == 2
     assert parse_rows("| Entity |\n|---|\n| Ada |\n", ["Entity", "Entity Type"]).status == "no column"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        '{"Person": ["Ada"], "Place": ["Rome"]}',
+        '{"Person": ["Ada"], "Place": "Rome"}',
+        '{"Person": ["Ada"], "Place": ["Rome"], "Year": null}',
+        '{"Entity": ["Ada", "Rome"], "Entity Type": ["Person", "Place"]}',
+        '{"entities": [{"text": "Ada", "type": "Person"}, {"text": "Rome", "type": "Place"}]}',
+        '{"text": "Ada", "type": "Person"}\n{"text": "Rome", "type": "Place"}',
+    ],
+)
+def test_json_of_entities_with_types(reply):
+    assert parse_rows(reply, ["Entity", "Entity Type"]).rows == (("Ada", "Person"), ("Rome", "Place"))
+
+
+def test_json_of_relations():
+    columns = ["Subject", "Object"]
+    for reply in ('{"Subject": ["Ada", "Bo"], "Object": ["Cy", "Di"]}', '[["Ada", "Cy"], ["Bo", "Di"]]'):
+        assert parse_rows(reply, columns).rows == (("Ada", "Cy"), ("Bo", "Di"))
+    held = parse_rows('[{"Subject": "Ada", "Object": "Cy", "Holds": true}]', [*columns, "Holds"])
+    assert held.rows == (("Ada", "Cy", "yes"),)
 
 
 def test_the_published_parser_wants_pipes_dashes_and_equal_rows():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jaxuq.cli import main
-from jaxuq.extraction import ExtractionError, make_schema, read_passages, schema_of_data
+from jaxuq.extraction import ExtractionError, make_passages, make_schema, read_passages, schema_of_data
 
 PERSON = {"title": "Person", "type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}
 PYDANTIC = {
@@ -69,6 +69,8 @@ def test_a_schema_of_pydantic_is_read():
         ({"properties": {"a": 3}}, "has 3 where a field should be described"),
         ({"properties": {"a": {"$ref": "#/$defs/B"}}}, "'#/\\$defs/B' of the JSON schema leads nowhere"),
         ({"properties": {"a": {"$ref": "http://x"}}}, "leads nowhere"),
+        ({"properties": {"a": {"$ref": "#"}}}, "or hold themselves"),
+        ({"relations": [{"name": "r", "columns": ["Name", "name"]}]}, "the columns .*; give each its own name"),
         ({"properties": {"a": {"$ref": "#/properties/a"}}}, "in a circle"),
         ({"properties": {"a": {"type": "string"}, "b": PERSON}}, r"has texts \(a\) and records \(b\)"),
         (CIRCLE, "nested too deeply, or hold themselves"),
@@ -115,3 +117,17 @@ def test_a_replay_needs_no_types_where_its_data_name_them(tmp_path):
           f"{tmp_path}/run"])  # fmt: skip
     line = json.loads((tmp_path / "run" / "extractions.jsonl").read_text())
     assert [(one["type"], one["text"]) for one in line["entities"]] == [("person", "Ada"), ("person", "Bo")]
+
+
+def test_data_that_are_no_texts_and_gold_that_is_null(tmp_path):
+    """Null is what is not known, as it is of annotation programs; a number in a file is no list of texts."""
+    _write(tmp_path, "a.json", 3)
+    with pytest.raises(ExtractionError, match="names no types"):
+        schema_of_data(tmp_path / "a.json")
+    with pytest.raises(ExtractionError, match=r"there is no file .*texts\.csv"):
+        schema_of_data(tmp_path / "texts.csv")
+    for name in ("entities", "label", "spans"):
+        (passage,) = make_passages([{"text": "Ada", name: None}], make_schema(["person"]))
+        assert passage.gold is None
+    (passage,) = make_passages([{"text": "Ada", "entities": None, "spans": []}], make_schema(["person"]))
+    assert passage.gold == ()

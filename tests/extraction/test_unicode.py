@@ -46,6 +46,8 @@ def _found(text, phrase):
         ("ﬁsh eat", "fish", ["ﬁsh"]),
         ("İstanbul is", "istanbul", ["İstanbul"]),
         ("\ufeffAda met", "Ada", ["Ada"]),
+        ("the ¨a sign", "¨a", ["¨a"]),
+        ("so ´ stands", "´", ["´"]),
     ],
 )
 def test_what_reads_alike_is_found_where_it_stands(text, phrase, found):

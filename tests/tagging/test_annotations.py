@@ -132,9 +132,48 @@ def test_what_is_not_accepted_is_left_out_and_what_is_not_annotated_is_no_gold(t
         annotated_labels(read_annotations(path))
 
 
+def test_label_studio_names_fields_as_a_project_does(tmp_path):
+    """A text under any name, found by what is marked in it; a minimal export names the list as the tag that labels."""
+    value = {"start": 4, "end": 9, "text": "Ada\\nB", "labels": ["PER"]}
+    result = [{"value": value}, {"type": "relation", "from_id": "a", "to_id": "b"}]
+    whole = {"data": {"url": "abcdefghij", "body": "see Ada\nBo"}, "annotations": [{"result": result}]}
+    old = {"data": {"text": "see Ada\nBo"}, "completions": [{"result": result}]}
+    least = {"text": "see Ada\nBo", "ner": [value], "annotator": 1, "created_at": "2024"}
+    (tmp_path / "a.json").write_text(json.dumps([whole, old, least]))
+    for found in read_annotations(tmp_path / "a.json"):
+        assert found.words == ("see", "Ada", "Bo") and found.entities == ((1, 3, "PER"),)
+
+
+def test_a_docbin_with_tokens_that_may_hold_no_entity(tmp_path):
+    spacy = pytest.importorskip("spacy")
+    from spacy.tokens import DocBin, Span
+
+    document = spacy.blank("xx")("Ada met Bo")
+    document.set_ents([Span(document, 0, 1, label="PER")], blocked=[Span(document, 1, 2)], default="outside")
+    DocBin(docs=[document]).to_disk(tmp_path / "a.spacy")
+    assert read_annotations(tmp_path / "a.spacy")[0].entities == ((0, 1, "PER"),)
+
+
+LABELLED = '{"data": {"text": "Ada wrote"}, "annotations": [{"result": [{"value": %s}]}]}'
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        (
+            "a.jsonl",
+            '{"text": "Ada", "spans": [[0, 3, "PER"]]}',
+            "record 0: an entity is .*; expected an object",
+        ),
+        ("a.jsonl", '{"text": "Ada", "label": [[0, 3, "PER"]]}', "record 0: it has 'label' and no 'spans'"),
+        ("a.jsonl", '{"text": "Ada", "spans": [{"start": "0", "end": 3, "label": "P"}]}', "'P' at the characters"),
+        ("a.jsonl", '[{"text": "Ada"}]', "record 0: the record is .* expected an object"),
+        ("a.jsonl", '{"text": "Ada", "meta": 3}', "record 0: meta is 3; expected an object"),
+        ("a.json", f"[{LABELLED}]" % '{"start": 0, "end": 3, "text": "Bob", "labels": ["P"]}', "'Bob' is not at the"),
+        ("a.json", f"[{LABELLED}]" % '{"start": 0, "end": 3, "labels": []}', "the labels .*; expected a list with one"),
+        ("a.json", f"[{LABELLED}]" % '{"start": "/p", "hypertextlabels": ["P"]}', "HyperText; export .* a Text tag"),
+        ("a.json", '[{"data": {"url": "x", "body": "Ada"}}]', "which of its data is the text; call that one 'text'"),
+        ("a.json", '[{"data": null}]', "record 0: data is None; expected an object"),
         ("a.jsonl", '{"text": 3}', "record 0: the text is 3; expected text"),
         ("a.jsonl", '{"text": "Ada"}\n{"spans": []}', "record 1: 'text' is missing"),
         ("a.jsonl", '{"text": "Ada", "spans": [{"start": 3, "end": 9, "label": "PER"}]}', "holds no word of the text"),

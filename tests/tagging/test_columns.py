@@ -98,6 +98,10 @@ def test_names_say_what_each_column_is(tmp_path):
     ("columns", "message"),
     [
         (("token", "gold"), "has 4 columns and 2 names of columns: token, gold"),
+        (
+            ("token,pos,chunk,gold",),
+            "has 4 columns and 1 names of columns: token,pos,chunk,gold; divide names by blanks",
+        ),
         (("a", "pos", "chunk", "gold"), "expected one token, and gold once at most"),
         (("token", "gold", "chunk", "gold"), "expected one token, and gold once at most"),
         (
@@ -134,6 +138,11 @@ def test_unusual_blanks_belong_to_their_token(blank, tmp_path):
         ("a O S-X\nb O B-X\n", r"token 2, column 2 \(line 2\): O follows B-X, which BIOES"),
         ("a O O\nb O\n", r"sentence 0, token 1 \(line 2\): 2 columns; expected 3"),
         ("a O X\nb 1 O\n", "sentence 0, token 0, column 2: the tag is 'X'"),
+        ("a B-X B-X\nb O o\n", "sentence 0, token 1, column 2: the tag is 'o'.* where - stands for"),
+        ("a B-X O\nb O B_X\nc O O\n", "sentence 0, token 1, column 2: the tag is 'B_X'"),
+        ("a B-Y O\nb O PER\n\nc O O\n", "sentence 0, token 1, column 2: the tag is 'PER'"),
+        ("a b-x O\nb O O\nc O B-X\n", "sentence 0, token 0, column 1: the tag is 'b-x'"),
+        ("1 a O\n2 b B-X\n\n1 c O\n", "the first column, .*, counts the tokens .* such as --columns id token gold"),
         ("a\nb\n", "1 column; expected a token and at least one tag"),
         ("\n\n", "no sentence"),
         ("# only\n# comments\n", "no sentence"),

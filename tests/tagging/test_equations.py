@@ -93,6 +93,12 @@ def test_the_base_prior_of_equations_4_4_and_4_5(rng, power):
     np.testing.assert_allclose(silent, expected, atol=3e-6)
 
 
+@pytest.mark.parametrize("split", [0, 1, 0.0, 1.0, -1])
+def test_a_split_outside_the_unit_interval_is_refused(split):
+    with pytest.raises(ValueError, match=r"expected at least 3, in \(0, 1\), at least 1"):
+        silence_probability(jnp.array([0.5]), num_labels=3, split=split)
+
+
 def test_wxor_and_the_add_on_prior_of_equations_4_6_to_4_9(rng):
     observations = rng.integers(-1, LABELS, (SENTENCES, 60, FUNCTIONS))
     reliability = rng.random((SENTENCES, FUNCTIONS, LABELS)).astype(np.float32)

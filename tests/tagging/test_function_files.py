@@ -63,6 +63,18 @@ def test_a_python_file_gives_the_functions_that_it_makes(folder):
     assert set(read_functions(folder / "mine.py").functions) == {"only"}
 
 
+def test_what_a_python_file_brings_in_is_no_labelling_function(tmp_path):
+    """Other people's functions under new names are left out, parts of one's own are not; no `return` abstains."""
+    (tmp_path / "a.py").write_text(
+        "from re import compile as made\nfrom functools import partial\nfrom jaxuq.tagging import regex_function\n"
+        "def _first(kind, tokens):\n    return [(0, 1, kind)]\n"
+        "first = partial(_first, 'PER')\nyears = regex_function('[0-9]+', 'DATE')\ndef none(tokens):\n    pass\n"
+    )
+    data = with_functions(_text("a 7"), [read_functions(tmp_path / "a.py")])
+    said = {name: data.tags(data.observations[:, :, at])[0] for at, name in enumerate(data.function_names)}
+    assert said == {"first": ["B-PER", "O"], "years": ["O", "B-DATE"], "none": ["O", "O"]}
+
+
 def test_rules_mark_what_their_words_say(folder):
     found = read_functions(folder / "rules.toml")
     data = with_functions(_text("Ada Lovelace left New York in 1843"), [found])
@@ -103,6 +115,10 @@ def test_functions_are_added_behind_those_of_the_data(folder):
         ("a.py", "1 / 0", "could not be run: ZeroDivisionError"),
         ("a.py", "FUNCTIONS = [1]", "FUNCTIONS is no dictionary"),
         ("a.py", "TYPES = 'PER'\ndef f(tokens): return []", "TYPES is 'PER'"),
+        ("a.py", "TYPES = None\ndef f(tokens): return []", "TYPES is None"),
+        ("a.py", "import sys\nsys.exit(3)", "could not be run: SystemExit: 3"),
+        ("a.toml", "[[regex]]\nname = 'a'\ntype = 'X'\npattern = ''", "regex 0: the pattern is missing"),
+        ("a.toml", "[[regex]]\nname = ''\ntype = 'X'\npattern = 'x'", "regex 0: the name '' is taken, or it"),
         ("a.toml", "x = [", "could not be read as TOML"),
         ("a.toml", "x = 1", "'x' is no table of rules"),
         ("a.toml", "[[regex]]\nname = 'a'", "regex 0: expected a name and a type"),
@@ -132,6 +148,8 @@ def test_bad_files_are_named(name, text, message, tmp_path):
         ("1 / 0", "sentence 0: the labelling function 'f' failed: ZeroDivisionError"),
         ("return [(0, 9, 'X')]", r"sentence 0, f, token 0: the span \[0, 9, 'X'\]"),
         ("return [(0, 1, 'X'), (0, 1, 'Y')]", "overlaps another"),
+        ("return [(0, 1, ['X'])]", r"sentence 0, f, token 0: unknown entity type \['X'\]"),
+        ("return [(0, 1, '')]", "sentence 0, f, token 0: unknown entity type ''"),
         ("return [7]", "sentence 0: the labelling function 'f' failed: TypeError"),
     ],
 )
@@ -139,6 +157,12 @@ def test_a_function_that_errs_is_named_with_the_sentence(body, message, tmp_path
     (tmp_path / "a.py").write_text(f"def f(tokens):\n    {body}\n")
     with pytest.raises(TaggingDataError, match=message):
         with_functions(_text("a b"), [read_functions(tmp_path / "a.py")])
+
+
+def test_a_file_without_text_is_named(folder):
+    (folder / "empty.txt").write_text("\n \n")
+    with pytest.raises(TaggingDataError, match=r"empty.txt holds no text"):
+        read_text_to_label(str(folder / "empty.txt"), TaggingConfiguration(data=("x",)))
 
 
 def test_plain_text_is_fitted_to_with_functions_of_ones_own(folder, capsys):

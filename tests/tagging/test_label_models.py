@@ -11,9 +11,11 @@ from jaxuq.tagging import (
     best_consensus,
     dawid_skene,
     hmm,
+    initial_emission,
     load_weak_labels,
     majority_vote,
     snorkel,
+    true_emissions,
 )
 
 TRANSITION = np.array([[0.8, 0.2, 0.0], [0.45, 0.1, 0.45], [0.5, 0.1, 0.4]])
@@ -115,6 +117,31 @@ def test_the_posterior_agrees_with_the_estimate_and_covers_the_truth(simulated):
     assert np.abs(probabilities - reference)[states >= 0].mean() < 0.05
     with pytest.raises(ValueError, match="call fit before predict"):
         model.predict(model.init(jax.random.key(0), observations, lengths), observations, lengths)
+
+
+@pytest.mark.parametrize("make", [dawid_skene, hmm])
+def test_without_pseudo_counts_a_label_that_nobody_says_changes_nothing(make, rng):
+    """The maximum-likelihood fit is that of the labels which occur; what no path explains is `O`."""
+    votes, lengths = jnp.asarray(rng.integers(0, 2, size=(4, 6, 3)), jnp.int32), jnp.array([6, 3, 1, 0], jnp.int32)
+    found = []
+    for labels in (3, 5):
+        model = make(labels, num_steps=4, pseudo_count=0.0)
+        fitted = model.fit(model.init(jax.random.key(0), votes, lengths), votes, lengths)
+        found.append((fitted.objective, *model.predict(fitted.params, votes, lengths)))
+    (few, few_labels, few_shares), (many, many_labels, many_shares) = found
+    np.testing.assert_allclose(many, few, rtol=1e-5)
+    np.testing.assert_array_equal(many_labels, few_labels)
+    np.testing.assert_allclose(many_shares, np.pad(few_shares, ((0, 0), (0, 0), (0, 2))), atol=1e-6)
+    new = jnp.full((1, 2, 3), 4, jnp.int32)
+    assert model.predict(fitted.params, new, jnp.array([1], jnp.int32)).labels.tolist() == [[0, -1]]
+
+
+def test_matrices_of_counts_are_even_where_nothing_was_counted():
+    votes, lengths = jnp.array([[[1], [0]]]), jnp.array([2])
+    emission = true_emissions(votes, jnp.array([[1, 1]]), lengths, 3, pseudo_count=0.0)[0]
+    np.testing.assert_allclose(emission, [[1 / 3] * 3, [0.5, 0.5, 0], [1 / 3] * 3], rtol=1e-6)
+    emission = initial_emission(votes, lengths, 3, pseudo_count=0.0)[0]
+    np.testing.assert_allclose(emission, [[1, 0, 0], [0, 1, 0], [1 / 3] * 3], rtol=1e-6)
 
 
 def test_ties_are_broken_at_random_and_every_token_may_be_silent():

@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxuq.tagging import k_best_viterbi, log_likelihood, path_entropy, posterior_sample, smoothed_marginals, viterbi
+from jaxuq.tagging import (
+    k_best_viterbi,
+    log_likelihood,
+    normalised_log_probability,
+    path_entropy,
+    posterior_sample,
+    smoothed_marginals,
+    viterbi,
+)
 from tests.tagging.chains import RandomChain, brute_force, paths_and_scores, random_chain
 
 
@@ -65,6 +73,20 @@ def test_a_chain_of_one_state_or_one_token_or_none():
     np.testing.assert_array_equal(log_likelihood(*chain), [0.0, 0.0])
     single = k_best_viterbi(jnp.log(jnp.array([0.2, 0.8])), jnp.zeros((2, 2)), jnp.zeros((1, 1, 2)), num_paths=3)
     np.testing.assert_array_equal(single.paths[0, :, 0], [1, 0, -1])
+
+
+def test_an_empty_sequence_has_one_path_though_nothing_may_begin_it():
+    chain = (jnp.full(2, -jnp.inf), jnp.zeros((2, 2)), jnp.zeros((2, 3, 2)), jnp.array([0, 3]))
+    best = k_best_viterbi(*chain, num_paths=2)
+    np.testing.assert_array_equal(best.scores, [[0.0, -np.inf], [-np.inf, -np.inf]])
+    np.testing.assert_array_equal(log_likelihood(*chain), best.scores[:, 0])
+
+
+def test_lengths_beyond_the_array_are_its_length():
+    chain = (jnp.zeros(2), jnp.zeros((2, 2)), jnp.log(jnp.array([[[0.9, 0.1], [0.2, 0.8]]])))
+    expected = 0.5 * np.log(0.9 * 0.8)
+    for length in (2, 9):
+        np.testing.assert_allclose(normalised_log_probability(*chain, jnp.array([length])), [expected], rtol=1e-5)
 
 
 def test_an_impossible_sequence_is_reported_and_harms_nothing():

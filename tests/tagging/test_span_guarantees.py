@@ -38,6 +38,10 @@ def test_a_score_is_the_highest_threshold_at_which_a_span_is_marked(rng):
         np.testing.assert_allclose([found[span] for span in seen], list(seen.values()), atol=1e-9)
 
 
+def test_text_without_types_has_no_spans():
+    assert candidate_spans(np.ones((2, 1)), ["O"]) == {}
+
+
 def test_a_type_without_an_inside_label_has_spans_of_one_token():
     marginals = np.array([[0.2, 0.8], [0.3, 0.7], [0.9, 0.1]])
     assert candidate_spans(marginals, ["O", "B-x"], least=0.5) == {(0, 1, "x"): 0.8, (1, 2, "x"): 0.7}

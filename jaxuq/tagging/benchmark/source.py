@@ -227,6 +227,8 @@ def _read_file(path: pathlib.Path, configuration: TaggingConfiguration) -> WeakL
         )
     lines = [re.split(r"[ \t]+", line.strip(" \t")) for line in read_text(path).split("\n")]
     sentences = [words for words in lines if any(words)]
+    if not sentences:
+        raise TaggingDataError(f"{path} holds no text; expected a sentence a line")
     return make_weak_labels(
         sentences, [np.zeros((len(words), 0), np.int32) for words in sentences], None, bio_label_names(()), []
     )

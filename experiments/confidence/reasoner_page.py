@@ -270,10 +270,17 @@ def settings_figure(found: Evaluated, settings: Sequence[dict[str, float]]) -> A
     first.set_xlabel("share of right answers", fontsize=NORMAL)
     first.legend(fontsize=NORMAL, frameon=False)
     panel_title(first, "P̃ by number of operations", INK)
-    for above, colour in zip(sorted({row["above"] for row in settings}), ("#0072B2", "#56B4E9", "#009E73")):
+    # Open rings of three sizes: settings that give the same stand on each other.
+    styles = (("#0072B2", 13), ("#D55E00", 8), ("#009E73", 4))
+    for above, (colour, size) in zip(sorted({row["above"] for row in settings}), styles):
         own = [row for row in settings if row["above"] == above]
         points = [row["auroc"] for row in own], [row["ece"] for row in own]
-        second.plot(*points, "o", color=colour, label=f"above {above:.1f}")
+        second.plot(*points, "o", color=colour, markersize=size, markerfacecolor="none", label=f"above {above:.1f}")
+    second.margins(0.15)
+    for kept in {row["kept"] for row in settings}:
+        row = max((row for row in settings if row["kept"] == kept), key=lambda row: row["above"])
+        at = {"xytext": (8, 6), "textcoords": "offset points"}
+        second.annotate(f"{kept:g} kept", (row["auroc"], row["ece"]), fontsize=NORMAL - 1, **at)
     second.set_xlabel("AUROC", fontsize=NORMAL)
     second.legend(fontsize=NORMAL, frameon=False)
     panel_title(second, "P̃ sim as its filter varies", INK)

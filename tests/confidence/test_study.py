@@ -14,6 +14,7 @@ import pytest
 
 from jaxuq import confidence
 from jaxuq.cli.main import main
+from jaxuq.confidence.measures import stored_facts
 from jaxuq.confidence.study.scores import evaluated, score_measures, write_scores
 from jaxuq.questions import add_responses
 from jaxuq.reporting import write_report
@@ -202,6 +203,13 @@ def test_scores_tell_measures_apart():
     assert rows["uqac"]["auroc_all_lower"] < rows["uqac"]["auroc_all"] < rows["uqac"]["auroc_all_upper"]
     assert rows["logistic_all"]["auroc_all"] > 0.7
     assert rows["uqac"]["ece_isotonic"] < 0.25
+
+
+def test_a_measure_that_is_often_undefined_is_scored_where_it_is_even_alone():
+    lines = [line | {"measures": {"stated_confidence": line["measures"]["stated_confidence"]}} for line in _lines()]
+    found = evaluated(lines, 0, {"stated_confidence": stored_facts({})["stated_confidence"]})
+    (row,) = score_measures(found, 0, "mine")[1]
+    assert row["n"] == 30 and row["undefined"] == 30 and row["auroc_all"] == 0.5
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -43,7 +43,7 @@ class Evaluated(NamedTuple):
         lines: those with an answer.
         correct: 0 or 1 of each.
         scores: by measure; higher is more confident, NaN where undefined.
-        common: answers on which every usual measure is defined: measures are compared on these.
+        common: answers on which every usual measure is defined: measures are compared on these. All, where none is usual.
         about: the measures, for tables and pages.
     """
 
@@ -73,7 +73,7 @@ def evaluated(
         if any(value is not None for value in values):
             scores[name] = one.sign * np.array([np.nan if value is None else value for value in values], np.float32)
     usual = [values for values in scores.values() if np.isfinite(values).mean() >= _OFTEN]
-    common = np.all([np.isfinite(values) for values in usual], axis=0) if usual else np.zeros(len(kept), bool)
+    common = np.all([np.isfinite(values) for values in usual], axis=0) if usual else np.ones(len(kept), bool)
     scores |= learned_measures(kept, correct, scores, common, seed, about)
     return Evaluated(kept, correct, scores, common, about)
 

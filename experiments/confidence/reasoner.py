@@ -1,6 +1,6 @@
 """A model that reasons, and Tables 3.1 and 3.2 of the dissertation on it.
 
-    python experiments/confidence/reasoner.py --output runs/reasoner           # never run whole yet
+    python experiments/confidence/reasoner.py --output runs/reasoner           # an hour and a half on busy cores
     python experiments/confidence/reasoner.py --output runs/reasoner --write   # also writes reasoner.md, its figures
     python experiments/confidence/reasoner.py --output runs/tiny --tiny        # does it run?
 

@@ -94,7 +94,7 @@ def page(
     )
     text = f"""# Tables 3.1 and 3.2 on a model that reasons
 
-    python experiments/confidence/reasoner.py --output runs/reasoner --write
+    python experiments/confidence/reasoner.py --output runs/reasoner --forks {about["forks"]} --write
 
 SmolLM2-135M, tuned by jaxuq on {about["examples"]} written-out expressions of two to four operations (LoRA of rank
 {about["rank"]} on all linear layers, one epoch), was asked {count} others without an example in its prompt:
@@ -211,7 +211,7 @@ def _figures_section(found: Evaluated, settings: Sequence[dict[str, float]]) -> 
     work = ("generate", "read", "substitutions", "samples", "stated_confidence")
     spent = {part: f"{np.median([line['seconds'].get(part, 0.0) for line in found.lines]):.2f}" for part in work}
     return f"""
-## Figures 3.2, 3.3, 3.4 and 3.6
+## Figures 3.2, 3.3 and 3.4
 
 ![Accuracy against confidence](reasoner-reliability.png)
 
@@ -228,10 +228,13 @@ AUROC {auroc.min():.1f} to {auroc.max():.1f}, ECE {ece.min():.1f} to {ece.max():
 
 ![Calibration error against AUROC, all measures](reasoner-measures.png)
 
+## What it costs (Figure 3.6)
+
 ![Cost](reasoner-cost.png)
 
-Seconds a question, twenty at a time: generating {spent["generate"]}, reading the pass {spent["read"]}, substitutions
-{spent["substitutions"]}, samples {spent["samples"]}, asking for a confidence {spent["stated_confidence"]}.
+Seconds a question, twenty at a time, of the run that made this page, whatever else its machine did: generating
+{spent["generate"]}, reading the pass {spent["read"]}, substitutions {spent["substitutions"]}, samples
+{spent["samples"]}, asking for a confidence {spent["stated_confidence"]}.
 """
 
 
@@ -270,18 +273,16 @@ def settings_figure(found: Evaluated, settings: Sequence[dict[str, float]]) -> A
     first.set_xlabel("share of right answers", fontsize=NORMAL)
     first.legend(fontsize=NORMAL, frameon=False)
     panel_title(first, "P̃ by number of operations", INK)
-    # Open rings of three sizes: settings that give the same stand on each other.
-    styles = (("#0072B2", 13), ("#D55E00", 8), ("#009E73", 4))
-    for above, (colour, size) in zip(sorted({row["above"] for row in settings}), styles):
-        own = [row for row in settings if row["above"] == above]
-        points = [row["auroc"] for row in own], [row["ece"] for row in own]
-        second.plot(*points, "o", color=colour, markersize=size, markerfacecolor="none", label=f"above {above:.1f}")
+    sizes = dict(zip(sorted({row["above"] for row in settings}), (13, 8, 4)))  # settings that give the same are rings
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", INK)
+    for kept, colour in zip(sorted({row["kept"] for row in settings}), colours):
+        own = [row for row in settings if row["kept"] == kept]
+        for row in own:
+            style = {"color": colour, "markersize": sizes[row["above"]], "markerfacecolor": "none"}
+            label = f"{kept:g} kept" if row is own[0] else None
+            second.plot(row["auroc"], row["ece"], "o", label=label, **style)
     second.margins(0.15)
-    for kept in {row["kept"] for row in settings}:
-        row = max((row for row in settings if row["kept"] == kept), key=lambda row: row["above"])
-        at = {"xytext": (8, 6), "textcoords": "offset points"}
-        second.annotate(f"{kept:g} kept", (row["auroc"], row["ece"]), fontsize=NORMAL - 1, **at)
     second.set_xlabel("AUROC", fontsize=NORMAL)
     second.legend(fontsize=NORMAL, frameon=False)
-    panel_title(second, "P̃ sim as its filter varies", INK)
+    panel_title(second, "P̃ sim; rings: above 0, 0.1, 0.2", INK)
     return figure

@@ -4,7 +4,7 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxuq._entries import Entries, Entry
 from jaxuq.questions.families import read_families
@@ -210,8 +210,11 @@ def add_responses(found: QuestionSet, path: str | os.PathLike) -> QuestionSet:
     return found._replace(questions=kept, rejected=rejected)
 
 
-def spread(questions: Sequence[Question], limit: int | None, seed: int) -> list[Question]:
-    """The first `limit` questions of a fixed shuffle, so that a part is like the whole; all, in order, for None."""
+_One = TypeVar("_One")
+
+
+def spread(questions: Sequence[_One], limit: int | None, seed: int) -> list[_One]:
+    """The first `limit` questions (or answers) of a fixed shuffle, so that a part is like the whole; None: all."""
     if limit is None or limit >= len(questions):
         return list(questions)
     order = list(range(len(questions)))

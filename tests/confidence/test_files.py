@@ -35,6 +35,13 @@ def measured(path, *measures, data="facts"):
     return measure_file(configuration, path, kind_of(path))
 
 
+def test_a_part_of_the_answers_is_read_where_a_limit_is_given(tmp_path):
+    path = write_lines(tmp_path / "samples_gsm8k_2026.jsonl", harness_text())
+    whole = by_id(measured(path))
+    part = by_id(measure_file(c.StudyConfiguration(measures=("all",), responses=path, limit=7), path, kind_of(path)))
+    assert len(part) == 7 and all(whole[name]["measures"].keys() >= {"agreement"} for name in part)
+
+
 def by_id(found):
     return {line["id"]: line for line in found.lines}
 

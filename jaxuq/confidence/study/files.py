@@ -21,6 +21,7 @@ from jaxuq.confidence.text.measuring import measurable, measured
 from jaxuq.questions import FoundAnswer, Question, QuestionError, judge_answer, load_questions
 from jaxuq.questions.grading import with_unit
 from jaxuq.questions.kinds import kind_of as kind_of_answers
+from jaxuq.questions.sets import spread
 from jaxuq.study import Listener, RunFolder, check_folder, digest, open_run, write_table
 
 _FORMULA = 1
@@ -72,6 +73,7 @@ def measure_file(
     """
     chosen = chosen_measures(configuration.measures, measures)
     given = _graded(read_answers(path, kind), configuration, path)
+    given = given._replace(answers=spread(given.answers, configuration.limit, configuration.seed))
     questions = [_question(one) for one in given.answers]
     found = [_final(one, question) for one, question in zip(given.answers, questions)]
     values = _values(given.answers, questions, found, chosen)

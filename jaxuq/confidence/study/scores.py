@@ -43,7 +43,8 @@ class Evaluated(NamedTuple):
         lines: those with an answer.
         correct: 0 or 1 of each.
         scores: by measure; higher is more confident, NaN where undefined.
-        common: answers on which every usual measure is defined: measures are compared on these. All, where none is usual.
+        common: answers on which every usual measure is defined: measures are compared on these; all of
+            them, where no measure is usual.
         about: the measures, for tables and pages.
     """
 

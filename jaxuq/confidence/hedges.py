@@ -26,7 +26,7 @@ HEDGES: dict[str, float] = {
 Those of `parse_confidence` are medians of people's readings; the rest stand in their order beside them, and want to be
 fitted with `fit_hedges`.
 """
-_DENIED = re.compile(r"(?:\bnot|\bnever|n't|\bcannot|\bneither)(?:\s+\w+){0,2}\s+$")
+_DENIED = re.compile(r"(?:\bnot|\bnever|n't|\bcannot|\bneither)(?:\s+(?!(?:but|and|or|so|though|yet)\b)\w+){0,3}\s+$")
 _STOP = re.compile(r"[.!?]\s")
 
 
@@ -96,8 +96,8 @@ def _plain(text: str) -> str:
 
 
 def _words_before(text: str, at: int) -> int:
-    """Where the last three words before a place begin: all that `_DENIED` looks at, however long the text is."""
-    for _ in range(4):
+    """Where the last four words before a place begin: all that `_DENIED` looks at, however long the text is."""
+    for _ in range(5):
         at = max(text.rfind(" ", 0, at), 0)
     return at
 

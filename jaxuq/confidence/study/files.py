@@ -18,10 +18,9 @@ from jaxuq.confidence.study.kept import KeptConfidence, write_kept
 from jaxuq.confidence.study.lines import Lines
 from jaxuq.confidence.study.scores import write_answers, write_scores
 from jaxuq.confidence.text.measuring import measurable, measured
-from jaxuq.questions import FoundAnswer, Question, QuestionError, judge_answer, load_questions
+from jaxuq.questions import FoundAnswer, Question, QuestionError, judge_answer, load_questions, spread
 from jaxuq.questions.grading import with_unit
 from jaxuq.questions.kinds import kind_of as kind_of_answers
-from jaxuq.questions.sets import spread
 from jaxuq.study import Listener, RunFolder, check_folder, digest, open_run, write_table
 
 _FORMULA = 1

@@ -95,7 +95,8 @@ def test_jaxuqs_own_model_runs_and_texts_too_long_for_it_are_counted(files, mode
     [
         (["--types", "nowhere.json"], "no file nowhere.json of types"),
         (["--data", "nowhere.jsonl"], "no file nowhere.jsonl of texts"),
-        (["--data", "types.xml"], "no .txt, .json or .jsonl file"),
+        (["--data", "types.xml"], "no file types.xml of texts"),
+        (["--data", "{}/texts.xml"], "no .txt, .json or .jsonl file"),
         (["--prompts", "nowhere.toml"], "no file nowhere.toml of prompts"),
         (["--model", "replay:nowhere.jsonl"], "no file nowhere.jsonl of conversations"),
         (["--model", "ftp://somewhere"], "expected http"),
@@ -109,6 +110,8 @@ def test_jaxuqs_own_model_runs_and_texts_too_long_for_it_are_counted(files, mode
     ],
 )
 def test_mistakes_are_one_line(files, capsys, more, said):
+    (files / "texts.xml").write_text("<p>Ada met Bo.</p>")
+    more = [one.format(files) for one in more]
     with pytest.raises(SystemExit) as ended:
         main(arguments(files, *more))
     error = capsys.readouterr().err

@@ -174,7 +174,7 @@ def test_the_command_fits_and_forecasts(tmp_path, some, capsys):
     main(["molecules", "predict", str(tmp_path / "model"), str(listed)])
     assert len((tmp_path / "model" / "forecasts.csv").read_text().splitlines()) == 3
 
-    for wrong, said in ((["predict", str(tmp_path), str(new)], "holds no fitted"), (["fit", "esoll"], "esoll")):
+    for wrong, said in ((["predict", str(tmp_path), str(new)], "holds no model"), (["fit", "esoll"], "esoll")):
         with pytest.raises(SystemExit) as ended:
             main(["molecules", *wrong])
         assert ended.value.code == 2 and said in capsys.readouterr().err

@@ -16,6 +16,8 @@ _BETWEEN = re.compile(r"[\s,;]*([\[{])")  # values in a row, as of JSON lines
 class _Written(float):
     """A number that is written as the model wrote it: 1.60 and 1e5 are found in a text by their letters."""
 
+    text: str
+
     def __new__(cls, text: str) -> "_Written":
         number = super().__new__(cls, text)
         number.text = text

@@ -214,7 +214,11 @@ against the same; *right or wrong*, of answers. 95 % intervals, resampling pairs
 
 """
     if "iterated_mutual_information" in named:
-        left = [f"{one.title} ({one.needs[0]})" for name, one in MEASURES.items() if name not in named]
+        asked = {name for line in lines.values() for name in line["measures"]}
+        left = [
+            f"{one.title} ({'which no answer shows' if name in asked else one.needs[0]})"
+            for name, one in MEASURES.items() if name not in named
+        ]  # fmt: skip
         text += f"""What a study leaves out is made beside it (`known_extra.py`): iterated prompting and pair
 prediction, from the probabilities of all six answers after each of them was shown (the model was not trained on pairs);
 an ensemble of the snapshots after each epoch of this tuning; confidence against alternatives (least over the tokens);

@@ -236,12 +236,11 @@ def main() -> None:
     loop, batch = (found.get(name, {}).get("wall") for name in ("torch, one by one", "batched"))
     if loop and batch:
         print(f"torch / jaxuq, a batch on one device: {loop / batch:.2f}")
-    rows = options.project_rows[0]
-    peer = found.get(f"traker, {rows} rows", {}).get("wall")
-    for kind in options.kinds or ():
-        ours = found.get(f"{kind}, {rows} rows", {}).get("wall")
-        if peer and ours:
-            print(f"traker / jaxuq, {kind}: {peer / ours:.1f}")
+    of_rows = f", {options.project_rows[0]} rows"
+    peer = found.pop(f"traker{of_rows}", {}).get("wall")
+    for name, row in found.items():
+        if peer and name.endswith(of_rows):
+            print(f"traker / jaxuq, {name.removesuffix(of_rows)}: {peer / row['wall']:.1f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ ensemble are the snapshots after each epoch of the same tuning, which cost nothi
 the distance are fitted on half of the questions, twins together, and applied to the other, both ways.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from jaxuq.confidence import (
     mahalanobis_distance,
     pair_prediction,
 )
+from jaxuq.confidence.study.lines import unpacked
 from jaxuq.experts import load_adapter_checkpoints
 from jaxuq.language import LanguageModel, merge_adapters, score
 from jaxuq.networks import LoraConfig
@@ -36,11 +36,16 @@ ALTERNATIVES = 6  # tokens at each place
 DIRECTIONS = 32  # of the hidden states, by variance; the distance from 300 states in 576 dimensions is none
 
 
+def bare_prompt(question: str) -> str:
+    """A question without shown examples: the tuned model knows the form, and a third of the tokens is left."""
+    return f"Q: {question}\nA:"
+
+
 def option_log_probs(model: LanguageModel, known: Sequence[KnownQuestion], shown: int | None = None) -> np.ndarray:
     """Log-probability of each option of each question, `[questions, options]`; after option `shown` was, if given."""
     prompts, replies = [], []
     for one in known:
-        prompt = f"Q: {one.question}\nA:"
+        prompt = bare_prompt(one.question)
         if shown is not None:
             prompt = SHOWN.format(question=one.question, answer=one.options[shown])
         for option in one.options:
@@ -104,7 +109,7 @@ def _normal(log_probs: np.ndarray) -> jax.Array:
 
 def _alternatives(model: LanguageModel, known: Sequence[KnownQuestion], lines: Mapping[str, Mapping]) -> np.ndarray:
     """The least confidence of a response's tokens against their alternatives."""
-    prompts = [f"Q: {one.question}\nA:" for one in known]
+    prompts = [bare_prompt(one.question) for one in known]
     answers = score(model, prompts, [lines[one.id]["response"] for one in known], chat=False, batch_size=32,
                     top_alternatives=ALTERNATIVES)  # fmt: skip
     return np.array([float(alternatives_confidence(jnp.asarray(one.alternatives[1])).min()) for one in answers])
@@ -122,8 +127,7 @@ def _fitted(
         values for name, values in usual.items() if MEASURES[name].about["group"] in ("uqac", "answer", "response")
     ]
     half = np.random.default_rng([seed, 1]).permutation(groups.max() + 1)[groups] <= groups.max() // 2
-    states = np.stack([np.frombuffer(base64.b64decode(lines[one.id]["state"]), np.float16) for one in known])
-    states = states.astype(np.float32)
+    states = np.stack([unpacked(lines[one.id]["state"]) for one in known])
     spread = states.std(axis=0)
     standard = (states - states.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     projected = standard @ np.linalg.svd(standard, full_matrices=False)[2][:DIRECTIONS].T

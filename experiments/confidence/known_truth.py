@@ -23,7 +23,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from known_extra import extra_measures, option_log_probs
+from known_extra import bare_prompt, extra_measures, option_log_probs
 
 from jaxuq.confidence import MEASURES, StudyConfiguration, run_study
 from jaxuq.confidence.measures import stored_facts
@@ -89,8 +89,8 @@ def main() -> None:
 
 
 def bare(question: Question) -> Question:
-    """The question without shown examples: the tuned model knows the form, and a third of the tokens is left."""
-    return question._replace(prompt=f"Q: {question.question}\nA:", chat=False)
+    """The question as it is asked here."""
+    return question._replace(prompt=bare_prompt(question.question), chat=False)
 
 
 def parts(one: KnownQuestion, predicted: np.ndarray) -> tuple[float, float]:

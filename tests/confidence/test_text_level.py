@@ -18,6 +18,7 @@ from jaxuq.confidence.text.options import ChainOptions
 from jaxuq.confidence.text.passes import Pass, Texts, generated_pass, read_texts, response_mask
 from jaxuq.confidence.text.reading import read_pass
 from jaxuq.confidence.text.spans import token_pieces, tokens_within
+from jaxuq.confidence.text.token_quantities import reductions_of
 from jaxuq.language import PromptError, encode_prompt
 from jaxuq.networks import Decoder, DecoderConfig
 from jaxuq.questions import Question
@@ -39,7 +40,7 @@ def single_answer_measures(texts, reading):
 
 
 def reductions():
-    return tuple((one.name, one.functions["token"]) for one in SINGLE if "token" in one.functions)
+    return reductions_of(SINGLE)
 
 
 @functools.cache

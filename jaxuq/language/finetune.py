@@ -24,12 +24,13 @@ from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.language.adapters import init_adapters
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
-from jaxuq.language.errors import CheckpointError
+from jaxuq.language.errors import CheckpointError, PromptError
 from jaxuq.language.instructions import Rejected
 from jaxuq.language.model import LanguageModel
 from jaxuq.language.tuning import (
     FinetuneConfig,
     FinetuneState,
+    PairLoss,
     ScheduledLoss,
     StepReport,
     TokenLoss,
@@ -117,7 +118,7 @@ def finetune(
     data: Sequence[Any],
     config: FinetuneConfig | None = None,
     *,
-    token_loss: TokenLoss | ScheduledLoss = cross_entropy,
+    token_loss: TokenLoss | ScheduledLoss | PairLoss = cross_entropy,
     mesh: jax.sharding.Mesh | None = None,
     checkpoint: str | pathlib.Path | None = None,
     checkpoint_steps: int | None = None,
@@ -138,7 +139,9 @@ def finetune(
         model: to be tuned; its own arrays are not changed.
         data: an `InstructionFile`, or any sequence of `Instruction`s; bad examples are left out and reported.
         config: how; None: the defaults.
-        token_loss: see `response_loss`; or a `ScheduledLoss`, which changes from step to step.
+        token_loss: see `response_loss`; or a `ScheduledLoss`, which changes from step to step. With a `PairLoss`
+            examples 2i and 2i + 1 of the data are a pair, both of which are left out if one is bad; the sizes of
+            batches count pairs, and so does `history.tokens`.
         mesh: devices with an axis `data`, over which the rows of a batch are divided, and, unless they lie on this mesh
             already, parameters and the optimiser's moments as `PARTITION_RULES` say. None: one device.
         checkpoint: a folder. `latest` in it serves to resume; `epoch-1`, `epoch-2`, ... keep the `FinetuneState` after
@@ -172,11 +175,13 @@ def finetune(
         True
     """
     config = FinetuneConfig() if config is None else config
-    micro, rows = _check(config, model, mesh)
+    paired = isinstance(token_loss, PairLoss)
+    micro, rows = _check(config, model, mesh, len(data) if paired else None)
     vocab_size = as_model(model.decoder).vocab_size
     survey = survey_examples(data, max_length=config.max_length, vocab_size=vocab_size)
     order = named_key(rng_key, "order")
-    plans = functools.partial(_epoch_plans, survey, config, [int(x) for x in jax.random.key_data(order).ravel()])
+    seed = [int(x) for x in jax.random.key_data(order).ravel()]
+    plans = functools.partial(_pair_plans if paired else _epoch_plans, survey, config, seed)
     steps_before = np.cumsum([0, *(len(plans(epoch)) for epoch in range(config.epochs))])
     num_steps = min(int(steps_before[-1]), config.max_steps or int(steps_before[-1]))
 
@@ -189,7 +194,7 @@ def finetune(
     history = FinetuneHistory(*(np.full(num_steps, np.nan, np.float32) for _ in range(3)))
     folder = None if checkpoint is None else pathlib.Path(checkpoint).expanduser()
     if folder is not None:
-        _claim(folder, config, survey, rng_key)
+        _claim(folder, config, survey, rng_key, paired)
         rates = np.asarray(learning_rate_schedule(config, num_steps)(np.arange(num_steps)))
         epochs = np.split(rates, np.minimum(steps_before[1:-1], num_steps))
         write_json(
@@ -257,8 +262,14 @@ def finetune(
     return Finetuned(_tuned_model(model, config, state.trained), history, state, survey, skipped)
 
 
-def _check(config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh | None) -> tuple[int, int]:
-    """Rows of a micro-batch and of a batch."""
+def _check(
+    config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh | None, in_pairs: int | None
+) -> tuple[int, int]:
+    """Rows of a micro-batch and of a batch, of so many examples if they are in pairs."""
+    if in_pairs is not None and config.packed:
+        raise OptionError("examples in pairs have a row each: FinetuneConfig(packed=False)")
+    if in_pairs is not None and in_pairs % 2:
+        raise OptionError(f"there are {in_pairs} examples; expected pairs, the preferred one first")
     if config.max_length > model.functions.max_positions:
         raise OptionError(
             f"max_length is {config.max_length}, but the model's context is {model.functions.max_positions} tokens"
@@ -280,7 +291,8 @@ def _check(config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh
         row_axes(mesh)
         if micro % row_parts(mesh):
             raise OptionError(f"{micro} rows at a time cannot be divided over {row_parts(mesh)} devices evenly")
-    return micro, config.batch_size
+    each = 1 if in_pairs is None else 2
+    return micro * each, config.batch_size * each
 
 
 def _epoch_plans(survey: Survey, config: FinetuneConfig, seed: list[int], epoch: int) -> list[BatchPlan]:
@@ -291,6 +303,16 @@ def _epoch_plans(survey: Survey, config: FinetuneConfig, seed: list[int], epoch:
         seed=[*seed, epoch],
         packed=config.packed,
     )
+
+
+def _pair_plans(survey: Survey, config: FinetuneConfig, seed: list[int], epoch: int) -> list[BatchPlan]:
+    """As `_epoch_plans` of pairs, in two rows each; one with a bad example is left out."""
+    lengths = survey.lengths.reshape(-1, 2)
+    whole = np.where((lengths > 0).all(axis=1), lengths.max(axis=1), 0)
+    if not whole.any():
+        raise PromptError(f"none of the {len(whole)} pairs can be used; first: {survey.rejected[0].reason}")
+    plans = _epoch_plans(survey._replace(lengths=whole), config, seed, epoch)
+    return [plan._replace(rows=tuple((2 * pair + side,) for (pair,) in plan.rows for side in (0, 1))) for plan in plans]
 
 
 def _divide(
@@ -334,7 +356,9 @@ def _tuned_model(model: LanguageModel, config: FinetuneConfig, trained: PyTree) 
 
 
 @functools.lru_cache(maxsize=4)  # members of an ensemble, and rounds of labelling, trace it once
-def compiled_step(model: Decoder | Model, config: FinetuneConfig, token_loss: TokenLoss, num_steps: int) -> Callable:
+def compiled_step(
+    model: Decoder | Model, config: FinetuneConfig, token_loss: TokenLoss | ScheduledLoss | PairLoss, num_steps: int
+) -> Callable:
     """The program of `finetune`: `step(state, frozen, micro-batches, rng_key)`, which reuses the state's buffers."""
     optimizer = make_optimizer(config, num_steps)
 
@@ -362,14 +386,14 @@ def _ahead(items: Iterable[Any]) -> Iterator[Any]:
             yield item
 
 
-def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key: Key[Array, ""]) -> None:
+def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key: Key[Array, ""], paired: bool) -> None:
     """Note whose checkpoints these are, and refuse those of a run with other options, data or key."""
     record = {
         "config": dataclasses.asdict(config),
         "examples": len(survey.lengths),
         "data": survey.digest,
         "key": zlib.crc32(np.asarray(jax.random.key_data(rng_key)).tobytes()),
-    }
+    } | ({"pairs": True} if paired else {})
     record = json.loads(json.dumps(record))
     file = folder / "run.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -378,7 +402,7 @@ def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key
         with contextlib.suppress(*DAMAGED):
             earlier = json.loads(file.read_text())
         known = earlier if isinstance(earlier, dict) else {}
-        different = [name for name in record if known.get(name) != record[name]]
+        different = [name for name in {**record, **known} if known.get(name) != record.get(name)]
         if different:
             raise CheckpointError(
                 f"{folder} holds the checkpoints of a run with another {', '.join(different)}; name another folder or "

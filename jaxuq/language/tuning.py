@@ -137,6 +137,18 @@ class ScheduledLoss:
         return self.at(1.0)(logits, tokens, examples)
 
 
+@dataclasses.dataclass(frozen=True)
+class PairLoss:
+    """A loss of two responses to one prompt: examples 2i and 2i + 1 of the data, the preferred one first.
+
+    Attributes:
+        of: `of(log_probs, pairs) -> [pairs]` of the log-probabilities `[pairs, 2]` of the responses, each summed over
+            its tokens, and the numbers i of the pairs, which are -1 in padding.
+    """
+
+    of: Callable[[Float[Array, "pairs 2"], Int[Array, " pairs"]], Float[Array, " pairs"]]
+
+
 @checked
 @widened
 def cross_entropy(
@@ -168,7 +180,7 @@ def response_loss(
     batch: TokenBatch,
     *,
     rng_key: Key[Array, ""] | None = None,
-    token_loss: TokenLoss = cross_entropy,
+    token_loss: TokenLoss | PairLoss = cross_entropy,
 ) -> tuple[Float[Array, ""], Int[Array, ""]]:
     r"""$\sum_t \ell(x_{t-1}, y_t)$ over the response tokens of a batch, and how many there are.
 
@@ -181,11 +193,12 @@ def response_loss(
         batch: tokens; `where` says which are learnt.
         rng_key: for the adapters' dropout; None: no dropout.
         token_loss: `token_loss(logits, tokens, examples) -> [batch, time]`, each token on its own; `examples` are
-            their numbers in the data, to look up weights or uncertainties of examples.
+            their numbers in the data, to look up weights or uncertainties of examples. Or a `PairLoss`, for rows of one
+            example each: those of a pair one after the other.
 
     Returns:
-        `(sum, count)`. Never holds `[batch, time, vocabulary]`, see `map_logits`. NaN for rows of several examples and
-        a model that cannot read `segments`.
+        `(sum, count)`; of a `PairLoss` over pairs. Never holds `[batch, time, vocabulary]`, see `map_logits`. NaN for
+        rows of several examples and a model that cannot read `segments`.
 
     Raises:
         CapabilityError: a key for a model without dropout.
@@ -199,6 +212,52 @@ def response_loss(
         >>> response_loss(decoder, decoder.init(jax.random.key(0), tokens), batch)[1]
         Array(2, dtype=int32)
     """
+    if isinstance(token_loss, PairLoss):
+        log_probs = response_log_probs(model, params, batch, rng_key=rng_key).reshape(-1, 2)
+        numbers = jnp.max(jnp.asarray(batch.examples), axis=-1).reshape(-1, 2)[:, 0]
+        pairs = jnp.where(numbers < 0, -1, numbers // 2)
+        losses = jnp.where(pairs < 0, 0.0, token_loss.of(log_probs, pairs))
+        return jnp.sum(losses), jnp.sum(pairs >= 0, dtype=jnp.int32)
+    losses, wanted = _token_losses(model, params, batch, rng_key, token_loss)
+    return jnp.sum(losses), jnp.sum(wanted, dtype=jnp.int32)
+
+
+@typed()
+@checked
+def response_log_probs(
+    model: Model | Decoder, params: PyTree, batch: TokenBatch, *, rng_key: Key[Array, ""] | None = None
+) -> Float[Array, " rows"]:
+    r"""$\sum_t \log p(y_t \mid y_{<t}, x)$ over the response tokens of each row.
+
+    Args:
+        model: or a decoder.
+        params: as for `response_loss`.
+        batch: one example a row.
+        rng_key: as for `response_loss`.
+
+    Returns:
+        In nats; 0 for a row of padding. Never holds `[batch, time, vocabulary]`.
+
+    Raises:
+        CapabilityError: a key for a model without dropout.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxuq.networks import DecoderConfig
+        >>> decoder = Decoder(DecoderConfig(7, 4, 4, num_layers=1, num_heads=1, num_kv_heads=1, head_dim=4))
+        >>> tokens = jnp.array([[1, 2, 3]])
+        >>> params = jax.tree.map(jnp.zeros_like, decoder.init(jax.random.key(0), tokens))
+        >>> batch = TokenBatch(tokens, jnp.array([[0, 1, 2]]), jnp.zeros_like(tokens), tokens > 1)
+        >>> print(f"{response_log_probs(decoder, params, batch)[0]:.4f} {-2 * jnp.log(7):.4f}")
+        -3.8918 -3.8918
+    """
+    return -jnp.sum(_token_losses(model, params, batch, rng_key, cross_entropy)[0], axis=-1)
+
+
+def _token_losses(
+    model: Model | Decoder, params: PyTree, batch: TokenBatch, rng_key: Key[Array, ""] | None, token_loss: TokenLoss
+) -> tuple[Float[Array, "rows time"], Bool[Array, "rows time"]]:
+    """The loss of each token, 0 where none is learnt, and which are."""
     model = as_model(model)
     given = {} if rng_key is None else {"rng_key": rng_key}
     if "segments" in model.options:
@@ -216,7 +275,7 @@ def response_loss(
             jnp.min(jnp.where(arrays[1] < 0, jnp.iinfo(arrays[1].dtype).max, arrays[1]), axis=-1, keepdims=True),
         )
         losses = undefined_unless(jnp.broadcast_to(ends[0] <= ends[1], losses.shape), losses)
-    return jnp.sum(losses), jnp.sum(wanted, dtype=jnp.int32)
+    return losses, wanted
 
 
 @typed()

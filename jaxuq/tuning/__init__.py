@@ -44,6 +44,7 @@ from jaxuq.tuning.posteriors.tuned import Tuned
 from jaxuq.tuning.predicting import AnswerForecast, average_answers, forecast_answers, sample_answers
 from jaxuq.tuning.preference_acquisition import diverse_preferences
 from jaxuq.tuning.preference_pairs import PreferencePairs, hedged_pairs, listener_pairs
+from jaxuq.tuning.preference_tuning import encode_preferences, preference_log_probs, preference_loss
 from jaxuq.tuning.prompts import AnswerPrompts, Encoded, encode_questions, take_questions, training_examples
 from jaxuq.tuning.responses import ResponseScores, response_scores
 from jaxuq.tuning.rewards import (
@@ -120,6 +121,7 @@ __all__ = [
     "decoder_adapters",
     "disagreement_uncertainty",
     "diverse_preferences",
+    "encode_preferences",
     "encode_questions",
     "fit_adapter_laplace",
     "fit_linear_probe",
@@ -147,6 +149,8 @@ __all__ = [
     "perplexity_uncertainty",
     "placed_prompts",
     "preference_information",
+    "preference_log_probs",
+    "preference_loss",
     "probe_confidence",
     "prune_samples",
     "read_judgement",

@@ -22,6 +22,7 @@ HOST: dict[str, str] = {
     "encoder_config": "makes a configuration",
     "encoder_digest": "reads files",
     "encoder_names": "gives strings",
+    "Wheel": "a type",
     "fetch_packaged": "downloads files",
     "fill_array": "reads a file into a host array",
     "find_encoder": "finds files",

@@ -146,6 +146,7 @@ HOST: dict[str, str] = {
     "PLAIN": "a constant",
     "Sampling": _TYPE,
     "Steering": _TYPE,
+    "PairLoss": _TYPE,
     "ScheduledLoss": _TYPE,
     "Scores": _TYPE,
     "TextStream": _TEXT,

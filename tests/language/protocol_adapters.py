@@ -17,6 +17,7 @@ from jaxuq.language import (
     make_optimizer,
     map_logits,
     merge_adapters,
+    response_log_probs,
     response_loss,
     stack_adapters,
 )
@@ -87,6 +88,15 @@ EXAMPLES: dict[str, Any] = {
     ),
     "response_loss": Example(
         lambda params, lora, batch: response_loss(
+            in_type_of(_DECODER, params), {"params": params, "lora": lora}, batch
+        ),
+        (_PARAMS, _LORA, _BATCH),
+        differentiable=(0, 1),
+        whole=(0, 1),
+        rows=2,
+    ),
+    "response_log_probs": Example(
+        lambda params, lora, batch: response_log_probs(
             in_type_of(_DECODER, params), {"params": params, "lora": lora}, batch
         ),
         (_PARAMS, _LORA, _BATCH),

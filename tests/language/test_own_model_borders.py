@@ -22,6 +22,7 @@ from jaxuq.language import (
     init_finetuning,
     make_optimizer,
     map_logits,
+    response_log_probs,
     response_loss,
     score,
     score_tokens,
@@ -59,6 +60,7 @@ USES = {
         model, PARAMS, TOKENS, jnp.array([3]), jax.random.split(jax.random.key(0), 1), max_new_tokens=2
     ),
     "response_loss": lambda model: response_loss(model, PARAMS, BATCH),
+    "response_log_probs": lambda model: response_log_probs(model, PARAMS, BATCH),
     "example_gradients": lambda model: example_gradients(model, PARAMS, jnp.zeros_like(PARAMS), BATCH),
     "answer_logits": lambda model: answer_logits(model, PARAMS, PROMPTS),
 }

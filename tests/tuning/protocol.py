@@ -169,6 +169,9 @@ LABELS: dict[str, int] = {
 
 HOST = {
     "PreferencePairs": "a result type",
+    "encode_preferences": "reads texts",
+    "preference_log_probs": "reads examples on the host; the arrays are those of response_log_probs",
+    "preference_loss": "makes a loss of direct_preference_loss",
     "hedged_pairs": "reads texts",
     "listener_pairs": "reads answers on the host",
     "Preference": "type",

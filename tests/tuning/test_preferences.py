@@ -1,7 +1,10 @@
 """Pairs for preference learning, and which to ask for, against loops and known utilities."""
 
+import copy
+import dataclasses
 import inspect
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +14,13 @@ from scipy import special
 
 from jaxuq import tuning
 from jaxuq._errors import ArrayError, OptionError
+from jaxuq.language import FinetuneConfig, PromptError, finetune, score
+from jaxuq.networks import LoraConfig
+from tests.tuning.tiny import COLOURS, word_model
 
+CONFIG = FinetuneConfig(
+    LoraConfig(rank=4), epochs=8, batch_size=4, max_length=16, packed=False, learning_rate=2e-2, decay=False
+)
 WORTH = {(1, 1): 1.0, (0, 0): 1.0, (1, 0): -0.5, (0, 1): -1.0}
 
 
@@ -164,3 +173,113 @@ def test_fewer_preferences_are_asked_for_than_by_chance_where_the_utilities_are_
     means = {way: float(np.mean(needed)) for way, needed in asked.items()}
     assert means["bald"] < means["chance"] and means["diverse"] < means["chance"], means
     print(means)
+
+
+def _records():
+    """Of two colours the one that comes later in the alphabet is preferred."""
+    return [
+        {"prompt": f"what is {letter}", "chosen": max(pair), "rejected": min(pair)}
+        for letter in "abcd"
+        for pair in itertools.combinations(COLOURS, 2)
+    ]
+
+
+def _examples(records=None):
+    records = _records() if records is None else records
+    return tuning.encode_preferences(word_model().tokenizer, records, chat=False)
+
+
+def test_the_reference_is_what_scoring_each_text_alone_gives():
+    model, records = word_model(), _records()
+    found = tuning.preference_log_probs(model, _examples(), batch_size=5)
+    for number, record in enumerate(records[:4]):
+        for side, name in enumerate(("chosen", "rejected")):
+            tokens = [*model.tokenizer(record[name]).input_ids, model.tokenizer.eos_token_id]
+            alone = score(model, record["prompt"], [np.array(tokens)], chat=False)[0]
+            np.testing.assert_allclose(found[number, side], alone.log_probs.sum(), rtol=1e-5)
+
+
+def test_the_first_loss_is_that_of_the_equation_and_tuning_widens_the_margins():
+    model, examples = word_model(), _examples()
+    before = tuning.preference_log_probs(model, examples)
+    shifted = before - np.array([[0.5, -0.25]], np.float32)  # of another reference, so that the loss is not log 2
+    loss = tuning.preference_loss(shifted, beta=0.4, flipped=0.1)
+    whole = dataclasses.replace(CONFIG, batch_size=len(before), max_steps=1)
+    started = finetune(jax.random.key(0), model, examples, whole, token_loss=loss)
+    margin = 0.4 * (0.5 + 0.25)
+    expected = -0.9 * math.log(1 / (1 + math.exp(-margin))) - 0.1 * math.log(1 / (1 + math.exp(margin)))
+    np.testing.assert_allclose(started.history.loss[0], expected, rtol=1e-4)
+    assert started.history.tokens[0] == len(before)
+
+    tuned = finetune(jax.random.key(0), model, examples, CONFIG, token_loss=tuning.preference_loss(before))
+    after = tuning.preference_log_probs(tuned.model, examples)
+    margins = (after - before) @ np.array([1.0, -1.0])
+    assert (margins > 0).mean() > 0.9 and tuned.history.loss[-1] < tuned.history.loss[0]
+
+
+def test_micro_batches_of_pairs_and_a_resumed_run_change_nothing(tmp_path):
+    model, examples = word_model(), _examples()
+    loss = tuning.preference_loss(tuning.preference_log_probs(model, examples))
+    short = dataclasses.replace(CONFIG, epochs=2)
+    whole = finetune(jax.random.key(0), model, examples, short, token_loss=loss)
+    parts = finetune(
+        jax.random.key(0), model, examples, dataclasses.replace(short, micro_batch_size=2), token_loss=loss
+    )
+    np.testing.assert_allclose(parts.history.loss, whole.history.loss, rtol=1e-4)
+    for _ in range(2):  # the second reads what the first kept
+        kept = finetune(jax.random.key(0), model, examples, short, token_loss=loss, checkpoint=tmp_path / "run")
+        np.testing.assert_array_equal(kept.history.loss, whole.history.loss)
+    with pytest.raises(ValueError, match="a run with another pairs"):
+        finetune(jax.random.key(0), model, examples, short, checkpoint=tmp_path / "run")
+
+
+def test_a_pair_with_a_bad_response_is_left_out_whole():
+    model, examples = word_model(), _examples()
+    reference = tuning.preference_log_probs(model, examples)
+    long = examples[3]._replace(tokens=np.zeros(20, np.int32), response=np.arange(20) > 0)
+    damaged = [*examples[:3], long, *examples[4:]]
+    one = dataclasses.replace(CONFIG, epochs=1, batch_size=64)
+    tuned = finetune(jax.random.key(0), model, damaged, one, token_loss=tuning.preference_loss(reference))
+    assert tuned.history.tokens[0] == len(reference) - 1
+    assert [one.row for one in tuned.rejected] == [3]
+    with pytest.raises(PromptError, match=r"none of the 1 pairs can be used; first: example 1 has 20 tokens"):
+        finetune(jax.random.key(0), model, [examples[2], long], one, token_loss=tuning.preference_loss(reference))
+
+
+def test_pairs_that_are_none_are_refused():
+    model, examples = word_model(), _examples()
+    loss = tuning.preference_loss(tuning.preference_log_probs(model, examples))
+    with pytest.raises(OptionError, match="there are 3 examples; expected pairs"):
+        finetune(jax.random.key(0), model, examples[:3], CONFIG, token_loss=loss)
+    with pytest.raises(OptionError, match=r"FinetuneConfig\(packed=False\)"):
+        finetune(jax.random.key(0), model, examples, dataclasses.replace(CONFIG, packed=True), token_loss=loss)
+    with pytest.raises(ArrayError, match="there are 3 examples; expected pairs"):
+        tuning.preference_log_probs(model, examples[:3])
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"prompt": "what", "chosen": "red"}, "preference 0 has no rejected; it has prompt, chosen"),
+        ({"prompt": "what", "chosen": "red", "rejected": 3}, "preference 0, rejected: prompt and responses must be"),
+        ({"prompt": 5, "chosen": "red", "rejected": "blue"}, "preference 0, chosen: prompt and responses must be"),
+        ({"prompt": "what", "chosen": "", "rejected": "blue"}, "preference 0, chosen: "),
+    ],
+)
+def test_bad_preferences_name_their_number_and_side(record, message):
+    with pytest.raises(PromptError, match=message):
+        _examples([record])
+
+
+def test_of_several_turns_only_the_response_counts():
+    tokenizer = copy.copy(word_model().tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ 'Q' if m.role == 'user' else 'A' }} {{ m.content }} <end> {% endfor %}"
+        "{% if add_generation_prompt %}A {% endif %}"
+    )
+    turns = [("user", "what is a"), ("assistant", "red"), ("user", "what is b")]
+    prompt = [{"role": role, "content": text} for role, text in turns]
+    record = {"prompt": prompt, "chosen": [{"role": "assistant", "content": "blue"}], "rejected": "green"}
+    chosen, rejected = tuning.encode_preferences(tokenizer, [record])
+    said = [tokenizer.convert_ids_to_tokens(one.tokens[one.response]) for one in (chosen, rejected)]
+    assert said == [["blue", "<end>"], ["green", "<end>"]]

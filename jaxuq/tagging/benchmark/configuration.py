@@ -30,11 +30,12 @@ class TaggingConfiguration(CrewOptions):
     supervised."""
 
     embeddings: str = "minilm"
-    """Encoder of the words for the neural models: minilm, or a folder with a BERT or RoBERTa in safetensors."""
+    """Encoder of the words for the neural models: minilm, mpnet (five times as large), or a folder with a BERT, RoBERTa
+    or MPNet in safetensors."""
 
     sentence_vector: Literal["mean", "cls"] = "mean"
     """The vector of a sentence, which Sparse-CHMM and ConNet read: the mean of its words', or the encoder's first token
-    (CLS), as published for BERT. MiniLM was trained to be averaged."""
+    (CLS), as published for BERT. MiniLM and MPNet were trained to be averaged."""
 
     seeds: int = 5
     """Runs of every model that draws random numbers; those that draw none run once."""

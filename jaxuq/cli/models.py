@@ -90,8 +90,8 @@ class FetchModel:
     """Download a model, verify it, and print where it is: jaxuq models fetch smollm2."""
 
     name: tyro.conf.Positional[str]
-    """A name of `jaxuq models list`, minilm or mpnet (word vectors), admet-regression or admet-classification (D-MPNNs),
-    or organisation/model on the Hugging Face hub."""
+    """A name of `jaxuq models list`, minilm or mpnet (word vectors), admet-regression or admet-classification
+    (D-MPNNs), or organisation/model on the Hugging Face hub."""
 
     def run(self) -> None:
         """Download unless it is there."""

@@ -226,6 +226,22 @@ def test_no_answer_anywhere_is_said(tmp_path):
     assert any("nothing to score" in note for note in write_scores(tmp_path, lines, "mine", 0))
 
 
+@pytest.mark.parametrize(
+    ("answer", "truth", "kind", "said"),
+    [
+        ("The capital of Norway is Oslo", "oslo", "text", True),
+        ("The capital of Norway is Oslofjord", "oslo", "text", False),
+        ("(B) or C++", "C++", "text", False),  # no word ends there
+        ("about 12 days", "12", "number", False),
+    ],
+)
+def test_right_answers_in_longer_texts_are_said(tmp_path, answer, truth, kind, said):
+    changed = {"correct": False, "answer": answer, "truth": truth, "kind": kind}
+    lines = [line | changed if number < 3 else line for number, line in enumerate(_lines(12))]
+    notes = write_scores(tmp_path, lines, "mine", 0)
+    assert any("In 3 of 12 answers" in note and "--layout short" in note for note in notes) == said
+
+
 def test_page_has_every_measure_and_escapes_texts(tmp_path):
     lines = _lines()
     (tmp_path / "predictions.jsonl").write_text(sealed_lines(lines))

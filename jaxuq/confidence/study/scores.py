@@ -1,6 +1,7 @@
 """From lines to scores: balanced AUROC and ECE, the same and more on all items, calibration on the other half."""
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -192,7 +193,13 @@ def write_scores(
             f"All {len(found.lines)} answers are {which}: AUROC and everything else that compares right with wrong "
             "answers is undefined, and left empty."
         )
-    elif not found.common.any():
+    inside = sum(map(_holds_the_truth, lines))
+    if inside * 4 >= len(lines) > 0:
+        notes.append(
+            f"In {inside} of {len(lines)} answers, which count as wrong, the right one stands in a longer text; a model "
+            "that sees examples of short answers (--layout short) gives it alone."
+        )
+    if found.lines and not found.common.any():
         notes.append("On no answer all measures are defined: each is scored on its own answers.")
     rows, summary, resamples = score_measures(found, seed, dataset, convention) if found.lines else ([], [], None)
     if resamples is not None:
@@ -200,6 +207,13 @@ def write_scores(
     write_table(path / "results.csv", rows, ("method", "dataset", "seed", "auroc", "ece"))
     write_table(path / "summary.csv", summary, ("method", "dataset", "n"))
     return notes
+
+
+def _holds_the_truth(line: Mapping[str, Any]) -> bool:
+    """Whether a wrong answer of words has the right one in it."""
+    if line["correct"] is not False or line.get("kind") != "text" or not line["truth"] or not line["answer"]:
+        return False
+    return re.search(rf"\b{re.escape(line['truth'].casefold())}\b", line["answer"].casefold()) is not None
 
 
 _ANSWER = ("id", "category", "question", "truth", "response", "answer", "correct", "tokens")

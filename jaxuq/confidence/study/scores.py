@@ -196,8 +196,8 @@ def write_scores(
     inside = sum(map(_holds_the_truth, lines))
     if inside * 4 >= len(lines) > 0:
         notes.append(
-            f"In {inside} of {len(lines)} answers, which count as wrong, the right one stands in a longer text; a model "
-            "that sees examples of short answers (--layout short) gives it alone."
+            f"In {inside} of {len(lines)} answers, which count as wrong, the right one stands in a longer text; a "
+            "model that sees examples of short answers (--layout short) gives it alone."
         )
     if found.lines and not found.common.any():
         notes.append("On no answer all measures are defined: each is scored on its own answers.")

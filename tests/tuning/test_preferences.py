@@ -233,6 +233,17 @@ def test_micro_batches_of_pairs_and_a_resumed_run_change_nothing(tmp_path):
         finetune(jax.random.key(0), model, examples, short, checkpoint=tmp_path / "run")
 
 
+@pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])
+def test_pairs_divided_over_devices_learn_the_same(kind):
+    model, examples = word_model(), _examples()
+    loss = tuning.preference_loss(tuning.preference_log_probs(model, examples))
+    once = dataclasses.replace(CONFIG, epochs=1)
+    alone = finetune(jax.random.key(0), model, examples, once, token_loss=loss)
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,), devices=jax.devices()[:2])
+    divided = finetune(jax.random.key(0), model, examples, once, token_loss=loss, mesh=mesh)
+    np.testing.assert_allclose(divided.history.loss, alone.history.loss, atol=1e-5)
+
+
 def test_a_pair_with_a_bad_response_is_left_out_whole():
     model, examples = word_model(), _examples()
     reference = tuning.preference_log_probs(model, examples)

@@ -24,6 +24,7 @@ from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.language.adapters import init_adapters
 from jaxuq.language.batches import BatchPlan, Survey, TokenBatch, make_batch, plan_batches, survey_examples
+from jaxuq.language.digest import model_digest
 from jaxuq.language.errors import CheckpointError, PromptError
 from jaxuq.language.instructions import Rejected
 from jaxuq.language.model import LanguageModel
@@ -156,7 +157,8 @@ def finetune(
 
     Raises:
         PromptError: no example can be used.
-        CheckpointError: the folder belongs to another run.
+        CheckpointError: the folder belongs to another run, of another model, options, data, key or
+            name of the loss.
         CapabilityError: adapters, or several examples in a row, for a model of functions that has not what they need.
         ValueError: the options do not fit the model or the mesh.
         FloatingPointError: three steps in a row had no finite loss or gradient; names the last one's examples.
@@ -194,7 +196,7 @@ def finetune(
     history = FinetuneHistory(*(np.full(num_steps, np.nan, np.float32) for _ in range(3)))
     folder = None if checkpoint is None else pathlib.Path(checkpoint).expanduser()
     if folder is not None:
-        _claim(folder, config, survey, rng_key, paired)
+        _claim(folder, model, config, survey, rng_key, token_loss)
         rates = np.asarray(learning_rate_schedule(config, num_steps)(np.arange(num_steps)))
         epochs = np.split(rates, np.minimum(steps_before[1:-1], num_steps))
         write_json(
@@ -386,14 +388,24 @@ def _ahead(items: Iterable[Any]) -> Iterator[Any]:
             yield item
 
 
-def _claim(folder: pathlib.Path, config: FinetuneConfig, survey: Survey, rng_key: Key[Array, ""], paired: bool) -> None:
-    """Note whose checkpoints these are, and refuse those of a run with other options, data or key."""
+def _claim(
+    folder: pathlib.Path,
+    model: LanguageModel,
+    config: FinetuneConfig,
+    survey: Survey,
+    rng_key: Key[Array, ""],
+    loss: TokenLoss | ScheduledLoss | PairLoss,
+) -> None:
+    """Note whose checkpoints these are, and refuse those of a run with another model, options, data, key or loss."""
+    function = loss.func if isinstance(loss, functools.partial) else loss
     record = {
+        "model": model_digest(model),
         "config": dataclasses.asdict(config),
         "examples": len(survey.lengths),
         "data": survey.digest,
         "key": zlib.crc32(np.asarray(jax.random.key_data(rng_key)).tobytes()),
-    } | ({"pairs": True} if paired else {})
+        "loss": getattr(function, "__qualname__", type(function).__name__),  # arrays that it holds are not compared
+    }
     record = json.loads(json.dumps(record))
     file = folder / "run.json"
     folder.mkdir(parents=True, exist_ok=True)

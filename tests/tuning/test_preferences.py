@@ -242,6 +242,8 @@ def test_pairs_divided_over_devices_learn_the_same(kind):
     mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,), devices=jax.devices()[:2])
     divided = finetune(jax.random.key(0), model, examples, once, token_loss=loss, mesh=mesh)
     np.testing.assert_allclose(divided.history.loss, alone.history.loss, atol=1e-5)
+    here, there = (tuning.preference_log_probs(model, examples, batch_size=5, mesh=one) for one in (None, mesh))
+    np.testing.assert_allclose(there, here, atol=1e-4)
 
 
 def test_a_pair_with_a_bad_response_is_left_out_whole():

@@ -157,8 +157,7 @@ def finetune(
 
     Raises:
         PromptError: no example can be used.
-        CheckpointError: the folder belongs to another run, of another model, options, data, key or
-            name of the loss.
+        CheckpointError: the folder belongs to a run with another model, options, data, key or name of the loss.
         CapabilityError: adapters, or several examples in a row, for a model of functions that has not what they need.
         ValueError: the options do not fit the model or the mesh.
         FloatingPointError: three steps in a row had no finite loss or gradient; names the last one's examples.
@@ -178,7 +177,9 @@ def finetune(
     """
     config = FinetuneConfig() if config is None else config
     paired = isinstance(token_loss, PairLoss)
-    micro, rows = _check(config, model, mesh, len(data) if paired else None)
+    if isinstance(token_loss, PairLoss):
+        _check_pairs(config, token_loss, len(data))
+    micro, rows = (size * (2 if paired else 1) for size in _check(config, model, mesh))
     vocab_size = as_model(model.decoder).vocab_size
     survey = survey_examples(data, max_length=config.max_length, vocab_size=vocab_size)
     order = named_key(rng_key, "order")
@@ -264,14 +265,17 @@ def finetune(
     return Finetuned(_tuned_model(model, config, state.trained), history, state, survey, skipped)
 
 
-def _check(
-    config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh | None, in_pairs: int | None
-) -> tuple[int, int]:
-    """Rows of a micro-batch and of a batch, of so many examples if they are in pairs."""
-    if in_pairs is not None and config.packed:
+def _check_pairs(config: FinetuneConfig, loss: PairLoss, examples: int) -> None:
+    if config.packed:
         raise OptionError("examples in pairs have a row each: FinetuneConfig(packed=False)")
-    if in_pairs is not None and in_pairs % 2:
-        raise OptionError(f"there are {in_pairs} examples; expected pairs, the preferred one first")
+    if examples % 2:
+        raise OptionError(f"there are {examples} examples; expected pairs, the preferred one first")
+    if loss.count not in (None, examples // 2):
+        raise OptionError(f"there are {examples // 2} pairs, and the loss was made for {loss.count}")
+
+
+def _check(config: FinetuneConfig, model: LanguageModel, mesh: jax.sharding.Mesh | None) -> tuple[int, int]:
+    """Rows of a micro-batch and of a batch."""
     if config.max_length > model.functions.max_positions:
         raise OptionError(
             f"max_length is {config.max_length}, but the model's context is {model.functions.max_positions} tokens"
@@ -293,8 +297,7 @@ def _check(
         row_axes(mesh)
         if micro % row_parts(mesh):
             raise OptionError(f"{micro} rows at a time cannot be divided over {row_parts(mesh)} devices evenly")
-    each = 1 if in_pairs is None else 2
-    return micro * each, config.batch_size * each
+    return micro, config.batch_size
 
 
 def _epoch_plans(survey: Survey, config: FinetuneConfig, seed: list[int], epoch: int) -> list[BatchPlan]:

@@ -144,9 +144,11 @@ class PairLoss:
     Attributes:
         of: `of(log_probs, pairs) -> [pairs]` of the log-probabilities `[pairs, 2]` of the responses, each summed over
             its tokens, and the numbers i of the pairs, which are -1 in padding.
+        count: of the pairs that it knows of; None: any.
     """
 
     of: Callable[[Float[Array, "pairs 2"], Int[Array, " pairs"]], Float[Array, " pairs"]]
+    count: int | None = None
 
 
 @checked
@@ -202,6 +204,7 @@ def response_loss(
 
     Raises:
         CapabilityError: a key for a model without dropout.
+        OptionError: an odd number of rows for a `PairLoss`.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -213,6 +216,8 @@ def response_loss(
         Array(2, dtype=int32)
     """
     if isinstance(token_loss, PairLoss):
+        if batch.tokens.shape[0] % 2:
+            raise OptionError(f"there are {batch.tokens.shape[0]} rows; expected pairs, the preferred one first")
         log_probs = response_log_probs(model, params, batch, rng_key=rng_key).reshape(-1, 2)
         numbers = jnp.max(jnp.asarray(batch.examples), axis=-1).reshape(-1, 2)[:, 0]
         pairs = jnp.where(numbers < 0, -1, numbers // 2)

@@ -216,8 +216,8 @@ class Encoder(Module):
             places = jnp.cumsum(where.astype(jnp.int32), axis=1) - 1
             columns = jnp.where(where, places, -1)
 
-        def look_up(name: str, rows: int, places: Array) -> Array:
-            table = nn.Embed(rows, config.hidden_size, dtype=self.dtype, param_dtype=self.dtype, name=name)
+        def look_up(name: str, rows: int, places: Array, width: int = config.hidden_size) -> Array:
+            table = nn.Embed(rows, width, dtype=self.dtype, param_dtype=self.dtype, name=name)
             return rows_at(table.embedding, places)
 
         x = look_up("tokens", config.vocab_size, jnp.where(where, tokens, 0))
@@ -228,9 +228,8 @@ class Encoder(Module):
         x = Dropout(config.dropout)(_norm(config, "embedding_norm", self.dtype)(x))
         bias = None
         if config.distance_buckets:
-            table = nn.Embed(config.distance_buckets, config.num_heads, param_dtype=self.dtype, name="distances")
             kinds = _distance_bucket(jnp.arange(time)[None] - jnp.arange(time)[:, None], config.distance_buckets)
-            bias = jnp.moveaxis(rows_at(table.embedding, kinds), -1, 0)[None]
+            bias = jnp.moveaxis(look_up("distances", config.distance_buckets, kinds, config.num_heads), -1, 0)[None]
         layers = nn.scan(
             _Layer,
             variable_axes={"params": 0, "lora": 0},

@@ -162,7 +162,7 @@ def preference_loss(reference: Float[np.ndarray, "pairs 2"], *, beta: float = 0.
         flipped: see there.
 
     Returns:
-        `PairLoss`.
+        `PairLoss`, for these pairs alone.
 
     Raises:
         ValueError: `beta` is not positive, or `flipped` is outside [0, 1/2).
@@ -186,4 +186,4 @@ def preference_loss(reference: Float[np.ndarray, "pairs 2"], *, beta: float = 0.
             log_probs[:, 0], log_probs[:, 1], base[:, 0], base[:, 1], beta=beta, flipped=flipped, where=pairs >= 0
         )
 
-    return PairLoss(of)
+    return PairLoss(of, len(reference))

@@ -14,7 +14,15 @@ from scipy import special
 
 from jaxuq import tuning
 from jaxuq._errors import ArrayError, OptionError
-from jaxuq.language import FinetuneConfig, PromptError, finetune, score
+from jaxuq.language import (
+    BatchPlan,
+    FinetuneConfig,
+    PromptError,
+    finetune,
+    make_batch,
+    response_loss,
+    score,
+)
 from jaxuq.networks import LoraConfig
 from tests.tuning.tiny import COLOURS, word_model
 
@@ -256,7 +264,7 @@ def test_a_pair_with_a_bad_response_is_left_out_whole():
     assert tuned.history.tokens[0] == len(reference) - 1
     assert [one.row for one in tuned.rejected] == [3]
     with pytest.raises(PromptError, match=r"none of the 1 pairs can be used; first: example 1 has 20 tokens"):
-        finetune(jax.random.key(0), model, [examples[2], long], one, token_loss=tuning.preference_loss(reference))
+        finetune(jax.random.key(0), model, [examples[2], long], one, token_loss=tuning.preference_loss(reference[:1]))
 
 
 def test_pairs_that_are_none_are_refused():
@@ -268,6 +276,11 @@ def test_pairs_that_are_none_are_refused():
         finetune(jax.random.key(0), model, examples, dataclasses.replace(CONFIG, packed=True), token_loss=loss)
     with pytest.raises(ArrayError, match="there are 3 examples; expected pairs"):
         tuning.preference_log_probs(model, examples[:3])
+    with pytest.raises(OptionError, match="there are 2 pairs, and the loss was made for 12"):
+        finetune(jax.random.key(0), model, examples[:4], CONFIG, token_loss=loss)
+    odd = make_batch(examples, BatchPlan(((0,), (1,), (2,)), 16), batch_size=3)
+    with pytest.raises(OptionError, match="there are 3 rows; expected pairs"):
+        response_loss(model.decoder, model.variables, odd, token_loss=loss)
 
 
 @pytest.mark.parametrize(

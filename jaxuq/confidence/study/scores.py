@@ -213,7 +213,7 @@ def _holds_the_truth(line: Mapping[str, Any]) -> bool:
     """Whether a wrong answer of words has the right one in it."""
     if line["correct"] is not False or line.get("kind") != "text" or not line["truth"] or not line["answer"]:
         return False
-    return re.search(rf"\b{re.escape(line['truth'].casefold())}\b", line["answer"].casefold()) is not None
+    return re.search(rf"(?<!\w){re.escape(line['truth'].casefold())}(?!\w)", line["answer"].casefold()) is not None
 
 
 _ANSWER = ("id", "category", "question", "truth", "response", "answer", "correct", "tokens")

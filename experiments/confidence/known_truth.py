@@ -76,8 +76,9 @@ def main() -> None:
     extra = {}
     if measures != ["single"]:
         extra = extra_measures(
-            model, tuned, known, options.output, once, lines, people(known), config.adapters, options.seed
-        )
+            model, tuned, known, options.output, once, lines, people(known), config.adapters,
+            [f"{one.question} {one.answers[0]}" for one in drawn.questions], options.seed,
+        )  # fmt: skip
     predicted = np.exp(once)
     rows = compare(
         known, predicted, lines, stored_facts(json.loads((folder.path / "run.json").read_text())), extra, options.seed

@@ -14,6 +14,7 @@ from jaxuq.checkpoints.encoders import (
     encoder_names,
     find_encoder,
     load_encoder,
+    save_encoder,
 )
 from jaxuq.checkpoints.errors import CheckpointError, CheckpointWarning
 from jaxuq.checkpoints.packages import PackagedModel, Wheel, fetch_packaged, find_packaged
@@ -52,6 +53,7 @@ __all__ = [
     "plain_tokens",
     "read_json",
     "read_torch_file",
+    "save_encoder",
     "steering_tokens",
     "stored_tensors",
 ]

@@ -1,6 +1,7 @@
 """BERT, RoBERTa and MPNet encoders from Hugging Face folders, or by name."""
 
 import difflib
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from jaxuq._arguments import typed
+from jaxuq._files import write_bytes, write_json
 from jaxuq.checkpoints.errors import CheckpointError
 from jaxuq.checkpoints.packages import PackagedModel, Wheel, fetch_packaged
 from jaxuq.checkpoints.safetensors import StoredTensor, compare_names, fill_array, read_json, stored_tensors
@@ -136,6 +138,7 @@ _MPNET = {  # what MPNet calls otherwise
     "attention.attn.o": "attention.output.dense",
     "attention.LayerNorm": "attention.output.LayerNorm",
 }
+_TOKENIZER = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json")
 _DISTANCES = "encoder.relative_attention_bias.weight"
 
 
@@ -305,6 +308,49 @@ def load_encoder(name_or_folder: str | Path, *, dtype: Any = jnp.float32, progre
     return LoadedEncoder(folder, Encoder(config, dtype), _load(config, stored, folder, dtype), encoder_digest(folder))
 
 
+@typed()
+def save_encoder(folder: str | Path, encoder: LoadedEncoder) -> None:
+    """Write an encoder, such as one that was trained further, as a folder that `load_encoder` and transformers read.
+
+    Configuration and tokenizer are those of the folder that it came from; parameters are written in float32.
+
+    Args:
+        folder: made if needed.
+        encoder: what `load_encoder` gave, with parameters of the same shapes.
+
+    Raises:
+        CheckpointError: the parameters are not those of such an encoder.
+        OSError: the disk refuses.
+
+    Example:
+        >>> save_encoder("tuned", load_encoder("no such thing"))
+        Traceback (most recent call last):
+        jaxuq.checkpoints.errors.CheckpointError: no encoder is called 'no such thing'...
+    """
+    from safetensors.numpy import save
+
+    folder, config = Path(folder), encoder.module.config
+    settings = read_json(encoder.path / "config.json")
+    kind = settings.get("model_type") or next(
+        (kind for kind in _FAMILIES if any(name.startswith(f"{kind}.") for name in _stored(encoder.path))), "bert"
+    )
+    tensors = {}
+    for name, (path, layer, shape, transposed) in _places(config).items():
+        value = functools.reduce(lambda tree, key: tree[key], path, encoder.params)
+        value = np.asarray(value if layer is None else value[layer], np.float32)
+        value = value.T if transposed else value
+        if value.shape != shape:
+            raise CheckpointError(f"{'.'.join(path)} has shape {value.shape}; expected {shape} as {name}")
+        for theirs, ours in _MPNET.items() if kind == "mpnet" else ():
+            name = name.replace(f".{ours}.", f".{theirs}.")
+        tensors[name] = np.ascontiguousarray(value)
+    write_json(folder / "config.json", {"model_type": kind} | dict(settings))
+    for name in (*_TOKENIZER, "special_tokens_map.json"):
+        if (encoder.path / name).is_file():
+            write_bytes(folder / name, (encoder.path / name).read_bytes())
+    write_bytes(folder / "model.safetensors", save(tensors, {"format": "pt"}))
+
+
 def _stored(folder: Path) -> Mapping[str, StoredTensor]:
     """Safetensors, or else a `pytorch_model.bin`, read as data without running anything in it."""
     binary = folder / "pytorch_model.bin"
@@ -403,7 +449,7 @@ def encoder_digest(folder: Path) -> str:
     for file in sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model.bin")):
         with open(file, "rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
-    for name in ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer_config.json"):
+    for name in _TOKENIZER:
         if (folder / name).is_file():
             digest.update((folder / name).read_bytes())
     return digest.hexdigest()

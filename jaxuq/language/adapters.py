@@ -24,11 +24,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
 from jaxuq._arguments import typed
-from jaxuq._arrays import as_float, widest
 from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.networks.decoder import Decoder
-from jaxuq.networks.linear import LoraConfig, adapted_norm, init_adapter
+from jaxuq.networks.linear import LoraConfig, adapted_norm, init_adapter, merged_kernel
 
 
 @typed()
@@ -116,19 +115,10 @@ def merge_adapters(params: PyTree, lora: PyTree, lora_config: LoraConfig) -> PyT
     for layers, name, adapter in _adapters(lora):
         linear = params[layers][name]
         kernel = linear["kernel"]
-        one = jax.vmap(_merged, (0, 0, None)) if adapter["a"].ndim == 3 else _merged
+        one = jax.vmap(merged_kernel, (0, 0, None)) if adapter["a"].ndim == 3 else merged_kernel
         linear = linear | {"kernel": one(kernel, adapter, lora_config)}
         merged[layers] = merged[layers] | {name: linear}
     return merged
-
-
-def _merged(kernel: Any, adapter: dict[str, Array], lora: LoraConfig) -> Array:
-    wide = kernel.astype(widest(*adapter.values()))
-    whole = wide + lora.scale * as_float(adapter["a"] @ adapter["b"])
-    if lora.dora:
-        norm = adapted_norm(wide, adapter["a"], adapter["b"], lora.scale)
-        whole = whole * jnp.broadcast_to(adapter["magnitude"] / norm, whole.shape)
-    return whole.astype(kernel.dtype)
 
 
 @typed()

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 import time
@@ -19,7 +18,6 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from jaxuq._arguments import typed
-from jaxuq._damaged import DAMAGED
 from jaxuq._errors import OptionError
 from jaxuq._keys import named_key
 from jaxuq.language.adapters import init_adapters
@@ -47,7 +45,7 @@ from jaxuq.networks.model import check_decoder
 from jaxuq.networks.sharding import place_params
 from jaxuq.parallel import divide_rows, on_host, row_axes, row_parts
 from jaxuq.study import write_json
-from jaxuq.training import load_checkpoint, start_checkpoint
+from jaxuq.training import claim_checkpoints, load_checkpoint, start_checkpoint
 
 _PATIENCE = 3  # steps in a row without a finite loss
 _AHEAD = 2  # batches prepared while the device works
@@ -409,21 +407,9 @@ def _claim(
         "key": zlib.crc32(np.asarray(jax.random.key_data(rng_key)).tobytes()),
         "loss": getattr(function, "__qualname__", type(function).__name__),  # arrays that it holds are not compared
     }
-    record = json.loads(json.dumps(record))
-    file = folder / "run.json"
-    folder.mkdir(parents=True, exist_ok=True)
-    if file.is_file():
-        earlier: Any = None
-        with contextlib.suppress(*DAMAGED):
-            earlier = json.loads(file.read_text())
-        known = earlier if isinstance(earlier, dict) else {}
-        different = [name for name in {**record, **known} if known.get(name) != record.get(name)]
-        if different:
-            raise CheckpointError(
-                f"{folder} holds the checkpoints of a run with another {', '.join(different)}; name another folder or "
-                "remove this one"
-            )
-    else:
-        unfinished = file.with_suffix(".part")
-        unfinished.write_text(json.dumps(record, indent=2))
-        unfinished.replace(file)
+    different = claim_checkpoints(folder, record)
+    if different:
+        raise CheckpointError(
+            f"{folder} holds the checkpoints of a run with another {', '.join(different)}; name another folder or "
+            "remove this one"
+        )

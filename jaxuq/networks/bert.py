@@ -122,7 +122,7 @@ class _Layer(nn.Module):
         return self._add("mlp_norm", x, linear("down", width)(inner)), None
 
     def _add(self, name: str, x: Array, change: Array) -> Array:
-        return _norm(self.config, name, self.dtype)(x + Dropout(self.config.dropout)(change))
+        return _normalise(self.config, name, self.dtype, x + Dropout(self.config.dropout)(change))
 
 
 def _distance_bucket(distance: Int[Array, "..."], num_buckets: int) -> Int[Array, "..."]:
@@ -155,8 +155,10 @@ def _distance_bucket(distance: Int[Array, "..."], num_buckets: int) -> Int[Array
     return jnp.where(distance > 0, half, 0) + jnp.where(size < single, size, far)
 
 
-def _norm(config: EncoderConfig, name: str, dtype: Any) -> nn.LayerNorm:
-    return nn.LayerNorm(epsilon=config.norm_eps, dtype=dtype, param_dtype=dtype, use_fast_variance=False, name=name)
+def _normalise(config: EncoderConfig, name: str, dtype: Any, x: Array) -> Array:
+    norm = nn.LayerNorm(epsilon=config.norm_eps, dtype=dtype, param_dtype=dtype, use_fast_variance=False, name=name)
+    with jax.numpy_dtype_promotion("standard"):  # Flax's own code relies on it in half precision
+        return norm(x)
 
 
 class Encoder(Module):
@@ -171,6 +173,7 @@ class Encoder(Module):
         config: the shape.
         dtype: of parameters and computations.
         lora: adapters on some linear layers (`query, key, value, output, up, down`), in the collection `lora`.
+        remat: compute each layer again in the backward pass, which then holds one residual stream a layer.
 
     References:
         J. Devlin, M.-W. Chang, K. Lee, K. Toutanova. BERT: pre-training of deep bidirectional transformers for language
@@ -183,6 +186,7 @@ class Encoder(Module):
     config: EncoderConfig
     dtype: Any = jnp.float32
     lora: LoraConfig | None = None
+    remat: bool = False
 
     @nn.compact
     @compared
@@ -225,13 +229,13 @@ class Encoder(Module):
         if config.type_vocab_size:
             types = jnp.zeros_like(tokens) if types is None else jnp.where(where, types, 0)
             x = x + look_up("types", config.type_vocab_size, types)
-        x = Dropout(config.dropout)(_norm(config, "embedding_norm", self.dtype)(x))
+        x = Dropout(config.dropout)(_normalise(config, "embedding_norm", self.dtype, x))
         bias = None
         if config.distance_buckets:
             kinds = _distance_bucket(jnp.arange(time)[None] - jnp.arange(time)[:, None], config.distance_buckets)
             bias = jnp.moveaxis(look_up("distances", config.distance_buckets, kinds, config.num_heads), -1, 0)[None]
         layers = nn.scan(
-            _Layer,
+            nn.remat(_Layer, prevent_cse=False) if self.remat else _Layer,
             variable_axes={"params": 0, "lora": 0},
             split_rngs={"params": True, "dropout": True},
             in_axes=nn.broadcast,  # pyright: ignore[reportArgumentType]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -166,3 +167,13 @@ def adapted_norm(
     b = scale * b
     squares = (kernel**2).sum(0) + 2 * ((kernel.T @ a) * b.T).sum(1) + (b * ((a.T @ a) @ b)).sum(0)
     return jnp.sqrt(jnp.maximum(squares, 1e-30))
+
+
+def merged_kernel(kernel: Any, adapter: Mapping[str, Array], lora: LoraConfig) -> Float[Array, "inputs features"]:
+    """The kernel that does what a kernel does with an adapter, in the kernel's type; `merge_adapters` merges all."""
+    wide = kernel.astype(widest(*adapter.values()))
+    whole = wide + lora.scale * as_float(adapter["a"] @ adapter["b"])
+    if lora.dora:
+        norm = adapted_norm(wide, adapter["a"], adapter["b"], lora.scale)
+        whole = whole * jnp.broadcast_to(adapter["magnitude"] / norm, whole.shape)
+    return whole.astype(kernel.dtype)

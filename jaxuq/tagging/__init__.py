@@ -25,7 +25,7 @@ from jaxuq.tagging.emission_prior import (
     silence_probability,
 )
 from jaxuq.tagging.evidence import observation_log_evidence
-from jaxuq.tagging.finetuning import FinetunedParams, finetune_tagger
+from jaxuq.tagging.finetuning import EncoderTuning, FinetunedParams, finetune_tagger
 from jaxuq.tagging.flying_squid import FlyingSquidParams, flying_squid
 from jaxuq.tagging.function_files import FunctionFile, read_functions, with_functions
 from jaxuq.tagging.functions import apply_labelling_functions, gazetteer_function, heuristic_function, regex_function
@@ -69,6 +69,7 @@ __all__ = [
     "CombinationParams",
     "ConNetParams",
     "EmbeddedText",
+    "EncoderTuning",
     "ExpectedCounts",
     "FinetunedParams",
     "Fitted",

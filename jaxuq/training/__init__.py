@@ -3,7 +3,7 @@
 `minibatch_training` builds `init` and `run`, which live on the device; `fit` calls `run` for stacked members in chunks.
 """
 
-from jaxuq.training.checkpoint import load_checkpoint, save_checkpoint, start_checkpoint
+from jaxuq.training.checkpoint import claim_checkpoints, load_checkpoint, save_checkpoint, start_checkpoint
 from jaxuq.training.dynamics import (
     DynamicsState,
     ExampleDynamics,
@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "TrainState",
     "Training",
+    "claim_checkpoints",
     "error_norm",
     "example_dynamics",
     "fit",

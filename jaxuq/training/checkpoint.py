@@ -2,10 +2,11 @@
 
 import contextlib
 import errno
+import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -13,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxuq._damaged import DAMAGED
+from jaxuq._files import write_json
 from jaxuq.parallel.process_folders import common_path
 
 
@@ -141,6 +144,34 @@ def load_checkpoint(folder: str | pathlib.Path, *, like: PyTree | None = None) -
         return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(template)) if _is_key(template) else leaf
 
     return jax.tree.map(as_given, stored, like)
+
+
+def claim_checkpoints(folder: str | pathlib.Path, record: Mapping[str, Any]) -> list[str]:
+    """Note in `run.json` whose checkpoints a folder holds, or compare with whose they are.
+
+    Args:
+        folder: made if needed.
+        record: what the run follows from, as JSON has it.
+
+    Returns:
+        The names whose values are another run's; none if the folder is this run's, or was nobody's and is now.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     claim_checkpoints(folder, {"epochs": 3}), claim_checkpoints(folder, {"epochs": 4})
+        ([], ['epochs'])
+    """
+    folder, record = pathlib.Path(folder), json.loads(json.dumps(dict(record)))
+    file = folder / "run.json"
+    if not file.is_file():
+        write_json(file, record)
+        return []
+    earlier: Any = None
+    with contextlib.suppress(*DAMAGED):
+        earlier = json.loads(file.read_text())
+    known = earlier if isinstance(earlier, dict) else {}
+    return [name for name in {**record, **known} if known.get(name) != record.get(name)]
 
 
 def _refusal(folder: pathlib.Path, error: BaseException) -> OSError | None:

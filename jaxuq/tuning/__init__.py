@@ -34,6 +34,7 @@ from jaxuq.tuning.labelling.acquisition import bald, base_tuned_gap, batch_bald,
 from jaxuq.tuning.labelling.choosing import ACQUISITIONS, Pool, choose_questions
 from jaxuq.tuning.labelling.rounds import LabellingRound, label_in_rounds
 from jaxuq.tuning.labelling.run import run_labelling
+from jaxuq.tuning.listener import listener_preferences, listener_trust
 from jaxuq.tuning.posteriors.bayesianise import isotropic_samples, largest_scale, rotate_adapter
 from jaxuq.tuning.posteriors.blob import BLoB, BLoBState, blob, flipout, flipout_noise, growing_kl_weight
 from jaxuq.tuning.posteriors.curvature import adapter_factors, decoder_adapters, stacked_adapters
@@ -141,6 +142,8 @@ __all__ = [
     "largest_scale",
     "last_states",
     "listener_pairs",
+    "listener_preferences",
+    "listener_trust",
     "load_split",
     "log_uniform_kl",
     "make_choices",

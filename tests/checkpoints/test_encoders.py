@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from jaxuq.checkpoints import CheckpointError, load_encoder, load_subwords
+from jaxuq.checkpoints import CheckpointError, load_encoder, load_subwords, save_encoder
 from tests.tagging.small_data import write_encoder
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -151,3 +151,40 @@ def test_more_layers_than_tensors_are_refused_before_they_are_listed(layers, tmp
     (folder / "config.json").write_text(json.dumps(content | {"num_hidden_layers": layers}))
     with pytest.raises(CheckpointError, match=rf"config\.json says num_hidden_layers {layers}, but"):
         load_encoder(folder)
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "mpnet"])
+def test_a_written_encoder_has_the_tensors_that_it_was_read_from(family, tmp_path):
+    """Names, shapes and values, so that whatever reads the one reads the other."""
+    config, tensors, arrays = _read(family)
+    first = load_encoder(_write(tmp_path / "first", config, tensors))
+    save_encoder(tmp_path / "second", first._replace(params=jax.tree.map(lambda leaf: 2 * leaf, first.params)))
+    written = load_file(tmp_path / "second" / "model.safetensors")
+    assert set(written) <= set(tensors)
+    assert {name.split(".")[0] for name in set(tensors) - set(written)} <= {"cls", "lm_head"}
+    for name, value in written.items():
+        np.testing.assert_array_equal(value, 2 * tensors[name].astype(np.float32))
+    again = load_encoder(tmp_path / "second")
+    assert again.digest != first.digest and again.module == first.module
+    assert np.isfinite(np.asarray(_encode(again, arrays).hidden)[arrays["mask"]]).all()
+
+
+def test_a_written_encoder_has_its_tokenizer_and_its_family(tmp_path):
+    folder = write_encoder(tmp_path / "first")
+    config = json.loads((folder / "config.json").read_text())
+    del config["model_type"]  # as in old files, where the names of tensors say it
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(
+        {f"bert.{name}": value for name, value in load_file(folder / "model.safetensors").items()},
+        folder / "model.safetensors",
+    )
+    save_encoder(tmp_path / "second", load_encoder(folder))
+    assert load_subwords(tmp_path / "second").encode(["unseen", "ada"]) == load_subwords(folder).encode(
+        ["unseen", "ada"]
+    )
+    assert json.loads((tmp_path / "second" / "config.json").read_text())["model_type"] == "bert"
+    few = load_encoder(folder)
+    few = few._replace(params=few.params | {"pooler": {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}})
+    with pytest.raises(CheckpointError, match=r"pooler.kernel has shape \(2, 2\); expected"):
+        save_encoder(tmp_path / "third", few)
+    assert not (tmp_path / "third" / "model.safetensors").exists()

@@ -121,6 +121,6 @@ def test_a_folder_of_columns_is_a_data_set(tmp_path):
     for part, name in (("train", "Ada"), ("valid", "Bo"), ("test", "Cy")):
         (tmp_path / f"{part}.txt").write_text(f"-DOCSTART- -X- -X- O\n\n{name} NNP B-NP B-PER\nsaw VB B-VP O\n")
     configuration = TaggingConfiguration(data=(str(tmp_path),), columns=("token", "pos", "chunk", "gold"), active=1)
-    texts = read_texts(str(tmp_path), configuration)
+    texts = read_texts(str(tmp_path), configuration, votes=False)
     assert texts.fit.tokens == (("Ada", "saw"),) and texts.test.tags(texts.test.labels) == [["B-PER", "O"]]
     assert texts.valid.labels is None, "no label of it is read"

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from jaxuq.cli import main
-from jaxuq.tagging import TaggingDataError
+from jaxuq.study import Listener
+from jaxuq.tagging import TaggingDataError, neural_training
 from jaxuq.tagging.benchmark import METHODS, TaggingConfiguration, apply_model, run, run_tagging
 from tests.tagging.small_data import write_data, write_encoder
 
@@ -142,6 +144,72 @@ def test_a_tagger_labels_plain_text_and_a_label_model_does_not(done, tmp_path, c
     assert [line["tokens"] for line in lines] == [["ada", "saw", "rome"], ["the", "old", "oslo"]]
     with pytest.raises(TaggingDataError, match="holds text only, and hmm labels by what labelling functions say"):
         apply_model(TaggingConfiguration(data=(str(text),), apply=models / "hmm" / "seed-0", output=tmp_path))
+
+
+@pytest.fixture(scope="module")
+def tuned(data, encoder, tmp_path_factory):
+    """A run whose encoder is trained along, on gold labels and on those of a vote."""
+    output = tmp_path_factory.mktemp("tuned") / "out"
+    options = ["--model", "majority-vote,fine-tuned", "--fine-tune", "--seeds", "1", "--epochs", "1"]
+    main(["tag", "--data", str(data), "--output", str(output), *options, "--embeddings", str(encoder)])
+    return output
+
+
+@pytest.mark.parametrize("method", ["fine-tuned", "majority-vote+fine-tuned"])
+def test_a_tagger_with_its_own_encoder_is_saved_whole(method, tuned, data, encoder, tmp_path):
+    model = tuned / "models" / "small" / method / "seed-0"
+    moved = tmp_path / "moved"
+    shutil.copytree(model, moved)  # it is read where it lies now, and its encoder with it
+    _, scores = apply_model(TaggingConfiguration(data=(str(data),), apply=moved, output=tmp_path))
+    (row,) = [row for row in _rows(tuned / "results.csv") if row["method"] == method]
+    assert scores["small"]["f1"] == pytest.approx(float(row["f1"]), abs=1e-6)
+    with pytest.raises(TaggingDataError, match="has other weights, which would label nonsense"):
+        apply_model(TaggingConfiguration(data=(str(data),), apply=moved, embeddings=str(encoder), output=tmp_path))
+
+
+def test_label_models_read_the_vectors_of_a_tuned_encoder(tuned, data, tmp_path):
+    own = tuned / "models" / "small" / "majority-vote+fine-tuned" / "seed-0" / "encoder"
+    options = ["--model", "chmm", "--seeds", "1", "--epochs", "1", "--embeddings", str(own)]
+    main(["tag", "--data", str(data), "--output", str(tmp_path / "out"), *options])
+    assert [row["method"] for row in _rows(tmp_path / "out" / "results.csv")] == ["chmm"]
+
+
+def test_an_interrupted_fine_tuning_goes_on_from_its_checkpoint(tuned, data, encoder, tmp_path, monkeypatch):
+    options = {"model": "fine-tuned", "seeds": 1, "epochs": 1, "embeddings": str(encoder)}
+    configuration = TaggingConfiguration(data=(str(data),), output=tmp_path / "out", **options)
+    steps, stop = [], [2]
+
+    def progress(step, done, total, said):
+        if "encoder" in step:
+            steps.append(done)
+            if done in stop:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(neural_training, "_KEEP_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run_tagging(configuration, Listener(progress=progress))
+    stop.clear()
+    run_tagging(configuration, Listener(progress=progress))
+    assert steps == [1, 2, *range(2, max(steps) + 1)]
+    kept = {row["method"]: row["f1"] for row in _rows(tuned / "results.csv")}
+    assert _rows(tmp_path / "out" / "results.csv")[0]["f1"] == kept["fine-tuned"]
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_gold_labels_without_functions_are_enough_where_no_votes_are_read(data, encoder, tmp_path):
+    folder = tmp_path / "columns"
+    folder.mkdir()
+    for part in ("train", "valid", "test"):
+        lines = []
+        for row in json.loads((data / f"{part}.json").read_text()).values():
+            tags = {start: f"B-{kind}" for start, _, kind in row["label"]}
+            lines += [f"{word} {tags.get(place, 'O')}" for place, word in enumerate(row["data"]["text"])] + [""]
+        (folder / f"{part}.txt").write_text("\n".join(lines))
+    options = {"embeddings": str(encoder), "seeds": 1, "epochs": 2, "output": tmp_path / "out"}
+    run_tagging(TaggingConfiguration(data=(str(folder),), model="supervised", gold="last", **options))
+    assert [row["method"] for row in _rows(tmp_path / "out" / "results.csv")] == ["supervised"]
+    with pytest.raises(TaggingDataError, match="has no labelling functions"):
+        run_tagging(TaggingConfiguration(data=(str(folder),), model="hmm", gold="last", output=tmp_path / "none"))
 
 
 def _spoil(folder, part="test", **changes):

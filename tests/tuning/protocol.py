@@ -174,6 +174,8 @@ HOST = {
     "preference_loss": "makes a loss of direct_preference_loss",
     "hedged_pairs": "reads texts",
     "listener_pairs": "reads answers on the host",
+    "listener_preferences": "asks a model from the host",
+    "listener_trust": "asks a model from the host",
     "Preference": "type",
     "RewardHeads": "type",
     "ACQUISITIONS": "an open table",

@@ -16,14 +16,17 @@ from jaxuq import tuning
 from jaxuq._errors import ArrayError, OptionError
 from jaxuq.language import (
     BatchPlan,
+    ChoiceProbabilities,
     FinetuneConfig,
     PromptError,
+    choice_probabilities,
     finetune,
     make_batch,
     response_loss,
     score,
 )
 from jaxuq.networks import LoraConfig
+from jaxuq.tuning import listener
 from tests.tuning.tiny import COLOURS, word_model
 
 CONFIG = FinetuneConfig(
@@ -309,3 +312,75 @@ def test_of_several_turns_only_the_response_counts():
     chosen, rejected = tuning.encode_preferences(tokenizer, [record])
     said = [tokenizer.convert_ids_to_tokens(one.tokens[one.response]) for one in (chosen, rejected)]
     assert said == [["blue", "<end>"], ["green", "<end>"]]
+
+
+def _hearing(trusted):
+    """A listener that says yes as often as it is told to, and what it heard."""
+    heard = []
+
+    def choose(model, prompts, choices, *, chat, batch_size):
+        heard.extend((prompt, tuple(choices), chat) for prompt in prompts)
+        return [ChoiceProbabilities(np.array([p, 1 - p]), 1.0) for p in trusted]
+
+    return choose, heard
+
+
+@pytest.mark.parametrize(
+    ("response", "answer", "heard"),
+    [
+        ("It is Paris, surely: PARIS.", "Paris", "It is ____, surely: ____."),
+        ("Parisians know.", "Paris", "Parisians know."),
+        ("About 3.85, or 85.5, not 85.", "85", "About 3.85, or 85.5, not ____."),
+        ("1,850 of 850", "850", "1,850 of ____"),
+        ("It costs $5 (a+b).", "(a+b)", "It costs $5 ____."),
+        ("I think so.", " ", "I think so."),
+        ("two words, two  words", "two words", "____, two  words"),
+    ],
+)
+def test_a_listener_hears_how_and_not_what(response, answer, heard, monkeypatch):
+    choose, prompts = _hearing([0.3])
+    monkeypatch.setattr(listener, "choice_probabilities", choose)
+    question = "{response} in braces?"
+    assert tuning.listener_trust(word_model(), [question], [response], [answer]).tolist() == [0.3]
+    ((said, choices, chat),) = prompts
+    assert f"Question: {question}\nAnswer: {heard}\n" in said and choices == ("yes", "no") and chat
+
+
+def test_preferences_are_those_of_the_listener_and_of_truth(monkeypatch):
+    """One question: a right answer that is trusted beats a wrong one that is; doubt of the wrong one beats it too."""
+    monkeypatch.setattr(listener, "choice_probabilities", _hearing([0.9, 0.8, 0.1, 0.5])[0])
+    answered = [
+        {"prompt": "a", "response": "surely x", "correct": True},
+        {"prompt": "a", "response": "surely y", "correct": False},
+        {"prompt": "a", "response": "perhaps y", "correct": False},
+        {"prompt": "b", "response": "alone", "correct": True},
+    ]
+    records = tuning.listener_preferences(
+        jax.random.key(0), word_model(), answered, threshold=0.6, balanced=False, per_question=9
+    )
+    found = {(one["prompt"], one["chosen"], one["rejected"], one["kind"]) for one in records}
+    assert found == {
+        ("a", "surely x", "surely y", "right accepted > wrong accepted"),
+        ("a", "perhaps y", "surely y", "wrong rejected > wrong accepted"),
+    }
+
+
+def test_a_listener_is_a_model_and_its_trust_a_share_of_two_words():
+    """Against the two words' scores, each with the token that ends an answer."""
+    model, template = word_model(), "{prompt} {response}"
+    prompts, responses = ["what is a"], [COLOURS[0]]
+    found = tuning.listener_trust(model, prompts, responses, template=template, chat=False)
+    choices = choice_probabilities(model, [f"{prompts[0]} {responses[0]}"], [" yes", " no"], chat=False)
+    assert found[0] == choices[0].probabilities[0] and 0 < found[0] < 1
+
+
+def test_what_a_listener_cannot_hear_is_refused():
+    model = word_model()
+    with pytest.raises(ArrayError, match="1 prompts, 2 responses, 1 answers"):
+        tuning.listener_trust(model, ["a"], ["b", "c"])
+    with pytest.raises(PromptError, match=r"lacks \{prompt\} or \{response\}"):
+        tuning.listener_trust(model, ["a"], ["b"], template="{prompt}?")
+    with pytest.raises(PromptError, match="answer 1 has no response, correct; expected"):
+        good = {"prompt": "a", "response": "b", "correct": True}
+        tuning.listener_preferences(jax.random.key(0), model, [good, {"prompt": "a", "correct": "yes"}])
+    assert tuning.listener_preferences(jax.random.key(0), model, []) == []

@@ -75,7 +75,7 @@ def run_active_tagging(configuration: TaggingConfiguration, listener: Listener =
     """
     names = _check(configuration)
     configuration = dataclasses.replace(configuration, model=",".join(names))
-    sources = [Source(entry, configuration, neural=True) for entry in configuration.data]
+    sources = [Source(entry, configuration, neural=True, votes=False) for entry in configuration.data]
     for source in sources:
         _check_source(source, configuration, names)
     digests = {source.name: source.digest for source in sources}
@@ -124,7 +124,7 @@ def _check(configuration: TaggingConfiguration) -> list[str]:
     for name, least in (("seeds", 1), ("active", 1), ("start", 1), ("acquire", 1)):
         if getattr(configuration, name) < least:
             raise TaggingDataError(f"--{name} is {getattr(configuration, name)}; expected at least {least}")
-    for name in ("apply", "tagger", "alternate", "ablations"):
+    for name in ("apply", "tagger", "fine_tune", "alternate", "ablations"):
         if getattr(configuration, name):
             raise TaggingDataError(f"--{name} has no meaning beside --active; leave one of them out")
     configuration.acquisitions()

@@ -83,7 +83,7 @@ def _labelled(
     data = _read(entry, configuration, model)
     text = EmbeddedText(data, no_embeddings(data))
     if known(model.method, "neural"):
-        encoder = configuration.embeddings if configuration.embeddings != "minilm" else model.record["embeddings"]
+        encoder = configuration.embeddings if configuration.embeddings != "minilm" else model.encoder
         model.check_encoder(encoder)
         kind = model.record["sentence_vector"]
         text = embed_text(encoder, data, sentence_vector=kind, on_progress=told_vectors(listener, entry))

@@ -26,8 +26,8 @@ class TaggingConfiguration(CrewOptions):
 
     model: Annotated[str, from_packages("jaxuq.label_models")] = _LABEL_MODELS
     """Label models, separated by commas: majority-vote, snorkel, dawid-skene, ibcc, ebcc, flying-squid, hmm, chmm,
-    sparse-chmm, connet; with gold access best-consensus, chmm-fixed-emissions, supervised. With --active by default
-    supervised."""
+    sparse-chmm, connet; with gold access best-consensus, chmm-fixed-emissions, supervised, fine-tuned. With --active by
+    default supervised."""
 
     embeddings: str = "minilm"
     """Encoder of the words for the neural models: minilm, mpnet (five times as large), or a folder with a BERT, RoBERTa
@@ -75,6 +75,10 @@ class TaggingConfiguration(CrewOptions):
     tagger: bool = False
     """Train a tagger (linear layer and CRF on the frozen vectors) on the soft labels of every label model besides; it
     appears as <model>+tagger."""
+
+    fine_tune: bool = False
+    """As --tagger, with the whole encoder trained besides (hours on two cores; an interrupted training goes on); it
+    appears as <model>+fine-tuned, and its encoder lies in models/ as a folder that --embeddings takes."""
 
     alternate: int = 0
     """Rounds of CHMM-ALT: the tagger becomes a labelling function of the label model, which then teaches it again."""

@@ -15,6 +15,7 @@ labels: a reference, no method), `votes` (whether it needs labelling functions t
 
 import functools
 import importlib
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +28,7 @@ from jaxuq._entries import Entries, Entry
 from jaxuq._keys import named_key
 from jaxuq.tagging.benchmark.settings import Settings
 from jaxuq.tagging.embedded import Embeddings
+from jaxuq.tagging.finetuning import finetune_tagger
 from jaxuq.tagging.label_model import LabelForecast, LabelModel
 from jaxuq.tagging.majority_vote import best_consensus, majority_vote
 from jaxuq.tagging.neural_layers import silence
@@ -44,6 +46,8 @@ class Problem(NamedTuple):
         valid: text to choose epochs by.
         test: text to label.
         settings: options of the neural models.
+        checkpoint: a folder for the state of a training that takes hours; None: none is kept.
+        on_progress: called with what is trained, steps done, steps in all, and the loss.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Problem(NamedTuple):
     valid: EmbeddedText
     test: EmbeddedText
     settings: Settings
+    checkpoint: pathlib.Path | None = None
+    on_progress: Callable[[str, int, int, float], None] | None = None
 
     @property
     def num_labels(self) -> int:
@@ -237,20 +243,36 @@ def _tagger(num_labels: int, settings: Settings) -> Any:
     return crf_tagger(num_labels, options=settings.tagger)
 
 
-def teach(rng_key: Key[Array, ""], problem: Problem, targets: np.ndarray) -> tuple[LabelForecast, NeuralFitted]:
-    """Train the tagger of the second stage on probabilities of the labels of `problem.fit`."""
-    tagger = _tagger(problem.num_labels, problem.settings)
+@functools.cache
+def _encoder_tagger(num_labels: int, settings: Settings) -> Any:
+    from jaxuq.checkpoints import load_encoder
+
+    return finetune_tagger(load_encoder(settings.encoder), num_labels, options=settings.tuning)
+
+
+def teach(
+    rng_key: Key[Array, ""], problem: Problem, targets: np.ndarray, *, encoder: bool = False
+) -> tuple[LabelForecast, NeuralFitted]:
+    """Train the tagger of the second stage on probabilities of the labels of `problem.fit`, or its encoder with it."""
+    watched = {}
+    if encoder:
+        told = problem.on_progress
+        watched = {
+            "checkpoint": problem.checkpoint,
+            "on_progress": None if told is None else functools.partial(told, f"{problem.name}, encoder"),
+        }
+    tagger = (_encoder_tagger if encoder else _tagger)(problem.num_labels, problem.settings)
     valid = problem.valid if problem.valid.labels.labels is not None else None
     params = tagger.init(named_key(rng_key, "init"), problem.fit)
-    fitted = tagger.fit(named_key(rng_key, "fit"), params, problem.fit, targets, valid)
+    fitted = tagger.fit(named_key(rng_key, "fit"), params, problem.fit, targets, valid, **watched)
     return tagger.predict(fitted.params, problem.test), fitted
 
 
-def _supervised(rng_key: Key[Array, ""], problem: Problem) -> Outcome:
+def _supervised(rng_key: Key[Array, ""], problem: Problem, *, name: str, encoder: bool) -> Outcome:
     gold = problem.fit.labels.labels
     if gold is None:
-        raise TaggingDataError(f"supervised learns from gold labels, and the training part of {problem.name} has none")
-    forecast, fitted = teach(rng_key, problem, hard_targets(gold, problem.num_labels))
+        raise TaggingDataError(f"{name} learns from gold labels, and the training part of {problem.name} has none")
+    forecast, fitted = teach(rng_key, problem, hard_targets(gold, problem.num_labels), encoder=encoder)
     return Outcome(forecast, fitted.params, None, fitted.objective, fitted.scores, None)
 
 
@@ -301,7 +323,11 @@ def with_function(text: EmbeddedText, forecast: LabelForecast, name: str = "tagg
     return text._replace(labels=data)
 
 
-_TAUGHT = {"run": _supervised, "template": _tagger_template, "predict": _tagger_predict}
+def _taught(name: str, encoder: bool) -> dict[str, Any]:
+    run = functools.partial(_supervised, name=name, encoder=encoder)
+    return {"run": run, "template": _tagger_template, "predict": _tagger_predict}
+
+
 METHODS: Entries[Entry] = Entries(
     "label model",
     "jaxuq.label_models",
@@ -329,13 +355,15 @@ METHODS: Entries[Entry] = Entries(
                    {"run": _best_consensus}, gold=True),
             _entry("chmm-fixed-emissions", "CHMM, true emissions (gold access)", ("#117733", "dotted", "^"),
                    neural_functions(_chmm_fixed), random=True, neural=True, gold=True),
-            _entry("supervised", "Supervised tagger (gold access)", ("#332288", "dotted", "D"), _TAUGHT,
-                   random=True, neural=True, gold=True, votes=False),
+            _entry("supervised", "Supervised tagger (gold access)", ("#332288", "dotted", "D"),
+                   _taught("supervised", False), random=True, neural=True, gold=True, votes=False),
+            _entry("fine-tuned", "Fine-tuned encoder (gold access)", ("#661100", "dotted", "o"),
+                   _taught("fine-tuned", True), random=True, neural=True, gold=True, votes=False),
         )
     },
 )  # fmt: skip
 """By the name that `--model` takes."""
-TAGGER = Entry("tagger", "Tagger", _TAUGHT, about={"random": True, "neural": True, "votes": False})
+TAGGER = Entry("tagger", "Tagger", _taught("tagger", False), about={"random": True, "neural": True, "votes": False})
 Level = Literal["label", "entity"]
 
 

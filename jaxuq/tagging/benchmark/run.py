@@ -51,7 +51,9 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
         RunFolderError: the folder holds another run.
     """
     names = _check(configuration)
-    sources = [Source(entry, configuration, _neural(configuration, names)) for entry in configuration.data]
+    votes = configuration.ablations or any(known(METHODS[name], "votes") for name in names)
+    neural = _neural(configuration, names)
+    sources = [Source(entry, configuration, neural=neural, votes=votes) for entry in configuration.data]
     if len({source.name for source in sources}) < len(sources):
         raise TaggingDataError(f"two data sets are called the same: {', '.join(source.name for source in sources)}")
     records = [source.record() for source in sources]  # read before there is a folder
@@ -82,7 +84,7 @@ def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listen
 
 def _neural(configuration: TaggingConfiguration, names: list[str]) -> bool:
     """Whether anything reads word vectors."""
-    further = configuration.ablations or configuration.tagger or configuration.alternate > 0
+    further = configuration.ablations or configuration.tagger or configuration.fine_tune or configuration.alternate > 0
     return further or any(known(METHODS[name], "neural") for name in names)
 
 
@@ -123,6 +125,7 @@ def _plans(
             entry = METHODS["sparse-chmm" if configuration.ablations else name]
             staged = not configuration.ablations and not known(entry, "gold")
             endings = ["", *["+tagger"] * (staged and configuration.tagger)]
+            endings += ["+fine-tuned"] * (staged and configuration.fine_tune)
             endings += ["+alternating"] * (staged and configuration.alternate > 0)
             for ending in endings:
                 for seed in range(configuration.seeds if known(entry, "random") else 1):
@@ -137,7 +140,10 @@ def _compute(
 ) -> Iterator[tuple[Plan, dict[str, Any]]]:
     """A model with a seed, and what it teaches."""
     first: Cell = plans[0].about
-    problem = first.source.problem(listener)
+    problem = first.source.problem(listener)._replace(
+        checkpoint=folder.checkpoints / plans[-1].kept.identity.address,
+        on_progress=lambda what, done, of, loss: listener.progress(what, done, of, f"steps, loss {loss:.3f}"),
+    )
     run = _runner(configuration, first.name)
     rng_key = named_key(jax.random.key(0), first.source.name, first.name, first.seed)
     began = time.monotonic()
@@ -148,8 +154,10 @@ def _compute(
             raise TaggingDataError(
                 f"{first.name} does not label the text that it is fitted to, so nothing can be taught"
             )
-        if plan.about.ending == "+tagger":
-            forecast, fitted = teach(named_key(rng_key, "tagger"), problem, np.asarray(outcome.soft))
+        if plan.about.ending in ("+tagger", "+fine-tuned"):
+            tuned = plan.about.ending == "+fine-tuned"
+            key = named_key(rng_key, "fine-tuned" if tuned else "tagger")
+            forecast, fitted = teach(key, problem, np.asarray(outcome.soft), encoder=tuned)
             found = Outcome(forecast, fitted.params, None, fitted.objective, fitted.scores, None)
         elif plan.about.ending:
             found = alternate(named_key(rng_key, "alternate"), problem, run, outcome, configuration.alternate)

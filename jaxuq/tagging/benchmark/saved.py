@@ -11,11 +11,13 @@ from jaxuq._entries import Entry
 from jaxuq.study import write_bytes, write_json
 from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, known
 from jaxuq.tagging.benchmark.settings import Settings
+from jaxuq.tagging.finetuning import EncoderTuning, FinetunedParams
 from jaxuq.tagging.neural_model import EmbeddedText, TrainOptions
 from jaxuq.tagging.records import TaggingDataError, WeakLabels
 from jaxuq.tagging.sparse_parameters import SparseOptions
 
-_FORMAT = 2
+_FORMAT = 3
+_ENCODER = "encoder"  # beside a model whose encoder was trained along: that
 
 
 def save_model(
@@ -32,10 +34,13 @@ def save_model(
 ) -> None:
     """Store a fitted model.
 
+    Of one whose encoder was trained along, that is written as a folder of its own, `encoder`, whose vectors the rest
+    reads like those of any other.
+
     Args:
         folder: where.
         params: a pytree of arrays.
-        method: its name in the table; names that end in `+tagger` or `+alternating` are taggers.
+        method: its name in the table; those with an ending, such as `+tagger`, are taggers.
         data: what it was fitted on, for the names of labels and functions.
         settings: options of the neural models.
         embeddings: name or folder of the encoder.
@@ -45,6 +50,11 @@ def save_model(
     """
     from safetensors.numpy import save
 
+    if isinstance(params, FinetunedParams):
+        from jaxuq.checkpoints import encoder_digest, load_encoder, save_encoder
+
+        save_encoder(folder / _ENCODER, load_encoder(settings.encoder)._replace(params=params.encoder))
+        params, encoder = params.head(), encoder_digest(folder / _ENCODER)
     leaves = {name: np.ascontiguousarray(np.asarray(_plain(leaf))) for name, leaf in _named(params)}
     write_bytes(folder / "weights.safetensors", save(leaves))
     record = {
@@ -66,8 +76,9 @@ def save_model(
 def _settings(stored: dict[str, Any]) -> Settings:
     """The inverse of `_asdict` all the way down."""
     trained = {name: TrainOptions(**stored[name]) for name in ("chmm", "sparse_options", "connet", "tagger")}
-    outside = {name: stored[name] for name in ("outside", "chmm_outside", "sparse_outside")}
-    return Settings(**trained, **outside, sparse=SparseOptions(**stored["sparse"]))
+    others = {name: stored[name] for name in ("outside", "chmm_outside", "sparse_outside", "encoder")}
+    tuning = EncoderTuning(**stored["tuning"])
+    return Settings(**trained, **others, tuning=tuning, sparse=SparseOptions(**stored["sparse"]))
 
 
 class SavedModel:
@@ -99,6 +110,12 @@ class SavedModel:
             raise TaggingDataError(
                 f"{folder / 'model.json'} has other options than this version of jaxuq knows ({error}); fit it again"
             ) from None
+
+    @property
+    def encoder(self) -> str:
+        """Name or folder of the encoder whose vectors it reads."""
+        own = self.folder / _ENCODER
+        return str(own) if own.is_dir() else self.record["embeddings"]
 
     def check(self, text: EmbeddedText) -> None:
         """Refuse text whose labels, functions or vectors are others.

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from jaxuq.tagging.connet import CONNET_OPTIONS
+from jaxuq.tagging.finetuning import EncoderTuning
 from jaxuq.tagging.neural_model import OutsideVotes, TrainOptions
 from jaxuq.tagging.sparse_parameters import SparseOptions
 from jaxuq.tagging.tagger import TAGGER_OPTIONS
@@ -20,6 +21,8 @@ class Settings(NamedTuple):
         sparse: emissions of Sparse-CHMM.
         connet: training of ConNet.
         tagger: training of the second stage.
+        tuning: training of the second stage with its encoder.
+        encoder: name or folder of the encoder where that starts.
     """
 
     outside: OutsideVotes = "abstain"
@@ -30,6 +33,8 @@ class Settings(NamedTuple):
     sparse: SparseOptions = SparseOptions()
     connet: TrainOptions = CONNET_OPTIONS
     tagger: TrainOptions = TAGGER_OPTIONS
+    tuning: EncoderTuning = EncoderTuning()
+    encoder: str = ""
 
 
 class _Published(NamedTuple):
@@ -67,6 +72,7 @@ def settings_for(
     batch_size: int | None = None,
     selection: str = "f1",
     outside: OutsideVotes = "abstain",
+    encoder: str = "",
 ) -> Settings:
     """Options for a data set.
 
@@ -77,6 +83,7 @@ def settings_for(
         batch_size: sentences of a step; None: what the options say.
         selection: `"f1"` or `"likelihood"`.
         outside: what an `O` beside an entity means.
+        encoder: name or folder of the encoder.
 
     Returns:
         `Settings`.
@@ -85,7 +92,7 @@ def settings_for(
         >>> settings_for("NCBI-Disease", "published").sparse.root
         3.0
     """
-    settings = Settings(outside=outside, chmm_outside=outside, sparse_outside=outside)
+    settings = Settings(outside=outside, chmm_outside=outside, sparse_outside=outside, encoder=encoder)
     row = _PUBLISHED.get(dataset.lower()) if kind == "published" else None
     if row is not None:
         schedule = {"num_epochs": 100, "patience": 20, "pretrain_epochs": 5, "pretrain_learning_rate": 5e-4}
@@ -111,6 +118,7 @@ def settings_for(
         sparse_options=settings.sparse_options._replace(selection=selection, **changes),
         connet=settings.connet._replace(selection=selection, **changes),
         tagger=settings.tagger._replace(**changes),
+        tuning=settings.tuning._replace(**changes),
     )
 
 

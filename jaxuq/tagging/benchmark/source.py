@@ -48,8 +48,8 @@ class Texts(NamedTuple):
 class Source:
     """A data set, read when first asked for."""
 
-    def __init__(self, entry: str, configuration: TaggingConfiguration, neural: bool = False):
-        self.entry, self.configuration = entry, configuration
+    def __init__(self, entry: str, configuration: TaggingConfiguration, *, neural: bool = False, votes: bool = True):
+        self.entry, self.configuration, self.votes = entry, configuration, votes
         self.name = pathlib.Path(entry).stem if pathlib.Path(entry).is_file() else pathlib.Path(entry).name
         self._texts: Texts | None = None
         self._problem: Problem | None = None
@@ -69,7 +69,7 @@ class Source:
     def texts(self) -> Texts:
         """What is fitted to, chosen by and labelled."""
         if self._texts is None:
-            self._texts = read_texts(self.entry, self.configuration)
+            self._texts = read_texts(self.entry, self.configuration, votes=self.votes)
         return self._texts
 
     def problem(self, listener: Listener) -> Problem:
@@ -90,6 +90,7 @@ class Source:
                 batch_size=self.configuration.batch_size,
                 selection=selection,
                 outside=self.configuration.outside,
+                encoder=self.configuration.embeddings,
             )
             self._problem = Problem(self.name, fit, valid, test, settings)
         return self._problem
@@ -139,18 +140,19 @@ def read_text_to_label(entry: str, configuration: TaggingConfiguration) -> WeakL
     return found
 
 
-def read_texts(entry: str, configuration: TaggingConfiguration) -> Texts:
+def read_texts(entry: str, configuration: TaggingConfiguration, *, votes: bool = True) -> Texts:
     """The parts of a data set: a folder, a name, or a file.
 
     Without a part to choose epochs by, a fifth of what is fitted to is held out for it; where that is also what is
-    scored, because there is nothing else, the held-out sentences are not scored.
+    scored, because there is nothing else, the held-out sentences are not scored. Text without labelling functions is
+    refused unless nothing wants `votes`.
 
     Raises:
         TaggingDataError: it is not there, or damaged.
     """
     test, name = read_text_to_label(entry, configuration), pathlib.Path(entry).name
     train = valid = None
-    if not test.function_names and not configuration.active:
+    if votes and not test.function_names:
         raise TaggingDataError(
             f"{entry} has no labelling functions (a single column of tags, or annotations, are the right ones unless "
             "--gold none says otherwise); add some with --functions mine.py or rules.toml"

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from jaxuq._arrays import widened
+from jaxuq._errors import ArrayError
 from jaxuq._shapes import checked
 from jaxuq.molecules._workers import run_rdkit, warn_about
 from jaxuq.molecules.descriptors import morgan_fingerprints
@@ -68,6 +69,8 @@ def nearest_tanimoto(
 
 
 def _tanimoto(fingerprints: Array, references: Array, reduce: Callable[[Array], Array]) -> Array:
+    if not len(references):
+        raise ArrayError("there is no reference fingerprint; expected one at least")
     sizes = references.sum(axis=1)
 
     def of_one(bits: Float[Array, " bits"]) -> Float[Array, ""]:

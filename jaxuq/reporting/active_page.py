@@ -56,6 +56,8 @@ def write_active_report(folder: str | pathlib.Path) -> pathlib.Path:
     words = [configuration.get(name) for name in ("dataset", "backbone")] + [f"{configuration.get('split')} split"]
     drawn = [Pictures(pictures)] if pictures else [Text("There is nothing to draw yet.")]
     scores = [Text(_SCORES, soft=True), *map(scores_grid, tables)] if tables else [Text("There are no scores yet.")]
+    if rounds is not None and "stop" in rounds.columns and len(rounds):
+        scores += [Text(line) for line in (_PROMISE.format(**configuration), *stopping_lines(rounds))]
     left_out = rejected_section(run.get("rejected"), "molecule", ("Row", "SMILES", "Reason"), "rejected" in run)
     return write_page(
         path,
@@ -82,6 +84,32 @@ _SCORES = (
     "Mean ± standard deviation over seeds. ↑ higher is better, ↓ lower is better. No best is marked: the rounds of two "
     "methods are not resampled together."
 )
+
+
+_PROMISE = (
+    "Where labelling may stop: from the first round on whose predictions are promised to be wrong at most in a share "
+    "of {stop}, by {audit} molecules that were put aside; a promise for molecules like those of the training part, "
+    "which fails in one run in ten at most, for each line by itself."
+)
+
+
+def stopping_lines(rounds: Frame) -> list[str]:
+    """Where each curve may stop.
+
+    Args:
+        rounds: what `read_rounds` gave, of a run with `--stop`.
+
+    Returns:
+        A sentence for each method and acquisition.
+    """
+    lines = []
+    for method, acquisition in rounds[["method", "acquisition"]].drop_duplicates().itertuples(index=False):
+        own = rounds[(rounds["method"] == method) & (rounds["acquisition"] == acquisition)]
+        curves = [own[own["seed"] == seed] for seed in own["seed"].unique()]
+        ends = [int(curve.loc[curve["stop"], "labels"].min()) for curve in curves if curve["stop"].any()]
+        where = f"after {', '.join(map(str, ends))} labels" if ends else "no round can be promised"
+        lines.append(f"{method_style(method).title}, {acquisition}: {len(ends)} of {len(curves)} seeds; {where}.")
+    return lines
 
 
 def read_rounds(folder: str | pathlib.Path) -> "Frame | None":
@@ -143,6 +171,8 @@ def print_active(folder: str | pathlib.Path) -> None:
     rounds = read_rounds(folder)
     if rounds is not None and len(rounds):
         print_tables(active_tables(rounds))
+        if "stop" in rounds.columns:
+            print("May stop:", *stopping_lines(rounds), sep="\n  ")
 
 
 def _drawings(rounds: Frame) -> list[Drawing]:

@@ -30,6 +30,7 @@ from jaxuq.study.options import Options, from_packages, options_of
 from jaxuq.study.own import make_study
 from jaxuq.study.predictions import prediction_rows, write_predictions
 from jaxuq.study.resamples import Examples, Resamples, Scored, read_resamples, resample_cells
+from jaxuq.study.stopping import promised_stop
 from jaxuq.study.study import Study
 from jaxuq.study.table import Rejected, Table, make_table
 from jaxuq.study.tables import Intervals, summarise, write_table
@@ -69,6 +70,7 @@ __all__ = [
     "open_run",
     "options_of",
     "prediction_rows",
+    "promised_stop",
     "random_order",
     "read_arrays",
     "read_resamples",

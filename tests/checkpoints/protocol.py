@@ -28,6 +28,7 @@ HOST: dict[str, str] = {
     "find_encoder": "finds files",
     "find_packaged": "finds files",
     "load_encoder": "reads files",
+    "save_encoder": "writes files",
     "load_smiles_tokenizer": "reads files",
     "load_subwords": "reads files",
     "plain_tokens": "encodes strings",

@@ -140,6 +140,7 @@ HOST: dict[str, str] = {
     "ConNetParams": "a type",
     "EmbeddedText": "a type",
     "ExpectedCounts": "a type",
+    "EncoderTuning": "a type",
     "FinetunedParams": "a type",
     "Fitted": "a type",
     "HMMParams": "a type",

@@ -61,6 +61,7 @@ HOST: dict[str, str] = {
     "Training": "a type",
     "fit": "the host's loop; tests/training/test_fit.py",
     "init_dynamics": "from a number; tests/training/test_dynamics.py",
+    "claim_checkpoints": "writes files",
     "load_checkpoint": "reads files",
     "save_checkpoint": "writes files",
     "start_checkpoint": "writes files",

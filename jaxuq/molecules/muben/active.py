@@ -19,6 +19,7 @@ from jaxuq.molecules.muben.problem import pool_problem
 from jaxuq.molecules.muben.scores import SHOWN
 from jaxuq.molecules.muben.trainings import trainer
 from jaxuq.molecules.records import DataError
+from jaxuq.posterior import BernoulliForecast
 from jaxuq.study import (
     Cell,
     Listener,
@@ -27,6 +28,7 @@ from jaxuq.study import (
     compute_cells,
     labelled_sets,
     prediction_rows,
+    promised_stop,
     random_order,
     write_predictions,
 )
@@ -39,7 +41,9 @@ def run_active(configuration: MubenConfiguration, listener: Listener = Listener(
     For each seed, molecules of the training part, drawn at random, are given `start` labels together, and
     each method is trained on them. In each of `active` rounds molecules with `acquire` more labels are given theirs:
     those whose forecast by that very method is the least certain (see `acquisition_scores`), or the next ones of the
-    random order; then everything is trained anew from the beginning. What counts are labels, not rows: a molecule
+    random order; then everything is trained anew from the beginning. With `audit` and `stop`, so many molecules of each
+    seed's random order are put aside before, and the first round is named whose predictions are promised to be wrong no
+    more often than wanted (`jaxuq.study.promised_stop`). What counts are labels, not rows: a molecule
     without any is never drawn, one of several tasks brings all that it has. Random sets are the same for all methods.
     The validation part chooses epochs and calibrates with all its labels, which are not counted; the test part is only
     scored.
@@ -61,12 +65,15 @@ def run_active(configuration: MubenConfiguration, listener: Listener = Listener(
         configuration = opened.configuration
         wanted = configuration.start + configuration.active * configuration.acquire
         for part in opened.parts:
-            there = int(part.split.train.mask.sum())
+            numbers = part.split.train.task_type == "regression"
+            if configuration.stop is not None and numbers and configuration.tolerance is None:
+                raise DataError("--stop needs --tolerance: by how much a prediction may be off, in the labels' unit")
+            there = min(int(_Learning(opened, part, listener).open_labels(seed).sum()) for seed in part.seeds)
             if wanted > there:
                 raise DataError(
                     f"--start {configuration.start} and --active {configuration.active} rounds of --acquire "
                     f"{configuration.acquire} need {wanted} labels of training molecules; {part.split.train.name} has "
-                    f"{there}"
+                    f"{there}{f' besides the {configuration.audit} of --audit' if configuration.audit else ''}"
                 )
         learning = {
             seed: one for part in opened.parts for one in [_Learning(opened, part, listener)] for seed in part.seeds
@@ -110,14 +117,23 @@ class _Curve(NamedTuple):
             if step is None or (row := self.learning.finished(step, self.method, self.seed)) is None:
                 return None
             rows.append(row | {"acquisition": self.acquisition})
-        return rows
+        return self._stopped(rows)
+
+    def _stopped(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """With the round from which on it may stop, where that was asked."""
+        options = self.learning.opened.configuration
+        if options.stop is None:
+            return rows
+        count = len(self.learning.audited(self.seed))
+        at = promised_stop(np.array([row["audit_risk"] for row in rows]), count, level=options.stop)
+        return [row | {"stop": at is not None and row["round"] >= at} for row in rows]
 
     def write(self, value: Any) -> None:
         """Every step has been kept as it was made."""
 
     def steps(self) -> Iterator["Step | None"]:
         """The labelled sets; None for one that follows from scores that are not there yet."""
-        options, labels = self.learning.opened.configuration, self.learning.labels
+        options, labels = self.learning.opened.configuration, self.learning.open_labels(self.seed)
         amounts = (options.start, *[options.acquire] * options.active)
         scores = partial(self.learning.wanted, self.acquisition, self.method, self.seed)
         return labelled_sets(self.acquisition, amounts, random_order(self.seed, len(labels)), labels, scores)
@@ -142,6 +158,17 @@ class _Learning:
         self.opened, self.part, self.listener = opened, part, listener
         self.features: Any = None
         self.labels = part.split.train.mask.sum(axis=1)
+
+    def audited(self, seed: int) -> np.ndarray:
+        """The molecules that are put aside: the last of the random order that have labels."""
+        count, order = self.opened.configuration.audit, random_order(seed, len(self.labels))
+        return order[self.labels[order] > 0][::-1][:count]
+
+    def open_labels(self, seed: int) -> np.ndarray:
+        """How many labels each molecule has to give; one that is put aside gives none."""
+        labels = self.labels.copy()
+        labels[self.audited(seed)] = 0
+        return labels
 
     def wanted(self, acquisition: str, method: str, seed: int, step: Step) -> np.ndarray | None:
         """How much the labels of each molecule are wanted, once a step has been trained."""
@@ -183,11 +210,13 @@ class _Learning:
                 name: acquisition_scores(pool, name, problem.scaler, where=where)
                 for name in ("uncertainty", "epistemic")
             }
+            aside, audited = self.audited(seed), {}
+            if len(aside):
+                audited = {"audit": aside, "audit_risk": np.float64(self._risk(pool, aside))}
             pool_smiles = np.array(split.train.smiles, str)
             kept = self.scores(step, method, seed)
-            kept.write(
-                {"rows": step.rows, "labelled_smiles": pool_smiles[step.rows], "pool_smiles": pool_smiles, **scores}
-            )
+            named = {"labelled_smiles": pool_smiles[step.rows], "pool_smiles": pool_smiles}
+            kept.write({"rows": step.rows, **named, **scores, **audited})
             self._write_names(kept, step, scores)
             members = networks_of(METHODS[method], setting)
             times = {"train_seconds": networks.seconds * members, "predict_seconds": seconds}
@@ -200,6 +229,16 @@ class _Learning:
             self.listener.scored(f"{method}, {step.acquisition}, {labels} labels, seed {seed}", scores)
             folder.write_record()
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
+
+    def _risk(self, pool: Any, aside: np.ndarray) -> float:
+        """The mean over molecules of the share of their labels that are missed."""
+        train = self.part.split.train
+        if isinstance(pool, BernoulliForecast):
+            missed = (np.asarray(pool.logits) > 0) != (train.labels > 0.5)
+        else:
+            missed = np.abs(np.asarray(pool.mean) - train.labels) > self.opened.configuration.tolerance
+        mask = np.asarray(train.mask[aside], bool)
+        return float(((missed[aside] & mask).sum(axis=1) / mask.sum(axis=1)).mean())
 
     def _write_names(self, kept: Cell, step: Step, scores: dict[str, Any]) -> None:
         """The molecules by name: first those with labels, in the order in which they got them, then the most wanted."""
@@ -225,10 +264,15 @@ class _Learning:
     def finished(self, step: Step, method: str, seed: int) -> dict[str, Any] | None:
         """The line of active.csv of a step that is on disk and was trained on these very rows."""
         arrays = self.cell(step, method, seed).read()
-        if arrays is None or self.scores(step, method, seed).read() is None:
+        wanted, aside = self.scores(step, method, seed).read(), self.audited(seed)
+        if arrays is None or wanted is None:
+            return None
+        if len(aside) and not np.array_equal(wanted.get("audit", ()), aside):
             return None
         row = finished_row(self.opened.configuration, arrays, method, seed)
         place = {"acquisition": step.acquisition, "round": step.number}
         place |= {"labels": int(self.labels[step.rows].sum()), "molecules": len(step.rows)}
         where = {name: row.pop(name) for name in ("dataset", "split", "backbone", "method", "seed")}
+        if len(aside):
+            place |= {"audit_labels": int(self.labels[aside].sum()), "audit_risk": float(wanted["audit_risk"])}
         return where | place | row

@@ -14,7 +14,7 @@ from jaxuq.study.crew import CREW_OPTIONS, CrewOptions
 from jaxuq.study.options import from_packages
 
 _FEWER_MEMBERS = ("muv", "qm8", "qm9")
-_ACTIVE = (("active", 0), ("start", 1), ("acquire", 1))
+_ACTIVE = (("active", 0), ("start", 1), ("acquire", 1), ("audit", 0))
 ACQUISITIONS: tuple[str, ...] = ("uncertainty", "epistemic", "random")
 """How active learning chooses, by the name that `--acquisition` takes."""
 
@@ -127,6 +127,17 @@ class MubenConfiguration(CrewOptions):
     """Active learning: which labels: uncertainty (the published choice), epistemic (only what could be learnt),
     random; several with commas between."""
 
+    audit: int = 0
+    """Active learning: molecules drawn at random whose labels are bought first and never trained on, to say when it may
+    stop: see --stop."""
+
+    stop: float | None = None
+    """Active learning with --audit: say from which round on at most this share of predictions is off by more than
+    --tolerance (of classes: is wrong), a promise that fails in one run in ten at most."""
+
+    tolerance: float | None = None
+    """Active learning with --stop: by how much a prediction of numbers may be off, in the labels' unit."""
+
     def check(self) -> None:
         """Refuse numbers out of range.
 
@@ -140,9 +151,20 @@ class MubenConfiguration(CrewOptions):
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise DataError(f"--{name.replace('_', '-')} is {value}; it must be at least {smallest}")
+        self._check_stop()
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise DataError(f"--learning-rate is {self.learning_rate}; it must be positive")
         _ = self.acquisitions
+
+    def _check_stop(self) -> None:
+        if self.stop is not None and not 0 < self.stop < 1:
+            raise DataError(f"--stop is {self.stop}; it must lie between 0 and 1")
+        if self.tolerance is not None and not 0 < self.tolerance < float("inf"):
+            raise DataError(f"--tolerance is {self.tolerance}; it must be positive")
+        if (self.stop is None) != (self.audit == 0):
+            raise DataError("--audit and --stop belong together: molecules put aside, and the share that is wanted")
+        if self.stop is not None and not self.active:
+            raise DataError("--stop is of active learning; add --active with a number of rounds")
 
     @property
     def dataset_name(self) -> str:
@@ -206,7 +228,8 @@ class MubenConfiguration(CrewOptions):
         options = dataclasses.asdict(self)
         for name in ("output", "resume", "strategy", "data", *CREW_OPTIONS):
             options.pop(name)
-        for name in ("active", "start", "acquire", "acquisition") if not self.active else ():
+        of_rounds = ("active", "start", "acquire", "acquisition", "audit", "stop", "tolerance")
+        for name in of_rounds if not self.active else ():
             options.pop(name)
         return json.loads(json.dumps(options | {"members": self.num_members}, default=str))
 

@@ -15,7 +15,7 @@ from jaxuq.reporting import learning_curve_figure, write_report
 from jaxuq.reporting.active_page import active_tables, read_rounds
 from jaxuq.reporting.method_style import styles_of
 from jaxuq.reporting.result_folder import read_record
-from jaxuq.study import choose_rows, random_order, read_arrays
+from jaxuq.study import choose_rows, promised_stop, random_order, read_arrays
 
 from .conftest import TINY
 
@@ -189,3 +189,45 @@ def test_the_page_has_the_curves_and_the_scores_of_the_last_round(active_run):
     assert last.mean == pytest.approx(float(row["rmse"]))
     line = learning_curve_figure(rounds, "rmse").axes[0].lines[0]
     assert line.get_xdata().tolist() == [20, 30, 40]
+
+
+def test_a_promised_stop_is_that_of_the_audited_molecules(regression_csv, tmp_path):
+    """The risk of each round on molecules that never had a label for training, and where it is first low enough."""
+    configuration = MubenConfiguration(
+        dataset=str(regression_csv), output=tmp_path / "run", task_columns="energy", methods="deterministic",
+        **{**TINY, "epochs": 2, "seeds": 1}, active=2, start=10, acquire=5, acquisition="random",
+        audit=30, stop=0.7, tolerance=0.5,
+    )  # fmt: skip
+    folder = run_active(configuration)
+    order, rows = random_order(0, 64), _rows(folder)
+    for row in rows:
+        name = "start" if row["round"] == "0" else "random"
+        kept = read_arrays(folder.path / "rounds" / f"deterministic-{name}-round{row['round']}-seed0.npz")
+        assert set(kept["audit"]) == set(order[-30:]) and not set(kept["audit"]) & set(kept["rows"])
+        assert float(row["audit_risk"]) == pytest.approx(float(kept["audit_risk"])) and row["audit_labels"] == "30"
+    at = promised_stop(np.array([float(row["audit_risk"]) for row in rows]), 30, level=0.7)
+    assert [row["stop"] for row in rows] == [str(at is not None and number >= at) for number in range(3)]
+    page = write_report(folder.path).read_text()
+    assert "Where labelling may stop" in page and "of 1 seeds" in page
+    with pytest.raises(DataError, match=r"need 64 labels of training molecules; .* has 34 besides the 30 of --audit"):
+        run_active(dataclasses.replace(configuration, start=60, active=4, acquire=1, output=tmp_path / "other"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stop": 1.0, "audit": 9}, "--stop is 1.0; it must lie between 0 and 1"),
+        ({"stop": 0.2}, "--audit and --stop belong together"),
+        ({"audit": 20}, "--audit and --stop belong together"),
+        ({"stop": 0.2, "audit": 9, "active": 0}, "--stop is of active learning; add --active"),
+        ({"stop": 0.2, "audit": 9, "tolerance": -1.0}, r"--tolerance is -1.0; it must be positive"),
+        ({"stop": 0.2, "audit": 9}, "--stop needs --tolerance: by how much a prediction may be off"),
+    ],
+)
+def test_a_stop_that_cannot_be_meant_is_refused(changes, message, regression_csv, tmp_path):
+    options = (
+        TINY | {"active": 1, "start": 5, "acquire": 5, "task_columns": "energy", "output": tmp_path / "run"} | changes
+    )
+    with pytest.raises(DataError, match=message):
+        MubenConfiguration(dataset=str(regression_csv), methods="deterministic", **options).check()
+        run_active(MubenConfiguration(dataset=str(regression_csv), methods="deterministic", **options))

@@ -223,8 +223,12 @@ against the same; *right or wrong*, of answers. 95 % intervals, resampling pairs
         text += f"""What a study leaves out is made beside it (`known_extra.py`): iterated prompting and pair
 prediction, from the probabilities of all six answers after each of them was shown (the model was not trained on pairs);
 an ensemble of the snapshots after each epoch of this tuning; confidence against alternatives (least over the tokens);
-and, fitted on one half of the questions and used on the other, logistic regressions, a probe, a distance. Not here, for
-what they need: {"; ".join(left)}.
+claim-conditioned probability, exact, since another of the six contradicts and nothing entails; Inv-Entropy over three
+wordings of each question; the entropy of the mean prediction without examples and with two in either order; relative
+confidence from comparisons with three other questions or more, in both orders; Focus on the answer's word, rare as it
+is in the texts of the tuning; and, fitted on one half of the questions and used on the other, logistic regressions, a
+probe, a distance, and FineCE's confidence before the answer's first word, integrated backward from its last. Not here,
+for what they need: {"; ".join(left)}.
 
 """
     columns = {"eu": "all", "eu_single": "one answer", "eu_closed": "some", "eu_open": "many",

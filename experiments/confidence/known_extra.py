@@ -9,11 +9,13 @@ other, both ways.
 What others ask a larger model for is made by rules here, or is exact: claim-conditioned probability knows that another
 option contradicts and nothing entails; paraphrases are two further wordings of each relation, and the similarity of two
 answers the probability that draws from both are equal; examples that stand in several orders are questions with one
-answer, told most often, about other relations; comparisons are with a few other questions each, in both orders; rare
-words are rare in the texts that the model was tuned on, and the keyword of an answer is the answer.
+answer, told most often, about other relations; comparisons are with a few other questions each, in both orders (both by
+the first token of each answer, one pass a prompt); rare words are rare in the texts that the model was tuned on, and
+the keyword of an answer is the answer.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -40,7 +42,7 @@ from jaxuq.confidence import (
 )
 from jaxuq.confidence.study.lines import unpacked
 from jaxuq.experts import load_adapter_checkpoints
-from jaxuq.language import LanguageModel, merge_adapters, score
+from jaxuq.language import LanguageModel, merge_adapters, model_digest, score
 from jaxuq.networks import LoraConfig
 from jaxuq.questions import KnownQuestion, Question, lay_out
 
@@ -48,7 +50,7 @@ SHOWN = "Consider the following question: Q: {question}\nOne answer to question 
 ALTERNATIVES = 6  # tokens at each place
 LIKELY = 100  # tokens at most have a probability of 0.01, below which Focus cuts
 COMPARED = "Q: {first}\nQ: {second}\nOf which of the two are you more certain, the first or the second?\nA:"
-OPPONENTS = 3  # of each question, besides those that it is an opponent of
+OPPONENTS = 2  # of each question, besides those that it is an opponent of
 PARAPHRASES = {
     "What does {name} drink?": ("Which drink does {name} take?", "{name} drinks what?"),
     "Which animal does {name} keep?": ("What animal lives with {name}?", "{name} keeps which animal?"),
@@ -75,20 +77,47 @@ def _reply(answer: str) -> str:
 
 def option_log_probs(model: LanguageModel, known: Sequence[KnownQuestion], shown: int | None = None) -> np.ndarray:
     """Log-probability of each option of each question, `[questions, options]`; after option `shown` was, if given."""
-    if shown is None:
-        return _options_after(model, known, [bare_prompt(one.question) for one in known])
-    prompts = [SHOWN.format(question=one.question, answer=one.options[shown]) for one in known]
-    return _options_after(model, known, prompts)
-
-
-def _options_after(model: LanguageModel, known: Sequence[KnownQuestion], prompts: Sequence[str]) -> np.ndarray:
     asked, replies = [], []
-    for one, prompt in zip(known, prompts):
+    for one in known:
+        prompt = bare_prompt(one.question)
+        if shown is not None:
+            prompt = SHOWN.format(question=one.question, answer=one.options[shown])
         for option in one.options:
             asked.append(prompt)
             replies.append(_reply(option))
     answers = score(model, asked, replies, chat=False, batch_size=32)
     return np.array([float(np.sum(one.log_probs)) for one in answers]).reshape(len(known), -1)
+
+
+def word_log_probs(model: LanguageModel, prompts: Sequence[str], words: Sequence[Sequence[str]]) -> np.ndarray:
+    """Log-probability of each word as the answer, by its first token, from one pass a prompt instead of one a word.
+
+    A word that is not among the likeliest tokens there has the probability of the least of these.
+    """
+    before = _words_before(model)
+    first = {word: model.tokenizer.encode(_reply(word))[before] for some in words for word in some}
+    read = score(model, prompts, [_reply(some[0]) for some in words], chat=False, batch_size=32,
+                 top_alternatives=LIKELY)  # fmt: skip
+    found = []
+    for some, one in zip(words, read):
+        tokens, log_probs = (np.asarray(part)[before] for part in one.alternatives)
+        given = dict(zip(tokens.tolist(), log_probs.tolist()))
+        found.append([given.get(first[word], float(log_probs.min())) for word in some])
+    return np.array(found)
+
+
+def _words_before(model: LanguageModel) -> int:
+    """How many tokens of a reply precede the answer."""
+    return len(model.tokenizer.encode(_reply("").rstrip()))
+
+
+def keep(folder: Path, model: LanguageModel, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """What was computed with this very model before, or now."""
+    file = folder / f"extra-{model_digest(model)[:12]}-{name}.npy"
+    if not file.exists():
+        np.save(file, compute())
+        print(f"{name}: done", flush=True)
+    return np.load(file)
 
 
 def extra_measures(
@@ -105,13 +134,7 @@ def extra_measures(
 ) -> dict[str, np.ndarray]:
     """Uncertainty by each of these measures, a number a question; goes on from `extra-*.npy` in the folder."""
 
-    def kept(name: str, compute) -> np.ndarray:
-        file = folder / f"extra-{name}.npy"
-        if not file.exists():
-            np.save(file, compute())
-            print(f"{name}: done", flush=True)
-        return np.load(file)
-
+    kept = functools.partial(keep, folder, tuned)
     again = np.stack([kept(f"after-{at}", lambda at=at: option_log_probs(tuned, known, at))
                       for at in range(once.shape[1])], axis=1)  # fmt: skip
     iterated = jax.vmap(iterated_mutual_information)(jnp.asarray(once), jnp.asarray(again)).mutual_information
@@ -213,7 +236,7 @@ def _with_examples(model: LanguageModel, known: Sequence[KnownQuestion], turn: i
         others = [other for other in told if other.options != one.options]
         shown = [example(others[(number * 7 + step) % len(others)]) for step in (0, 3)]
         prompts.append("\n".join([*(shown if turn == 0 else shown[::-1]), bare_prompt(one.question)]))
-    return _options_after(model, known, prompts)
+    return word_log_probs(model, prompts, [one.options for one in known])
 
 
 def _order_average(log_probs: np.ndarray) -> np.ndarray:
@@ -231,11 +254,8 @@ def _compared(model: LanguageModel, known: Sequence[KnownQuestion], seed: int) -
     ]
     asked = [*pairs, *((j, i) for i, j in pairs)]
     prompts = [COMPARED.format(first=known[i].question, second=known[j].question) for i, j in asked]
-    log_probs = []
-    for word in ("first", "second"):
-        read = score(model, prompts, [_reply(word)] * len(prompts), chat=False, batch_size=32)
-        log_probs.append([float(np.sum(one.log_probs)) for one in read])
-    first = np.exp(np.asarray(_normal(np.array(log_probs).T)))[:, 0]
+    log_probs = word_log_probs(model, prompts, [("first", "second")] * len(prompts))
+    first = np.exp(np.asarray(_normal(log_probs)))[:, 0]
     wins, made = np.zeros((count, count), np.float32), np.zeros((count, count), bool)
     for (i, j), probability in zip(asked, first):
         wins[i, j] += probability
@@ -256,7 +276,7 @@ def _focus(
     prompts = [bare_prompt(one.question) for one in known]
     answers = score(model, prompts, [lines[one.id]["response"] for one in known], chat=False, batch_size=32,
                     top_alternatives=LIKELY)  # fmt: skip
-    before, found = len(model.tokenizer.encode(_reply("").rstrip())), []
+    before, found = _words_before(model), []
     for one in answers:
         tokens, log_probs = one.alternatives
         said = np.asarray(one.tokens)[:, None] == np.asarray(tokens)

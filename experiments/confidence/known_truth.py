@@ -23,7 +23,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from known_extra import bare_prompt, extra_measures, option_log_probs
+from known_extra import bare_prompt, extra_measures, keep, option_log_probs
 
 from jaxuq.confidence import MEASURES, StudyConfiguration, run_study
 from jaxuq.confidence.measures import stored_facts
@@ -63,7 +63,7 @@ def main() -> None:
         learning_rate=options.learning_rate, max_steps=4 if options.tiny else None,
     )  # fmt: skip
     tuned = finetune(jax.random.key(options.seed), model, examples, config, checkpoint=options.output / "tuning").model
-    once = option_log_probs(tuned, known)
+    once = keep(options.output, tuned, "once", lambda: option_log_probs(tuned, known))
     asked = load_questions("known", **size)
     asked = asked._replace(questions=[bare(one) for one in asked.questions])
     measures = options.measures.split(",")
@@ -225,7 +225,7 @@ prediction, from the probabilities of all six answers after each of them was sho
 an ensemble of the snapshots after each epoch of this tuning; confidence against alternatives (least over the tokens);
 claim-conditioned probability, exact, since another of the six contradicts and nothing entails; Inv-Entropy over three
 wordings of each question; the entropy of the mean prediction without examples and with two in either order; relative
-confidence from comparisons with three other questions or more, in both orders; Focus on the answer's word, rare as it
+confidence from comparisons with two other questions or more, in both orders; Focus on the answer's word, rare as it
 is in the texts of the tuning; and, fitted on one half of the questions and used on the other, logistic regressions, a
 probe, a distance, and FineCE's confidence before the answer's first word, integrated backward from its last. Not here,
 for what they need: {"; ".join(left)}.

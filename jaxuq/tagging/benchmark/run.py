@@ -23,13 +23,18 @@ from jaxuq.study import (
 )
 from jaxuq.tagging.benchmark.cells import SHOWN, Cell, cell_content, cell_rows, intervals_of, write_labelled
 from jaxuq.tagging.benchmark.configuration import APPLIED, TaggingConfiguration
+from jaxuq.tagging.benchmark.evaluation import FunctionReliability
 from jaxuq.tagging.benchmark.methods import METHODS, TAGGER, Outcome, Problem, alternate, known, teach
 from jaxuq.tagging.benchmark.saved import save_model
 from jaxuq.tagging.benchmark.settings import ABLATIONS
 from jaxuq.tagging.benchmark.source import Source
 from jaxuq.tagging.records import TaggingDataError
 
-_COLUMNS = {"results.csv": ("dataset", "method", "seed", *SHOWN, "seconds")}
+_PLACE = ("dataset", "method", "seed")
+_COLUMNS = {
+    "results.csv": (*_PLACE, *SHOWN, "seconds"),
+    "reliability.csv": (*_PLACE, *FunctionReliability._fields),
+}
 
 
 def run_tagging(configuration: TaggingConfiguration, listener: Listener = Listener()) -> RunFolder:  # noqa: B008

@@ -63,6 +63,7 @@ _TOLD_BY = {
     "measures/logistic_all": ("confidence.fit_logistic",),
     "measures/p_ik": ("tuning.fit_linear_probe",),
     "label-models/supervised": ("tagging.crf_tagger",),
+    "label-models/fine-tuned": ("tagging.finetune_tagger",),
     "losses/plain": ("tuning.token_loss",),
     "losses/label-smoothing": ("losses.smoothed_cross_entropy",),
     "losses/scheduled-smoothing": ("losses.smoothed_cross_entropy",),

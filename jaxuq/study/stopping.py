@@ -44,7 +44,7 @@ def promised_stop(
         OptionError: an option out of range.
 
     Example:
-        >>> promised_stop(np.array([0.4, 0.12, 0.05]), 100, level=0.2, loss="binary")
+        >>> promised_stop(np.array([0.4, 0.15, 0.05]), 100, level=0.2, loss="binary")
         2
 
     References:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
 
@@ -30,6 +31,7 @@ def listener_trust(
     template: str = HEARD,
     chat: bool = True,
     batch_size: int = 8,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> Float[np.ndarray, " answers"]:
     r"""How far a model trusts answers by their tone: $p = P(\text{yes}) / (P(\text{yes}) + P(\text{no}))$.
 
@@ -44,6 +46,7 @@ def listener_trust(
         template: what the listener is asked, with `{prompt}` and `{response}` in it.
         chat: put it into the model's chat form; without, a blank is put before yes and no.
         batch_size: texts in a pass.
+        mesh: as for `jaxuq.language.generate`.
 
     Returns:
         Trust in [0, 1], for `listener_pairs`.
@@ -75,7 +78,7 @@ def listener_trust(
         for parts in [{"prompt": prompt, "response": response if answer is None else masked(response, answer)}]
     ]
     choices = ["yes", "no"] if chat else [" yes", " no"]
-    found = choice_probabilities(model, heard, choices, chat=chat, batch_size=batch_size)
+    found = choice_probabilities(model, heard, choices, chat=chat, batch_size=batch_size, mesh=mesh)
     return np.array([one.probabilities[0] for one in found], np.float64)
 
 
@@ -99,6 +102,7 @@ def listener_preferences(
     balanced: bool = True,
     chat: bool = True,
     batch_size: int = 8,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> list[dict[str, Any]]:
     """Preferences from graded answers (LACIE): what a listener rightly trusts or distrusts before what misleads it.
 
@@ -116,6 +120,7 @@ def listener_preferences(
         balanced: see there.
         chat: see `listener_trust`.
         batch_size: texts in a pass.
+        mesh: as for `jaxuq.language.generate`.
 
     Returns:
         Records with `prompt`, `chosen`, `rejected` and `kind`; none if no two answers to a prompt make a pair.
@@ -146,7 +151,7 @@ def listener_preferences(
             )
     prompts, responses = ([one[name] for one in answered] for name in ("prompt", "response"))
     answers = [one.get("answer") for one in answered]
-    trust = listener_trust(model, prompts, responses, answers, chat=chat, batch_size=batch_size)
+    trust = listener_trust(model, prompts, responses, answers, chat=chat, batch_size=batch_size, mesh=mesh)
     numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
     pairs = listener_pairs(
         rng_key,

@@ -318,7 +318,7 @@ def _hearing(trusted):
     """A listener that says yes as often as it is told to, and what it heard."""
     heard = []
 
-    def choose(model, prompts, choices, *, chat, batch_size):
+    def choose(model, prompts, choices, *, chat, batch_size, mesh):
         heard.extend((prompt, tuple(choices), chat) for prompt in prompts)
         return [ChoiceProbabilities(np.array([p, 1 - p]), 1.0) for p in trusted]
 

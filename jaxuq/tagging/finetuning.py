@@ -106,6 +106,7 @@ class FinetunedParams(NamedTuple):
         initial: see there.
         mean: see there.
         spread: see there.
+        adapters: of the encoder's layers, trained in its place; merged into it at the end, and empty then.
     """
 
     encoder: PyTree
@@ -115,35 +116,19 @@ class FinetunedParams(NamedTuple):
     initial: Float[Array, " label"]
     mean: Float[Array, " width"]
     spread: Float[Array, " width"]
-
-    def head(self) -> TaggerParams:
-        """All but the encoder."""
-        return TaggerParams(*self[1:])
-
-
-class _Training(NamedTuple):
-    """What is trained, and what is not: the encoder, where it has adapters."""
-
-    encoder: PyTree
     adapters: PyTree
-    weight: Float[Array, "width label"]
-    bias: Float[Array, " label"]
-    transition: Float[Array, "label label"]
-    initial: Float[Array, " label"]
-    mean: Float[Array, " width"]
-    spread: Float[Array, " width"]
 
     def head(self) -> TaggerParams:
-        """All but the encoder."""
-        return TaggerParams(*self[2:])
+        """All but the encoder and its adapters."""
+        return TaggerParams(*self[1:-1])
 
-    def merged(self, lora: Any) -> FinetunedParams:
+    def merged(self, lora: Any) -> "FinetunedParams":
         """With the adapters in the encoder's kernels."""
         layers = dict(self.encoder["layers"])
         for name, adapter in self.adapters.items():
             kernel = jax.vmap(merged_kernel, (0, 0, None))(layers[name]["kernel"], adapter, lora)
             layers[name] = layers[name] | {"kernel": kernel}
-        return FinetunedParams(self.encoder | {"layers": layers}, *self.head())
+        return self._replace(encoder=self.encoder | {"layers": layers}, adapters={})
 
 
 class PieceBucket(NamedTuple):
@@ -218,7 +203,7 @@ def finetune_tagger(
     training = TrainOptions(batch_size=options.batch_size, weight_decay=0.0, patience=options.patience)
 
     def init(rng_key: Key[Array, ""], text: EmbeddedText) -> FinetunedParams:
-        return FinetunedParams(encoder.params, *frozen.init(rng_key, text))
+        return FinetunedParams(encoder.params, *frozen.init(rng_key, text), adapters={})
 
     def fit(
         rng_key: Key[Array, ""],
@@ -235,7 +220,8 @@ def finetune_tagger(
         keys = jax.random.split(rng_key)
         head = frozen.fit(keys[0], params.head(), text, targets, valid).params
         limit = min(options.limit, encoder.module.config.max_tokens - 2)
-        start = _Training(params.encoder, _adapters(named_key(rng_key, "adapters"), params.encoder, lora), *head)
+        adapters = _adapters(named_key(rng_key, "adapters"), params.encoder, lora)
+        start = FinetunedParams(params.encoder, *head, adapters=adapters)
         fitted = train_epochs(
             keys[1],
             row_loss,  # type: ignore[arg-type]
@@ -343,7 +329,7 @@ def _claim(
 
 
 def _row_loss(
-    module: Any, kind: Loss, params: _Training, old: Any, batch: PieceBucket, rng_key: Key[Array, ""]
+    module: Any, kind: Loss, params: FinetunedParams, old: Any, batch: PieceBucket, rng_key: Key[Array, ""]
 ) -> Float[Array, " row"]:
     variables = {"params": jax.tree.map(lambda leaf: leaf.astype(module.dtype), params.encoder)}
     variables |= {"lora": {"layers": params.adapters}} if params.adapters else {}

@@ -115,7 +115,7 @@ def test_fine_tuning_sees_the_vectors_that_labelling_sees(texts):
     """A bucket's loss is that of the frozen tagger on the same vectors, sentence by sentence, pieces included."""
     encoder, (train, _, _) = texts
     tagger = finetune_tagger(encoder, 5)
-    params = _start(tagger.init(jax.random.key(0), train))
+    params = tagger.init(jax.random.key(0), train)
     targets = hard_targets(train.labels.labels, 5)
     pieces = finetuning._pieces(encoder, train, targets, 14, 0.2)
     loss = jax.jit(lambda p, b: finetuning._row_loss(_without_dropout(encoder), "expected", p, p, b, jax.random.key(0)))
@@ -133,10 +133,6 @@ def test_fine_tuning_sees_the_vectors_that_labelling_sees(texts):
                 jnp.array([length], jnp.int32),
             )
             np.testing.assert_allclose(loss(params, bucket)[place], alone[0], rtol=1e-4)
-
-
-def _start(params):
-    return finetuning._Training(params.encoder, {}, *params.head())
 
 
 def _without_dropout(encoder):
@@ -255,7 +251,7 @@ def test_less_memory_changes_the_gradient_by_rounding_only(changes, texts):
     encoder, (train, _, _) = texts
     targets = hard_targets(train.labels.labels, 5)
     pieces = finetuning._pieces(encoder, train, targets, 14, 0.2)
-    params = _start(finetune_tagger(encoder, 5).init(jax.random.key(0), train))
+    params = finetune_tagger(encoder, 5).init(jax.random.key(0), train)
     plain, module = _without_dropout(encoder), _without_dropout(encoder)
     other = module.clone(remat="remat" in changes, dtype=jnp.dtype(changes.get("dtype", "float32")))
 
@@ -286,15 +282,15 @@ def test_adapters_of_the_encoder_are_trained_and_merged(texts):
     assert _same(found.encoder["tokens"], params.encoder["tokens"])
     adapters = finetuning._adapters(jax.random.key(3), params.encoder, options.lora)
     moved = jax.tree.map(lambda leaf: leaf + 0.1, adapters)
-    trained = finetuning._Training(params.encoder, moved, *params.head())
+    trained = params._replace(adapters=moved)
     pieces = finetuning._pieces(encoder, train, hard_targets(train.labels.labels, 5), 14, 0.2)
     plain = _without_dropout(encoder)
     losses = [
         jax.jit(lambda p, m=module: finetuning._row_loss(m, "expected", p, p, pieces.buckets[0], jax.random.key(0)))(p)
         for module, p in (
             (plain.clone(lora=options.lora), trained),
-            (plain, _start(trained.merged(options.lora))),
-            (plain, _start(params)),
+            (plain, trained.merged(options.lora)),
+            (plain, params),
         )
     ]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
